@@ -1,0 +1,165 @@
+//! What the admin service can be told. `config.default.toml` is the documentation.
+
+use std::{net::SocketAddr, time::Duration};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use shared::{
+    config::{ConfigError, Settings, Sources, Spec, check_secret},
+    telemetry::TelemetryConfig,
+};
+
+use crate::sealing::MasterKeys;
+
+const SPEC: Spec = Spec {
+    program: "admin-service",
+    about: "Owns tenants and their secrets: REST for operators, gRPC for gateways.",
+    env_prefix: "ADMIN_",
+    env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
+    defaults: include_str!("../config.default.toml"),
+    secrets: &["api_key", "master_keys", "grpc_token", "database_url"],
+};
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where operators reach the REST facade.
+    pub rest_listen: SocketAddr,
+    /// Where gateways reach gRPC.
+    pub grpc_listen: SocketAddr,
+    /// Where Prometheus reaches `/metrics`, if anywhere.
+    pub ops_listen: Option<SocketAddr>,
+    /// The database and its bounds.
+    pub database: DatabaseConfig,
+    /// `X-Admin-Key`.
+    pub api_key: SecretString,
+    /// What seals secrets at rest.
+    pub master_keys: MasterKeys,
+    /// The bearer token gateways send.
+    pub grpc_token: SecretString,
+    /// The `iss` of signed tokens.
+    pub token_issuer: String,
+    /// How long an operator's token lives.
+    pub operator_token_ttl: Duration,
+    /// How long requests in flight get when the process stops.
+    pub drain_timeout: Duration,
+    /// Whether each REST request leaves a log line.
+    pub access_log: bool,
+    /// Logs and traces.
+    pub telemetry: TelemetryConfig,
+}
+
+/// The database and its bounds.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// `sqlite:` or `postgres:`; it may hold a password.
+    pub url: SecretString,
+    /// Connections, at most.
+    pub max_connections: u32,
+    /// How long one statement may run (PostgreSQL) or wait for another writer (SQLite).
+    pub statement_timeout: Duration,
+}
+
+impl Config {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// Every problem there is, at once.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let mut settings = Settings::load(SPEC, sources)?;
+        let rest_listen = settings.required("rest_listen");
+        let grpc_listen = settings.required("grpc_listen");
+        let ops_listen = settings.optional("ops_listen");
+        let url = settings.checked("database_url", check_database_url);
+        let max_connections = settings.checked("database_max_connections", |count: &u32| {
+            // Migrating holds one connection while it works on another.
+            if *count >= 2 { Ok(()) } else { Err("must be at least 2".to_owned()) }
+        });
+        let statement_timeout = settings.required("database_statement_timeout_ms").map(Duration::from_millis);
+        let api_key = settings.checked("api_key", |key: &String| check_secret(key));
+        let master_keys = settings.required("master_keys");
+        let grpc_token = settings.checked("grpc_token", |token: &String| check_secret(token));
+        let token_issuer = settings.required("token_issuer");
+        let operator_token_ttl = settings.required("operator_token_ttl_seconds").map(Duration::from_secs);
+        let drain_timeout = settings.required("drain_timeout_ms").map(Duration::from_millis);
+        let access_log = settings.required("access_log");
+        let telemetry = settings.telemetry();
+        settings.finish()?;
+        Ok(Self {
+            rest_listen: rest_listen?,
+            grpc_listen: grpc_listen?,
+            ops_listen: ops_listen?,
+            database: DatabaseConfig {
+                url: url?.into(),
+                max_connections: max_connections?,
+                statement_timeout: statement_timeout?,
+            },
+            api_key: api_key?.into(),
+            master_keys: master_keys?,
+            grpc_token: grpc_token?.into(),
+            token_issuer: token_issuer?,
+            operator_token_ttl: operator_token_ttl?,
+            drain_timeout: drain_timeout?,
+            access_log: access_log?,
+            telemetry: telemetry?,
+        })
+    }
+}
+
+#[expect(clippy::ptr_arg, reason = "the shape `Settings::checked` calls")]
+fn check_database_url(url: &String) -> Result<(), String> {
+    if ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        Ok(())
+    } else {
+        Err("must begin with sqlite: or postgres://".to_owned())
+    }
+}
+
+impl DatabaseConfig {
+    /// The path of the SQLite file; `None` for PostgreSQL and for a database in memory.
+    pub(crate) fn sqlite_file(&self) -> Option<std::path::PathBuf> {
+        let rest = self.url.expose_secret().strip_prefix("sqlite:")?;
+        let path = rest.trim_start_matches("//").split('?').next()?;
+        (!path.is_empty() && path != ":memory:").then(|| {
+            // `sqlite:///a/b` keeps its leading slash: two slashes introduce the (empty) authority.
+            if rest.starts_with("///") { format!("/{}", path.trim_start_matches('/')).into() } else { path.into() }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Config::load(&Sources { args: Vec::new(), env })
+    }
+
+    #[test]
+    fn a_short_admin_key_refuses_the_start_and_is_not_shown() {
+        let error = load(&[("ADMIN_API_KEY", "fifteen-chars-x"), ("ADMIN_DATABASE_URL", "mysql://x")])
+            .expect_err("refused")
+            .to_string();
+        for expected in
+            ["api_key must have at least 16", "ADMIN_MASTER_KEYS", "ADMIN_GRPC_TOKEN", "sqlite: or postgres://"]
+        {
+            assert!(error.contains(expected), "{expected} in {error}");
+        }
+        assert!(!error.contains("fifteen-chars-x"));
+    }
+
+    #[test]
+    fn nothing_secret_is_in_its_debug() {
+        let config = load(&[
+            ("ADMIN_API_KEY", "an-admin-key-to-hide"),
+            ("ADMIN_GRPC_TOKEN", "a-grpc-token-to-hide"),
+            ("ADMIN_MASTER_KEYS", "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+            ("ADMIN_DATABASE_URL", "postgres://u:hidden-password@h/d"),
+        ])
+        .expect("loads");
+        let shown = format!("{config:?}");
+        for hidden in ["to-hide", "hidden-password", "AAECAw"] {
+            assert!(!shown.contains(hidden), "{hidden} in {shown}");
+        }
+    }
+}

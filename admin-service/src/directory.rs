@@ -1,0 +1,48 @@
+//! What gateways ask: a tenant's state with the key it signs with, as of a revision.
+
+use std::sync::Arc;
+
+use shared::TenantId;
+use zeroize::Zeroizing;
+
+use crate::{
+    domain::tenant::Tenant,
+    errors::UseCaseError,
+    sealing::{MasterKeys, Place},
+    store::{AtRevision, TenantStore},
+    tenants::SECRET_COLUMN,
+};
+
+#[derive(Clone)]
+pub(crate) struct Directory {
+    store: Arc<dyn TenantStore>,
+    master_keys: MasterKeys,
+}
+
+/// A tenant and the bytes it signs with, wiped when dropped.
+pub(crate) struct OpenedTenant {
+    pub(crate) tenant: Tenant,
+    pub(crate) hmac_key: Zeroizing<Vec<u8>>,
+}
+
+impl Directory {
+    pub(crate) fn new(store: Arc<dyn TenantStore>, master_keys: MasterKeys) -> Self {
+        Self { store, master_keys }
+    }
+
+    pub(crate) async fn tenant(&self, id: TenantId) -> Result<AtRevision<Option<OpenedTenant>>, UseCaseError> {
+        let AtRevision { value, revision } = self.store.find_keyed(id).await?;
+        let value = value
+            .map(|keyed| {
+                let place = Place { row: id.as_uuid(), column: SECRET_COLUMN };
+                let hmac_key = self.master_keys.open(place, &keyed.sealed_secret)?;
+                Ok::<_, UseCaseError>(OpenedTenant { tenant: keyed.tenant, hmac_key })
+            })
+            .transpose()?;
+        Ok(AtRevision { value, revision })
+    }
+
+    pub(crate) async fn widget_key(&self, key: &str) -> Result<AtRevision<Option<TenantId>>, UseCaseError> {
+        Ok(self.store.find_by_widget_key(key).await?)
+    }
+}

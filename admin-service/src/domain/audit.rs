@@ -1,0 +1,105 @@
+//! Who did what: one row for every change, written in the change's own transaction.
+
+use jiff::Timestamp;
+use shared::TenantId;
+use uuid::Uuid;
+
+/// Who asks, as the edge that let them in knows them.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// `admin_key:<id>` for operators and internal services, `tenant` for a verified tenant behind the gateway.
+    pub actor: String,
+    /// The request's id.
+    pub request_id: String,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A tenant was made.
+    ProvisionTenant,
+    /// Its settings were written.
+    UpdateTenant,
+    /// Its secret was replaced.
+    RotateTenantSecret,
+    /// Its widget key was replaced.
+    RotateWidgetKey,
+    /// It was suspended.
+    SuspendTenant,
+    /// The suspension was lifted.
+    ReactivateTenant,
+    /// An operator was made or refreshed.
+    ProvisionOperator,
+}
+
+impl Action {
+    /// Its text, on the wire and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ProvisionTenant => "provision_tenant",
+            Self::UpdateTenant => "update_tenant",
+            Self::RotateTenantSecret => "rotate_tenant_secret",
+            Self::RotateWidgetKey => "rotate_widget_key",
+            Self::SuspendTenant => "suspend_tenant",
+            Self::ReactivateTenant => "reactivate_tenant",
+            Self::ProvisionOperator => "provision_operator",
+        }
+    }
+}
+
+/// A row to write. Fields are named; their values are nobody's business here.
+#[derive(Clone, Debug)]
+pub struct AuditEntry {
+    /// Its id; ids sort by time.
+    pub id: Uuid,
+    /// Whom it concerns.
+    pub tenant_id: TenantId,
+    /// Who did it.
+    pub caller: Caller,
+    /// What they did.
+    pub action: Action,
+    /// Which fields changed.
+    pub changed_fields: Vec<String>,
+    /// When.
+    pub occurred_at: Timestamp,
+}
+
+impl AuditEntry {
+    /// An entry for something done now.
+    pub fn new<F: Into<String>>(
+        tenant_id: TenantId,
+        caller: &Caller,
+        action: Action,
+        changed_fields: impl IntoIterator<Item = F>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            tenant_id,
+            caller: caller.clone(),
+            action,
+            changed_fields: changed_fields.into_iter().map(Into::into).collect(),
+            occurred_at: now,
+        }
+    }
+}
+
+/// A row as read back: its action may be one that a newer version wrote.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordedAudit {
+    /// Its id.
+    pub id: Uuid,
+    /// Whom it concerns.
+    pub tenant_id: TenantId,
+    /// Who did it.
+    pub actor: String,
+    /// What they did.
+    pub action: String,
+    /// In which request.
+    pub request_id: String,
+    /// Which fields changed.
+    pub changed_fields: Vec<String>,
+    /// When.
+    pub occurred_at: Timestamp,
+}

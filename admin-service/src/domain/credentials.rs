@@ -1,0 +1,81 @@
+//! The texts that prove who calls: how they are made, and which of them may be shown.
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
+
+/// What a tenant signs with: `sk_` and 43 base64url characters (32 random bytes). Never in a log or a `Debug`.
+#[derive(Clone, Debug)]
+pub struct TenantSecret(SecretString);
+
+impl TenantSecret {
+    /// A new one.
+    #[must_use]
+    pub fn generate() -> Self {
+        let mut bytes = Zeroizing::new([0; 32]);
+        getrandom::fill(bytes.as_mut()).expect("the system has randomness");
+        Self(format!("sk_{}", URL_SAFE_NO_PAD.encode(*bytes)).into())
+    }
+
+    /// Its text, to be sealed or to be shown once.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+/// A public widget key: `pk_` and 32 base64url characters (24 random bytes).
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct WidgetKey(String);
+
+impl WidgetKey {
+    /// A new one.
+    #[must_use]
+    pub fn generate() -> Self {
+        let mut bytes = [0; 24];
+        getrandom::fill(&mut bytes).expect("the system has randomness");
+        Self(format!("pk_{}", URL_SAFE_NO_PAD.encode(bytes)))
+    }
+
+    /// One that was made earlier, from where it is kept.
+    #[must_use]
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WidgetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for WidgetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_have_the_contracts_form_and_secrets_do_not_print() {
+        let secret = TenantSecret::generate();
+        assert_eq!((secret.expose().len(), &secret.expose()[..3]), (46, "sk_"));
+        assert_ne!(secret.expose(), TenantSecret::generate().expose());
+        assert!(!format!("{secret:?}").contains(&secret.expose()[3..]));
+        let key = WidgetKey::generate();
+        assert_eq!((key.as_str().len(), &key.as_str()[..3]), (35, "pk_"));
+        assert_ne!(key, WidgetKey::generate());
+    }
+}

@@ -1,0 +1,140 @@
+//! Operators: a tenant's own people, who answer its visitors. They have no password; their tenant vouches for them.
+
+use jiff::Timestamp;
+use shared::{FieldError, TenantId};
+use uuid::Uuid;
+
+/// An email address, lower-cased: the key under which a tenant knows an operator.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Email(String);
+
+impl Email {
+    /// Reads an address: one `@`, something without spaces on either side, at most 254 characters (RFC 5321).
+    ///
+    /// # Errors
+    /// What is wrong, for the field `email`.
+    pub fn parse(text: &str) -> Result<Self, FieldError> {
+        let address = text.trim();
+        let well_formed = address.len() <= 254
+            && !address.contains(|c: char| c.is_whitespace() || c.is_control())
+            && address
+                .split_once('@')
+                .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'));
+        if well_formed {
+            Ok(Self(address.to_lowercase()))
+        } else {
+            Err(FieldError { field: "email".into(), message: "must be an email address".into() })
+        }
+    }
+
+    /// One that was checked earlier, from where it is kept.
+    #[must_use]
+    pub fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An operator of one tenant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operator {
+    /// Its id, in this tenant only.
+    pub id: Uuid,
+    /// Its tenant.
+    pub tenant_id: TenantId,
+    /// Its address.
+    pub email: Email,
+    /// The name visitors see.
+    pub display_name: String,
+    /// The queues it answers; none means all.
+    pub routing_keys: Vec<String>,
+    /// Its picture.
+    pub avatar_url: Option<String>,
+    /// When it was provisioned.
+    pub created_at: Timestamp,
+    /// When it was last refreshed.
+    pub updated_at: Timestamp,
+}
+
+/// What a tenant says of an operator.
+#[derive(Clone, Debug)]
+pub struct OperatorProfile {
+    /// Its address.
+    pub email: Email,
+    /// The name visitors see. 1 to 200 characters.
+    pub display_name: String,
+    /// The queues it answers; `None` leaves an existing operator's.
+    pub routing_keys: Option<Vec<String>>,
+    /// Its picture; `None` leaves an existing operator's.
+    pub avatar_url: Option<String>,
+}
+
+impl OperatorProfile {
+    /// Checks what a tenant sent.
+    ///
+    /// # Errors
+    /// Every field that is refused.
+    pub fn check(
+        email: &str,
+        display_name: String,
+        routing_keys: Option<Vec<String>>,
+        avatar_url: Option<String>,
+    ) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Vec::new();
+        let mut refuse = |field: &str, message: &str| {
+            errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
+        };
+        if !is_text(&display_name, 200) {
+            refuse("display_name", "must be 1 to 200 characters without control characters");
+        }
+        if let Some(keys) = &routing_keys
+            && (keys.len() > 100 || !keys.iter().all(|key| is_text(key, 100)))
+        {
+            refuse("routing_keys", "must be at most 100 texts of 1 to 100 characters");
+        }
+        if let Some(avatar) = &avatar_url {
+            let https = url::Url::parse(avatar).is_ok_and(|url| url.scheme() == "https" && url.host().is_some());
+            if !https || avatar.len() > 2048 || avatar.contains(char::is_control) {
+                refuse("avatar_url", "must be an https URL");
+            }
+        }
+        match Email::parse(email) {
+            Ok(email) if errors.is_empty() => Ok(Self { email, display_name, routing_keys, avatar_url }),
+            Ok(_) => Err(errors),
+            Err(error) => {
+                errors.insert(0, error);
+                Err(errors)
+            }
+        }
+    }
+}
+
+fn is_text(text: &str, longest: usize) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= longest && !text.contains(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_person_has_one_address() {
+        assert_eq!(Email::parse(" Merchant@Acme.com "), Email::parse("merchant@acme.com"));
+        for wrong in ["", "@", "a@", "@b", "a@b@c", "a b@c.d", "a@b\u{0}", &format!("{}@b.c", "a".repeat(254))] {
+            assert!(Email::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn every_refused_field_is_named_at_once() {
+        let errors = OperatorProfile::check("x", " ".into(), Some(vec![String::new()]), Some("http://a".into()))
+            .expect_err("refused");
+        let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(fields, ["email", "display_name", "routing_keys", "avatar_url"]);
+    }
+}

@@ -1,0 +1,360 @@
+//! What an operator may set on a tenant: every field, its default and its rule, in one table.
+//!
+//! REST and gRPC both arrive here with a JSON object, so a rule exists once. A patch is checked whole before
+//! anything is taken from it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use shared::{FieldError, origin::OriginPattern};
+use url::Url;
+use utoipa::ToSchema;
+
+/// A tenant's settings. The defaults are those of a tenant provisioned with a name alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct TenantSettings {
+    /// What people call it. 1 to 200 characters.
+    pub tenant_name: String,
+    /// Browser origins that may open visitor sessions: `scheme://host[:port]` or `scheme://*.host[:port]`. At most 100.
+    #[schema(value_type = Vec<String>, example = json!(["https://shop.demo.com", "https://*.demo.com", "app://bloonio_chat_flutter"]))]
+    pub allowed_origins: Vec<OriginPattern>,
+    /// Where events are delivered: an http or https URL without query or fragment.
+    pub callback_url_base: Option<String>,
+    /// Signed calls per minute, 1 to 6000000; a full minute's worth may come at once.
+    #[schema(minimum = 1, maximum = 6_000_000)]
+    pub rate_limit_per_min: u32,
+    /// The plan: 1 to 50 lower-case letters, digits, hyphens and underscores.
+    pub plan_tier: String,
+    /// The customer's id at Stripe. At most 255 characters.
+    pub stripe_customer_id: Option<String>,
+    /// Messages per month; 0 is no limit.
+    pub monthly_msg_quota: u64,
+    /// Gigabytes of attachments; 0 is no limit.
+    pub storage_gb_quota: u64,
+    /// Operators who may be online at once; 0 is no limit.
+    pub agent_seats: u64,
+    /// Whether visitors may call.
+    pub voice_enabled: bool,
+    /// Whether visitors may call with video.
+    pub video_enabled: bool,
+    /// Whether visitors may send files.
+    pub file_upload_enabled: bool,
+    /// Whether conversations may come from other channels.
+    pub multi_channel_enabled: bool,
+    /// The name visitors see. At most 200 characters.
+    pub branding_display_name: Option<String>,
+    /// The logo visitors see: an https URL.
+    pub branding_logo_url: Option<String>,
+    /// The colour visitors see: #RRGGBB.
+    #[schema(pattern = "^#[0-9A-Fa-f]{6}$")]
+    pub branding_primary_color: Option<String>,
+}
+
+impl Default for TenantSettings {
+    fn default() -> Self {
+        Self {
+            tenant_name: String::new(),
+            allowed_origins: Vec::new(),
+            callback_url_base: None,
+            rate_limit_per_min: 60,
+            plan_tier: "free".to_owned(),
+            stripe_customer_id: None,
+            monthly_msg_quota: 0,
+            storage_gb_quota: 0,
+            agent_seats: 0,
+            voice_enabled: false,
+            video_enabled: false,
+            file_upload_enabled: true,
+            multi_channel_enabled: false,
+            branding_display_name: None,
+            branding_logo_url: None,
+            branding_primary_color: None,
+        }
+    }
+}
+
+/// The largest whole number every JSON reader keeps exact: 2^53 - 1.
+const LARGEST_COUNT: u64 = 9_007_199_254_740_991;
+const MOST_ORIGINS: usize = 100;
+const LONGEST_URL: usize = 2048;
+
+impl TenantSettings {
+    /// A new tenant's settings: the defaults under `fields`, of which only `tenant_name` is required.
+    ///
+    /// # Errors
+    /// Every field that is refused.
+    pub fn provision(fields: &Map<String, Value>) -> Result<Self, Vec<FieldError>> {
+        let mut settings = Self::default();
+        let mut errors = settings.patch(fields).err().unwrap_or_default();
+        if !fields.contains_key("tenant_name") {
+            errors.insert(0, refused("tenant_name", "is required"));
+        }
+        if errors.is_empty() { Ok(settings) } else { Err(errors) }
+    }
+
+    /// Writes only the fields present, and returns the names of those whose value changed. `null` clears a nullable field.
+    ///
+    /// # Errors
+    /// Every field that is refused. Settings that were refused a field are half-written: throw them away.
+    pub fn patch(&mut self, fields: &Map<String, Value>) -> Result<Vec<&'static str>, Vec<FieldError>> {
+        let mut changed = Vec::new();
+        let mut errors = Vec::new();
+        for (field, value) in fields {
+            match self.set(field, value) {
+                Ok(Some(name)) => changed.push(name),
+                Ok(None) => {}
+                Err(message) => errors.push(refused(field, &message)),
+            }
+        }
+        if errors.is_empty() { Ok(changed) } else { Err(errors) }
+    }
+
+    /// The table. Answers the field's name where its value changed.
+    fn set(&mut self, field: &str, value: &Value) -> Result<Option<&'static str>, String> {
+        macro_rules! field {
+            ($name:ident, $read:expr) => {{
+                let read = $read?;
+                let changed = self.$name != read;
+                self.$name = read;
+                Ok(changed.then_some(stringify!($name)))
+            }};
+        }
+        match field {
+            "tenant_name" => field!(tenant_name, text(value, 200)),
+            "allowed_origins" => field!(allowed_origins, origins(value)),
+            "callback_url_base" => field!(callback_url_base, nullable(value, callback_url)),
+            "rate_limit_per_min" => field!(rate_limit_per_min, rate(value)),
+            "plan_tier" => field!(plan_tier, slug(value)),
+            "stripe_customer_id" => field!(stripe_customer_id, nullable(value, |value| text(value, 255))),
+            "monthly_msg_quota" => field!(monthly_msg_quota, count(value)),
+            "storage_gb_quota" => field!(storage_gb_quota, count(value)),
+            "agent_seats" => field!(agent_seats, count(value)),
+            "voice_enabled" => field!(voice_enabled, flag(value)),
+            "video_enabled" => field!(video_enabled, flag(value)),
+            "file_upload_enabled" => field!(file_upload_enabled, flag(value)),
+            "multi_channel_enabled" => field!(multi_channel_enabled, flag(value)),
+            "branding_display_name" => field!(branding_display_name, nullable(value, |value| text(value, 200))),
+            "branding_logo_url" => field!(branding_logo_url, nullable(value, https_url)),
+            "branding_primary_color" => field!(branding_primary_color, nullable(value, colour)),
+            "tenant_secret" => Err("cannot be written; POST /api/v1/rotate/tenant-secret makes a new one".to_owned()),
+            "widget_public_key" => Err("cannot be written; POST /api/v1/rotate/widget-key makes a new one".to_owned()),
+            "status" => {
+                Err("cannot be written; use POST /api/v1/suspend/tenant or /api/v1/reactivate/tenant".to_owned())
+            }
+            "tenant_id" | "created_at" | "updated_at" | "secret_rotated_at" | "widget_key_rotated_at" => {
+                Err("is read-only".to_owned())
+            }
+            _ => Err("is not a field of a tenant; the API reference is at /docs".to_owned()),
+        }
+    }
+}
+
+fn refused(field: &str, message: &str) -> FieldError {
+    // A field's name is the caller's text: a huge one is not worth echoing whole.
+    FieldError { field: field.chars().take(100).collect(), message: message.to_owned() }
+}
+
+fn nullable<T>(value: &Value, read: impl FnOnce(&Value) -> Result<T, String>) -> Result<Option<T>, String> {
+    if value.is_null() { Ok(None) } else { read(value).map(Some) }
+}
+
+/// Text that people read: not blank, bounded, and without control characters (one of which, NUL, no database takes).
+fn text(value: &Value, longest: usize) -> Result<String, String> {
+    let Value::String(text) = value else { return Err("must be a string".to_owned()) };
+    if text.trim().is_empty() {
+        return Err("must not be blank".to_owned());
+    }
+    if text.chars().count() > longest {
+        return Err(format!("must have at most {longest} characters"));
+    }
+    if text.contains(char::is_control) {
+        return Err("must not hold control characters".to_owned());
+    }
+    Ok(text.clone())
+}
+
+fn slug(value: &Value) -> Result<String, String> {
+    let text = text(value, 50)?;
+    let well_formed =
+        text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
+    if well_formed { Ok(text) } else { Err("must be lower-case letters, digits, hyphens and underscores".to_owned()) }
+}
+
+fn flag(value: &Value) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| "must be true or false".to_owned())
+}
+
+fn count(value: &Value) -> Result<u64, String> {
+    value
+        .as_u64()
+        .filter(|count| *count <= LARGEST_COUNT)
+        .ok_or_else(|| format!("must be a whole number from 0 (no limit) to {LARGEST_COUNT}"))
+}
+
+fn rate(value: &Value) -> Result<u32, String> {
+    value
+        .as_u64()
+        .and_then(|rate| u32::try_from(rate).ok())
+        .filter(|rate| (1..=6_000_000).contains(rate))
+        .ok_or_else(|| "must be a whole number from 1 to 6000000".to_owned())
+}
+
+fn origins(value: &Value) -> Result<Vec<OriginPattern>, String> {
+    let Value::Array(items) = value else { return Err("must be a list of origins".to_owned()) };
+    if items.len() > MOST_ORIGINS {
+        return Err(format!("must have at most {MOST_ORIGINS} entries"));
+    }
+    let mut origins = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let Value::String(text) = item else { return Err(format!("entry {} must be a string", index + 1)) };
+        let origin: OriginPattern =
+            text.parse().map_err(|error| format!("entry {} ({:?}) {error}", index + 1, excerpt(text)))?;
+        // Two spellings of one origin are one origin.
+        if !origins.contains(&origin) {
+            origins.push(origin);
+        }
+    }
+    Ok(origins)
+}
+
+fn excerpt(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+fn url(value: &Value, schemes: &[&str]) -> Result<Url, String> {
+    let expected = || format!("must be a URL that begins with {}://", schemes.join(":// or "));
+    let text = text(value, LONGEST_URL)?;
+    let url = Url::parse(&text).map_err(|_| expected())?;
+    if !schemes.contains(&url.scheme()) || url.host().is_none() {
+        return Err(expected());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not hold a user name or password".to_owned());
+    }
+    Ok(url)
+}
+
+fn https_url(value: &Value) -> Result<String, String> {
+    url(value, &["https"]).map(Url::into)
+}
+
+fn callback_url(value: &Value) -> Result<String, String> {
+    let url = url(value, &["https", "http"])?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must not have a query or fragment: the event's path is appended to it".to_owned());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn colour(value: &Value) -> Result<String, String> {
+    match value.as_str().and_then(|text| text.strip_prefix('#')) {
+        Some(digits) if digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            Ok(format!("#{digits}"))
+        }
+        _ => Err("must be a colour such as #0055FF".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        match value {
+            Value::Object(map) => map,
+            _ => panic!("an object"),
+        }
+    }
+
+    fn refusal(field: &str, value: Value) -> Option<String> {
+        TenantSettings::default()
+            .patch(&object(json!({ field: value })))
+            .err()
+            .map(|errors| errors.into_iter().map(|error| error.message).collect())
+    }
+
+    #[test]
+    fn a_name_is_enough_and_the_rest_are_the_documented_defaults() {
+        let settings = TenantSettings::provision(&object(json!({"tenant_name": "Demo"}))).expect("provisioned");
+        assert_eq!(settings, TenantSettings { tenant_name: "Demo".into(), ..TenantSettings::default() });
+        assert_eq!(
+            (settings.rate_limit_per_min, settings.plan_tier.as_str(), settings.file_upload_enabled),
+            (60, "free", true)
+        );
+        let errors = TenantSettings::provision(&Map::new()).expect_err("a name is required");
+        assert_eq!(errors[0].field, "tenant_name");
+    }
+
+    #[test]
+    fn a_patch_writes_only_what_is_present_and_names_what_changed() {
+        let mut settings =
+            TenantSettings { tenant_name: "A".into(), stripe_customer_id: Some("cus_1".into()), ..Default::default() };
+        let changed = settings
+            .patch(&object(
+                json!({"plan_tier": "pro", "tenant_name": "A", "stripe_customer_id": null, "agent_seats": 25}),
+            ))
+            .expect("taken");
+        assert_eq!(changed, ["agent_seats", "plan_tier", "stripe_customer_id"]);
+        assert_eq!(
+            (settings.plan_tier.as_str(), settings.agent_seats, &settings.stripe_customer_id),
+            ("pro", 25, &None)
+        );
+    }
+
+    #[test]
+    fn every_refused_field_is_named_at_once() {
+        let errors = TenantSettings::provision(&object(json!({
+            "tenant_name": "", "rate_limit_per_min": 0, "colour": "red", "tenant_secret": "sk_mine", "status": "suspended"
+        })))
+        .expect_err("refused");
+        let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(fields, ["colour", "rate_limit_per_min", "status", "tenant_name", "tenant_secret"]);
+        assert!(!format!("{errors:?}").contains("sk_mine"));
+    }
+
+    #[test]
+    fn each_field_refuses_what_is_not_of_its_form() {
+        for (field, wrong) in [
+            ("tenant_name", json!(null)),
+            ("tenant_name", json!("  ")),
+            ("tenant_name", json!("a\u{0}b")),
+            ("tenant_name", json!("x".repeat(201))),
+            ("allowed_origins", json!("https://a.com")),
+            ("allowed_origins", json!(null)),
+            ("allowed_origins", json!(["https://a.com/"])),
+            ("allowed_origins", json!([1])),
+            ("allowed_origins", json!(vec!["https://a.com"; 101])),
+            ("callback_url_base", json!("ftp://a.com")),
+            ("callback_url_base", json!("https://u:p@a.com")),
+            ("callback_url_base", json!("https://a.com?x=1")),
+            ("rate_limit_per_min", json!(6_000_001)),
+            ("rate_limit_per_min", json!(1.5)),
+            ("rate_limit_per_min", json!("60")),
+            ("plan_tier", json!("Pro plan")),
+            ("monthly_msg_quota", json!(-1)),
+            ("monthly_msg_quota", json!(LARGEST_COUNT + 1)),
+            ("voice_enabled", json!(1)),
+            ("voice_enabled", json!(null)),
+            ("branding_logo_url", json!("http://a.com/logo.png")),
+            ("branding_primary_color", json!("#05F")),
+            ("branding_primary_color", json!("#0055FG")),
+            ("widget_public_key", json!("pk_x")),
+            ("created_at", json!("2026-01-01T00:00:00Z")),
+            ("nonsense", json!(1)),
+        ] {
+            assert!(refusal(field, wrong.clone()).is_some(), "{field} = {wrong}");
+        }
+        assert!(refusal("widget_public_key", json!("x")).is_some_and(|text| text.contains("/rotate/widget-key")));
+    }
+
+    #[test]
+    fn origins_are_normalised_and_kept_once() {
+        let mut settings = TenantSettings::default();
+        settings
+            .patch(&object(json!({"allowed_origins": ["https://A.com:443", "https://a.com", "app://x"]})))
+            .expect("taken");
+        assert_eq!(json!(settings.allowed_origins), json!(["https://a.com", "app://x"]));
+    }
+}

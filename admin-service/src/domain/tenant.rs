@@ -1,0 +1,63 @@
+//! A tenant as the admin service knows it, without its secret.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use shared::TenantId;
+
+use super::{credentials::WidgetKey, settings::TenantSettings};
+
+/// Whether a tenant's calls are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TenantStatus {
+    /// They are.
+    Active,
+    /// They are refused with 403 until it is reactivated.
+    Suspended,
+}
+
+impl TenantStatus {
+    /// Its text, on the wire and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+
+    /// The status with this text.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        [Self::Active, Self::Suspended].into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+impl fmt::Display for TenantStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A tenant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Whether its calls are taken.
+    pub status: TenantStatus,
+    /// Its public widget key.
+    pub widget_public_key: WidgetKey,
+    /// What an operator may set.
+    pub settings: TenantSettings,
+    /// When it was provisioned.
+    pub created_at: Timestamp,
+    /// When anything of it last changed.
+    pub updated_at: Timestamp,
+    /// When its secret was last rotated.
+    pub secret_rotated_at: Option<Timestamp>,
+    /// When its widget key was last rotated.
+    pub widget_key_rotated_at: Option<Timestamp>,
+    /// The directory's revision of its last change.
+    pub revision: u64,
+}

@@ -1,0 +1,132 @@
+//! gRPC for internal services. Gateways come with the service token; the tenant lifecycle wants the admin key, so that
+//! a gateway that fell into wrong hands cannot rotate or provision anything.
+
+use std::time::Duration;
+
+use proto::{
+    admin::v1::tenant_admin_server::TenantAdminServer, directory::v1::tenant_directory_server::TenantDirectoryServer,
+    identity::v1::identity_server::IdentityServer,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+use shared::{ApiError, ErrorCode, request_id::X_REQUEST_ID};
+use subtle::ConstantTimeEq as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Request, Status,
+    metadata::MetadataMap,
+    service::interceptor::InterceptedService,
+    transport::{Server, server::TcpIncoming},
+};
+
+use crate::{
+    directory::Directory,
+    domain::audit::Caller,
+    operators::Operators,
+    rest::{AdminKey, X_ADMIN_KEY},
+    tenants::Tenants,
+    tokens::Tokens,
+};
+
+mod admin;
+mod convert;
+mod directory;
+mod edge;
+mod identity;
+
+pub(crate) use edge::RpcMetrics;
+
+/// What the services are made of.
+pub(crate) struct Services {
+    pub(crate) tenants: Tenants,
+    pub(crate) directory: Directory,
+    pub(crate) operators: Operators,
+    pub(crate) tokens: Tokens,
+    pub(crate) admin_key: AdminKey,
+    pub(crate) service_token: SecretString,
+    pub(crate) metrics: RpcMetrics,
+}
+
+/// A call may take this long; callers give up sooner.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Serves until `stopping` is cancelled and calls in flight are done.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    services: Services,
+    stopping: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let Services { tenants, directory, operators, tokens, admin_key, service_token, metrics } = services;
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<TenantDirectoryServer<directory::DirectoryService>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+
+    let token = ServiceToken::new(&service_token);
+    let with_token = move |request: Request<()>| token.check(request);
+    let with_admin_key = move |mut request: Request<()>| {
+        let given = request.metadata().get(X_ADMIN_KEY.as_str()).map(|value| value.as_bytes().to_vec());
+        let actor = admin_key.authenticate(given.as_deref())?;
+        let caller = Caller { actor: actor.to_string(), request_id: request_id(request.metadata()) };
+        request.extensions_mut().insert(caller);
+        Ok(request)
+    };
+
+    Server::builder()
+        .timeout(CALL_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .trace_fn(edge::span)
+        .layer(edge::RpcLayer::new(metrics))
+        .add_service(health_service)
+        .add_service(InterceptedService::new(reflection, with_token.clone()))
+        .add_service(TenantDirectoryServer::with_interceptor(
+            directory::DirectoryService::new(directory, tenants.clone()),
+            with_token.clone(),
+        ))
+        .add_service(IdentityServer::with_interceptor(
+            identity::IdentityService::new(tenants.clone(), operators, tokens),
+            with_token,
+        ))
+        .add_service(TenantAdminServer::with_interceptor(admin::AdminService::new(tenants), with_admin_key))
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopping.cancelled_owned())
+        .await?;
+    Ok(())
+}
+
+/// The bearer token gateways come with, compared in constant time.
+#[derive(Clone)]
+struct ServiceToken([u8; 32]);
+
+impl ServiceToken {
+    fn new(token: &SecretString) -> Self {
+        Self(Sha256::digest(format!("Bearer {}", token.expose_secret())).into())
+    }
+
+    #[expect(clippy::result_large_err, reason = "tonic's interceptors answer a Status")]
+    fn check(&self, request: Request<()>) -> Result<Request<()>, Status> {
+        let given = request.metadata().get("authorization").map_or(b"".as_slice(), |value| value.as_bytes());
+        let digest: [u8; 32] = Sha256::digest(given).into();
+        if bool::from(self.0.ct_eq(&digest)) {
+            return Ok(request);
+        }
+        Err(ApiError::new(
+            ErrorCode::InvalidServiceToken,
+            "Send `authorization: Bearer <token>` with the admin service's ADMIN_GRPC_TOKEN.",
+        )
+        .into())
+    }
+}
+
+/// The request id a service passed on; empty where it passed none.
+fn request_id(metadata: &MetadataMap) -> String {
+    metadata
+        .get(X_REQUEST_ID.as_str())
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| id.len() <= 64)
+        .unwrap_or_default()
+        .to_owned()
+}

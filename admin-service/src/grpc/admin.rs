@@ -1,0 +1,134 @@
+//! `TenantAdmin`: the tenant lifecycle for internal services.
+
+use proto::admin::v1::{
+    ListAuditLogRequest, ListAuditLogResponse, ListTenantsRequest, ListTenantsResponse, ProvisionTenantRequest,
+    ProvisionTenantResponse, RotateTenantSecretResponse, RotateWidgetKeyResponse, Tenant, TenantRequest,
+    UpdateTenantRequest, tenant_admin_server::TenantAdmin,
+};
+use shared::ApiError;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::{convert, edge::logged};
+use crate::{domain::audit::Caller, rest::cursor, store::PageStart, tenants::Tenants};
+
+pub(super) struct AdminService {
+    tenants: Tenants,
+}
+
+impl AdminService {
+    pub(super) fn new(tenants: Tenants) -> Self {
+        Self { tenants }
+    }
+}
+
+/// The caller the key check put there.
+fn caller<T>(request: &Request<T>) -> Result<Caller, ApiError> {
+    request.extensions().get::<Caller>().cloned().ok_or_else(|| ApiError::internal("TenantAdmin without its key check"))
+}
+
+fn after(text: &str) -> Result<Option<Uuid>, ApiError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    cursor::read(text).map(Some).ok_or_else(|| ApiError::field("cursor", cursor::REFUSED))
+}
+
+#[tonic::async_trait]
+impl TenantAdmin for AdminService {
+    async fn provision_tenant(
+        &self,
+        request: Request<ProvisionTenantRequest>,
+    ) -> Result<Response<ProvisionTenantResponse>, Status> {
+        let caller = caller(&request)?;
+        let fields = convert::set_fields(request.into_inner().settings.unwrap_or_default());
+        let (tenant, secret) = self.tenants.provision(&caller, &fields).await.map_err(logged)?;
+        Ok(Response::new(ProvisionTenantResponse {
+            tenant: Some(convert::tenant(tenant)),
+            tenant_secret: secret.expose().to_owned(),
+        }))
+    }
+
+    async fn update_tenant(&self, request: Request<UpdateTenantRequest>) -> Result<Response<Tenant>, Status> {
+        let caller = caller(&request)?;
+        let UpdateTenantRequest { tenant_id, settings, update_mask } = request.into_inner();
+        let id = convert::tenant_id_from_text(&tenant_id)?;
+        let fields = convert::masked_fields(settings.unwrap_or_default(), update_mask)?;
+        let tenant = self.tenants.update(&caller, id, &fields).await.map_err(logged)?;
+        Ok(Response::new(convert::tenant(tenant)))
+    }
+
+    async fn rotate_tenant_secret(
+        &self,
+        request: Request<TenantRequest>,
+    ) -> Result<Response<RotateTenantSecretResponse>, Status> {
+        let caller = caller(&request)?;
+        let id = convert::tenant_id_from_text(&request.into_inner().tenant_id)?;
+        let (secret, rotated_at) = self.tenants.rotate_secret(&caller, id).await.map_err(logged)?;
+        Ok(Response::new(RotateTenantSecretResponse {
+            tenant_id: id.to_string(),
+            tenant_secret: secret.expose().to_owned(),
+            rotated_at: Some(convert::timestamp(rotated_at)),
+        }))
+    }
+
+    async fn rotate_widget_key(
+        &self,
+        request: Request<TenantRequest>,
+    ) -> Result<Response<RotateWidgetKeyResponse>, Status> {
+        let caller = caller(&request)?;
+        let id = convert::tenant_id_from_text(&request.into_inner().tenant_id)?;
+        let (key, rotated_at) = self.tenants.rotate_widget_key(&caller, id).await.map_err(logged)?;
+        Ok(Response::new(RotateWidgetKeyResponse {
+            tenant_id: id.to_string(),
+            widget_public_key: key.as_str().to_owned(),
+            rotated_at: Some(convert::timestamp(rotated_at)),
+        }))
+    }
+
+    async fn suspend_tenant(&self, request: Request<TenantRequest>) -> Result<Response<Tenant>, Status> {
+        let caller = caller(&request)?;
+        let id = convert::tenant_id_from_text(&request.into_inner().tenant_id)?;
+        let tenant = self.tenants.suspend(&caller, id).await.map_err(logged)?;
+        Ok(Response::new(convert::tenant(tenant)))
+    }
+
+    async fn reactivate_tenant(&self, request: Request<TenantRequest>) -> Result<Response<Tenant>, Status> {
+        let caller = caller(&request)?;
+        let id = convert::tenant_id_from_text(&request.into_inner().tenant_id)?;
+        let tenant = self.tenants.reactivate(&caller, id).await.map_err(logged)?;
+        Ok(Response::new(convert::tenant(tenant)))
+    }
+
+    async fn get_tenant(&self, request: Request<TenantRequest>) -> Result<Response<Tenant>, Status> {
+        let id = convert::tenant_id_from_text(&request.into_inner().tenant_id)?;
+        Ok(Response::new(convert::tenant(self.tenants.fetch(id).await.map_err(logged)?)))
+    }
+
+    async fn list_tenants(
+        &self,
+        request: Request<ListTenantsRequest>,
+    ) -> Result<Response<ListTenantsResponse>, Status> {
+        let ListTenantsRequest { limit, cursor: from } = request.into_inner();
+        let start = after(&from)?.map_or(PageStart::Offset(0), PageStart::After);
+        let (page, total) = self.tenants.page(start, convert::limit(limit)?).await.map_err(logged)?;
+        Ok(Response::new(ListTenantsResponse {
+            items: page.items.into_iter().map(convert::tenant).collect(),
+            total,
+            next_cursor: page.next.map(cursor::write).unwrap_or_default(),
+        }))
+    }
+
+    async fn list_audit_log(
+        &self,
+        request: Request<ListAuditLogRequest>,
+    ) -> Result<Response<ListAuditLogResponse>, Status> {
+        let ListAuditLogRequest { tenant_id, limit, cursor: from } = request.into_inner();
+        let tenant_id = if tenant_id.is_empty() { None } else { Some(convert::tenant_id_from_text(&tenant_id)?) };
+        let page = self.tenants.audit_log(tenant_id, after(&from)?, convert::limit(limit)?).await.map_err(logged)?;
+        Ok(Response::new(ListAuditLogResponse {
+            items: page.items.into_iter().map(convert::audit_entry).collect(),
+            next_cursor: page.next.map(cursor::write).unwrap_or_default(),
+        }))
+    }
+}

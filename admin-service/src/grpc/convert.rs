@@ -1,0 +1,186 @@
+//! Between the domain's types and the generated messages.
+
+use jiff::Timestamp;
+use proto::{
+    admin::v1 as admin,
+    directory::v1::{TenantInfo, TenantState, TenantStatus as WireStatus},
+    identity::v1 as identity,
+};
+use serde_json::{Map, Value, json};
+use shared::{ApiError, ErrorCode, TenantId};
+
+use crate::{
+    directory::OpenedTenant,
+    domain::{
+        audit::RecordedAudit,
+        operator::Operator,
+        settings::TenantSettings,
+        tenant::{Tenant, TenantStatus},
+    },
+};
+
+pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
+pub(super) fn tenant_id_from_bytes(bytes: &[u8]) -> Result<TenantId, ApiError> {
+    TenantId::from_slice(bytes).map_err(|_| ApiError::field("tenant_id", "must be a UUID's 16 bytes"))
+}
+
+pub(super) fn tenant_id_from_text(text: &str) -> Result<TenantId, ApiError> {
+    text.parse().map_err(|error| ApiError::field("tenant_id", format!("{error}")))
+}
+
+pub(super) fn state(opened: OpenedTenant) -> TenantState {
+    let OpenedTenant { tenant, hmac_key } = opened;
+    TenantState {
+        tenant_id: tenant.id.as_uuid().as_bytes().to_vec(),
+        status: match tenant.status {
+            TenantStatus::Active => WireStatus::Active,
+            TenantStatus::Suspended => WireStatus::Suspended,
+        }
+        .into(),
+        hmac_key: hmac_key.to_vec(),
+        rate_limit_per_min: tenant.settings.rate_limit_per_min,
+        allowed_origins: tenant.settings.allowed_origins.iter().map(ToString::to_string).collect(),
+        widget_public_key: tenant.widget_public_key.as_str().to_owned(),
+        revision: tenant.revision,
+    }
+}
+
+pub(super) fn info(tenant: Tenant) -> TenantInfo {
+    let settings = tenant.settings;
+    TenantInfo {
+        tenant_id: tenant.id.to_string(),
+        tenant_name: settings.tenant_name,
+        status: tenant.status.as_str().to_owned(),
+        plan_tier: settings.plan_tier,
+        allowed_origins: settings.allowed_origins.iter().map(ToString::to_string).collect(),
+        voice_enabled: settings.voice_enabled,
+        video_enabled: settings.video_enabled,
+        file_upload_enabled: settings.file_upload_enabled,
+        multi_channel_enabled: settings.multi_channel_enabled,
+        monthly_msg_quota: settings.monthly_msg_quota,
+        storage_gb_quota: settings.storage_gb_quota,
+        agent_seats: settings.agent_seats,
+    }
+}
+
+pub(super) fn tenant(tenant: Tenant) -> admin::Tenant {
+    admin::Tenant {
+        tenant_id: tenant.id.to_string(),
+        status: tenant.status.as_str().to_owned(),
+        widget_public_key: tenant.widget_public_key.as_str().to_owned(),
+        settings: Some(settings(tenant.settings)),
+        created_at: Some(timestamp(tenant.created_at)),
+        updated_at: Some(timestamp(tenant.updated_at)),
+        secret_rotated_at: tenant.secret_rotated_at.map(timestamp),
+        widget_key_rotated_at: tenant.widget_key_rotated_at.map(timestamp),
+    }
+}
+
+fn settings(settings: TenantSettings) -> admin::TenantSettings {
+    admin::TenantSettings {
+        tenant_name: Some(settings.tenant_name),
+        allowed_origins: settings.allowed_origins.iter().map(ToString::to_string).collect(),
+        callback_url_base: settings.callback_url_base,
+        rate_limit_per_min: Some(settings.rate_limit_per_min),
+        plan_tier: Some(settings.plan_tier),
+        stripe_customer_id: settings.stripe_customer_id,
+        monthly_msg_quota: Some(settings.monthly_msg_quota),
+        storage_gb_quota: Some(settings.storage_gb_quota),
+        agent_seats: Some(settings.agent_seats),
+        voice_enabled: Some(settings.voice_enabled),
+        video_enabled: Some(settings.video_enabled),
+        file_upload_enabled: Some(settings.file_upload_enabled),
+        multi_channel_enabled: Some(settings.multi_channel_enabled),
+        branding_display_name: settings.branding_display_name,
+        branding_logo_url: settings.branding_logo_url,
+        branding_primary_color: settings.branding_primary_color,
+    }
+}
+
+/// Every field of a message as the JSON the use cases take; an unset one is null.
+fn all_fields(settings: admin::TenantSettings) -> Map<String, Value> {
+    let fields = json!({
+        "tenant_name": settings.tenant_name,
+        "allowed_origins": settings.allowed_origins,
+        "callback_url_base": settings.callback_url_base,
+        "rate_limit_per_min": settings.rate_limit_per_min,
+        "plan_tier": settings.plan_tier,
+        "stripe_customer_id": settings.stripe_customer_id,
+        "monthly_msg_quota": settings.monthly_msg_quota,
+        "storage_gb_quota": settings.storage_gb_quota,
+        "agent_seats": settings.agent_seats,
+        "voice_enabled": settings.voice_enabled,
+        "video_enabled": settings.video_enabled,
+        "file_upload_enabled": settings.file_upload_enabled,
+        "multi_channel_enabled": settings.multi_channel_enabled,
+        "branding_display_name": settings.branding_display_name,
+        "branding_logo_url": settings.branding_logo_url,
+        "branding_primary_color": settings.branding_primary_color,
+    });
+    match fields {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// What a new tenant is provisioned with: the fields that are set.
+pub(super) fn set_fields(settings: admin::TenantSettings) -> Map<String, Value> {
+    all_fields(settings).into_iter().filter(|(_, value)| !value.is_null()).collect()
+}
+
+/// What an update writes: the fields the mask names, null where unset.
+pub(super) fn masked_fields(
+    settings: admin::TenantSettings,
+    mask: Option<prost_types::FieldMask>,
+) -> Result<Map<String, Value>, ApiError> {
+    let paths = mask.map(|mask| mask.paths).unwrap_or_default();
+    if paths.is_empty() {
+        return Err(ApiError::field("update_mask", "must name the fields to write"));
+    }
+    let mut fields = all_fields(settings);
+    // A name that is no field goes through as null: the use case refuses it by name, as it does over REST.
+    Ok(paths
+        .into_iter()
+        .map(|path| {
+            let value = fields.remove(&path).unwrap_or(Value::Null);
+            (path, value)
+        })
+        .collect())
+}
+
+pub(super) fn operator(operator: Operator) -> identity::Operator {
+    identity::Operator {
+        operator_id: operator.id.to_string(),
+        tenant_id: operator.tenant_id.to_string(),
+        email: operator.email.as_str().to_owned(),
+        display_name: operator.display_name,
+        routing_keys: operator.routing_keys,
+        avatar_url: operator.avatar_url,
+        created_at: Some(timestamp(operator.created_at)),
+        updated_at: Some(timestamp(operator.updated_at)),
+    }
+}
+
+pub(super) fn audit_entry(row: RecordedAudit) -> admin::AuditEntry {
+    admin::AuditEntry {
+        audit_id: row.id.to_string(),
+        tenant_id: row.tenant_id.to_string(),
+        actor: row.actor,
+        action: row.action,
+        request_id: row.request_id,
+        changed_fields: row.changed_fields,
+        occurred_at: Some(timestamp(row.occurred_at)),
+    }
+}
+
+/// A page's size: 0 is the default.
+pub(super) fn limit(limit: u32) -> Result<u64, ApiError> {
+    match limit {
+        0 => Ok(100),
+        1..=500 => Ok(limit.into()),
+        _ => Err(ApiError::new(ErrorCode::ValidationFailed, "limit must be 1 to 500, or 0 for 100.")),
+    }
+}

@@ -1,0 +1,124 @@
+//! `Identity`: operators and tokens, for a tenant whose signature a gateway has verified.
+
+use std::time::Duration;
+
+use proto::identity::v1::{
+    GetSigningKeysRequest, GetSigningKeysResponse, IssueOperatorTokenRequest, IssueOperatorTokenResponse,
+    MintVisitorTokenRequest, MintVisitorTokenResponse, ProvisionOperatorRequest, ProvisionOperatorResponse,
+    identity_server::Identity,
+};
+use shared::{ApiError, FieldError, TenantId};
+use tonic::{Request, Response, Status};
+
+use super::{convert, edge::logged, request_id};
+use crate::{
+    domain::{
+        audit::Caller,
+        operator::{Email, OperatorProfile},
+        tenant::TenantStatus,
+    },
+    errors::UseCaseError,
+    operators::Operators,
+    tenants::Tenants,
+    tokens::Tokens,
+};
+
+pub(super) struct IdentityService {
+    tenants: Tenants,
+    operators: Operators,
+    tokens: Tokens,
+}
+
+impl IdentityService {
+    pub(super) fn new(tenants: Tenants, operators: Operators, tokens: Tokens) -> Self {
+        Self { tenants, operators, tokens }
+    }
+
+    /// The gateway has checked the tenant; what is handed out here outlives that check, so it is checked once more.
+    async fn active(&self, tenant_id: &[u8]) -> Result<TenantId, Status> {
+        let id = convert::tenant_id_from_bytes(tenant_id)?;
+        match self.tenants.fetch(id).await.map_err(logged)?.status {
+            TenantStatus::Active => Ok(id),
+            TenantStatus::Suspended => Err(logged(UseCaseError::TenantSuspended)),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Identity for IdentityService {
+    async fn provision_operator(
+        &self,
+        request: Request<ProvisionOperatorRequest>,
+    ) -> Result<Response<ProvisionOperatorResponse>, Status> {
+        let caller = Caller { actor: "tenant".to_owned(), request_id: request_id(request.metadata()) };
+        let request = request.into_inner();
+        let profile = OperatorProfile::check(
+            &request.email,
+            request.display_name,
+            request.routing_keys.map(|keys| keys.items),
+            request.avatar_url,
+        )
+        .map_err(ApiError::validation)?;
+        let tenant_id = self.active(&request.tenant_id).await?;
+        let (operator, created) = self.operators.provision(&caller, tenant_id, &profile).await.map_err(logged)?;
+        Ok(Response::new(ProvisionOperatorResponse { operator: Some(convert::operator(operator)), created }))
+    }
+
+    async fn issue_operator_token(
+        &self,
+        request: Request<IssueOperatorTokenRequest>,
+    ) -> Result<Response<IssueOperatorTokenResponse>, Status> {
+        let request = request.into_inner();
+        let email = Email::parse(&request.email).map_err(|error| ApiError::validation(vec![error]))?;
+        let tenant_id = self.active(&request.tenant_id).await?;
+        let operator = self.operators.find(tenant_id, &email).await.map_err(logged)?;
+        let signed = self.tokens.for_operator(&operator).map_err(logged)?;
+        Ok(Response::new(IssueOperatorTokenResponse {
+            operator: Some(convert::operator(operator)),
+            token: signed.token,
+            expires_at: Some(convert::timestamp(signed.expires_at)),
+        }))
+    }
+
+    async fn mint_visitor_token(
+        &self,
+        request: Request<MintVisitorTokenRequest>,
+    ) -> Result<Response<MintVisitorTokenResponse>, Status> {
+        let request = request.into_inner();
+        let errors = refused_fields(&request);
+        if !errors.is_empty() {
+            return Err(ApiError::validation(errors).into());
+        }
+        let tenant_id = self.active(&request.tenant_id).await?;
+        let ttl = Duration::from_secs(request.ttl_seconds.into());
+        let hash = request.visitor_email_hash.as_deref();
+        let signed = self.tokens.for_visitor(tenant_id, &request.visitor_user_id, hash, ttl).map_err(logged)?;
+        let expires_at = Some(convert::timestamp(signed.expires_at));
+        Ok(Response::new(MintVisitorTokenResponse { token: signed.token, expires_at }))
+    }
+
+    async fn get_signing_keys(
+        &self,
+        _: Request<GetSigningKeysRequest>,
+    ) -> Result<Response<GetSigningKeysResponse>, Status> {
+        Ok(Response::new(GetSigningKeysResponse { jwks_json: self.tokens.jwks().to_owned() }))
+    }
+}
+
+fn refused_fields(request: &MintVisitorTokenRequest) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let mut refuse = |field: &str, message: &str| {
+        errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
+    };
+    let is_text = |text: &str| !text.trim().is_empty() && text.len() <= 255 && !text.contains(char::is_control);
+    if !is_text(&request.visitor_user_id) {
+        refuse("visitor_user_id", "must be 1 to 255 bytes without control characters");
+    }
+    if request.visitor_email_hash.as_deref().is_some_and(|hash| !is_text(hash)) {
+        refuse("visitor_email_hash", "must be 1 to 255 bytes, such as sha256:<hex>");
+    }
+    if !(60..=86_400).contains(&request.ttl_seconds) {
+        refuse("ttl_seconds", "must be 60 to 86400");
+    }
+    errors
+}

@@ -1,0 +1,106 @@
+//! The REST facade for operators: contract, section 3. Thin: it reads, calls a use case, and wraps the answer.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use http::{HeaderName, header};
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+use shared::{ApiError, ErrorCode, health, request_id::RequestId};
+use subtle::ConstantTimeEq as _;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::{domain::audit::Caller, tenants::Tenants, tokens::Tokens};
+
+mod audit;
+mod document;
+mod dto;
+mod input;
+pub(crate) use input::cursor;
+mod tenants;
+
+pub use document::openapi;
+
+/// The header operators prove themselves with; internal services use it as gRPC metadata.
+pub(crate) const X_ADMIN_KEY: HeaderName = HeaderName::from_static("x-admin-key");
+
+/// The operators' key: compared in constant time, named by a prefix of its hash.
+#[derive(Clone)]
+pub(crate) struct AdminKey {
+    digest: [u8; 32],
+    actor: Arc<str>,
+}
+
+impl AdminKey {
+    pub(crate) fn new(key: &SecretString) -> Self {
+        let digest: [u8; 32] = Sha256::digest(key.expose_secret()).into();
+        // Hashed once more, so that the audit log holds no part of what a guess could be checked against cheaply.
+        let name = hex::encode(&Sha256::digest([b"chat-relay admin key id: ".as_slice(), &digest].concat())[..4]);
+        Self { digest, actor: format!("admin_key:{name}").into() }
+    }
+
+    /// Who calls, where `given` is the key.
+    pub(crate) fn authenticate(&self, given: Option<&[u8]>) -> Result<Arc<str>, ApiError> {
+        // Digests have one length, so the comparison tells nothing of the key's.
+        let digest: [u8; 32] = Sha256::digest(given.unwrap_or_default()).into();
+        if given.is_some() && bool::from(self.digest.ct_eq(&digest)) {
+            Ok(Arc::clone(&self.actor))
+        } else {
+            Err(ApiError::new(
+                ErrorCode::InvalidAdminKey,
+                "Send the admin key in X-Admin-Key. It is the service's ADMIN_API_KEY.",
+            ))
+        }
+    }
+}
+
+/// The facade's router, edges not included.
+pub(crate) fn router(tenants: Tenants, tokens: &Tokens, admin_key: AdminKey, stopping: CancellationToken) -> Router {
+    let (protected, _) = protected_routes().split_for_parts();
+    let ready_tenants = tenants.clone();
+    let jwks = tokens.jwks().to_owned();
+    Router::new()
+        .merge(protected.with_state(tenants).layer(middleware::from_fn_with_state(admin_key, require_admin_key)))
+        .merge(health::routes(stopping, move || {
+            let tenants = ready_tenants.clone();
+            async move { tenants.is_available().await.map_err(|error| format!("database: {error}")) }
+        }))
+        .route(
+            "/.well-known/jwks.json",
+            get(|| async move { ([(header::CONTENT_TYPE, "application/jwk-set+json")], jwks) }),
+        )
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()))
+}
+
+fn protected_routes() -> OpenApiRouter<Tenants> {
+    OpenApiRouter::new()
+        .routes(routes!(tenants::provision_tenant))
+        .routes(routes!(tenants::update_tenant))
+        .routes(routes!(tenants::rotate_tenant_secret))
+        .routes(routes!(tenants::rotate_widget_key))
+        .routes(routes!(tenants::suspend_tenant))
+        .routes(routes!(tenants::reactivate_tenant))
+        .routes(routes!(tenants::fetch_tenant))
+        .routes(routes!(tenants::fetch_tenants))
+        .routes(routes!(audit::fetch_audit_log))
+}
+
+async fn require_admin_key(State(key): State<AdminKey>, mut request: Request, next: Next) -> Response {
+    match key.authenticate(request.headers().get(X_ADMIN_KEY).map(http::HeaderValue::as_bytes)) {
+        Ok(actor) => {
+            let request_id =
+                request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned());
+            request.extensions_mut().insert(Caller { actor: actor.to_string(), request_id });
+            next.run(request).await
+        }
+        Err(error) => error.into_response(),
+    }
+}

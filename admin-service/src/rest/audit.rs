@@ -1,0 +1,44 @@
+//! The audit log over REST.
+
+use axum::extract::State;
+use shared::{ApiError, Envelope, Failure, Success, TenantId};
+
+use super::{
+    dto::{AuditPage, AuditView, next_cursor},
+    input::{DEFAULT_ROWS, MOST_ROWS, Params, cursor},
+};
+use crate::tenants::Tenants;
+
+/// Who changed what, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/fetch/audit-log", tag = "audit",
+    params(
+        ("tenant_id" = Option<uuid::Uuid>, Query, description = "One tenant's; absent, every tenant's"),
+        ("limit" = Option<u64>, Query, description = "1 to 500, default 100", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = Envelope<AuditPage>),
+        (status = 401, description = "`invalid_admin_key`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn fetch_audit_log(
+    State(tenants): State<Tenants>,
+    Params(mut query): Params,
+) -> Result<Success<AuditPage>, ApiError> {
+    let tenant_id = query.optional::<TenantId>("tenant_id");
+    let limit = query.number("limit", 1..=MOST_ROWS, DEFAULT_ROWS);
+    let after = query.optional::<String>("cursor").and_then(|text| {
+        let after = cursor::read(&text);
+        if after.is_none() {
+            query.refuse("cursor", cursor::REFUSED);
+        }
+        after
+    });
+    query.finish()?;
+    let page = tenants.audit_log(tenant_id, after, limit).await?;
+    let items = page.items.into_iter().map(AuditView::from).collect();
+    Ok(Success::ok(AuditPage { items, limit, next_cursor: next_cursor(page.next) }, "Audit log fetched."))
+}

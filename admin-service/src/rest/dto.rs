@@ -1,0 +1,207 @@
+//! What operators see: the answers' shapes, and the documented shapes of what they send.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use shared::TenantId;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema, schema::AdditionalProperties},
+};
+use uuid::Uuid;
+
+use super::input::cursor;
+use crate::domain::{
+    audit::RecordedAudit,
+    credentials::{TenantSecret, WidgetKey},
+    settings::TenantSettings,
+    tenant::Tenant,
+};
+
+/// A tenant, without its secret.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Tenant)]
+pub(super) struct TenantView {
+    #[schema(value_type = Uuid)]
+    tenant_id: TenantId,
+    /// `active` or `suspended`.
+    #[schema(value_type = String, pattern = "^(active|suspended)$")]
+    status: &'static str,
+    /// Public: pairs with the tenant's id in widgets.
+    widget_public_key: String,
+    #[serde(flatten)]
+    settings: TenantSettings,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+    /// `null` until it is rotated.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    secret_rotated_at: Option<Timestamp>,
+    /// `null` until it is rotated.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    widget_key_rotated_at: Option<Timestamp>,
+}
+
+impl From<Tenant> for TenantView {
+    fn from(tenant: Tenant) -> Self {
+        Self {
+            tenant_id: tenant.id,
+            status: tenant.status.as_str(),
+            widget_public_key: tenant.widget_public_key.as_str().to_owned(),
+            settings: tenant.settings,
+            created_at: tenant.created_at,
+            updated_at: tenant.updated_at,
+            secret_rotated_at: tenant.secret_rotated_at,
+            widget_key_rotated_at: tenant.widget_key_rotated_at,
+        }
+    }
+}
+
+/// A new tenant's credentials.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ProvisionedTenant {
+    #[schema(value_type = Uuid)]
+    tenant_id: TenantId,
+    /// Signs backend calls (HMAC#1). Shown once.
+    #[schema(pattern = "^sk_[A-Za-z0-9_-]{43}$")]
+    tenant_secret: String,
+    /// Public: pairs with the tenant's id in widgets.
+    #[schema(pattern = "^pk_[A-Za-z0-9_-]{32}$")]
+    widget_public_key: String,
+    tenant_name: String,
+    rate_limit_per_min: u32,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+}
+
+impl ProvisionedTenant {
+    pub(super) fn new(tenant: Tenant, secret: &TenantSecret) -> Self {
+        Self {
+            tenant_id: tenant.id,
+            tenant_secret: secret.expose().to_owned(),
+            widget_public_key: tenant.widget_public_key.as_str().to_owned(),
+            tenant_name: tenant.settings.tenant_name,
+            rate_limit_per_min: tenant.settings.rate_limit_per_min,
+            created_at: tenant.created_at,
+        }
+    }
+}
+
+/// A tenant's new secret.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RotatedSecret {
+    #[schema(value_type = Uuid)]
+    pub(super) tenant_id: TenantId,
+    /// Shown once.
+    #[schema(pattern = "^sk_[A-Za-z0-9_-]{43}$")]
+    pub(super) tenant_secret: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub(super) rotated_at: Timestamp,
+}
+
+/// A tenant's new widget key.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RotatedWidgetKey {
+    #[schema(value_type = Uuid)]
+    tenant_id: TenantId,
+    #[schema(pattern = "^pk_[A-Za-z0-9_-]{32}$")]
+    widget_public_key: String,
+    #[schema(value_type = String, format = DateTime)]
+    rotated_at: Timestamp,
+}
+
+impl RotatedWidgetKey {
+    pub(super) fn new(tenant_id: TenantId, key: &WidgetKey, rotated_at: Timestamp) -> Self {
+        Self { tenant_id, widget_public_key: key.as_str().to_owned(), rotated_at }
+    }
+}
+
+/// A page of tenants, newest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TenantPage {
+    pub(super) items: Vec<TenantView>,
+    /// All tenants, not only this page's.
+    pub(super) total: u64,
+    pub(super) limit: u64,
+    /// Where this page began; 0 where it began at a cursor.
+    pub(super) offset: u64,
+    /// Pass it as `cursor` for the next page; `null` on the last.
+    pub(super) next_cursor: Option<String>,
+}
+
+/// One change: who, what, when.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AuditView {
+    audit_id: Uuid,
+    #[schema(value_type = Uuid)]
+    tenant_id: TenantId,
+    /// `admin_key:<id>`, or `tenant` where the tenant itself acted.
+    actor: String,
+    /// Such as `rotate_tenant_secret`.
+    action: String,
+    request_id: String,
+    /// Names only, never values.
+    changed_fields: Vec<String>,
+    #[schema(value_type = String, format = DateTime)]
+    occurred_at: Timestamp,
+}
+
+impl From<RecordedAudit> for AuditView {
+    fn from(row: RecordedAudit) -> Self {
+        Self {
+            audit_id: row.id,
+            tenant_id: row.tenant_id,
+            actor: row.actor,
+            action: row.action,
+            request_id: row.request_id,
+            changed_fields: row.changed_fields,
+            occurred_at: row.occurred_at,
+        }
+    }
+}
+
+/// A page of the audit log, newest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AuditPage {
+    pub(super) items: Vec<AuditView>,
+    pub(super) limit: u64,
+    /// Pass it as `cursor` for the next page; `null` on the last.
+    pub(super) next_cursor: Option<String>,
+}
+
+pub(super) fn next_cursor(next: Option<Uuid>) -> Option<String> {
+    next.map(cursor::write)
+}
+
+/// What `provision` takes: any of a tenant's settings, of which only the name is required.
+pub(super) struct NewTenant;
+
+/// What `update` takes: any of a tenant's settings. `null` clears a nullable one.
+pub(super) struct TenantPatch;
+
+/// The settings' own schema, closed to other fields, with `required` as given. There is no second list of fields.
+fn settings_schema(required: &[&str], description: &str) -> RefOr<Schema> {
+    let RefOr::T(Schema::Object(mut object)) = TenantSettings::schema() else {
+        return TenantSettings::schema();
+    };
+    object.required = required.iter().map(|field| (*field).to_owned()).collect();
+    object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+    object.description = Some(description.to_owned());
+    RefOr::T(Schema::Object(object))
+}
+
+impl PartialSchema for NewTenant {
+    fn schema() -> RefOr<Schema> {
+        settings_schema(&["tenant_name"], "A new tenant: only tenant_name is required.")
+    }
+}
+
+impl ToSchema for NewTenant {}
+
+impl PartialSchema for TenantPatch {
+    fn schema() -> RefOr<Schema> {
+        settings_schema(&[], "Only the fields present are written; null clears a nullable one.")
+    }
+}
+
+impl ToSchema for TenantPatch {}

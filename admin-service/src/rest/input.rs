@@ -1,0 +1,104 @@
+//! Reading what operators send: query parameters and a bounded JSON body.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+};
+use serde_json::{Map, Value};
+use shared::{
+    ApiError, TenantId,
+    body::{self, BodyBounds},
+    query::Query,
+};
+use uuid::Uuid;
+
+use crate::domain::audit::Caller;
+
+/// A tenant with every field at its longest is a fifth of this.
+const BODY: BodyBounds = BodyBounds { limit: 256 * 1024, idle_timeout: Duration::from_secs(10) };
+
+pub(super) const MOST_ROWS: u64 = 500;
+pub(super) const DEFAULT_ROWS: u64 = 100;
+
+/// Who calls, as the key check found.
+pub(super) struct Known(pub(super) Caller);
+
+/// The call's query parameters.
+pub(super) struct Params(pub(super) Query);
+
+/// The call's body: a JSON object.
+pub(super) struct Fields(pub(super) Map<String, Value>);
+
+impl<S: Sync> axum::extract::FromRequestParts<S> for Known {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Self, ApiError> {
+        parts
+            .extensions
+            .get::<Caller>()
+            .cloned()
+            .map(Self)
+            .ok_or_else(|| ApiError::internal("a protected route without its key check"))
+    }
+}
+
+impl<S: Sync> axum::extract::FromRequestParts<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut http::request::Parts, _: &S) -> Result<Self, ApiError> {
+        Ok(Self(Query::parse(parts.uri.query())))
+    }
+}
+
+impl<S: Sync> FromRequest<S> for Fields {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let (bytes, _) = body::read(&parts.headers, body, BODY).await?;
+        body::json_object(&bytes).map(Self)
+    }
+}
+
+impl Params {
+    /// `?tenant_id=`, which every call on one tenant has.
+    pub(super) fn tenant_id(mut self) -> Result<TenantId, ApiError> {
+        let id = self.0.required("tenant_id");
+        self.0.finish()?;
+        id.ok_or_else(|| ApiError::internal("a required parameter was neither read nor refused"))
+    }
+}
+
+/// Where the next page begins, opaque to callers.
+pub(crate) mod cursor {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+    use super::Uuid;
+
+    /// What is wrong with any text that is not a cursor of ours.
+    pub(crate) const REFUSED: &str = "is not a cursor: pass next_cursor of the page before, unchanged";
+
+    pub(crate) fn write(after: Uuid) -> String {
+        URL_SAFE_NO_PAD.encode(after.as_bytes())
+    }
+
+    pub(crate) fn read(text: &str) -> Option<Uuid> {
+        Uuid::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_cursor_reads_back_and_anything_else_is_refused() {
+            let id = Uuid::now_v7();
+            assert_eq!(read(&write(id)), Some(id));
+            for wrong in ["", "AAAA", "not base64!", &id.to_string(), &format!("{}A", write(id))] {
+                assert_eq!(read(wrong), None, "{wrong:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The tenant lifecycle over REST.
+
+use axum::extract::State;
+use shared::{ApiError, Envelope, Failure, Success, TenantId};
+
+use super::{
+    dto::{
+        NewTenant, ProvisionedTenant, RotatedSecret, RotatedWidgetKey, TenantPage, TenantPatch, TenantView, next_cursor,
+    },
+    input::{DEFAULT_ROWS, Fields, Known, MOST_ROWS, Params, cursor},
+};
+use crate::{store::PageStart, tenants::Tenants};
+
+/// Skipping further than this is what cursors are for.
+const LARGEST_OFFSET: u64 = 10_000_000;
+
+/// Create a tenant. Its secret is in this answer and in no other.
+#[utoipa::path(
+    post, path = "/api/v1/provision/tenant", tag = "tenants", request_body = NewTenant,
+    responses(
+        (status = 201, description = "Provisioned", body = Envelope<ProvisionedTenant>),
+        (status = 400, description = "`malformed_json`", body = Failure),
+        (status = 401, description = "`invalid_admin_key`", body = Failure),
+        (status = 413, description = "`body_too_large`", body = Failure),
+        (status = 422, description = "`validation_failed`; nothing was written", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn provision_tenant(
+    State(tenants): State<Tenants>,
+    Known(caller): Known,
+    Fields(fields): Fields,
+) -> Result<Success<ProvisionedTenant>, ApiError> {
+    let (tenant, secret) = tenants.provision(&caller, &fields).await?;
+    Ok(Success::created(
+        ProvisionedTenant::new(tenant, &secret),
+        "Tenant provisioned. Save tenant_secret and widget_public_key now — the secret will not be shown again.",
+    ))
+}
+
+/// Write some of a tenant's settings. Fields that are absent stay as they are.
+#[utoipa::path(
+    post, path = "/api/v1/update/tenant", tag = "tenants", request_body = TenantPatch,
+    params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
+    responses(
+        (status = 200, description = "Written, on every gateway", body = Envelope<TenantView>),
+        (status = 400, description = "`malformed_json`", body = Failure),
+        (status = 401, description = "`invalid_admin_key`", body = Failure),
+        (status = 404, description = "`tenant_not_found`", body = Failure),
+        (status = 409, description = "`conflict`: others kept changing it", body = Failure),
+        (status = 413, description = "`body_too_large`", body = Failure),
+        (status = 422, description = "`validation_failed`; nothing was written", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn update_tenant(
+    State(tenants): State<Tenants>,
+    Known(caller): Known,
+    params: Params,
+    Fields(fields): Fields,
+) -> Result<Success<TenantView>, ApiError> {
+    let tenant = tenants.update(&caller, params.tenant_id()?, &fields).await?;
+    Ok(Success::ok(tenant.into(), "Tenant updated."))
+}
+
+/// Replace a tenant's secret. The old one is refused from the moment this returns.
+#[utoipa::path(
+    post, path = "/api/v1/rotate/tenant-secret", tag = "tenants",
+    params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
+    responses(
+        (status = 200, description = "Rotated, on every gateway", body = Envelope<RotatedSecret>),
+        (status = 401, description = "`invalid_admin_key`", body = Failure),
+        (status = 404, description = "`tenant_not_found`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn rotate_tenant_secret(
+    State(tenants): State<Tenants>,
+    Known(caller): Known,
+    params: Params,
+) -> Result<Success<RotatedSecret>, ApiError> {
+    let tenant_id: TenantId = params.tenant_id()?;
+    let (secret, rotated_at) = tenants.rotate_secret(&caller, tenant_id).await?;
+    let tenant_secret = secret.expose().to_owned();
+    Ok(Success::ok(
+        RotatedSecret { tenant_id, tenant_secret, rotated_at },
+        "Secret rotated. Save the new tenant_secret — old secret is now invalid.",
+    ))
+}
+
+/// Replace a tenant's widget key. Pages that still carry the old one are refused from the moment this returns.
+#[utoipa::path(
+    post, path = "/api/v1/rotate/widget-key", tag = "tenants",
+    params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
+    responses(
+        (status = 200, description = "Rotated, on every gateway", body = Envelope<RotatedWidgetKey>),
+        (status = 401, description = "`invalid_admin_key`", body = Failure),
+        (status = 404, description = "`tenant_not_found`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn rotate_widget_key(
+    State(tenants): State<Tenants>,
+    Known(caller): Known,
+    params: Params,
+) -> Result<Success<RotatedWidgetKey>, ApiError> {
+    let tenant_id = params.tenant_id()?;
+    let (key, rotated_at) = tenants.rotate_widget_key(&caller, tenant_id).await?;
+    Ok(Success::ok(
+        RotatedWidgetKey::new(tenant_id, &key, rotated_at),
+        "Widget public key rotated. Update <script data-public-key=...> on every tenant page; old key stops working immediately.",
+    ))
+}
+
+/// Refuse a tenant's calls with 403 until it is reactivated. Repeating it is not an error.
+#[utoipa::path(
+    post, path = "/api/v1/suspend/tenant", tag = "tenants",
+    params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
+    responses(
+        (status = 200, description = "Suspended, on every gateway", body = Envelope<TenantView>),
+        (status = 401, description = "`invalid_admin_key`", body = Failure),
+        (status = 404, description = "`tenant_not_found`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn suspend_tenant(
+    State(tenants): State<Tenants>,
+    Known(caller): Known,
+    params: Params,
+) -> Result<Success<TenantView>, ApiError> {
+    let tenant = tenants.suspend(&caller, params.tenant_id()?).await?;
+    Ok(Success::ok(tenant.into(), "Tenant suspended. Its calls are refused until it is reactivated."))
+}
+
+/// Lift a suspension. Repeating it is not an error.
+#[utoipa::path(
+    post, path = "/api/v1/reactivate/tenant", tag = "tenants",
+    params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
+    responses(
+        (status = 200, description = "Active, on every gateway", body = Envelope<TenantView>),
+        (status = 401, description = "`invalid_admin_key`", body = Failure),
+        (status = 404, description = "`tenant_not_found`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn reactivate_tenant(
+    State(tenants): State<Tenants>,
+    Known(caller): Known,
+    params: Params,
+) -> Result<Success<TenantView>, ApiError> {
+    let tenant = tenants.reactivate(&caller, params.tenant_id()?).await?;
+    Ok(Success::ok(tenant.into(), "Tenant active. Its calls are taken."))
+}
+
+/// A tenant, without its secret.
+#[utoipa::path(
+    get, path = "/api/v1/fetch/tenant", tag = "tenants",
+    params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
+    responses(
+        (status = 200, description = "The tenant", body = Envelope<TenantView>),
+        (status = 401, description = "`invalid_admin_key`", body = Failure),
+        (status = 404, description = "`tenant_not_found`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn fetch_tenant(
+    State(tenants): State<Tenants>,
+    params: Params,
+) -> Result<Success<TenantView>, ApiError> {
+    Ok(Success::ok(tenants.fetch(params.tenant_id()?).await?.into(), "Tenant fetched."))
+}
+
+/// Tenants, newest first. Page by `cursor`: it costs the same however deep; `offset` costs what it skips.
+#[utoipa::path(
+    get, path = "/api/v1/fetch/tenants", tag = "tenants",
+    params(
+        ("limit" = Option<u64>, Query, description = "1 to 500, default 100", minimum = 1, maximum = 500),
+        ("offset" = Option<u64>, Query, description = "Rows to skip; not together with cursor", minimum = 0, maximum = 10_000_000),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = Envelope<TenantPage>),
+        (status = 401, description = "`invalid_admin_key`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn fetch_tenants(
+    State(tenants): State<Tenants>,
+    Params(mut query): Params,
+) -> Result<Success<TenantPage>, ApiError> {
+    let limit = query.number("limit", 1..=MOST_ROWS, DEFAULT_ROWS);
+    let offset = query.number("offset", 0..=LARGEST_OFFSET, 0);
+    let start = match query.optional::<String>("cursor") {
+        None => PageStart::Offset(offset),
+        Some(_) if offset > 0 => {
+            query.refuse("cursor", "cannot be given together with offset");
+            PageStart::Offset(offset)
+        }
+        Some(text) => cursor::read(&text).map_or_else(
+            || {
+                query.refuse("cursor", cursor::REFUSED);
+                PageStart::Offset(0)
+            },
+            PageStart::After,
+        ),
+    };
+    query.finish()?;
+    let (page, total) = tenants.page(start, limit).await?;
+    let items = page.items.into_iter().map(TenantView::from).collect();
+    let page = TenantPage { items, total, limit, offset, next_cursor: next_cursor(page.next) };
+    Ok(Success::ok(page, "Tenants fetched."))
+}

@@ -1,0 +1,208 @@
+//! Secrets at rest: XChaCha20-Poly1305 under a master key with an id.
+//!
+//! A sealed value is `1 | length of key id | key id | nonce (24) | ciphertext and tag`. What it belongs to (an id and
+//! a column) is associated data, so a value moved to another row or column does not open.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chacha20poly1305::{
+    KeyInit as _, XChaCha20Poly1305, XNonce,
+    aead::{Aead as _, Payload},
+};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+const VERSION: u8 = 1;
+const NONCE_LEN: usize = 24;
+const KEY_LEN: usize = 32;
+const LONGEST_KEY_ID: usize = 64;
+
+/// The master keys: the first seals, all open.
+#[derive(Clone)]
+pub struct MasterKeys(Arc<[(String, XChaCha20Poly1305)]>);
+
+/// Why a list of master keys is refused. It never quotes a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMasterKeys {
+    /// An entry is not `id:base64`.
+    #[error("entry {0} must be id:base64, such as k1:… with 32 bytes from `openssl rand -base64 32`")]
+    Form(usize),
+    /// An id holds something other than letters, digits, `-` and `_`, or is too long.
+    #[error("entry {0} has an id that is not 1 to 64 letters, digits, hyphens and underscores")]
+    Id(usize),
+    /// Not 32 bytes.
+    #[error("entry {0} does not hold exactly 32 bytes of base64")]
+    Length(usize),
+    /// Two keys under one id.
+    #[error("entry {0} repeats an earlier id")]
+    Repeated(usize),
+}
+
+impl FromStr for MasterKeys {
+    type Err = InvalidMasterKeys;
+
+    fn from_str(text: &str) -> Result<Self, InvalidMasterKeys> {
+        let mut keys: Vec<(String, XChaCha20Poly1305)> = Vec::new();
+        for (index, entry) in text.split(',').enumerate() {
+            let place = index + 1;
+            let (id, key) = entry.trim().split_once(':').ok_or(InvalidMasterKeys::Form(place))?;
+            let well_formed = (1..=LONGEST_KEY_ID).contains(&id.len())
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+            if !well_formed {
+                return Err(InvalidMasterKeys::Id(place));
+            }
+            if keys.iter().any(|(known, _)| known == id) {
+                return Err(InvalidMasterKeys::Repeated(place));
+            }
+            let key = Zeroizing::new(STANDARD.decode(key).map_err(|_| InvalidMasterKeys::Length(place))?);
+            if key.len() != KEY_LEN {
+                return Err(InvalidMasterKeys::Length(place));
+            }
+            let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| InvalidMasterKeys::Length(place))?;
+            keys.push((id.to_owned(), cipher));
+        }
+        Ok(Self(keys.into()))
+    }
+}
+
+impl fmt::Debug for MasterKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(id, _)| id)).finish()
+    }
+}
+
+/// What a sealed value belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// The row's id.
+    pub row: Uuid,
+    /// The table and column.
+    pub column: &'static str,
+}
+
+impl Place {
+    fn associated_data(self) -> Vec<u8> {
+        [self.row.as_bytes().as_slice(), self.column.as_bytes()].concat()
+    }
+}
+
+/// Why a sealed value does not open.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The bytes are not a sealed value.
+    #[error("{0}: not a sealed value")]
+    Malformed(&'static str),
+    /// The key that sealed it is not in the list.
+    #[error("{column}: sealed under master key {key_id:?}, which is not configured")]
+    UnknownKey {
+        /// Where it stands.
+        column: &'static str,
+        /// The missing key.
+        key_id: String,
+    },
+    /// Altered, moved from elsewhere, or another key under the same id.
+    #[error("{column}: does not open under master key {key_id:?}")]
+    Refused {
+        /// Where it stands.
+        column: &'static str,
+        /// The key that was tried.
+        key_id: String,
+    },
+}
+
+impl MasterKeys {
+    /// Seals `secret` under the first key.
+    #[must_use]
+    pub fn seal(&self, place: Place, secret: &[u8]) -> Vec<u8> {
+        let (id, cipher) = self.0.first().expect("a parsed list has a key");
+        let mut nonce = [0; NONCE_LEN];
+        getrandom::fill(&mut nonce).expect("the system has randomness");
+        let aad = place.associated_data();
+        let sealed = cipher
+            .encrypt(&XNonce::from(nonce), Payload { msg: secret, aad: &aad })
+            .expect("a secret is far shorter than the cipher's limit");
+        let id_len = u8::try_from(id.len()).expect("ids have at most 64 bytes");
+        [&[VERSION, id_len], id.as_bytes(), &nonce, &sealed].concat()
+    }
+
+    /// Opens what any of the keys sealed for the same place.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn open(&self, place: Place, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let column = place.column;
+        let malformed = || SealError::Malformed(column);
+        let [VERSION, id_len, rest @ ..] = sealed else { return Err(malformed()) };
+        let (id, rest) = rest.split_at_checked(usize::from(*id_len)).ok_or_else(malformed)?;
+        let (nonce, ciphertext) = rest.split_at_checked(NONCE_LEN).ok_or_else(malformed)?;
+        let key_id = String::from_utf8_lossy(id).into_owned();
+        let Some((_, cipher)) = self.0.iter().find(|(known, _)| *known == key_id) else {
+            return Err(SealError::UnknownKey { column, key_id });
+        };
+        let nonce = <[u8; NONCE_LEN]>::try_from(nonce).map_err(|_| malformed())?;
+        let aad = place.associated_data();
+        cipher
+            .decrypt(&XNonce::from(nonce), Payload { msg: ciphertext, aad: &aad })
+            .map(Zeroizing::new)
+            .map_err(|_| SealError::Refused { column, key_id })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "old:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const NEW: &str = "new:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+
+    fn keys(text: &str) -> MasterKeys {
+        text.parse().expect("keys")
+    }
+
+    #[test]
+    fn the_first_key_seals_and_all_open() {
+        let place = Place { row: Uuid::now_v7(), column: "tenant.secret" };
+        let before = keys(OLD).seal(place, b"sk_1");
+        let rotated = keys(&format!("{NEW},{OLD}"));
+        assert_eq!(rotated.open(place, &before).expect("the old one opens").as_slice(), b"sk_1");
+        let after = rotated.seal(place, b"sk_1");
+        assert_eq!(keys(NEW).open(place, &after).expect("the new one sealed").as_slice(), b"sk_1");
+        assert!(matches!(keys(OLD).open(place, &after), Err(SealError::UnknownKey { key_id, .. }) if key_id == "new"));
+    }
+
+    #[test]
+    fn a_value_opens_only_where_it_was_sealed_and_as_it_was() {
+        let keys = keys(OLD);
+        let place = Place { row: Uuid::now_v7(), column: "tenant.secret" };
+        let sealed = keys.seal(place, b"sk_1");
+        let elsewhere = Place { row: Uuid::now_v7(), ..place };
+        let other_column = Place { column: "signing_key.private", ..place };
+        assert!(keys.open(elsewhere, &sealed).is_err());
+        assert!(keys.open(other_column, &sealed).is_err());
+        for index in 0..sealed.len() {
+            let mut altered = sealed.clone();
+            altered[index] ^= 1;
+            assert!(keys.open(place, &altered).is_err(), "byte {index}");
+            assert!(keys.open(place, &sealed[..index]).is_err(), "cut at {index}");
+        }
+        assert_ne!(keys.seal(place, b"sk_1"), sealed, "each sealing has its own nonce");
+    }
+
+    #[test]
+    fn a_bad_list_says_which_entry_and_never_which_key() {
+        use InvalidMasterKeys as E;
+        for (text, why) in [
+            ("", E::Form(1)),
+            ("k1", E::Form(1)),
+            (&format!("{OLD},"), E::Form(2)),
+            (&format!("{OLD},{OLD}"), E::Repeated(2)),
+            ("k 1:AAAA", E::Id(1)),
+            ("k1:AAAA", E::Length(1)),
+            ("k1:not base64!", E::Length(1)),
+        ] {
+            assert_eq!(text.parse::<MasterKeys>().map(|_| ()), Err(why), "{text}");
+        }
+        assert_eq!(format!("{:?}", keys(OLD)), "[\"old\"]");
+    }
+}

@@ -1,0 +1,129 @@
+//! The composition root: the only place that knows both the use cases and what stands behind their ports.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use shared::{
+    edge::Edge,
+    serve::{self, Bounds},
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    directory::Directory,
+    errors::UseCaseError,
+    grpc::{self, RpcMetrics, Services},
+    operators::Operators,
+    rest::{self, AdminKey},
+    store::{self, ConnectError, SeaStore},
+    tenants::Tenants,
+    tokens::Tokens,
+};
+
+/// The service's name in metrics.
+const NAME: &str = "admin-service";
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] ConnectError),
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] io::Error),
+    /// The signing key.
+    #[error("the signing key: {0}")]
+    SigningKey(String),
+}
+
+/// A service that takes calls.
+#[derive(Debug)]
+pub struct Running {
+    /// Where the REST facade listens.
+    pub rest: SocketAddr,
+    /// Where gRPC listens.
+    pub grpc: SocketAddr,
+    tasks: JoinSet<()>,
+    store: SeaStore,
+}
+
+impl Running {
+    /// Waits until the service was told to stop and everything in flight is done.
+    pub async fn drained(mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a server ended badly");
+            }
+        }
+        if let Err(error) = self.store.close().await {
+            tracing::warn!(%error, "the database did not close");
+        }
+    }
+}
+
+/// Opens the database, then the listeners: a service that listens can answer.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(
+    config: Config,
+    metrics: &Metrics,
+    http_metrics: HttpServerMetrics,
+    stopping: CancellationToken,
+) -> Result<Running, StartError> {
+    let store = store::connect(&config.database).await?;
+    let port = Arc::new(store.clone());
+    let tokens = Tokens::open(port.as_ref(), &config.master_keys, config.token_issuer, config.operator_token_ttl)
+        .await
+        .map_err(|error: UseCaseError| StartError::SigningKey(error.to_string()))?;
+    let tenants = Tenants::new(port.clone(), config.master_keys.clone());
+    let directory = Directory::new(port.clone(), config.master_keys);
+    let operators = Operators::new(port);
+    let admin_key = AdminKey::new(&config.api_key);
+
+    let rest_listener = serve::bind(config.rest_listen).await?;
+    let grpc_listener = serve::bind(config.grpc_listen).await?;
+    let (rest, grpc) = (rest_listener.local_addr()?, grpc_listener.local_addr()?);
+    let bounds = Bounds { drain_timeout: config.drain_timeout, ..Bounds::default() };
+    let mut tasks = JoinSet::new();
+
+    let router = rest::router(tenants.clone(), &tokens, admin_key.clone(), stopping.clone());
+    let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
+    tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
+
+    // The seam for mutual TLS: `grpc::serve` is handed its listener and decides alone how callers prove themselves.
+    let services = Services {
+        tenants,
+        directory,
+        operators,
+        tokens,
+        admin_key,
+        service_token: config.grpc_token,
+        metrics: RpcMetrics::new(metrics),
+    };
+    let grpc_stopping = stopping.clone();
+    let drain = bounds.drain_timeout;
+    tasks.spawn(async move {
+        let serving = grpc::serve(grpc_listener, services, grpc_stopping.clone());
+        let deadline = async {
+            grpc_stopping.cancelled().await;
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            ended = serving => if let Err(error) = ended { tracing::error!(%error, "gRPC ended") },
+            () = deadline => tracing::warn!("some calls did not finish within the drain timeout"),
+        }
+    });
+
+    if let Some(address) = config.ops_listen {
+        let listener = serve::bind(address).await?;
+        tracing::info!(server = "admin-ops", address = %listener.local_addr()?, "listening");
+        tasks.spawn(serve::serve(listener, metrics.router(), bounds, stopping));
+    }
+    tracing::info!(server = "admin-rest", address = %rest, "listening");
+    tracing::info!(server = "admin-grpc", address = %grpc, "listening");
+    Ok(Running { rest, grpc, tasks, store })
+}

@@ -1,0 +1,169 @@
+//! The port to the database: what use cases need kept. One verb is one transaction.
+//!
+//! `sea` implements it over SQLite and PostgreSQL. Every change takes the directory's next revision inside its own
+//! transaction, in commit order, and writes its audit row there too.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use shared::TenantId;
+use uuid::Uuid;
+
+use crate::domain::{
+    audit::{AuditEntry, RecordedAudit},
+    credentials::WidgetKey,
+    operator::{Email, Operator},
+    settings::TenantSettings,
+    signing_key::SealedSigningKey,
+    tenant::{Tenant, TenantStatus},
+};
+
+mod connect;
+mod entity;
+mod migration;
+mod sea;
+
+pub use connect::{ConnectError, connect};
+pub use sea::SeaStore;
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No such row for this tenant.
+    #[error("not found")]
+    NotFound,
+    /// Somebody else changed it since it was read.
+    #[error("changed since it was read")]
+    Conflict,
+    /// The database is away, busy past its timeout, or shutting down. Trying again may help.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// What is stored is not what was written, or a statement is wrong. Trying again will not help.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// A tenant with what only the directory may see.
+#[derive(Clone, Debug)]
+pub struct KeyedTenant {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// Its sealed secret.
+    pub sealed_secret: Vec<u8>,
+}
+
+/// An answer and the directory's revision it was read at.
+#[derive(Clone, Debug)]
+pub struct AtRevision<T> {
+    /// The answer.
+    pub value: T,
+    /// The revision.
+    pub revision: u64,
+}
+
+/// A secret or key that takes another's place.
+#[derive(Clone, Debug)]
+pub enum Replacement {
+    /// A new sealed secret.
+    Secret(Vec<u8>),
+    /// A new widget key.
+    WidgetKey(WidgetKey),
+}
+
+/// Where a page begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageStart {
+    /// After skipping so many rows. Costs what it skips.
+    Offset(u64),
+    /// Below this id. Costs the same however deep.
+    After(Uuid),
+}
+
+/// A page of rows, newest first.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// The id to go on after; `None` on the last page.
+    pub next: Option<Uuid>,
+}
+
+/// Tenants.
+#[async_trait]
+pub trait TenantStore: Send + Sync {
+    /// Writes a new tenant and answers it with its revision.
+    async fn create(&self, tenant: Tenant, sealed_secret: Vec<u8>, audit: AuditEntry) -> Result<Tenant, StoreError>;
+
+    /// Replaces a secret or a widget key.
+    async fn rotate(&self, id: TenantId, to: Replacement, audit: AuditEntry) -> Result<Tenant, StoreError>;
+
+    /// Writes the status; writing the one it has counts as a change, so that repeating a call whose answer was lost
+    /// is as good as the call.
+    async fn set_status(&self, id: TenantId, status: TenantStatus, audit: AuditEntry) -> Result<Tenant, StoreError>;
+
+    /// Writes settings that were derived from the tenant at `expected_revision`.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where the tenant has changed since.
+    async fn apply_update(
+        &self,
+        id: TenantId,
+        expected_revision: u64,
+        settings: &TenantSettings,
+        audit: AuditEntry,
+    ) -> Result<Tenant, StoreError>;
+
+    /// A tenant.
+    async fn find(&self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
+
+    /// A tenant with its sealed secret, and the revision both were read at.
+    async fn find_keyed(&self, id: TenantId) -> Result<AtRevision<Option<KeyedTenant>>, StoreError>;
+
+    /// The tenant a widget key belongs to.
+    async fn find_by_widget_key(&self, key: &str) -> Result<AtRevision<Option<TenantId>>, StoreError>;
+
+    /// A page of tenants, newest first, and how many there are in all.
+    async fn page(&self, start: PageStart, limit: u64) -> Result<(Page<Tenant>, u64), StoreError>;
+
+    /// A page of the audit log, newest first, of one tenant or of all.
+    async fn audit_log(
+        &self,
+        tenant_id: Option<TenantId>,
+        after: Option<Uuid>,
+        limit: u64,
+    ) -> Result<Page<RecordedAudit>, StoreError>;
+
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// Operators, always of a tenant.
+#[async_trait]
+pub trait OperatorStore: Send + Sync {
+    /// Creates the operator, or refreshes the one with this email. `merge` makes the row to write from the one that
+    /// is there. Answers whether it was created.
+    async fn upsert_operator(
+        &self,
+        tenant_id: TenantId,
+        email: &Email,
+        merge: &(dyn for<'a> Fn(Option<&'a Operator>) -> Operator + Send + Sync),
+        audit: AuditEntry,
+    ) -> Result<(Operator, bool), StoreError>;
+
+    /// The operator with this email.
+    async fn find_operator(&self, tenant_id: TenantId, email: &Email) -> Result<Option<Operator>, StoreError>;
+}
+
+/// Keys that sign tokens.
+#[async_trait]
+pub trait SigningKeyStore: Send + Sync {
+    /// All keys, newest first: the first signs, all verify.
+    async fn signing_keys(&self) -> Result<Vec<SealedSigningKey>, StoreError>;
+
+    /// Writes `key` unless there is one already, and answers all keys. Of several replicas that start at once one wins.
+    async fn ensure_signing_key(&self, key: SealedSigningKey) -> Result<Vec<SealedSigningKey>, StoreError>;
+}
+
+/// `now` as the database keeps it.
+fn stored_time(at: Timestamp) -> i64 {
+    at.as_millisecond()
+}

@@ -1,0 +1,99 @@
+//! Opening the database: pool bounds, durability, one owner of a SQLite file, migrations that several replicas may
+//! start at once.
+
+use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
+
+use sea_orm::{
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, DbErr, Statement,
+    TransactionTrait as _,
+};
+use sea_orm_migration::MigratorTrait as _;
+use secrecy::ExposeSecret as _;
+
+use super::{SeaStore, migration::Migrator};
+use crate::config::DatabaseConfig;
+
+/// The PostgreSQL advisory lock that migrating replicas queue for. Any number that is only ours.
+const MIGRATION_LOCK: i64 = 0x6368_6174_7265_6c61;
+
+/// Why the database could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Another process has the SQLite file.
+    #[error("{} is in use by another process: one admin service owns a SQLite database (use PostgreSQL for replicas)", .0.display())]
+    InUse(PathBuf),
+    /// The lock file cannot be made.
+    #[error("{}: {source}", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database refuses or cannot be reached.
+    #[error("cannot open the database: {0}")]
+    Database(#[from] DbErr),
+}
+
+/// Opens the database and brings its schema up to date.
+///
+/// # Errors
+/// [`ConnectError`]. The URL, which may hold a password, is not in it.
+pub async fn connect(config: &DatabaseConfig) -> Result<SeaStore, ConnectError> {
+    let lock = config.sqlite_file().map(lock).transpose()?;
+    let mut options = ConnectOptions::new(config.url.expose_secret());
+    let statement_timeout = config.statement_timeout;
+    options
+        .max_connections(config.max_connections)
+        .acquire_timeout(statement_timeout)
+        .connect_timeout(Duration::from_secs(10))
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            sqlite
+                .pragma("journal_mode", "WAL")
+                // What was acknowledged survives a power cut, not only a crash.
+                .pragma("synchronous", "FULL")
+                .pragma("foreign_keys", "ON")
+                .busy_timeout(statement_timeout)
+        })
+        .map_sqlx_postgres_opts(move |postgres| {
+            let timeout = format!("{}ms", statement_timeout.as_millis());
+            postgres.options([("statement_timeout", timeout.as_str()), ("lock_timeout", timeout.as_str())])
+        });
+    let connection = Database::connect(options).await?;
+    migrate(&connection).await?;
+    Ok(SeaStore::new(connection, lock.map(Arc::new)))
+}
+
+/// Takes the file beside the database that says whose it is. The system frees it when the process ends, however it ends.
+fn lock(database: PathBuf) -> Result<File, ConnectError> {
+    let mut path = database.clone().into_os_string();
+    path.push(".lock");
+    let path = PathBuf::from(path);
+    let failed = |source| ConnectError::Lock { path: path.clone(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(ConnectError::InUse(database)),
+        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+async fn migrate(connection: &DatabaseConnection) -> Result<(), DbErr> {
+    if connection.get_database_backend() != DbBackend::Postgres {
+        return Migrator::up(connection, None).await;
+    }
+    // Replicas that start together migrate one after the other. The lock lives in a transaction of its own, so it
+    // ends with the connection whatever happens to the process; waiting for it may take as long as a migration does.
+    let guard = connection.begin().await?;
+    for sql in [
+        "SET LOCAL statement_timeout = 0".to_owned(),
+        "SET LOCAL lock_timeout = 0".to_owned(),
+        format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"),
+    ] {
+        guard.execute_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    }
+    Migrator::up(connection, None).await?;
+    guard.commit().await
+}

@@ -1,0 +1,52 @@
+//! Signing keys in the database.
+
+use async_trait::async_trait;
+use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder as _, prelude::*};
+use shared::time::from_unix_ms;
+
+use super::{SeaStore, next_revision, translate};
+use crate::{
+    domain::signing_key::SealedSigningKey,
+    store::{SigningKeyStore, StoreError, entity::signing_key, stored_time},
+};
+
+async fn all(connection: &impl ConnectionTrait) -> Result<Vec<SealedSigningKey>, StoreError> {
+    let rows =
+        signing_key::Entity::find().order_by_desc(signing_key::Column::Id).all(connection).await.map_err(translate)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| SealedSigningKey {
+            id: row.id,
+            public: row.public,
+            sealed_private: row.sealed_private,
+            created_at: from_unix_ms(row.created_at),
+        })
+        .collect())
+}
+
+#[async_trait]
+impl SigningKeyStore for SeaStore {
+    async fn signing_keys(&self) -> Result<Vec<SealedSigningKey>, StoreError> {
+        all(&self.connection).await
+    }
+
+    async fn ensure_signing_key(&self, key: SealedSigningKey) -> Result<Vec<SealedSigningKey>, StoreError> {
+        let transaction = self.begin_write().await?;
+        // Replicas that start together take turns here, so that one makes the key and the others find it.
+        next_revision(&transaction, 0).await?;
+        let existing = all(&transaction).await?;
+        if !existing.is_empty() {
+            transaction.rollback().await.map_err(translate)?;
+            return Ok(existing);
+        }
+        let row = signing_key::ActiveModel {
+            id: Set(key.id),
+            public: Set(key.public.clone()),
+            sealed_private: Set(key.sealed_private.clone()),
+            created_at: Set(stored_time(key.created_at)),
+        };
+        signing_key::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
+        transaction.commit().await.map_err(translate)?;
+        Ok(vec![key])
+    }
+}

@@ -1,0 +1,244 @@
+//! Tenants and their audit log in the database.
+
+use async_trait::async_trait;
+use sea_orm::{
+    ActiveValue::Set, DatabaseTransaction, QueryOrder as _, QuerySelect as _, TransactionTrait as _, prelude::*,
+};
+use shared::{TenantId, time::from_unix_ms};
+
+use super::{SeaStore, broken_row, current_directory, next_revision, revision_from_row, translate, write_audit};
+use crate::{
+    domain::{
+        audit::{AuditEntry, RecordedAudit},
+        credentials::WidgetKey,
+        settings::TenantSettings,
+        tenant::{Tenant, TenantStatus},
+    },
+    store::{
+        AtRevision, KeyedTenant, Page, PageStart, Replacement, StoreError, TenantStore,
+        entity::{audit_log, tenant},
+        stored_time,
+    },
+};
+
+impl TryFrom<tenant::Model> for Tenant {
+    type Error = StoreError;
+
+    fn try_from(row: tenant::Model) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id.into(),
+            status: TenantStatus::from_text(&row.status)
+                .ok_or_else(|| broken_row("tenant", format_args!("status {:?}", row.status)))?,
+            widget_public_key: WidgetKey::from_stored(row.widget_public_key),
+            settings: serde_json::from_value(row.settings).map_err(|error| broken_row("tenant.settings", error))?,
+            created_at: from_unix_ms(row.created_at),
+            updated_at: from_unix_ms(row.updated_at),
+            secret_rotated_at: row.secret_rotated_at.map(from_unix_ms),
+            widget_key_rotated_at: row.widget_key_rotated_at.map(from_unix_ms),
+            revision: revision_from_row(row.revision)?,
+        })
+    }
+}
+
+fn settings_json(settings: &TenantSettings) -> Result<Json, StoreError> {
+    serde_json::to_value(settings).map_err(|error| broken_row("tenant.settings", error))
+}
+
+impl SeaStore {
+    /// Reads the row to be changed and keeps others from changing it, lets `change` write on it, and commits it with
+    /// its revision and audit row.
+    async fn change(
+        &self,
+        id: TenantId,
+        audit: AuditEntry,
+        change: impl FnOnce(&tenant::Model, &mut tenant::ActiveModel) -> Result<(), StoreError> + Send,
+    ) -> Result<Tenant, StoreError> {
+        let transaction = self.begin_write().await?;
+        let row = self.lock_row(&transaction, id).await?.ok_or(StoreError::NotFound)?;
+        let mut active = tenant::ActiveModel { id: Set(row.id), ..Default::default() };
+        change(&row, &mut active)?;
+        active.updated_at = Set(stored_time(audit.occurred_at));
+        active.revision = Set(next_revision(&transaction, 0).await?);
+        let changed = tenant::Entity::update(active).exec(&transaction).await.map_err(translate)?;
+        write_audit(&transaction, audit).await?;
+        transaction.commit().await.map_err(translate)?;
+        changed.try_into()
+    }
+
+    async fn lock_row(
+        &self,
+        transaction: &DatabaseTransaction,
+        id: TenantId,
+    ) -> Result<Option<tenant::Model>, StoreError> {
+        // SQLite has no row locks and needs none: its writer is alone.
+        tenant::Entity::find_by_id(id.as_uuid()).lock_exclusive().one(transaction).await.map_err(translate)
+    }
+}
+
+#[async_trait]
+impl TenantStore for SeaStore {
+    async fn create(&self, tenant: Tenant, sealed_secret: Vec<u8>, audit: AuditEntry) -> Result<Tenant, StoreError> {
+        let transaction = self.begin_write().await?;
+        let revision = next_revision(&transaction, 1).await?;
+        let row = tenant::ActiveModel {
+            id: Set(tenant.id.as_uuid()),
+            status: Set(tenant.status.as_str().to_owned()),
+            sealed_secret: Set(sealed_secret),
+            widget_public_key: Set(tenant.widget_public_key.as_str().to_owned()),
+            settings: Set(settings_json(&tenant.settings)?),
+            revision: Set(revision),
+            created_at: Set(stored_time(tenant.created_at)),
+            updated_at: Set(stored_time(tenant.updated_at)),
+            secret_rotated_at: Set(None),
+            widget_key_rotated_at: Set(None),
+        };
+        tenant::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
+        write_audit(&transaction, audit).await?;
+        transaction.commit().await.map_err(translate)?;
+        Ok(Tenant { revision: revision_from_row(revision)?, ..tenant })
+    }
+
+    async fn rotate(&self, id: TenantId, to: Replacement, audit: AuditEntry) -> Result<Tenant, StoreError> {
+        let now = Set(Some(stored_time(audit.occurred_at)));
+        self.change(id, audit, |_, row| {
+            match to {
+                Replacement::Secret(sealed) => {
+                    row.sealed_secret = Set(sealed);
+                    row.secret_rotated_at = now;
+                }
+                Replacement::WidgetKey(key) => {
+                    row.widget_public_key = Set(key.as_str().to_owned());
+                    row.widget_key_rotated_at = now;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn set_status(&self, id: TenantId, status: TenantStatus, audit: AuditEntry) -> Result<Tenant, StoreError> {
+        self.change(id, audit, |_, row| {
+            row.status = Set(status.as_str().to_owned());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn apply_update(
+        &self,
+        id: TenantId,
+        expected_revision: u64,
+        settings: &TenantSettings,
+        audit: AuditEntry,
+    ) -> Result<Tenant, StoreError> {
+        let settings = settings_json(settings)?;
+        self.change(id, audit, |row, active| {
+            if revision_from_row(row.revision)? != expected_revision {
+                return Err(StoreError::Conflict);
+            }
+            active.settings = Set(settings);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn find(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        let row = tenant::Entity::find_by_id(id.as_uuid()).one(&self.connection).await.map_err(translate)?;
+        row.map(Tenant::try_from).transpose()
+    }
+
+    async fn find_keyed(&self, id: TenantId) -> Result<AtRevision<Option<KeyedTenant>>, StoreError> {
+        // The revision is read first: under READ COMMITTED the row may then be newer than the revision says, which
+        // costs a fetch too many, but never older, which would be a stale answer under a fresh number.
+        let transaction = self.connection.begin().await.map_err(translate)?;
+        let directory = current_directory(&transaction).await?;
+        let row = tenant::Entity::find_by_id(id.as_uuid()).one(&transaction).await.map_err(translate)?;
+        transaction.commit().await.map_err(translate)?;
+        let value = row
+            .map(|row| {
+                let sealed_secret = row.sealed_secret.clone();
+                Ok::<_, StoreError>(KeyedTenant { tenant: row.try_into()?, sealed_secret })
+            })
+            .transpose()?;
+        Ok(AtRevision { value, revision: revision_from_row(directory.revision)? })
+    }
+
+    async fn find_by_widget_key(&self, key: &str) -> Result<AtRevision<Option<TenantId>>, StoreError> {
+        let transaction = self.connection.begin().await.map_err(translate)?;
+        let directory = current_directory(&transaction).await?;
+        let row = tenant::Entity::find()
+            .filter(tenant::Column::WidgetPublicKey.eq(key))
+            .one(&transaction)
+            .await
+            .map_err(translate)?;
+        transaction.commit().await.map_err(translate)?;
+        Ok(AtRevision { value: row.map(|row| row.id.into()), revision: revision_from_row(directory.revision)? })
+    }
+
+    async fn page(&self, start: PageStart, limit: u64) -> Result<(Page<Tenant>, u64), StoreError> {
+        let transaction = self.connection.begin().await.map_err(translate)?;
+        let directory = current_directory(&transaction).await?;
+        let newest_first = tenant::Entity::find().order_by_desc(tenant::Column::Id).limit(limit + 1);
+        let rows = match start {
+            PageStart::Offset(offset) => newest_first.offset(offset),
+            PageStart::After(id) => newest_first.filter(tenant::Column::Id.lt(id)),
+        }
+        .all(&transaction)
+        .await
+        .map_err(translate)?;
+        transaction.commit().await.map_err(translate)?;
+        let page = cut(rows, limit, |row| row.id)?;
+        Ok((page, revision_from_row(directory.tenant_total)?))
+    }
+
+    async fn audit_log(
+        &self,
+        tenant_id: Option<TenantId>,
+        after: Option<Uuid>,
+        limit: u64,
+    ) -> Result<Page<RecordedAudit>, StoreError> {
+        let mut query = audit_log::Entity::find().order_by_desc(audit_log::Column::Id).limit(limit + 1);
+        if let Some(tenant_id) = tenant_id {
+            query = query.filter(audit_log::Column::TenantId.eq(tenant_id.as_uuid()));
+        }
+        if let Some(after) = after {
+            query = query.filter(audit_log::Column::Id.lt(after));
+        }
+        let rows = query.all(&self.connection).await.map_err(translate)?;
+        cut(rows, limit, |row| row.id)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.connection.ping().await.map_err(translate)
+    }
+}
+
+impl TryFrom<audit_log::Model> for RecordedAudit {
+    type Error = StoreError;
+
+    fn try_from(row: audit_log::Model) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id,
+            tenant_id: row.tenant_id.into(),
+            actor: row.actor,
+            action: row.action,
+            request_id: row.request_id,
+            changed_fields: serde_json::from_value(row.changed_fields)
+                .map_err(|error| broken_row("audit_log.changed_fields", error))?,
+            occurred_at: from_unix_ms(row.occurred_at),
+        })
+    }
+}
+
+/// Makes a page of one row more than the page holds: that row says whether there is a next page.
+fn cut<Row, T: TryFrom<Row, Error = StoreError>>(
+    mut rows: Vec<Row>,
+    limit: u64,
+    id: impl Fn(&Row) -> Uuid,
+) -> Result<Page<T>, StoreError> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(id);
+    Ok(Page { items: rows.into_iter().map(T::try_from).collect::<Result<_, _>>()?, next })
+}

@@ -1,0 +1,150 @@
+//! The tenant lifecycle: provision, update, rotate, suspend, reactivate, fetch. REST and gRPC share it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use shared::{TenantId, time::now};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        audit::{Action, AuditEntry, Caller, RecordedAudit},
+        credentials::{TenantSecret, WidgetKey},
+        settings::TenantSettings,
+        tenant::{Tenant, TenantStatus},
+    },
+    errors::UseCaseError,
+    sealing::{MasterKeys, Place},
+    store::{Page, PageStart, Replacement, StoreError, TenantStore},
+};
+
+/// Where a tenant's secret is sealed to.
+pub(crate) const SECRET_COLUMN: &str = "tenant.secret";
+
+/// How often an update that met another is tried again.
+const UPDATE_ATTEMPTS: u32 = 5;
+
+#[derive(Clone)]
+pub(crate) struct Tenants {
+    store: Arc<dyn TenantStore>,
+    master_keys: MasterKeys,
+}
+
+impl Tenants {
+    pub(crate) fn new(store: Arc<dyn TenantStore>, master_keys: MasterKeys) -> Self {
+        Self { store, master_keys }
+    }
+
+    fn seal(&self, id: TenantId, secret: &TenantSecret) -> Vec<u8> {
+        self.master_keys.seal(Place { row: id.as_uuid(), column: SECRET_COLUMN }, secret.expose().as_bytes())
+    }
+
+    pub(crate) async fn provision(
+        &self,
+        caller: &Caller,
+        fields: &Map<String, Value>,
+    ) -> Result<(Tenant, TenantSecret), UseCaseError> {
+        let settings = TenantSettings::provision(fields).map_err(UseCaseError::Invalid)?;
+        let now = now();
+        let tenant = Tenant {
+            id: TenantId::generate(),
+            status: TenantStatus::Active,
+            widget_public_key: WidgetKey::generate(),
+            settings,
+            created_at: now,
+            updated_at: now,
+            secret_rotated_at: None,
+            widget_key_rotated_at: None,
+            revision: 0,
+        };
+        let secret = TenantSecret::generate();
+        let audit = AuditEntry::new(tenant.id, caller, Action::ProvisionTenant, fields.keys().cloned(), now);
+        let sealed = self.seal(tenant.id, &secret);
+        Ok((self.store.create(tenant, sealed, audit).await?, secret))
+    }
+
+    pub(crate) async fn update(
+        &self,
+        caller: &Caller,
+        id: TenantId,
+        fields: &Map<String, Value>,
+    ) -> Result<Tenant, UseCaseError> {
+        for _ in 0..UPDATE_ATTEMPTS {
+            let tenant = self.fetch(id).await?;
+            let mut settings = tenant.settings;
+            let changed = settings.patch(fields).map_err(UseCaseError::Invalid)?;
+            let audit = AuditEntry::new(id, caller, Action::UpdateTenant, changed, now());
+            match self.store.apply_update(id, tenant.revision, &settings, audit).await {
+                // Somebody wrote between our read and our write: theirs stays, ours is laid over it.
+                Err(StoreError::Conflict) => {}
+                result => return Ok(result?),
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    /// Answers the new secret, which is shown once, and when it took the old one's place.
+    pub(crate) async fn rotate_secret(
+        &self,
+        caller: &Caller,
+        id: TenantId,
+    ) -> Result<(TenantSecret, Timestamp), UseCaseError> {
+        let (secret, now) = (TenantSecret::generate(), now());
+        let audit = AuditEntry::new(id, caller, Action::RotateTenantSecret, ["tenant_secret"], now);
+        self.store.rotate(id, Replacement::Secret(self.seal(id, &secret)), audit).await?;
+        Ok((secret, now))
+    }
+
+    pub(crate) async fn rotate_widget_key(
+        &self,
+        caller: &Caller,
+        id: TenantId,
+    ) -> Result<(WidgetKey, Timestamp), UseCaseError> {
+        let (key, now) = (WidgetKey::generate(), now());
+        let audit = AuditEntry::new(id, caller, Action::RotateWidgetKey, ["widget_public_key"], now);
+        self.store.rotate(id, Replacement::WidgetKey(key.clone()), audit).await?;
+        Ok((key, now))
+    }
+
+    pub(crate) async fn suspend(&self, caller: &Caller, id: TenantId) -> Result<Tenant, UseCaseError> {
+        self.set_status(caller, id, TenantStatus::Suspended, Action::SuspendTenant).await
+    }
+
+    pub(crate) async fn reactivate(&self, caller: &Caller, id: TenantId) -> Result<Tenant, UseCaseError> {
+        self.set_status(caller, id, TenantStatus::Active, Action::ReactivateTenant).await
+    }
+
+    async fn set_status(
+        &self,
+        caller: &Caller,
+        id: TenantId,
+        status: TenantStatus,
+        action: Action,
+    ) -> Result<Tenant, UseCaseError> {
+        let audit = AuditEntry::new(id, caller, action, ["status"], now());
+        Ok(self.store.set_status(id, status, audit).await?)
+    }
+
+    pub(crate) async fn fetch(&self, id: TenantId) -> Result<Tenant, UseCaseError> {
+        self.store.find(id).await?.ok_or(UseCaseError::TenantNotFound)
+    }
+
+    /// A page of tenants and how many there are in all.
+    pub(crate) async fn page(&self, start: PageStart, limit: u64) -> Result<(Page<Tenant>, u64), UseCaseError> {
+        Ok(self.store.page(start, limit).await?)
+    }
+
+    pub(crate) async fn audit_log(
+        &self,
+        tenant_id: Option<TenantId>,
+        after: Option<Uuid>,
+        limit: u64,
+    ) -> Result<Page<RecordedAudit>, UseCaseError> {
+        Ok(self.store.audit_log(tenant_id, after, limit).await?)
+    }
+
+    pub(crate) async fn is_available(&self) -> Result<(), UseCaseError> {
+        Ok(self.store.ping().await?)
+    }
+}

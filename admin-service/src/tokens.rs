@@ -1,0 +1,192 @@
+//! Signed tokens (JWT, EdDSA over Ed25519) for operators and visitors, and the public keys to check them with.
+//!
+//! The signing key is made once, sealed in the database and shared by all replicas.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey as _};
+use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::Serialize;
+use shared::{TenantId, time::now};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::{
+    domain::{operator::Operator, signing_key::SealedSigningKey},
+    errors::UseCaseError,
+    sealing::{MasterKeys, Place},
+    store::SigningKeyStore,
+};
+
+const PRIVATE_COLUMN: &str = "signing_key.private";
+
+/// The `aud` of an operator's token: what the chat backend accepts.
+const OPERATOR_AUDIENCE: &str = "chat-backend";
+/// The `aud` of a visitor's token: what the gateway accepts. Neither token passes for the other.
+const VISITOR_AUDIENCE: &str = "chat-widget";
+
+#[derive(Clone)]
+pub(crate) struct Tokens {
+    issuer: Arc<str>,
+    operator_ttl: Duration,
+    key_id: Arc<str>,
+    signing_key: Arc<EncodingKey>,
+    jwks: Arc<str>,
+}
+
+/// A signed token and when it ends.
+pub(crate) struct SignedToken {
+    pub(crate) token: String,
+    pub(crate) expires_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: &'a str,
+    iat: i64,
+    exp: i64,
+    jti: Uuid,
+    tenant_id: TenantId,
+    role: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    display_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    routing_keys: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email_hash: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Jwk {
+    kty: &'static str,
+    crv: &'static str,
+    alg: &'static str,
+    r#use: &'static str,
+    kid: String,
+    x: String,
+}
+
+#[derive(Serialize)]
+struct Jwks {
+    keys: Vec<Jwk>,
+}
+
+impl Tokens {
+    /// Finds the signing key, or makes it where this is the first start.
+    pub(crate) async fn open(
+        store: &dyn SigningKeyStore,
+        master_keys: &MasterKeys,
+        issuer: String,
+        operator_ttl: Duration,
+    ) -> Result<Self, UseCaseError> {
+        let mut keys = store.signing_keys().await?;
+        if keys.is_empty() {
+            keys = store.ensure_signing_key(make_key(master_keys)).await?;
+        }
+        let newest = keys.first().ok_or_else(|| UseCaseError::Signing("there is no signing key".to_owned()))?;
+        let seed = master_keys.open(Place { row: newest.id, column: PRIVATE_COLUMN }, &newest.sealed_private)?;
+        let seed: Zeroizing<[u8; 32]> = Zeroizing::new(
+            seed.as_slice()
+                .try_into()
+                .map_err(|_| UseCaseError::Signing("the signing key is not 32 bytes".to_owned()))?,
+        );
+        let pkcs8 =
+            SigningKey::from_bytes(&seed).to_pkcs8_der().map_err(|error| UseCaseError::Signing(error.to_string()))?;
+        let jwks = Jwks {
+            keys: keys
+                .iter()
+                .map(|key| Jwk {
+                    kty: "OKP",
+                    crv: "Ed25519",
+                    alg: "EdDSA",
+                    r#use: "sig",
+                    kid: key.id.to_string(),
+                    x: URL_SAFE_NO_PAD.encode(&key.public),
+                })
+                .collect(),
+        };
+        Ok(Self {
+            issuer: issuer.into(),
+            operator_ttl,
+            key_id: newest.id.to_string().into(),
+            signing_key: Arc::new(EncodingKey::from_ed_der(pkcs8.as_bytes())),
+            jwks: serde_json::to_string(&jwks).map_err(|error| UseCaseError::Signing(error.to_string()))?.into(),
+        })
+    }
+
+    /// The public keys, as a JSON Web Key Set (RFC 7517).
+    pub(crate) fn jwks(&self) -> &str {
+        &self.jwks
+    }
+
+    /// A token that lets `operator` act in its tenant and nowhere else.
+    pub(crate) fn for_operator(&self, operator: &Operator) -> Result<SignedToken, UseCaseError> {
+        let subject = operator.id.to_string();
+        self.sign(self.operator_ttl, |iat, exp| Claims {
+            iss: &self.issuer,
+            aud: OPERATOR_AUDIENCE,
+            sub: &subject,
+            iat,
+            exp,
+            jti: Uuid::now_v7(),
+            tenant_id: operator.tenant_id,
+            role: "operator",
+            display_name: Some(&operator.display_name),
+            routing_keys: Some(&operator.routing_keys),
+            email_hash: None,
+        })
+    }
+
+    /// A token for a visitor the tenant knows.
+    pub(crate) fn for_visitor(
+        &self,
+        tenant_id: TenantId,
+        visitor_user_id: &str,
+        email_hash: Option<&str>,
+        ttl: Duration,
+    ) -> Result<SignedToken, UseCaseError> {
+        self.sign(ttl, |iat, exp| Claims {
+            iss: &self.issuer,
+            aud: VISITOR_AUDIENCE,
+            sub: visitor_user_id,
+            iat,
+            exp,
+            jti: Uuid::now_v7(),
+            tenant_id,
+            role: "visitor",
+            display_name: None,
+            routing_keys: None,
+            email_hash,
+        })
+    }
+
+    fn sign<'a>(
+        &self,
+        ttl: Duration,
+        claims: impl FnOnce(i64, i64) -> Claims<'a>,
+    ) -> Result<SignedToken, UseCaseError> {
+        let issued = now().as_second();
+        let expires = issued.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
+        let header = Header { kid: Some(self.key_id.to_string()), ..Header::new(Algorithm::EdDSA) };
+        let token = jsonwebtoken::encode(&header, &claims(issued, expires), &self.signing_key)
+            .map_err(|error| UseCaseError::Signing(error.to_string()))?;
+        let expires_at = Timestamp::from_second(expires).map_err(|error| UseCaseError::Signing(error.to_string()))?;
+        Ok(SignedToken { token, expires_at })
+    }
+}
+
+fn make_key(master_keys: &MasterKeys) -> SealedSigningKey {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut()).expect("the system has randomness");
+    let id = Uuid::now_v7();
+    SealedSigningKey {
+        id,
+        public: SigningKey::from_bytes(&seed).verifying_key().to_bytes().to_vec(),
+        sealed_private: master_keys.seal(Place { row: id, column: PRIVATE_COLUMN }, seed.as_slice()),
+        created_at: now(),
+    }
+}

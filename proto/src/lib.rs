@@ -1,0 +1,54 @@
+//! The internal gRPC boundary: generated code, by package and version, and nothing else.
+//!
+//! The `.proto` files beside this crate are the documentation. Messages that carry key material have
+//! a `Debug` that shows none of it.
+
+// Generated code is not held to the house's lints.
+#![expect(clippy::doc_markdown, reason = "generated code")]
+
+use std::fmt;
+
+/// The tenant lifecycle for internal services.
+pub mod admin {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("chatrelay.admin.v1");
+    }
+}
+
+/// Tenant state for gateways.
+pub mod directory {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("chatrelay.directory.v1");
+    }
+}
+
+/// Operators and signed tokens.
+pub mod identity {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("chatrelay.identity.v1");
+    }
+}
+
+/// Every service's description, for gRPC reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+macro_rules! redacted_debug {
+    ($($message:ty),+ $(,)?) => {
+        $(impl fmt::Debug for $message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($message)).finish_non_exhaustive()
+            }
+        })+
+    };
+}
+
+redacted_debug!(
+    directory::v1::TenantState,
+    admin::v1::ProvisionTenantResponse,
+    admin::v1::RotateTenantSecretResponse,
+    identity::v1::IssueOperatorTokenResponse,
+    identity::v1::MintVisitorTokenResponse,
+);

@@ -1,0 +1,96 @@
+//! The chat backend: calls go to `<base>/<rest>` under HMAC#2, answers stream back. Contract, section 4.
+
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
+use secrecy::ExposeSecret as _;
+use shared::{
+    ApiError, TenantId,
+    signature::{BodyDigest, RelayKey, RelayedCall, relay_headers},
+    time::now_unix_ms,
+};
+
+use crate::{config::BackendConfig, metrics::GatewayMetrics};
+
+mod headers;
+mod upstream;
+
+pub(crate) use headers::strip_hop_by_hop;
+pub(crate) use upstream::{Base, Upstream, UpstreamError};
+
+/// The chat backend.
+pub(crate) struct Backend {
+    base: Base,
+    key: RelayKey,
+    upstream: Upstream,
+}
+
+/// A verified call on its way to the backend.
+pub(crate) struct Relayed<'a> {
+    pub(crate) method: Method,
+    /// What follows `/relay/`, as it was sent.
+    pub(crate) rest: &'a str,
+    pub(crate) query: Option<&'a str>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) digest: &'a BodyDigest,
+    pub(crate) tenant_id: TenantId,
+    /// `tenant`, `visitor:<session>` or `operator:<id>`.
+    pub(crate) actor: &'a str,
+}
+
+impl Backend {
+    pub(crate) fn new(config: &BackendConfig, metrics: GatewayMetrics) -> Self {
+        Self {
+            base: Base::new(&config.url),
+            key: RelayKey::new(config.relay_secret.expose_secret().as_bytes()),
+            upstream: Upstream::new("chat-backend", config.timeouts, metrics),
+        }
+    }
+
+    /// Sends the call on. A call that may have arrived is never sent twice.
+    ///
+    /// # Errors
+    /// `backend_*`, each of which says whether the call may have arrived.
+    pub(crate) async fn relay(&self, call: Relayed<'_>) -> Result<Response, ApiError> {
+        let uri = self.base.join(call.rest, call.query)?;
+        let mut headers = call.headers;
+        headers::strip_request(&mut headers);
+        self.sign(&mut headers, &call.method, &uri, call.tenant_id, call.actor, call.digest);
+        let mut request = Request::new(Full::new(call.body));
+        *request.method_mut() = call.method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        self.upstream.send(request).await.map_err(UpstreamError::into_backend_error)
+    }
+
+    fn sign(
+        &self,
+        headers: &mut HeaderMap,
+        method: &Method,
+        uri: &Uri,
+        tenant_id: TenantId,
+        actor: &str,
+        body: &BodyDigest,
+    ) {
+        let (timestamp, tenant_id) = (now_unix_ms().to_string(), tenant_id.to_string());
+        let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
+        let call = RelayedCall {
+            timestamp: &timestamp,
+            method: method.as_str(),
+            path_and_query,
+            tenant_id: &tenant_id,
+            actor,
+        };
+        let signature = self.key.sign(&call, body).to_hex();
+        for (name, text) in [
+            (relay_headers::TENANT_ID, tenant_id.as_str()),
+            (relay_headers::TIMESTAMP, &timestamp),
+            (relay_headers::ACTOR, actor),
+            (relay_headers::SIGNATURE, &signature),
+        ] {
+            headers.insert(name, HeaderValue::from_str(text).expect("ids, digits and actors are visible ASCII"));
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What the gateway can be told. `config.default.toml` is the documentation.
+
+use std::{net::SocketAddr, num::NonZeroU32, str::FromStr, time::Duration};
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+use shared::{
+    body::BodyBounds,
+    config::{ConfigError, Settings, Sources, Spec, check_secret},
+    serve::Bounds,
+    telemetry::TelemetryConfig,
+};
+use url::Url;
+use uuid::Uuid;
+
+const SPEC: Spec = Spec {
+    program: "relay-gateway",
+    about: "Verifies signed calls and forwards them to the chat backend.",
+    env_prefix: "GATEWAY_",
+    env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
+    defaults: include_str!("../config.default.toml"),
+    secrets: &["admin_grpc_token", "relay_secret"],
+};
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the public reaches the relay.
+    pub listen: SocketAddr,
+    /// Where Prometheus reaches `/metrics`, if anywhere.
+    pub ops_listen: Option<SocketAddr>,
+    /// This gateway's name.
+    pub id: String,
+    /// How the admin service is reached.
+    pub admin: AdminConfig,
+    /// How the chat backend is reached.
+    pub backend: BackendConfig,
+    /// The REST facade the admin paths are passed to, if they are.
+    pub admin_rest: Option<HttpUrl>,
+    /// Bounds of a signed body.
+    pub body: BodyBounds,
+    /// Bounds of the public listener.
+    pub bounds: Bounds,
+    /// Refused signatures per minute and client address.
+    pub unverified_per_min: NonZeroU32,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: List<Network>,
+    /// Whether each request leaves a log line.
+    pub access_log: bool,
+    /// Logs and traces.
+    pub telemetry: TelemetryConfig,
+}
+
+/// How the admin service is reached.
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    /// Its replicas.
+    pub urls: List<HttpUrl>,
+    /// The bearer token.
+    pub token: SecretString,
+    /// How long it may take to answer.
+    pub timeout: Duration,
+}
+
+/// How the chat backend is reached.
+#[derive(Clone, Debug)]
+pub struct BackendConfig {
+    /// Its base URL.
+    pub url: HttpUrl,
+    /// What HMAC#2 is made with.
+    pub relay_secret: SecretString,
+    /// How long it may take.
+    pub timeouts: UpstreamTimeouts,
+}
+
+/// How long an upstream may take.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamTimeouts {
+    /// To accept a connection.
+    pub connect: Duration,
+    /// To begin its answer.
+    pub header: Duration,
+    /// For the next piece of its answer.
+    pub idle: Duration,
+}
+
+/// An `http` or `https` URL without user, query or fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpUrl(Url);
+
+impl HttpUrl {
+    /// The URL.
+    #[must_use]
+    pub fn as_url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl FromStr for HttpUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|error| format!("must be a URL such as http://127.0.0.1:7814 ({error})"))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            return Err("must begin with http:// or https://".to_owned());
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err("must not have a user, query or fragment".to_owned());
+        }
+        Ok(Self(url))
+    }
+}
+
+/// An address or a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(pub IpNet);
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse()
+            .or_else(|_| text.parse().map(|address: std::net::IpAddr| address.into()))
+            .map(Self)
+            .map_err(|_| "must be an address or a network such as 10.0.0.0/8".to_owned())
+    }
+}
+
+/// A comma-separated list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List<T>(pub Vec<T>);
+
+impl<T: FromStr<Err: std::fmt::Display>> FromStr for List<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split(',')
+            .enumerate()
+            .map(|(index, item)| item.trim().parse().map_err(|error| format!("entry {}: {error}", index + 1)))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+impl Config {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// Every problem there is, at once.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let mut settings = Settings::load(SPEC, sources)?;
+        let millis = |settings: &mut Settings, key| settings.required(key).map(Duration::from_millis);
+        let listen = settings.required("listen");
+        let ops_listen = settings.optional("ops_listen");
+        let id = settings.optional("id");
+        let urls = settings.required("admin_grpc");
+        let token = settings.checked("admin_grpc_token", |token: &String| check_secret(token));
+        let directory_timeout = millis(&mut settings, "directory_timeout_ms");
+        let backend_url = settings.required("chat_backend_url");
+        let relay_secret = settings.checked("relay_secret", |secret: &String| check_secret(secret));
+        let connect = millis(&mut settings, "backend_connect_timeout_ms");
+        let header = millis(&mut settings, "backend_header_timeout_ms");
+        let idle = millis(&mut settings, "backend_idle_timeout_ms");
+        let expose_admin_api = settings.required::<bool>("expose_admin_api");
+        let admin_rest = settings.optional("admin_rest");
+        let body_limit = settings.required("body_limit_bytes");
+        let body_idle = millis(&mut settings, "body_idle_timeout_ms");
+        let header_timeout = millis(&mut settings, "header_timeout_ms");
+        let max_connections =
+            settings.checked(
+                "max_connections",
+                |count: &usize| {
+                    if *count > 0 { Ok(()) } else { Err("must be at least 1".to_owned()) }
+                },
+            );
+        let drain_timeout = millis(&mut settings, "drain_timeout_ms");
+        let unverified_per_min = settings.required("unverified_per_min");
+        let trusted_proxies = settings.optional("trusted_proxies");
+        let access_log = settings.required("access_log");
+        let telemetry = settings.telemetry();
+        if let (Ok(true), Ok(None)) = (&expose_admin_api, &admin_rest) {
+            settings.problem("expose_admin_api is on, so admin_rest must be set".to_owned());
+        }
+        settings.finish()?;
+        let admin_rest = if expose_admin_api? { admin_rest? } else { None };
+        Ok(Self {
+            listen: listen?,
+            ops_listen: ops_listen?,
+            id: id?.unwrap_or_else(|| Uuid::new_v4().to_string()),
+            admin: AdminConfig { urls: urls?, token: token?.into(), timeout: directory_timeout? },
+            backend: BackendConfig {
+                url: backend_url?,
+                relay_secret: relay_secret?.into(),
+                timeouts: UpstreamTimeouts { connect: connect?, header: header?, idle: idle? },
+            },
+            admin_rest,
+            body: BodyBounds { limit: body_limit?, idle_timeout: body_idle? },
+            bounds: Bounds {
+                header_timeout: header_timeout?,
+                max_connections: max_connections?,
+                drain_timeout: drain_timeout?,
+            },
+            unverified_per_min: unverified_per_min?,
+            trusted_proxies: trusted_proxies?.unwrap_or(List(Vec::new())),
+            access_log: access_log?,
+            telemetry: telemetry?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Config::load(&Sources { args: Vec::new(), env })
+    }
+
+    #[test]
+    fn every_problem_is_reported_in_one_run() {
+        let error = load(&[
+            ("GATEWAY_LISTEN", "7811"),
+            ("GATEWAY_CHAT_BACKEND_URL", "ftp://x"),
+            ("GATEWAY_ADMIN_GRPC", "http://a:1,nonsense"),
+            ("GATEWAY_TRUSTED_PROXIES", "10.0.0.0/99"),
+            ("GATEWAY_RELAY_SECRET", "short"),
+        ])
+        .expect_err("refused")
+        .to_string();
+        for expected in
+            ["7811", "ftp://x", "entry 2", "10.0.0.0/99", "relay_secret must have", "GATEWAY_ADMIN_GRPC_TOKEN"]
+        {
+            assert!(error.contains(expected), "{expected} in {error}");
+        }
+    }
+
+    #[test]
+    fn the_admin_paths_are_closed_unless_opened() {
+        let secrets = [
+            ("GATEWAY_ADMIN_GRPC_TOKEN", "a-token-to-hide-from-all"),
+            ("GATEWAY_RELAY_SECRET", "a-secret-to-hide-from-all"),
+        ];
+        let config = load(&secrets).expect("loads");
+        assert_eq!(config.admin_rest, None);
+        assert!(!format!("{config:?}").contains("to-hide"));
+    }
+}

@@ -1,0 +1,98 @@
+//! Strangers who keep failing: an address that causes too many refused signatures is turned away unheard.
+//!
+//! Only refusals are counted, so an address whose calls verify is never slowed; once over, it waits until one more
+//! refusal fits, which bounds what it can cost the admin service.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
+
+use governor::{
+    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    clock::{Clock as _, DefaultClock},
+};
+use moka::sync::Cache;
+use shared::{ApiError, ErrorCode};
+
+/// Addresses turned away at once, at most.
+const MOST_BLOCKED: u64 = 100_000;
+/// No wait is longer than what one refusal of the slowest limit costs.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+pub(crate) struct Floods {
+    clock: DefaultClock,
+    refusals: DefaultKeyedRateLimiter<IpAddr>,
+    /// Until when an address is turned away.
+    blocked: Cache<IpAddr, Instant>,
+}
+
+impl Floods {
+    pub(crate) fn new(per_min: NonZeroU32) -> Self {
+        Self {
+            clock: DefaultClock::default(),
+            refusals: RateLimiter::keyed(Quota::per_minute(per_min)),
+            blocked: Cache::builder().max_capacity(MOST_BLOCKED).time_to_live(LONGEST_WAIT).build(),
+        }
+    }
+
+    /// Whether an address is heard.
+    ///
+    /// # Errors
+    /// [`ErrorCode::RateLimited`] with `Retry-After`.
+    pub(crate) fn admit(&self, address: IpAddr, now: Instant) -> Result<(), ApiError> {
+        match self.blocked.get(&network(address)).and_then(|until| until.checked_duration_since(now)) {
+            None => Ok(()),
+            Some(wait) => Err(ApiError::new(
+                ErrorCode::RateLimited,
+                "Too many refused signatures came from this address. Check how calls are signed, and come back later.",
+            )
+            .retry_after_seconds(wait.as_secs() + 1)),
+        }
+    }
+
+    /// Counts a refused signature.
+    pub(crate) fn refused(&self, address: IpAddr, now: Instant) {
+        let network = network(address);
+        if let Err(over) = self.refusals.check_key(&network) {
+            self.blocked.insert(network, now + over.wait_time_from(self.clock.now()).min(LONGEST_WAIT));
+        }
+    }
+
+    /// Forgets addresses that have been quiet. Call it now and then.
+    pub(crate) fn forget_quiet(&self) {
+        self.refusals.retain_recent();
+        self.refusals.shrink_to_fit();
+    }
+}
+
+/// One subscriber has a whole /64 of IPv6: it counts as one address.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_keeps_failing_is_turned_away_and_others_are_not() {
+        let floods = Floods::new(NonZeroU32::new(3).expect("not zero"));
+        let [flood, neighbour, other] =
+            ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|text| text.parse().expect("an address"));
+        let now = Instant::now();
+        for _ in 0..3 {
+            floods.refused(flood, now);
+            assert!(floods.admit(flood, now).is_ok(), "within the limit");
+        }
+        floods.refused(flood, now);
+        assert_eq!(floods.admit(flood, now).expect_err("over").code(), ErrorCode::RateLimited);
+        assert!(floods.admit(neighbour, now).is_err(), "the same /64");
+        assert!(floods.admit(other, now).is_ok());
+        assert!(floods.admit(flood, now + Duration::from_secs(21)).is_ok(), "a third of a minute later");
+    }
+}

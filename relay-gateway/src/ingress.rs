@@ -1,0 +1,78 @@
+//! The public surface: which path goes where, and what stands around each.
+//!
+//! | path | who |
+//! |---|---|
+//! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`owned`] or relayed |
+//! | `/api/v1/{provision,update,…}/*` | [`admin_api`], where it is exposed |
+//! | `/.well-known/jwks.json` | [`jwks`] |
+//! | `/healthz`, `/readyz` | probes |
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{Router, extract::Request, routing::any};
+use shared::{body::BodyBounds, health, request_id::RequestId, serve::PeerAddr};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin_client::AdminClient,
+    backend::{Backend, Base, Upstream},
+    config::{List, Network},
+    directory::TenantDirectory,
+    domain::{floods::Floods, rate::Rates, replay::ReplayGuard},
+    metrics::GatewayMetrics,
+};
+
+mod admin_api;
+mod client_address;
+mod jwks;
+mod owned;
+mod signed;
+
+/// What the handlers share.
+pub(crate) struct Gateway<D> {
+    pub(crate) directory: D,
+    pub(crate) admin: AdminClient,
+    pub(crate) backend: Backend,
+    /// The REST facade, where its paths are passed through.
+    pub(crate) admin_rest: Option<(Base, Upstream)>,
+    pub(crate) replays: ReplayGuard,
+    pub(crate) rates: Rates,
+    pub(crate) floods: Floods,
+    pub(crate) body: BodyBounds,
+    pub(crate) trusted_proxies: List<Network>,
+    pub(crate) metrics: GatewayMetrics,
+}
+
+/// The gateway's router, edge not included.
+pub(crate) fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>, stopping: CancellationToken) -> Router {
+    let ready = Arc::clone(gateway);
+    let mut router = Router::new()
+        .route("/api/v1/relay/{*rest}", any(signed::relay::<D>))
+        .route("/.well-known/jwks.json", jwks::route(gateway.admin.clone()))
+        .merge(health::routes(stopping, move || {
+            let gateway = Arc::clone(&ready);
+            async move {
+                jwks::fetch(&gateway.admin, &RequestId::generate())
+                    .await
+                    .map(drop)
+                    .map_err(|error| format!("admin service: {error}"))
+            }
+        }));
+    if gateway.admin_rest.is_some() {
+        for path in admin_api::PATHS {
+            router = router.route(path, any(admin_api::pass_through::<D>));
+        }
+    }
+    router.with_state(Arc::clone(gateway))
+}
+
+/// The address a request came from, behind the proxies we trust.
+fn client_address(request: &Request, trusted: &List<Network>) -> IpAddr {
+    let peer = request.extensions().get::<PeerAddr>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
+    client_address::behind_proxies(peer, request.headers(), trusted)
+}
+
+/// The request's id, which the edge has put there.
+fn request_id(extensions: &http::Extensions) -> RequestId {
+    extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::generate)
+}

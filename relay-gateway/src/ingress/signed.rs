@@ -1,0 +1,194 @@
+//! The signed lane: every step of a signed call, cheapest refusal first. Contract, section 4.
+//!
+//! Headers and window cost nothing; the tenant costs a lookup; the body costs its transfer and a hash; only then is the
+//! signature known, and only a verified call may spend memory (replay) or its tenant's budget (rate).
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    extract::{Request, State},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderValue, Method, header};
+use shared::{ApiError, ErrorCode, body, time::now_unix_ms};
+
+use super::{
+    Gateway, client_address,
+    owned::{self, Owned},
+    request_id,
+};
+use crate::{
+    backend::Relayed,
+    directory::TenantDirectory,
+    domain::{admission::SignedCall, rate::Allowance},
+};
+
+/// What precedes the part of the path that the backend sees.
+const PREFIX: &str = "/api/v1/relay/";
+
+const RELAYED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+
+/// Where a call goes once it is verified.
+enum Target<'a> {
+    /// Answered here.
+    Owned(Owned),
+    /// Everything else: to the chat backend.
+    Backend(&'a str),
+}
+
+/// A refusal, with what the tenant has left where the call had spent some.
+struct Refusal {
+    error: ApiError,
+    allow: Option<&'static str>,
+    allowance: Option<Allowance>,
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self { error, allow: None, allowance: None }
+    }
+}
+
+pub(super) async fn relay<D: TenantDirectory>(State(gateway): State<Arc<Gateway<D>>>, request: Request) -> Response {
+    match admit_and_answer(&gateway, request).await {
+        Ok(response) => response,
+        Err(Refusal { error, allow, allowance }) => {
+            gateway.metrics.refused(error.code());
+            let mut response = error.into_response();
+            if let Some(allow) = allow {
+                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+            }
+            if let Some(allowance) = allowance {
+                allowance.write(response.headers_mut());
+            }
+            response
+        }
+    }
+}
+
+async fn admit_and_answer<D: TenantDirectory>(gateway: &Gateway<D>, request: Request) -> Result<Response, Refusal> {
+    let client = client_address(&request, &gateway.trusted_proxies);
+    gateway.floods.admit(client, Instant::now())?;
+    let (parts, body) = request.into_parts();
+    let target = target(&parts.method, parts.uri.path())?;
+    let request_id = request_id(&parts.extensions);
+
+    let unverified = |error: ApiError| {
+        if error.code().statuses().0 == http::StatusCode::UNAUTHORIZED {
+            gateway.floods.refused(client, Instant::now());
+        }
+        error
+    };
+    let call = SignedCall::read(&parts.headers).map_err(unverified)?;
+    call.check_window(now_unix_ms()).map_err(unverified)?;
+    let tenant = gateway.directory.lookup(call.tenant_id, &request_id).await?;
+    let (body, digest) = body::read(&parts.headers, body, gateway.body).await?;
+    let tenant = call.verify(tenant.as_deref(), &digest, body.len()).map_err(unverified)?;
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        gateway.replays.admit(&call.signature, call.timestamp_ms, now_unix_ms())?;
+    }
+    let allowance = gateway
+        .rates
+        .admit(tenant)
+        .map_err(|(error, allowance)| Refusal { allowance: Some(allowance), ..error.into() })?;
+
+    let tenant_id = tenant.id;
+    let answer = match target {
+        Target::Owned(Owned::ContactTicket) => owned::check_contact_ticket(&body).map(|()| "create/contact-ticket"),
+        Target::Owned(owned) => {
+            let answer = owned::answer(owned, &gateway.admin, tenant_id, &request_id, &body).await;
+            return finish(answer, allowance);
+        }
+        Target::Backend(rest) => Ok(rest),
+    };
+    let answer = match answer {
+        Ok(rest) => {
+            let call = Relayed {
+                method: parts.method,
+                rest,
+                query: parts.uri.query(),
+                headers: parts.headers.clone(),
+                body,
+                digest: &digest,
+                tenant_id,
+                actor: "tenant",
+            };
+            gateway.backend.relay(call).await
+        }
+        Err(error) => Err(error),
+    };
+    finish(answer, allowance)
+}
+
+fn finish(answer: Result<Response, ApiError>, allowance: Allowance) -> Result<Response, Refusal> {
+    let mut response = answer.map_err(|error| Refusal { allowance: Some(allowance), ..error.into() })?;
+    allowance.write(response.headers_mut());
+    Ok(response)
+}
+
+fn target<'a>(method: &Method, path: &'a str) -> Result<Target<'a>, Refusal> {
+    let rest = path.strip_prefix(PREFIX).unwrap_or_default();
+    if rest.is_empty() || has_dot_segment(rest) {
+        return Err(ApiError::new(ErrorCode::NotFound, "There is nothing at this path.").into());
+    }
+    let (target, allow) = match Owned::at(rest) {
+        Some(owned) => (Target::Owned(owned), owned.allow()),
+        None => (Target::Backend(rest), RELAYED_METHODS),
+    };
+    if allow.split(", ").any(|allowed| allowed == method.as_str()) {
+        return Ok(target);
+    }
+    let error = ApiError::new(ErrorCode::MethodNotAllowed, format!("This path takes {allow}."));
+    Err(Refusal { allow: Some(allow), ..error.into() })
+}
+
+/// `.` and `..`, however written, would leave the backend's base path on some servers.
+fn has_dot_segment(rest: &str) -> bool {
+    rest.split(['/', '\\'])
+        .any(|segment| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."))
+        || rest.to_ascii_lowercase().contains("%2f..")
+        || rest.to_ascii_lowercase().contains("..%2f")
+        || rest.to_ascii_lowercase().contains("%5c")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(method: Method, path: &str) -> Option<ErrorCode> {
+        target(&method, path).err().map(|refusal| refusal.error.code())
+    }
+
+    #[test]
+    fn nothing_leaves_the_backends_base_path() {
+        for hostile in [
+            "",
+            ".",
+            "..",
+            "../admin",
+            "a/../b",
+            "a/%2e%2e/b",
+            "a/.%2E",
+            "a%2f..%2fb",
+            "..%2fa",
+            "a\\..\\b",
+            "a%5c..",
+            "./a",
+        ] {
+            assert_eq!(code(Method::GET, &format!("{PREFIX}{hostile}")), Some(ErrorCode::NotFound), "{hostile}");
+        }
+        for harmless in ["fetch/messages", "a..b/c", "a/...", "a%2Fb", ".well-known"] {
+            assert_eq!(code(Method::GET, &format!("{PREFIX}{harmless}")), None, "{harmless}");
+        }
+    }
+
+    #[test]
+    fn wrong_methods_are_refused_with_the_right_ones() {
+        assert_eq!(code(Method::OPTIONS, "/api/v1/relay/add/message"), Some(ErrorCode::MethodNotAllowed));
+        assert_eq!(code(Method::TRACE, "/api/v1/relay/add/message"), Some(ErrorCode::MethodNotAllowed));
+        assert_eq!(code(Method::DELETE, "/api/v1/relay/add/message"), None);
+        let refusal = target(&Method::GET, "/api/v1/relay/provision/operator").err().expect("refused");
+        assert_eq!(refusal.allow, Some("POST"));
+        assert_eq!(code(Method::POST, "/api/v1/relay/fetch/tenant-info"), Some(ErrorCode::MethodNotAllowed));
+    }
+}

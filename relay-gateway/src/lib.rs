@@ -1,0 +1,13 @@
+//! The relay gateway: faces the internet, verifies signed calls, forwards them to the chat backend.
+//!
+//! One way through: [`server`] → `ingress` → `domain` (pure admission) with `directory` and `backend` behind it. It holds
+//! nothing durable and knows tenants only through the admin service.
+
+mod admin_client;
+mod backend;
+pub mod config;
+mod directory;
+mod domain;
+mod ingress;
+mod metrics;
+pub mod server;

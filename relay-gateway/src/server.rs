@@ -1,0 +1,107 @@
+//! The composition root: the only place that knows both the ingress and what stands behind its ports.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use shared::{
+    edge::Edge,
+    serve,
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin_client::{AdminClient, InvalidAdmin},
+    backend::{Backend, Base, Upstream},
+    config::Config,
+    directory::GrpcDirectory,
+    domain::{floods::Floods, rate::Rates, replay::ReplayGuard},
+    ingress::{self, Gateway},
+    metrics::GatewayMetrics,
+};
+
+/// The service's name in metrics.
+const NAME: &str = "relay-gateway";
+
+/// How often quiet addresses are forgotten.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] io::Error),
+    /// The admin service's address or token.
+    #[error(transparent)]
+    Admin(#[from] InvalidAdmin),
+}
+
+/// A gateway that takes calls.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub public: SocketAddr,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Waits until the gateway was told to stop and everything in flight is done.
+    pub async fn drained(mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a server ended badly");
+            }
+        }
+    }
+}
+
+/// Starts the gateway. It needs neither the admin service nor the chat backend to start: `/readyz` says what is missing.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(
+    config: Config,
+    metrics: &Metrics,
+    http_metrics: HttpServerMetrics,
+    stopping: CancellationToken,
+) -> Result<Running, StartError> {
+    let own_metrics = GatewayMetrics::new(metrics);
+    let admin = AdminClient::new(&config.admin, own_metrics.clone())?;
+    let upstream_timeouts = config.backend.timeouts;
+    let gateway = Arc::new(Gateway {
+        directory: GrpcDirectory::new(admin.clone()),
+        admin,
+        backend: Backend::new(&config.backend, own_metrics.clone()),
+        admin_rest: config
+            .admin_rest
+            .map(|url| (Base::new(&url), Upstream::new("admin-rest", upstream_timeouts, own_metrics.clone()))),
+        replays: ReplayGuard::new(),
+        rates: Rates::new(),
+        floods: Floods::new(config.unverified_per_min),
+        body: config.body,
+        trusted_proxies: config.trusted_proxies,
+        metrics: own_metrics,
+    });
+
+    let listener = serve::bind(config.listen).await?;
+    let public = listener.local_addr()?;
+    let mut tasks = JoinSet::new();
+    let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
+    let router = edge.wrap(ingress::router(&gateway, stopping.clone()));
+    tasks.spawn(serve::serve(listener, router, config.bounds, stopping.clone()));
+    tasks.spawn(tidy(gateway, stopping.clone()));
+    if let Some(address) = config.ops_listen {
+        let listener = serve::bind(address).await?;
+        tracing::info!(server = "gateway-ops", address = %listener.local_addr()?, "listening");
+        tasks.spawn(serve::serve(listener, metrics.router(), config.bounds, stopping));
+    }
+    tracing::info!(server = "gateway", address = %public, gateway_id = config.id, "listening");
+    Ok(Running { public, tasks })
+}
+
+async fn tidy<D>(gateway: Arc<Gateway<D>>, stopping: CancellationToken) {
+    while tokio::time::timeout(TIDY_EVERY, stopping.cancelled()).await.is_err() {
+        gateway.floods.forget_quiet();
+    }
+}

@@ -1,0 +1,90 @@
+//! Reading a request's body: bounded in size and in time, and given up at the first byte too many.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body_util::BodyExt as _;
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use crate::{ApiError, ErrorCode, signature::BodyDigest};
+
+/// Bounds of one body.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyBounds {
+    /// Bytes, at most.
+    pub limit: usize,
+    /// How long the next piece may take to arrive.
+    pub idle_timeout: Duration,
+}
+
+/// Reads a body whole and hashes it as it arrives. A declared length over the limit is refused unread.
+///
+/// # Errors
+/// [`ErrorCode::BodyTooLarge`], [`ErrorCode::RequestTimeout`], or [`ErrorCode::MalformedRequest`] where the
+/// connection breaks or the framing is wrong.
+pub async fn read(headers: &HeaderMap, mut body: Body, bounds: BodyBounds) -> Result<(Bytes, BodyDigest), ApiError> {
+    let too_large = || {
+        ApiError::new(ErrorCode::BodyTooLarge, format!("The body may have at most {} bytes. Send less.", bounds.limit))
+    };
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<u64>().ok());
+    let capacity = match declared.map(usize::try_from) {
+        None => 0,
+        Some(Ok(length)) if length <= bounds.limit => length,
+        Some(_) => return Err(too_large()),
+    };
+
+    let mut hasher = Sha256::new();
+    let mut first: Option<Bytes> = None;
+    let mut rest = BytesMut::new();
+    let mut length = 0;
+    loop {
+        let frame = tokio::time::timeout(bounds.idle_timeout, body.frame()).await.map_err(|_| {
+            ApiError::new(ErrorCode::RequestTimeout, "The body stopped arriving. Send the request again.")
+        })?;
+        let Some(frame) = frame else { break };
+        let frame = frame.map_err(|error| {
+            ApiError::new(ErrorCode::MalformedRequest, "The body could not be read to its end. Send the request again.")
+                .caused_by(error)
+        })?;
+        let Ok(chunk) = frame.into_data() else { continue };
+        length += chunk.len();
+        if length > bounds.limit {
+            return Err(too_large());
+        }
+        hasher.update(&chunk);
+        // Most bodies come in one piece, which is passed on as it is.
+        match &first {
+            None => first = Some(chunk),
+            Some(begin) => {
+                if rest.is_empty() {
+                    rest.reserve(capacity.max(length));
+                    rest.extend_from_slice(begin);
+                }
+                rest.extend_from_slice(&chunk);
+            }
+        }
+    }
+    let whole = if rest.is_empty() { first.unwrap_or_default() } else { rest.freeze() };
+    Ok((whole, BodyDigest::from_hasher(hasher)))
+}
+
+/// The body as a JSON object; an empty body is the empty object.
+///
+/// # Errors
+/// [`ErrorCode::MalformedJson`], or [`ErrorCode::ValidationFailed`] where the JSON is not an object.
+pub fn json_object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    if body.is_empty() {
+        return Ok(Map::new());
+    }
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(ApiError::field("body", "must be a JSON object")),
+        Err(error) => Err(ApiError::new(ErrorCode::MalformedJson, format!("The body is not JSON: {error}."))),
+    }
+}

@@ -1,0 +1,402 @@
+//! Typed configuration from layered sources: embedded defaults < file < environment < flags.
+//!
+//! The embedded `config.default.toml` is the documentation: its comments become the help text of its flags.
+//! Every problem is reported in one run. Loading takes its sources as an argument, so that no test touches
+//! the process's environment.
+
+use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf, process::ExitCode, str::FromStr};
+
+use clap::{Arg, Command};
+use figment::{
+    Figment,
+    providers::{Format as _, Toml},
+};
+
+use crate::telemetry::TelemetryConfig;
+
+/// `EX_USAGE`: the process was started wrongly, and starting it again will not help.
+pub const EXIT_CONFIG: u8 = 64;
+
+/// What a program can be told.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// The program's name.
+    pub program: &'static str,
+    /// One sentence for `--help`.
+    pub about: &'static str,
+    /// `ADMIN_` makes the key `rest_listen` the variable `ADMIN_REST_LISTEN`.
+    pub env_prefix: &'static str,
+    /// Keys whose variable has another name: `("api_key", "ADMIN_API_KEY")`.
+    pub env_names: &'static [(&'static str, &'static str)],
+    /// The embedded defaults, one `key = value` under a comment each; an empty value is unset.
+    pub defaults: &'static str,
+    /// Keys that are never flags (a process list shows flags) and never printed.
+    pub secrets: &'static [&'static str],
+}
+
+/// Where settings come from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The command line without the program's name.
+    pub args: Vec<OsString>,
+    /// The environment.
+    pub env: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// This process's own.
+    #[must_use]
+    pub fn process() -> Self {
+        Self {
+            args: std::env::args_os().skip(1).collect(),
+            env: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+        }
+    }
+}
+
+/// Why a program will not start.
+#[derive(Debug, Clone)]
+pub enum ConfigError {
+    /// `--help` or `--version` was asked for, or a flag is unknown: what to print, and the exit code.
+    Usage(String, u8),
+    /// Everything that is wrong, a line each.
+    Problems(Vec<String>),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(text, _) => f.write_str(text),
+            Self::Problems(problems) => {
+                writeln!(f, "the configuration has {} problem(s):", problems.len())?;
+                problems.iter().try_for_each(|problem| writeln!(f, "  - {problem}"))
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl ConfigError {
+    /// Prints it where it belongs and says how the process should end.
+    #[must_use]
+    pub fn report(&self) -> ExitCode {
+        match self {
+            Self::Usage(text, 0) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Self::Usage(text, code) => {
+                eprint!("{text}");
+                ExitCode::from(*code)
+            }
+            Self::Problems(_) => {
+                eprint!("{self}");
+                ExitCode::from(EXIT_CONFIG)
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Given {
+    text: String,
+    source: String,
+}
+
+/// Settings as given, to be read key by key; problems gather until [`Settings::finish`].
+#[derive(Debug)]
+pub struct Settings {
+    spec: Spec,
+    given: BTreeMap<String, Given>,
+    problems: Vec<String>,
+}
+
+/// A setting that was read, or one of the problems [`Settings::finish`] reports.
+pub type Read<T> = Result<T, ConfigError>;
+
+impl Settings {
+    /// Merges the sources, the later over the earlier.
+    ///
+    /// # Errors
+    /// [`ConfigError::Usage`] for `--help` and unknown flags; a file that cannot be read or has unknown keys is a
+    /// problem like any other.
+    pub fn load(spec: Spec, sources: &Sources) -> Result<Self, ConfigError> {
+        let keys = documented_keys(spec.defaults);
+        let flags = command(spec, &keys).try_get_matches_from(&sources.args).map_err(|error| {
+            let code = if error.use_stderr() { EXIT_CONFIG } else { 0 };
+            ConfigError::Usage(error.to_string(), code)
+        })?;
+        let mut settings = Self { spec, given: BTreeMap::new(), problems: Vec::new() };
+        settings.take_toml(Figment::from(Toml::string(spec.defaults)), "the defaults", &keys);
+        if let Some(path) = flags.get_one::<PathBuf>("config") {
+            let source = path.display().to_string();
+            match std::fs::read_to_string(path) {
+                Ok(text) => settings.take_toml(Figment::from(Toml::string(&text)), &source, &keys),
+                Err(error) => settings.problems.push(format!("{source}: {error}")),
+            }
+        }
+        for (key, _) in &keys {
+            let name = settings.env_name(key);
+            if let Some((_, value)) = sources.env.iter().find(|(given, _)| *given == name) {
+                settings.give(key, value.clone(), name);
+            }
+            if !spec.secrets.contains(&key.as_str())
+                && let Some(value) = flags.get_one::<String>(key)
+            {
+                settings.give(key, value.clone(), format!("--{}", key.replace('_', "-")));
+            }
+        }
+        Ok(settings)
+    }
+
+    fn take_toml(&mut self, figment: Figment, source: &str, keys: &[(String, String)]) {
+        let values: figment::value::Dict = match figment.extract() {
+            Ok(values) => values,
+            Err(error) => return self.problems.push(format!("{source}: {error}")),
+        };
+        for (key, value) in values {
+            use figment::value::Value;
+            let text = match value {
+                Value::String(_, text) => text,
+                Value::Num(_, number) => number
+                    .to_i128()
+                    .map(|whole| whole.to_string())
+                    .or_else(|| number.to_u128().map(|whole| whole.to_string()))
+                    .or_else(|| number.to_f64().map(|real| real.to_string()))
+                    .unwrap_or_default(),
+                Value::Bool(_, truth) => truth.to_string(),
+                _ => {
+                    self.problems.push(format!("{source}: {key} must be a string, a number, true or false"));
+                    continue;
+                }
+            };
+            if keys.iter().any(|(known, _)| *known == key) {
+                self.give(&key, text, source.to_owned());
+            } else {
+                self.problems.push(format!("{source}: there is no setting named {key}; see --help"));
+            }
+        }
+    }
+
+    fn give(&mut self, key: &str, text: String, source: String) {
+        self.given.insert(key.to_owned(), Given { text: text.trim().to_owned(), source });
+    }
+
+    fn env_name(&self, key: &str) -> String {
+        self.spec.env_names.iter().find(|(named, _)| *named == key).map_or_else(
+            || format!("{}{}", self.spec.env_prefix, key.to_ascii_uppercase()),
+            |(_, name)| (*name).to_owned(),
+        )
+    }
+
+    /// A setting that may be unset.
+    ///
+    /// # Errors
+    /// A problem, already noted.
+    pub fn optional<T: FromStr<Err: fmt::Display>>(&mut self, key: &str) -> Read<Option<T>> {
+        let Some(given) = self.given.get(key).filter(|given| !given.text.is_empty()) else {
+            return Ok(None);
+        };
+        match given.text.parse() {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => {
+                let shown =
+                    if self.spec.secrets.contains(&key) { "its value".to_owned() } else { format!("{:?}", given.text) };
+                let problem = format!("{key} (from {}): {shown}: {error}", given.source);
+                Err(self.problem(problem))
+            }
+        }
+    }
+
+    /// A setting that must be there.
+    ///
+    /// # Errors
+    /// A problem, already noted.
+    pub fn required<T: FromStr<Err: fmt::Display>>(&mut self, key: &str) -> Read<T> {
+        self.optional(key)?.ok_or_else(|| {
+            let problem = format!("{key} is not set: set {}, or {key} in the file", self.env_name(key));
+            self.problem(problem)
+        })
+    }
+
+    /// A required setting that must also pass `check`, which says what is wrong.
+    ///
+    /// # Errors
+    /// A problem, already noted.
+    pub fn checked<T: FromStr<Err: fmt::Display>>(
+        &mut self,
+        key: &str,
+        check: impl FnOnce(&T) -> Result<(), String>,
+    ) -> Read<T> {
+        let value = self.required(key)?;
+        match check(&value) {
+            Ok(()) => Ok(value),
+            Err(wrong) => Err(self.problem(format!("{key} {wrong}"))),
+        }
+    }
+
+    /// Notes a problem that concerns several settings.
+    pub fn problem(&mut self, problem: String) -> ConfigError {
+        self.problems.push(problem.clone());
+        ConfigError::Problems(vec![problem])
+    }
+
+    /// The settings every process has for its telemetry.
+    ///
+    /// # Errors
+    /// A problem, already noted.
+    pub fn telemetry(&mut self) -> Read<TelemetryConfig> {
+        let log_filter = self.required("log_filter");
+        let log_format = self.required("log_format");
+        let otlp_endpoint = self.optional("otlp_endpoint");
+        let trace_ratio = self.required("trace_ratio");
+        Ok(TelemetryConfig {
+            log_filter: log_filter?,
+            log_format: log_format?,
+            otlp_endpoint: otlp_endpoint?,
+            trace_ratio: trace_ratio?,
+        })
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// Every problem there was.
+    pub fn finish(self) -> Result<(), ConfigError> {
+        if self.problems.is_empty() { Ok(()) } else { Err(ConfigError::Problems(self.problems)) }
+    }
+}
+
+/// Keys and tokens shorter than this can be guessed.
+const SHORTEST_SECRET: usize = 16;
+
+/// Whether a key or token is long enough not to be guessed.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_secret(secret: &str) -> Result<(), String> {
+    if secret.chars().count() < SHORTEST_SECRET {
+        return Err(format!("must have at least {SHORTEST_SECRET} characters; `openssl rand -base64 32` makes one"));
+    }
+    if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("must be visible ASCII characters without spaces, since it travels in a header".to_owned());
+    }
+    Ok(())
+}
+
+/// The keys of the defaults, each with the comment above it.
+fn documented_keys(defaults: &str) -> Vec<(String, String)> {
+    let mut keys = Vec::new();
+    let mut comment = String::new();
+    for line in defaults.lines() {
+        if let Some(text) = line.strip_prefix('#') {
+            comment.push_str(text.trim());
+            comment.push(' ');
+        } else if let Some((key, _)) = line.split_once('=') {
+            keys.push((key.trim().to_owned(), std::mem::take(&mut comment).trim().to_owned()));
+        } else {
+            comment.clear();
+        }
+    }
+    keys
+}
+
+fn command(spec: Spec, keys: &[(String, String)]) -> Command {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("A TOML file with any of these settings; environment and flags win over it");
+    keys.iter().filter(|(key, _)| !spec.secrets.contains(&key.as_str())).fold(
+        Command::new(spec.program)
+            .about(spec.about)
+            .version(env!("CARGO_PKG_VERSION"))
+            .no_binary_name(true)
+            .arg(config),
+        |command, (key, comment)| {
+            command.arg(Arg::new(key.clone()).long(key.replace('_', "-")).value_name("VALUE").help(comment.clone()))
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    const SPEC: Spec = Spec {
+        program: "thing",
+        about: "A thing.",
+        env_prefix: "THING_",
+        env_names: &[("api_key", "OTHER_KEY")],
+        defaults: "# Where it listens.\nlisten = \"127.0.0.1:1\"\n# How many.\ncount = 3\n# Hush.\napi_key = \"\"\n",
+        secrets: &["api_key"],
+    };
+
+    fn sources(args: &[&str], env: &[(&str, &str)]) -> Sources {
+        Sources {
+            args: args.iter().map(OsString::from).collect(),
+            env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        }
+    }
+
+    #[test]
+    fn later_sources_win() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "count = 5\nlisten = \"127.0.0.1:5\"\n").expect("written");
+        let path = file.path().to_str().expect("utf-8");
+        let read = |args: &[&str], env: &[(&str, &str)]| {
+            let mut settings = Settings::load(SPEC, &sources(args, env)).expect("loads");
+            let got = (
+                settings.required::<SocketAddr>("listen").expect("listen").port(),
+                settings.required::<u32>("count").expect("count"),
+            );
+            settings.finish().expect("no problems");
+            got
+        };
+        assert_eq!(read(&[], &[]), (1, 3));
+        assert_eq!(read(&["--config", path], &[]), (5, 5));
+        assert_eq!(read(&["--config", path], &[("THING_COUNT", "7")]), (5, 7));
+        assert_eq!(read(&["--config", path, "--count", "9"], &[("THING_COUNT", "7")]), (5, 9));
+    }
+
+    #[test]
+    fn every_problem_is_reported_in_one_run_and_no_secret_is_shown() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "cuont = 5\n").expect("written");
+        let path = file.path().to_str().expect("utf-8");
+        let env = [("THING_LISTEN", "nowhere"), ("THING_COUNT", "-1"), ("OTHER_KEY", "hunter2")];
+        let mut settings = Settings::load(SPEC, &sources(&["--config", path], &env)).expect("loads");
+        assert!(settings.required::<SocketAddr>("listen").is_err());
+        assert!(settings.required::<u32>("count").is_err());
+        assert!(settings.required::<u32>("api_key").is_err());
+        let text = settings.finish().expect_err("problems").to_string();
+        for expected in ["cuont", "nowhere", "THING_LISTEN", "-1", "api_key"] {
+            assert!(text.contains(expected), "{expected} in {text}");
+        }
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn a_key_of_digits_stays_the_text_it_was() {
+        let env = [("OTHER_KEY", "0012345678901234")];
+        let mut settings = Settings::load(SPEC, &sources(&[], &env)).expect("loads");
+        assert_eq!(settings.required::<String>("api_key").expect("a text"), "0012345678901234");
+    }
+
+    #[test]
+    fn secrets_are_no_flags_and_help_comes_from_the_defaults() {
+        let Err(ConfigError::Usage(help, 0)) = Settings::load(SPEC, &sources(&["--help"], &[])) else {
+            panic!("--help prints");
+        };
+        assert!(help.contains("Where it listens.") && !help.contains("api-key"), "{help}");
+        assert!(matches!(
+            Settings::load(SPEC, &sources(&["--api-key", "x"], &[])),
+            Err(ConfigError::Usage(_, EXIT_CONFIG))
+        ));
+    }
+}

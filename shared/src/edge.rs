@@ -1,0 +1,126 @@
+//! What every HTTP surface does around its handlers: request id, span, error rendering, metrics, access log.
+//!
+//! Handlers return an [`ApiError`]; here, and only here, it becomes a body and its cause a log line.
+
+use std::time::Instant;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{MatchedPath, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderValue, header};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::{Instrument as _, field::Empty};
+
+use crate::{
+    ApiError, ErrorCode,
+    request_id::{RequestId, X_REQUEST_ID},
+    telemetry::{self, metrics::HttpServerMetrics},
+};
+
+/// One server's edge.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// The server's name in metrics and spans.
+    pub server: &'static str,
+    /// Where its requests are counted.
+    pub metrics: HttpServerMetrics,
+    /// Whether each request leaves a line at INFO under the target `access`.
+    pub access_log: bool,
+}
+
+impl Edge {
+    /// Wraps a finished router: its fallbacks become 404 and 405 in the envelope, its panics 500.
+    pub fn wrap(self, router: Router) -> Router {
+        router
+            .fallback(|| async { ApiError::new(ErrorCode::NotFound, "There is nothing at this path.") })
+            .method_not_allowed_fallback(|| async {
+                ApiError::new(ErrorCode::MethodNotAllowed, "This path takes other methods: see the Allow header.")
+            })
+            .layer(CatchPanicLayer::custom(render_panic))
+            .layer(middleware::from_fn_with_state(self, around))
+    }
+}
+
+async fn around(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = RequestId::take_or_generate(request.headers());
+    request.headers_mut().insert(X_REQUEST_ID, request_id.as_header().clone());
+    request.extensions_mut().insert(request_id.clone());
+    let method = request.method().clone();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
+
+    let span = tracing::info_span!(
+        "request",
+        otel.name = format_args!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        request_id = request_id.as_str(),
+        trace_id = Empty,
+        http.request.method = %method,
+        http.route = route,
+        http.response.status_code = Empty,
+    );
+    telemetry::adopt_caller(&span, request.headers());
+    if let Some(trace_id) = telemetry::current_trace_id(&span) {
+        span.record("trace_id", trace_id);
+    }
+
+    async {
+        let mut response = next.run(request).await;
+        let error = response.extensions_mut().remove::<ApiError>();
+        if let Some(error) = &error {
+            render(error, request_id.as_str(), &mut response);
+        }
+        response.headers_mut().insert(X_REQUEST_ID, request_id.as_header().clone());
+
+        let status = response.status();
+        let span = tracing::Span::current();
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+            match &error {
+                Some(error) => {
+                    tracing::error!(error_code = error.code().as_str(), cause = error.cause(), "request failed");
+                }
+                None => tracing::warn!(status = status.as_u16(), "answered with a server error from behind"),
+            }
+        }
+        let took = started.elapsed();
+        edge.metrics.observe(edge.server, &method, route, status, took);
+        if edge.access_log {
+            tracing::info!(
+                target: "access",
+                status = status.as_u16(),
+                error_code = error.as_ref().map(|error| error.code().as_str()),
+                took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                "answered"
+            );
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+fn render(error: &ApiError, request_id: &str, response: &mut Response) {
+    let body = error.body(request_id);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    *response.body_mut() = Body::from(body);
+}
+
+fn render_panic(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a text");
+    ApiError::internal(format!("panic: {text}")).into_response()
+}

@@ -1,0 +1,362 @@
+//! The one table of errors, and the envelope every answer travels in (contract, section 2).
+//!
+//! Domain errors know no status codes; the edges turn them into an [`ApiError`], and [`ErrorCode`]
+//! alone says what HTTP and gRPC make of it.
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal, $http:ident, $grpc:ident;)+) => {
+        /// Every error a caller can meet. Stable: callers branch on it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ErrorCode {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl ErrorCode {
+            /// All of them, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The `error_code` on the wire.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// The code with this text on the wire.
+            #[must_use]
+            pub fn from_wire(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// The HTTP status and the gRPC status, side by side so that they cannot drift apart.
+            #[must_use]
+            pub const fn statuses(self) -> (StatusCode, tonic::Code) {
+                match self { $(Self::$variant => (StatusCode::$http, tonic::Code::$grpc),)+ }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// `X-Admin-Key` is missing or wrong.
+    InvalidAdminKey = "invalid_admin_key", UNAUTHORIZED, Unauthenticated;
+    /// The token between services is missing or wrong.
+    InvalidServiceToken = "invalid_service_token", UNAUTHORIZED, Unauthenticated;
+    /// A signature header is absent.
+    MissingSignatureHeaders = "missing_signature_headers", UNAUTHORIZED, Unauthenticated;
+    /// A signature header is repeated or not of its form.
+    MalformedSignatureHeaders = "malformed_signature_headers", UNAUTHORIZED, Unauthenticated;
+    /// The signed time is too far from the relay's.
+    TimestampOutOfWindow = "timestamp_out_of_window", UNAUTHORIZED, Unauthenticated;
+    /// The signature is wrong, or the tenant unknown: one answer for both.
+    InvalidSignature = "invalid_signature", UNAUTHORIZED, Unauthenticated;
+    /// A chat backend refused a call that was not signed by the relay.
+    InvalidRelaySignature = "invalid_relay_signature", UNAUTHORIZED, Unauthenticated;
+    /// The tenant is suspended.
+    TenantSuspended = "tenant_suspended", FORBIDDEN, PermissionDenied;
+    /// No such tenant.
+    TenantNotFound = "tenant_not_found", NOT_FOUND, NotFound;
+    /// No operator with this email in this tenant.
+    OperatorNotFound = "operator_not_found", NOT_FOUND, NotFound;
+    /// No such conversation in this tenant.
+    ConversationNotFound = "conversation_not_found", NOT_FOUND, NotFound;
+    /// No such ticket in this tenant.
+    TicketNotFound = "ticket_not_found", NOT_FOUND, NotFound;
+    /// No such path.
+    NotFound = "not_found", NOT_FOUND, Unimplemented;
+    /// The path exists, with other methods (`Allow`).
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, Unimplemented;
+    /// The body is not JSON.
+    MalformedJson = "malformed_json", BAD_REQUEST, InvalidArgument;
+    /// The request could not be read to its end.
+    MalformedRequest = "malformed_request", BAD_REQUEST, InvalidArgument;
+    /// A field is missing, unknown or not of its form; `errors` names each.
+    ValidationFailed = "validation_failed", UNPROCESSABLE_ENTITY, InvalidArgument;
+    /// The same signed request came before.
+    ReplayedRequest = "replayed_request", CONFLICT, AlreadyExists;
+    /// Others kept changing the same thing.
+    Conflict = "conflict", CONFLICT, Aborted;
+    /// The body stopped coming.
+    RequestTimeout = "request_timeout", REQUEST_TIMEOUT, DeadlineExceeded;
+    /// The body is longer than the limit.
+    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, ResourceExhausted;
+    /// Over a rate limit; `Retry-After` says when to come back.
+    RateLimited = "rate_limited", TOO_MANY_REQUESTS, ResourceExhausted;
+    /// The chat backend could not be reached: nothing was sent.
+    BackendUnreachable = "backend_unreachable", SERVICE_UNAVAILABLE, Unavailable;
+    /// The chat backend took too long; the request may have arrived.
+    BackendTimeout = "backend_timeout", GATEWAY_TIMEOUT, DeadlineExceeded;
+    /// The chat backend broke off or answered something that is not HTTP; the request may have arrived.
+    BackendBadResponse = "backend_bad_response", BAD_GATEWAY, Internal;
+    /// The relay may not trust what it knows of the tenant.
+    DirectoryUnavailable = "directory_unavailable", SERVICE_UNAVAILABLE, Unavailable;
+    /// The database did not answer.
+    StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, Unavailable;
+    /// A fault of ours.
+    Internal = "internal_error", INTERNAL_SERVER_ERROR, Internal;
+}
+
+/// One refused field of a 422.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// The field's name as the caller wrote it.
+    pub field: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// An error on its way to a caller. What the caller may read and what only the log may hold are kept apart.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    code: ErrorCode,
+    message: Cow<'static, str>,
+    errors: Vec<FieldError>,
+    received: Option<Box<serde_json::Value>>,
+    retry_after_seconds: Option<u64>,
+    cause: Option<String>,
+}
+
+impl ApiError {
+    /// An error with a message that says what to do next. It must not hold a secret.
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            errors: Vec::new(),
+            received: None,
+            retry_after_seconds: None,
+            cause: None,
+        }
+    }
+
+    /// A fault of ours: the caller reads a fixed text, the log the cause.
+    pub fn internal(cause: impl ToString) -> Self {
+        Self::new(ErrorCode::Internal, "Something failed on our side. Quote the request_id when you report it.")
+            .caused_by(cause)
+    }
+
+    /// Refused fields, all at once.
+    #[must_use]
+    pub fn validation(errors: Vec<FieldError>) -> Self {
+        let mut error =
+            Self::new(ErrorCode::ValidationFailed, "Some fields were refused and nothing was written: see errors.");
+        error.errors = errors;
+        error
+    }
+
+    /// One refused field.
+    pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::validation(vec![FieldError { field: field.into(), message: message.into() }])
+    }
+
+    /// Adds what is logged and never shown.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl ToString) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Adds `Retry-After`, in whole seconds.
+    #[must_use]
+    pub fn retry_after_seconds(mut self, seconds: u64) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// Adds what was received, for the caller to compare with what it meant to send.
+    #[must_use]
+    pub fn received(mut self, received: serde_json::Value) -> Self {
+        self.received = Some(Box::new(received));
+        self
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// The refused fields.
+    #[must_use]
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
+    /// What only the log may hold.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// The body of the answer (contract, section 2).
+    #[must_use]
+    pub fn body(&self, request_id: &str) -> Vec<u8> {
+        serde_json::to_vec(&Failure {
+            status_code: self.code.statuses().0.as_u16(),
+            error_code: self.code.as_str().to_owned(),
+            message: self.message.to_string(),
+            request_id: request_id.to_owned(),
+            errors: self.errors.clone(),
+            received: self.received.as_deref().cloned(),
+        })
+        .expect("strings and numbers serialize")
+    }
+}
+
+impl std::fmt::Display for ApiError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl IntoResponse for ApiError {
+    /// Status and headers; the body is rendered by [`crate::edge`], which knows the request's id.
+    fn into_response(self) -> Response {
+        let mut response = self.code.statuses().0.into_response();
+        if let Some(seconds) = self.retry_after_seconds {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The metadata key that carries the stable code over gRPC.
+const GRPC_ERROR_CODE: &str = "error-code";
+/// The metadata key that carries refused fields over gRPC, as JSON.
+const GRPC_FIELD_ERRORS: &str = "field-errors-bin";
+
+impl From<ApiError> for tonic::Status {
+    fn from(error: ApiError) -> Self {
+        let mut metadata = tonic::metadata::MetadataMap::new();
+        metadata.insert(GRPC_ERROR_CODE, tonic::metadata::MetadataValue::from_static(error.code.as_str()));
+        if !error.errors.is_empty() {
+            let fields = serde_json::to_vec(&error.errors).expect("strings serialize");
+            metadata.insert_bin(GRPC_FIELD_ERRORS, tonic::metadata::MetadataValue::from_bytes(&fields));
+        }
+        Self::with_metadata(error.code.statuses().1, error.message.into_owned(), metadata)
+    }
+}
+
+impl ApiError {
+    /// The error a service of ours sent over gRPC; `None` where the status is not one of ours
+    /// (the transport's, a proxy's).
+    #[must_use]
+    pub fn from_status(status: &tonic::Status) -> Option<Self> {
+        let code = ErrorCode::from_wire(status.metadata().get(GRPC_ERROR_CODE)?.to_str().ok()?)?;
+        let mut error = Self::new(code, status.message().to_owned());
+        if let Some(fields) = status.metadata().get_bin(GRPC_FIELD_ERRORS) {
+            #[derive(serde::Deserialize)]
+            struct Field {
+                field: String,
+                message: String,
+            }
+            let fields: Vec<Field> = serde_json::from_slice(&fields.to_bytes().ok()?).ok()?;
+            error.errors = fields.into_iter().map(|Field { field, message }| FieldError { field, message }).collect();
+        }
+        Some(error)
+    }
+}
+
+/// Every failure's body.
+#[derive(Serialize, ToSchema)]
+pub struct Failure {
+    /// The HTTP status, again.
+    status_code: u16,
+    /// Stable: branch on this.
+    #[schema(example = "validation_failed")]
+    error_code: String,
+    /// What is wrong and what to do.
+    message: String,
+    /// Quote it when you report the failure.
+    request_id: String,
+    /// The refused fields, where `error_code` is `validation_failed`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    /// What was received, where a signature was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    received: Option<serde_json::Value>,
+}
+
+/// Every success's body.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Envelope<T> {
+    /// The HTTP status, again.
+    status_code: u16,
+    /// What was asked for.
+    data: T,
+    /// What happened, in a sentence.
+    message: Cow<'static, str>,
+}
+
+/// A success in its envelope: status, data, and a sentence on what happened.
+#[derive(Debug)]
+pub struct Success<T>(Envelope<T>);
+
+impl<T: Serialize> Success<T> {
+    /// 200.
+    pub fn ok(data: T, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Envelope { status_code: 200, data, message: message.into() })
+    }
+
+    /// 201.
+    pub fn created(data: T, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Envelope { status_code: 201, data, message: message.into() })
+    }
+}
+
+impl<T: Serialize> IntoResponse for Success<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => (
+                StatusCode::from_u16(self.0.status_code).unwrap_or(StatusCode::OK),
+                // Answers hold credentials and other people's words: no cache may keep one.
+                [
+                    (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+                    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+                ],
+                body,
+            )
+                .into_response(),
+            Err(error) => ApiError::internal(error).into_response(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_one_text_and_finds_its_way_back() {
+        for code in ErrorCode::ALL {
+            assert_eq!(ErrorCode::from_wire(code.as_str()), Some(*code));
+        }
+    }
+
+    #[test]
+    fn an_error_survives_the_internal_boundary() {
+        let sent = ApiError::field("email", "must hold an @");
+        let status = tonic::Status::from(sent.clone());
+        assert_eq!(status.code(), tonic::Code::InvalidArgument);
+        let got = ApiError::from_status(&status).expect("one of ours");
+        assert_eq!((got.code(), got.errors()), (sent.code(), sent.errors()));
+        assert!(ApiError::from_status(&tonic::Status::unavailable("connection refused")).is_none());
+    }
+
+    #[test]
+    fn the_cause_is_never_shown() {
+        let error = ApiError::internal("password=hunter2");
+        assert!(!String::from_utf8(error.body("r")).expect("utf-8").contains("hunter2"));
+        assert!(!tonic::Status::from(error).message().contains("hunter2"));
+    }
+}

@@ -1,0 +1,166 @@
+//! Reading the fields of a JSON object one by one, with every refused field named.
+//!
+//! Fields nobody asks for are ignored: a newer client may send more than this version knows.
+
+use serde_json::{Map, Value};
+
+use crate::{ApiError, FieldError};
+
+/// A JSON object being read. `null` counts as absent.
+#[derive(Debug)]
+pub struct Fields {
+    fields: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    /// Begins to read.
+    #[must_use]
+    pub fn new(fields: Map<String, Value>) -> Self {
+        Self { fields, errors: Vec::new() }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.fields.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Notes a refused field.
+    pub fn refuse(&mut self, name: &str, message: impl Into<String>) {
+        self.errors.push(FieldError { field: name.to_owned(), message: message.into() });
+    }
+
+    /// A text that must be there: not blank, at most `longest` characters. Empty where it was refused.
+    pub fn text(&mut self, name: &str, longest: usize) -> String {
+        match self.optional_text(name, longest) {
+            Some(text) => text,
+            None => {
+                if !self.errors.iter().any(|error| error.field == name) {
+                    self.refuse(name, "is required");
+                }
+                String::new()
+            }
+        }
+    }
+
+    /// A text that may be absent: not blank, at most `longest` characters, no NUL.
+    pub fn optional_text(&mut self, name: &str, longest: usize) -> Option<String> {
+        match self.take(name)? {
+            Value::String(text) if text.trim().is_empty() => self.refuse(name, "must not be blank"),
+            Value::String(text) if text.chars().count() > longest => {
+                self.refuse(name, format!("must have at most {longest} characters"));
+            }
+            Value::String(text) if text.contains('\0') => self.refuse(name, "must not hold NUL characters"),
+            Value::String(text) => return Some(text),
+            _ => self.refuse(name, "must be a string"),
+        }
+        None
+    }
+
+    /// One of a few texts, or the default.
+    pub fn choice(&mut self, name: &str, choices: &[&'static str], default: &'static str) -> &'static str {
+        let Some(value) = self.take(name) else { return default };
+        if let Some(choice) = choices.iter().find(|choice| value.as_str() == Some(**choice)) {
+            return choice;
+        }
+        self.refuse(name, format!("must be one of {}", choices.join(", ")));
+        default
+    }
+
+    /// A list of texts, each not blank and at most `longest` characters; at most `most` of them.
+    pub fn optional_texts(&mut self, name: &str, most: usize, longest: usize) -> Option<Vec<String>> {
+        let problem = format!("must be a list of at most {most} texts of 1 to {longest} characters");
+        let Value::Array(items) = self.take(name)? else {
+            self.refuse(name, problem);
+            return None;
+        };
+        let texts: Vec<String> = items
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|text| !text.trim().is_empty() && text.chars().count() <= longest && !text.contains('\0'))
+            .map(str::to_owned)
+            .collect();
+        if texts.len() != items.len() || items.len() > most {
+            self.refuse(name, problem);
+            return None;
+        }
+        Some(texts)
+    }
+
+    /// A whole number in a range, or the default.
+    pub fn number(&mut self, name: &str, range: std::ops::RangeInclusive<u32>, default: u32) -> u32 {
+        let Some(value) = self.take(name) else { return default };
+        match value.as_u64().and_then(|number| u32::try_from(number).ok()).filter(|number| range.contains(number)) {
+            Some(number) => number,
+            None => {
+                self.refuse(name, format!("must be a whole number from {} to {}", range.start(), range.end()));
+                default
+            }
+        }
+    }
+
+    /// An object of any fields whose JSON is at most `longest` bytes; empty where absent.
+    pub fn object(&mut self, name: &str, longest: usize) -> Map<String, Value> {
+        match self.take(name) {
+            None => Map::new(),
+            Some(Value::Object(object)) if Value::Object(object.clone()).to_string().len() <= longest => object,
+            Some(_) => {
+                self.refuse(name, format!("must be an object of at most {longest} bytes"));
+                Map::new()
+            }
+        }
+    }
+
+    /// A list of objects whose JSON is at most `longest` bytes in all; empty where absent.
+    pub fn objects(&mut self, name: &str, most: usize, longest: usize) -> Vec<Value> {
+        match self.take(name) {
+            None => Vec::new(),
+            Some(Value::Array(items))
+                if items.len() <= most
+                    && items.iter().all(Value::is_object)
+                    && Value::Array(items.clone()).to_string().len() <= longest =>
+            {
+                items
+            }
+            Some(_) => {
+                self.refuse(name, format!("must be a list of at most {most} objects, {longest} bytes in all"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// A 422 that names every refused field.
+    pub fn finish(self) -> Result<(), ApiError> {
+        if self.errors.is_empty() { Ok(()) } else { Err(ApiError::validation(self.errors)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_refused_field_is_named_once() {
+        let Value::Object(object) = json!({
+            "email": 7, "name": " ", "keys": ["a", ""], "ttl": 59, "role": "king", "meta": [], "items": [1]
+        }) else {
+            panic!("an object")
+        };
+        let mut fields = Fields::new(object);
+        fields.text("email", 10);
+        fields.text("name", 10);
+        fields.text("absent", 10);
+        fields.optional_texts("keys", 3, 10);
+        fields.number("ttl", 60..=100, 60);
+        fields.choice("role", &["visitor", "agent"], "visitor");
+        fields.object("meta", 10);
+        fields.objects("items", 1, 10);
+        let error = fields.finish().expect_err("refused");
+        let names: Vec<_> = error.errors().iter().map(|error| error.field.as_str()).collect();
+        assert_eq!(names, ["email", "name", "absent", "keys", "ttl", "role", "meta", "items"]);
+    }
+}

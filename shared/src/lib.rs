@@ -1,0 +1,23 @@
+//! What both services must agree on, and nothing that only one of them needs.
+//!
+//! Wire facts ([`TenantId`], [`origin`], [`signature`], [`ErrorCode`]), and the plumbing every process
+//! has: [`config`], [`telemetry`], the HTTP [`edge`] and [`serve`].
+
+pub mod body;
+pub mod config;
+pub mod edge;
+mod error;
+pub mod fields;
+pub mod health;
+pub mod origin;
+pub mod query;
+pub mod request_id;
+pub mod serve;
+pub mod shutdown;
+pub mod signature;
+pub mod telemetry;
+mod tenant_id;
+pub mod time;
+
+pub use error::{ApiError, Envelope, ErrorCode, Failure, FieldError, Success};
+pub use tenant_id::{InvalidTenantId, TenantId};

@@ -1,0 +1,103 @@
+//! One HTTP/1.1 listener: accepts, bounds and drains connections. What is served is the caller's.
+//!
+//! `axum::serve` has no header timeout and no bound on connections, and both are what keeps a slow or a
+//! hostile client from holding a public listener; so the accept loop is ours.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+/// The address a connection came from, as a request extension.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// Bounds of one listener.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// How long a request's head may take to arrive, and how long a connection may idle between requests.
+    pub header_timeout: Duration,
+    /// How many connections are open at once; further ones wait in the kernel's queue.
+    pub max_connections: usize,
+    /// How long requests in flight get to finish once the process stops.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(30),
+            max_connections: 20_000,
+            drain_timeout: Duration::from_secs(25),
+        }
+    }
+}
+
+/// Opens a listening socket.
+///
+/// # Errors
+/// The system's, naming the address.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+}
+
+/// Serves `app` until `stopping` is cancelled, then stops accepting, lets requests in flight finish for
+/// [`Bounds::drain_timeout`], and returns.
+pub async fn serve(listener: TcpListener, app: Router, bounds: Bounds, stopping: CancellationToken) {
+    let graceful = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(bounds.max_connections));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(bounds.header_timeout);
+
+    loop {
+        let accept = async {
+            // Never closed, so a permit always comes.
+            let permit = Arc::clone(&room).acquire_owned().await.ok();
+            (listener.accept().await, permit)
+        };
+        let (accepted, permit) = tokio::select! {
+            biased;
+            () = stopping.cancelled() => break,
+            accepted = accept => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, or the peer left: neither ends the listener. The pause keeps the
+                // first from spinning.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        // An answer's head and body are written together; waiting to fill a segment only adds latency.
+        let _ = stream.set_nodelay(true);
+        let app = app.clone();
+        let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(PeerAddr(peer));
+            app.clone().call(request.map(Body::new))
+        });
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            // A connection that breaks concerns its client only.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, %peer, "connection ended");
+            }
+            drop(permit);
+        });
+    }
+
+    drop(listener);
+    if tokio::time::timeout(bounds.drain_timeout, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not finish within the drain timeout");
+    }
+}

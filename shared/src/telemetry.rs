@@ -1,0 +1,143 @@
+//! Logs, traces and metrics: how a process says what it does. Names follow OpenTelemetry's semantic conventions.
+//!
+//! Nothing here may see a secret, and no tenant id becomes a metric's label: a label is forever.
+
+use std::str::FromStr;
+
+use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
+use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_sdk::{
+    Resource,
+    propagation::TraceContextPropagator,
+    trace::{Sampler, SdkTracerProvider},
+};
+use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+mod context;
+pub mod metrics;
+
+pub use context::{adopt_caller, current_trace_id, inject, inject_metadata};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line for a person.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "human" => Ok(Self::Human),
+            "json" => Ok(Self::Json),
+            _ => Err("must be human or json"),
+        }
+    }
+}
+
+/// A share of traces to record, 0 to 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Ratio(f64);
+
+impl FromStr for Ratio {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(Self(ratio)),
+            _ => Err("must be a number from 0 to 1"),
+        }
+    }
+}
+
+/// What to say, and where.
+#[derive(Clone, Debug)]
+pub struct TelemetryConfig {
+    /// Which log lines, in `tracing`'s filter syntax: `info`, `warn,relay_gateway=debug`.
+    pub log_filter: String,
+    /// How they look.
+    pub log_format: LogFormat,
+    /// Where traces go over OTLP/gRPC; unset, nowhere, though trace context is still carried.
+    pub otlp_endpoint: Option<url::Url>,
+    /// The share of traces begun here that are recorded. A caller's own decision is followed.
+    pub trace_ratio: Ratio,
+}
+
+/// Flushes what is still to be exported when the process ends.
+#[must_use = "dropping it at once loses the last spans"]
+#[derive(Debug)]
+pub struct Telemetry {
+    provider: SdkTracerProvider,
+}
+
+/// Why telemetry could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter does not parse.
+    #[error("log_filter: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// The exporter could not be built.
+    #[error("OTLP exporter: {0}")]
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// Something else in the process took the place.
+    #[error("telemetry was started twice: {0}")]
+    Twice(#[from] tracing_subscriber::util::TryInitError),
+}
+
+impl Telemetry {
+    /// Starts logging and tracing for this process. Call it once, inside the runtime.
+    ///
+    /// # Errors
+    /// [`TelemetryError`].
+    pub fn start(
+        service_name: &'static str,
+        instance_id: Option<&str>,
+        config: &TelemetryConfig,
+    ) -> Result<Self, TelemetryError> {
+        let instance = instance_id.map(|id| KeyValue::new("service.instance.id", id.to_owned()));
+        let resource = Resource::builder().with_service_name(service_name).with_attributes(instance).build();
+        let mut provider = SdkTracerProvider::builder().with_resource(resource);
+        // Without an exporter the sampler still lets a caller's decision through, so that context is carried.
+        let mut root = Sampler::AlwaysOff;
+        if let Some(endpoint) = &config.otlp_endpoint {
+            let exporter =
+                opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint.as_str()).build()?;
+            provider = provider.with_batch_exporter(exporter);
+            root = Sampler::TraceIdRatioBased(config.trace_ratio.0);
+        }
+        let provider = provider.with_sampler(Sampler::ParentBased(Box::new(root))).build();
+        global::set_text_map_propagator(TraceContextPropagator::new());
+
+        let filter = EnvFilter::try_new(&config.log_filter)?;
+        let lines = match config.log_format {
+            LogFormat::Human => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
+            LogFormat::Json => tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .json()
+                .flatten_event(true)
+                .with_span_list(false)
+                .boxed(),
+        };
+        // Spans are made at INFO whatever the log says, so that trace context does not hang on log levels.
+        let spans = tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer(service_name))
+            .with_location(false)
+            .with_threads(false)
+            .with_filter(tracing_subscriber::filter::filter_fn(|metadata| {
+                metadata.is_span() && *metadata.level() <= tracing::Level::INFO
+            }));
+        tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init()?;
+        Ok(Self { provider })
+    }
+
+    /// Sends what is still to be exported. Call it last.
+    pub fn shutdown(self) {
+        if let Err(error) = self.provider.shutdown() {
+            tracing::warn!(%error, "the last spans may be lost");
+        }
+    }
+}
