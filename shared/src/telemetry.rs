@@ -2,7 +2,7 @@
 //!
 //! Nothing here may see a secret, and no tenant id becomes a metric's label: a label is forever.
 
-use std::str::FromStr;
+use std::{io::IsTerminal as _, str::FromStr};
 
 use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
 use opentelemetry_otlp::WithExportConfig as _;
@@ -114,7 +114,10 @@ impl Telemetry {
 
         let filter = EnvFilter::try_new(&config.log_filter)?;
         let lines = match config.log_format {
-            LogFormat::Human => tracing_subscriber::fmt::layer().with_writer(std::io::stderr).boxed(),
+            LogFormat::Human => tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_ansi(std::io::stderr().is_terminal())
+                .boxed(),
             LogFormat::Json => tracing_subscriber::fmt::layer()
                 .with_writer(std::io::stderr)
                 .json()

@@ -1,1 +1,8 @@
-//! placeholder
+//! The system from outside: what tests need to run real processes and talk to them as their users do.
+//!
+//! Everything listens on port 0 and says where; everything started here is stopped here, by pid.
+
+pub mod postgres;
+pub mod process;
+pub mod signed;
+pub mod world;

@@ -103,6 +103,9 @@ impl TenantSettings {
             match self.set(field, value) {
                 Ok(Some(name)) => changed.push(name),
                 Ok(None) => {}
+                Err(message) if value.is_null() => {
+                    errors.push(refused(field, &format!("{message}; null clears nullable fields only")));
+                }
                 Err(message) => errors.push(refused(field, &message)),
             }
         }

@@ -1,0 +1,9 @@
+//! The admin service through its own doors: the store on both databases, REST, gRPC, and what must never leak.
+
+mod architecture;
+mod grpc;
+mod openapi;
+mod rest;
+mod secrets;
+mod store;
+mod support;

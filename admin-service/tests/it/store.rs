@@ -1,0 +1,259 @@
+//! The store's contract, the same on SQLite and PostgreSQL.
+
+use std::collections::HashSet;
+
+use admin_service::{
+    audit::{Action, AuditEntry, Caller},
+    credentials::WidgetKey,
+    operator::{Email, Operator},
+    settings::TenantSettings,
+    signing_key::SealedSigningKey,
+    store::{self, OperatorStore as _, PageStart, Replacement, SeaStore, SigningKeyStore as _, StoreError, TenantStore as _},
+    tenant::{Tenant, TenantStatus},
+};
+use shared::{TenantId, time::now};
+use uuid::Uuid;
+
+use crate::support::{TestDatabase, database, postgres, sqlite};
+
+fn caller() -> Caller {
+    Caller { actor: "admin_key:test".into(), request_id: "r-1".into() }
+}
+
+fn audit(id: TenantId, action: Action) -> AuditEntry {
+    AuditEntry::new(id, &caller(), action, ["field"], now())
+}
+
+fn tenant(name: &str) -> Tenant {
+    let now = now();
+    Tenant {
+        id: TenantId::generate(),
+        status: TenantStatus::Active,
+        widget_public_key: WidgetKey::generate(),
+        settings: TenantSettings {
+            tenant_name: name.into(),
+            allowed_origins: vec!["https://*.example.com".parse().expect("an origin")],
+            stripe_customer_id: Some("cus_é🚚".into()),
+            monthly_msg_quota: 9_007_199_254_740_991,
+            ..TenantSettings::default()
+        },
+        created_at: now,
+        updated_at: now,
+        secret_rotated_at: None,
+        widget_key_rotated_at: None,
+        revision: 0,
+    }
+}
+
+async fn create(store: &SeaStore, name: &str) -> Tenant {
+    let tenant = tenant(name);
+    let audit = audit(tenant.id, Action::ProvisionTenant);
+    store.create(tenant, b"sealed".to_vec(), audit).await.expect("created")
+}
+
+async fn what_is_written_is_what_is_read(store: &SeaStore) {
+    let created = create(store, "Written").await;
+    assert_eq!(store.find(created.id).await.expect("reads"), Some(created.clone()));
+    let keyed = store.find_keyed(created.id).await.expect("reads");
+    let value = keyed.value.expect("there");
+    assert_eq!((value.tenant, value.sealed_secret), (created.clone(), b"sealed".to_vec()));
+    assert!(keyed.revision >= created.revision);
+    assert_eq!(store.find(TenantId::generate()).await.expect("reads"), None);
+    assert!(store.find_keyed(TenantId::generate()).await.expect("reads").value.is_none());
+}
+
+async fn every_change_takes_the_next_revision(store: &SeaStore) {
+    let created = create(store, "Changed").await;
+    let new_key = WidgetKey::generate();
+    let rotated = store
+        .rotate(created.id, Replacement::WidgetKey(new_key.clone()), audit(created.id, Action::RotateWidgetKey))
+        .await
+        .expect("rotated");
+    assert!(rotated.revision > created.revision);
+    assert!(rotated.widget_key_rotated_at.is_some() && rotated.secret_rotated_at.is_none());
+    let by_key = |key: WidgetKey| async move { store.find_by_widget_key(key.as_str()).await.expect("reads").value };
+    assert_eq!(by_key(created.widget_public_key.clone()).await, None, "the old key is nobody's");
+    assert_eq!(by_key(new_key).await, Some(created.id));
+    let secret = store
+        .rotate(created.id, Replacement::Secret(b"new".to_vec()), audit(created.id, Action::RotateTenantSecret))
+        .await
+        .expect("rotated");
+    assert!(secret.secret_rotated_at.is_some() && secret.revision > rotated.revision);
+    assert_eq!(store.find_keyed(created.id).await.expect("reads").value.expect("there").sealed_secret, b"new");
+    for status in [TenantStatus::Suspended, TenantStatus::Suspended, TenantStatus::Active] {
+        let changed = store.set_status(created.id, status, audit(created.id, Action::SuspendTenant)).await.expect("set");
+        assert_eq!(changed.status, status);
+    }
+    let nobody = TenantId::generate();
+    assert!(matches!(
+        store.set_status(nobody, TenantStatus::Active, audit(nobody, Action::ReactivateTenant)).await,
+        Err(StoreError::NotFound)
+    ));
+}
+
+async fn an_update_of_what_has_changed_since_is_refused(store: &SeaStore) {
+    let created = create(store, "Raced").await;
+    let settings = |name: &str| TenantSettings { tenant_name: name.into(), ..created.settings.clone() };
+    let first = store
+        .apply_update(created.id, created.revision, &settings("First"), audit(created.id, Action::UpdateTenant))
+        .await
+        .expect("written");
+    assert_eq!(first.settings.tenant_name, "First");
+    let second =
+        store.apply_update(created.id, created.revision, &settings("Second"), audit(created.id, Action::UpdateTenant)).await;
+    assert!(matches!(second, Err(StoreError::Conflict)));
+    let read = store.find(created.id).await.expect("reads").expect("there");
+    assert_eq!((read.settings.tenant_name.as_str(), read.revision), ("First", first.revision));
+    let log = store.audit_log(Some(created.id), None, 10).await.expect("reads");
+    assert_eq!(log.items.len(), 2, "a refused change leaves no audit row");
+}
+
+async fn pages_hold_every_tenant_once_newest_first(store: &SeaStore) {
+    let (_, before) = store.page(PageStart::Offset(0), 1).await.expect("reads");
+    let mut made = Vec::new();
+    for index in 0..7 {
+        made.push(create(store, &format!("Page {index}")).await.id);
+    }
+    made.reverse();
+    let (mut start, mut seen, mut sizes) = (PageStart::Offset(0), Vec::new(), Vec::new());
+    loop {
+        let (page, total) = store.page(start, 3).await.expect("reads");
+        assert_eq!(total, before + 7);
+        sizes.push(page.items.len());
+        seen.extend(page.items.into_iter().map(|tenant| tenant.id));
+        match page.next {
+            Some(next) => start = PageStart::After(next),
+            None => break,
+        }
+    }
+    assert_eq!(&seen[..7], made.as_slice());
+    assert_eq!(seen.len() as u64, before + 7);
+    assert_eq!(seen.iter().collect::<HashSet<_>>().len(), seen.len());
+    assert!(sizes[..sizes.len() - 1].iter().all(|size| *size == 3));
+    let (page, _) = store.page(PageStart::Offset(2), 3).await.expect("reads");
+    assert_eq!(page.items.into_iter().map(|tenant| tenant.id).collect::<Vec<_>>(), made[2..5]);
+    let (page, _) = store.page(PageStart::Offset(before + 7), 3).await.expect("reads");
+    assert!(page.items.is_empty() && page.next.is_none());
+}
+
+async fn the_audit_log_says_who_did_what(store: &SeaStore) {
+    let created = create(store, "Audited").await;
+    store.set_status(created.id, TenantStatus::Suspended, audit(created.id, Action::SuspendTenant)).await.expect("set");
+    let first = store.audit_log(Some(created.id), None, 1).await.expect("reads");
+    let second = store.audit_log(Some(created.id), first.next, 1).await.expect("reads");
+    assert_eq!(second.next, None);
+    let rows: Vec<_> = first.items.into_iter().chain(second.items).collect();
+    assert_eq!(rows.iter().map(|row| row.action.as_str()).collect::<Vec<_>>(), ["suspend_tenant", "provision_tenant"]);
+    for row in rows {
+        assert_eq!((row.actor.as_str(), row.request_id.as_str(), row.changed_fields), ("admin_key:test", "r-1", vec!["field".to_owned()]));
+    }
+    assert!(store.audit_log(None, None, 500).await.expect("reads").items.len() >= 2);
+}
+
+async fn an_operator_is_one_per_tenant_and_email(store: &SeaStore) {
+    let (one, other) = (create(store, "Op 1").await.id, create(store, "Op 2").await.id);
+    let email = Email::parse("Merchant@Acme.com").expect("an address");
+    let provision = |tenant_id: TenantId, name: &'static str| {
+        let email = email.clone();
+        async move {
+            let merge = move |existing: Option<&Operator>| Operator {
+                id: existing.map_or_else(Uuid::now_v7, |existing| existing.id),
+                tenant_id,
+                email: Email::parse("merchant@acme.com").expect("an address"),
+                display_name: name.into(),
+                routing_keys: vec!["a".into()],
+                avatar_url: None,
+                created_at: existing.map_or_else(now, |existing| existing.created_at),
+                updated_at: now(),
+            };
+            store.upsert_operator(tenant_id, &email, &merge, audit(tenant_id, Action::ProvisionOperator)).await.expect("written")
+        }
+    };
+    let (first, created) = provision(one, "M").await;
+    let (again, created_again) = provision(one, "M2").await;
+    let (elsewhere, created_elsewhere) = provision(other, "M").await;
+    assert_eq!((created, created_again, created_elsewhere), (true, false, true));
+    assert_eq!((again.id, again.display_name.as_str()), (first.id, "M2"));
+    assert_ne!(elsewhere.id, first.id);
+    assert_eq!(store.find_operator(one, &email).await.expect("reads"), Some(again));
+    assert_eq!(store.find_operator(TenantId::generate(), &email).await.expect("reads"), None);
+
+    let raced = futures_util::future::join_all((0..8).map(|_| provision(other, "R"))).await;
+    assert!(raced.iter().all(|(operator, created)| operator.id == elsewhere.id && !created));
+}
+
+async fn concurrent_changes_commit_in_the_order_of_their_revisions(store: &SeaStore) {
+    let created = futures_util::future::join_all((0..24).map(|index| {
+        let store = store.clone();
+        tokio::spawn(async move { create(&store, &format!("Together {index}")).await.revision })
+    }))
+    .await;
+    let revisions: HashSet<u64> = created.into_iter().map(|revision| revision.expect("no panic")).collect();
+    assert_eq!(revisions.len(), 24);
+    let (least, most) = (revisions.iter().min().expect("some"), revisions.iter().max().expect("some"));
+    assert_eq!(most - least, 23, "no revision is skipped");
+    let read = store.find_keyed(TenantId::generate()).await.expect("reads").revision;
+    assert!(read >= *most);
+}
+
+async fn one_signing_key_is_made_however_many_try(store: &SeaStore) {
+    let key = || SealedSigningKey { id: Uuid::now_v7(), public: vec![1; 32], sealed_private: vec![2; 80], created_at: now() };
+    let made = futures_util::future::join_all((0..6).map(|_| store.ensure_signing_key(key()))).await;
+    let ids: HashSet<Uuid> = made.into_iter().flat_map(|keys| keys.expect("made")).map(|key| key.id).collect();
+    assert_eq!(ids.len(), 1);
+    assert_eq!(store.signing_keys().await.expect("reads").len(), 1);
+}
+
+async fn holds_the_contract(on: TestDatabase) {
+    let store = store::connect(&database(&on.url)).await.expect("it opens");
+    store.ping().await.expect("it answers");
+    what_is_written_is_what_is_read(&store).await;
+    every_change_takes_the_next_revision(&store).await;
+    an_update_of_what_has_changed_since_is_refused(&store).await;
+    pages_hold_every_tenant_once_newest_first(&store).await;
+    the_audit_log_says_who_did_what(&store).await;
+    an_operator_is_one_per_tenant_and_email(&store).await;
+    concurrent_changes_commit_in_the_order_of_their_revisions(&store).await;
+    one_signing_key_is_made_however_many_try(&store).await;
+    let made = create(&store, "Kept").await;
+    store.close().await.expect("it closes");
+    let reopened = store::connect(&database(&on.url)).await.expect("it opens again");
+    assert_eq!(reopened.find(made.id).await.expect("reads"), Some(made));
+    reopened.close().await.expect("it closes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_holds_the_contract() {
+    holds_the_contract(sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_holds_the_contract() {
+    holds_the_contract(postgres()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_may_migrate_at_once() {
+    let on = postgres();
+    let stores = futures_util::future::join_all((0..4).map(|_| {
+        let url = on.url.clone();
+        tokio::spawn(async move { store::connect(&database(&url)).await.expect("it opens") })
+    }))
+    .await;
+    let stores: Vec<SeaStore> = stores.into_iter().map(|store| store.expect("no panic")).collect();
+    let made = create(&stores[0], "Seen by all").await;
+    for store in stores {
+        assert_eq!(store.find(made.id).await.expect("reads"), Some(made.clone()));
+        store.close().await.expect("it closes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_owns_a_sqlite_file() {
+    let on = sqlite();
+    let store = store::connect(&database(&on.url)).await.expect("it opens");
+    let error = store::connect(&database(&on.url)).await.expect_err("refused").to_string();
+    assert!(error.contains("in use by another process") && error.contains("PostgreSQL"), "{error}");
+    store.close().await.expect("it closes");
+    store::connect(&database(&on.url)).await.expect("free again").close().await.expect("it closes");
+}

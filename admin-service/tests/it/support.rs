@@ -1,0 +1,77 @@
+//! An admin service inside the test, on a database of its own.
+
+use std::net::SocketAddr;
+
+use admin_service::{
+    config::{Config, DatabaseConfig},
+    server::{self, Running},
+};
+use e2e::{postgres::Postgres, world};
+use secrecy::SecretString;
+use shared::{
+    config::Sources,
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) fn config(database_url: &str) -> Config {
+    Config::load(&Sources { args: Vec::new(), env: world::admin_environment(database_url).into_iter().collect() })
+        .expect("a configuration")
+}
+
+pub(crate) fn database(url: &str) -> DatabaseConfig {
+    DatabaseConfig {
+        url: SecretString::from(url),
+        max_connections: 8,
+        statement_timeout: std::time::Duration::from_secs(5),
+    }
+}
+
+/// A database and what keeps it alive.
+pub(crate) struct TestDatabase {
+    pub(crate) url: String,
+    pub(crate) directory: Option<TempDir>,
+    _postgres: Option<Postgres>,
+}
+
+pub(crate) fn sqlite() -> TestDatabase {
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = format!("sqlite://{}?mode=rwc", directory.path().join("admin.db").display());
+    TestDatabase { url, directory: Some(directory), _postgres: None }
+}
+
+pub(crate) fn postgres() -> TestDatabase {
+    let postgres = Postgres::start();
+    TestDatabase { url: postgres.database("relay"), directory: None, _postgres: Some(postgres) }
+}
+
+/// A running service.
+pub(crate) struct Service {
+    pub(crate) rest: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) database: TestDatabase,
+    running: Running,
+    stopping: CancellationToken,
+}
+
+impl Service {
+    pub(crate) async fn start(database: TestDatabase) -> Self {
+        let stopping = CancellationToken::new();
+        let metrics = Metrics::default();
+        let http_metrics = HttpServerMetrics::new(&metrics);
+        let running =
+            server::start(config(&database.url), &metrics, http_metrics, stopping.clone()).await.expect("it starts");
+        Self { rest: running.rest, grpc: running.grpc, database, running, stopping }
+    }
+
+    pub(crate) fn operator(&self) -> world::Operator {
+        world::Operator::at(self.rest)
+    }
+
+    pub(crate) async fn stop(self) -> TestDatabase {
+        self.stopping.cancel();
+        self.running.drained().await;
+        self.database
+    }
+}

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Provision a tenant and print its credentials, ready to paste. Needs nothing but Python 3.8 or newer.
+
+The tenant's secret is in this program's output and nowhere else: it cannot be shown again.
+
+Exit codes: 0 provisioned; 2 wrong usage; 3 the relay cannot be reached; 4 the admin key was refused (401);
+5 a field was refused (422); 6 any other answer.
+"""
+
+import argparse
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+
+NO_CONNECTION, BAD_KEY, BAD_FIELD, BAD_ANSWER = 3, 4, 5, 6
+
+
+def fail(code, *lines):
+    print("provision-tenant: " + "\n  ".join(lines), file=sys.stderr)
+    raise SystemExit(code)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description="Provision a tenant and print its credentials, ready to paste."
+    )
+    parser.add_argument(
+        "--relay-url",
+        default=os.environ.get("BASE_URL"),
+        help="the relay or the admin service, such as http://127.0.0.1:7811 (default: $BASE_URL)",
+    )
+    parser.add_argument(
+        "--admin-key",
+        default=os.environ.get("ADMIN_API_KEY"),
+        help="the operators' key (default: $ADMIN_API_KEY, which keeps it out of process lists)",
+    )
+    parser.add_argument("--tenant-name", required=True, help="what people call the tenant")
+    parser.add_argument(
+        "--origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="a browser origin the widget may run on, such as https://shop.demo.com; repeatable",
+    )
+    given = parser.parse_args()
+    if not given.relay_url:
+        parser.error("--relay-url is required (or set BASE_URL)")
+    if not given.relay_url.startswith(("http://", "https://")):
+        parser.error("--relay-url must begin with http:// or https://")
+    if not given.admin_key:
+        parser.error("--admin-key is required (or set ADMIN_API_KEY)")
+    if not (given.admin_key.isascii() and given.admin_key.isprintable()):
+        parser.error("--admin-key must be visible ASCII characters")
+    return given
+
+
+class KeepToThisHost(urllib.request.HTTPRedirectHandler):
+    """The admin key goes where it was sent and nowhere a redirect points."""
+
+    def redirect_request(self, *_):
+        return None
+
+
+def provision(base_url, admin_key, body):
+    request = urllib.request.Request(
+        base_url.rstrip("/") + "/api/v1/provision/tenant",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json", "X-Admin-Key": admin_key},
+        method="POST",
+    )
+    try:
+        with urllib.request.build_opener(KeepToThisHost).open(request, timeout=30) as answer:
+            return json.load(answer)["data"]
+    except urllib.error.HTTPError as error:
+        explain(error)
+    except (urllib.error.URLError, OSError) as error:
+        reason = getattr(error, "reason", error)
+        fail(NO_CONNECTION, f"cannot reach {base_url}: {reason}", "Is the relay running, and is the URL right?")
+    except (ValueError, KeyError, TypeError):
+        fail(BAD_ANSWER, f"{base_url} answered something that is not the relay's.", "Is the URL right?")
+
+
+def explain(error):
+    try:
+        answer = json.load(error)
+    except ValueError:
+        answer = {}
+    if not isinstance(answer, dict):
+        answer = {}
+    message = answer.get("message", error.reason)
+    request_id = f"request_id: {answer.get('request_id', 'unknown')}"
+    if error.code == 401:
+        fail(BAD_KEY, "the admin key was refused (401).", "In one process it is in data/admin.key.", request_id)
+    if error.code == 422:
+        fields = [f"{field['field']}: {field['message']}" for field in answer.get("errors", [])]
+        fail(BAD_FIELD, "the relay refused (422), and nothing was written:", *(fields or [message]), request_id)
+    fail(BAD_ANSWER, f"the relay answered {error.code}: {message}", request_id)
+
+
+def main():
+    given = arguments()
+    body = {"tenant_name": given.tenant_name}
+    if given.origin:
+        body["allowed_origins"] = given.origin
+    tenant = provision(given.relay_url, given.admin_key, body)
+    base_url = given.relay_url.rstrip("/")
+    print(
+        f"""# Tenant "{given.tenant_name}" provisioned. The secret below is shown this once: store it now.
+
+# Tenant backend (HMAC#1): keep it server-side, never commit it.
+export CHAT_RELAY_BASE_URL={base_url}
+export CHAT_RELAY_TENANT_ID={tenant['tenant_id']}
+export CHAT_RELAY_TENANT_SECRET={tenant['tenant_secret']}
+
+# The same for the published Python client.
+export BLOONIO_CHAT_BASE_URL={base_url}
+export BLOONIO_CHAT_TENANT_ID={tenant['tenant_id']}
+export BLOONIO_CHAT_TENANT_SECRET={tenant['tenant_secret']}
+
+# Widget / in-app SDK: public.
+export CHAT_TENANT_ID={tenant['tenant_id']}
+export CHAT_WIDGET_PUBLIC_KEY={tenant['widget_public_key']}"""
+    )
+
+
+if __name__ == "__main__":
+    main()

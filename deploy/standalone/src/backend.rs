@@ -1,0 +1,121 @@
+//! The embedded chat backend: conversations, messages, tickets, knowledge and a bot, on SQLite.
+//!
+//! A reference for what stands behind the relay: its OpenAPI document is the contract for chat backends. It believes
+//! nothing that is not under HMAC#2, and every query is one tenant's.
+
+use axum::{
+    Router,
+    extract::FromRequestParts,
+    http::request::Parts,
+    middleware,
+    routing::get,
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value};
+use shared::{ApiError, Failure, TenantId, body, health, query::Query, signature::RelayKey};
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+mod bot;
+mod conversations;
+mod dto;
+mod knowledge;
+mod messages;
+mod store;
+mod tickets;
+mod verify;
+
+pub use store::{Store, StoreError};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Chat relay: what a chat backend answers",
+        description = "The relay forwards every verified call under /api/v1/relay/<path> to <backend base>/<path>, signed \
+                       with HMAC#2: X-Relay-Tenant-Id, X-Relay-Timestamp (Unix ms), X-Relay-Actor (tenant, \
+                       visitor:<session> or operator:<id>) and X-Relay-Signature = \
+                       hex(hmac_sha256(relay_secret, \"{timestamp}\\n{METHOD}\\n{path?query}\\n{tenant_id}\\n{actor}\\n{sha256_hex(body)}\")). \
+                       A backend must refuse anything whose signature is wrong or whose timestamp is more than 30 s from \
+                       its own clock, and must show each tenant only its own.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    servers((url = "http://127.0.0.1:7814", description = "chat-relay backend's default")),
+    components(schemas(Failure))
+)]
+struct Document;
+
+fn routes() -> OpenApiRouter<Store> {
+    OpenApiRouter::new()
+        .routes(routes!(conversations::create_conversation))
+        .routes(routes!(conversations::fetch_conversation))
+        .routes(routes!(conversations::fetch_conversations))
+        .routes(routes!(messages::add_message))
+        .routes(routes!(messages::fetch_messages))
+        .routes(routes!(tickets::create_contact_ticket))
+        .routes(routes!(tickets::fetch_ticket))
+        .routes(routes!(tickets::fetch_tickets))
+        .routes(routes!(knowledge::ingest_knowledge))
+}
+
+/// The OpenAPI 3.1 document: the contract for chat backends.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let mut document = Document::openapi();
+    document.merge(routes().into_openapi());
+    document
+}
+
+/// The backend's router, edge not included.
+pub fn router(store: Store, relay_secret: &SecretString, stopping: CancellationToken) -> Router {
+    let key = RelayKey::new(relay_secret.expose_secret().as_bytes());
+    let (signed, document) = routes().split_for_parts();
+    drop(document);
+    let ready_store = store.clone();
+    Router::new()
+        .merge(signed.with_state(store).layer(middleware::from_fn_with_state(key, verify::require_relay)))
+        .route("/openapi.json", get(|| async { axum::Json(openapi()) }))
+        .merge(health::routes(stopping, move || {
+            let store = ready_store.clone();
+            async move { store.ping().await.map_err(|error| format!("database: {error}")) }
+        }))
+}
+
+/// The tenant a verified call is for.
+pub(crate) struct Tenant(TenantId);
+
+impl<S: Sync> FromRequestParts<S> for Tenant {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        parts
+            .extensions
+            .get::<TenantId>()
+            .copied()
+            .map(Self)
+            .ok_or_else(|| ApiError::internal("a signed route without its signature check"))
+    }
+}
+
+/// The call's query parameters.
+struct Params(Query);
+
+impl<S: Sync> FromRequestParts<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Ok(Self(Query::parse(parts.uri.query())))
+    }
+}
+
+/// The call's body: a JSON object, already read whole by the signature check.
+struct Object(Map<String, Value>);
+
+impl<S: Sync> FromRequestParts<S> for Object {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let bytes = parts.extensions.get::<verify::VerifiedBody>().ok_or_else(|| ApiError::internal("no verified body"))?;
+        body::json_object(&bytes.0).map(Self)
+    }
+}

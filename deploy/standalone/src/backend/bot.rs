@@ -1,0 +1,237 @@
+//! The bot: answers a visitor from what the tenant ingested, or hands over to a person.
+//!
+//! A question's words are looked up in the tenant's chunks (FTS5, ranked by BM25). The confidence is the share of the
+//! question's words that the best chunk holds; below the threshold it does not guess. No model, no network: what it
+//! says is a passage of the tenant's own words, with its source.
+
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use serde::Serialize;
+use shared::TenantId;
+
+use super::store::{StoreError, all};
+
+/// Half of what was asked about must be in the passage.
+const THRESHOLD: f64 = 0.5;
+/// Chunks that are looked at more closely.
+const CANDIDATES: u32 = 5;
+/// Words of a question that are looked up; the rest of a very long one adds nothing.
+const MOST_TERMS: usize = 24;
+
+/// What the bot does with a message.
+#[derive(Debug, PartialEq)]
+pub(super) enum Reply {
+    /// There was nothing to look up, such as a greeting.
+    Greet,
+    /// An answer and where it is from.
+    Answer { content: String, citations: Vec<Citation>, confidence: f64 },
+    /// A person is needed.
+    HandOver(Reason),
+}
+
+/// Why a person is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// Nothing ingested covers the question.
+    LowConfidence,
+    /// The visitor asked for one.
+    UserRequest,
+}
+
+impl Reason {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::LowConfidence => "low_confidence",
+            Self::UserRequest => "user_request",
+        }
+    }
+}
+
+/// Where an answer is from.
+#[derive(Debug, PartialEq, Serialize)]
+pub(super) struct Citation {
+    chunk_id: String,
+    document_id: String,
+    document_version: i64,
+    /// BM25, higher is better.
+    score: f64,
+}
+
+#[derive(FromQueryResult)]
+struct Candidate {
+    id: String,
+    document_id: String,
+    document_version: i64,
+    text: String,
+    score: f64,
+    covered: i64,
+}
+
+/// What the bot replies to `message`.
+pub(super) async fn reply(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    message: &str,
+) -> Result<Reply, StoreError> {
+    if asks_for_a_person(message) {
+        return Ok(Reply::HandOver(Reason::UserRequest));
+    }
+    let terms = terms(message);
+    if terms.is_empty() {
+        return Ok(Reply::Greet);
+    }
+    // A term is a row of its own, so that one query can say how many of them each candidate holds.
+    let tenant = tenant_id.as_uuid().simple().to_string();
+    let any = terms.iter().map(|term| quoted(term)).collect::<Vec<_>>().join(" OR ");
+    let each: Vec<String> = terms.iter().map(|term| format!("{{title text}}: {}", quoted(term))).collect();
+    let each_in_text: Vec<String> = terms.iter().map(|term| format!("text: {}", quoted(term))).collect();
+    let sql = "
+        WITH best AS MATERIALIZED (
+            SELECT rowid, -bm25(chunk_search, 0.0, 1.0, 2.0) AS score
+            FROM chunk_search WHERE chunk_search MATCH ? ORDER BY bm25(chunk_search, 0.0, 1.0, 2.0) LIMIT ?
+        )
+        SELECT chunk.id, chunk.document_id, chunk.document_version, chunk.text, best.score,
+            (SELECT count(*) FROM json_each(?) AS term WHERE EXISTS (
+                SELECT 1 FROM chunk_search WHERE chunk_search MATCH term.value AND chunk_search.rowid = best.rowid
+            )) AS covered
+        FROM best JOIN chunk ON chunk.rowid = best.rowid
+        WHERE chunk.tenant_id = ?
+        -- A title is shared by all passages of its document: what a passage says itself decides between them.
+        ORDER BY covered DESC, (SELECT count(*) FROM json_each(?) AS term WHERE EXISTS (
+            SELECT 1 FROM chunk_search WHERE chunk_search MATCH term.value AND chunk_search.rowid = best.rowid
+        )) DESC, best.score DESC";
+    let candidates: Vec<Candidate> = all(
+        connection,
+        sql,
+        [
+            format!("tenant:{} AND ({{title text}}: ({any}))", quoted(&tenant)).into(),
+            CANDIDATES.into(),
+            serde_json::json!(each).to_string().into(),
+            tenant_id.to_string().into(),
+            serde_json::json!(each_in_text).to_string().into(),
+        ],
+    )
+    .await?;
+    Ok(judge(candidates, terms.len()))
+}
+
+fn judge(candidates: Vec<Candidate>, terms: usize) -> Reply {
+    let share = |covered: i64| {
+        let covered = u32::try_from(covered).unwrap_or_default();
+        let terms = u32::try_from(terms).unwrap_or(u32::MAX);
+        f64::from(covered) / f64::from(terms.max(1))
+    };
+    let Some(best) = candidates.first() else { return Reply::HandOver(Reason::LowConfidence) };
+    let confidence = share(best.covered);
+    if confidence < THRESHOLD {
+        return Reply::HandOver(Reason::LowConfidence);
+    }
+    let content = best.text.clone();
+    let citations = candidates
+        .into_iter()
+        .filter(|candidate| share(candidate.covered) >= THRESHOLD)
+        .take(3)
+        .map(|Candidate { id, document_id, document_version, score, .. }| Citation {
+            chunk_id: id,
+            document_id,
+            document_version,
+            score,
+        })
+        .collect();
+    Reply::Answer { content, citations, confidence }
+}
+
+/// A word as FTS5 takes it: quoted, so that nothing a visitor writes is an operator.
+fn quoted(term: &str) -> String {
+    format!("\"{}\"", term.replace('"', "\"\""))
+}
+
+/// A message's words that carry meaning, once each.
+fn terms(message: &str) -> Vec<String> {
+    let mut terms: Vec<String> = Vec::new();
+    for word in message.split(|c: char| !c.is_alphanumeric()) {
+        let word = word.to_lowercase();
+        if word.chars().count() > 1 && !STOP_WORDS.contains(&word.as_str()) && !terms.contains(&word) {
+            terms.push(word);
+            if terms.len() == MOST_TERMS {
+                break;
+            }
+        }
+    }
+    terms
+}
+
+fn asks_for_a_person(message: &str) -> bool {
+    let message = message.to_lowercase();
+    REQUESTS_FOR_A_PERSON.iter().any(|request| message.contains(request))
+}
+
+const REQUESTS_FOR_A_PERSON: &[&str] = &[
+    "talk to a human",
+    "speak to a human",
+    "talk to a person",
+    "speak to a person",
+    "talk to someone",
+    "speak to someone",
+    "human agent",
+    "real person",
+    "parler à un humain",
+    "parler à quelqu'un",
+    "parler à un conseiller",
+    "un vrai humain",
+];
+
+/// English and French words that say nothing of what is asked about.
+const STOP_WORDS: &[&str] = &[
+    "am", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for",
+    "from", "get", "good", "had", "has", "have", "hello", "help", "her", "hey", "hi", "his", "how", "if", "in", "into",
+    "is", "it", "its", "just", "know", "like", "me", "my", "need", "no", "not", "of", "on", "or", "our", "please", "she",
+    "so", "some", "tell", "thank", "thanks", "that", "the", "their", "them", "there", "they", "this", "to", "up", "us",
+    "want", "was", "we", "what", "when", "where", "which", "who", "why", "will", "with", "would", "yes", "you", "your",
+    "au", "aux", "avec", "avez", "bonjour", "bonsoir", "ce", "ces", "cette", "comment", "dans", "de", "des", "du", "elle",
+    "en", "est", "et", "il", "ils", "je", "la", "le", "les", "leur", "ma", "mais", "merci", "mes", "moi", "mon", "ne",
+    "nos", "notre", "nous", "on", "ou", "où", "par", "pas", "peux", "pour", "pourquoi", "quand", "que", "quel", "quelle",
+    "qui", "sa", "salut", "se", "ses", "son", "sont", "sur", "un", "une", "vous",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_words_that_carry_meaning_are_looked_up() {
+        assert_eq!(terms("Where is my order?"), ["order"]);
+        assert_eq!(terms("Où est ma commande ? Commande 42!"), ["commande", "42"]);
+        assert!(terms("hello, how are you?").is_empty());
+        assert_eq!(terms(&"word ".repeat(1000)), ["word"]);
+        let many: String = (0..1000).map(|n| format!("w{n} ")).collect();
+        assert_eq!(terms(&many).len(), MOST_TERMS);
+    }
+
+    #[test]
+    fn nothing_a_visitor_writes_is_an_operator() {
+        assert_eq!(quoted("a\" OR tenant:\"b"), "\"a\"\" OR tenant:\"\"b\"");
+        assert_eq!(terms("refund NEAR(x) tenant:abc* -text"), ["refund", "near", "tenant", "abc", "text"]);
+    }
+
+    #[test]
+    fn below_the_threshold_it_does_not_guess() {
+        let candidate = |covered| Candidate {
+            id: "c".into(),
+            document_id: "d".into(),
+            document_version: 1,
+            text: "passage".into(),
+            score: 1.0,
+            covered,
+        };
+        assert_eq!(judge(Vec::new(), 2), Reply::HandOver(Reason::LowConfidence));
+        assert_eq!(judge(vec![candidate(1)], 3), Reply::HandOver(Reason::LowConfidence));
+        assert!(matches!(judge(vec![candidate(2)], 4), Reply::Answer { confidence, .. } if (confidence - 0.5).abs() < 1e-9));
+    }
+
+    #[test]
+    fn a_visitor_who_asks_for_a_person_gets_one() {
+        assert!(asks_for_a_person("Can I TALK TO A HUMAN?"));
+        assert!(asks_for_a_person("je veux parler à un conseiller"));
+        assert!(!asks_for_a_person("is the human resources book in stock?"));
+    }
+}

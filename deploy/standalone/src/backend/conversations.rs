@@ -1,0 +1,165 @@
+//! Conversations: begun by a tenant for a visitor, fetched, listed.
+
+use axum::extract::State;
+use sea_orm::ConnectionTrait;
+use serde_json::{Map, Value};
+use shared::{ApiError, Envelope, ErrorCode, Failure, Success, TenantId, fields::Fields, time::now_unix_ms};
+use uuid::Uuid;
+
+use super::{
+    Object, Params, Tenant,
+    dto::{CONVERSATION, Conversation, ConversationRow, List, given, page},
+    store::{Store, StoreError, all, execute, one, unavailable},
+};
+
+/// What begins a conversation.
+pub(super) struct NewConversation {
+    pub(super) visitor_user_id: String,
+    pub(super) visitor_display_name: Option<String>,
+    pub(super) visitor_email: Option<String>,
+    pub(super) visitor_phone: Option<String>,
+    pub(super) locale: String,
+    pub(super) channel: &'static str,
+    /// Who answers first: `bot`, or `waiting` for a person.
+    pub(super) handling: &'static str,
+    pub(super) metadata: Map<String, Value>,
+}
+
+pub(super) async fn insert(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    new: NewConversation,
+) -> Result<String, StoreError> {
+    let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
+    execute(
+        connection,
+        "INSERT INTO conversation (id, tenant_id, visitor_user_id, visitor_display_name, visitor_email, visitor_phone,
+             locale, channel, status, handling, metadata, created_at, updated_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'active', ?, ?, ?, ?)",
+        [
+            id.clone().into(),
+            tenant_id.to_string().into(),
+            new.visitor_user_id.into(),
+            new.visitor_display_name.into(),
+            new.visitor_email.into(),
+            new.visitor_phone.into(),
+            new.locale.into(),
+            new.channel.into(),
+            new.handling.into(),
+            Value::Object(new.metadata).to_string().into(),
+            now.into(),
+            now.into(),
+        ],
+    )
+    .await?;
+    Ok(id)
+}
+
+pub(super) async fn find(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    id: &str,
+) -> Result<Conversation, ApiError> {
+    let sql = format!("SELECT {CONVERSATION} FROM conversation WHERE tenant_id = ? AND id = ?");
+    one::<ConversationRow>(connection, &sql, [tenant_id.to_string().into(), id.into()])
+        .await
+        .map_err(unavailable)?
+        .map(Conversation::from)
+        .ok_or_else(|| ApiError::new(ErrorCode::ConversationNotFound, "This tenant has no such conversation."))
+}
+
+/// Begin a conversation. `visitor_user_id` is the tenant's own name for the visitor.
+#[utoipa::path(
+    post, path = "/create/conversation", tag = "conversations", request_body = Object,
+    responses(
+        (status = 201, description = "Begun", body = Envelope<Conversation>),
+        (status = 401, description = "`invalid_relay_signature`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+    )
+)]
+pub(super) async fn create_conversation(
+    State(store): State<Store>,
+    Tenant(tenant_id): Tenant,
+    Object(object): Object,
+) -> Result<Success<Conversation>, ApiError> {
+    let mut fields = Fields::new(object);
+    let new = NewConversation {
+        visitor_user_id: fields.text("visitor_user_id", 255),
+        visitor_display_name: fields.optional_text("visitor_display_name", 200),
+        visitor_email: fields.optional_text("visitor_email", 254),
+        visitor_phone: fields.optional_text("visitor_phone", 50),
+        locale: fields.optional_text("locale", 35).unwrap_or_else(|| "fr".to_owned()),
+        channel: fields.choice("channel", &["text", "voice", "video"], "text"),
+        handling: "bot",
+        metadata: fields.object("metadata", 16 * 1024),
+    };
+    fields.finish()?;
+    let transaction = store.begin().await.map_err(unavailable)?;
+    let id = insert(&transaction, tenant_id, new).await.map_err(unavailable)?;
+    let conversation = find(&transaction, tenant_id, &id).await?;
+    transaction.commit().await.map_err(unavailable)?;
+    Ok(Success::created(conversation, "Conversation begun."))
+}
+
+/// One conversation.
+#[utoipa::path(
+    get, path = "/fetch/conversation", tag = "conversations",
+    params(("conversation_id" = String, Query)),
+    responses(
+        (status = 200, description = "The conversation", body = Envelope<Conversation>),
+        (status = 401, description = "`invalid_relay_signature`", body = Failure),
+        (status = 404, description = "`conversation_not_found`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+    )
+)]
+pub(super) async fn fetch_conversation(
+    State(store): State<Store>,
+    Tenant(tenant_id): Tenant,
+    Params(mut query): Params,
+) -> Result<Success<Conversation>, ApiError> {
+    let id = query.required::<String>("conversation_id");
+    query.finish()?;
+    Ok(Success::ok(find(store.reader(), tenant_id, &given(id)?).await?, "Conversation fetched."))
+}
+
+/// Conversations, newest first; of one visitor, or of all.
+#[utoipa::path(
+    get, path = "/fetch/conversations", tag = "conversations",
+    params(
+        ("visitor_user_id" = Option<String>, Query),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 500),
+        ("offset" = Option<u64>, Query),
+    ),
+    responses(
+        (status = 200, description = "A page", body = Envelope<List<Conversation>>),
+        (status = 401, description = "`invalid_relay_signature`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+    )
+)]
+pub(super) async fn fetch_conversations(
+    State(store): State<Store>,
+    Tenant(tenant_id): Tenant,
+    Params(mut query): Params,
+) -> Result<Success<List<Conversation>>, ApiError> {
+    let visitor = query.optional::<String>("visitor_user_id");
+    let (limit, offset) = page(&mut query, 20);
+    query.finish()?;
+    let tenant = tenant_id.to_string();
+    let rows: Vec<ConversationRow> = match visitor {
+        Some(visitor) => {
+            let sql = format!(
+                "SELECT {CONVERSATION} FROM conversation WHERE tenant_id = ? AND visitor_user_id = ?
+                 ORDER BY id DESC LIMIT ? OFFSET ?"
+            );
+            all(store.reader(), &sql, [tenant.into(), visitor.into(), limit.into(), offset.into()]).await
+        }
+        None => {
+            let sql =
+                format!("SELECT {CONVERSATION} FROM conversation WHERE tenant_id = ? ORDER BY id DESC LIMIT ? OFFSET ?");
+            all(store.reader(), &sql, [tenant.into(), limit.into(), offset.into()]).await
+        }
+    }
+    .map_err(unavailable)?;
+    let items = rows.into_iter().map(Conversation::from).collect();
+    Ok(Success::ok(List { items, limit, offset }, "Conversations fetched."))
+}

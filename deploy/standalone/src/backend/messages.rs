@@ -1,0 +1,214 @@
+//! Messages, and what a visitor's message sets off: the bot's answer, or a person's ticket, in one transaction.
+
+use axum::extract::State;
+use sea_orm::{ConnectionTrait, Value as SqlValue};
+use serde_json::{Value, json};
+use shared::{ApiError, Envelope, Failure, Success, TenantId, fields::Fields, time::now_unix_ms};
+use uuid::Uuid;
+
+use super::{
+    Object, Params, Tenant,
+    bot::{self, Reason, Reply},
+    conversations,
+    dto::{Conversation, List, MESSAGE, Message, MessageRow, given, page},
+    store::{Store, StoreError, all, execute, one, unavailable},
+    tickets::{self, NewTicket},
+};
+
+/// A message to be kept.
+pub(super) struct NewMessage<'a> {
+    pub(super) role: &'a str,
+    pub(super) content: &'a str,
+    pub(super) attachments: Vec<Value>,
+    pub(super) citations: Value,
+    pub(super) confidence: Option<f64>,
+}
+
+impl<'a> NewMessage<'a> {
+    pub(super) fn plain(role: &'a str, content: &'a str) -> Self {
+        Self { role, content, attachments: Vec::new(), citations: json!([]), confidence: None }
+    }
+}
+
+pub(super) async fn insert(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    conversation_id: &str,
+    new: NewMessage<'_>,
+) -> Result<String, StoreError> {
+    let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
+    execute(
+        connection,
+        "INSERT INTO message (id, conversation_id, tenant_id, role, content, attachments, citations, confidence, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            id.clone().into(),
+            conversation_id.into(),
+            tenant_id.to_string().into(),
+            new.role.into(),
+            new.content.into(),
+            Value::Array(new.attachments).to_string().into(),
+            new.citations.to_string().into(),
+            new.confidence.into(),
+            now.into(),
+        ],
+    )
+    .await?;
+    execute(
+        connection,
+        "UPDATE conversation SET last_message_at = ?, updated_at = ? WHERE id = ? AND tenant_id = ?",
+        [now.into(), now.into(), conversation_id.into(), tenant_id.to_string().into()],
+    )
+    .await?;
+    Ok(id)
+}
+
+/// Add a message. To a visitor's, while the bot answers, the bot replies before this returns: with a passage of what was
+/// ingested, or by handing over to a person with a ticket.
+#[utoipa::path(
+    post, path = "/add/message", tag = "messages", request_body = Object,
+    params(("conversation_id" = String, Query)),
+    responses(
+        (status = 201, description = "Added", body = Envelope<Message>),
+        (status = 401, description = "`invalid_relay_signature`", body = Failure),
+        (status = 404, description = "`conversation_not_found`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+    )
+)]
+pub(super) async fn add_message(
+    State(store): State<Store>,
+    Tenant(tenant_id): Tenant,
+    Params(mut query): Params,
+    Object(object): Object,
+) -> Result<Success<Message>, ApiError> {
+    let conversation_id = query.required::<String>("conversation_id");
+    query.finish()?;
+    let conversation_id = given(conversation_id)?;
+    let mut fields = Fields::new(object);
+    let role = fields.choice("role", &["visitor", "agent", "bot", "system"], "visitor");
+    let content = fields.text("content", 8_000);
+    let attachments = fields.objects("attachments", 20, 64 * 1024);
+    fields.finish()?;
+
+    let transaction = store.begin().await.map_err(unavailable)?;
+    let conversation = conversations::find(&transaction, tenant_id, &conversation_id).await?;
+    let new = NewMessage { attachments, ..NewMessage::plain(role, &content) };
+    let id = insert(&transaction, tenant_id, &conversation_id, new).await.map_err(unavailable)?;
+    match (role, conversation.handling.as_str()) {
+        ("visitor", "bot") => answer(&transaction, tenant_id, &conversation, &content).await,
+        ("agent", "bot" | "waiting") => set_handling(&transaction, tenant_id, &conversation_id, "assigned").await,
+        _ => Ok(()),
+    }
+    .map_err(unavailable)?;
+    let sql = format!("SELECT {MESSAGE} FROM message WHERE tenant_id = ? AND id = ?");
+    let message = one::<MessageRow>(&transaction, &sql, [tenant_id.to_string().into(), id.into()])
+        .await
+        .map_err(unavailable)?
+        .ok_or_else(|| ApiError::internal("a message that was just written is not there"))?;
+    transaction.commit().await.map_err(unavailable)?;
+    Ok(Success::created(message.into(), "Message added."))
+}
+
+async fn answer(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    conversation: &Conversation,
+    question: &str,
+) -> Result<(), StoreError> {
+    let french = conversation.locale.starts_with("fr");
+    match bot::reply(connection, tenant_id, question).await? {
+        Reply::Greet => {
+            let text = if french { "Bonjour ! Que puis-je faire pour vous ?" } else { "Hello! What can I do for you?" };
+            insert(connection, tenant_id, &conversation.id, NewMessage::plain("bot", text)).await?;
+        }
+        Reply::Answer { content, citations, confidence } => {
+            let new = NewMessage {
+                citations: json!(citations),
+                confidence: Some(confidence),
+                ..NewMessage::plain("bot", &content)
+            };
+            insert(connection, tenant_id, &conversation.id, new).await?;
+        }
+        Reply::HandOver(reason) => hand_over(connection, tenant_id, conversation, question, reason, french).await?,
+    }
+    Ok(())
+}
+
+async fn hand_over(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    conversation: &Conversation,
+    question: &str,
+    reason: Reason,
+    french: bool,
+) -> Result<(), StoreError> {
+    set_handling(connection, tenant_id, &conversation.id, "waiting").await?;
+    let ticket = NewTicket {
+        user_id: &conversation.visitor_user_id,
+        subject: &question.chars().take(120).collect::<String>(),
+        description: question,
+        priority: "p3",
+        tags: vec!["escalation".to_owned(), reason.as_str().to_owned()],
+        conversation_id: &conversation.id,
+        escalation_id: Some(Uuid::now_v7().to_string()),
+    };
+    let (_, number) = tickets::insert(connection, tenant_id, ticket).await?;
+    let text = if french {
+        format!("Une personne va vous répondre. Votre ticket : {number}.")
+    } else {
+        format!("A person will answer you. Your ticket: {number}.")
+    };
+    insert(connection, tenant_id, &conversation.id, NewMessage::plain("system", &text)).await?;
+    Ok(())
+}
+
+async fn set_handling(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    conversation_id: &str,
+    handling: &str,
+) -> Result<(), StoreError> {
+    execute(
+        connection,
+        "UPDATE conversation SET handling = ?, updated_at = ? WHERE id = ? AND tenant_id = ?",
+        [handling.into(), now_unix_ms().into(), conversation_id.into(), tenant_id.to_string().into()],
+    )
+    .await
+    .map(drop)
+}
+
+/// A conversation's messages, oldest first; `after` a message, to go on.
+#[utoipa::path(
+    get, path = "/fetch/messages", tag = "messages",
+    params(
+        ("conversation_id" = String, Query),
+        ("after" = Option<String>, Query, description = "The id of the last message known"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 500),
+        ("offset" = Option<u64>, Query),
+    ),
+    responses(
+        (status = 200, description = "A page", body = Envelope<List<Message>>),
+        (status = 401, description = "`invalid_relay_signature`", body = Failure),
+        (status = 404, description = "`conversation_not_found`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+    )
+)]
+pub(super) async fn fetch_messages(
+    State(store): State<Store>,
+    Tenant(tenant_id): Tenant,
+    Params(mut query): Params,
+) -> Result<Success<List<Message>>, ApiError> {
+    let conversation_id = query.required::<String>("conversation_id");
+    let after = query.optional::<String>("after").unwrap_or_default();
+    let (limit, offset) = page(&mut query, 100);
+    query.finish()?;
+    let conversation = conversations::find(store.reader(), tenant_id, &given(conversation_id)?).await?;
+    let sql = format!(
+        "SELECT {MESSAGE} FROM message WHERE conversation_id = ? AND tenant_id = ? AND id > ? ORDER BY id LIMIT ? OFFSET ?"
+    );
+    let values: [SqlValue; 5] =
+        [conversation.id.into(), tenant_id.to_string().into(), after.into(), limit.into(), offset.into()];
+    let rows: Vec<MessageRow> = all(store.reader(), &sql, values).await.map_err(unavailable)?;
+    let items = rows.into_iter().map(Message::from).collect();
+    Ok(Success::ok(List { items, limit, offset }, "Messages fetched."))
+}

@@ -1,0 +1,76 @@
+//! HMAC#2: what did not come through the relay is refused. Contract, section 4.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use axum::body::Bytes;
+use http::{HeaderMap, HeaderName};
+use shared::{
+    ApiError, ErrorCode, TenantId,
+    body::{self, BodyBounds},
+    signature::{RelayKey, RelayedCall, Signature, WINDOW_MS, relay_headers},
+    time::now_unix_ms,
+};
+
+/// The relay's own limit is lower; this one is for whoever is not the relay.
+const BODY: BodyBounds = BodyBounds { limit: 8 * 1024 * 1024, idle_timeout: Duration::from_secs(10) };
+
+/// The body the signature vouched for.
+#[derive(Clone)]
+pub(super) struct VerifiedBody(pub(super) Bytes);
+
+pub(super) async fn require_relay(State(key): State<RelayKey>, request: Request, next: Next) -> Response {
+    match verified(&key, request).await {
+        Ok(request) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn verified(key: &RelayKey, request: Request) -> Result<Request, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    // What costs nothing comes before the body.
+    let (tenant_id, signature) = cheap_checks(&parts.headers)?;
+    let (bytes, digest) = body::read(&parts.headers, body, BODY).await?;
+    let call = RelayedCall {
+        timestamp: single(&parts.headers, &relay_headers::TIMESTAMP)?,
+        method: parts.method.as_str(),
+        path_and_query: parts.uri.path_and_query().map_or("/", |path| path.as_str()),
+        tenant_id: single(&parts.headers, &relay_headers::TENANT_ID)?,
+        actor: single(&parts.headers, &relay_headers::ACTOR)?,
+    };
+    if !key.verify(&call, &digest, &signature) {
+        return Err(refused("the signature does not match"));
+    }
+    parts.extensions.insert(tenant_id);
+    parts.extensions.insert(VerifiedBody(bytes));
+    Ok(Request::from_parts(parts, axum::body::Body::empty()))
+}
+
+fn cheap_checks(headers: &HeaderMap) -> Result<(TenantId, Signature), ApiError> {
+    let timestamp: i64 = single(headers, &relay_headers::TIMESTAMP)?.parse().map_err(|_| refused("a timestamp that is no number"))?;
+    if timestamp.saturating_sub(now_unix_ms()).unsigned_abs() > WINDOW_MS.unsigned_abs() {
+        return Err(refused("the timestamp is out of the window: check both clocks"));
+    }
+    let tenant_id = single(headers, &relay_headers::TENANT_ID)?.parse().map_err(|_| refused("a tenant id that is no UUID"))?;
+    let signature = Signature::from_hex(single(headers, &relay_headers::SIGNATURE)?.as_bytes())
+        .ok_or_else(|| refused("a signature that is not 64 hexadecimal digits"))?;
+    Ok((tenant_id, signature))
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, ApiError> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next().map(http::HeaderValue::to_str), values.next()) {
+        (Some(Ok(text)), None) => Ok(text),
+        _ => Err(refused("a header is missing, repeated or unreadable")),
+    }
+}
+
+/// One answer to the outside, whatever was wrong; the log says what.
+fn refused(cause: &str) -> ApiError {
+    tracing::warn!(cause, "refused a call that the relay did not sign");
+    ApiError::new(ErrorCode::InvalidRelaySignature, "This backend takes calls from the relay only: send yours there.")
+}

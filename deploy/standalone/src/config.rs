@@ -1,0 +1,139 @@
+//! What the one-process deployment and the backend by itself can be told.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use secrecy::SecretString;
+use shared::{
+    config::{ConfigError, Settings, Sources, Spec, check_secret},
+    telemetry::TelemetryConfig,
+};
+
+const SPEC: Spec = Spec {
+    program: "chat-relay",
+    about: "The admin service, the relay gateway and a chat backend in one process. `chat-relay backend --help` is the chat backend by itself.",
+    env_prefix: "CHAT_RELAY_",
+    env_names: &[
+        ("api_key", "ADMIN_API_KEY"),
+        ("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG"),
+    ],
+    defaults: include_str!("../config.default.toml"),
+    // A database's URL may hold a password, and yet `--database-url` is too useful to go without: it is a flag for
+    // SQLite and for sockets, and the environment is there for the rest.
+    secrets: &["api_key"],
+};
+
+const BACKEND_SPEC: Spec = Spec {
+    program: "chat-relay backend",
+    about: "The reference chat backend: conversations, tickets, knowledge and a bot, for calls that came through the relay.",
+    env_prefix: "CHAT_BACKEND_",
+    env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
+    defaults: include_str!("../backend.default.toml"),
+    secrets: &["relay_secret"],
+};
+
+/// The one-process deployment.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The relay.
+    pub listen: SocketAddr,
+    /// The REST facade.
+    pub admin_listen: SocketAddr,
+    /// The admin service's gRPC.
+    pub grpc_listen: SocketAddr,
+    /// `/metrics`, if anywhere.
+    pub ops_listen: Option<SocketAddr>,
+    /// Databases and keys.
+    pub data_dir: PathBuf,
+    /// The admin service's database, where it is not SQLite in the data directory.
+    pub database_url: Option<SecretString>,
+    /// The chat backend, where it is not the embedded one.
+    pub chat_backend_url: Option<String>,
+    /// The admin key, where it is not a generated one.
+    pub api_key: Option<SecretString>,
+    /// Whether requests leave log lines.
+    pub access_log: bool,
+    /// Logs and traces.
+    pub telemetry: TelemetryConfig,
+}
+
+/// The chat backend by itself.
+#[derive(Clone, Debug)]
+pub struct BackendConfig {
+    /// Where the relay reaches it.
+    pub listen: SocketAddr,
+    /// Its database.
+    pub data_dir: PathBuf,
+    /// HMAC#2, where it is not the data directory's.
+    pub relay_secret: Option<SecretString>,
+    /// Whether requests leave log lines.
+    pub access_log: bool,
+    /// Logs and traces.
+    pub telemetry: TelemetryConfig,
+}
+
+fn optional_secret(settings: &mut Settings, key: &str) -> Result<Option<SecretString>, ConfigError> {
+    match settings.optional::<String>(key)? {
+        None => Ok(None),
+        Some(secret) => match check_secret(&secret) {
+            Ok(()) => Ok(Some(secret.into())),
+            Err(wrong) => Err(settings.problem(format!("{key} {wrong}"))),
+        },
+    }
+}
+
+impl Config {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// Every problem there is, at once.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let mut settings = Settings::load(SPEC, sources)?;
+        let listen = settings.required("listen");
+        let admin_listen = settings.required("admin_listen");
+        let grpc_listen = settings.required("grpc_listen");
+        let ops_listen = settings.optional("ops_listen");
+        let data_dir = settings.required("data_dir");
+        let database_url = settings.optional::<String>("database_url");
+        let chat_backend_url = settings.optional("chat_backend_url");
+        let api_key = optional_secret(&mut settings, "api_key");
+        let access_log = settings.required("access_log");
+        let telemetry = settings.telemetry();
+        settings.finish()?;
+        Ok(Self {
+            listen: listen?,
+            admin_listen: admin_listen?,
+            grpc_listen: grpc_listen?,
+            ops_listen: ops_listen?,
+            data_dir: data_dir?,
+            database_url: database_url?.map(SecretString::from),
+            chat_backend_url: chat_backend_url?,
+            api_key: api_key?,
+            access_log: access_log?,
+            telemetry: telemetry?,
+        })
+    }
+}
+
+impl BackendConfig {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// Every problem there is, at once.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let mut settings = Settings::load(BACKEND_SPEC, sources)?;
+        let listen = settings.required("listen");
+        let data_dir = settings.required("data_dir");
+        let relay_secret = optional_secret(&mut settings, "relay_secret");
+        let access_log = settings.required("access_log");
+        let telemetry = settings.telemetry();
+        settings.finish()?;
+        Ok(Self {
+            listen: listen?,
+            data_dir: data_dir?,
+            relay_secret: relay_secret?,
+            access_log: access_log?,
+            telemetry: telemetry?,
+        })
+    }
+}

@@ -1,0 +1,222 @@
+//! The composition root: makes each part's configuration from one, and starts them in the order they need each other.
+
+use std::{io, net::SocketAddr, process::ExitCode};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use shared::{
+    config::{ConfigError, EXIT_CONFIG, Sources},
+    edge::Edge,
+    serve::{self, Bounds},
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{
+    backend,
+    config::{BackendConfig, Config},
+    data_dir::{ADMIN_KEY, DataDir},
+};
+
+const BACKEND_DATABASE: &str = "chat-backend.db";
+
+/// Why it did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory, or a listener.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// A setting that only a part could judge.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The admin service.
+    #[error(transparent)]
+    Admin(#[from] admin_service::server::StartError),
+    /// The gateway.
+    #[error(transparent)]
+    Gateway(#[from] relay_gateway::server::StartError),
+    /// The chat backend.
+    #[error("the chat backend's database: {0}")]
+    Backend(#[from] backend::StoreError),
+}
+
+impl StartError {
+    /// How the process ends.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) => ExitCode::from(EXIT_CONFIG),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Everything that was started.
+#[derive(Debug, Default)]
+pub struct Running {
+    gateway: Option<relay_gateway::server::Running>,
+    servers: JoinSet<()>,
+    admin: Option<admin_service::server::Running>,
+}
+
+impl Running {
+    /// Waits until it was told to stop and everything in flight is done.
+    pub async fn drained(mut self) {
+        if let Some(gateway) = self.gateway {
+            gateway.drained().await;
+        }
+        while self.servers.join_next().await.is_some() {}
+        if let Some(admin) = self.admin {
+            admin.drained().await;
+        }
+    }
+}
+
+/// Starts the whole system and says what to do next.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(config: Config, stopping: CancellationToken) -> Result<Running, StartError> {
+    let data = DataDir::open(&config.data_dir)?;
+    let relay_secret = data.relay_secret()?;
+    let metrics = Metrics::default();
+    let http_metrics = HttpServerMetrics::new(&metrics);
+    let mut running = Running::default();
+    // Behind a token of its own, the gateway drains first: what it still forwards finds the others listening.
+    let behind = CancellationToken::new();
+
+    let grpc_token = Uuid::new_v4().to_string();
+    let admin_config = admin_config(&config, &data, &grpc_token)?;
+    let admin = admin_service::server::start(admin_config, &metrics, http_metrics.clone(), behind.clone()).await?;
+
+    let backend_url = match &config.chat_backend_url {
+        Some(url) => url.clone(),
+        None => {
+            let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+            let edge = Edge { server: "chat-backend", metrics: http_metrics.clone(), access_log: false };
+            let address =
+                serve_backend(&mut running.servers, listen, &data, &relay_secret, edge, behind.clone()).await?;
+            format!("http://{address}")
+        }
+    };
+
+    let gateway_config = gateway_config(&config, &admin, &grpc_token, &relay_secret, &backend_url)?;
+    let gateway = relay_gateway::server::start(gateway_config, &metrics, http_metrics, stopping).await?;
+    if let Some(address) = config.ops_listen {
+        let listener = serve::bind(address).await?;
+        tracing::info!(server = "ops", address = %listener.local_addr()?, "listening");
+        running.servers.spawn(serve::serve(listener, metrics.router(), Bounds::default(), behind.clone()));
+    }
+    let key_file = config.api_key.is_none().then(|| data.path(ADMIN_KEY));
+    print_next_steps(gateway.public, admin.rest, key_file.as_deref());
+    running.admin = Some(admin);
+    running.servers.spawn(async move {
+        gateway.drained().await;
+        behind.cancel();
+    });
+    Ok(running)
+}
+
+/// Starts the chat backend by itself.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start_backend(config: BackendConfig, stopping: CancellationToken) -> Result<Running, StartError> {
+    let data = DataDir::open(&config.data_dir)?;
+    let relay_secret = config.relay_secret.map_or_else(|| data.relay_secret(), Ok)?;
+    let edge = Edge {
+        server: "chat-backend",
+        metrics: HttpServerMetrics::new(&Metrics::default()),
+        access_log: config.access_log,
+    };
+    let mut running = Running::default();
+    serve_backend(&mut running.servers, config.listen, &data, &relay_secret, edge, stopping).await?;
+    Ok(running)
+}
+
+async fn serve_backend(
+    servers: &mut JoinSet<()>,
+    listen: SocketAddr,
+    data: &DataDir,
+    relay_secret: &SecretString,
+    edge: Edge,
+    stopping: CancellationToken,
+) -> Result<SocketAddr, StartError> {
+    let store = backend::Store::open(&data.sqlite_url(BACKEND_DATABASE)?).await?;
+    let router = backend::router(store, relay_secret, stopping.clone());
+    let listener = serve::bind(listen).await?;
+    let address = listener.local_addr()?;
+    tracing::info!(server = "chat-backend", %address, "listening");
+    servers.spawn(serve::serve(listener, edge.wrap(router), Bounds::default(), stopping));
+    Ok(address)
+}
+
+/// The admin service's configuration, through its own checks.
+fn admin_config(config: &Config, data: &DataDir, grpc_token: &str) -> Result<admin_service::config::Config, StartError> {
+    let database_url = match &config.database_url {
+        Some(url) => url.clone(),
+        None => data.sqlite_url("admin.db")?.into(),
+    };
+    let api_key = config.api_key.clone().map_or_else(|| data.admin_key(), Ok)?;
+    let mut loaded = admin_service::config::Config::load(&environment([
+        ("ADMIN_REST_LISTEN", config.admin_listen.to_string()),
+        ("ADMIN_GRPC_LISTEN", config.grpc_listen.to_string()),
+        ("ADMIN_DATABASE_URL", database_url.expose_secret().to_owned()),
+        ("ADMIN_API_KEY", api_key.expose_secret().to_owned()),
+        ("ADMIN_MASTER_KEYS", data.master_keys()?.expose_secret().to_owned()),
+        ("ADMIN_GRPC_TOKEN", grpc_token.to_owned()),
+        ("ADMIN_ACCESS_LOG", config.access_log.to_string()),
+    ]))?;
+    loaded.telemetry = config.telemetry.clone();
+    Ok(loaded)
+}
+
+/// The gateway's configuration, through its own checks.
+fn gateway_config(
+    config: &Config,
+    admin: &admin_service::server::Running,
+    grpc_token: &str,
+    relay_secret: &SecretString,
+    backend_url: &str,
+) -> Result<relay_gateway::config::Config, StartError> {
+    let mut loaded = relay_gateway::config::Config::load(&environment([
+        ("GATEWAY_LISTEN", config.listen.to_string()),
+        ("GATEWAY_ID", "standalone".to_owned()),
+        ("GATEWAY_ADMIN_GRPC", format!("http://{}", admin.grpc)),
+        ("GATEWAY_ADMIN_GRPC_TOKEN", grpc_token.to_owned()),
+        ("GATEWAY_CHAT_BACKEND_URL", backend_url.to_owned()),
+        ("GATEWAY_RELAY_SECRET", relay_secret.expose_secret().to_owned()),
+        ("GATEWAY_EXPOSE_ADMIN_API", "true".to_owned()),
+        ("GATEWAY_ADMIN_REST", format!("http://{}", admin.rest)),
+        ("GATEWAY_ACCESS_LOG", config.access_log.to_string()),
+    ]))?;
+    loaded.telemetry = config.telemetry.clone();
+    Ok(loaded)
+}
+
+fn environment<const N: usize>(variables: [(&str, String); N]) -> Sources {
+    let env = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Sources { args: Vec::new(), env }
+}
+
+fn print_next_steps(relay: SocketAddr, admin: SocketAddr, key_file: Option<&std::path::Path>) {
+    let key = key_file.map_or_else(
+        || "# ADMIN_API_KEY is the one you set".to_owned(),
+        |path| format!("export ADMIN_API_KEY=\"$(cat '{}')\"", path.display()),
+    );
+    println!(
+        "\nchat-relay is up.
+
+  relay      http://{relay}
+  admin API  http://{admin}  (reference: http://{admin}/docs)
+
+Next, in another terminal, provision a tenant:
+
+  export BASE_URL=http://{relay}
+  {key}
+  python3 deploy/provision-tenant.py --relay-url \"$BASE_URL\" --admin-key \"$ADMIN_API_KEY\" \\
+    --tenant-name \"Demo Boutique\" --origin https://shop.demo.com --origin app://bloonio_chat_flutter
+"
+    );
+}

@@ -1,0 +1,296 @@
+//! The chat backend by itself: whom it believes, whom it shows what, and how its bot answers.
+
+use chat_relay::backend::{self, Store};
+use http::Method;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use shared::{
+    TenantId,
+    edge::Edge,
+    serve::{self, Bounds},
+    signature::{BodyDigest, RelayKey, RelayedCall, WINDOW_MS},
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+    time::now_unix_ms,
+};
+use tokio_util::sync::CancellationToken;
+
+const SECRET: &str = "a-relay-secret-for-tests";
+
+struct Backend {
+    base: String,
+    client: reqwest::Client,
+    stopping: CancellationToken,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+impl Backend {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite://{}?mode=rwc", directory.path().join("chat.db").display());
+        let store = Store::open(&url).await.expect("it opens");
+        let stopping = CancellationToken::new();
+        let edge = Edge { server: "test", metrics: HttpServerMetrics::new(&Metrics::default()), access_log: false };
+        let router = edge.wrap(backend::router(store, &SecretString::from(SECRET), stopping.clone()));
+        let listener = serve::bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(serve::serve(listener, router, Bounds::default(), stopping.clone()));
+        Self { base, client: reqwest::Client::new(), stopping, _directory: directory }
+    }
+
+    fn headers(tenant: &str, method: &Method, path: &str, body: &[u8], timestamp: i64) -> Vec<(&'static str, String)> {
+        let timestamp = timestamp.to_string();
+        let call = RelayedCall { timestamp: &timestamp, method: method.as_str(), path_and_query: path, tenant_id: tenant, actor: "tenant" };
+        let signature = RelayKey::new(SECRET.as_bytes()).sign(&call, &BodyDigest::of(body)).to_hex();
+        vec![
+            ("x-relay-tenant-id", tenant.to_owned()),
+            ("x-relay-timestamp", timestamp),
+            ("x-relay-actor", "tenant".to_owned()),
+            ("x-relay-signature", signature),
+        ]
+    }
+
+    async fn send(&self, method: Method, path: &str, body: &[u8], headers: Vec<(&'static str, String)>) -> (u16, Value) {
+        let request = self.client.request(method, format!("{}{path}", self.base)).body(body.to_vec());
+        let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.expect("JSON"))
+    }
+
+    async fn call(&self, tenant: TenantId, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let headers = Self::headers(&tenant.to_string(), &method, path, &body, now_unix_ms());
+        self.send(method, path, &body, headers).await
+    }
+
+    async fn post(&self, tenant: TenantId, path: &str, body: Value) -> Value {
+        let (status, answer) = self.call(tenant, Method::POST, path, Some(body)).await;
+        assert_eq!(status, 201, "{answer}");
+        answer["data"].clone()
+    }
+
+    async fn get(&self, tenant: TenantId, path: &str) -> Value {
+        let (status, answer) = self.call(tenant, Method::GET, path, None).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["data"].clone()
+    }
+
+    async fn conversation(&self, tenant: TenantId) -> String {
+        let body = json!({"visitor_user_id": "u", "locale": "en"});
+        self.post(tenant, "/create/conversation", body).await["id"].as_str().expect("an id").to_owned()
+    }
+
+    async fn say(&self, tenant: TenantId, conversation: &str, content: &str) -> Vec<Value> {
+        let path = format!("/add/message?conversation_id={conversation}");
+        self.post(tenant, &path, json!({"role": "visitor", "content": content})).await;
+        let messages = self.get(tenant, &format!("/fetch/messages?conversation_id={conversation}")).await;
+        messages["items"].as_array().expect("a list").clone()
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_believed_that_the_relay_did_not_sign() {
+    let backend = Backend::start().await;
+    let tenant = TenantId::generate().to_string();
+    let (post, path, body) = (Method::POST, "/create/conversation", br#"{"visitor_user_id":"u"}"#);
+    let good = || Backend::headers(&tenant, &post, path, body, now_unix_ms());
+    assert_eq!(backend.send(post.clone(), path, body, good()).await.0, 201);
+
+    let mut attempts: Vec<Vec<(&'static str, String)>> = vec![
+        Vec::new(),
+        Backend::headers(&tenant, &Method::PUT, path, body, now_unix_ms()),
+        Backend::headers(&tenant, &post, "/create/other", body, now_unix_ms()),
+        Backend::headers(&tenant, &post, path, b"tampered", now_unix_ms()),
+        Backend::headers(&tenant, &post, path, body, now_unix_ms() - WINDOW_MS - 5_000),
+        Backend::headers(&tenant, &post, path, body, now_unix_ms() + WINDOW_MS + 5_000),
+    ];
+    for index in 0..4 {
+        let mut without = good();
+        without.remove(index);
+        attempts.push(without);
+        let mut twice = good();
+        twice.push(good()[index].clone());
+        attempts.push(twice);
+        let mut other = good();
+        other[index].1 = match index {
+            0 => TenantId::generate().to_string(),
+            1 => (now_unix_ms() + 1).to_string(),
+            2 => "operator:forged".to_owned(),
+            _ => "0".repeat(64),
+        };
+        attempts.push(other);
+    }
+    for headers in attempts {
+        let (status, answer) = backend.send(post.clone(), path, body, headers.clone()).await;
+        assert_eq!((status, &answer["error_code"]), (401, &json!("invalid_relay_signature")), "{headers:?}");
+    }
+    let listed = backend.get(tenant.parse().expect("an id"), "/fetch/conversations").await;
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn each_tenant_sees_only_its_own() {
+    let backend = Backend::start().await;
+    let (one, other) = (TenantId::generate(), TenantId::generate());
+    let conversation = backend.conversation(one).await;
+    backend.post(one, "/ingest/knowledge", json!({"title": "Refunds", "body": "Refunds take five days.", "language": "en"})).await;
+    backend.say(one, &conversation, "something unheard of").await;
+    let ticket = backend.get(one, "/fetch/tickets").await["items"][0]["id"].as_str().expect("an id").to_owned();
+
+    for path in [format!("/fetch/conversation?conversation_id={conversation}"), format!("/fetch/messages?conversation_id={conversation}"), format!("/fetch/ticket?ticket_id={ticket}")] {
+        assert_eq!(backend.call(one, Method::GET, &path, None).await.0, 200, "{path}");
+        assert_eq!(backend.call(other, Method::GET, &path, None).await.0, 404, "{path}");
+    }
+    let (status, _) = backend.call(other, Method::POST, &format!("/add/message?conversation_id={conversation}"), Some(json!({"content": "hi"}))).await;
+    assert_eq!(status, 404);
+    for path in ["/fetch/conversations", "/fetch/tickets", "/fetch/conversations?visitor_user_id=u"] {
+        assert_eq!(backend.get(other, path).await["items"], json!([]), "{path}");
+    }
+    let theirs = backend.conversation(other).await;
+    let messages = backend.say(other, &theirs, "How long do refunds take?").await;
+    assert_eq!(messages[1]["role"], "system", "another tenant's knowledge answers nobody else: {messages:?}");
+}
+
+#[tokio::test]
+async fn the_bot_answers_from_what_was_ingested_and_cites_it() {
+    let backend = Backend::start().await;
+    let tenant = TenantId::generate();
+    let document = backend
+        .post(tenant, "/ingest/knowledge", json!({"title": "Orders", "body": "Track your order from the link in your e-mail.\n\nRefunds take five days.", "language": "en", "tags": ["a"]}))
+        .await;
+    assert_eq!((&document["version"], &document["status"], &document["tags"]), (&json!(1), &json!("published"), &json!(["a"])));
+    let conversation = backend.conversation(tenant).await;
+    let messages = backend.say(tenant, &conversation, "Where is my order?").await;
+    let answer = &messages[1];
+    assert_eq!((&answer["role"], &answer["content"]), (&json!("bot"), &json!("Track your order from the link in your e-mail.")));
+    assert_eq!((&answer["citations"][0]["document_id"], &answer["citations"][0]["document_version"]), (&document["id"], &json!(1)));
+    assert!(answer["confidence"].as_f64().is_some_and(|confidence| (0.5..=1.0).contains(&confidence)));
+
+    let next = backend.post(tenant, "/ingest/knowledge", json!({"title": "Orders", "body": "Orders are tracked by phone.", "language": "en"})).await;
+    assert_eq!((&next["id"], &next["version"]), (&document["id"], &json!(2)));
+    let messages = backend.say(tenant, &conversation, "Where is my order?").await;
+    let answer = messages.last().expect("an answer");
+    assert_eq!((&answer["content"], &answer["citations"][0]["document_version"]), (&json!("Orders are tracked by phone."), &json!(2)));
+
+    let messages = backend.say(tenant, &conversation, "hello").await;
+    assert_eq!(messages.last().expect("a greeting")["content"], "Hello! What can I do for you?");
+}
+
+#[tokio::test]
+async fn what_the_bot_does_not_know_becomes_a_persons_ticket() {
+    let backend = Backend::start().await;
+    let tenant = TenantId::generate();
+    let conversation = backend.conversation(tenant).await;
+    let messages = backend.say(tenant, &conversation, "Do you sell zeppelins?").await;
+    assert_eq!(messages[1]["content"], "A person will answer you. Your ticket: TCK-000001.");
+    let read = backend.get(tenant, &format!("/fetch/conversation?conversation_id={conversation}")).await;
+    assert_eq!(read["handling"], "waiting");
+    let tickets = backend.get(tenant, "/fetch/tickets?status=open").await;
+    let ticket = &tickets["items"][0];
+    assert_eq!((&ticket["ticket_number"], &ticket["tags"], &ticket["conversation_id"]), (&json!("TCK-000001"), &json!(["escalation", "low_confidence"]), &json!(conversation)));
+
+    let messages = backend.say(tenant, &conversation, "Hello?").await;
+    assert_eq!(messages.len(), 3, "while a person is awaited the bot is silent");
+    backend.post(tenant, &format!("/add/message?conversation_id={conversation}"), json!({"role": "agent", "content": "Hi, I am Ann."})).await;
+    let read = backend.get(tenant, &format!("/fetch/conversation?conversation_id={conversation}")).await;
+    assert_eq!(read["handling"], "assigned");
+
+    let other = backend.conversation(tenant).await;
+    let messages = backend.say(tenant, &other, "Let me talk to a human").await;
+    assert_eq!(messages[1]["content"], "A person will answer you. Your ticket: TCK-000002.");
+    assert_eq!(backend.get(tenant, "/fetch/tickets").await["items"][0]["tags"], json!(["escalation", "user_request"]));
+    let contact = json!({"customer_email": "a@b.c", "customer_name": "N", "subject": "S", "message": "M", "company": "C"});
+    let opened = backend.post(tenant, "/create/contact-ticket", contact).await;
+    assert_eq!((&opened["status"], &opened["ticket_number"], &opened["tenant_id"]), (&json!("waiting"), &json!("TCK-000003"), &json!(tenant)));
+}
+
+#[tokio::test]
+async fn ticket_numbers_have_no_gaps_and_no_doubles_under_load() {
+    let backend = std::sync::Arc::new(Backend::start().await);
+    let tenant = TenantId::generate();
+    let opened = (0..20).map(|index| {
+        let backend = std::sync::Arc::clone(&backend);
+        tokio::spawn(async move {
+            let contact = json!({"customer_email": format!("{index}@b.c"), "customer_name": "N", "subject": "S", "message": "M"});
+            backend.post(tenant, "/create/contact-ticket", contact).await["ticket_number"].as_str().expect("text").to_owned()
+        })
+    });
+    let mut numbers = Vec::new();
+    for number in opened.collect::<Vec<_>>() {
+        numbers.push(number.await.expect("no panic"));
+    }
+    numbers.sort();
+    let expected: Vec<_> = (1..=20).map(|number| format!("TCK-{number:06}")).collect();
+    assert_eq!(numbers, expected);
+}
+
+#[tokio::test]
+async fn hostile_words_are_only_words() {
+    let backend = Backend::start().await;
+    let tenant = TenantId::generate();
+    backend.post(tenant, "/ingest/knowledge", json!({"title": "T", "body": "plain text about parcels", "language": "en"})).await;
+    for hostile in ["\"", "parcels\" OR tenant:\"x", "'; DROP TABLE message; --", "NEAR(parcels", "*", "parcels AND", "\u{200b}", &"é".repeat(8000)] {
+        let conversation = backend.conversation(tenant).await;
+        let messages = backend.say(tenant, &conversation, hostile).await;
+        assert_eq!((messages.len() >= 2, &messages[0]["content"]), (true, &json!(hostile)), "{hostile}");
+    }
+}
+
+#[tokio::test]
+async fn bad_input_is_named() {
+    let backend = Backend::start().await;
+    let tenant = TenantId::generate();
+    let conversation = backend.conversation(tenant).await;
+    let add = format!("/add/message?conversation_id={conversation}");
+    for (path, body, field) in [
+        ("/create/conversation", json!({}), "visitor_user_id"),
+        ("/create/conversation", json!({"visitor_user_id": "u", "channel": "smoke"}), "channel"),
+        ("/create/conversation", json!({"visitor_user_id": "u", "metadata": {"x": "y".repeat(20_000)}}), "metadata"),
+        (add.as_str(), json!({"content": " "}), "content"),
+        (add.as_str(), json!({"content": "x".repeat(8_001)}), "content"),
+        (add.as_str(), json!({"content": "x", "role": "king"}), "role"),
+        (add.as_str(), json!({"content": "x", "attachments": ["x"]}), "attachments"),
+        ("/add/message", json!({"content": "x"}), "conversation_id"),
+        ("/ingest/knowledge", json!({"title": "t"}), "body"),
+        ("/create/contact-ticket", json!({"customer_email": "a@b.c"}), "customer_name"),
+    ] {
+        let (status, answer) = backend.call(tenant, Method::POST, path, Some(body)).await;
+        assert_eq!((status, &answer["errors"][0]["field"]), (422, &json!(field)), "{path}: {answer}");
+    }
+    for (path, field) in [("/fetch/conversation", "conversation_id"), ("/fetch/tickets?status=lost", "status"), ("/fetch/messages?limit=0&conversation_id=x", "limit"), ("/fetch/ticket", "ticket_id")] {
+        let (status, answer) = backend.call(tenant, Method::GET, path, None).await;
+        assert_eq!((status, &answer["errors"][0]["field"]), (422, &json!(field)), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn pages_go_on_where_they_ended() {
+    let backend = Backend::start().await;
+    let tenant = TenantId::generate();
+    let conversation = backend.conversation(tenant).await;
+    let add = format!("/add/message?conversation_id={conversation}");
+    for index in 0..5 {
+        backend.post(tenant, &add, json!({"role": "agent", "content": format!("m{index}")})).await;
+    }
+    let page = backend.get(tenant, &format!("/fetch/messages?conversation_id={conversation}&limit=2")).await;
+    let last = page["items"][1]["id"].as_str().expect("an id");
+    let rest = backend.get(tenant, &format!("/fetch/messages?conversation_id={conversation}&after={last}")).await;
+    let texts: Vec<_> = rest["items"].as_array().expect("a list").iter().map(|message| message["content"].clone()).collect();
+    assert_eq!(texts, ["m2", "m3", "m4"]);
+}
+
+#[test]
+fn the_contract_for_backends_is_the_golden_one() {
+    let document = backend::openapi().to_pretty_json().expect("serializes");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("backend-openapi.json");
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(&path, format!("{document}\n")).expect("written");
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(golden.trim() == document.trim(), "backend-openapi.json has drifted: run `just openapi` and commit the difference");
+}

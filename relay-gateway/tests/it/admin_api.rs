@@ -1,0 +1,30 @@
+//! The admin paths through the gateway: only where exposed, and then only passed through.
+
+use axum::{Json, Router, extract::Request, routing::any};
+use serde_json::{Value, json};
+
+use crate::fakes::{Fixture, loopback, nobody, refusal};
+
+#[tokio::test]
+async fn exposed_admin_paths_are_passed_through_whole() {
+    let (listener, address) = loopback().await;
+    let facade = Router::new().fallback(any(|request: Request| async move {
+        let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        Json(json!({"path": request.uri().to_string(), "method": request.method().as_str(), "key": header("x-admin-key"), "signed": header("x-relay-signature")}))
+    }));
+    tokio::spawn(async move { axum::serve(listener, facade).await });
+    let fixture = Fixture::with(&[("GATEWAY_EXPOSE_ADMIN_API", "true"), ("GATEWAY_ADMIN_REST", &format!("http://{address}"))]).await;
+    let base = format!("http://{}", fixture.relay);
+    let answer = fixture.client.post(format!("{base}/api/v1/update/tenant?tenant_id=x")).header("x-admin-key", "k").body("{}").send().await.expect("an answer");
+    let seen: Value = answer.json().await.expect("JSON");
+    assert_eq!(seen, json!({"path": "/api/v1/update/tenant?tenant_id=x", "method": "POST", "key": "k", "signed": null}));
+    assert_eq!(refusal(fixture.client.get(format!("{base}/api/v1/fetch/secrets"))).await, (404, "not_found".to_owned()));
+}
+
+#[tokio::test]
+async fn an_absent_facade_is_503() {
+    let absent = format!("http://{}", nobody().await);
+    let fixture = Fixture::with(&[("GATEWAY_EXPOSE_ADMIN_API", "true"), ("GATEWAY_ADMIN_REST", &absent)]).await;
+    let request = fixture.client.get(format!("http://{}/api/v1/fetch/tenants", fixture.relay));
+    assert_eq!(refusal(request).await, (503, "directory_unavailable".to_owned()));
+}

@@ -1,0 +1,323 @@
+//! A gateway inside the test, between two fakes: an admin service over real gRPC, and a backend over real HTTP that
+//! checks HMAC#2 and answers only what a test told it to.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
+    response::{IntoResponse as _, Response},
+};
+use e2e::{
+    signed::Tenant,
+    world::{self, GRPC_TOKEN, RELAY_SECRET},
+};
+use proto::{
+    directory::v1::{
+        GetTenantInfoRequest, GetTenantRequest, GetTenantResponse, ResolveWidgetKeyRequest, ResolveWidgetKeyResponse,
+        TenantInfo, TenantState, TenantStatus,
+        tenant_directory_server::{TenantDirectory, TenantDirectoryServer},
+    },
+    identity::v1::{
+        GetSigningKeysRequest, GetSigningKeysResponse, IssueOperatorTokenRequest, IssueOperatorTokenResponse,
+        MintVisitorTokenRequest, MintVisitorTokenResponse, Operator, ProvisionOperatorRequest, ProvisionOperatorResponse,
+        identity_server::{Identity, IdentityServer},
+    },
+};
+use relay_gateway::{
+    config::Config,
+    server::{self, Running},
+};
+use shared::{
+    ApiError, ErrorCode, TenantId,
+    config::Sources,
+    signature::{BodyDigest, RelayKey, RelayedCall, Signature},
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request as Rpc, Response as Answer, Status, transport::server::TcpIncoming};
+
+type States = Arc<Mutex<HashMap<Vec<u8>, TenantState>>>;
+
+/// The admin service, as far as gateways know it.
+#[derive(Clone, Default)]
+pub(crate) struct FakeAdmin {
+    states: States,
+    /// What every call is answered instead, if anything.
+    pub(crate) broken: Arc<Mutex<Option<ErrorCode>>>,
+    pub(crate) calls: Arc<Mutex<Vec<String>>>,
+}
+
+impl FakeAdmin {
+    fn called<T>(&self, method: &str, request: &Rpc<T>) -> Result<(), Status> {
+        let token = request.metadata().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        assert_eq!(token, format!("Bearer {GRPC_TOKEN}"), "{method} without the token");
+        assert!(request.metadata().get("x-request-id").is_some(), "{method} without a request id");
+        self.calls.lock().expect("not poisoned").push(method.to_owned());
+        match *self.broken.lock().expect("not poisoned") {
+            Some(code) => Err(ApiError::new(code, "broken on purpose").into()),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn set(&self, tenant: &Tenant, change: impl FnOnce(&mut TenantState)) {
+        let id = tenant.id.parse::<TenantId>().expect("an id").as_uuid().as_bytes().to_vec();
+        let mut states = self.states.lock().expect("not poisoned");
+        change(states.entry(id.clone()).or_insert_with(|| TenantState {
+            tenant_id: id,
+            status: TenantStatus::Active.into(),
+            hmac_key: tenant.secret.clone().into_bytes(),
+            rate_limit_per_min: 1000,
+            allowed_origins: Vec::new(),
+            widget_public_key: tenant.widget_public_key.clone(),
+            revision: 1,
+        }));
+    }
+}
+
+#[tonic::async_trait]
+impl TenantDirectory for FakeAdmin {
+    async fn get_tenant(&self, request: Rpc<GetTenantRequest>) -> Result<Answer<GetTenantResponse>, Status> {
+        self.called("GetTenant", &request)?;
+        let tenant = self.states.lock().expect("not poisoned").get(&request.into_inner().tenant_id).cloned();
+        Ok(Answer::new(GetTenantResponse { tenant, revision: 1 }))
+    }
+
+    async fn resolve_widget_key(
+        &self,
+        _: Rpc<ResolveWidgetKeyRequest>,
+    ) -> Result<Answer<ResolveWidgetKeyResponse>, Status> {
+        panic!("nobody asks for widget keys yet")
+    }
+
+    async fn get_tenant_info(&self, request: Rpc<GetTenantInfoRequest>) -> Result<Answer<TenantInfo>, Status> {
+        self.called("GetTenantInfo", &request)?;
+        let tenant_id = TenantId::from_slice(&request.into_inner().tenant_id).expect("16 bytes").to_string();
+        Ok(Answer::new(TenantInfo { tenant_id, tenant_name: "Fake".into(), agent_seats: 3, ..TenantInfo::default() }))
+    }
+}
+
+fn later() -> Option<prost_types::Timestamp> {
+    Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 0 })
+}
+
+#[tonic::async_trait]
+impl Identity for FakeAdmin {
+    async fn provision_operator(
+        &self,
+        request: Rpc<ProvisionOperatorRequest>,
+    ) -> Result<Answer<ProvisionOperatorResponse>, Status> {
+        self.called("ProvisionOperator", &request)?;
+        let request = request.into_inner();
+        let created = request.routing_keys.is_some();
+        let operator = Operator {
+            operator_id: "op-1".into(),
+            tenant_id: TenantId::from_slice(&request.tenant_id).expect("16 bytes").to_string(),
+            email: request.email,
+            display_name: request.display_name,
+            routing_keys: request.routing_keys.map(|keys| keys.items).unwrap_or_default(),
+            avatar_url: request.avatar_url,
+            created_at: later(),
+            updated_at: later(),
+        };
+        Ok(Answer::new(ProvisionOperatorResponse { operator: Some(operator), created }))
+    }
+
+    async fn issue_operator_token(
+        &self,
+        request: Rpc<IssueOperatorTokenRequest>,
+    ) -> Result<Answer<IssueOperatorTokenResponse>, Status> {
+        self.called("IssueOperatorToken", &request)?;
+        let operator = Operator { operator_id: "op-1".into(), ..Operator::default() };
+        Ok(Answer::new(IssueOperatorTokenResponse { operator: Some(operator), token: "jwt".into(), expires_at: later() }))
+    }
+
+    async fn mint_visitor_token(
+        &self,
+        request: Rpc<MintVisitorTokenRequest>,
+    ) -> Result<Answer<MintVisitorTokenResponse>, Status> {
+        self.called("MintVisitorToken", &request)?;
+        Ok(Answer::new(MintVisitorTokenResponse { token: request.into_inner().ttl_seconds.to_string(), expires_at: later() }))
+    }
+
+    async fn get_signing_keys(&self, _: Rpc<GetSigningKeysRequest>) -> Result<Answer<GetSigningKeysResponse>, Status> {
+        Ok(Answer::new(GetSigningKeysResponse { jwks_json: "{\"keys\":[]}".into() }))
+    }
+}
+
+/// A call that reached the backend.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrived {
+    pub(crate) method: String,
+    pub(crate) path_and_query: String,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+type Answering = Arc<dyn Fn(&Arrived) -> Response + Send + Sync>;
+
+/// The chat backend: it knows HMAC#2, and answers one thing at a time.
+#[derive(Clone)]
+pub(crate) struct FakeBackend {
+    answer: Arc<Mutex<Option<Answering>>>,
+    pub(crate) arrived: Arc<Mutex<Vec<Arrived>>>,
+}
+
+impl FakeBackend {
+    /// What calls are answered from now on. Without it a call that arrives is a surprise.
+    pub(crate) fn answers(&self, answer: impl Fn(&Arrived) -> Response + Send + Sync + 'static) {
+        *self.answer.lock().expect("not poisoned") = Some(Arc::new(answer));
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.arrived.lock().expect("not poisoned").len()
+    }
+
+    pub(crate) fn last(&self) -> Arrived {
+        self.arrived.lock().expect("not poisoned").last().cloned().expect("a call arrived")
+    }
+}
+
+async fn answer_as_told(State(backend): State<FakeBackend>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.expect("a body");
+    let text = |name: &str| {
+        let mut values = parts.headers.get_all(name).iter();
+        let value = values.next().unwrap_or_else(|| panic!("{name} is missing")).to_str().expect("text").to_owned();
+        assert!(values.next().is_none(), "{name} twice");
+        value
+    };
+    let path_and_query = parts.uri.path_and_query().expect("a path").to_string();
+    let (timestamp, tenant_id, actor) = (text("x-relay-timestamp"), text("x-relay-tenant-id"), text("x-relay-actor"));
+    let call = RelayedCall {
+        timestamp: &timestamp,
+        method: parts.method.as_str(),
+        path_and_query: &path_and_query,
+        tenant_id: &tenant_id,
+        actor: &actor,
+    };
+    let signature = Signature::from_hex(text("x-relay-signature").as_bytes()).expect("a signature");
+    assert!(RelayKey::new(RELAY_SECRET.as_bytes()).verify(&call, &BodyDigest::of(&body), &signature), "HMAC#2 is wrong");
+    let arrived = Arrived { method: parts.method.to_string(), path_and_query, headers: parts.headers, body };
+    backend.arrived.lock().expect("not poisoned").push(arrived.clone());
+    let answer = backend.answer.lock().expect("not poisoned").clone();
+    match answer {
+        Some(answer) => answer(&arrived),
+        None => panic!("a surprise: {arrived:?}"),
+    }
+}
+
+/// A gateway and what it stands between.
+pub(crate) struct Fixture {
+    pub(crate) relay: SocketAddr,
+    pub(crate) admin: FakeAdmin,
+    pub(crate) backend: FakeBackend,
+    pub(crate) tenant: Tenant,
+    pub(crate) client: reqwest::Client,
+    pub(crate) stopping: CancellationToken,
+    pub(crate) running: Running,
+    pub(crate) metrics: Metrics,
+    grpc: SocketAddr,
+    backend_address: SocketAddr,
+}
+
+pub(crate) async fn loopback() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    (listener, address)
+}
+
+/// An address where nobody listens.
+pub(crate) async fn nobody() -> SocketAddr {
+    loopback().await.1
+}
+
+pub(crate) fn tenant() -> Tenant {
+    Tenant {
+        id: TenantId::generate().to_string(),
+        secret: format!("sk_{}", "s".repeat(43)),
+        widget_public_key: format!("pk_{}", "p".repeat(32)),
+    }
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With further variables for the gateway; they win over the fakes' own addresses.
+    pub(crate) async fn with(extra: &[(&str, &str)]) -> Self {
+        let admin = FakeAdmin::default();
+        let (listener, grpc) = loopback().await;
+        let services = tonic::transport::Server::builder()
+            .add_service(TenantDirectoryServer::new(admin.clone()))
+            .add_service(IdentityServer::new(admin.clone()));
+        tokio::spawn(services.serve_with_incoming(TcpIncoming::from(listener)));
+
+        let backend = FakeBackend { answer: Arc::default(), arrived: Arc::default() };
+        let (listener, backend_address) = loopback().await;
+        let router = Router::new().fallback(answer_as_told).with_state(backend.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+
+        let mut variables = world::gateway_environment(grpc, backend_address);
+        variables.extend(world::environment(extra));
+        let config = Config::load(&Sources { args: Vec::new(), env: variables.into_iter().collect() }).expect("a configuration");
+        let (metrics, stopping) = (Metrics::default(), CancellationToken::new());
+        let http_metrics = HttpServerMetrics::new(&metrics);
+        let running = server::start(config, &metrics, http_metrics, stopping.clone()).await.expect("it starts");
+        let tenant = tenant();
+        admin.set(&tenant, |_| {});
+        Self { relay: running.public, admin, backend, tenant, client: reqwest::Client::new(), stopping, running, metrics, grpc, backend_address }
+    }
+
+    /// Where the fake admin service listens.
+    pub(crate) fn admin_url(&self) -> String {
+        format!("http://{}", self.grpc)
+    }
+
+    /// Where the fake backend listens.
+    pub(crate) fn backend_url(&self) -> String {
+        format!("http://{}", self.backend_address)
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}/api/v1/relay/{path}", self.relay)
+    }
+
+    /// A signed call of the tenant's.
+    pub(crate) fn signed(&self, method: http::Method, path: &str, body: &str) -> reqwest::RequestBuilder {
+        self.tenant.request(&self.client, method, &self.url(path), body)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &str) -> reqwest::RequestBuilder {
+        self.signed(http::Method::POST, path, body)
+    }
+
+    /// What `/metrics` would show.
+    pub(crate) fn shown_metrics(&self) -> String {
+        let mut text = String::new();
+        self.metrics.register(|registry| prometheus_client::encoding::text::encode(&mut text, registry)).expect("encodes");
+        text
+    }
+}
+
+/// An answer's status and `error_code`.
+pub(crate) async fn refusal(request: reqwest::RequestBuilder) -> (u16, String) {
+    let answer = request.send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    assert!(answer.headers().contains_key("x-request-id"));
+    let body: serde_json::Value = answer.json().await.expect("an envelope");
+    assert_eq!(body["status_code"], status, "{body}");
+    assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
+    (status, body["error_code"].as_str().expect("a code").to_owned())
+}
+
+pub(crate) fn ok(body: impl Into<Body>) -> Response {
+    Response::new(body.into()).into_response()
+}

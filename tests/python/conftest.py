@@ -1,0 +1,113 @@
+"""A deployment in one process, started by each test session on free ports, and tenants in it."""
+
+import json
+import os
+import pathlib
+import queue
+import subprocess
+import sys
+import threading
+import urllib.request
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ADMIN_KEY = "an-admin-key-for-tests"
+PATIENCE_S = 60
+
+
+def target_dir():
+    metadata = subprocess.run(
+        ["cargo", "metadata", "--format-version=1", "--no-deps"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )
+    return pathlib.Path(json.loads(metadata.stdout)["target_directory"])
+
+
+class Deployment:
+    """A running `chat-relay`; its addresses come from its log."""
+
+    def __init__(self, data_dir):
+        env = {
+            "PATH": os.environ["PATH"],
+            "CHAT_RELAY_DATA_DIR": str(data_dir),
+            "CHAT_RELAY_LOG_FORMAT": "json",
+            "ADMIN_API_KEY": ADMIN_KEY,
+            **{f"CHAT_RELAY_{name}LISTEN": "127.0.0.1:0" for name in ("", "ADMIN_", "GRPC_", "OPS_")},
+        }
+        self.process = subprocess.Popen(
+            [target_dir() / "debug" / "chat-relay"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        self._addresses = {}
+        self._listening = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stderr:
+            entry = json.loads(line)
+            if entry.get("message") == "listening":
+                self._listening.put((entry["server"], entry["address"]))
+
+    def url(self, server):
+        while server not in self._addresses:
+            name, address = self._listening.get(timeout=PATIENCE_S)
+            self._addresses[name] = address
+        return f"http://{self._addresses[server]}"
+
+    @property
+    def relay(self):
+        return self.url("gateway")
+
+    def admin(self, method, path, body=None):
+        request = urllib.request.Request(
+            f"{self.relay}/api/v1{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"X-Admin-Key": ADMIN_KEY},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return json.load(answer)["data"]
+
+    def provision(self, **fields):
+        return self.admin("POST", "/provision/tenant", {"tenant_name": "Demo Boutique", **fields})
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(timeout=PATIENCE_S) == 0
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory):
+    deployment = Deployment(tmp_path_factory.mktemp("data"))
+    yield deployment
+    deployment.stop()
+
+
+@pytest.fixture
+def tenant(deployment):
+    return deployment.provision(allowed_origins=["https://shop.demo.com"], rate_limit_per_min=6000)
+
+
+@pytest.fixture
+def settings(deployment, tenant):
+    from bloonio_chat_relay_client import ChatRelaySettings
+
+    return ChatRelaySettings(
+        base_url=deployment.relay, tenant_id=tenant["tenant_id"], tenant_secret=tenant["tenant_secret"]
+    )
+
+
+@pytest.fixture
+def run_script(deployment):
+    """Runs the operations script against the deployment and answers the finished process."""
+
+    def run(*arguments, url=None, key=ADMIN_KEY):
+        return subprocess.run(
+            [
+                sys.executable, ROOT / "deploy" / "provision-tenant.py",
+                "--relay-url", url or deployment.relay, "--admin-key", key, *arguments,
+            ],
+            capture_output=True, text=True, timeout=PATIENCE_S, env={"PATH": os.environ["PATH"]},
+        )
+
+    return run

@@ -1,0 +1,91 @@
+"""The README's quickstart, run as a new user pastes it: the commands are read from the page itself."""
+
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+START_S = 1800  # The first command compiles the release build.
+
+
+def blocks(language):
+    """The quickstart's code blocks in one language, in order."""
+    section = README.split("## Quickstart", 1)[1].split("\n## ", 1)[0]
+    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+
+
+def ports_in_use():
+    taken = []
+    for port in (7811, 7812, 7813, 7815):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                taken.append(port)
+    return taken
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory):
+    """The first command, in a copy of the checkout's files, so that `./data` is its own."""
+    assert not ports_in_use(), "the quickstart needs the default ports free"
+    start, *_ = blocks("sh")
+    assert start.strip() == "cargo run --release"
+    checkout = tmp_path_factory.mktemp("checkout")
+    for name in os.listdir(ROOT):
+        if name not in {"target", "data", ".git"}:
+            os.symlink(ROOT / name, checkout / name)
+    target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))
+    process = subprocess.Popen(
+        ["sh", "-c", start], cwd=checkout, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env={**os.environ, "CARGO_TARGET_DIR": target}, text=True,
+    )
+    try:
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                with urllib.request.urlopen("http://127.0.0.1:7811/readyz", timeout=5) as answer:
+                    assert answer.status == 200
+                    break
+            except OSError:
+                time.sleep(0.2)
+        assert process.poll() is None, "the first command ended"
+        yield checkout, process
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=60)
+
+
+def test_the_four_steps_work_as_pasted(started):
+    checkout, process = started
+    _, *steps = blocks("sh")
+    (program,) = blocks("python")
+    assert len(steps) == 3, "provision, capture, sign; the widget's step is HTML"
+    # One shell, as a reader has one terminal; python is the one with the published client in it.
+    venv = pathlib.Path(os.sys.executable).parent
+    script = "set -eu\n" + "\n".join(steps)
+    pathlib.Path(checkout / "quickstart.py").write_text(program)
+    run = subprocess.run(
+        ["bash", "-c", script], cwd=checkout, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PATH": f"{venv}:{os.environ['PATH']}"},
+    )
+    assert run.returncode == 0, f"{run.stdout}\n{run.stderr}"
+    assert "Where is my order?" in run.stdout and "TCK-000001" in run.stdout, run.stdout
+    key = (checkout / "data" / "admin.key").read_text().strip()
+    assert key and (checkout / "data" / "admin.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_start_prints_the_next_step(started):
+    _, process = started
+    printed = ""
+    while "--tenant-name" not in printed:
+        line = process.stdout.readline()
+        assert line, printed
+        printed += line
+    assert "deploy/provision-tenant.py" in printed and "admin.key" in printed

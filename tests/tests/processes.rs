@@ -1,0 +1,302 @@
+//! The services as separate processes: the main job, one trace across all three, crashes, and an orderly end.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use e2e::{
+    postgres::Postgres,
+    process::{PATIENCE, Process},
+    world::{self, World, admin_environment, environment},
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+    trace_service_server::{TraceService, TraceServiceServer},
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tonic::{Request, Response, Status, transport::server::TcpIncoming};
+
+#[tokio::test]
+async fn a_provisioned_tenant_signs_a_call_and_a_rotated_one_cannot() {
+    let world = World::start(&[]).await;
+    let operator = world.operator();
+    let tenant = operator.provision(json!({"tenant_name": "Main job"})).await;
+    let client = reqwest::Client::new();
+    let begin = |tenant: &e2e::signed::Tenant| {
+        tenant.request(&client, Method::POST, &world.relay_url("create/conversation"), r#"{"visitor_user_id":"u"}"#).send()
+    };
+    let answer = begin(&tenant).await.expect("an answer");
+    assert_eq!(answer.status(), 201);
+    let begun: Value = answer.json().await.expect("JSON");
+    assert_eq!(begun["data"]["tenant_id"], tenant.id);
+
+    let (_, rotated) = operator.call("POST", &format!("/rotate/tenant-secret?tenant_id={}", tenant.id), None).await;
+    assert_eq!(begin(&tenant).await.expect("an answer").status(), 401, "the old secret is refused once rotate has returned");
+    let mut renewed = tenant.clone();
+    renewed.secret = rotated["data"]["tenant_secret"].as_str().expect("a secret").to_owned();
+    assert_eq!(begin(&renewed).await.expect("an answer").status(), 201);
+    for (path, status) in [("suspend", 403), ("reactivate", 201)] {
+        operator.call("POST", &format!("/{path}/tenant?tenant_id={}", tenant.id), None).await;
+        assert_eq!(begin(&renewed).await.expect("an answer").status(), status, "{path}");
+    }
+    for process in [&world.admin, &world.backend, &world.gateway] {
+        let log = process.log();
+        for secret in [&tenant.secret, &renewed.secret, world::ADMIN_KEY, world::GRPC_TOKEN, world::RELAY_SECRET] {
+            assert!(!log.contains(secret), "a secret is in a log");
+        }
+        for line in log.lines() {
+            serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
+
+#[tonic::async_trait]
+impl TraceService for Collector {
+    async fn export(&self, request: Request<ExportTraceServiceRequest>) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.0.lock().expect("not poisoned").push(request.into_inner());
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[tokio::test]
+async fn one_trace_goes_through_gateway_admin_service_and_backend() {
+    let collector = Collector::default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    let service = tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
+    tokio::spawn(service.serve_with_incoming(TcpIncoming::from(listener)));
+
+    let world = World::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
+    let tenant = world.operator().provision(json!({"tenant_name": "Traced"})).await;
+    let (trace_id, caller) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let answer = tenant
+        .request(&reqwest::Client::new(), Method::POST, &world.relay_url("create/conversation"), r#"{"visitor_user_id":"u"}"#)
+        .header("traceparent", format!("00-{trace_id}-{caller}-01"))
+        .header("x-request-id", "traced-call")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(answer.status(), 201);
+
+    let deadline = Instant::now() + PATIENCE;
+    let spans = loop {
+        let mut spans = Vec::new();
+        for request in collector.0.lock().expect("not poisoned").iter() {
+            for resource in &request.resource_spans {
+                let attributes = &resource.resource.as_ref().expect("a resource").attributes;
+                let service = attributes.iter().find(|attribute| attribute.key == "service.name").expect("a name");
+                let service = format!("{:?}", service.value);
+                for span in resource.scope_spans.iter().flat_map(|scope| &scope.spans) {
+                    if hex::encode(&span.trace_id) == trace_id {
+                        spans.push((service.clone(), hex::encode(&span.span_id), hex::encode(&span.parent_span_id), span.name.clone()));
+                    }
+                }
+            }
+        }
+        let has = |name: &str| spans.iter().any(|(service, ..)| service.contains(name));
+        if ["relay-gateway", "admin-service", "chat-backend"].into_iter().all(has) && spans.len() >= 5 {
+            break spans;
+        }
+        assert!(Instant::now() < deadline, "the trace does not come together: {spans:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let ids: HashSet<&str> = spans.iter().map(|(_, id, ..)| id.as_str()).collect();
+    for (service, _, parent, name) in &spans {
+        assert!(parent == caller || ids.contains(parent.as_str()), "{service} {name} hangs loose: {spans:?}");
+    }
+    let entered: Vec<_> = spans.iter().filter(|(_, _, parent, _)| parent == caller).collect();
+    assert_eq!((entered.len(), entered[0].0.contains("relay-gateway")), (1, true), "the caller's span has one child");
+    let logged = |process: &Process| {
+        process.wait_for_line(|line| (line.contains("traced-call") && line.contains(trace_id)).then_some(())).is_some()
+    };
+    assert!(logged(&world.gateway) && logged(&world.backend), "both ids are in every line");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_when_the_admin_service_is_killed() {
+    let mut world = World::start(&[]).await;
+    let operator = world.operator();
+    let acknowledged = Arc::new(Mutex::new(Vec::new()));
+    for round in 0..3 {
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let (operator, acknowledged) = (operator.clone(), Arc::clone(&acknowledged));
+                tokio::spawn(async move {
+                    for index in 0.. {
+                        let name = format!("Round {round} writer {writer} tenant {index}");
+                        match operator.try_call("POST", "/provision/tenant", Some(json!({"tenant_name": name}))).await {
+                            Ok((201, answer)) => acknowledged.lock().expect("not poisoned").push((name, answer["data"].clone())),
+                            _ => break,
+                        }
+                    }
+                })
+            })
+            .collect();
+        let before = acknowledged.lock().expect("not poisoned").len();
+        while acknowledged.lock().expect("not poisoned").len() < before + 20 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        world.crash_admin();
+        for writer in writers {
+            writer.await.expect("no panic");
+        }
+    }
+    let acknowledged = std::mem::take(&mut *acknowledged.lock().expect("not poisoned"));
+    let client = reqwest::Client::new();
+    for (name, data) in &acknowledged {
+        let (status, read) = operator.call("GET", &format!("/fetch/tenant?tenant_id={}", data["tenant_id"].as_str().expect("an id")), None).await;
+        assert_eq!((status, &read["data"]["tenant_name"]), (200, &json!(name)));
+    }
+    // The secret of the last one was sealed whole, and every tenant that exists has its audit row: nothing is half-written.
+    let last = e2e::signed::Tenant::from_provisioned(&acknowledged.last().expect("some").1);
+    let answer = last.request(&client, Method::GET, &world.relay_url("fetch/tenant-info"), "").send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let (_, page) = operator.call("GET", "/fetch/tenants?limit=1", None).await;
+    let (total, mut audited, mut cursor) = (page["data"]["total"].as_u64().expect("a number"), 0, String::new());
+    loop {
+        let (_, log) = operator.call("GET", &format!("/fetch/audit-log?limit=500{cursor}"), None).await;
+        audited += log["data"]["items"].as_array().expect("a list").len() as u64;
+        match log["data"]["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(total, audited);
+    assert!(total >= acknowledged.len() as u64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_when_the_chat_backend_is_killed() {
+    let mut world = World::start(&[]).await;
+    let tenant = world.operator().provision(json!({"tenant_name": "Chatting", "rate_limit_per_min": 6_000_000})).await;
+    let client = reqwest::Client::new();
+    let begun: Value = tenant
+        .request(&client, Method::POST, &world.relay_url("create/conversation"), r#"{"visitor_user_id":"u","locale":"en"}"#)
+        .send().await.expect("an answer").json().await.expect("JSON");
+    let conversation = begun["data"]["id"].as_str().expect("an id").to_owned();
+    let (mut acknowledged, mut index) = (Vec::new(), 0);
+    for _ in 0..3 {
+        let url = world.relay_url(&format!("add/message?conversation_id={conversation}"));
+        let (tenant, client, sent) = (tenant.clone(), client.clone(), Arc::new(Mutex::new(Vec::new())));
+        let (recorded, first) = (Arc::clone(&sent), index);
+        let writer = tokio::spawn(async move {
+            for index in first.. {
+                let content = format!("zeppelin {index}");
+                let body = json!({"role": "visitor", "content": content}).to_string();
+                match tenant.request(&client, Method::POST, &url, body).send().await {
+                    Ok(answer) if answer.status() == 201 => recorded.lock().expect("not poisoned").push(content),
+                    _ => return index + 1,
+                }
+            }
+            first
+        });
+        while sent.lock().expect("not poisoned").len() < 15 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        world.crash_backend();
+        index = writer.await.expect("no panic");
+        acknowledged.append(&mut sent.lock().expect("not poisoned"));
+    }
+    let url = world.relay_url(&format!("fetch/messages?conversation_id={conversation}&limit=500"));
+    let read: Value = tenant.request(&client, Method::GET, &url, "").send().await.expect("an answer").json().await.expect("JSON");
+    let messages = read["data"]["items"].as_array().expect("a list");
+    let count = |content: &str| messages.iter().filter(|message| message["content"] == content).count();
+    for content in &acknowledged {
+        assert_eq!(count(content), 1, "{content}");
+    }
+    let tickets: Value = tenant.request(&client, Method::GET, &world.relay_url("fetch/tickets"), "").send().await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(tickets["data"]["items"].as_array().map(Vec::len), Some(1), "the hand-over happened once and whole");
+}
+
+#[tokio::test]
+async fn a_gateway_that_was_killed_comes_back_without_a_trace() {
+    let mut world = World::start(&[]).await;
+    let tenant = world.operator().provision(json!({"tenant_name": "Kept"})).await;
+    world.gateway.kill();
+    let mut variables = world::gateway_environment(world.grpc, world.backend_address);
+    variables.insert("GATEWAY_LISTEN".to_owned(), world.relay.to_string());
+    world.gateway = Process::start("relay-gateway", &[], &variables);
+    assert_eq!(world.gateway.address("gateway"), world.relay);
+    let answer = tenant.request(&reqwest::Client::new(), Method::GET, &world.relay_url("fetch/tenant-info"), "").send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn sigterm_ends_every_process_in_good_order() {
+    let mut world = World::start(&[]).await;
+    for process in [&mut world.gateway, &mut world.backend, &mut world.admin] {
+        process.terminate();
+        let status = process.wait();
+        assert!(status.success(), "{status}: {}", process.log());
+    }
+    let left: Vec<_> = std::fs::read_dir(world.data()).expect("a directory").map(|entry| entry.expect("an entry").file_name().into_string().expect("utf-8")).collect();
+    assert!(!left.iter().any(|name| name.ends_with("-wal")), "the write-ahead log was folded in: {left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_on_one_postgres_are_one_service() {
+    let postgres = Postgres::start();
+    let variables = admin_environment(&postgres.database("relay"));
+    let replicas: Vec<_> = (0..3).map(|_| Process::start("admin-service", &[], &variables)).collect();
+    let operators: Vec<_> = replicas.iter().map(|replica| world::Operator::at(replica.address("admin-rest"))).collect();
+    let tenant = operators[0].provision(json!({"tenant_name": "Shared"})).await;
+    let path = format!("tenant?tenant_id={}", tenant.id);
+    assert_eq!(operators[1].call("POST", &format!("/suspend/{path}"), None).await.0, 200);
+    let (status, read) = operators[2].call("GET", &format!("/fetch/{path}"), None).await;
+    assert_eq!((status, &read["data"]["status"]), (200, &json!("suspended")));
+    let mut keys = HashSet::new();
+    for replica in &replicas {
+        let url = format!("http://{}/.well-known/jwks.json", replica.address("admin-rest"));
+        keys.insert(reqwest::get(url).await.expect("an answer").text().await.expect("text"));
+    }
+    assert_eq!(keys.len(), 1, "tokens of one replica verify at all");
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_told_whole_and_ends_with_64() {
+    for (binary, variables, expected) in [
+        ("admin-service", environment(&[("ADMIN_API_KEY", "fifteen-letters"), ("ADMIN_REST_LISTEN", "x")]), ["at least 16 characters", "ADMIN_MASTER_KEYS", "rest_listen"]),
+        ("relay-gateway", environment(&[("GATEWAY_CHAT_BACKEND_URL", "x")]), ["GATEWAY_ADMIN_GRPC_TOKEN", "GATEWAY_RELAY_SECRET", "chat_backend_url"]),
+        ("chat-relay", environment(&[("ADMIN_API_KEY", "short"), ("CHAT_RELAY_LISTEN", "x")]), ["at least 16 characters", "listen", "problem"]),
+    ] {
+        let mut process = Process::start(binary, &[], &variables);
+        let status = process.wait();
+        // The log is read by another thread: its end is waited for.
+        let _ = process.wait_for_line(|_| None::<()>);
+        assert_eq!(status.code(), Some(64), "{binary}: {}", process.log());
+        for text in expected {
+            assert!(process.log().contains(text), "{binary} says {text}: {}", process.log());
+        }
+        assert!(!process.log().contains("fifteen-letters"));
+    }
+}
+
+#[tokio::test]
+async fn metrics_name_routes_and_outcomes_and_no_tenant() {
+    let world = World::start(&[("GATEWAY_OPS_LISTEN", "127.0.0.1:0"), ("ADMIN_OPS_LISTEN", "127.0.0.1:0")]).await;
+    let tenant = world.operator().provision(json!({"tenant_name": "Measured"})).await;
+    let client = reqwest::Client::new();
+    tenant.request(&client, Method::GET, &world.relay_url("fetch/tenant-info"), "").send().await.expect("an answer");
+    client.get(world.relay_url("fetch/tenant-info")).send().await.expect("an answer");
+    let shown = async |process: &Process, server: &str| {
+        let url = format!("http://{}/metrics", process.address(server));
+        client.get(url).send().await.expect("an answer").text().await.expect("text")
+    };
+    let (gateway, admin) = (shown(&world.gateway, "gateway-ops").await, shown(&world.admin, "admin-ops").await);
+    for (text, expected) in [
+        (&gateway, "http_server_request_duration_seconds_count{server=\"relay-gateway\",http_request_method=\"GET\",http_route=\"/api/v1/relay/{*rest}\",http_response_status_code=\"200\"} 1"),
+        (&gateway, "relay_refusals_total{reason=\"missing_signature_headers\"} 1"),
+        (&gateway, "rpc_client_call_duration_seconds_count{rpc_method=\"chatrelay.directory.v1.TenantDirectory/GetTenant\",outcome=\"ok\"} 1"),
+        (&admin, "http_route=\"/api/v1/provision/tenant\",http_response_status_code=\"201\"} 1"),
+        (&admin, "rpc_server_call_duration_seconds_count{rpc_method=\"chatrelay.directory.v1.TenantDirectory/GetTenant\",rpc_response_status_code=\"0\"} 1"),
+    ] {
+        assert!(text.contains(expected), "{expected} in\n{text}");
+    }
+    assert!(!gateway.contains(&tenant.id) && !admin.contains(&tenant.id));
+}
