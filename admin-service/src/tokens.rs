@@ -1,4 +1,4 @@
-//! Signed tokens (JWT, EdDSA over Ed25519) for operators and visitors, and the public keys to check them with.
+//! Signed tokens (JWT, Ed25519) for operators and visitors, and the public keys to check them with.
 //!
 //! The signing key is made once, sealed in the database and shared by all replicas.
 

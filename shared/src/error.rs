@@ -113,11 +113,15 @@ pub struct FieldError {
 
 /// An error on its way to a caller. What the caller may read and what only the log may hold are kept apart.
 #[derive(Clone, Debug)]
-pub struct ApiError {
+pub struct ApiError(Box<Inner>);
+
+/// Boxed, so that a `Result` on the way of a call that succeeds stays small.
+#[derive(Clone, Debug)]
+struct Inner {
     code: ErrorCode,
     message: Cow<'static, str>,
     errors: Vec<FieldError>,
-    received: Option<Box<serde_json::Value>>,
+    received: Option<serde_json::Value>,
     retry_after_seconds: Option<u64>,
     cause: Option<String>,
 }
@@ -125,14 +129,14 @@ pub struct ApiError {
 impl ApiError {
     /// An error with a message that says what to do next. It must not hold a secret.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+        Self(Box::new(Inner {
             code,
             message: message.into(),
             errors: Vec::new(),
             received: None,
             retry_after_seconds: None,
             cause: None,
-        }
+        }))
     }
 
     /// A fault of ours: the caller reads a fixed text, the log the cause.
@@ -146,7 +150,7 @@ impl ApiError {
     pub fn validation(errors: Vec<FieldError>) -> Self {
         let mut error =
             Self::new(ErrorCode::ValidationFailed, "Some fields were refused and nothing was written: see errors.");
-        error.errors = errors;
+        error.0.errors = errors;
         error
     }
 
@@ -158,52 +162,52 @@ impl ApiError {
     /// Adds what is logged and never shown.
     #[must_use]
     pub fn caused_by(mut self, cause: impl ToString) -> Self {
-        self.cause = Some(cause.to_string());
+        self.0.cause = Some(cause.to_string());
         self
     }
 
     /// Adds `Retry-After`, in whole seconds.
     #[must_use]
     pub fn retry_after_seconds(mut self, seconds: u64) -> Self {
-        self.retry_after_seconds = Some(seconds);
+        self.0.retry_after_seconds = Some(seconds);
         self
     }
 
     /// Adds what was received, for the caller to compare with what it meant to send.
     #[must_use]
     pub fn received(mut self, received: serde_json::Value) -> Self {
-        self.received = Some(Box::new(received));
+        self.0.received = Some(received);
         self
     }
 
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
-        self.code
+        self.0.code
     }
 
     /// The refused fields.
     #[must_use]
     pub fn errors(&self) -> &[FieldError] {
-        &self.errors
+        &self.0.errors
     }
 
     /// What only the log may hold.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
-        self.cause.as_deref()
+        self.0.cause.as_deref()
     }
 
     /// The body of the answer (contract, section 2).
     #[must_use]
     pub fn body(&self, request_id: &str) -> Vec<u8> {
         serde_json::to_vec(&Failure {
-            status_code: self.code.statuses().0.as_u16(),
-            error_code: self.code.as_str().to_owned(),
-            message: self.message.to_string(),
+            status_code: self.0.code.statuses().0.as_u16(),
+            error_code: self.0.code.as_str().to_owned(),
+            message: self.0.message.to_string(),
             request_id: request_id.to_owned(),
-            errors: self.errors.clone(),
-            received: self.received.as_deref().cloned(),
+            errors: self.0.errors.clone(),
+            received: self.0.received.clone(),
         })
         .expect("strings and numbers serialize")
     }
@@ -211,7 +215,7 @@ impl ApiError {
 
 impl std::fmt::Display for ApiError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.code.as_str(), self.message)
+        write!(f, "{}: {}", self.0.code.as_str(), self.0.message)
     }
 }
 
@@ -220,8 +224,8 @@ impl std::error::Error for ApiError {}
 impl IntoResponse for ApiError {
     /// Status and headers; the body is rendered by [`crate::edge`], which knows the request's id.
     fn into_response(self) -> Response {
-        let mut response = self.code.statuses().0.into_response();
-        if let Some(seconds) = self.retry_after_seconds {
+        let mut response = self.0.code.statuses().0.into_response();
+        if let Some(seconds) = self.0.retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(self);
@@ -237,12 +241,12 @@ const GRPC_FIELD_ERRORS: &str = "field-errors-bin";
 impl From<ApiError> for tonic::Status {
     fn from(error: ApiError) -> Self {
         let mut metadata = tonic::metadata::MetadataMap::new();
-        metadata.insert(GRPC_ERROR_CODE, tonic::metadata::MetadataValue::from_static(error.code.as_str()));
-        if !error.errors.is_empty() {
-            let fields = serde_json::to_vec(&error.errors).expect("strings serialize");
+        metadata.insert(GRPC_ERROR_CODE, tonic::metadata::MetadataValue::from_static(error.0.code.as_str()));
+        if !error.0.errors.is_empty() {
+            let fields = serde_json::to_vec(&error.0.errors).expect("strings serialize");
             metadata.insert_bin(GRPC_FIELD_ERRORS, tonic::metadata::MetadataValue::from_bytes(&fields));
         }
-        Self::with_metadata(error.code.statuses().1, error.message.into_owned(), metadata)
+        Self::with_metadata(error.0.code.statuses().1, error.0.message.into_owned(), metadata)
     }
 }
 
@@ -260,7 +264,7 @@ impl ApiError {
                 message: String,
             }
             let fields: Vec<Field> = serde_json::from_slice(&fields.to_bytes().ok()?).ok()?;
-            error.errors = fields.into_iter().map(|Field { field, message }| FieldError { field, message }).collect();
+            error.0.errors = fields.into_iter().map(|Field { field, message }| FieldError { field, message }).collect();
         }
         Some(error)
     }

@@ -72,7 +72,16 @@ impl Postgres {
             .arg(directory.join("data"))
             .arg("-k")
             .arg(directory)
-            .args(["-c", "listen_addresses=", "-c", "max_connections=200", "-c", "fsync=off", "-c", "log_min_messages=fatal"])
+            .args([
+                "-c",
+                "listen_addresses=",
+                "-c",
+                "max_connections=200",
+                "-c",
+                "fsync=off",
+                "-c",
+                "log_min_messages=fatal",
+            ])
             .current_dir("/")
             .stdout(Stdio::null())
             .stderr(Stdio::null())

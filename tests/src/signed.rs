@@ -33,7 +33,11 @@ impl Tenant {
     pub fn headers(&self, timestamp: i64, body: &[u8]) -> [(&'static str, String); 3] {
         let timestamp = timestamp.to_string();
         let signature = TenantKey::new(self.secret.as_bytes()).sign(&timestamp, &BodyDigest::of(body)).to_hex();
-        [("x-bloonio-tenant-id", self.id.clone()), ("x-bloonio-timestamp", timestamp), ("x-bloonio-signature", signature)]
+        [
+            ("x-bloonio-tenant-id", self.id.clone()),
+            ("x-bloonio-timestamp", timestamp),
+            ("x-bloonio-signature", signature),
+        ]
     }
 
     /// A signed request with a body (which may be empty).

@@ -104,8 +104,7 @@ impl Operator {
     /// Where no answer came.
     pub async fn try_call(&self, method: &str, path: &str, body: Option<Value>) -> reqwest::Result<(u16, Value)> {
         let method = method.parse().expect("a method");
-        let mut request =
-            self.client.request(method, format!("{}{path}", self.base)).header("x-admin-key", ADMIN_KEY);
+        let mut request = self.client.request(method, format!("{}{path}", self.base)).header("x-admin-key", ADMIN_KEY);
         if let Some(body) = body {
             request = request.json(&body);
         }

@@ -26,7 +26,9 @@ async fn a_provisioned_tenant_signs_a_call_and_a_rotated_one_cannot() {
     let tenant = operator.provision(json!({"tenant_name": "Main job"})).await;
     let client = reqwest::Client::new();
     let begin = |tenant: &e2e::signed::Tenant| {
-        tenant.request(&client, Method::POST, &world.relay_url("create/conversation"), r#"{"visitor_user_id":"u"}"#).send()
+        tenant
+            .request(&client, Method::POST, &world.relay_url("create/conversation"), r#"{"visitor_user_id":"u"}"#)
+            .send()
     };
     let answer = begin(&tenant).await.expect("an answer");
     assert_eq!(answer.status(), 201);
@@ -34,7 +36,11 @@ async fn a_provisioned_tenant_signs_a_call_and_a_rotated_one_cannot() {
     assert_eq!(begun["data"]["tenant_id"], tenant.id);
 
     let (_, rotated) = operator.call("POST", &format!("/rotate/tenant-secret?tenant_id={}", tenant.id), None).await;
-    assert_eq!(begin(&tenant).await.expect("an answer").status(), 401, "the old secret is refused once rotate has returned");
+    assert_eq!(
+        begin(&tenant).await.expect("an answer").status(),
+        401,
+        "the old secret is refused once rotate has returned"
+    );
     let mut renewed = tenant.clone();
     renewed.secret = rotated["data"]["tenant_secret"].as_str().expect("a secret").to_owned();
     assert_eq!(begin(&renewed).await.expect("an answer").status(), 201);
@@ -58,7 +64,10 @@ struct Collector(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
 
 #[tonic::async_trait]
 impl TraceService for Collector {
-    async fn export(&self, request: Request<ExportTraceServiceRequest>) -> Result<Response<ExportTraceServiceResponse>, Status> {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         self.0.lock().expect("not poisoned").push(request.into_inner());
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -76,7 +85,12 @@ async fn one_trace_goes_through_gateway_admin_service_and_backend() {
     let tenant = world.operator().provision(json!({"tenant_name": "Traced"})).await;
     let (trace_id, caller) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
     let answer = tenant
-        .request(&reqwest::Client::new(), Method::POST, &world.relay_url("create/conversation"), r#"{"visitor_user_id":"u"}"#)
+        .request(
+            &reqwest::Client::new(),
+            Method::POST,
+            &world.relay_url("create/conversation"),
+            r#"{"visitor_user_id":"u"}"#,
+        )
         .header("traceparent", format!("00-{trace_id}-{caller}-01"))
         .header("x-request-id", "traced-call")
         .send()
@@ -94,7 +108,12 @@ async fn one_trace_goes_through_gateway_admin_service_and_backend() {
                 let service = format!("{:?}", service.value);
                 for span in resource.scope_spans.iter().flat_map(|scope| &scope.spans) {
                     if hex::encode(&span.trace_id) == trace_id {
-                        spans.push((service.clone(), hex::encode(&span.span_id), hex::encode(&span.parent_span_id), span.name.clone()));
+                        spans.push((
+                            service.clone(),
+                            hex::encode(&span.span_id),
+                            hex::encode(&span.parent_span_id),
+                            span.name.clone(),
+                        ));
                     }
                 }
             }
@@ -131,7 +150,9 @@ async fn nothing_acknowledged_is_lost_when_the_admin_service_is_killed() {
                     for index in 0.. {
                         let name = format!("Round {round} writer {writer} tenant {index}");
                         match operator.try_call("POST", "/provision/tenant", Some(json!({"tenant_name": name}))).await {
-                            Ok((201, answer)) => acknowledged.lock().expect("not poisoned").push((name, answer["data"].clone())),
+                            Ok((201, answer)) => {
+                                acknowledged.lock().expect("not poisoned").push((name, answer["data"].clone()))
+                            }
                             _ => break,
                         }
                     }
@@ -150,12 +171,15 @@ async fn nothing_acknowledged_is_lost_when_the_admin_service_is_killed() {
     let acknowledged = std::mem::take(&mut *acknowledged.lock().expect("not poisoned"));
     let client = reqwest::Client::new();
     for (name, data) in &acknowledged {
-        let (status, read) = operator.call("GET", &format!("/fetch/tenant?tenant_id={}", data["tenant_id"].as_str().expect("an id")), None).await;
+        let (status, read) = operator
+            .call("GET", &format!("/fetch/tenant?tenant_id={}", data["tenant_id"].as_str().expect("an id")), None)
+            .await;
         assert_eq!((status, &read["data"]["tenant_name"]), (200, &json!(name)));
     }
     // The secret of the last one was sealed whole, and every tenant that exists has its audit row: nothing is half-written.
     let last = e2e::signed::Tenant::from_provisioned(&acknowledged.last().expect("some").1);
-    let answer = last.request(&client, Method::GET, &world.relay_url("fetch/tenant-info"), "").send().await.expect("an answer");
+    let answer =
+        last.request(&client, Method::GET, &world.relay_url("fetch/tenant-info"), "").send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     let (_, page) = operator.call("GET", "/fetch/tenants?limit=1", None).await;
     let (total, mut audited, mut cursor) = (page["data"]["total"].as_u64().expect("a number"), 0, String::new());
@@ -177,8 +201,18 @@ async fn nothing_acknowledged_is_lost_when_the_chat_backend_is_killed() {
     let tenant = world.operator().provision(json!({"tenant_name": "Chatting", "rate_limit_per_min": 6_000_000})).await;
     let client = reqwest::Client::new();
     let begun: Value = tenant
-        .request(&client, Method::POST, &world.relay_url("create/conversation"), r#"{"visitor_user_id":"u","locale":"en"}"#)
-        .send().await.expect("an answer").json().await.expect("JSON");
+        .request(
+            &client,
+            Method::POST,
+            &world.relay_url("create/conversation"),
+            r#"{"visitor_user_id":"u","locale":"en"}"#,
+        )
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
     let conversation = begun["data"]["id"].as_str().expect("an id").to_owned();
     let (mut acknowledged, mut index) = (Vec::new(), 0);
     for _ in 0..3 {
@@ -204,13 +238,21 @@ async fn nothing_acknowledged_is_lost_when_the_chat_backend_is_killed() {
         acknowledged.append(&mut sent.lock().expect("not poisoned"));
     }
     let url = world.relay_url(&format!("fetch/messages?conversation_id={conversation}&limit=500"));
-    let read: Value = tenant.request(&client, Method::GET, &url, "").send().await.expect("an answer").json().await.expect("JSON");
+    let read: Value =
+        tenant.request(&client, Method::GET, &url, "").send().await.expect("an answer").json().await.expect("JSON");
     let messages = read["data"]["items"].as_array().expect("a list");
     let count = |content: &str| messages.iter().filter(|message| message["content"] == content).count();
     for content in &acknowledged {
         assert_eq!(count(content), 1, "{content}");
     }
-    let tickets: Value = tenant.request(&client, Method::GET, &world.relay_url("fetch/tickets"), "").send().await.expect("an answer").json().await.expect("JSON");
+    let tickets: Value = tenant
+        .request(&client, Method::GET, &world.relay_url("fetch/tickets"), "")
+        .send()
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
     assert_eq!(tickets["data"]["items"].as_array().map(Vec::len), Some(1), "the hand-over happened once and whole");
 }
 
@@ -223,7 +265,11 @@ async fn a_gateway_that_was_killed_comes_back_without_a_trace() {
     variables.insert("GATEWAY_LISTEN".to_owned(), world.relay.to_string());
     world.gateway = Process::start("relay-gateway", &[], &variables);
     assert_eq!(world.gateway.address("gateway"), world.relay);
-    let answer = tenant.request(&reqwest::Client::new(), Method::GET, &world.relay_url("fetch/tenant-info"), "").send().await.expect("an answer");
+    let answer = tenant
+        .request(&reqwest::Client::new(), Method::GET, &world.relay_url("fetch/tenant-info"), "")
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(answer.status(), 200);
 }
 
@@ -235,7 +281,10 @@ async fn sigterm_ends_every_process_in_good_order() {
         let status = process.wait();
         assert!(status.success(), "{status}: {}", process.log());
     }
-    let left: Vec<_> = std::fs::read_dir(world.data()).expect("a directory").map(|entry| entry.expect("an entry").file_name().into_string().expect("utf-8")).collect();
+    let left: Vec<_> = std::fs::read_dir(world.data())
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("utf-8"))
+        .collect();
     assert!(!left.iter().any(|name| name.ends_with("-wal")), "the write-ahead log was folded in: {left:?}");
 }
 
@@ -261,9 +310,21 @@ async fn replicas_on_one_postgres_are_one_service() {
 #[tokio::test]
 async fn a_wrong_configuration_is_told_whole_and_ends_with_64() {
     for (binary, variables, expected) in [
-        ("admin-service", environment(&[("ADMIN_API_KEY", "fifteen-letters"), ("ADMIN_REST_LISTEN", "x")]), ["at least 16 characters", "ADMIN_MASTER_KEYS", "rest_listen"]),
-        ("relay-gateway", environment(&[("GATEWAY_CHAT_BACKEND_URL", "x")]), ["GATEWAY_ADMIN_GRPC_TOKEN", "GATEWAY_RELAY_SECRET", "chat_backend_url"]),
-        ("chat-relay", environment(&[("ADMIN_API_KEY", "short"), ("CHAT_RELAY_LISTEN", "x")]), ["at least 16 characters", "listen", "problem"]),
+        (
+            "admin-service",
+            environment(&[("ADMIN_API_KEY", "fifteen-letters"), ("ADMIN_REST_LISTEN", "x")]),
+            ["at least 16 characters", "ADMIN_MASTER_KEYS", "rest_listen"],
+        ),
+        (
+            "relay-gateway",
+            environment(&[("GATEWAY_CHAT_BACKEND_URL", "x")]),
+            ["GATEWAY_ADMIN_GRPC_TOKEN", "GATEWAY_RELAY_SECRET", "chat_backend_url"],
+        ),
+        (
+            "chat-relay",
+            environment(&[("ADMIN_API_KEY", "short"), ("CHAT_RELAY_LISTEN", "x")]),
+            ["at least 16 characters", "listen", "problem"],
+        ),
     ] {
         let mut process = Process::start(binary, &[], &variables);
         let status = process.wait();
@@ -290,11 +351,20 @@ async fn metrics_name_routes_and_outcomes_and_no_tenant() {
     };
     let (gateway, admin) = (shown(&world.gateway, "gateway-ops").await, shown(&world.admin, "admin-ops").await);
     for (text, expected) in [
-        (&gateway, "http_server_request_duration_seconds_count{server=\"relay-gateway\",http_request_method=\"GET\",http_route=\"/api/v1/relay/{*rest}\",http_response_status_code=\"200\"} 1"),
+        (
+            &gateway,
+            "http_server_request_duration_seconds_count{server=\"relay-gateway\",http_request_method=\"GET\",http_route=\"/api/v1/relay/{*rest}\",http_response_status_code=\"200\"} 1",
+        ),
         (&gateway, "relay_refusals_total{reason=\"missing_signature_headers\"} 1"),
-        (&gateway, "rpc_client_call_duration_seconds_count{rpc_method=\"chatrelay.directory.v1.TenantDirectory/GetTenant\",outcome=\"ok\"} 1"),
+        (
+            &gateway,
+            "rpc_client_call_duration_seconds_count{rpc_method=\"chatrelay.directory.v1.TenantDirectory/GetTenant\",outcome=\"ok\"} 1",
+        ),
         (&admin, "http_route=\"/api/v1/provision/tenant\",http_response_status_code=\"201\"} 1"),
-        (&admin, "rpc_server_call_duration_seconds_count{rpc_method=\"chatrelay.directory.v1.TenantDirectory/GetTenant\",rpc_response_status_code=\"0\"} 1"),
+        (
+            &admin,
+            "rpc_server_call_duration_seconds_count{rpc_method=\"chatrelay.directory.v1.TenantDirectory/GetTenant\",rpc_response_status_code=\"0\"} 1",
+        ),
     ] {
         assert!(text.contains(expected), "{expected} in\n{text}");
     }

@@ -62,7 +62,11 @@ async fn a_second_one_on_the_same_data_is_refused_and_says_why() {
     let (first, relay) = start(data.path(), &[]);
     let mut second = Process::start("chat-relay", &[], &world::standalone_environment(data.path()));
     assert_eq!(second.wait().code(), Some(1));
-    assert!(second.wait_for_line(|line| line.contains("in use by another process").then_some(())).is_some(), "{}", second.log());
+    assert!(
+        second.wait_for_line(|line| line.contains("in use by another process").then_some(())).is_some(),
+        "{}",
+        second.log()
+    );
     world::until_ready(relay).await;
     drop(first);
 }
@@ -102,7 +106,10 @@ async fn a_chat_backend_of_ones_own_takes_the_embedded_ones_place() {
     let answer = tenant.request(&reqwest::Client::new(), Method::GET, &url, "").send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
     let head = answered.await.expect("no panic");
-    assert!(head.starts_with("GET /mine/anything/at-all?x=1 HTTP/1.1") && head.contains("x-relay-signature: "), "{head}");
+    assert!(
+        head.starts_with("GET /mine/anything/at-all?x=1 HTTP/1.1") && head.contains("x-relay-signature: "),
+        "{head}"
+    );
 }
 
 #[tokio::test]

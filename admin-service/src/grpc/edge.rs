@@ -130,7 +130,6 @@ where
 }
 
 /// Logs a fault of ours before it becomes a status, whose text callers see.
-#[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
 pub(super) fn logged(error: impl Into<shared::ApiError>) -> tonic::Status {
     let error = error.into();
     if error.code().statuses().0.is_server_error() {

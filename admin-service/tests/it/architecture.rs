@@ -38,7 +38,8 @@ fn domains_know_no_frameworks() {
 
 #[test]
 fn only_the_store_knows_the_database() {
-    for folder in ["admin-service/src/domain", "admin-service/src/rest", "admin-service/src/grpc", "relay-gateway/src"] {
+    for folder in ["admin-service/src/domain", "admin-service/src/rest", "admin-service/src/grpc", "relay-gateway/src"]
+    {
         assert_none_of(folder, &["sea_orm"]);
     }
 }

@@ -3,8 +3,8 @@
 use e2e::world::{ADMIN_KEY, GRPC_TOKEN};
 use proto::{
     admin::v1::{
-        ListAuditLogRequest, ListTenantsRequest, ProvisionTenantRequest, TenantRequest, TenantSettings, UpdateTenantRequest,
-        tenant_admin_client::TenantAdminClient,
+        ListAuditLogRequest, ListTenantsRequest, ProvisionTenantRequest, TenantRequest, TenantSettings,
+        UpdateTenantRequest, tenant_admin_client::TenantAdminClient,
     },
     directory::v1::{
         GetTenantRequest, ResolveWidgetKeyRequest, TenantStatus, tenant_directory_client::TenantDirectoryClient,
@@ -49,7 +49,8 @@ fn bytes(id: &str) -> Vec<u8> {
 #[tokio::test]
 async fn gateways_see_state_and_keys_and_may_change_nothing() {
     let service = Service::start(sqlite()).await;
-    let tenant = service.operator().provision(json!({"tenant_name": "Seen", "allowed_origins": ["https://a.com"]})).await;
+    let tenant =
+        service.operator().provision(json!({"tenant_name": "Seen", "allowed_origins": ["https://a.com"]})).await;
     let channel = channel(&service).await;
     let mut directory = TenantDirectoryClient::new(channel.clone());
     let request = || GetTenantRequest { tenant_id: bytes(&tenant.id) };
@@ -57,7 +58,10 @@ async fn gateways_see_state_and_keys_and_may_change_nothing() {
     let answer = directory.get_tenant(gateway(request())).await.expect("an answer").into_inner();
     let state = answer.tenant.expect("known");
     assert_eq!(state.hmac_key, tenant.secret.as_bytes());
-    assert_eq!((state.status(), state.rate_limit_per_min, state.allowed_origins), (TenantStatus::Active, 60, vec!["https://a.com".to_owned()]));
+    assert_eq!(
+        (state.status(), state.rate_limit_per_min, state.allowed_origins),
+        (TenantStatus::Active, 60, vec!["https://a.com".to_owned()])
+    );
     assert!(answer.revision >= state.revision && state.revision > 0);
 
     let unknown = GetTenantRequest { tenant_id: TenantId::generate().as_uuid().as_bytes().to_vec() };
@@ -66,11 +70,20 @@ async fn gateways_see_state_and_keys_and_may_change_nothing() {
     assert_eq!(malformed.code(), Code::InvalidArgument);
 
     let key = |key: &str| ResolveWidgetKeyRequest { widget_public_key: key.to_owned() };
-    let found = directory.resolve_widget_key(gateway(key(&tenant.widget_public_key))).await.expect("an answer").into_inner();
+    let found =
+        directory.resolve_widget_key(gateway(key(&tenant.widget_public_key))).await.expect("an answer").into_inner();
     assert_eq!(found.tenant_id, Some(bytes(&tenant.id)));
-    assert_eq!(directory.resolve_widget_key(gateway(key("pk_no"))).await.expect("an answer").into_inner().tenant_id, None);
+    assert_eq!(
+        directory.resolve_widget_key(gateway(key("pk_no"))).await.expect("an answer").into_inner().tenant_id,
+        None
+    );
 
-    for refused in [Request::new(request()), with(request(), "authorization", "Bearer wrong"), with(request(), "authorization", GRPC_TOKEN), admin(request())] {
+    for refused in [
+        Request::new(request()),
+        with(request(), "authorization", "Bearer wrong"),
+        with(request(), "authorization", GRPC_TOKEN),
+        admin(request()),
+    ] {
         let status = directory.get_tenant(refused).await.expect_err("refused");
         assert_eq!((status.code(), code(&status)), (Code::Unauthenticated, Some(ErrorCode::InvalidServiceToken)));
     }
@@ -84,14 +97,27 @@ async fn tenant_admin_is_the_same_service_as_rest() {
     let service = Service::start(sqlite()).await;
     let operator = service.operator();
     let mut tenants = TenantAdminClient::new(channel(&service).await);
-    let settings = TenantSettings { tenant_name: Some("Over gRPC".into()), allowed_origins: vec!["https://A.com".into()], agent_seats: Some(3), ..Default::default() };
-    let made = tenants.provision_tenant(admin(ProvisionTenantRequest { settings: Some(settings) })).await.expect("provisioned").into_inner();
+    let settings = TenantSettings {
+        tenant_name: Some("Over gRPC".into()),
+        allowed_origins: vec!["https://A.com".into()],
+        agent_seats: Some(3),
+        ..Default::default()
+    };
+    let made = tenants
+        .provision_tenant(admin(ProvisionTenantRequest { settings: Some(settings) }))
+        .await
+        .expect("provisioned")
+        .into_inner();
     assert!(made.tenant_secret.starts_with("sk_") && !format!("{made:?}").contains(&made.tenant_secret));
     let id = made.tenant.expect("a tenant").tenant_id;
     let (_, read) = operator.call("GET", &format!("/fetch/tenant?tenant_id={id}"), None).await;
-    assert_eq!((&read["data"]["tenant_name"], &read["data"]["allowed_origins"], &read["data"]["rate_limit_per_min"]), (&json!("Over gRPC"), &json!(["https://a.com"]), &json!(60)));
+    assert_eq!(
+        (&read["data"]["tenant_name"], &read["data"]["allowed_origins"], &read["data"]["rate_limit_per_min"]),
+        (&json!("Over gRPC"), &json!(["https://a.com"]), &json!(60))
+    );
 
-    let refused = tenants.provision_tenant(admin(ProvisionTenantRequest { settings: None })).await.expect_err("refused");
+    let refused =
+        tenants.provision_tenant(admin(ProvisionTenantRequest { settings: None })).await.expect_err("refused");
     let error = ApiError::from_status(&refused).expect("one of ours");
     assert_eq!((refused.code(), error.errors()[0].field.as_str()), (Code::InvalidArgument, "tenant_name"));
 
@@ -100,17 +126,28 @@ async fn tenant_admin_is_the_same_service_as_rest() {
         settings: Some(settings),
         update_mask: Some(prost_types::FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() }),
     };
-    let settings = TenantSettings { plan_tier: Some("pro".into()), tenant_name: Some("Ignored".into()), ..Default::default() };
-    let updated = tenants.update_tenant(admin(update(settings, &["plan_tier", "allowed_origins"]))).await.expect("updated").into_inner();
+    let settings =
+        TenantSettings { plan_tier: Some("pro".into()), tenant_name: Some("Ignored".into()), ..Default::default() };
+    let updated = tenants
+        .update_tenant(admin(update(settings, &["plan_tier", "allowed_origins"])))
+        .await
+        .expect("updated")
+        .into_inner();
     let settings = updated.settings.expect("settings");
-    assert_eq!((settings.tenant_name.as_deref(), settings.plan_tier.as_deref(), settings.allowed_origins.len()), (Some("Over gRPC"), Some("pro"), 0));
+    assert_eq!(
+        (settings.tenant_name.as_deref(), settings.plan_tier.as_deref(), settings.allowed_origins.len()),
+        (Some("Over gRPC"), Some("pro"), 0)
+    );
     for paths in [&[][..], &["nonsense"], &["tenant_name"], &["status"]] {
         let status = tenants.update_tenant(admin(update(TenantSettings::default(), paths))).await.expect_err("refused");
         assert_eq!(code(&status), Some(ErrorCode::ValidationFailed), "{paths:?}");
     }
 
     let request = || TenantRequest { tenant_id: id.clone() };
-    assert_ne!(tenants.rotate_tenant_secret(admin(request())).await.expect("rotated").into_inner().tenant_secret, made.tenant_secret);
+    assert_ne!(
+        tenants.rotate_tenant_secret(admin(request())).await.expect("rotated").into_inner().tenant_secret,
+        made.tenant_secret
+    );
     let key = tenants.rotate_widget_key(admin(request())).await.expect("rotated").into_inner().widget_public_key;
     assert_eq!(tenants.suspend_tenant(admin(request())).await.expect("suspended").into_inner().status, "suspended");
     assert_eq!(tenants.reactivate_tenant(admin(request())).await.expect("reactivated").into_inner().status, "active");
@@ -146,9 +183,15 @@ fn verified_claims(token: &str, jwks: &Value, audience: &str) -> Value {
 async fn tokens_verify_against_the_published_keys_and_name_one_tenant() {
     let service = Service::start(sqlite()).await;
     let operator = service.operator();
-    let (tenant, other) = (operator.provision(json!({"tenant_name": "A"})).await, operator.provision(json!({"tenant_name": "B"})).await);
+    let (tenant, other) =
+        (operator.provision(json!({"tenant_name": "A"})).await, operator.provision(json!({"tenant_name": "B"})).await);
     let mut identity = IdentityClient::new(channel(&service).await);
-    let jwks: Value = reqwest::get(format!("http://{}/.well-known/jwks.json", service.rest)).await.expect("an answer").json().await.expect("JSON");
+    let jwks: Value = reqwest::get(format!("http://{}/.well-known/jwks.json", service.rest))
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
 
     let provision = |routing_keys: Option<Vec<String>>| ProvisionOperatorRequest {
         tenant_id: bytes(&tenant.id),
@@ -157,56 +200,107 @@ async fn tokens_verify_against_the_published_keys_and_name_one_tenant() {
         routing_keys: routing_keys.map(|items| RoutingKeys { items }),
         avatar_url: None,
     };
-    let first = identity.provision_operator(gateway(provision(Some(vec!["sales".into()])))).await.expect("provisioned").into_inner();
+    let first = identity
+        .provision_operator(gateway(provision(Some(vec!["sales".into()]))))
+        .await
+        .expect("provisioned")
+        .into_inner();
     let again = identity.provision_operator(gateway(provision(None))).await.expect("refreshed").into_inner();
     assert_eq!((first.created, again.created), (true, false));
     let again = again.operator.expect("an operator");
     assert_eq!(again.routing_keys, ["sales"], "absent keys leave those that are there");
 
-    let issue = |tenant_id: &str| IssueOperatorTokenRequest { tenant_id: bytes(tenant_id), email: "merchant@ACME.com".into() };
+    let issue =
+        |tenant_id: &str| IssueOperatorTokenRequest { tenant_id: bytes(tenant_id), email: "merchant@ACME.com".into() };
     let issued = identity.issue_operator_token(gateway(issue(&tenant.id))).await.expect("issued").into_inner();
     let claims = verified_claims(&issued.token, &jwks, "chat-backend");
-    assert_eq!((&claims["tenant_id"], &claims["sub"], &claims["role"]), (&json!(tenant.id), &json!(again.operator_id), &json!("operator")));
+    assert_eq!(
+        (&claims["tenant_id"], &claims["sub"], &claims["role"]),
+        (&json!(tenant.id), &json!(again.operator_id), &json!("operator"))
+    );
     let elsewhere = identity.issue_operator_token(gateway(issue(&other.id))).await.expect_err("another tenant's");
     assert_eq!(code(&elsewhere), Some(ErrorCode::OperatorNotFound));
 
-    let mint = |ttl_seconds: u32| MintVisitorTokenRequest { tenant_id: bytes(&tenant.id), visitor_user_id: "user-123".into(), visitor_email_hash: Some("sha256:00".into()), ttl_seconds };
+    let mint = |ttl_seconds: u32| MintVisitorTokenRequest {
+        tenant_id: bytes(&tenant.id),
+        visitor_user_id: "user-123".into(),
+        visitor_email_hash: Some("sha256:00".into()),
+        ttl_seconds,
+    };
     let minted = identity.mint_visitor_token(gateway(mint(60))).await.expect("minted").into_inner();
     let claims = verified_claims(&minted.token, &jwks, "chat-widget");
-    assert_eq!((&claims["sub"], &claims["email_hash"], claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(exp, iat)| exp - iat)), (&json!("user-123"), &json!("sha256:00"), Some(60)));
+    assert_eq!(
+        (
+            &claims["sub"],
+            &claims["email_hash"],
+            claims["exp"].as_i64().zip(claims["iat"].as_i64()).map(|(exp, iat)| exp - iat)
+        ),
+        (&json!("user-123"), &json!("sha256:00"), Some(60))
+    );
     for ttl in [0, 59, 86_401] {
-        assert_eq!(code(&identity.mint_visitor_token(gateway(mint(ttl))).await.expect_err("refused")), Some(ErrorCode::ValidationFailed));
+        assert_eq!(
+            code(&identity.mint_visitor_token(gateway(mint(ttl))).await.expect_err("refused")),
+            Some(ErrorCode::ValidationFailed)
+        );
     }
 
     operator.call("POST", &format!("/suspend/tenant?tenant_id={}", tenant.id), None).await;
-    assert_eq!(code(&identity.mint_visitor_token(gateway(mint(60))).await.expect_err("refused")), Some(ErrorCode::TenantSuspended));
-    assert_eq!(code(&identity.issue_operator_token(gateway(issue(&tenant.id))).await.expect_err("refused")), Some(ErrorCode::TenantSuspended));
+    assert_eq!(
+        code(&identity.mint_visitor_token(gateway(mint(60))).await.expect_err("refused")),
+        Some(ErrorCode::TenantSuspended)
+    );
+    assert_eq!(
+        code(&identity.issue_operator_token(gateway(issue(&tenant.id))).await.expect_err("refused")),
+        Some(ErrorCode::TenantSuspended)
+    );
 }
 
 #[tokio::test]
 async fn tokens_outlive_a_restart() {
     let service = Service::start(sqlite()).await;
-    let before: Value = reqwest::get(format!("http://{}/.well-known/jwks.json", service.rest)).await.expect("an answer").json().await.expect("JSON");
+    let before: Value = reqwest::get(format!("http://{}/.well-known/jwks.json", service.rest))
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
     let service = Service::start(service.stop().await).await;
-    let after: Value = reqwest::get(format!("http://{}/.well-known/jwks.json", service.rest)).await.expect("an answer").json().await.expect("JSON");
+    let after: Value = reqwest::get(format!("http://{}/.well-known/jwks.json", service.rest))
+        .await
+        .expect("an answer")
+        .json()
+        .await
+        .expect("JSON");
     assert_eq!(before, after);
 }
 
 #[tokio::test]
 async fn health_and_reflection_answer() {
     use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
-    use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_client::ServerReflectionClient, server_reflection_request::MessageRequest, server_reflection_response::MessageResponse};
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
     let service = Service::start(sqlite()).await;
     let channel = channel(&service).await;
     let request = HealthCheckRequest { service: "chatrelay.directory.v1.TenantDirectory".into() };
     let health = HealthClient::new(channel.clone()).check(request).await.expect("an answer").into_inner();
     assert_eq!(health.status(), ServingStatus::Serving);
-    let request = ServerReflectionRequest { host: String::new(), message_request: Some(MessageRequest::ListServices(String::new())) };
-    let mut answers = ServerReflectionClient::new(channel).server_reflection_info(gateway(futures_util::stream::once(async { request }))).await.expect("answers").into_inner();
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut answers = ServerReflectionClient::new(channel)
+        .server_reflection_info(gateway(futures_util::stream::once(async { request })))
+        .await
+        .expect("answers")
+        .into_inner();
     let answer = answers.message().await.expect("an answer").expect("one").message_response.expect("a list");
     let MessageResponse::ListServicesResponse(services) = answer else { panic!("a list of services") };
     let names: Vec<_> = services.service.into_iter().map(|service| service.name).collect();
-    for name in ["chatrelay.admin.v1.TenantAdmin", "chatrelay.directory.v1.TenantDirectory", "chatrelay.identity.v1.Identity"] {
+    for name in
+        ["chatrelay.admin.v1.TenantAdmin", "chatrelay.directory.v1.TenantDirectory", "chatrelay.identity.v1.Identity"]
+    {
         assert!(names.contains(&name.to_owned()), "{names:?}");
     }
 }

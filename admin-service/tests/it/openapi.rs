@@ -8,7 +8,10 @@ fn the_document_is_the_golden_one() {
         std::fs::write(&path, format!("{document}\n")).expect("written");
     }
     let golden = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(golden.trim() == document.trim(), "openapi.json has drifted: run `just openapi` and commit the difference");
+    assert!(
+        golden.trim() == document.trim(),
+        "openapi.json has drifted: run `UPDATE_OPENAPI=1 cargo test -p admin-service openapi` and commit the difference"
+    );
 }
 
 #[test]

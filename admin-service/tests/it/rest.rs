@@ -46,7 +46,8 @@ fn by_id(path: &str, id: &str) -> String {
 #[tokio::test]
 async fn provisioning_needs_a_name_alone() {
     let (_service, operator) = service().await;
-    let (status, body) = operator.call("POST", "/provision/tenant", Some(json!({"tenant_name": "Demo Boutique"}))).await;
+    let (status, body) =
+        operator.call("POST", "/provision/tenant", Some(json!({"tenant_name": "Demo Boutique"}))).await;
     let data = &body["data"];
     assert_eq!(uuid::Uuid::parse_str(data["tenant_id"].as_str().expect("text")).expect("a UUID").get_version_num(), 7);
     assert!(data["tenant_secret"].as_str().is_some_and(|secret| secret.starts_with("sk_") && secret.len() == 46));
@@ -93,7 +94,8 @@ async fn refused_fields_are_all_named_and_nothing_is_written() {
 #[tokio::test]
 async fn updating_writes_only_the_fields_present() {
     let (_service, operator) = service().await;
-    let tenant = operator.provision(json!({"tenant_name": "Before", "stripe_customer_id": "cus_1", "agent_seats": 3})).await;
+    let tenant =
+        operator.provision(json!({"tenant_name": "Before", "stripe_customer_id": "cus_1", "agent_seats": 3})).await;
     let body = json!({"plan_tier": "pro", "stripe_customer_id": null, "branding_primary_color": "#0055FF"});
     snapshot!(operator.call("POST", &by_id("/update/tenant", &tenant.id), Some(body)).await);
 }
@@ -152,7 +154,12 @@ async fn rotating_the_widget_key_replaces_it() {
 async fn suspending_and_reactivating_may_be_repeated() {
     let (_service, operator) = service().await;
     let tenant = operator.provision(json!({"tenant_name": "Paused"})).await;
-    for (path, status) in [("/suspend/tenant", "suspended"), ("/suspend/tenant", "suspended"), ("/reactivate/tenant", "active"), ("/reactivate/tenant", "active")] {
+    for (path, status) in [
+        ("/suspend/tenant", "suspended"),
+        ("/suspend/tenant", "suspended"),
+        ("/reactivate/tenant", "active"),
+        ("/reactivate/tenant", "active"),
+    ] {
         let (code, body) = operator.call("POST", &by_id(path, &tenant.id), None).await;
         assert_eq!((code, &body["data"]["status"]), (200, &json!(status)), "{path}");
     }
@@ -166,7 +173,12 @@ async fn tenants_are_paged_newest_first() {
         operator.provision(json!({"tenant_name": format!("Tenant {index}")})).await;
     }
     let names = |body: &Value| -> Vec<String> {
-        body["data"]["items"].as_array().expect("a list").iter().map(|item| item["tenant_name"].as_str().expect("text").to_owned()).collect()
+        body["data"]["items"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|item| item["tenant_name"].as_str().expect("text").to_owned())
+            .collect()
     };
     let (_, first) = operator.call("GET", "/fetch/tenants?limit=2", None).await;
     assert_eq!(names(&first), ["Tenant 4", "Tenant 3"]);
@@ -178,7 +190,15 @@ async fn tenants_are_paged_newest_first() {
     let (_, all) = operator.call("GET", "/fetch/tenants", None).await;
     assert_eq!((&all["data"]["limit"], &all["data"]["total"]), (&json!(100), &json!(5)));
     snapshot!((200, first.clone()));
-    for refused in ["limit=0", "limit=501", "limit=x", "offset=-1", "cursor=nonsense", &format!("offset=1&cursor={cursor}"), "limit=1&limit=2"] {
+    for refused in [
+        "limit=0",
+        "limit=501",
+        "limit=x",
+        "offset=-1",
+        "cursor=nonsense",
+        &format!("offset=1&cursor={cursor}"),
+        "limit=1&limit=2",
+    ] {
         let (status, body) = operator.call("GET", &format!("/fetch/tenants?{refused}"), None).await;
         assert_eq!((status, &body["error_code"]), (422, &json!("validation_failed")), "{refused}");
     }
@@ -188,7 +208,9 @@ async fn tenants_are_paged_newest_first() {
 async fn every_change_is_in_the_audit_log() {
     let (_service, operator) = service().await;
     let tenant = operator.provision(json!({"tenant_name": "Audited"})).await;
-    operator.call("POST", &by_id("/update/tenant", &tenant.id), Some(json!({"plan_tier": "pro", "tenant_name": "Audited"}))).await;
+    operator
+        .call("POST", &by_id("/update/tenant", &tenant.id), Some(json!({"plan_tier": "pro", "tenant_name": "Audited"})))
+        .await;
     for path in ["/rotate/tenant-secret", "/rotate/widget-key", "/suspend/tenant", "/reactivate/tenant"] {
         operator.call("POST", &by_id(path, &tenant.id), None).await;
     }
@@ -207,10 +229,21 @@ async fn every_change_is_in_the_audit_log() {
 async fn without_the_right_key_nothing_is_told() {
     let (service, _) = service().await;
     let client = reqwest::Client::new();
-    for (method, path) in [("POST", "provision/tenant"), ("POST", "update/tenant"), ("POST", "rotate/tenant-secret"), ("POST", "rotate/widget-key"), ("POST", "suspend/tenant"), ("POST", "reactivate/tenant"), ("GET", "fetch/tenant"), ("GET", "fetch/tenants"), ("GET", "fetch/audit-log")] {
+    for (method, path) in [
+        ("POST", "provision/tenant"),
+        ("POST", "update/tenant"),
+        ("POST", "rotate/tenant-secret"),
+        ("POST", "rotate/widget-key"),
+        ("POST", "suspend/tenant"),
+        ("POST", "reactivate/tenant"),
+        ("GET", "fetch/tenant"),
+        ("GET", "fetch/tenants"),
+        ("GET", "fetch/audit-log"),
+    ] {
         let prefix = &ADMIN_KEY[..ADMIN_KEY.len() - 1];
         for key in [None, Some(""), Some("wrong-admin-key-here"), Some(prefix)] {
-            let mut request = client.request(method.parse().expect("a method"), format!("http://{}/api/v1/{path}", service.rest));
+            let mut request =
+                client.request(method.parse().expect("a method"), format!("http://{}/api/v1/{path}", service.rest));
             if let Some(key) = key {
                 request = request.header("x-admin-key", key);
             }
@@ -226,7 +259,14 @@ async fn without_the_right_key_nothing_is_told() {
 async fn an_unknown_tenant_is_404_and_a_malformed_one_422() {
     let (_service, operator) = service().await;
     let nobody = "019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f";
-    for (method, path) in [("POST", "/update/tenant"), ("POST", "/rotate/tenant-secret"), ("POST", "/rotate/widget-key"), ("POST", "/suspend/tenant"), ("POST", "/reactivate/tenant"), ("GET", "/fetch/tenant")] {
+    for (method, path) in [
+        ("POST", "/update/tenant"),
+        ("POST", "/rotate/tenant-secret"),
+        ("POST", "/rotate/widget-key"),
+        ("POST", "/suspend/tenant"),
+        ("POST", "/reactivate/tenant"),
+        ("GET", "/fetch/tenant"),
+    ] {
         let body = (path == "/update/tenant").then(|| json!({"plan_tier": "pro"}));
         let (status, answer) = operator.call(method, &by_id(path, nobody), body.clone()).await;
         assert_eq!((status, &answer["error_code"]), (404, &json!("tenant_not_found")), "{path}");
@@ -244,10 +284,16 @@ async fn bad_bodies_are_told_apart() {
     let (service, operator) = service().await;
     let client = reqwest::Client::new();
     let send = |body: Vec<u8>| {
-        let request = client.post(format!("http://{}/api/v1/provision/tenant", service.rest)).header("x-admin-key", ADMIN_KEY).body(body);
+        let request = client
+            .post(format!("http://{}/api/v1/provision/tenant", service.rest))
+            .header("x-admin-key", ADMIN_KEY)
+            .body(body);
         async move {
             let answer = request.send().await.expect("an answer");
-            (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON")["error_code"].as_str().expect("text").to_owned())
+            (
+                answer.status().as_u16(),
+                answer.json::<Value>().await.expect("JSON")["error_code"].as_str().expect("text").to_owned(),
+            )
         }
     };
     for (body, status, code) in [
@@ -273,7 +319,11 @@ async fn bad_bodies_are_told_apart() {
 async fn unknown_paths_and_methods_answer_in_the_envelope() {
     let (service, operator) = service().await;
     snapshot!(operator.call("GET", "/nothing/here", None).await);
-    let answer = reqwest::Client::new().get(format!("http://{}/api/v1/provision/tenant", service.rest)).send().await.expect("an answer");
+    let answer = reqwest::Client::new()
+        .get(format!("http://{}/api/v1/provision/tenant", service.rest))
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!((answer.status().as_u16(), answer.headers()["allow"].to_str().expect("text")), (405, "POST"));
     assert!(answer.headers().contains_key("x-request-id"));
     assert_eq!(answer.json::<Value>().await.expect("JSON")["error_code"], "method_not_allowed");
@@ -283,7 +333,9 @@ async fn unknown_paths_and_methods_answer_in_the_envelope() {
 async fn a_request_id_is_kept_and_answered() {
     let (service, _) = service().await;
     let get = |id: &'static str| {
-        let request = reqwest::Client::new().get(format!("http://{}/api/v1/fetch/tenants", service.rest)).header("x-request-id", id);
+        let request = reqwest::Client::new()
+            .get(format!("http://{}/api/v1/fetch/tenants", service.rest))
+            .header("x-request-id", id);
         async move {
             let answer = request.send().await.expect("an answer");
             let header = answer.headers()["x-request-id"].to_str().expect("text").to_owned();

@@ -35,7 +35,10 @@ async fn the_database_holds_no_clear_secret() {
     for secret in secrets {
         // Without its prefix, and as bytes where it is base64url.
         let text = secret.trim_start_matches("sk_");
-        assert!(!contains(&running, text.as_bytes()) && !contains(&stopped, text.as_bytes()), "a secret lies in the clear");
+        assert!(
+            !contains(&running, text.as_bytes()) && !contains(&stopped, text.as_bytes()),
+            "a secret lies in the clear"
+        );
         use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
         if let Ok(bytes) = URL_SAFE_NO_PAD.decode(text) {
             assert!(!contains(&running, &bytes) && !contains(&stopped, &bytes), "a secret's bytes lie in the clear");

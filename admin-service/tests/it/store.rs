@@ -8,7 +8,9 @@ use admin_service::{
     operator::{Email, Operator},
     settings::TenantSettings,
     signing_key::SealedSigningKey,
-    store::{self, OperatorStore as _, PageStart, Replacement, SeaStore, SigningKeyStore as _, StoreError, TenantStore as _},
+    store::{
+        self, OperatorStore as _, PageStart, Replacement, SeaStore, SigningKeyStore as _, StoreError, TenantStore as _,
+    },
     tenant::{Tenant, TenantStatus},
 };
 use shared::{TenantId, time::now};
@@ -81,7 +83,8 @@ async fn every_change_takes_the_next_revision(store: &SeaStore) {
     assert!(secret.secret_rotated_at.is_some() && secret.revision > rotated.revision);
     assert_eq!(store.find_keyed(created.id).await.expect("reads").value.expect("there").sealed_secret, b"new");
     for status in [TenantStatus::Suspended, TenantStatus::Suspended, TenantStatus::Active] {
-        let changed = store.set_status(created.id, status, audit(created.id, Action::SuspendTenant)).await.expect("set");
+        let changed =
+            store.set_status(created.id, status, audit(created.id, Action::SuspendTenant)).await.expect("set");
         assert_eq!(changed.status, status);
     }
     let nobody = TenantId::generate();
@@ -99,8 +102,9 @@ async fn an_update_of_what_has_changed_since_is_refused(store: &SeaStore) {
         .await
         .expect("written");
     assert_eq!(first.settings.tenant_name, "First");
-    let second =
-        store.apply_update(created.id, created.revision, &settings("Second"), audit(created.id, Action::UpdateTenant)).await;
+    let second = store
+        .apply_update(created.id, created.revision, &settings("Second"), audit(created.id, Action::UpdateTenant))
+        .await;
     assert!(matches!(second, Err(StoreError::Conflict)));
     let read = store.find(created.id).await.expect("reads").expect("there");
     assert_eq!((read.settings.tenant_name.as_str(), read.revision), ("First", first.revision));
@@ -145,7 +149,10 @@ async fn the_audit_log_says_who_did_what(store: &SeaStore) {
     let rows: Vec<_> = first.items.into_iter().chain(second.items).collect();
     assert_eq!(rows.iter().map(|row| row.action.as_str()).collect::<Vec<_>>(), ["suspend_tenant", "provision_tenant"]);
     for row in rows {
-        assert_eq!((row.actor.as_str(), row.request_id.as_str(), row.changed_fields), ("admin_key:test", "r-1", vec!["field".to_owned()]));
+        assert_eq!(
+            (row.actor.as_str(), row.request_id.as_str(), row.changed_fields),
+            ("admin_key:test", "r-1", vec!["field".to_owned()])
+        );
     }
     assert!(store.audit_log(None, None, 500).await.expect("reads").items.len() >= 2);
 }
@@ -166,7 +173,10 @@ async fn an_operator_is_one_per_tenant_and_email(store: &SeaStore) {
                 created_at: existing.map_or_else(now, |existing| existing.created_at),
                 updated_at: now(),
             };
-            store.upsert_operator(tenant_id, &email, &merge, audit(tenant_id, Action::ProvisionOperator)).await.expect("written")
+            store
+                .upsert_operator(tenant_id, &email, &merge, audit(tenant_id, Action::ProvisionOperator))
+                .await
+                .expect("written")
         }
     };
     let (first, created) = provision(one, "M").await;
@@ -197,7 +207,8 @@ async fn concurrent_changes_commit_in_the_order_of_their_revisions(store: &SeaSt
 }
 
 async fn one_signing_key_is_made_however_many_try(store: &SeaStore) {
-    let key = || SealedSigningKey { id: Uuid::now_v7(), public: vec![1; 32], sealed_private: vec![2; 80], created_at: now() };
+    let key =
+        || SealedSigningKey { id: Uuid::now_v7(), public: vec![1; 32], sealed_private: vec![2; 80], created_at: now() };
     let made = futures_util::future::join_all((0..6).map(|_| store.ensure_signing_key(key()))).await;
     let ids: HashSet<Uuid> = made.into_iter().flat_map(|keys| keys.expect("made")).map(|key| key.id).collect();
     assert_eq!(ids.len(), 1);

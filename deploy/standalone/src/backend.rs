@@ -3,13 +3,7 @@
 //! A reference for what stands behind the relay: its OpenAPI document is the contract for chat backends. It believes
 //! nothing that is not under HMAC#2, and every query is one tenant's.
 
-use axum::{
-    Router,
-    extract::FromRequestParts,
-    http::request::Parts,
-    middleware,
-    routing::get,
-};
+use axum::{Router, extract::FromRequestParts, http::request::Parts, middleware, routing::get};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use shared::{ApiError, Failure, TenantId, body, health, query::Query, signature::RelayKey};
@@ -115,7 +109,8 @@ impl<S: Sync> FromRequestParts<S> for Object {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let bytes = parts.extensions.get::<verify::VerifiedBody>().ok_or_else(|| ApiError::internal("no verified body"))?;
+        let bytes =
+            parts.extensions.get::<verify::VerifiedBody>().ok_or_else(|| ApiError::internal("no verified body"))?;
         body::json_object(&bytes.0).map(Self)
     }
 }

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use base64::{Engine as _, engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD}};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
@@ -116,7 +119,8 @@ mod tests {
         assert_eq!(made.expose_secret(), again.expose_secret());
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(&path.join(ADMIN_KEY))), (0o700, 0o600));
-        let left: Vec<_> = fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").file_name()).collect();
+        let left: Vec<_> =
+            fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").file_name()).collect();
         assert_eq!(left, [ADMIN_KEY], "no draft is left behind");
     }
 

@@ -144,16 +144,26 @@ async fn serve_backend(
     stopping: CancellationToken,
 ) -> Result<SocketAddr, StartError> {
     let store = backend::Store::open(&data.sqlite_url(BACKEND_DATABASE)?).await?;
-    let router = backend::router(store, relay_secret, stopping.clone());
+    let router = backend::router(store.clone(), relay_secret, stopping.clone());
     let listener = serve::bind(listen).await?;
     let address = listener.local_addr()?;
     tracing::info!(server = "chat-backend", %address, "listening");
-    servers.spawn(serve::serve(listener, edge.wrap(router), Bounds::default(), stopping));
+    let router = edge.wrap(router);
+    servers.spawn(async move {
+        serve::serve(listener, router, Bounds::default(), stopping).await;
+        if let Err(error) = store.close().await {
+            tracing::warn!(%error, "the chat backend's database did not close");
+        }
+    });
     Ok(address)
 }
 
 /// The admin service's configuration, through its own checks.
-fn admin_config(config: &Config, data: &DataDir, grpc_token: &str) -> Result<admin_service::config::Config, StartError> {
+fn admin_config(
+    config: &Config,
+    data: &DataDir,
+    grpc_token: &str,
+) -> Result<admin_service::config::Config, StartError> {
     let database_url = match &config.database_url {
         Some(url) => url.clone(),
         None => data.sqlite_url("admin.db")?.into(),

@@ -45,7 +45,13 @@ impl Backend {
 
     fn headers(tenant: &str, method: &Method, path: &str, body: &[u8], timestamp: i64) -> Vec<(&'static str, String)> {
         let timestamp = timestamp.to_string();
-        let call = RelayedCall { timestamp: &timestamp, method: method.as_str(), path_and_query: path, tenant_id: tenant, actor: "tenant" };
+        let call = RelayedCall {
+            timestamp: &timestamp,
+            method: method.as_str(),
+            path_and_query: path,
+            tenant_id: tenant,
+            actor: "tenant",
+        };
         let signature = RelayKey::new(SECRET.as_bytes()).sign(&call, &BodyDigest::of(body)).to_hex();
         vec![
             ("x-relay-tenant-id", tenant.to_owned()),
@@ -55,7 +61,13 @@ impl Backend {
         ]
     }
 
-    async fn send(&self, method: Method, path: &str, body: &[u8], headers: Vec<(&'static str, String)>) -> (u16, Value) {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: &[u8],
+        headers: Vec<(&'static str, String)>,
+    ) -> (u16, Value) {
         let request = self.client.request(method, format!("{}{path}", self.base)).body(body.to_vec());
         let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
         let answer = request.send().await.expect("an answer");
@@ -138,15 +150,32 @@ async fn each_tenant_sees_only_its_own() {
     let backend = Backend::start().await;
     let (one, other) = (TenantId::generate(), TenantId::generate());
     let conversation = backend.conversation(one).await;
-    backend.post(one, "/ingest/knowledge", json!({"title": "Refunds", "body": "Refunds take five days.", "language": "en"})).await;
+    backend
+        .post(
+            one,
+            "/ingest/knowledge",
+            json!({"title": "Refunds", "body": "Refunds take five days.", "language": "en"}),
+        )
+        .await;
     backend.say(one, &conversation, "something unheard of").await;
     let ticket = backend.get(one, "/fetch/tickets").await["items"][0]["id"].as_str().expect("an id").to_owned();
 
-    for path in [format!("/fetch/conversation?conversation_id={conversation}"), format!("/fetch/messages?conversation_id={conversation}"), format!("/fetch/ticket?ticket_id={ticket}")] {
+    for path in [
+        format!("/fetch/conversation?conversation_id={conversation}"),
+        format!("/fetch/messages?conversation_id={conversation}"),
+        format!("/fetch/ticket?ticket_id={ticket}"),
+    ] {
         assert_eq!(backend.call(one, Method::GET, &path, None).await.0, 200, "{path}");
         assert_eq!(backend.call(other, Method::GET, &path, None).await.0, 404, "{path}");
     }
-    let (status, _) = backend.call(other, Method::POST, &format!("/add/message?conversation_id={conversation}"), Some(json!({"content": "hi"}))).await;
+    let (status, _) = backend
+        .call(
+            other,
+            Method::POST,
+            &format!("/add/message?conversation_id={conversation}"),
+            Some(json!({"content": "hi"})),
+        )
+        .await;
     assert_eq!(status, 404);
     for path in ["/fetch/conversations", "/fetch/tickets", "/fetch/conversations?visitor_user_id=u"] {
         assert_eq!(backend.get(other, path).await["items"], json!([]), "{path}");
@@ -163,19 +192,37 @@ async fn the_bot_answers_from_what_was_ingested_and_cites_it() {
     let document = backend
         .post(tenant, "/ingest/knowledge", json!({"title": "Orders", "body": "Track your order from the link in your e-mail.\n\nRefunds take five days.", "language": "en", "tags": ["a"]}))
         .await;
-    assert_eq!((&document["version"], &document["status"], &document["tags"]), (&json!(1), &json!("published"), &json!(["a"])));
+    assert_eq!(
+        (&document["version"], &document["status"], &document["tags"]),
+        (&json!(1), &json!("published"), &json!(["a"]))
+    );
     let conversation = backend.conversation(tenant).await;
     let messages = backend.say(tenant, &conversation, "Where is my order?").await;
     let answer = &messages[1];
-    assert_eq!((&answer["role"], &answer["content"]), (&json!("bot"), &json!("Track your order from the link in your e-mail.")));
-    assert_eq!((&answer["citations"][0]["document_id"], &answer["citations"][0]["document_version"]), (&document["id"], &json!(1)));
+    assert_eq!(
+        (&answer["role"], &answer["content"]),
+        (&json!("bot"), &json!("Track your order from the link in your e-mail."))
+    );
+    assert_eq!(
+        (&answer["citations"][0]["document_id"], &answer["citations"][0]["document_version"]),
+        (&document["id"], &json!(1))
+    );
     assert!(answer["confidence"].as_f64().is_some_and(|confidence| (0.5..=1.0).contains(&confidence)));
 
-    let next = backend.post(tenant, "/ingest/knowledge", json!({"title": "Orders", "body": "Orders are tracked by phone.", "language": "en"})).await;
+    let next = backend
+        .post(
+            tenant,
+            "/ingest/knowledge",
+            json!({"title": "Orders", "body": "Orders are tracked by phone.", "language": "en"}),
+        )
+        .await;
     assert_eq!((&next["id"], &next["version"]), (&document["id"], &json!(2)));
     let messages = backend.say(tenant, &conversation, "Where is my order?").await;
     let answer = messages.last().expect("an answer");
-    assert_eq!((&answer["content"], &answer["citations"][0]["document_version"]), (&json!("Orders are tracked by phone."), &json!(2)));
+    assert_eq!(
+        (&answer["content"], &answer["citations"][0]["document_version"]),
+        (&json!("Orders are tracked by phone."), &json!(2))
+    );
 
     let messages = backend.say(tenant, &conversation, "hello").await;
     assert_eq!(messages.last().expect("a greeting")["content"], "Hello! What can I do for you?");
@@ -192,11 +239,20 @@ async fn what_the_bot_does_not_know_becomes_a_persons_ticket() {
     assert_eq!(read["handling"], "waiting");
     let tickets = backend.get(tenant, "/fetch/tickets?status=open").await;
     let ticket = &tickets["items"][0];
-    assert_eq!((&ticket["ticket_number"], &ticket["tags"], &ticket["conversation_id"]), (&json!("TCK-000001"), &json!(["escalation", "low_confidence"]), &json!(conversation)));
+    assert_eq!(
+        (&ticket["ticket_number"], &ticket["tags"], &ticket["conversation_id"]),
+        (&json!("TCK-000001"), &json!(["escalation", "low_confidence"]), &json!(conversation))
+    );
 
     let messages = backend.say(tenant, &conversation, "Hello?").await;
     assert_eq!(messages.len(), 3, "while a person is awaited the bot is silent");
-    backend.post(tenant, &format!("/add/message?conversation_id={conversation}"), json!({"role": "agent", "content": "Hi, I am Ann."})).await;
+    backend
+        .post(
+            tenant,
+            &format!("/add/message?conversation_id={conversation}"),
+            json!({"role": "agent", "content": "Hi, I am Ann."}),
+        )
+        .await;
     let read = backend.get(tenant, &format!("/fetch/conversation?conversation_id={conversation}")).await;
     assert_eq!(read["handling"], "assigned");
 
@@ -204,9 +260,13 @@ async fn what_the_bot_does_not_know_becomes_a_persons_ticket() {
     let messages = backend.say(tenant, &other, "Let me talk to a human").await;
     assert_eq!(messages[1]["content"], "A person will answer you. Your ticket: TCK-000002.");
     assert_eq!(backend.get(tenant, "/fetch/tickets").await["items"][0]["tags"], json!(["escalation", "user_request"]));
-    let contact = json!({"customer_email": "a@b.c", "customer_name": "N", "subject": "S", "message": "M", "company": "C"});
+    let contact =
+        json!({"customer_email": "a@b.c", "customer_name": "N", "subject": "S", "message": "M", "company": "C"});
     let opened = backend.post(tenant, "/create/contact-ticket", contact).await;
-    assert_eq!((&opened["status"], &opened["ticket_number"], &opened["tenant_id"]), (&json!("waiting"), &json!("TCK-000003"), &json!(tenant)));
+    assert_eq!(
+        (&opened["status"], &opened["ticket_number"], &opened["tenant_id"]),
+        (&json!("waiting"), &json!("TCK-000003"), &json!(tenant))
+    );
 }
 
 #[tokio::test]
@@ -216,8 +276,12 @@ async fn ticket_numbers_have_no_gaps_and_no_doubles_under_load() {
     let opened = (0..20).map(|index| {
         let backend = std::sync::Arc::clone(&backend);
         tokio::spawn(async move {
-            let contact = json!({"customer_email": format!("{index}@b.c"), "customer_name": "N", "subject": "S", "message": "M"});
-            backend.post(tenant, "/create/contact-ticket", contact).await["ticket_number"].as_str().expect("text").to_owned()
+            let contact =
+                json!({"customer_email": format!("{index}@b.c"), "customer_name": "N", "subject": "S", "message": "M"});
+            backend.post(tenant, "/create/contact-ticket", contact).await["ticket_number"]
+                .as_str()
+                .expect("text")
+                .to_owned()
         })
     });
     let mut numbers = Vec::new();
@@ -233,8 +297,19 @@ async fn ticket_numbers_have_no_gaps_and_no_doubles_under_load() {
 async fn hostile_words_are_only_words() {
     let backend = Backend::start().await;
     let tenant = TenantId::generate();
-    backend.post(tenant, "/ingest/knowledge", json!({"title": "T", "body": "plain text about parcels", "language": "en"})).await;
-    for hostile in ["\"", "parcels\" OR tenant:\"x", "'; DROP TABLE message; --", "NEAR(parcels", "*", "parcels AND", "\u{200b}", &"é".repeat(8000)] {
+    backend
+        .post(tenant, "/ingest/knowledge", json!({"title": "T", "body": "plain text about parcels", "language": "en"}))
+        .await;
+    for hostile in [
+        "\"",
+        "parcels\" OR tenant:\"x",
+        "'; DROP TABLE message; --",
+        "NEAR(parcels",
+        "*",
+        "parcels AND",
+        "\u{200b}",
+        &"é".repeat(8000),
+    ] {
         let conversation = backend.conversation(tenant).await;
         let messages = backend.say(tenant, &conversation, hostile).await;
         assert_eq!((messages.len() >= 2, &messages[0]["content"]), (true, &json!(hostile)), "{hostile}");
@@ -262,7 +337,12 @@ async fn bad_input_is_named() {
         let (status, answer) = backend.call(tenant, Method::POST, path, Some(body)).await;
         assert_eq!((status, &answer["errors"][0]["field"]), (422, &json!(field)), "{path}: {answer}");
     }
-    for (path, field) in [("/fetch/conversation", "conversation_id"), ("/fetch/tickets?status=lost", "status"), ("/fetch/messages?limit=0&conversation_id=x", "limit"), ("/fetch/ticket", "ticket_id")] {
+    for (path, field) in [
+        ("/fetch/conversation", "conversation_id"),
+        ("/fetch/tickets?status=lost", "status"),
+        ("/fetch/messages?limit=0&conversation_id=x", "limit"),
+        ("/fetch/ticket", "ticket_id"),
+    ] {
         let (status, answer) = backend.call(tenant, Method::GET, path, None).await;
         assert_eq!((status, &answer["errors"][0]["field"]), (422, &json!(field)), "{path}");
     }
@@ -280,7 +360,8 @@ async fn pages_go_on_where_they_ended() {
     let page = backend.get(tenant, &format!("/fetch/messages?conversation_id={conversation}&limit=2")).await;
     let last = page["items"][1]["id"].as_str().expect("an id");
     let rest = backend.get(tenant, &format!("/fetch/messages?conversation_id={conversation}&after={last}")).await;
-    let texts: Vec<_> = rest["items"].as_array().expect("a list").iter().map(|message| message["content"].clone()).collect();
+    let texts: Vec<_> =
+        rest["items"].as_array().expect("a list").iter().map(|message| message["content"].clone()).collect();
     assert_eq!(texts, ["m2", "m3", "m4"]);
 }
 
@@ -292,5 +373,8 @@ fn the_contract_for_backends_is_the_golden_one() {
         std::fs::write(&path, format!("{document}\n")).expect("written");
     }
     let golden = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(golden.trim() == document.trim(), "backend-openapi.json has drifted: run `just openapi` and commit the difference");
+    assert!(
+        golden.trim() == document.trim(),
+        "backend-openapi.json has drifted: run `UPDATE_OPENAPI=1 cargo test -p chat-relay golden` and commit the difference"
+    );
 }

@@ -18,6 +18,9 @@ use tokio::sync::Mutex;
 
 use crate::admin_client::AdminClient;
 
+/// When an answer was fetched, and what it was.
+type Kept = (Instant, Arc<str>);
+
 const KEPT: Duration = Duration::from_secs(60);
 
 pub(super) async fn fetch(admin: &AdminClient, request_id: &RequestId) -> Result<String, ApiError> {
@@ -33,7 +36,7 @@ pub(super) async fn fetch(admin: &AdminClient, request_id: &RequestId) -> Result
 }
 
 pub(super) fn route<S: Clone + Send + Sync + 'static>(admin: AdminClient) -> MethodRouter<S> {
-    let kept: Arc<Mutex<Option<(Instant, Arc<str>)>>> = Arc::default();
+    let kept: Arc<Mutex<Option<Kept>>> = Arc::default();
     get(move |Extension(request_id): Extension<RequestId>| async move {
         // Held while asking: of many who come at once, one asks.
         let mut kept = kept.lock().await;

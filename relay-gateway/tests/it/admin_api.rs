@@ -13,12 +13,27 @@ async fn exposed_admin_paths_are_passed_through_whole() {
         Json(json!({"path": request.uri().to_string(), "method": request.method().as_str(), "key": header("x-admin-key"), "signed": header("x-relay-signature")}))
     }));
     tokio::spawn(async move { axum::serve(listener, facade).await });
-    let fixture = Fixture::with(&[("GATEWAY_EXPOSE_ADMIN_API", "true"), ("GATEWAY_ADMIN_REST", &format!("http://{address}"))]).await;
+    let fixture =
+        Fixture::with(&[("GATEWAY_EXPOSE_ADMIN_API", "true"), ("GATEWAY_ADMIN_REST", &format!("http://{address}"))])
+            .await;
     let base = format!("http://{}", fixture.relay);
-    let answer = fixture.client.post(format!("{base}/api/v1/update/tenant?tenant_id=x")).header("x-admin-key", "k").body("{}").send().await.expect("an answer");
+    let answer = fixture
+        .client
+        .post(format!("{base}/api/v1/update/tenant?tenant_id=x"))
+        .header("x-admin-key", "k")
+        .body("{}")
+        .send()
+        .await
+        .expect("an answer");
     let seen: Value = answer.json().await.expect("JSON");
-    assert_eq!(seen, json!({"path": "/api/v1/update/tenant?tenant_id=x", "method": "POST", "key": "k", "signed": null}));
-    assert_eq!(refusal(fixture.client.get(format!("{base}/api/v1/fetch/secrets"))).await, (404, "not_found".to_owned()));
+    assert_eq!(
+        seen,
+        json!({"path": "/api/v1/update/tenant?tenant_id=x", "method": "POST", "key": "k", "signed": null})
+    );
+    assert_eq!(
+        refusal(fixture.client.get(format!("{base}/api/v1/fetch/secrets"))).await,
+        (404, "not_found".to_owned())
+    );
 }
 
 #[tokio::test]

@@ -16,7 +16,12 @@ use crate::fakes::{Fixture, loopback, nobody, ok, refusal};
 async fn a_call_arrives_as_it_was_sent_and_signed_anew() {
     let fixture = Fixture::start().await;
     fixture.backend.answers(|_| {
-        let headers = [("content-type", "application/json"), ("x-custom", "kept"), ("keep-alive", "timeout=5"), ("x-relay-internal", "hidden")];
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-custom", "kept"),
+            ("keep-alive", "timeout=5"),
+            ("x-relay-internal", "hidden"),
+        ];
         (StatusCode::CREATED, headers, r#"{"status_code":201}"#).into_response()
     });
     let body = r#"{"content":"Où est ma commande ?"}"#;
@@ -40,7 +45,10 @@ async fn a_call_arrives_as_it_was_sent_and_signed_anew() {
     assert_eq!(answer.text().await.expect("text"), r#"{"status_code":201}"#);
 
     let arrived = fixture.backend.last();
-    assert_eq!((arrived.method.as_str(), arrived.path_and_query.as_str()), ("POST", "/add/message?conversation_id=a%20b&x=%2F"));
+    assert_eq!(
+        (arrived.method.as_str(), arrived.path_and_query.as_str()),
+        ("POST", "/add/message?conversation_id=a%20b&x=%2F")
+    );
     assert_eq!(arrived.body, body.as_bytes());
     let header = |name: &str| arrived.headers.get(name).map(|value| value.to_str().expect("text").to_owned());
     assert_eq!(header("content-type").as_deref(), Some("application/json"));
@@ -64,17 +72,27 @@ async fn every_method_and_a_base_with_a_path_are_forwarded() {
         let answer = fixture.signed(method.clone(), "things/1?q=1", method.as_str()).send().await.expect("an answer");
         assert_eq!(answer.status(), 200, "{method}");
         let arrived = elsewhere.backend.last();
-        assert_eq!((arrived.method.as_str(), arrived.path_and_query.as_str()), (method.as_str(), "/chat/v1/things/1?q=1"));
+        assert_eq!(
+            (arrived.method.as_str(), arrived.path_and_query.as_str()),
+            (method.as_str(), "/chat/v1/things/1?q=1")
+        );
     }
 }
 
 #[tokio::test]
 async fn the_backends_own_errors_pass_as_they_are() {
     let fixture = Fixture::start().await;
-    for status in [StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY, StatusCode::INTERNAL_SERVER_ERROR, StatusCode::FOUND] {
+    for status in
+        [StatusCode::NOT_FOUND, StatusCode::UNPROCESSABLE_ENTITY, StatusCode::INTERNAL_SERVER_ERROR, StatusCode::FOUND]
+    {
         fixture.backend.answers(move |_| (status, [("location", "http://elsewhere")], "theirs").into_response());
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
-        let answer = fixture.tenant.request(&client, Method::POST, &fixture.url("a"), status.as_str()).send().await.expect("an answer");
+        let answer = fixture
+            .tenant
+            .request(&client, Method::POST, &fixture.url("a"), status.as_str())
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!((answer.status(), answer.text().await.expect("text").as_str()), (status, "theirs"));
     }
 }
@@ -86,10 +104,15 @@ async fn an_answer_streams_as_it_is_made() {
     let receiver = std::sync::Mutex::new(Some(receiver));
     fixture.backend.answers(move |_| {
         let receiver = receiver.lock().expect("not poisoned").take().expect("one call");
-        let pieces = futures_util::stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
+        let pieces =
+            futures_util::stream::unfold(
+                receiver,
+                |mut receiver| async move { Some((receiver.recv().await?, receiver)) },
+            );
         ok(Body::from_stream(pieces))
     });
-    let mut answer = fixture.signed(Method::GET, "stream", "").send().await.expect("the head comes before the body is made");
+    let mut answer =
+        fixture.signed(Method::GET, "stream", "").send().await.expect("the head comes before the body is made");
     for piece in ["one", "two", "three"] {
         sender.send(Ok(Bytes::from(piece))).await.expect("sent");
         assert_eq!(answer.chunk().await.expect("a piece").expect("one"), piece);
@@ -125,7 +148,11 @@ async fn a_backend_that_is_not_there_was_sent_nothing() {
 async fn a_backend_that_is_slow_may_have_taken_the_call() {
     let fixture = Fixture::with(&[("GATEWAY_BACKEND_HEADER_TIMEOUT_MS", "100")]).await;
     let (listener, address) = loopback().await;
-    let silent = Fixture::with(&[("GATEWAY_BACKEND_HEADER_TIMEOUT_MS", "100"), ("GATEWAY_CHAT_BACKEND_URL", &format!("http://{address}"))]).await;
+    let silent = Fixture::with(&[
+        ("GATEWAY_BACKEND_HEADER_TIMEOUT_MS", "100"),
+        ("GATEWAY_CHAT_BACKEND_URL", &format!("http://{address}")),
+    ])
+    .await;
     let started = Instant::now();
     assert_eq!(refusal(silent.post("a", "1")).await, (504, "backend_timeout".to_owned()));
     assert!(started.elapsed() < Duration::from_secs(10));
@@ -154,11 +181,20 @@ async fn raw_backend(bytes: &'static [u8]) -> (String, std::sync::Arc<std::sync:
 
 #[tokio::test]
 async fn a_backend_that_breaks_off_is_asked_once() {
-    for bytes in [b"".as_slice(), b"not HTTP at all\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-le", b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n"] {
+    for bytes in [
+        b"".as_slice(),
+        b"not HTTP at all\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-le",
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+    ] {
         let (url, requests) = raw_backend(bytes).await;
         let fixture = Fixture::with(&[("GATEWAY_CHAT_BACKEND_URL", &url)]).await;
         assert_eq!(refusal(fixture.post("a", "1")).await, (502, "backend_bad_response".to_owned()), "{bytes:?}");
-        assert_eq!(requests.load(std::sync::atomic::Ordering::SeqCst), 1, "a call that may have arrived is not sent again");
+        assert_eq!(
+            requests.load(std::sync::atomic::Ordering::SeqCst),
+            1,
+            "a call that may have arrived is not sent again"
+        );
     }
 }
 

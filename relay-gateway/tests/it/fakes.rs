@@ -25,7 +25,8 @@ use proto::{
     },
     identity::v1::{
         GetSigningKeysRequest, GetSigningKeysResponse, IssueOperatorTokenRequest, IssueOperatorTokenResponse,
-        MintVisitorTokenRequest, MintVisitorTokenResponse, Operator, ProvisionOperatorRequest, ProvisionOperatorResponse,
+        MintVisitorTokenRequest, MintVisitorTokenResponse, Operator, ProvisionOperatorRequest,
+        ProvisionOperatorResponse,
         identity_server::{Identity, IdentityServer},
     },
 };
@@ -135,7 +136,11 @@ impl Identity for FakeAdmin {
     ) -> Result<Answer<IssueOperatorTokenResponse>, Status> {
         self.called("IssueOperatorToken", &request)?;
         let operator = Operator { operator_id: "op-1".into(), ..Operator::default() };
-        Ok(Answer::new(IssueOperatorTokenResponse { operator: Some(operator), token: "jwt".into(), expires_at: later() }))
+        Ok(Answer::new(IssueOperatorTokenResponse {
+            operator: Some(operator),
+            token: "jwt".into(),
+            expires_at: later(),
+        }))
     }
 
     async fn mint_visitor_token(
@@ -143,7 +148,10 @@ impl Identity for FakeAdmin {
         request: Rpc<MintVisitorTokenRequest>,
     ) -> Result<Answer<MintVisitorTokenResponse>, Status> {
         self.called("MintVisitorToken", &request)?;
-        Ok(Answer::new(MintVisitorTokenResponse { token: request.into_inner().ttl_seconds.to_string(), expires_at: later() }))
+        Ok(Answer::new(MintVisitorTokenResponse {
+            token: request.into_inner().ttl_seconds.to_string(),
+            expires_at: later(),
+        }))
     }
 
     async fn get_signing_keys(&self, _: Rpc<GetSigningKeysRequest>) -> Result<Answer<GetSigningKeysResponse>, Status> {
@@ -203,7 +211,10 @@ async fn answer_as_told(State(backend): State<FakeBackend>, request: Request) ->
         actor: &actor,
     };
     let signature = Signature::from_hex(text("x-relay-signature").as_bytes()).expect("a signature");
-    assert!(RelayKey::new(RELAY_SECRET.as_bytes()).verify(&call, &BodyDigest::of(&body), &signature), "HMAC#2 is wrong");
+    assert!(
+        RelayKey::new(RELAY_SECRET.as_bytes()).verify(&call, &BodyDigest::of(&body), &signature),
+        "HMAC#2 is wrong"
+    );
     let arrived = Arrived { method: parts.method.to_string(), path_and_query, headers: parts.headers, body };
     backend.arrived.lock().expect("not poisoned").push(arrived.clone());
     let answer = backend.answer.lock().expect("not poisoned").clone();
@@ -267,13 +278,25 @@ impl Fixture {
 
         let mut variables = world::gateway_environment(grpc, backend_address);
         variables.extend(world::environment(extra));
-        let config = Config::load(&Sources { args: Vec::new(), env: variables.into_iter().collect() }).expect("a configuration");
+        let config =
+            Config::load(&Sources { args: Vec::new(), env: variables.into_iter().collect() }).expect("a configuration");
         let (metrics, stopping) = (Metrics::default(), CancellationToken::new());
         let http_metrics = HttpServerMetrics::new(&metrics);
         let running = server::start(config, &metrics, http_metrics, stopping.clone()).await.expect("it starts");
         let tenant = tenant();
         admin.set(&tenant, |_| {});
-        Self { relay: running.public, admin, backend, tenant, client: reqwest::Client::new(), stopping, running, metrics, grpc, backend_address }
+        Self {
+            relay: running.public,
+            admin,
+            backend,
+            tenant,
+            client: reqwest::Client::new(),
+            stopping,
+            running,
+            metrics,
+            grpc,
+            backend_address,
+        }
     }
 
     /// Where the fake admin service listens.
@@ -302,7 +325,9 @@ impl Fixture {
     /// What `/metrics` would show.
     pub(crate) fn shown_metrics(&self) -> String {
         let mut text = String::new();
-        self.metrics.register(|registry| prometheus_client::encoding::text::encode(&mut text, registry)).expect("encodes");
+        self.metrics
+            .register(|registry| prometheus_client::encoding::text::encode(&mut text, registry))
+            .expect("encodes");
         text
     }
 }

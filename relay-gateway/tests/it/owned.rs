@@ -20,7 +20,10 @@ async fn operators_are_201_when_made_and_200_when_refreshed() {
     let fixture = Fixture::start().await;
     let made = json!({"email": "m@acme.com", "display_name": "M", "routing_keys": ["a"], "avatar_url": null});
     let (status, data) = answered(fixture.post("provision/operator", &made.to_string())).await;
-    assert_eq!((status, &data["created"], &data["routing_keys"], &data["tenant_id"]), (201, &json!(true), &json!(["a"]), &json!(fixture.tenant.id)));
+    assert_eq!(
+        (status, &data["created"], &data["routing_keys"], &data["tenant_id"]),
+        (201, &json!(true), &json!(["a"]), &json!(fixture.tenant.id))
+    );
     let refreshed = json!({"email": "m@acme.com", "display_name": "M2", "routing_keys": null, "avatar_url": null});
     let (status, data) = answered(fixture.post("provision/operator", &refreshed.to_string())).await;
     assert_eq!((status, &data["created"], &data["display_name"]), (200, &json!(false), &json!("M2")));
@@ -32,7 +35,8 @@ async fn tokens_have_the_clients_shape() {
     let (status, data) = answered(fixture.post("fetch/operator-token", r#"{"email":"m@acme.com"}"#)).await;
     assert_eq!((status, &data["operator_token"], &data["operator_id"]), (200, &json!("jwt"), &json!("op-1")));
     assert!(data["expires_at"].as_str().is_some_and(|time| time.ends_with('Z')));
-    let (status, data) = answered(fixture.post("mint/visitor-token", r#"{"visitor_user_id":"u","ttl_seconds":61}"#)).await;
+    let (status, data) =
+        answered(fixture.post("mint/visitor-token", r#"{"visitor_user_id":"u","ttl_seconds":61}"#)).await;
     assert_eq!((status, &data["token"]), (201, &json!("61")));
     let (_, data) = answered(fixture.post("mint/visitor-token", r#"{"visitor_user_id":"u"}"#)).await;
     assert_eq!(data["token"], "3600", "an hour unless told otherwise");
@@ -53,12 +57,21 @@ async fn bad_fields_are_named_and_reach_nobody() {
         ("fetch/operator-token", "", vec!["email"]),
         ("mint/visitor-token", r#"{"visitor_user_id":" ","ttl_seconds":59}"#, vec!["visitor_user_id", "ttl_seconds"]),
         ("mint/visitor-token", r#"{"visitor_user_id":"u","ttl_seconds":86401}"#, vec!["ttl_seconds"]),
-        ("create/contact-ticket", r#"{"customer_email":"x","subject":"s","message":"m","metadata":[]}"#, vec!["customer_email", "customer_name", "metadata"]),
+        (
+            "create/contact-ticket",
+            r#"{"customer_email":"x","subject":"s","message":"m","metadata":[]}"#,
+            vec!["customer_email", "customer_name", "metadata"],
+        ),
     ] {
         let answer = fixture.post(path, body).send().await.expect("an answer");
         assert_eq!(answer.status(), 422, "{path}");
         let answer: Value = answer.json().await.expect("JSON");
-        let named: Vec<_> = answer["errors"].as_array().expect("a list").iter().map(|error| error["field"].as_str().expect("text")).collect();
+        let named: Vec<_> = answer["errors"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|error| error["field"].as_str().expect("text"))
+            .collect();
         assert_eq!(named, fields, "{path} {body}");
     }
     for (path, body) in [("provision/operator", "{"), ("create/contact-ticket", "nonsense")] {
@@ -85,7 +98,14 @@ async fn the_admin_services_own_refusals_pass_and_its_trouble_is_503() {
     let lookup_works = |fixture: &Fixture| *fixture.admin.broken.lock().expect("not poisoned") = None;
     lookup_works(&fixture);
     *fixture.admin.broken.lock().expect("not poisoned") = Some(ErrorCode::StoreUnavailable);
-    assert_eq!(refusal(fixture.post("mint/visitor-token", r#"{"visitor_user_id":"u"}"#)).await, (503, "directory_unavailable".to_owned()));
-    let keys = fixture.client.get(format!("http://{}/.well-known/jwks.json", fixture.relay)).send().await.expect("an answer");
-    assert_eq!((keys.status().as_u16(), keys.headers()["content-type"].to_str().expect("text")), (200, "application/jwk-set+json"));
+    assert_eq!(
+        refusal(fixture.post("mint/visitor-token", r#"{"visitor_user_id":"u"}"#)).await,
+        (503, "directory_unavailable".to_owned())
+    );
+    let keys =
+        fixture.client.get(format!("http://{}/.well-known/jwks.json", fixture.relay)).send().await.expect("an answer");
+    assert_eq!(
+        (keys.status().as_u16(), keys.headers()["content-type"].to_str().expect("text")),
+        (200, "application/jwk-set+json")
+    );
 }

@@ -23,7 +23,10 @@ async fn unsigned_calls_cost_nobody_anything() {
         let some = all.iter().enumerate().filter(|(index, _)| *index != left_out);
         let request = some.fold(get(), |request, (_, (name, value))| request.header(*name, value));
         assert_eq!(refusal(request).await, missing);
-        let twice = all.iter().fold(get(), |request, (name, value)| request.header(*name, value)).header(all[left_out].0, &all[left_out].1);
+        let twice = all
+            .iter()
+            .fold(get(), |request, (name, value)| request.header(*name, value))
+            .header(all[left_out].0, &all[left_out].1);
         assert_eq!(refusal(twice).await, expected(401, "malformed_signature_headers"));
         let garbled = all.iter().enumerate().fold(get(), |request, (index, (name, value))| {
             request.header(*name, if index == left_out { "nonsense" } else { value })
@@ -37,14 +40,20 @@ async fn unsigned_calls_cost_nobody_anything() {
 async fn a_stale_or_future_timestamp_is_told_the_relays_time() {
     let fixture = Fixture::start().await;
     for offset in [-WINDOW_MS - 5_000, WINDOW_MS + 5_000] {
-        let request = fixture.tenant.headers(now_unix_ms() + offset, b"").into_iter().fold(
-            fixture.client.get(fixture.url("fetch/messages")),
-            |request, (name, value)| request.header(name, value),
-        );
+        let request = fixture
+            .tenant
+            .headers(now_unix_ms() + offset, b"")
+            .into_iter()
+            .fold(fixture.client.get(fixture.url("fetch/messages")), |request, (name, value)| {
+                request.header(name, value)
+            });
         let body: Value = request.send().await.expect("an answer").json().await.expect("JSON");
         assert_eq!(body["error_code"], "timestamp_out_of_window");
         let message = body["message"].as_str().expect("text");
-        assert!(message.contains("whose time is") && message.contains(if offset < 0 { "behind" } else { "ahead" }), "{message}");
+        assert!(
+            message.contains("whose time is") && message.contains(if offset < 0 { "behind" } else { "ahead" }),
+            "{message}"
+        );
     }
     assert!(fixture.admin.calls.lock().expect("not poisoned").is_empty());
 }
@@ -57,13 +66,20 @@ async fn wrong_and_unknown_are_one_answer_that_explains_itself() {
     wrong.secret = "sk_wrong".into();
     let mut answers = Vec::new();
     for who in [&stranger, &wrong] {
-        let answer = who.request(&fixture.client, Method::POST, &fixture.url("add/message"), r#"{"content":"é"}"#).send().await.expect("an answer");
+        let answer = who
+            .request(&fixture.client, Method::POST, &fixture.url("add/message"), r#"{"content":"é"}"#)
+            .send()
+            .await
+            .expect("an answer");
         assert_eq!(answer.status(), 401);
         let mut body: Value = answer.json().await.expect("JSON");
         let received = body["received"].take();
         let timestamp = received["timestamp"].as_str().expect("text");
         assert_eq!(received["body_bytes"], 16);
-        assert_eq!(received["signing_string"], format!("{timestamp}.{}", received["body_sha256"].as_str().expect("text")));
+        assert_eq!(
+            received["signing_string"],
+            format!("{timestamp}.{}", received["body_sha256"].as_str().expect("text"))
+        );
         assert_eq!(received.as_object().map(serde_json::Map::len), Some(4));
         body["request_id"].take();
         answers.push(body);
@@ -105,7 +121,9 @@ async fn the_same_signed_call_is_taken_once() {
     let fixture = Fixture::start().await;
     fixture.backend.answers(|_| ok("{}"));
     let again = |method: Method, path: &str, headers: &[(&'static str, String); 3]| {
-        headers.iter().fold(fixture.client.request(method, fixture.url(path)).body("{}"), |request, (name, value)| request.header(*name, value))
+        headers.iter().fold(fixture.client.request(method, fixture.url(path)).body("{}"), |request, (name, value)| {
+            request.header(*name, value)
+        })
     };
     let headers = fixture.tenant.headers(now_unix_ms(), b"{}");
     assert_eq!(again(Method::POST, "a", &headers).send().await.expect("an answer").status(), 200);
@@ -113,7 +131,11 @@ async fn the_same_signed_call_is_taken_once() {
     assert_eq!(refusal(again(Method::DELETE, "elsewhere", &headers)).await, expected(409, "replayed_request"));
     let headers = fixture.tenant.headers(now_unix_ms() - 1_000, b"{}");
     for _ in 0..3 {
-        assert_eq!(again(Method::GET, "a", &headers).send().await.expect("an answer").status(), 200, "reading again is no replay");
+        assert_eq!(
+            again(Method::GET, "a", &headers).send().await.expect("an answer").status(),
+            200,
+            "reading again is no replay"
+        );
     }
     assert_eq!(fixture.backend.count(), 4);
 }
@@ -124,9 +146,18 @@ async fn of_many_copies_sent_at_once_one_is_taken() {
     fixture.backend.answers(|_| ok("{}"));
     let headers = fixture.tenant.headers(now_unix_ms(), b"{}");
     let copies = (0..20).map(|_| {
-        headers.iter().fold(fixture.client.post(fixture.url("a")).body("{}"), |request, (name, value)| request.header(*name, value)).send()
+        headers
+            .iter()
+            .fold(fixture.client.post(fixture.url("a")).body("{}"), |request, (name, value)| {
+                request.header(*name, value)
+            })
+            .send()
     });
-    let taken = futures_util::future::join_all(copies).await.into_iter().filter(|answer| answer.as_ref().expect("an answer").status() == 200).count();
+    let taken = futures_util::future::join_all(copies)
+        .await
+        .into_iter()
+        .filter(|answer| answer.as_ref().expect("an answer").status() == 200)
+        .count();
     assert_eq!((taken, fixture.backend.count()), (1, 1));
 }
 
@@ -134,12 +165,20 @@ async fn of_many_copies_sent_at_once_one_is_taken() {
 async fn a_body_over_the_limit_is_refused_without_being_read() {
     let fixture = Fixture::with(&[("GATEWAY_BODY_LIMIT_BYTES", "1000")]).await;
     fixture.backend.answers(|_| ok("{}"));
-    assert_eq!(fixture.post("a", &"x".repeat(1000)).send().await.expect("an answer").status(), 200, "the limit itself is allowed");
+    assert_eq!(
+        fixture.post("a", &"x".repeat(1000)).send().await.expect("an answer").status(),
+        200,
+        "the limit itself is allowed"
+    );
     assert_eq!(refusal(fixture.post("a", &"x".repeat(1001))).await, expected(413, "body_too_large"));
 
     // A length that is only declared, and a body without a length that never ends: both are answered before they end.
-    let headers: String = fixture.tenant.headers(now_unix_ms(), b"").iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    for (framing, body) in [("content-length: 5000000000", String::new()), ("transfer-encoding: chunked", format!("400\r\n{}\r\n", "x".repeat(1024)))] {
+    let headers: String =
+        fixture.tenant.headers(now_unix_ms(), b"").iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    for (framing, body) in [
+        ("content-length: 5000000000", String::new()),
+        ("transfer-encoding: chunked", format!("400\r\n{}\r\n", "x".repeat(1024))),
+    ] {
         let mut stream = tokio::net::TcpStream::connect(fixture.relay).await.expect("it connects");
         let head = format!("POST /api/v1/relay/a HTTP/1.1\r\nhost: relay\r\n{headers}{framing}\r\n\r\n{body}");
         stream.write_all(head.as_bytes()).await.expect("sent");
@@ -153,7 +192,8 @@ async fn a_body_over_the_limit_is_refused_without_being_read() {
 #[tokio::test]
 async fn a_body_that_stops_arriving_is_given_up() {
     let fixture = Fixture::with(&[("GATEWAY_BODY_IDLE_TIMEOUT_MS", "50")]).await;
-    let headers: String = fixture.tenant.headers(now_unix_ms(), b"").iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers: String =
+        fixture.tenant.headers(now_unix_ms(), b"").iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let mut stream = tokio::net::TcpStream::connect(fixture.relay).await.expect("it connects");
     let head = format!("POST /api/v1/relay/a HTTP/1.1\r\nhost: relay\r\n{headers}content-length: 10\r\n\r\nhalf");
     stream.write_all(head.as_bytes()).await.expect("sent");
@@ -206,7 +246,9 @@ async fn a_flood_of_bad_signatures_is_turned_away_before_it_costs_a_lookup() {
     let stranger = tenant();
     let mut codes = Vec::new();
     for index in 0..12 {
-        codes.push(refusal(stranger.request(&fixture.client, Method::POST, &fixture.url("a"), index.to_string())).await.0);
+        codes.push(
+            refusal(stranger.request(&fixture.client, Method::POST, &fixture.url("a"), index.to_string())).await.0,
+        );
     }
     assert_eq!(codes.iter().filter(|code| **code == 401).count(), 6, "{codes:?}");
     assert_eq!(codes.last(), Some(&429));
@@ -216,7 +258,9 @@ async fn a_flood_of_bad_signatures_is_turned_away_before_it_costs_a_lookup() {
 #[tokio::test]
 async fn trouble_with_the_directory_is_never_a_401() {
     let fixture = Fixture::start().await;
-    for code in [ErrorCode::StoreUnavailable, ErrorCode::Internal, ErrorCode::InvalidServiceToken, ErrorCode::TenantNotFound] {
+    for code in
+        [ErrorCode::StoreUnavailable, ErrorCode::Internal, ErrorCode::InvalidServiceToken, ErrorCode::TenantNotFound]
+    {
         *fixture.admin.broken.lock().expect("not poisoned") = Some(code);
         let answer = fixture.post("a", &format!("{code:?}")).send().await.expect("an answer");
         assert_eq!(answer.status(), 503, "{code:?}");
@@ -251,13 +295,18 @@ async fn an_absent_admin_service_is_503_and_the_next_replica_is_asked() {
 async fn unknown_paths_and_methods_answer_in_the_envelope() {
     let fixture = Fixture::start().await;
     let base = format!("http://{}", fixture.relay);
-    for path in ["/", "/api/v1/relay", "/api/v1/relay/", "/api/v1/nothing", "/api/v1/provision/tenant", "/api/v2/relay/a"] {
+    for path in
+        ["/", "/api/v1/relay", "/api/v1/relay/", "/api/v1/nothing", "/api/v1/provision/tenant", "/api/v2/relay/a"]
+    {
         assert_eq!(refusal(fixture.client.post(format!("{base}{path}"))).await, expected(404, "not_found"), "{path}");
     }
     // A client's URL parser would take the dots out: they are sent by hand.
     for path in ["/api/v1/relay/../admin", "/api/v1/relay/a/%2e%2e/b"] {
         let mut stream = tokio::net::TcpStream::connect(fixture.relay).await.expect("it connects");
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n").as_bytes()).await.expect("sent");
+        stream
+            .write_all(format!("GET {path} HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n").as_bytes())
+            .await
+            .expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
@@ -269,7 +318,11 @@ async fn unknown_paths_and_methods_answer_in_the_envelope() {
         (Method::TRACE, "add/message", "GET, HEAD, POST, PUT, PATCH, DELETE"),
     ] {
         let answer = fixture.client.request(method, fixture.url(path)).send().await.expect("an answer");
-        assert_eq!((answer.status().as_u16(), answer.headers()["allow"].to_str().expect("text")), (405, allow), "{path}");
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers()["allow"].to_str().expect("text")),
+            (405, allow),
+            "{path}"
+        );
     }
     assert_eq!(fixture.backend.count(), 0);
 }

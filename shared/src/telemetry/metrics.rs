@@ -29,7 +29,7 @@ impl Metrics {
         register(&mut self.0.lock().expect("registering does not panic"))
     }
 
-    /// The operations listener: `GET /metrics` in the OpenMetrics text format.
+    /// The operations listener: `GET /metrics` in the `OpenMetrics` text format.
     pub fn router(&self) -> Router {
         Router::new().route("/metrics", get(show)).with_state(self.clone())
     }

@@ -184,13 +184,13 @@ const REQUESTS_FOR_A_PERSON: &[&str] = &[
 const STOP_WORDS: &[&str] = &[
     "am", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for",
     "from", "get", "good", "had", "has", "have", "hello", "help", "her", "hey", "hi", "his", "how", "if", "in", "into",
-    "is", "it", "its", "just", "know", "like", "me", "my", "need", "no", "not", "of", "on", "or", "our", "please", "she",
-    "so", "some", "tell", "thank", "thanks", "that", "the", "their", "them", "there", "they", "this", "to", "up", "us",
-    "want", "was", "we", "what", "when", "where", "which", "who", "why", "will", "with", "would", "yes", "you", "your",
-    "au", "aux", "avec", "avez", "bonjour", "bonsoir", "ce", "ces", "cette", "comment", "dans", "de", "des", "du", "elle",
-    "en", "est", "et", "il", "ils", "je", "la", "le", "les", "leur", "ma", "mais", "merci", "mes", "moi", "mon", "ne",
-    "nos", "notre", "nous", "on", "ou", "où", "par", "pas", "peux", "pour", "pourquoi", "quand", "que", "quel", "quelle",
-    "qui", "sa", "salut", "se", "ses", "son", "sont", "sur", "un", "une", "vous",
+    "is", "it", "its", "just", "know", "like", "me", "my", "need", "no", "not", "of", "on", "or", "our", "please",
+    "she", "so", "some", "tell", "thank", "thanks", "that", "the", "their", "them", "there", "they", "this", "to",
+    "up", "us", "want", "was", "we", "what", "when", "where", "which", "who", "why", "will", "with", "would", "yes",
+    "you", "your", "au", "aux", "avec", "avez", "bonjour", "bonsoir", "ce", "ces", "cette", "comment", "dans", "de",
+    "des", "du", "elle", "en", "est", "et", "il", "ils", "je", "la", "le", "les", "leur", "ma", "mais", "merci", "mes",
+    "moi", "mon", "ne", "nos", "notre", "nous", "on", "ou", "où", "par", "pas", "peux", "pour", "pourquoi", "quand",
+    "que", "quel", "quelle", "qui", "sa", "salut", "se", "ses", "son", "sont", "sur", "un", "une", "vous",
 ];
 
 #[cfg(test)]
@@ -225,7 +225,9 @@ mod tests {
         };
         assert_eq!(judge(Vec::new(), 2), Reply::HandOver(Reason::LowConfidence));
         assert_eq!(judge(vec![candidate(1)], 3), Reply::HandOver(Reason::LowConfidence));
-        assert!(matches!(judge(vec![candidate(2)], 4), Reply::Answer { confidence, .. } if (confidence - 0.5).abs() < 1e-9));
+        assert!(
+            matches!(judge(vec![candidate(2)], 4), Reply::Answer { confidence, .. } if (confidence - 0.5).abs() < 1e-9)
+        );
     }
 
     #[test]

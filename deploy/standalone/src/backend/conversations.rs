@@ -154,8 +154,9 @@ pub(super) async fn fetch_conversations(
             all(store.reader(), &sql, [tenant.into(), visitor.into(), limit.into(), offset.into()]).await
         }
         None => {
-            let sql =
-                format!("SELECT {CONVERSATION} FROM conversation WHERE tenant_id = ? ORDER BY id DESC LIMIT ? OFFSET ?");
+            let sql = format!(
+                "SELECT {CONVERSATION} FROM conversation WHERE tenant_id = ? ORDER BY id DESC LIMIT ? OFFSET ?"
+            );
             all(store.reader(), &sql, [tenant.into(), limit.into(), offset.into()]).await
         }
     }

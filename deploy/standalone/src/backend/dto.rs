@@ -59,8 +59,21 @@ pub(super) struct ConversationRow {
 }
 
 pub(super) const CONVERSATION: &str = columns!(
-    "id", "tenant_id", "visitor_user_id", "visitor_display_name", "visitor_email", "visitor_phone", "locale", "channel",
-    "status", "handling", "metadata", "created_at", "updated_at", "last_message_at", "closed_at"
+    "id",
+    "tenant_id",
+    "visitor_user_id",
+    "visitor_display_name",
+    "visitor_email",
+    "visitor_phone",
+    "locale",
+    "channel",
+    "status",
+    "handling",
+    "metadata",
+    "created_at",
+    "updated_at",
+    "last_message_at",
+    "closed_at"
 );
 
 impl From<ConversationRow> for Conversation {
@@ -119,7 +132,15 @@ pub(super) struct MessageRow {
 }
 
 pub(super) const MESSAGE: &str = columns!(
-    "id", "conversation_id", "tenant_id", "role", "content", "attachments", "citations", "confidence", "created_at"
+    "id",
+    "conversation_id",
+    "tenant_id",
+    "role",
+    "content",
+    "attachments",
+    "citations",
+    "confidence",
+    "created_at"
 );
 
 impl From<MessageRow> for Message {
@@ -191,8 +212,23 @@ pub(super) struct TicketRow {
 }
 
 pub(super) const TICKET: &str = columns!(
-    "id", "tenant_id", "number", "user_id", "subject", "description", "priority", "status", "assignee_user_id",
-    "sla_due_at", "tags", "conversation_id", "escalation_id", "created_at", "updated_at", "resolved_at", "closed_at"
+    "id",
+    "tenant_id",
+    "number",
+    "user_id",
+    "subject",
+    "description",
+    "priority",
+    "status",
+    "assignee_user_id",
+    "sla_due_at",
+    "tags",
+    "conversation_id",
+    "escalation_id",
+    "created_at",
+    "updated_at",
+    "resolved_at",
+    "closed_at"
 );
 
 /// A ticket's number as people say it.
@@ -266,8 +302,19 @@ pub(super) struct DocumentRow {
 }
 
 pub(super) const DOCUMENT: &str = columns!(
-    "id", "tenant_id", "title", "body", "category", "language", "tags", "status", "version", "created_at", "updated_at",
-    "published_at", "archived_at"
+    "id",
+    "tenant_id",
+    "title",
+    "body",
+    "category",
+    "language",
+    "tags",
+    "status",
+    "version",
+    "created_at",
+    "updated_at",
+    "published_at",
+    "archived_at"
 );
 
 impl From<DocumentRow> for KnowledgeDocument {

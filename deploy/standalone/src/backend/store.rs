@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, FromQueryResult,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _, Value,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    FromQueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _, Value,
 };
 use shared::{ApiError, ErrorCode};
 
@@ -35,6 +35,11 @@ impl Store {
         transaction.execute_unprepared(include_str!("schema.sql")).await?;
         transaction.commit().await?;
         Ok(store)
+    }
+
+    /// Closes the file: SQLite folds its log into it.
+    pub(crate) async fn close(self) -> Result<(), StoreError> {
+        self.0.close().await
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {

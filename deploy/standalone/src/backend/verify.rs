@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::{
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use axum::body::Bytes;
 use http::{HeaderMap, HeaderName};
 use shared::{
     ApiError, ErrorCode, TenantId,
@@ -51,11 +51,13 @@ async fn verified(key: &RelayKey, request: Request) -> Result<Request, ApiError>
 }
 
 fn cheap_checks(headers: &HeaderMap) -> Result<(TenantId, Signature), ApiError> {
-    let timestamp: i64 = single(headers, &relay_headers::TIMESTAMP)?.parse().map_err(|_| refused("a timestamp that is no number"))?;
+    let timestamp: i64 =
+        single(headers, &relay_headers::TIMESTAMP)?.parse().map_err(|_| refused("a timestamp that is no number"))?;
     if timestamp.saturating_sub(now_unix_ms()).unsigned_abs() > WINDOW_MS.unsigned_abs() {
         return Err(refused("the timestamp is out of the window: check both clocks"));
     }
-    let tenant_id = single(headers, &relay_headers::TENANT_ID)?.parse().map_err(|_| refused("a tenant id that is no UUID"))?;
+    let tenant_id =
+        single(headers, &relay_headers::TENANT_ID)?.parse().map_err(|_| refused("a tenant id that is no UUID"))?;
     let signature = Signature::from_hex(single(headers, &relay_headers::SIGNATURE)?.as_bytes())
         .ok_or_else(|| refused("a signature that is not 64 hexadecimal digits"))?;
     Ok((tenant_id, signature))
