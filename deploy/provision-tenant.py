@@ -8,13 +8,16 @@ Exit codes: 0 provisioned; 2 wrong usage; 3 the relay cannot be reached; 4 the a
 """
 
 import argparse
+import http.client
 import json
 import os
+import shlex
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 
-NO_CONNECTION, BAD_KEY, BAD_FIELD, BAD_ANSWER = 3, 4, 5, 6
+USAGE, NO_CONNECTION, BAD_KEY, BAD_FIELD, BAD_ANSWER = 2, 3, 4, 5, 6
 
 
 def fail(code, *lines):
@@ -64,6 +67,9 @@ class KeepToThisHost(urllib.request.HTTPRedirectHandler):
 
 
 def provision(base_url, admin_key, body):
+    # A proxy is for the world outside: what listens on this machine is asked directly.
+    local = urllib.parse.urlsplit(base_url).hostname in ("localhost", "127.0.0.1", "::1")
+    opener = urllib.request.build_opener(KeepToThisHost, *([urllib.request.ProxyHandler({})] if local else []))
     request = urllib.request.Request(
         base_url.rstrip("/") + "/api/v1/provision/tenant",
         data=json.dumps(body).encode(),
@@ -71,10 +77,20 @@ def provision(base_url, admin_key, body):
         method="POST",
     )
     try:
-        with urllib.request.build_opener(KeepToThisHost).open(request, timeout=30) as answer:
+        with opener.open(request, timeout=30) as answer:
             return json.load(answer)["data"]
     except urllib.error.HTTPError as error:
         explain(error)
+    except TimeoutError:
+        fail(
+            NO_CONNECTION,
+            f"{base_url} did not answer in time.",
+            "The tenant may have been provisioned: look with GET /api/v1/fetch/tenants before you try again.",
+        )
+    except http.client.InvalidURL as error:
+        fail(USAGE, f"--relay-url: {error}")
+    except http.client.HTTPException:
+        fail(BAD_ANSWER, f"{base_url} answered something that is not HTTP.", "Is the URL right?")
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", error)
         fail(NO_CONNECTION, f"cannot reach {base_url}: {reason}", "Is the relay running, and is the URL right?")
@@ -105,24 +121,23 @@ def main():
     if given.origin:
         body["allowed_origins"] = given.origin
     tenant = provision(given.relay_url, given.admin_key, body)
-    base_url = given.relay_url.rstrip("/")
-    print(
-        f"""# Tenant "{given.tenant_name}" provisioned. The secret below is shown this once: store it now.
+    backend = {
+        "BASE_URL": given.relay_url.rstrip("/"),
+        "TENANT_ID": tenant["tenant_id"],
+        "TENANT_SECRET": tenant["tenant_secret"],
+    }
+    widget = {"CHAT_TENANT_ID": tenant["tenant_id"], "CHAT_WIDGET_PUBLIC_KEY": tenant["widget_public_key"]}
+    print("# Tenant provisioned. The secret below is shown this once: store it now.")
+    section("Tenant backend (HMAC#1): keep it server-side, never commit it.", backend, "CHAT_RELAY_")
+    section("The same for the published Python client.", backend, "BLOONIO_CHAT_")
+    section("Widget / in-app SDK: public.", widget)
 
-# Tenant backend (HMAC#1): keep it server-side, never commit it.
-export CHAT_RELAY_BASE_URL={base_url}
-export CHAT_RELAY_TENANT_ID={tenant['tenant_id']}
-export CHAT_RELAY_TENANT_SECRET={tenant['tenant_secret']}
 
-# The same for the published Python client.
-export BLOONIO_CHAT_BASE_URL={base_url}
-export BLOONIO_CHAT_TENANT_ID={tenant['tenant_id']}
-export BLOONIO_CHAT_TENANT_SECRET={tenant['tenant_secret']}
-
-# Widget / in-app SDK: public.
-export CHAT_TENANT_ID={tenant['tenant_id']}
-export CHAT_WIDGET_PUBLIC_KEY={tenant['widget_public_key']}"""
-    )
+def section(title, variables, prefix=""):
+    print(f"\n# {title}")
+    for name, value in variables.items():
+        # Quoted: this is sourced by shells, and the values came over the network.
+        print(f"export {prefix}{name}={shlex.quote(value)}")
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ async fn create(store: &SeaStore) {
         revision: 0,
     };
     let caller = Caller { actor: "bench".into(), request_id: String::new() };
-    let audit = AuditEntry::new(id, &caller, Action::ProvisionTenant, ["tenant_name"], now);
+    let audit = AuditEntry::new(id, &caller, Action::ProvisionTenant, ["tenant_name"]);
     store.create(tenant, vec![0; 120], audit).await.expect("created");
 }
 

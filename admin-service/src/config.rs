@@ -40,7 +40,9 @@ pub struct Config {
     pub token_issuer: String,
     /// How long an operator's token lives.
     pub operator_token_ttl: Duration,
-    /// How long requests in flight get when the process stops.
+    /// How long new connections are still taken when the process stops.
+    pub drain_delay: Duration,
+    /// How long requests in flight then get.
     pub drain_timeout: Duration,
     /// Whether each REST request leaves a log line.
     pub access_log: bool,
@@ -69,7 +71,7 @@ impl Config {
         let rest_listen = settings.required("rest_listen");
         let grpc_listen = settings.required("grpc_listen");
         let ops_listen = settings.optional("ops_listen");
-        let url = settings.checked("database_url", check_database_url);
+        let url = settings.checked("database_url", |url: &String| check_database_url(url));
         let max_connections = settings.checked("database_max_connections", |count: &u32| {
             // Migrating holds one connection while it works on another.
             if *count >= 2 { Ok(()) } else { Err("must be at least 2".to_owned()) }
@@ -80,6 +82,7 @@ impl Config {
         let grpc_token = settings.checked("grpc_token", |token: &String| check_secret(token));
         let token_issuer = settings.required("token_issuer");
         let operator_token_ttl = settings.required("operator_token_ttl_seconds").map(Duration::from_secs);
+        let drain_delay = settings.required("drain_delay_ms").map(Duration::from_millis);
         let drain_timeout = settings.required("drain_timeout_ms").map(Duration::from_millis);
         let access_log = settings.required("access_log");
         let telemetry = settings.telemetry();
@@ -98,6 +101,7 @@ impl Config {
             grpc_token: grpc_token?.into(),
             token_issuer: token_issuer?,
             operator_token_ttl: operator_token_ttl?,
+            drain_delay: drain_delay?,
             drain_timeout: drain_timeout?,
             access_log: access_log?,
             telemetry: telemetry?,
@@ -105,12 +109,21 @@ impl Config {
     }
 }
 
-#[expect(clippy::ptr_arg, reason = "the shape `Settings::checked` calls")]
-fn check_database_url(url: &String) -> Result<(), String> {
-    if ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
-        Ok(())
-    } else {
-        Err("must begin with sqlite: or postgres://".to_owned())
+/// Whether this is a database's URL. What is wrong is said without quoting it: it may hold a password.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_database_url(url: &str) -> Result<(), String> {
+    if url.starts_with("sqlite:") {
+        return Ok(());
+    }
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Err("must begin with sqlite: or postgres://".to_owned());
+    }
+    // Left to the driver, an error here would show the whole URL.
+    match url::Url::parse(url) {
+        Ok(_) => Ok(()),
+        Err(_) => Err("is not a URL: percent-encode what is special in its user name and password".to_owned()),
     }
 }
 
@@ -161,5 +174,8 @@ mod tests {
         for hidden in ["to-hide", "hidden-password", "AAECAw"] {
             assert!(!shown.contains(hidden), "{hidden} in {shown}");
         }
+        let error =
+            load(&[("ADMIN_DATABASE_URL", "postgres://u:hidden/password@h/d")]).expect_err("refused").to_string();
+        assert!(error.contains("percent-encode") && !error.contains("hidden"), "{error}");
     }
 }

@@ -49,7 +49,7 @@ impl Operators {
             created_at: existing.map_or(now, |existing| existing.created_at),
             updated_at: now,
         };
-        let audit = AuditEntry::new(tenant_id, caller, Action::ProvisionOperator, ["operator"], now);
+        let audit = AuditEntry::new(tenant_id, caller, Action::ProvisionOperator, ["operator"]);
         Ok(self.store.upsert_operator(tenant_id, &profile.email, &merge, audit).await?)
     }
 

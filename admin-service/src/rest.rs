@@ -77,7 +77,12 @@ pub(crate) fn router(tenants: Tenants, tokens: &Tokens, admin_key: AdminKey, sto
             "/.well-known/jwks.json",
             get(|| async move { ([(header::CONTENT_TYPE, "application/jwk-set+json")], jwks) }),
         )
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()))
+        .merge(
+            SwaggerUi::new("/docs")
+                .url("/openapi.json", openapi())
+                // Without this the page asks a validator on the internet about the document.
+                .config(utoipa_swagger_ui::Config::default().validator_url("none")),
+        )
 }
 
 fn protected_routes() -> OpenApiRouter<Tenants> {

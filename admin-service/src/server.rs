@@ -87,7 +87,7 @@ pub async fn start(
     let rest_listener = serve::bind(config.rest_listen).await?;
     let grpc_listener = serve::bind(config.grpc_listen).await?;
     let (rest, grpc) = (rest_listener.local_addr()?, grpc_listener.local_addr()?);
-    let bounds = Bounds { drain_timeout: config.drain_timeout, ..Bounds::default() };
+    let bounds = Bounds { drain_delay: config.drain_delay, drain_timeout: config.drain_timeout, ..Bounds::default() };
     let mut tasks = JoinSet::new();
 
     let router = rest::router(tenants.clone(), &tokens, admin_key.clone(), stopping.clone());

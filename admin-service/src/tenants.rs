@@ -59,7 +59,7 @@ impl Tenants {
             revision: 0,
         };
         let secret = TenantSecret::generate();
-        let audit = AuditEntry::new(tenant.id, caller, Action::ProvisionTenant, fields.keys().cloned(), now);
+        let audit = AuditEntry::new(tenant.id, caller, Action::ProvisionTenant, fields.keys().cloned());
         let sealed = self.seal(tenant.id, &secret);
         Ok((self.store.create(tenant, sealed, audit).await?, secret))
     }
@@ -74,7 +74,7 @@ impl Tenants {
             let tenant = self.fetch(id).await?;
             let mut settings = tenant.settings;
             let changed = settings.patch(fields).map_err(UseCaseError::Invalid)?;
-            let audit = AuditEntry::new(id, caller, Action::UpdateTenant, changed, now());
+            let audit = AuditEntry::new(id, caller, Action::UpdateTenant, changed);
             match self.store.apply_update(id, tenant.revision, &settings, audit).await {
                 // Somebody wrote between our read and our write: theirs stays, ours is laid over it.
                 Err(StoreError::Conflict) => {}
@@ -90,10 +90,10 @@ impl Tenants {
         caller: &Caller,
         id: TenantId,
     ) -> Result<(TenantSecret, Timestamp), UseCaseError> {
-        let (secret, now) = (TenantSecret::generate(), now());
-        let audit = AuditEntry::new(id, caller, Action::RotateTenantSecret, ["tenant_secret"], now);
-        self.store.rotate(id, Replacement::Secret(self.seal(id, &secret)), audit).await?;
-        Ok((secret, now))
+        let secret = TenantSecret::generate();
+        let audit = AuditEntry::new(id, caller, Action::RotateTenantSecret, ["tenant_secret"]);
+        let tenant = self.store.rotate(id, Replacement::Secret(self.seal(id, &secret)), audit).await?;
+        Ok((secret, tenant.updated_at))
     }
 
     pub(crate) async fn rotate_widget_key(
@@ -101,10 +101,9 @@ impl Tenants {
         caller: &Caller,
         id: TenantId,
     ) -> Result<(WidgetKey, Timestamp), UseCaseError> {
-        let (key, now) = (WidgetKey::generate(), now());
-        let audit = AuditEntry::new(id, caller, Action::RotateWidgetKey, ["widget_public_key"], now);
-        self.store.rotate(id, Replacement::WidgetKey(key.clone()), audit).await?;
-        Ok((key, now))
+        let audit = AuditEntry::new(id, caller, Action::RotateWidgetKey, ["widget_public_key"]);
+        let tenant = self.store.rotate(id, Replacement::WidgetKey(WidgetKey::generate()), audit).await?;
+        Ok((tenant.widget_public_key, tenant.updated_at))
     }
 
     pub(crate) async fn suspend(&self, caller: &Caller, id: TenantId) -> Result<Tenant, UseCaseError> {
@@ -122,7 +121,7 @@ impl Tenants {
         status: TenantStatus,
         action: Action,
     ) -> Result<Tenant, UseCaseError> {
-        let audit = AuditEntry::new(id, caller, action, ["status"], now());
+        let audit = AuditEntry::new(id, caller, action, ["status"]);
         Ok(self.store.set_status(id, status, audit).await?)
     }
 

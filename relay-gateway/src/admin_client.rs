@@ -108,7 +108,7 @@ impl AdminClient {
         let cause = away.map_or_else(|| "no replica is configured".to_owned(), |status| status.to_string());
         Err(ApiError::new(
             ErrorCode::DirectoryUnavailable,
-            "The relay cannot check this tenant right now. Nothing was forwarded: send the call again, signed anew.",
+            "The admin service gives no answer right now. What was asked may have been done; asking again does no harm.",
         )
         .retry_after_seconds(1)
         .caused_by(cause))

@@ -16,7 +16,7 @@ use crate::{config::BackendConfig, metrics::GatewayMetrics};
 mod headers;
 mod upstream;
 
-pub(crate) use headers::strip_hop_by_hop;
+pub(crate) use headers::strip_request;
 pub(crate) use upstream::{Base, Upstream, UpstreamError};
 
 /// The chat backend.
@@ -56,7 +56,8 @@ impl Backend {
     pub(crate) async fn relay(&self, call: Relayed<'_>) -> Result<Response, ApiError> {
         let uri = self.base.join(call.rest, call.query)?;
         let mut headers = call.headers;
-        headers::strip_request(&mut headers);
+        strip_request(&mut headers);
+        headers::strip_credentials(&mut headers);
         self.sign(&mut headers, &call.method, &uri, call.tenant_id, call.actor, call.digest);
         let mut request = Request::new(Full::new(call.body));
         *request.method_mut() = call.method;

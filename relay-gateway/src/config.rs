@@ -1,6 +1,11 @@
 //! What the gateway can be told. `config.default.toml` is the documentation.
 
-use std::{net::SocketAddr, num::NonZeroU32, str::FromStr, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
+    str::FromStr,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -149,11 +154,19 @@ impl Config {
     /// Every problem there is, at once.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
         let mut settings = Settings::load(SPEC, sources)?;
-        let millis = |settings: &mut Settings, key| settings.required(key).map(Duration::from_millis);
+        let millis = |settings: &mut Settings, key| {
+            settings.required(key).map(|millis: NonZeroU64| Duration::from_millis(millis.get()))
+        };
         let listen = settings.required("listen");
         let ops_listen = settings.optional("ops_listen");
         let id = settings.optional("id");
-        let urls = settings.required("admin_grpc");
+        let urls = settings.checked("admin_grpc", |urls: &List<HttpUrl>| {
+            if urls.0.iter().all(|url| url.as_url().scheme() == "http") {
+                Ok(())
+            } else {
+                Err("must begin with http://: TLS to the admin service is not built yet".to_owned())
+            }
+        });
         let token = settings.checked("admin_grpc_token", |token: &String| check_secret(token));
         let directory_timeout = millis(&mut settings, "directory_timeout_ms");
         let backend_url = settings.required("chat_backend_url");
@@ -163,8 +176,9 @@ impl Config {
         let idle = millis(&mut settings, "backend_idle_timeout_ms");
         let expose_admin_api = settings.required::<bool>("expose_admin_api");
         let admin_rest = settings.optional("admin_rest");
-        let body_limit = settings.required("body_limit_bytes");
+        let body_limit = settings.required("body_limit_bytes").map(NonZeroUsize::get);
         let body_idle = millis(&mut settings, "body_idle_timeout_ms");
+        let body_total = millis(&mut settings, "body_timeout_ms");
         let header_timeout = millis(&mut settings, "header_timeout_ms");
         let max_connections =
             settings.checked(
@@ -173,6 +187,7 @@ impl Config {
                     if *count > 0 { Ok(()) } else { Err("must be at least 1".to_owned()) }
                 },
             );
+        let drain_delay = settings.required("drain_delay_ms").map(Duration::from_millis);
         let drain_timeout = millis(&mut settings, "drain_timeout_ms");
         let unverified_per_min = settings.required("unverified_per_min");
         let trusted_proxies = settings.optional("trusted_proxies");
@@ -194,10 +209,11 @@ impl Config {
                 timeouts: UpstreamTimeouts { connect: connect?, header: header?, idle: idle? },
             },
             admin_rest,
-            body: BodyBounds { limit: body_limit?, idle_timeout: body_idle? },
+            body: BodyBounds { limit: body_limit?, idle_timeout: body_idle?, total_timeout: body_total? },
             bounds: Bounds {
                 header_timeout: header_timeout?,
                 max_connections: max_connections?,
+                drain_delay: drain_delay?,
                 drain_timeout: drain_timeout?,
             },
             unverified_per_min: unverified_per_min?,
@@ -225,12 +241,19 @@ mod tests {
             ("GATEWAY_ADMIN_GRPC", "http://a:1,nonsense"),
             ("GATEWAY_TRUSTED_PROXIES", "10.0.0.0/99"),
             ("GATEWAY_RELAY_SECRET", "short"),
+            ("GATEWAY_BODY_LIMIT_BYTES", "0"),
         ])
         .expect_err("refused")
         .to_string();
-        for expected in
-            ["7811", "ftp://x", "entry 2", "10.0.0.0/99", "relay_secret must have", "GATEWAY_ADMIN_GRPC_TOKEN"]
-        {
+        for expected in [
+            "7811",
+            "ftp://x",
+            "entry 2",
+            "10.0.0.0/99",
+            "relay_secret must have",
+            "body_limit_bytes",
+            "GATEWAY_ADMIN_GRPC_TOKEN",
+        ] {
             assert!(error.contains(expected), "{expected} in {error}");
         }
     }

@@ -28,6 +28,8 @@ mod jwks;
 mod owned;
 mod signed;
 
+use jwks::SigningKeys;
+
 /// What the handlers share.
 pub(crate) struct Gateway<D> {
     pub(crate) directory: D,
@@ -45,18 +47,14 @@ pub(crate) struct Gateway<D> {
 
 /// The gateway's router, edge not included.
 pub(crate) fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>, stopping: CancellationToken) -> Router {
-    let ready = Arc::clone(gateway);
+    let keys = SigningKeys::new(gateway.admin.clone());
+    let ready = keys.clone();
     let mut router = Router::new()
         .route("/api/v1/relay/{*rest}", any(signed::relay::<D>))
-        .route("/.well-known/jwks.json", jwks::route(gateway.admin.clone()))
+        .route("/.well-known/jwks.json", jwks::route(keys))
         .merge(health::routes(stopping, move || {
-            let gateway = Arc::clone(&ready);
-            async move {
-                jwks::fetch(&gateway.admin, &RequestId::generate())
-                    .await
-                    .map(drop)
-                    .map_err(|error| format!("admin service: {error}"))
-            }
+            let keys = ready.clone();
+            async move { keys.ready().await }
         }));
     if gateway.admin_rest.is_some() {
         for path in admin_api::PATHS {

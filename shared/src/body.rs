@@ -18,14 +18,43 @@ pub struct BodyBounds {
     pub limit: usize,
     /// How long the next piece may take to arrive.
     pub idle_timeout: Duration,
+    /// How long all of it may take.
+    pub total_timeout: Duration,
 }
+
+/// What is still read of a body that was refused, so that its sender reads the answer before the connection closes.
+const DISCARDED: usize = 16 * 1024 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads a body whole and hashes it as it arrives. A declared length over the limit is refused unread.
 ///
 /// # Errors
 /// [`ErrorCode::BodyTooLarge`], [`ErrorCode::RequestTimeout`], or [`ErrorCode::MalformedRequest`] where the
 /// connection breaks or the framing is wrong.
-pub async fn read(headers: &HeaderMap, mut body: Body, bounds: BodyBounds) -> Result<(Bytes, BodyDigest), ApiError> {
+pub async fn read(headers: &HeaderMap, body: Body, bounds: BodyBounds) -> Result<(Bytes, BodyDigest), ApiError> {
+    tokio::time::timeout(bounds.total_timeout, read_pieces(headers, body, bounds))
+        .await
+        .unwrap_or_else(|_| Err(too_slow()))
+}
+
+fn too_slow() -> ApiError {
+    ApiError::new(ErrorCode::RequestTimeout, "The body did not arrive in time. Send the request again.")
+}
+
+/// Reads on for a moment and throws away: a connection closed over unread data is reset, and the answer lost with it.
+fn discard(mut body: Body) {
+    tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, async move {
+        let mut length = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            length += frame.data_ref().map_or(0, Bytes::len);
+            if length > DISCARDED {
+                break;
+            }
+        }
+    }));
+}
+
+async fn read_pieces(headers: &HeaderMap, mut body: Body, bounds: BodyBounds) -> Result<(Bytes, BodyDigest), ApiError> {
     let too_large = || {
         ApiError::new(ErrorCode::BodyTooLarge, format!("The body may have at most {} bytes. Send less.", bounds.limit))
     };
@@ -36,7 +65,10 @@ pub async fn read(headers: &HeaderMap, mut body: Body, bounds: BodyBounds) -> Re
     let capacity = match declared.map(usize::try_from) {
         None => 0,
         Some(Ok(length)) if length <= bounds.limit => length,
-        Some(_) => return Err(too_large()),
+        Some(_) => {
+            discard(body);
+            return Err(too_large());
+        }
     };
 
     let mut hasher = Sha256::new();
@@ -44,9 +76,7 @@ pub async fn read(headers: &HeaderMap, mut body: Body, bounds: BodyBounds) -> Re
     let mut rest = BytesMut::new();
     let mut length = 0;
     loop {
-        let frame = tokio::time::timeout(bounds.idle_timeout, body.frame()).await.map_err(|_| {
-            ApiError::new(ErrorCode::RequestTimeout, "The body stopped arriving. Send the request again.")
-        })?;
+        let frame = tokio::time::timeout(bounds.idle_timeout, body.frame()).await.map_err(|_| too_slow())?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| {
             ApiError::new(ErrorCode::MalformedRequest, "The body could not be read to its end. Send the request again.")
@@ -55,6 +85,7 @@ pub async fn read(headers: &HeaderMap, mut body: Body, bounds: BodyBounds) -> Re
         let Ok(chunk) = frame.into_data() else { continue };
         length += chunk.len();
         if length > bounds.limit {
+            discard(body);
             return Err(too_large());
         }
         hasher.update(&chunk);

@@ -34,13 +34,20 @@ pub struct Spec {
     pub secrets: &'static [&'static str],
 }
 
-/// Where settings come from.
-#[derive(Clone, Debug, Default)]
+/// Where settings come from. Its `Debug` names what is there and shows nothing of it.
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The command line without the program's name.
     pub args: Vec<OsString>,
     /// The environment.
     pub env: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Sources").field("args", &self.args.len()).field("env", &names).finish()
+    }
 }
 
 impl Sources {
@@ -100,14 +107,12 @@ impl ConfigError {
     }
 }
 
-#[derive(Debug)]
 struct Given {
     text: String,
     source: String,
 }
 
 /// Settings as given, to be read key by key; problems gather until [`Settings::finish`].
-#[derive(Debug)]
 pub struct Settings {
     spec: Spec,
     given: BTreeMap<String, Given>,
@@ -379,6 +384,8 @@ mod tests {
             assert!(text.contains(expected), "{expected} in {text}");
         }
         assert!(!text.contains("hunter2"), "{text}");
+        let shown = format!("{:?}", sources(&[], &env));
+        assert!(shown.contains("OTHER_KEY") && !shown.contains("hunter2"), "{shown}");
     }
 
     #[test]

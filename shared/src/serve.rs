@@ -26,7 +26,10 @@ pub struct Bounds {
     pub header_timeout: Duration,
     /// How many connections are open at once; further ones wait in the kernel's queue.
     pub max_connections: usize,
-    /// How long requests in flight get to finish once the process stops.
+    /// How long new connections are still taken once the process stops, with `/readyz` saying so: as long as the load
+    /// balancer needs to notice.
+    pub drain_delay: Duration,
+    /// How long requests in flight then get to finish.
     pub drain_timeout: Duration,
 }
 
@@ -35,6 +38,7 @@ impl Default for Bounds {
         Self {
             header_timeout: Duration::from_secs(30),
             max_connections: 20_000,
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(25),
         }
     }
@@ -50,14 +54,19 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
 }
 
-/// Serves `app` until `stopping` is cancelled, then stops accepting, lets requests in flight finish for
-/// [`Bounds::drain_timeout`], and returns.
+/// Serves `app` until `stopping` is cancelled and [`Bounds::drain_delay`] is over, then stops accepting, lets requests in
+/// flight finish for [`Bounds::drain_timeout`], and returns.
 pub async fn serve(listener: TcpListener, app: Router, bounds: Bounds, stopping: CancellationToken) {
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(bounds.max_connections));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(bounds.header_timeout);
 
+    let told_to_stop = async {
+        stopping.cancelled().await;
+        tokio::time::sleep(bounds.drain_delay).await;
+    };
+    tokio::pin!(told_to_stop);
     loop {
         let accept = async {
             // Never closed, so a permit always comes.
@@ -66,7 +75,7 @@ pub async fn serve(listener: TcpListener, app: Router, bounds: Bounds, stopping:
         };
         let (accepted, permit) = tokio::select! {
             biased;
-            () = stopping.cancelled() => break,
+            () = &mut told_to_stop => break,
             accepted = accept => accepted,
         };
         let (stream, peer) = match accepted {

@@ -122,7 +122,7 @@ impl Telemetry {
                 .with_writer(std::io::stderr)
                 .json()
                 .flatten_event(true)
-                .with_span_list(false)
+                .with_current_span(false)
                 .boxed(),
         };
         // Spans are made at INFO whatever the log says, so that trace context does not hang on log levels.

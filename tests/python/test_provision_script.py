@@ -2,6 +2,14 @@
 
 import re
 import socket
+import threading
+
+
+def answer_nonsense(server):
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(4096)
+        connection.sendall(b"\x00\x00\x12\x04 this is no HTTP\r\n\r\n")
 
 
 def test_it_prints_credentials_ready_to_paste(deployment, run_script):
@@ -30,6 +38,13 @@ def test_every_failure_has_a_clear_error_and_a_code_of_its_own(run_script):
     run = run_script("--tenant-name", " ", "--origin", "https://a.com/path")
     assert run.returncode == 5
     assert "tenant_name: must not be blank" in run.stderr and "allowed_origins: entry 1" in run.stderr
+
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        threading.Thread(target=lambda: answer_nonsense(mute), daemon=True).start()
+        run = run_script("--tenant-name", "X", url=f"http://127.0.0.1:{mute.getsockname()[1]}")
+    assert (run.returncode, "not HTTP" in run.stderr, "Traceback" in run.stderr) == (6, True, False)
+    run = run_script("--tenant-name", "X", url="http://localhost:port")
+    assert (run.returncode, "Traceback" in run.stderr) == (2, False)
 
     assert run_script().returncode == 2
     assert run_script("--tenant-name", "X", url="shop.demo.com").returncode == 2

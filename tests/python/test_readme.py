@@ -38,12 +38,14 @@ def started(tmp_path_factory):
     start, *_ = blocks("sh")
     assert start.strip() == "cargo run --release"
     checkout = tmp_path_factory.mktemp("checkout")
-    for name in os.listdir(ROOT):
-        if name not in {"target", "data", ".git"}:
-            os.symlink(ROOT / name, checkout / name)
+    # Only what git tracks: a reader's own data, tenant.env and .venv are none of a test's business.
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    for name in {path.split("/")[0] for path in tracked}:
+        os.symlink(ROOT / name, checkout / name)
     target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))
+    log = open(checkout / "start.log", "w+")
     process = subprocess.Popen(
-        ["sh", "-c", start], cwd=checkout, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        ["sh", "-c", start], cwd=checkout, start_new_session=True, stdout=subprocess.PIPE, stderr=log,
         env={**os.environ, "CARGO_TARGET_DIR": target}, text=True,
     )
     try:
@@ -55,11 +57,14 @@ def started(tmp_path_factory):
                     break
             except OSError:
                 time.sleep(0.2)
-        assert process.poll() is None, "the first command ended"
+        log.seek(0)
+        assert process.poll() is None, f"the first command ended:\n{log.read()[-4000:]}"
         yield checkout, process
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=60)
+        log.close()
 
 
 def test_the_four_steps_work_as_pasted(started):

@@ -26,6 +26,22 @@ pub const RELAY_SECRET: &str = "a-relay-secret-for-tests";
 /// Port 0 of loopback: the system picks.
 pub const ANY_PORT: &str = "127.0.0.1:0";
 
+/// An address that stays a test's own over restarts: outside the range the system picks ports from, so that nobody is
+/// given it while a process is down.
+///
+/// # Panics
+/// Where no port is free.
+#[must_use]
+pub fn lasting_address() -> String {
+    (0..1000)
+        .find_map(|_| {
+            let [high, low, ..] = uuid::Uuid::new_v4().into_bytes();
+            let port = 10_000 + u16::from_be_bytes([high, low]) % 20_000;
+            std::net::TcpListener::bind(("127.0.0.1", port)).is_ok().then(|| format!("127.0.0.1:{port}"))
+        })
+        .expect("a free port")
+}
+
 /// A process's whole environment.
 #[must_use]
 pub fn environment(variables: &[(&str, &str)]) -> HashMap<String, String> {
@@ -183,18 +199,21 @@ impl World {
         let mut backend_variables = backend_environment(data.path());
         admin_variables.extend(environment(extra));
         backend_variables.extend(environment(extra));
+        // A restart comes back at the same addresses.
+        for name in ["ADMIN_REST_LISTEN", "ADMIN_GRPC_LISTEN"] {
+            admin_variables.insert(name.to_owned(), lasting_address());
+        }
+        backend_variables.insert("CHAT_BACKEND_LISTEN".to_owned(), lasting_address());
         let admin = Process::start("admin-service", &[], &admin_variables);
         let backend = Process::start("chat-relay", &["backend"], &backend_variables);
         let (rest, grpc) = (admin.address("admin-rest"), admin.address("admin-grpc"));
         let backend_address = backend.address("chat-backend");
         let mut gateway_variables = gateway_environment(grpc, backend_address);
+        gateway_variables.insert("GATEWAY_LISTEN".to_owned(), lasting_address());
         gateway_variables.extend(environment(extra));
         let gateway = Process::start("relay-gateway", &[], &gateway_variables);
         let relay = gateway.address("gateway");
         until_ready(relay).await;
-        // A restart comes back at the same addresses.
-        admin_variables.insert("ADMIN_REST_LISTEN".to_owned(), rest.to_string());
-        admin_variables.insert("ADMIN_GRPC_LISTEN".to_owned(), grpc.to_string());
         Self { admin, backend, gateway, rest, grpc, backend_address, relay, data, admin_variables }
     }
 

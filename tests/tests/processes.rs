@@ -19,9 +19,24 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 
+/// Waits until a condition holds, and fails where it never does.
+async fn until(mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "what was waited for did not come");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_provisioned_tenant_signs_a_call_and_a_rotated_one_cannot() {
-    let world = World::start(&[]).await;
+    // With every library as talkative as it can be: no level of logging may show a secret.
+    let world = World::start(&[
+        ("ADMIN_LOG_FILTER", "trace"),
+        ("GATEWAY_LOG_FILTER", "trace"),
+        ("CHAT_BACKEND_LOG_FILTER", "trace"),
+    ])
+    .await;
     let operator = world.operator();
     let tenant = operator.provision(json!({"tenant_name": "Main job"})).await;
     let client = reqwest::Client::new();
@@ -131,10 +146,14 @@ async fn one_trace_goes_through_gateway_admin_service_and_backend() {
     }
     let entered: Vec<_> = spans.iter().filter(|(_, _, parent, _)| parent == caller).collect();
     assert_eq!((entered.len(), entered[0].0.contains("relay-gateway")), (1, true), "the caller's span has one child");
-    let logged = |process: &Process| {
-        process.wait_for_line(|line| (line.contains("traced-call") && line.contains(trace_id)).then_some(())).is_some()
-    };
-    assert!(logged(&world.gateway) && logged(&world.backend), "both ids are in every line");
+    for process in [&world.gateway, &world.backend] {
+        process
+            .wait_for_line(|line| (line.contains("traced-call") && line.contains("answered")).then_some(()))
+            .expect("a line");
+        for line in process.log().lines().filter(|line| line.contains("traced-call")) {
+            assert!(line.contains(trace_id), "both ids are in every line: {line}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,9 +179,7 @@ async fn nothing_acknowledged_is_lost_when_the_admin_service_is_killed() {
             })
             .collect();
         let before = acknowledged.lock().expect("not poisoned").len();
-        while acknowledged.lock().expect("not poisoned").len() < before + 20 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(|| acknowledged.lock().expect("not poisoned").len() >= before + 20).await;
         world.crash_admin();
         for writer in writers {
             writer.await.expect("no panic");
@@ -230,9 +247,7 @@ async fn nothing_acknowledged_is_lost_when_the_chat_backend_is_killed() {
             }
             first
         });
-        while sent.lock().expect("not poisoned").len() < 15 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(|| sent.lock().expect("not poisoned").len() >= 15).await;
         world.crash_backend();
         index = writer.await.expect("no panic");
         acknowledged.append(&mut sent.lock().expect("not poisoned"));
@@ -299,6 +314,29 @@ async fn replicas_on_one_postgres_are_one_service() {
     assert_eq!(operators[1].call("POST", &format!("/suspend/{path}"), None).await.0, 200);
     let (status, read) = operators[2].call("GET", &format!("/fetch/{path}"), None).await;
     assert_eq!((status, &read["data"]["status"]), (200, &json!("suspended")));
+    // Changes of one tenant at all replicas at once: each is whole, and the log ends with what is true.
+    let (suspend, reactivate, update) =
+        (format!("/suspend/{path}"), format!("/reactivate/{path}"), format!("/update/{path}"));
+    for round in 0..10 {
+        let (one, two, three) = tokio::join!(
+            operators[0].call("POST", &suspend, None),
+            operators[1].call("POST", &reactivate, None),
+            operators[2].call("POST", &update, Some(json!({"agent_seats": round})))
+        );
+        assert_eq!((one.0, two.0, three.0), (200, 200, 200));
+        let (_, read) = operators[0].call("GET", &format!("/fetch/{path}"), None).await;
+        assert_eq!(read["data"]["agent_seats"], round);
+        let (_, log) =
+            operators[1].call("GET", &format!("/fetch/audit-log?tenant_id={}&limit=3", tenant.id), None).await;
+        let last = log["data"]["items"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|entry| entry["action"].as_str().expect("text"))
+            .find(|action| *action != "update_tenant");
+        let expected = if read["data"]["status"] == "suspended" { "suspend_tenant" } else { "reactivate_tenant" };
+        assert_eq!(last, Some(expected), "{log}");
+    }
     let mut keys = HashSet::new();
     for replica in &replicas {
         let url = format!("http://{}/.well-known/jwks.json", replica.address("admin-rest"));
@@ -369,4 +407,38 @@ async fn metrics_name_routes_and_outcomes_and_no_tenant() {
         assert!(text.contains(expected), "{expected} in\n{text}");
     }
     assert!(!gateway.contains(&tenant.id) && !admin.contains(&tenant.id));
+}
+
+#[tokio::test]
+async fn an_admin_service_killed_in_its_first_start_starts_again() {
+    for pause_ms in [0, 2, 4, 6, 8, 10, 12, 15, 20, 30] {
+        let data = tempfile::tempdir().expect("a directory");
+        let variables = admin_environment(&format!("sqlite://{}?mode=rwc", data.path().join("admin.db").display()));
+        let mut first = Process::start("admin-service", &[], &variables);
+        // Not waiting for anything: wherever in its first start this meets it is the test.
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        first.kill();
+        let again = Process::start("admin-service", &[], &variables);
+        let operator = world::Operator::at(again.address("admin-rest"));
+        operator.provision(json!({"tenant_name": "After all"})).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_is_503_and_nothing_is_confirmed() {
+    let postgres = Postgres::start();
+    let admin = Process::start("admin-service", &[], &admin_environment(&postgres.database("relay")));
+    let operator = world::Operator::at(admin.address("admin-rest"));
+    let tenant = operator.provision(json!({"tenant_name": "Before"})).await;
+    drop(postgres);
+    for (method, path, body) in [
+        ("GET", format!("/fetch/tenant?tenant_id={}", tenant.id), None),
+        ("POST", "/provision/tenant".to_owned(), Some(json!({"tenant_name": "Meanwhile"}))),
+        ("POST", format!("/rotate/tenant-secret?tenant_id={}", tenant.id), None),
+    ] {
+        let (status, answer) = operator.call(method, &path, body).await;
+        assert_eq!((status, &answer["error_code"]), (503, &json!("store_unavailable")), "{path}: {answer}");
+    }
+    let ready = reqwest::get(format!("http://{}/readyz", admin.address("admin-rest"))).await.expect("an answer");
+    assert_eq!(ready.status(), 503);
 }

@@ -25,7 +25,10 @@ async fn the_first_start_makes_private_keys_and_prints_none() {
     let mode = |path: &Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);
     let mut secrets = Vec::new();
-    for name in ["admin.key", "master.key", "relay.secret"] {
+    for name in ["admin.db", "chat-backend.db"] {
+        assert_eq!(mode(&data.join(name)), 0o600, "{name}");
+    }
+    for name in ["admin.key", "master.key", "relay.secret", "grpc.token"] {
         let path = data.join(name);
         assert_eq!(mode(&path), 0o600, "{name}");
         secrets.push(std::fs::read_to_string(path).expect("a key").trim().to_owned());
@@ -120,4 +123,65 @@ async fn sigterm_ends_it_in_good_order() {
     process.terminate();
     let status = process.wait();
     assert!(status.success(), "{status}: {}", process.log());
+}
+
+#[tokio::test]
+async fn another_database_and_metrics_of_both_services() {
+    let data = tempfile::tempdir().expect("a directory");
+    let postgres = e2e::postgres::Postgres::start();
+    let mut variables = world::standalone_environment(data.path());
+    variables.insert("CHAT_RELAY_DATABASE_URL".to_owned(), postgres.database("relay"));
+    let process = Process::start("chat-relay", &[], &variables);
+    let relay = process.address("gateway");
+    let tenant = world::Operator::at(relay).provision(json!({"tenant_name": "On PostgreSQL"})).await;
+    let client = reqwest::Client::new();
+    let url = format!("http://{relay}/api/v1/relay/create/conversation");
+    let answer =
+        tenant.request(&client, Method::POST, &url, r#"{"visitor_user_id":"u"}"#).send().await.expect("an answer");
+    assert_eq!(answer.status(), 201);
+    assert!(!data.path().join("admin.db").exists());
+    let url = format!("http://{}/metrics", process.address("ops"));
+    let metrics = client.get(url).send().await.expect("an answer").text().await.expect("text");
+    for server in ["relay-gateway", "admin-service", "chat-backend"] {
+        assert!(metrics.contains(&format!("server=\"{server}\"")), "{server} in\n{metrics}");
+    }
+    assert_eq!(metrics.matches("# TYPE http_server_request_duration_seconds ").count(), 1, "one family, once");
+}
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_when_all_of_it_is_killed_at_once() {
+    let data = tempfile::tempdir().expect("a directory");
+    let client = reqwest::Client::new();
+    let mut kept: Vec<(Tenant, String)> = Vec::new();
+    for round in 0..3 {
+        let (mut process, relay) = start(data.path(), &[]);
+        for index in 0..5 {
+            let tenant = world::Operator::at(relay).provision(json!({"tenant_name": format!("{round}.{index}")})).await;
+            let url = format!("http://{relay}/api/v1/relay/create/conversation");
+            let answer = tenant
+                .request(&client, Method::POST, &url, r#"{"visitor_user_id":"u"}"#)
+                .send()
+                .await
+                .expect("an answer");
+            let begun: Value = answer.json().await.expect("JSON");
+            kept.push((tenant, begun["data"]["id"].as_str().expect("an id").to_owned()));
+        }
+        // Whatever is under way when it ends is not acknowledged.
+        let url = format!("http://{relay}/api/v1/relay/create/conversation");
+        let unfinished: Vec<_> = (0..8)
+            .map(|n| {
+                tokio::spawn(
+                    kept[0].0.request(&client, Method::POST, &url, format!(r#"{{"visitor_user_id":"{n}"}}"#)).send(),
+                )
+            })
+            .collect();
+        process.kill();
+        drop(unfinished);
+    }
+    let (_process, relay) = start(data.path(), &[]);
+    for (tenant, conversation) in &kept {
+        let url = format!("http://{relay}/api/v1/relay/fetch/conversation?conversation_id={conversation}");
+        let answer = tenant.request(&client, Method::GET, &url, "").send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+    }
 }

@@ -51,8 +51,6 @@ impl Action {
 /// A row to write. Fields are named; their values are nobody's business here.
 #[derive(Clone, Debug)]
 pub struct AuditEntry {
-    /// Its id; ids sort by time.
-    pub id: Uuid,
     /// Whom it concerns.
     pub tenant_id: TenantId,
     /// Who did it.
@@ -61,26 +59,21 @@ pub struct AuditEntry {
     pub action: Action,
     /// Which fields changed.
     pub changed_fields: Vec<String>,
-    /// When.
-    pub occurred_at: Timestamp,
 }
 
 impl AuditEntry {
-    /// An entry for something done now.
+    /// An entry for a change. The store gives it its id and time once the change has its place among all others.
     pub fn new<F: Into<String>>(
         tenant_id: TenantId,
         caller: &Caller,
         action: Action,
         changed_fields: impl IntoIterator<Item = F>,
-        now: Timestamp,
     ) -> Self {
         Self {
-            id: Uuid::now_v7(),
             tenant_id,
             caller: caller.clone(),
             action,
             changed_fields: changed_fields.into_iter().map(Into::into).collect(),
-            occurred_at: now,
         }
     }
 }

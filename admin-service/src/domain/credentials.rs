@@ -39,6 +39,14 @@ impl WidgetKey {
         Self(format!("pk_{}", URL_SAFE_NO_PAD.encode(bytes)))
     }
 
+    /// Whether a text could be one.
+    #[must_use]
+    pub fn is_well_formed(text: &str) -> bool {
+        text.strip_prefix("pk_").is_some_and(|key| {
+            key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        })
+    }
+
     /// One that was made earlier, from where it is kept.
     #[must_use]
     pub fn from_stored(text: String) -> Self {
@@ -77,5 +85,11 @@ mod tests {
         let key = WidgetKey::generate();
         assert_eq!((key.as_str().len(), &key.as_str()[..3]), (35, "pk_"));
         assert_ne!(key, WidgetKey::generate());
+        assert!(WidgetKey::is_well_formed(key.as_str()));
+        for wrong in
+            ["", "pk_", "pk_short", "sk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "pk_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\0"]
+        {
+            assert!(!WidgetKey::is_well_formed(wrong), "{wrong:?}");
+        }
     }
 }

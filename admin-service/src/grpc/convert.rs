@@ -140,12 +140,12 @@ pub(super) fn masked_fields(
     if paths.is_empty() {
         return Err(ApiError::field("update_mask", "must name the fields to write"));
     }
-    let mut fields = all_fields(settings);
+    let fields = all_fields(settings);
     // A name that is no field goes through as null: the use case refuses it by name, as it does over REST.
     Ok(paths
         .into_iter()
         .map(|path| {
-            let value = fields.remove(&path).unwrap_or(Value::Null);
+            let value = fields.get(&path).cloned().unwrap_or(Value::Null);
             (path, value)
         })
         .collect())

@@ -1,13 +1,17 @@
 //! Around every gRPC call: a span under the caller's trace, a duration by method and outcome, faults of ours in the log.
 
 use std::{
+    collections::HashSet,
     pin::Pin,
+    sync::LazyLock,
     task::{Context, Poll},
     time::Instant,
 };
 
 use http::{Request, Response};
 use prometheus_client::{encoding::EncodeLabelSet, registry::Unit};
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 use shared::{
     request_id::X_REQUEST_ID,
     telemetry::{
@@ -18,7 +22,7 @@ use shared::{
 use tower::{Layer, Service};
 use tracing::{Span, field::Empty};
 
-/// The span of one call. Its method is one of ours or `unmatched`: callers may invent paths.
+/// The span of one call.
 pub(super) fn span(request: &Request<()>) -> Span {
     let method = known_method(request.uri().path());
     let request_id = request.headers().get(X_REQUEST_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -38,21 +42,34 @@ pub(super) fn span(request: &Request<()>) -> Span {
     span
 }
 
-fn known_method(path: &str) -> &str {
-    let method = path.trim_start_matches('/');
-    let ours = method.len() <= 128
-        && method.starts_with("chatrelay.")
-        && method.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._/".contains(&byte));
-    if ours || method.starts_with("grpc.health.") || method.starts_with("grpc.reflection.") {
-        method
-    } else {
-        "unmatched"
-    }
+/// Every method there is, from the descriptions of our own services and of gRPC's.
+static METHODS: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    let describe = |bytes: &[u8]| FileDescriptorSet::decode(bytes).expect("descriptions made at build time decode");
+    [proto::DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET]
+        .into_iter()
+        .flat_map(|bytes| describe(bytes).file)
+        .flat_map(|file| {
+            let package = file.package.clone().unwrap_or_default();
+            file.service.into_iter().map(move |service| (package.clone(), service))
+        })
+        .flat_map(|(package, service)| {
+            let name = service.name.unwrap_or_default();
+            service
+                .method
+                .into_iter()
+                .map(move |method| format!("{package}.{name}/{}", method.name.unwrap_or_default()))
+        })
+        .collect()
+});
+
+/// The method a path names, or `unmatched`: callers may invent paths, and a label is forever.
+fn known_method(path: &str) -> &'static str {
+    METHODS.get(path.trim_start_matches('/')).map_or("unmatched", String::as_str)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RpcLabels {
-    rpc_method: String,
+    rpc_method: &'static str,
     rpc_response_status_code: String,
 }
 
@@ -115,7 +132,7 @@ where
 
     fn call(&mut self, request: Request<Req>) -> Self::Future {
         let started = Instant::now();
-        let rpc_method = known_method(request.uri().path()).to_owned();
+        let rpc_method = known_method(request.uri().path());
         let duration = self.metrics.0.clone();
         let answer = self.inner.call(request);
         Box::pin(async move {
@@ -136,4 +153,23 @@ pub(super) fn logged(error: impl Into<shared::ApiError>) -> tonic::Status {
         tracing::error!(error_code = error.code().as_str(), cause = error.cause(), "call failed");
     }
     error.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invented_path_makes_no_label() {
+        for ours in [
+            "chatrelay.directory.v1.TenantDirectory/GetTenant",
+            "chatrelay.admin.v1.TenantAdmin/ListAuditLog",
+            "grpc.health.v1.Health/Check",
+        ] {
+            assert_eq!(known_method(&format!("/{ours}")), ours);
+        }
+        for invented in ["/", "/chatrelay.directory.v1.TenantDirectory/Invented", "/grpc.health.v1.Health/x", "/a/b"] {
+            assert_eq!(known_method(invented), "unmatched", "{invented}");
+        }
+    }
 }

@@ -17,7 +17,8 @@ use uuid::Uuid;
 use crate::domain::audit::Caller;
 
 /// A tenant with every field at its longest is a fifth of this.
-const BODY: BodyBounds = BodyBounds { limit: 256 * 1024, idle_timeout: Duration::from_secs(10) };
+const BODY: BodyBounds =
+    BodyBounds { limit: 256 * 1024, idle_timeout: Duration::from_secs(10), total_timeout: Duration::from_secs(30) };
 
 pub(super) const MOST_ROWS: u64 = 500;
 pub(super) const DEFAULT_ROWS: u64 = 100;

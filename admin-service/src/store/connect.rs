@@ -1,11 +1,11 @@
 //! Opening the database: pool bounds, durability, one owner of a SQLite file, migrations that several replicas may
 //! start at once.
 
-use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs::File, os::unix::fs::OpenOptionsExt as _, path::PathBuf, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, DbErr, Statement,
-    TransactionTrait as _,
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait as _,
 };
 use sea_orm_migration::MigratorTrait as _;
 use secrecy::ExposeSecret as _;
@@ -22,10 +22,10 @@ pub enum ConnectError {
     /// Another process has the SQLite file.
     #[error("{} is in use by another process: one admin service owns a SQLite database (use PostgreSQL for replicas)", .0.display())]
     InUse(PathBuf),
-    /// The lock file cannot be made.
+    /// The database's file or the lock file beside it cannot be made.
     #[error("{}: {source}", path.display())]
     Lock {
-        /// The lock file.
+        /// The lock file's path.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
@@ -72,7 +72,10 @@ fn lock(database: PathBuf) -> Result<File, ConnectError> {
     path.push(".lock");
     let path = PathBuf::from(path);
     let failed = |source| ConnectError::Lock { path: path.clone(), source };
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    let private = |path| File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
+    let file = private(&path).map_err(failed)?;
+    // SQLite gives its log the mode of its file.
+    private(&database).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(ConnectError::InUse(database)),
@@ -80,20 +83,24 @@ fn lock(database: PathBuf) -> Result<File, ConnectError> {
     }
 }
 
+/// Brings the schema up to date in one transaction, so that a process killed in the middle leaves nothing behind.
 async fn migrate(connection: &DatabaseConnection) -> Result<(), DbErr> {
-    if connection.get_database_backend() != DbBackend::Postgres {
-        return Migrator::up(connection, None).await;
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let transaction = connection.begin_with_options(options).await?;
+    if connection.get_database_backend() == DbBackend::Postgres {
+        // Replicas that start together migrate one after the other; waiting for that, and an index over a million
+        // rows, may take longer than any statement of a call.
+        for sql in [
+            "SET LOCAL statement_timeout = 0".to_owned(),
+            "SET LOCAL lock_timeout = 0".to_owned(),
+            format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"),
+        ] {
+            transaction.execute_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+        }
     }
-    // Replicas that start together migrate one after the other. The lock lives in a transaction of its own, so it
-    // ends with the connection whatever happens to the process; waiting for it may take as long as a migration does.
-    let guard = connection.begin().await?;
-    for sql in [
-        "SET LOCAL statement_timeout = 0".to_owned(),
-        "SET LOCAL lock_timeout = 0".to_owned(),
-        format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"),
-    ] {
-        guard.execute_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
-    }
-    Migrator::up(connection, None).await?;
-    guard.commit().await
+    Migrator::up(&transaction, None).await?;
+    transaction.commit().await
 }

@@ -2,6 +2,7 @@
 
 use std::{fs::File, sync::Arc};
 
+use jiff::Timestamp;
 use sea_orm::{
     DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqlErr, SqliteTransactionMode, TransactionOptions,
     TransactionTrait as _, prelude::*, sea_query::ExprTrait as _,
@@ -72,16 +73,17 @@ async fn current_directory(transaction: &DatabaseTransaction) -> Result<director
         .ok_or_else(|| StoreError::Broken("directory has no row".to_owned()))
 }
 
-async fn write_audit(transaction: &DatabaseTransaction, entry: AuditEntry) -> Result<(), StoreError> {
+/// Writes the row. Call it once the revision is taken: the id is made here, so that ids sort as changes commit.
+async fn write_audit(transaction: &DatabaseTransaction, entry: AuditEntry, at: Timestamp) -> Result<(), StoreError> {
     use sea_orm::ActiveValue::Set;
     let row = audit_log::ActiveModel {
-        id: Set(entry.id),
+        id: Set(Uuid::now_v7()),
         tenant_id: Set(entry.tenant_id.as_uuid()),
         actor: Set(entry.caller.actor),
         action: Set(entry.action.as_str().to_owned()),
         request_id: Set(entry.caller.request_id),
         changed_fields: Set(serde_json::json!(entry.changed_fields)),
-        occurred_at: Set(stored_time(entry.occurred_at)),
+        occurred_at: Set(stored_time(at)),
     };
     audit_log::Entity::insert(row).exec_without_returning(transaction).await.map_err(translate)?;
     Ok(())

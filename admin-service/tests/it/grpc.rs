@@ -138,6 +138,10 @@ async fn tenant_admin_is_the_same_service_as_rest() {
         (settings.tenant_name.as_deref(), settings.plan_tier.as_deref(), settings.allowed_origins.len()),
         (Some("Over gRPC"), Some("pro"), 0)
     );
+    let twice = TenantSettings { stripe_customer_id: Some("cus_1".into()), ..Default::default() };
+    let update_twice = update(twice, &["stripe_customer_id", "stripe_customer_id"]);
+    let updated = tenants.update_tenant(admin(update_twice)).await.expect("updated").into_inner();
+    assert_eq!(updated.settings.expect("settings").stripe_customer_id.as_deref(), Some("cus_1"));
     for paths in [&[][..], &["nonsense"], &["tenant_name"], &["status"]] {
         let status = tenants.update_tenant(admin(update(TenantSettings::default(), paths))).await.expect_err("refused");
         assert_eq!(code(&status), Some(ErrorCode::ValidationFailed), "{paths:?}");
@@ -163,7 +167,7 @@ async fn tenant_admin_is_the_same_service_as_rest() {
     assert!(tenants.list_tenants(admin(ListTenantsRequest { limit: 501, cursor: String::new() })).await.is_err());
     let log = ListAuditLogRequest { tenant_id: id.clone(), limit: 0, cursor: String::new() };
     let log = tenants.list_audit_log(admin(log)).await.expect("listed").into_inner();
-    assert_eq!(log.items.len(), 6);
+    assert_eq!(log.items.len(), 7);
     assert!(log.items.iter().all(|entry| entry.actor.starts_with("admin_key:")));
 }
 

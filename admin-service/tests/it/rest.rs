@@ -356,6 +356,7 @@ async fn probes_documents_and_keys_need_no_key() {
         ("/readyz", "ready"),
         ("/openapi.json", "\"3.1"),
         ("/docs/", "<html"),
+        ("/docs/swagger-initializer.js", "\"validatorUrl\": \"none\""),
         ("/.well-known/jwks.json", "Ed25519"),
     ] {
         let answer = client.get(format!("http://{}{path}", service.rest)).send().await.expect("an answer");

@@ -1,8 +1,9 @@
 //! No clear secret at rest: the database's files are searched for every secret there was.
 
+use admin_service::store::{self, SigningKeyStore as _};
 use serde_json::json;
 
-use crate::support::{Service, sqlite};
+use crate::support::{Service, database as database_config, sqlite};
 
 #[tokio::test]
 async fn the_database_holds_no_clear_secret() {
@@ -29,6 +30,12 @@ async fn the_database_holds_no_clear_secret() {
     let directory = service.database.directory.as_ref().expect("SQLite").path().to_owned();
     let running = searched(&directory);
     let database = service.stop().await;
+    let store = store::connect(&database_config(&database.url)).await.expect("it opens");
+    for key in store.signing_keys().await.expect("reads") {
+        // Version, length of the key's id, `k1`, a nonce, 32 sealed bytes and their tag: not the seed, nor the seed and more.
+        assert_eq!((key.sealed_private.len(), &key.sealed_private[..4]), (4 + 24 + 32 + 16, b"\x01\x02k1".as_slice()));
+    }
+    store.close().await.expect("it closes");
     let stopped = searched(&directory);
     drop(database);
     assert!(contains(&running, b"Sealed 0") && contains(&stopped, b"Sealed 0"), "the search finds what is there");

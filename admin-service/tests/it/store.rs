@@ -23,7 +23,7 @@ fn caller() -> Caller {
 }
 
 fn audit(id: TenantId, action: Action) -> AuditEntry {
-    AuditEntry::new(id, &caller(), action, ["field"], now())
+    AuditEntry::new(id, &caller(), action, ["field"])
 }
 
 fn tenant(name: &str) -> Tenant {

@@ -8,7 +8,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use shared::{ApiError, Failure, TenantId, body, health, query::Query, signature::RelayKey};
 use tokio_util::sync::CancellationToken;
-use utoipa::OpenApi;
+use utoipa::{
+    Modify, OpenApi, PartialSchema as _,
+    openapi::{
+        Required,
+        path::{ParameterBuilder, ParameterIn},
+    },
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 mod bot;
@@ -39,6 +45,36 @@ pub use store::{Store, StoreError};
 )]
 struct Document;
 
+/// Adds the headers of HMAC#2 to every call.
+struct SignedByTheRelay;
+
+impl Modify for SignedByTheRelay {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for item in document.paths.paths.values_mut() {
+            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+                let parameters = operation.parameters.get_or_insert_default();
+                parameters.extend(HEADERS.map(|(name, description)| {
+                    ParameterBuilder::new()
+                        .name(name)
+                        .parameter_in(ParameterIn::Header)
+                        .required(Required::True)
+                        .description(Some(description))
+                        .schema(Some(String::schema()))
+                        .build()
+                        .into()
+                }));
+            }
+        }
+    }
+}
+
+const HEADERS: [(&str, &str); 4] = [
+    ("X-Relay-Tenant-Id", "The tenant the call is for: a UUID"),
+    ("X-Relay-Timestamp", "Unix milliseconds, decimal"),
+    ("X-Relay-Actor", "`tenant`, `visitor:<session>` or `operator:<id>`"),
+    ("X-Relay-Signature", "HMAC#2, 64 hexadecimal digits"),
+];
+
 fn routes() -> OpenApiRouter<Store> {
     OpenApiRouter::new()
         .routes(routes!(conversations::create_conversation))
@@ -57,6 +93,7 @@ fn routes() -> OpenApiRouter<Store> {
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
     document.merge(routes().into_openapi());
+    SignedByTheRelay.modify(&mut document);
     document
 }
 

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use admin_service::config::check_database_url;
+use relay_gateway::config::{HttpUrl, List, Network};
 use secrecy::SecretString;
 use shared::{
     config::{ConfigError, Settings, Sources, Spec, check_secret},
@@ -18,9 +20,7 @@ const SPEC: Spec = Spec {
         ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG"),
     ],
     defaults: include_str!("../config.default.toml"),
-    // A database's URL may hold a password, and yet `--database-url` is too useful to go without: it is a flag for
-    // SQLite and for sockets, and the environment is there for the rest.
-    secrets: &["api_key"],
+    secrets: &["api_key", "database_url"],
 };
 
 const BACKEND_SPEC: Spec = Spec {
@@ -43,12 +43,14 @@ pub struct Config {
     pub grpc_listen: SocketAddr,
     /// `/metrics`, if anywhere.
     pub ops_listen: Option<SocketAddr>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Option<List<Network>>,
     /// Databases and keys.
     pub data_dir: PathBuf,
     /// The admin service's database, where it is not SQLite in the data directory.
     pub database_url: Option<SecretString>,
     /// The chat backend, where it is not the embedded one.
-    pub chat_backend_url: Option<String>,
+    pub chat_backend_url: Option<HttpUrl>,
     /// The admin key, where it is not a generated one.
     pub api_key: Option<SecretString>,
     /// Whether requests leave log lines.
@@ -93,8 +95,14 @@ impl Config {
         let admin_listen = settings.required("admin_listen");
         let grpc_listen = settings.required("grpc_listen");
         let ops_listen = settings.optional("ops_listen");
+        let trusted_proxies = settings.optional("trusted_proxies");
         let data_dir = settings.required("data_dir");
         let database_url = settings.optional::<String>("database_url");
+        if let Ok(Some(url)) = &database_url
+            && let Err(wrong) = check_database_url(url)
+        {
+            settings.problem(format!("database_url {wrong}"));
+        }
         let chat_backend_url = settings.optional("chat_backend_url");
         let api_key = optional_secret(&mut settings, "api_key");
         let access_log = settings.required("access_log");
@@ -105,6 +113,7 @@ impl Config {
             admin_listen: admin_listen?,
             grpc_listen: grpc_listen?,
             ops_listen: ops_listen?,
+            trusted_proxies: trusted_proxies?,
             data_dir: data_dir?,
             database_url: database_url?.map(SecretString::from),
             chat_backend_url: chat_backend_url?,

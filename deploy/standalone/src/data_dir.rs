@@ -33,8 +33,11 @@ impl DataDir {
         self.0.join(name)
     }
 
+    /// The URL of a database in the directory. Its file is made here, for its owner alone, whatever the directory's mode.
     pub(crate) fn sqlite_url(&self, name: &str) -> io::Result<String> {
         let path = std::path::absolute(self.path(name))?;
+        let mut private = OpenOptions::new();
+        private.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(named(&path))?;
         match path.to_str() {
             Some(text) if !text.contains(['?', '#', '%']) => Ok(format!("sqlite://{text}?mode=rwc")),
             _ => Err(io::Error::new(
@@ -57,6 +60,11 @@ impl DataDir {
     /// What the relay and the chat backend share (HMAC#2).
     pub(crate) fn relay_secret(&self) -> io::Result<SecretString> {
         self.key("relay.secret", || Ok(URL_SAFE_NO_PAD.encode(random()?.as_slice())))
+    }
+
+    /// What gateways send to the admin service.
+    pub(crate) fn grpc_token(&self) -> io::Result<SecretString> {
+        self.key("grpc.token", || Ok(URL_SAFE_NO_PAD.encode(random()?.as_slice())))
     }
 
     /// Reads a key, or makes it. It appears whole or not at all, and of two processes that make it at once both end up

@@ -1,6 +1,10 @@
 //! The composition root: makes each part's configuration from one, and starts them in the order they need each other.
 
-use std::{io, net::SocketAddr, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    process::ExitCode,
+};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::{
@@ -11,7 +15,6 @@ use shared::{
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::{
     backend,
@@ -86,12 +89,12 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
     // Behind a token of its own, the gateway drains first: what it still forwards finds the others listening.
     let behind = CancellationToken::new();
 
-    let grpc_token = Uuid::new_v4().to_string();
+    let grpc_token = data.grpc_token()?;
     let admin_config = admin_config(&config, &data, &grpc_token)?;
     let admin = admin_service::server::start(admin_config, &metrics, http_metrics.clone(), behind.clone()).await?;
 
     let backend_url = match &config.chat_backend_url {
-        Some(url) => url.clone(),
+        Some(url) => url.as_url().to_string(),
         None => {
             let listen = SocketAddr::from(([127, 0, 0, 1], 0));
             let edge = Edge { server: "chat-backend", metrics: http_metrics.clone(), access_log: false };
@@ -162,7 +165,7 @@ async fn serve_backend(
 fn admin_config(
     config: &Config,
     data: &DataDir,
-    grpc_token: &str,
+    grpc_token: &SecretString,
 ) -> Result<admin_service::config::Config, StartError> {
     let database_url = match &config.database_url {
         Some(url) => url.clone(),
@@ -175,7 +178,7 @@ fn admin_config(
         ("ADMIN_DATABASE_URL", database_url.expose_secret().to_owned()),
         ("ADMIN_API_KEY", api_key.expose_secret().to_owned()),
         ("ADMIN_MASTER_KEYS", data.master_keys()?.expose_secret().to_owned()),
-        ("ADMIN_GRPC_TOKEN", grpc_token.to_owned()),
+        ("ADMIN_GRPC_TOKEN", grpc_token.expose_secret().to_owned()),
         ("ADMIN_ACCESS_LOG", config.access_log.to_string()),
     ]))?;
     loaded.telemetry = config.telemetry.clone();
@@ -186,7 +189,7 @@ fn admin_config(
 fn gateway_config(
     config: &Config,
     admin: &admin_service::server::Running,
-    grpc_token: &str,
+    grpc_token: &SecretString,
     relay_secret: &SecretString,
     backend_url: &str,
 ) -> Result<relay_gateway::config::Config, StartError> {
@@ -194,7 +197,7 @@ fn gateway_config(
         ("GATEWAY_LISTEN", config.listen.to_string()),
         ("GATEWAY_ID", "standalone".to_owned()),
         ("GATEWAY_ADMIN_GRPC", format!("http://{}", admin.grpc)),
-        ("GATEWAY_ADMIN_GRPC_TOKEN", grpc_token.to_owned()),
+        ("GATEWAY_ADMIN_GRPC_TOKEN", grpc_token.expose_secret().to_owned()),
         ("GATEWAY_CHAT_BACKEND_URL", backend_url.to_owned()),
         ("GATEWAY_RELAY_SECRET", relay_secret.expose_secret().to_owned()),
         ("GATEWAY_EXPOSE_ADMIN_API", "true".to_owned()),
@@ -202,6 +205,9 @@ fn gateway_config(
         ("GATEWAY_ACCESS_LOG", config.access_log.to_string()),
     ]))?;
     loaded.telemetry = config.telemetry.clone();
+    if let Some(proxies) = &config.trusted_proxies {
+        loaded.trusted_proxies = proxies.clone();
+    }
     Ok(loaded)
 }
 
@@ -215,7 +221,9 @@ fn print_next_steps(relay: SocketAddr, admin: SocketAddr, key_file: Option<&std:
         || "# ADMIN_API_KEY is the one you set".to_owned(),
         |path| format!("export ADMIN_API_KEY=\"$(cat '{}')\"", path.display()),
     );
-    println!(
+    // A closed standard output is no reason to stop.
+    let _ = writeln!(
+        io::stdout(),
         "\nchat-relay is up.
 
   relay      http://{relay}

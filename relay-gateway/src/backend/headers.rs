@@ -20,22 +20,23 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 /// Headers under this prefix are the relay's own word: a caller's are dropped.
 const RELAY_PREFIX: &str = "x-relay-";
 
-/// Takes out of a request what must not reach an upstream. Length and host are set anew by the client.
+/// Takes out of a request what must not reach any upstream. Length and host are set anew by the client.
 pub(crate) fn strip_request(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
-    for name in [
-        header::HOST,
-        header::CONTENT_LENGTH,
-        // The body is here already: nobody is to be asked whether it may come.
-        header::EXPECT,
-        admission::TENANT_ID,
-        admission::TIMESTAMP,
-        admission::SIGNATURE,
-        HeaderName::from_static("x-admin-key"),
-    ] {
+    // The body is here already: nobody is to be asked whether it may come.
+    for name in [header::HOST, header::CONTENT_LENGTH, header::EXPECT] {
         headers.remove(name);
     }
     strip_relays_own(headers);
+}
+
+/// Takes out of a request what proved the caller to the relay and is nothing to the chat backend.
+pub(super) fn strip_credentials(headers: &mut HeaderMap) {
+    for name in
+        [admission::TENANT_ID, admission::TIMESTAMP, admission::SIGNATURE, HeaderName::from_static("x-admin-key")]
+    {
+        headers.remove(name);
+    }
 }
 
 /// Takes out of an answer what concerned the upstream's connection or is between it and the relay.
@@ -52,7 +53,7 @@ fn strip_relays_own(headers: &mut HeaderMap) {
 }
 
 /// Takes out what concerns one connection: the named ones, and those `Connection` names.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -105,6 +106,7 @@ mod tests {
             ("cookie", "a=1"),
         ]);
         strip_request(&mut request);
+        strip_credentials(&mut request);
         let mut left: Vec<_> = request.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-type", "cookie", "x-custom"]);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, uri};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -176,7 +176,14 @@ impl Upstream {
                 let (mut parts, body) = answer.into_parts();
                 headers::strip_response(&mut parts.headers);
                 parts.extensions.clear();
-                Ok(Response::from_parts(parts, Body::new(TimeoutBody::new(self.timeouts.idle, body))))
+                let (metrics, name) = (self.metrics.clone(), self.name);
+                let body = TimeoutBody::new(self.timeouts.idle, body).map_err(move |error| {
+                    // The head is out, so the caller sees a broken connection: only here is it known why.
+                    span.in_scope(|| tracing::warn!(%error, "an answer broke off half-way"));
+                    metrics.upstream_answered(name, "broken_body", started.elapsed());
+                    error
+                });
+                Ok(Response::from_parts(parts, Body::new(body)))
             }
             Err(error) => {
                 span.record("otel.status_code", "ERROR");

@@ -37,7 +37,14 @@ impl TenantDirectory for GrpcDirectory {
             .await
             // Whatever the admin service's trouble is, to this caller it means one thing.
             .map_err(|error| unavailable(error.code(), &error))?;
-        answer.tenant.map(|tenant| keyed(id, tenant).map(Arc::new)).transpose()
+        match answer.tenant {
+            Some(tenant) => keyed(id, tenant).map(|state| Some(Arc::new(state))),
+            None => {
+                // Takes what keying a known tenant takes: who is unknown is not to be told by the clock.
+                std::hint::black_box(TenantKey::new(std::hint::black_box(b"nobody")));
+                Ok(None)
+            }
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Strangers who keep failing: an address that causes too many refused signatures is turned away unheard.
 //!
-//! Only refusals are counted, so an address whose calls verify is never slowed; once over, it waits until one more
-//! refusal fits, which bounds what it can cost the admin service.
+//! Only calls that cost a lookup and proved nothing are counted; once over, an address waits until one more fits, which
+//! bounds what it can cost the admin service. Callers who share an address share its fate: behind a proxy,
+//! `trusted_proxies` tells them apart.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -46,13 +47,13 @@ impl Floods {
             None => Ok(()),
             Some(wait) => Err(ApiError::new(
                 ErrorCode::RateLimited,
-                "Too many refused signatures came from this address. Check how calls are signed, and come back later.",
+                "Too many unproven calls came from this address. Check how calls are signed, and come back later.",
             )
             .retry_after_seconds(wait.as_secs() + 1)),
         }
     }
 
-    /// Counts a refused signature.
+    /// Counts a call that proved nothing.
     pub(crate) fn refused(&self, address: IpAddr, now: Instant) {
         let network = network(address);
         if let Err(over) = self.refusals.check_key(&network) {
@@ -60,10 +61,38 @@ impl Floods {
         }
     }
 
+    /// Counts one such call unless it is proven before the answer is dropped: whatever way it ends (refused, too large,
+    /// too slow, disconnected), it has cost a lookup.
+    pub(crate) fn unproven(&self, address: IpAddr) -> Unproven<'_> {
+        Unproven { floods: Some(self), address }
+    }
+
     /// Forgets addresses that have been quiet. Call it now and then.
     pub(crate) fn forget_quiet(&self) {
         self.refusals.retain_recent();
         self.refusals.shrink_to_fit();
+    }
+}
+
+/// A call whose caller has proved nothing yet.
+#[must_use = "dropping it counts the call"]
+pub(crate) struct Unproven<'a> {
+    floods: Option<&'a Floods>,
+    address: IpAddr,
+}
+
+impl Unproven<'_> {
+    /// The caller is who it says, or it is not its fault that nobody knows.
+    pub(crate) fn forgive(mut self) {
+        self.floods = None;
+    }
+}
+
+impl Drop for Unproven<'_> {
+    fn drop(&mut self) {
+        if let Some(floods) = self.floods {
+            floods.refused(self.address, Instant::now());
+        }
     }
 }
 

@@ -20,7 +20,10 @@ use super::{
 use crate::{
     backend::Relayed,
     directory::TenantDirectory,
-    domain::{admission::SignedCall, rate::Allowance},
+    domain::{
+        admission::{self, SignedCall},
+        rate::Allowance,
+    },
 };
 
 /// What precedes the part of the path that the backend sees.
@@ -73,19 +76,29 @@ async fn admit_and_answer<D: TenantDirectory>(gateway: &Gateway<D>, request: Req
     let target = target(&parts.method, parts.uri.path())?;
     let request_id = request_id(&parts.extensions);
 
-    let unverified = |error: ApiError| {
-        if error.code().statuses().0 == http::StatusCode::UNAUTHORIZED {
-            gateway.floods.refused(client, Instant::now());
+    let call = SignedCall::read(&parts.headers)?;
+    call.check_window(now_unix_ms())?;
+    let unproven = gateway.floods.unproven(client);
+    let tenant = match gateway.directory.lookup(call.tenant_id, &request_id).await {
+        Ok(tenant) => tenant,
+        Err(error) => {
+            unproven.forgive();
+            return Err(error.into());
         }
-        error
     };
-    let call = SignedCall::read(&parts.headers).map_err(unverified)?;
-    call.check_window(now_unix_ms()).map_err(unverified)?;
-    let tenant = gateway.directory.lookup(call.tenant_id, &request_id).await?;
     let (body, digest) = body::read(&parts.headers, body, gateway.body).await?;
-    let tenant = call.verify(tenant.as_deref(), &digest, body.len()).map_err(unverified)?;
+    // Once more: a body may be held back until the replay guard has forgotten what this call is a copy of.
+    let now_ms = now_unix_ms();
+    call.check_window(now_ms)?;
+    let tenant = call.verify(tenant.as_deref(), &digest, body.len())?;
+    unproven.forgive();
+    if tenant.suspended {
+        return Err(admission::suspended().into());
+    }
+    // Reading again is no replay, but what was signed for reading must not come back as a write.
+    let first = gateway.replays.admit(&call.signature, call.timestamp_ms, now_ms);
     if !matches!(parts.method, Method::GET | Method::HEAD) {
-        gateway.replays.admit(&call.signature, call.timestamp_ms, now_unix_ms())?;
+        first?;
     }
     let allowance = gateway
         .rates
@@ -142,13 +155,14 @@ fn target<'a>(method: &Method, path: &'a str) -> Result<Target<'a>, Refusal> {
     Err(Refusal { allow: Some(allow), ..error.into() })
 }
 
-/// `.` and `..`, however written, would leave the backend's base path on some servers.
+/// `.` and `..`, however written and whatever parameters follow, would leave the backend's base path on some servers.
 fn has_dot_segment(rest: &str) -> bool {
-    rest.split(['/', '\\'])
-        .any(|segment| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | ".."))
-        || rest.to_ascii_lowercase().contains("%2f..")
-        || rest.to_ascii_lowercase().contains("..%2f")
-        || rest.to_ascii_lowercase().contains("%5c")
+    let plain =
+        rest.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\").replace("%3b", ";");
+    plain
+        .split(['/', '\\'])
+        .map(|segment| segment.split(';').next().unwrap_or_default())
+        .any(|segment| matches!(segment, "." | ".."))
 }
 
 #[cfg(test)]
@@ -171,13 +185,16 @@ mod tests {
             "a/.%2E",
             "a%2f..%2fb",
             "..%2fa",
+            "%2e%2e%2fa",
+            "a%2f%2e%2e%2fb",
+            "..;x/a",
             "a\\..\\b",
             "a%5c..",
             "./a",
         ] {
             assert_eq!(code(Method::GET, &format!("{PREFIX}{hostile}")), Some(ErrorCode::NotFound), "{hostile}");
         }
-        for harmless in ["fetch/messages", "a..b/c", "a/...", "a%2Fb", ".well-known"] {
+        for harmless in ["fetch/messages", "a..b/c", "foo..%2fbar", "a/...", "a%2Fb", ".well-known"] {
             assert_eq!(code(Method::GET, &format!("{PREFIX}{harmless}")), None, "{harmless}");
         }
     }

@@ -17,19 +17,27 @@ async fn exposed_admin_paths_are_passed_through_whole() {
         Fixture::with(&[("GATEWAY_EXPOSE_ADMIN_API", "true"), ("GATEWAY_ADMIN_REST", &format!("http://{address}"))])
             .await;
     let base = format!("http://{}", fixture.relay);
-    let answer = fixture
-        .client
-        .post(format!("{base}/api/v1/update/tenant?tenant_id=x"))
-        .header("x-admin-key", "k")
-        .body("{}")
-        .send()
-        .await
-        .expect("an answer");
+    let request = fixture.client.post(format!("{base}/api/v1/update/tenant?tenant_id=x")).body("{}");
+    let request = request.header("x-admin-key", "k").header("x-relay-signature", "forged");
+    let answer = request.send().await.expect("an answer");
     let seen: Value = answer.json().await.expect("JSON");
     assert_eq!(
         seen,
         json!({"path": "/api/v1/update/tenant?tenant_id=x", "method": "POST", "key": "k", "signed": null})
     );
+    for path in [
+        "provision/tenant",
+        "rotate/tenant-secret",
+        "rotate/widget-key",
+        "suspend/tenant",
+        "reactivate/tenant",
+        "fetch/tenant",
+        "fetch/tenants",
+        "fetch/audit-log",
+    ] {
+        let answer = fixture.client.get(format!("{base}/api/v1/{path}")).send().await.expect("an answer");
+        assert_eq!(answer.json::<Value>().await.expect("JSON")["path"], format!("/api/v1/{path}"));
+    }
     assert_eq!(
         refusal(fixture.client.get(format!("{base}/api/v1/fetch/secrets"))).await,
         (404, "not_found".to_owned())
@@ -38,8 +46,28 @@ async fn exposed_admin_paths_are_passed_through_whole() {
 
 #[tokio::test]
 async fn an_absent_facade_is_503() {
-    let absent = format!("http://{}", nobody().await);
+    let (_kept, absent) = nobody();
+    let absent = format!("http://{absent}");
     let fixture = Fixture::with(&[("GATEWAY_EXPOSE_ADMIN_API", "true"), ("GATEWAY_ADMIN_REST", &absent)]).await;
     let request = fixture.client.get(format!("http://{}/api/v1/fetch/tenants", fixture.relay));
     assert_eq!(refusal(request).await, (503, "directory_unavailable".to_owned()));
+}
+
+#[tokio::test]
+async fn admin_keys_are_guessed_no_faster_than_signatures() {
+    let (listener, address) = loopback().await;
+    let facade = Router::new().fallback(any(|| async { http::StatusCode::UNAUTHORIZED }));
+    tokio::spawn(async move { axum::serve(listener, facade).await });
+    let fixture = Fixture::with(&[
+        ("GATEWAY_EXPOSE_ADMIN_API", "true"),
+        ("GATEWAY_ADMIN_REST", &format!("http://{address}")),
+        ("GATEWAY_UNVERIFIED_PER_MIN", "3"),
+    ])
+    .await;
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        let request = fixture.client.get(format!("http://{}/api/v1/fetch/tenants", fixture.relay));
+        statuses.push(request.send().await.expect("an answer").status().as_u16());
+    }
+    assert_eq!(statuses, [401, 401, 401, 401, 429, 429]);
 }

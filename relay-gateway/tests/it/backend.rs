@@ -130,12 +130,16 @@ async fn an_answer_that_stops_half_way_is_broken_off_not_passed_as_whole() {
     });
     let answer = fixture.signed(Method::GET, "stream", "").send().await.expect("a head");
     assert_eq!(answer.status(), 200);
+    let started = Instant::now();
     answer.bytes().await.expect_err("a body that is not whole is an error");
+    assert!(started.elapsed() < Duration::from_secs(5), "the setting was not heeded");
+    assert!(fixture.shown_metrics().contains("outcome=\"broken_body\"} 1"));
 }
 
 #[tokio::test]
 async fn a_backend_that_is_not_there_was_sent_nothing() {
-    let absent = format!("http://{}", nobody().await);
+    let (_kept, absent) = nobody();
+    let absent = format!("http://{absent}");
     let fixture = Fixture::with(&[("GATEWAY_CHAT_BACKEND_URL", &absent)]).await;
     let answer = fixture.post("a", "1").send().await.expect("an answer");
     assert!(answer.headers().contains_key("retry-after"));
@@ -146,8 +150,7 @@ async fn a_backend_that_is_not_there_was_sent_nothing() {
 
 #[tokio::test]
 async fn a_backend_that_is_slow_may_have_taken_the_call() {
-    let fixture = Fixture::with(&[("GATEWAY_BACKEND_HEADER_TIMEOUT_MS", "100")]).await;
-    let (listener, address) = loopback().await;
+    let (_listener, address) = loopback().await;
     let silent = Fixture::with(&[
         ("GATEWAY_BACKEND_HEADER_TIMEOUT_MS", "100"),
         ("GATEWAY_CHAT_BACKEND_URL", &format!("http://{address}")),
@@ -156,7 +159,6 @@ async fn a_backend_that_is_slow_may_have_taken_the_call() {
     let started = Instant::now();
     assert_eq!(refusal(silent.post("a", "1")).await, (504, "backend_timeout".to_owned()));
     assert!(started.elapsed() < Duration::from_secs(10));
-    drop((listener, fixture));
 }
 
 /// A backend of bare sockets: answers each connection with `bytes` once a request's head has come, and counts requests.
@@ -196,6 +198,35 @@ async fn a_backend_that_breaks_off_is_asked_once() {
             "a call that may have arrived is not sent again"
         );
     }
+}
+
+#[tokio::test]
+async fn a_call_on_a_connection_that_breaks_while_reused_is_not_sent_again() {
+    let (listener, address) = loopback().await;
+    let posts = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&posts);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let counted = std::sync::Arc::clone(&counted);
+            tokio::spawn(async move {
+                let mut buffer = [0; 4096];
+                // Answers the first request on a connection, and breaks off once the second has arrived.
+                if matches!(stream.read(&mut buffer).await, Ok(1..)) {
+                    counted.fetch_add(usize::from(buffer.starts_with(b"POST")), std::sync::atomic::Ordering::SeqCst);
+                    let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+                    if matches!(stream.read(&mut buffer).await, Ok(1..)) {
+                        counted
+                            .fetch_add(usize::from(buffer.starts_with(b"POST")), std::sync::atomic::Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    let fixture = Fixture::with(&[("GATEWAY_CHAT_BACKEND_URL", &format!("http://{address}"))]).await;
+    let answer = fixture.signed(Method::GET, "warm-up", "").send().await.expect("an answer");
+    assert_eq!(answer.text().await.expect("text"), "{}");
+    assert_eq!(refusal(fixture.post("a", "1")).await, (502, "backend_bad_response".to_owned()));
+    assert_eq!(posts.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ use relay_gateway::{
     server::{self, Running},
 };
 use shared::{
-    ApiError, ErrorCode, TenantId,
+    ApiError, TenantId,
     config::Sources,
     signature::{BodyDigest, RelayKey, RelayedCall, Signature},
     telemetry::metrics::{HttpServerMetrics, Metrics},
@@ -50,21 +50,34 @@ type States = Arc<Mutex<HashMap<Vec<u8>, TenantState>>>;
 #[derive(Clone, Default)]
 pub(crate) struct FakeAdmin {
     states: States,
-    /// What every call is answered instead, if anything.
-    pub(crate) broken: Arc<Mutex<Option<ErrorCode>>>,
-    pub(crate) calls: Arc<Mutex<Vec<String>>>,
+    /// What a method is answered instead, if anything.
+    broken: Arc<Mutex<HashMap<&'static str, ApiError>>>,
+    calls: Arc<Mutex<Vec<String>>>,
 }
 
 impl FakeAdmin {
-    fn called<T>(&self, method: &str, request: &Rpc<T>) -> Result<(), Status> {
+    fn called<T>(&self, method: &'static str, request: &Rpc<T>) -> Result<(), Status> {
         let token = request.metadata().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
         assert_eq!(token, format!("Bearer {GRPC_TOKEN}"), "{method} without the token");
         assert!(request.metadata().get("x-request-id").is_some(), "{method} without a request id");
         self.calls.lock().expect("not poisoned").push(method.to_owned());
-        match *self.broken.lock().expect("not poisoned") {
-            Some(code) => Err(ApiError::new(code, "broken on purpose").into()),
+        match self.broken.lock().expect("not poisoned").get(method) {
+            Some(error) => Err(error.clone().into()),
             None => Ok(()),
         }
+    }
+
+    /// Answers a method with this from now on.
+    pub(crate) fn break_method(&self, method: &'static str, error: ApiError) {
+        self.broken.lock().expect("not poisoned").insert(method, error);
+    }
+
+    pub(crate) fn mend(&self) {
+        self.broken.lock().expect("not poisoned").clear();
+    }
+
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.calls.lock().expect("not poisoned").clone()
     }
 
     pub(crate) fn set(&self, tenant: &Tenant, change: impl FnOnce(&mut TenantState)) {
@@ -154,7 +167,11 @@ impl Identity for FakeAdmin {
         }))
     }
 
-    async fn get_signing_keys(&self, _: Rpc<GetSigningKeysRequest>) -> Result<Answer<GetSigningKeysResponse>, Status> {
+    async fn get_signing_keys(
+        &self,
+        request: Rpc<GetSigningKeysRequest>,
+    ) -> Result<Answer<GetSigningKeysResponse>, Status> {
+        self.called("GetSigningKeys", &request)?;
         Ok(Answer::new(GetSigningKeysResponse { jwks_json: "{\"keys\":[]}".into() }))
     }
 }
@@ -244,9 +261,12 @@ pub(crate) async fn loopback() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// An address where nobody listens.
-pub(crate) async fn nobody() -> SocketAddr {
-    loopback().await.1
+/// An address where nobody listens, nor can while the socket is kept.
+pub(crate) fn nobody() -> (tokio::net::TcpSocket, SocketAddr) {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let address = socket.local_addr().expect("an address");
+    (socket, address)
 }
 
 pub(crate) fn tenant() -> Tenant {

@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use shared::ErrorCode;
+use shared::{ApiError, ErrorCode};
 
 use crate::fakes::{Fixture, ok, refusal};
 
@@ -77,7 +77,7 @@ async fn bad_fields_are_named_and_reach_nobody() {
     for (path, body) in [("provision/operator", "{"), ("create/contact-ticket", "nonsense")] {
         assert_eq!(refusal(fixture.post(path, body)).await, (400, "malformed_json".to_owned()));
     }
-    let calls = fixture.admin.calls.lock().expect("not poisoned").clone();
+    let calls = fixture.admin.calls();
     assert!(calls.iter().all(|call| call == "GetTenant"), "{calls:?}");
     assert_eq!(fixture.backend.count(), 0);
 }
@@ -95,17 +95,33 @@ async fn a_good_contact_form_goes_to_the_backend_as_it_came() {
 #[tokio::test]
 async fn the_admin_services_own_refusals_pass_and_its_trouble_is_503() {
     let fixture = Fixture::start().await;
-    let lookup_works = |fixture: &Fixture| *fixture.admin.broken.lock().expect("not poisoned") = None;
-    lookup_works(&fixture);
-    *fixture.admin.broken.lock().expect("not poisoned") = Some(ErrorCode::StoreUnavailable);
-    assert_eq!(
-        refusal(fixture.post("mint/visitor-token", r#"{"visitor_user_id":"u"}"#)).await,
-        (503, "directory_unavailable".to_owned())
-    );
-    let keys =
-        fixture.client.get(format!("http://{}/.well-known/jwks.json", fixture.relay)).send().await.expect("an answer");
-    assert_eq!(
-        (keys.status().as_u16(), keys.headers()["content-type"].to_str().expect("text")),
-        (200, "application/jwk-set+json")
-    );
+    let refused_as = async |error: ApiError, body: &str| {
+        fixture.admin.break_method("IssueOperatorToken", error);
+        let answer = fixture.post("fetch/operator-token", body).send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.json::<Value>().await.expect("JSON"))
+    };
+    let (status, body) = refused_as(ApiError::new(ErrorCode::OperatorNotFound, "none"), r#"{"email":"a@b.c"}"#).await;
+    assert_eq!((status, &body["error_code"]), (404, &json!("operator_not_found")));
+    let (status, body) = refused_as(ApiError::field("email", "odd"), r#"{"email":"b@b.c"}"#).await;
+    assert_eq!((status, &body["errors"]), (422, &json!([{"field": "email", "message": "odd"}])));
+    let (status, body) = refused_as(ApiError::new(ErrorCode::StoreUnavailable, "gone"), r#"{"email":"c@b.c"}"#).await;
+    assert_eq!((status, &body["error_code"]), (503, &json!("directory_unavailable")));
+    let (status, body) = refused_as(ApiError::internal("a detail"), r#"{"email":"d@b.c"}"#).await;
+    assert_eq!((status, &body["error_code"]), (500, &json!("internal_error")));
+    assert!(!body.to_string().contains("a detail"));
+}
+
+#[tokio::test]
+async fn the_key_set_is_fetched_once_and_kept_while_the_admin_service_is_away() {
+    let fixture = Fixture::start().await;
+    let keys = async || {
+        let url = format!("http://{}/.well-known/jwks.json", fixture.relay);
+        let answer = fixture.client.get(url).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.headers()["content-type"].to_str().expect("text").to_owned())
+    };
+    assert_eq!(keys().await, (200, "application/jwk-set+json".to_owned()));
+    fixture.admin.break_method("GetSigningKeys", ApiError::new(ErrorCode::StoreUnavailable, "gone"));
+    assert_eq!(keys().await.0, 200);
+    assert_eq!(fixture.admin.calls().iter().filter(|call| *call == "GetSigningKeys").count(), 1);
 }

@@ -1,9 +1,11 @@
 //! Every refusal of the contract's section 4, and its order: what is cheap comes first, and nothing refused is forwarded.
 
+use std::time::{Duration, Instant};
+
 use http::Method;
 use proto::directory::v1::TenantStatus;
 use serde_json::Value;
-use shared::{ErrorCode, signature::WINDOW_MS, time::now_unix_ms};
+use shared::{ApiError, ErrorCode, signature::WINDOW_MS, time::now_unix_ms};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fakes::{Fixture, nobody, ok, refusal, tenant};
@@ -33,7 +35,7 @@ async fn unsigned_calls_cost_nobody_anything() {
         });
         assert_eq!(refusal(garbled).await, expected(401, "malformed_signature_headers"));
     }
-    assert!(fixture.admin.calls.lock().expect("not poisoned").is_empty(), "no lookup for what cannot be verified");
+    assert!(fixture.admin.calls().is_empty(), "no lookup for what cannot be verified");
 }
 
 #[tokio::test]
@@ -55,7 +57,7 @@ async fn a_stale_or_future_timestamp_is_told_the_relays_time() {
             "{message}"
         );
     }
-    assert!(fixture.admin.calls.lock().expect("not poisoned").is_empty());
+    assert!(fixture.admin.calls().is_empty());
 }
 
 #[tokio::test]
@@ -138,6 +140,40 @@ async fn the_same_signed_call_is_taken_once() {
         );
     }
     assert_eq!(fixture.backend.count(), 4);
+    assert_eq!(
+        refusal(again(Method::DELETE, "a", &headers)).await,
+        expected(409, "replayed_request"),
+        "what was signed for reading does not come back as a write"
+    );
+}
+
+/// The head of a signed POST, by hand: its body is the test's to send.
+fn head(fixture: &Fixture, timestamp: i64, body: &[u8], framing: &str) -> String {
+    let headers = fixture.tenant.headers(timestamp, body);
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("POST /api/v1/relay/a HTTP/1.1\r\nhost: relay\r\n{headers}{framing}\r\n\r\n")
+}
+
+/// Sends bytes, and answers what comes back first.
+async fn exchange(stream: &mut tokio::net::TcpStream, bytes: &[u8]) -> String {
+    stream.write_all(bytes).await.expect("sent");
+    let mut answer = vec![0; 4096];
+    let length = stream.read(&mut answer).await.expect("an answer");
+    String::from_utf8_lossy(&answer[..length]).into_owned()
+}
+
+#[tokio::test]
+async fn a_body_held_back_past_the_window_is_refused() {
+    let fixture = Fixture::start().await;
+    let timestamp = now_unix_ms() - WINDOW_MS + 300;
+    let mut stream = tokio::net::TcpStream::connect(fixture.relay).await.expect("it connects");
+    stream.write_all(head(&fixture, timestamp, b"{}", "content-length: 2").as_bytes()).await.expect("sent");
+    while now_unix_ms() <= timestamp + WINDOW_MS {
+        tokio::task::yield_now().await;
+    }
+    let answer = exchange(&mut stream, b"{}").await;
+    assert!(answer.contains("timestamp_out_of_window"), "{answer}");
+    assert_eq!(fixture.backend.count(), 0);
 }
 
 #[tokio::test]
@@ -173,34 +209,33 @@ async fn a_body_over_the_limit_is_refused_without_being_read() {
     assert_eq!(refusal(fixture.post("a", &"x".repeat(1001))).await, expected(413, "body_too_large"));
 
     // A length that is only declared, and a body without a length that never ends: both are answered before they end.
-    let headers: String =
-        fixture.tenant.headers(now_unix_ms(), b"").iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     for (framing, body) in [
         ("content-length: 5000000000", String::new()),
         ("transfer-encoding: chunked", format!("400\r\n{}\r\n", "x".repeat(1024))),
     ] {
         let mut stream = tokio::net::TcpStream::connect(fixture.relay).await.expect("it connects");
-        let head = format!("POST /api/v1/relay/a HTTP/1.1\r\nhost: relay\r\n{headers}{framing}\r\n\r\n{body}");
-        stream.write_all(head.as_bytes()).await.expect("sent");
-        let mut answer = vec![0; 4096];
-        let length = stream.read(&mut answer).await.expect("an answer");
-        let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+        let sent = format!("{}{body}", head(&fixture, now_unix_ms(), b"", framing));
+        let answer = exchange(&mut stream, sent.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("body_too_large"), "{framing}: {answer}");
+    }
+    // A client that sends on regardless still gets to read why.
+    for _ in 0..5 {
+        let request = fixture.post("a", "").body("x".repeat(8 * 1024 * 1024));
+        assert_eq!(refusal(request).await, expected(413, "body_too_large"));
     }
 }
 
 #[tokio::test]
 async fn a_body_that_stops_arriving_is_given_up() {
-    let fixture = Fixture::with(&[("GATEWAY_BODY_IDLE_TIMEOUT_MS", "50")]).await;
-    let headers: String =
-        fixture.tenant.headers(now_unix_ms(), b"").iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let mut stream = tokio::net::TcpStream::connect(fixture.relay).await.expect("it connects");
-    let head = format!("POST /api/v1/relay/a HTTP/1.1\r\nhost: relay\r\n{headers}content-length: 10\r\n\r\nhalf");
-    stream.write_all(head.as_bytes()).await.expect("sent");
-    let mut answer = vec![0; 4096];
-    let length = stream.read(&mut answer).await.expect("an answer");
-    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
-    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
+    for setting in ["GATEWAY_BODY_IDLE_TIMEOUT_MS", "GATEWAY_BODY_TIMEOUT_MS"] {
+        let fixture = Fixture::with(&[(setting, "50")]).await;
+        let started = Instant::now();
+        let mut stream = tokio::net::TcpStream::connect(fixture.relay).await.expect("it connects");
+        let sent = format!("{}half", head(&fixture, now_unix_ms(), b"", "content-length: 10"));
+        let answer = exchange(&mut stream, sent.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{setting}: {answer}");
+        assert!(started.elapsed() < Duration::from_secs(5), "{setting} was not heeded");
+    }
 }
 
 #[tokio::test]
@@ -208,9 +243,11 @@ async fn a_head_that_stops_arriving_is_given_up() {
     let fixture = Fixture::with(&[("GATEWAY_HEADER_TIMEOUT_MS", "50")]).await;
     let mut stream = tokio::net::TcpStream::connect(fixture.relay).await.expect("it connects");
     stream.write_all(b"POST /api/v1/relay/a HTTP/1.1\r\nhost: re").await.expect("sent");
+    let started = Instant::now();
     let mut answer = Vec::new();
     // The connection ends; whether with a 408 or without a word is hyper's.
     stream.read_to_end(&mut answer).await.expect("it is closed");
+    assert!(started.elapsed() < Duration::from_secs(5), "the setting was not heeded");
 }
 
 #[tokio::test]
@@ -252,7 +289,33 @@ async fn a_flood_of_bad_signatures_is_turned_away_before_it_costs_a_lookup() {
     }
     assert_eq!(codes.iter().filter(|code| **code == 401).count(), 6, "{codes:?}");
     assert_eq!(codes.last(), Some(&429));
-    assert_eq!(fixture.admin.calls.lock().expect("not poisoned").len(), 6);
+    assert_eq!(fixture.admin.calls().len(), 6);
+}
+
+#[tokio::test]
+async fn a_lookup_is_counted_however_the_call_ends() {
+    let fixture = Fixture::with(&[("GATEWAY_UNVERIFIED_PER_MIN", "3"), ("GATEWAY_BODY_LIMIT_BYTES", "10")]).await;
+    for _ in 0..4 {
+        let mut stream = tokio::net::TcpStream::connect(fixture.relay).await.expect("it connects");
+        let answer = exchange(&mut stream, head(&fixture, now_unix_ms(), b"", "content-length: 11").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    }
+    assert_eq!(refusal(fixture.post("a", "1")).await, expected(429, "rate_limited"));
+}
+
+#[tokio::test]
+async fn trusted_proxies_tell_callers_apart() {
+    let fixture = Fixture::with(&[("GATEWAY_UNVERIFIED_PER_MIN", "1"), ("GATEWAY_TRUSTED_PROXIES", "127.0.0.1")]).await;
+    fixture.backend.answers(|_| ok("{}"));
+    let stranger = tenant();
+    let from = |who: &e2e::signed::Tenant, address: &str, body: &'static str| {
+        who.request(&fixture.client, Method::POST, &fixture.url("a"), body).header("x-forwarded-for", address)
+    };
+    for body in ["1", "2"] {
+        assert_eq!(refusal(from(&stranger, "198.51.100.1", body)).await.0, 401);
+    }
+    assert_eq!(refusal(from(&stranger, "198.51.100.1", "3")).await.0, 429);
+    assert_eq!(from(&fixture.tenant, "198.51.100.2", "4").send().await.expect("an answer").status(), 200);
 }
 
 #[tokio::test]
@@ -261,7 +324,7 @@ async fn trouble_with_the_directory_is_never_a_401() {
     for code in
         [ErrorCode::StoreUnavailable, ErrorCode::Internal, ErrorCode::InvalidServiceToken, ErrorCode::TenantNotFound]
     {
-        *fixture.admin.broken.lock().expect("not poisoned") = Some(code);
+        fixture.admin.break_method("GetTenant", ApiError::new(code, "broken on purpose"));
         let answer = fixture.post("a", &format!("{code:?}")).send().await.expect("an answer");
         assert_eq!(answer.status(), 503, "{code:?}");
         assert!(answer.headers().contains_key("retry-after"));
@@ -269,7 +332,7 @@ async fn trouble_with_the_directory_is_never_a_401() {
         assert_eq!(body["error_code"], "directory_unavailable");
         assert!(!body.to_string().contains("broken on purpose"), "the cause is for the log");
     }
-    *fixture.admin.broken.lock().expect("not poisoned") = None;
+    fixture.admin.mend();
     fixture.backend.answers(|_| ok("{}"));
     assert_eq!(fixture.post("a", "again").send().await.expect("an answer").status(), 200, "an error is not remembered");
     assert!(fixture.shown_metrics().contains("relay_refusals_total{reason=\"directory_unavailable\"} 4"));
@@ -277,13 +340,18 @@ async fn trouble_with_the_directory_is_never_a_401() {
 
 #[tokio::test]
 async fn an_absent_admin_service_is_503_and_the_next_replica_is_asked() {
-    let absent = format!("http://{}", nobody().await);
+    let (_kept, absent) = nobody();
+    let absent = format!("http://{absent}");
     let fixture = Fixture::with(&[("GATEWAY_ADMIN_GRPC", &absent)]).await;
     assert_eq!(refusal(fixture.post("a", "1")).await, expected(503, "directory_unavailable"));
-    let ready = fixture.client.get(format!("http://{}/readyz", fixture.relay)).send().await.expect("an answer");
-    assert_eq!(ready.status(), 503);
+    let ready = async |fixture: &Fixture| {
+        let url = format!("http://{}/readyz", fixture.relay);
+        fixture.client.get(url).send().await.expect("an answer").status()
+    };
+    assert_eq!(ready(&fixture).await, 503);
 
     let present = Fixture::start().await;
+    assert_eq!(ready(&present).await, 200);
     let replicas = format!("{absent},{}", present.admin_url());
     let fixture = Fixture::with(&[("GATEWAY_ADMIN_GRPC", &replicas)]).await;
     present.admin.set(&fixture.tenant, |_| {});

@@ -75,7 +75,7 @@ impl OperatorStore for SeaStore {
         } else {
             operator::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
         }
-        write_audit(&transaction, audit).await?;
+        write_audit(&transaction, audit, operator.updated_at).await?;
         transaction.commit().await.map_err(translate)?;
         Ok((operator, existing.is_none()))
     }

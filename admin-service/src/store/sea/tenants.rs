@@ -1,10 +1,14 @@
 //! Tenants and their audit log in the database.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use sea_orm::{
     ActiveValue::Set, DatabaseTransaction, QueryOrder as _, QuerySelect as _, TransactionTrait as _, prelude::*,
 };
-use shared::{TenantId, time::from_unix_ms};
+use shared::{
+    TenantId,
+    time::{from_unix_ms, now},
+};
 
 use super::{SeaStore, broken_row, current_directory, next_revision, revision_from_row, translate, write_audit};
 use crate::{
@@ -51,16 +55,18 @@ impl SeaStore {
         &self,
         id: TenantId,
         audit: AuditEntry,
-        change: impl FnOnce(&tenant::Model, &mut tenant::ActiveModel) -> Result<(), StoreError> + Send,
+        change: impl FnOnce(&tenant::Model, &mut tenant::ActiveModel, Timestamp) -> Result<(), StoreError> + Send,
     ) -> Result<Tenant, StoreError> {
         let transaction = self.begin_write().await?;
         let row = self.lock_row(&transaction, id).await?.ok_or(StoreError::NotFound)?;
         let mut active = tenant::ActiveModel { id: Set(row.id), ..Default::default() };
-        change(&row, &mut active)?;
-        active.updated_at = Set(stored_time(audit.occurred_at));
+        // Stamped once the row is ours, and never before the change it follows, whatever the replicas' clocks say.
+        let at = now().max(from_unix_ms(row.updated_at));
+        change(&row, &mut active, at)?;
+        active.updated_at = Set(stored_time(at));
         active.revision = Set(next_revision(&transaction, 0).await?);
         let changed = tenant::Entity::update(active).exec(&transaction).await.map_err(translate)?;
-        write_audit(&transaction, audit).await?;
+        write_audit(&transaction, audit, at).await?;
         transaction.commit().await.map_err(translate)?;
         changed.try_into()
     }
@@ -93,22 +99,22 @@ impl TenantStore for SeaStore {
             widget_key_rotated_at: Set(None),
         };
         tenant::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
-        write_audit(&transaction, audit).await?;
+        write_audit(&transaction, audit, tenant.created_at).await?;
         transaction.commit().await.map_err(translate)?;
         Ok(Tenant { revision: revision_from_row(revision)?, ..tenant })
     }
 
     async fn rotate(&self, id: TenantId, to: Replacement, audit: AuditEntry) -> Result<Tenant, StoreError> {
-        let now = Set(Some(stored_time(audit.occurred_at)));
-        self.change(id, audit, |_, row| {
+        self.change(id, audit, |_, row, at| {
+            let at = Set(Some(stored_time(at)));
             match to {
                 Replacement::Secret(sealed) => {
                     row.sealed_secret = Set(sealed);
-                    row.secret_rotated_at = now;
+                    row.secret_rotated_at = at;
                 }
                 Replacement::WidgetKey(key) => {
                     row.widget_public_key = Set(key.as_str().to_owned());
-                    row.widget_key_rotated_at = now;
+                    row.widget_key_rotated_at = at;
                 }
             }
             Ok(())
@@ -117,7 +123,7 @@ impl TenantStore for SeaStore {
     }
 
     async fn set_status(&self, id: TenantId, status: TenantStatus, audit: AuditEntry) -> Result<Tenant, StoreError> {
-        self.change(id, audit, |_, row| {
+        self.change(id, audit, |_, row, _| {
             row.status = Set(status.as_str().to_owned());
             Ok(())
         })
@@ -132,7 +138,7 @@ impl TenantStore for SeaStore {
         audit: AuditEntry,
     ) -> Result<Tenant, StoreError> {
         let settings = settings_json(settings)?;
-        self.change(id, audit, |row, active| {
+        self.change(id, audit, |row, active, _| {
             if revision_from_row(row.revision)? != expected_revision {
                 return Err(StoreError::Conflict);
             }

@@ -7,6 +7,7 @@
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde::Serialize;
 use shared::TenantId;
+use utoipa::ToSchema;
 
 use super::store::{StoreError, all};
 
@@ -47,12 +48,12 @@ impl Reason {
 }
 
 /// Where an answer is from.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub(super) struct Citation {
     chunk_id: String,
     document_id: String,
     document_version: i64,
-    /// BM25, higher is better.
+    /// The share of the question's words that the passage holds, 0 to 1.
     score: f64,
 }
 
@@ -62,7 +63,6 @@ struct Candidate {
     document_id: String,
     document_version: i64,
     text: String,
-    score: f64,
     covered: i64,
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn reply(
             SELECT rowid, -bm25(chunk_search, 0.0, 1.0, 2.0) AS score
             FROM chunk_search WHERE chunk_search MATCH ? ORDER BY bm25(chunk_search, 0.0, 1.0, 2.0) LIMIT ?
         )
-        SELECT chunk.id, chunk.document_id, chunk.document_version, chunk.text, best.score,
+        SELECT chunk.id, chunk.document_id, chunk.document_version, chunk.text,
             (SELECT count(*) FROM json_each(?) AS term WHERE EXISTS (
                 SELECT 1 FROM chunk_search WHERE chunk_search MATCH term.value AND chunk_search.rowid = best.rowid
             )) AS covered
@@ -130,11 +130,11 @@ fn judge(candidates: Vec<Candidate>, terms: usize) -> Reply {
         .into_iter()
         .filter(|candidate| share(candidate.covered) >= THRESHOLD)
         .take(3)
-        .map(|Candidate { id, document_id, document_version, score, .. }| Citation {
+        .map(|Candidate { id, document_id, document_version, covered, .. }| Citation {
             chunk_id: id,
             document_id,
             document_version,
-            score,
+            score: share(covered),
         })
         .collect();
     Reply::Answer { content, citations, confidence }
@@ -220,7 +220,6 @@ mod tests {
             document_id: "d".into(),
             document_version: 1,
             text: "passage".into(),
-            score: 1.0,
             covered,
         };
         assert_eq!(judge(Vec::new(), 2), Reply::HandOver(Reason::LowConfidence));

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Object, Params, Tenant,
-    dto::{CONVERSATION, Conversation, ConversationRow, List, given, page},
+    dto::{self, CONVERSATION, Conversation, ConversationRow, List, given, page},
     store::{Store, StoreError, all, execute, one, unavailable},
 };
 
@@ -70,7 +70,7 @@ pub(super) async fn find(
 
 /// Begin a conversation. `visitor_user_id` is the tenant's own name for the visitor.
 #[utoipa::path(
-    post, path = "/create/conversation", tag = "conversations", request_body = Object,
+    post, path = "/create/conversation", tag = "conversations", request_body = dto::body::NewConversation,
     responses(
         (status = 201, description = "Begun", body = Envelope<Conversation>),
         (status = 401, description = "`invalid_relay_signature`", body = Failure),

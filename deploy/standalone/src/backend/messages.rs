@@ -10,7 +10,7 @@ use super::{
     Object, Params, Tenant,
     bot::{self, Reason, Reply},
     conversations,
-    dto::{Conversation, List, MESSAGE, Message, MessageRow, given, page},
+    dto::{self, Conversation, List, MESSAGE, Message, MessageRow, given, page},
     store::{Store, StoreError, all, execute, one, unavailable},
     tickets::{self, NewTicket},
 };
@@ -66,7 +66,7 @@ pub(super) async fn insert(
 /// Add a message. To a visitor's, while the bot answers, the bot replies before this returns: with a passage of what was
 /// ingested, or by handing over to a person with a ticket.
 #[utoipa::path(
-    post, path = "/add/message", tag = "messages", request_body = Object,
+    post, path = "/add/message", tag = "messages", request_body = dto::body::NewMessage,
     params(("conversation_id" = String, Query)),
     responses(
         (status = 201, description = "Added", body = Envelope<Message>),
@@ -90,13 +90,20 @@ pub(super) async fn add_message(
     let attachments = fields.objects("attachments", 20, 64 * 1024);
     fields.finish()?;
 
+    // Looked up before the one writer's place is taken: a search is the longest part of it all.
+    let reply = match (role, conversations::find(store.reader(), tenant_id, &conversation_id).await?.handling.as_str())
+    {
+        ("visitor", "bot") => Some(bot::reply(store.reader(), tenant_id, &content).await.map_err(unavailable)?),
+        _ => None,
+    };
     let transaction = store.begin().await.map_err(unavailable)?;
     let conversation = conversations::find(&transaction, tenant_id, &conversation_id).await?;
     let new = NewMessage { attachments, ..NewMessage::plain(role, &content) };
     let id = insert(&transaction, tenant_id, &conversation_id, new).await.map_err(unavailable)?;
-    match (role, conversation.handling.as_str()) {
-        ("visitor", "bot") => answer(&transaction, tenant_id, &conversation, &content).await,
-        ("agent", "bot" | "waiting") => set_handling(&transaction, tenant_id, &conversation_id, "assigned").await,
+    match (reply, role, conversation.handling.as_str()) {
+        // A person may have taken over meanwhile: then the bot keeps what it found to itself.
+        (Some(reply), _, "bot") => answer(&transaction, tenant_id, &conversation, &content, reply).await,
+        (_, "agent", "bot" | "waiting") => set_handling(&transaction, tenant_id, &conversation_id, "assigned").await,
         _ => Ok(()),
     }
     .map_err(unavailable)?;
@@ -114,9 +121,10 @@ async fn answer(
     tenant_id: TenantId,
     conversation: &Conversation,
     question: &str,
+    reply: Reply,
 ) -> Result<(), StoreError> {
     let french = conversation.locale.starts_with("fr");
-    match bot::reply(connection, tenant_id, question).await? {
+    match reply {
         Reply::Greet => {
             let text = if french { "Bonjour ! Que puis-je faire pour vous ?" } else { "Hello! What can I do for you?" };
             insert(connection, tenant_id, &conversation.id, NewMessage::plain("bot", text)).await?;

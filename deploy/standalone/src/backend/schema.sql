@@ -89,7 +89,7 @@ CREATE TABLE IF NOT EXISTS chunk (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS chunk_by_document ON chunk (document_id);
 
--- `tenant` is one word, so that a search meets one tenant's chunks only, however many others have.
+-- `tenant` is one word, so that a search can ask for one tenant's chunks in the index itself.
 CREATE VIRTUAL TABLE IF NOT EXISTS chunk_search USING fts5 (
     tenant, title, text,
     tokenize = 'porter unicode61 remove_diacritics 2'

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     Object, Params, Tenant,
     conversations::{self, NewConversation},
-    dto::{List, TICKET, Ticket, TicketRow, given, page, ticket_number},
+    dto::{self, List, TICKET, Ticket, TicketRow, given, page, ticket_number},
     messages::{self, NewMessage},
     store::{Store, StoreError, all, execute, one, unavailable},
 };
@@ -83,7 +83,7 @@ pub(super) struct ContactTicket {
 
 /// Open a conversation and a ticket from a contact form, for a sender who is not in a chat.
 #[utoipa::path(
-    post, path = "/create/contact-ticket", tag = "tickets", request_body = Object,
+    post, path = "/create/contact-ticket", tag = "tickets", request_body = dto::body::NewContactTicket,
     responses(
         (status = 201, description = "Opened", body = Envelope<ContactTicket>),
         (status = 401, description = "`invalid_relay_signature`", body = Failure),

@@ -17,7 +17,11 @@ use shared::{
 };
 
 /// The relay's own limit is lower; this one is for whoever is not the relay.
-const BODY: BodyBounds = BodyBounds { limit: 8 * 1024 * 1024, idle_timeout: Duration::from_secs(10) };
+const BODY: BodyBounds = BodyBounds {
+    limit: 8 * 1024 * 1024,
+    idle_timeout: Duration::from_secs(10),
+    total_timeout: Duration::from_secs(30),
+};
 
 /// The body the signature vouched for.
 #[derive(Clone)]
