@@ -11,6 +11,7 @@ use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
     trace::{Sampler, SdkTracerProvider},
 };
+use tracing_subscriber::fmt::format;
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 mod context;
@@ -117,6 +118,12 @@ impl Telemetry {
             LogFormat::Human => tracing_subscriber::fmt::layer()
                 .with_writer(std::io::stderr)
                 .with_ansi(std::io::stderr().is_terminal())
+                // What is meant for trace viewers says nothing to a person that the other fields do not.
+                .fmt_fields(format::debug_fn(|line, field, value| match field.name() {
+                    "message" => write!(line, "{value:?}"),
+                    name if name.starts_with("otel.") => Ok(()),
+                    name => write!(line, " {name}={value:?}"),
+                }))
                 .boxed(),
             LogFormat::Json => tracing_subscriber::fmt::layer()
                 .with_writer(std::io::stderr)

@@ -15,7 +15,7 @@ use super::protected_routes;
         description = "Provision, configure, rotate and suspend tenants. Every change is true on every gateway before the call returns.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    servers((url = "http://127.0.0.1:7812", description = "the admin service's default")),
+    servers((url = "/", description = "this admin service")),
     components(schemas(Failure)),
     security(("admin_key" = [])),
     modifiers(&AdminKeyScheme)

@@ -20,7 +20,7 @@ const SPEC: Spec = Spec {
         ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG"),
     ],
     defaults: include_str!("../config.default.toml"),
-    secrets: &["api_key", "database_url"],
+    secrets: &["api_key"],
 };
 
 const BACKEND_SPEC: Spec = Spec {
