@@ -4,6 +4,7 @@
 //! has: [`config`], [`telemetry`], the HTTP [`edge`] and [`serve`].
 
 pub mod body;
+pub mod coherence;
 pub mod config;
 pub mod edge;
 mod error;
