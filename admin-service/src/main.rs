@@ -1,46 +1,30 @@
-//! The `admin-service` binary: configuration, telemetry, start, drain, and nothing else.
+//! The `admin-service` binary: configuration, start, drain, and nothing else.
 
 use std::process::ExitCode;
 
-use admin_service::{config::Config, server};
+use admin_service::{
+    config::Config,
+    server::{self, StartError},
+};
 use shared::{
     config::Sources,
-    shutdown,
-    telemetry::{
-        Telemetry,
-        metrics::{HttpServerMetrics, Metrics},
-    },
+    process, shutdown,
+    telemetry::metrics::{HttpServerMetrics, Metrics},
 };
 
 fn main() -> ExitCode {
-    let config = match Config::load(&Sources::process()) {
-        Ok(config) => config,
-        Err(error) => return error.report(),
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
-    runtime.block_on(run(config))
+    match Config::load(&Sources::process()) {
+        Ok(config) => {
+            let telemetry = config.telemetry.clone();
+            process::run("admin-service", None, &telemetry, serve(config), |_| 1)
+        }
+        Err(error) => error.report(),
+    }
 }
 
-async fn run(config: Config) -> ExitCode {
-    let telemetry = match Telemetry::start("admin-service", None, &config.telemetry) {
-        Ok(telemetry) => telemetry,
-        Err(error) => {
-            eprintln!("admin-service: {error}");
-            return ExitCode::from(shared::config::EXIT_CONFIG);
-        }
-    };
+async fn serve(config: Config) -> Result<(), StartError> {
     let metrics = Metrics::default();
     let http_metrics = HttpServerMetrics::new(&metrics);
-    let code = match server::start(config, &metrics, http_metrics, shutdown::on_signal()).await {
-        Ok(running) => {
-            running.drained().await;
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            tracing::error!(%error, "cannot start");
-            ExitCode::FAILURE
-        }
-    };
-    telemetry.shutdown();
-    code
+    server::start(config, &metrics, http_metrics, shutdown::on_signal()).await?.drained().await;
+    Ok(())
 }

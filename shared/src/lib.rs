@@ -11,6 +11,7 @@ mod error;
 pub mod fields;
 pub mod health;
 pub mod origin;
+pub mod process;
 pub mod query;
 pub mod request_id;
 pub mod serve;

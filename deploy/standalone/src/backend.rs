@@ -6,7 +6,7 @@
 use axum::{Router, extract::FromRequestParts, http::request::Parts, middleware, routing::get};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
-use shared::{ApiError, Failure, TenantId, body, health, query::Query, signature::RelayKey};
+use shared::{ApiError, Failure, TenantId, body::json_object, health, query::Query, signature::RelayKey};
 use tokio_util::sync::CancellationToken;
 use utoipa::{
     Modify, OpenApi, PartialSchema as _,
@@ -17,11 +17,13 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+mod body;
 mod bot;
 mod conversations;
 mod dto;
 mod knowledge;
 mod messages;
+mod records;
 mod store;
 mod tickets;
 mod verify;
@@ -148,6 +150,6 @@ impl<S: Sync> FromRequestParts<S> for Object {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let bytes =
             parts.extensions.get::<verify::VerifiedBody>().ok_or_else(|| ApiError::internal("no verified body"))?;
-        body::json_object(&bytes.0).map(Self)
+        json_object(&bytes.0).map(Self)
     }
 }

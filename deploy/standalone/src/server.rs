@@ -3,7 +3,6 @@
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
-    process::ExitCode,
 };
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -47,10 +46,10 @@ pub enum StartError {
 impl StartError {
     /// How the process ends.
     #[must_use]
-    pub fn exit_code(&self) -> ExitCode {
+    pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => ExitCode::from(EXIT_CONFIG),
-            _ => ExitCode::FAILURE,
+            Self::Config(_) => EXIT_CONFIG,
+            _ => 1,
         }
     }
 }

@@ -1,76 +1,18 @@
 //! Conversations: begun by a tenant for a visitor, fetched, listed.
 
 use axum::extract::State;
-use sea_orm::ConnectionTrait;
-use serde_json::{Map, Value};
-use shared::{ApiError, Envelope, ErrorCode, Failure, Success, TenantId, fields::Fields, time::now_unix_ms};
-use uuid::Uuid;
+use shared::{ApiError, Envelope, Failure, Success, fields::Fields};
 
 use super::{
-    Object, Params, Tenant,
-    dto::{self, CONVERSATION, Conversation, ConversationRow, List, given, page},
-    store::{Store, StoreError, all, execute, one, unavailable},
+    Object, Params, Tenant, body,
+    dto::{CONVERSATION, Conversation, ConversationRow, List, given, page},
+    records::{self, NewConversation},
+    store::{Store, all, unavailable},
 };
-
-/// What begins a conversation.
-pub(super) struct NewConversation {
-    pub(super) visitor_user_id: String,
-    pub(super) visitor_display_name: Option<String>,
-    pub(super) visitor_email: Option<String>,
-    pub(super) visitor_phone: Option<String>,
-    pub(super) locale: String,
-    pub(super) channel: &'static str,
-    /// Who answers first: `bot`, or `waiting` for a person.
-    pub(super) handling: &'static str,
-    pub(super) metadata: Map<String, Value>,
-}
-
-pub(super) async fn insert(
-    connection: &impl ConnectionTrait,
-    tenant_id: TenantId,
-    new: NewConversation,
-) -> Result<String, StoreError> {
-    let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
-    execute(
-        connection,
-        "INSERT INTO conversation (id, tenant_id, visitor_user_id, visitor_display_name, visitor_email, visitor_phone,
-             locale, channel, status, handling, metadata, created_at, updated_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'active', ?, ?, ?, ?)",
-        [
-            id.clone().into(),
-            tenant_id.to_string().into(),
-            new.visitor_user_id.into(),
-            new.visitor_display_name.into(),
-            new.visitor_email.into(),
-            new.visitor_phone.into(),
-            new.locale.into(),
-            new.channel.into(),
-            new.handling.into(),
-            Value::Object(new.metadata).to_string().into(),
-            now.into(),
-            now.into(),
-        ],
-    )
-    .await?;
-    Ok(id)
-}
-
-pub(super) async fn find(
-    connection: &impl ConnectionTrait,
-    tenant_id: TenantId,
-    id: &str,
-) -> Result<Conversation, ApiError> {
-    let sql = format!("SELECT {CONVERSATION} FROM conversation WHERE tenant_id = ? AND id = ?");
-    one::<ConversationRow>(connection, &sql, [tenant_id.to_string().into(), id.into()])
-        .await
-        .map_err(unavailable)?
-        .map(Conversation::from)
-        .ok_or_else(|| ApiError::new(ErrorCode::ConversationNotFound, "This tenant has no such conversation."))
-}
 
 /// Begin a conversation. `visitor_user_id` is the tenant's own name for the visitor.
 #[utoipa::path(
-    post, path = "/create/conversation", tag = "conversations", request_body = dto::body::NewConversation,
+    post, path = "/create/conversation", tag = "conversations", request_body = body::NewConversation,
     responses(
         (status = 201, description = "Begun", body = Envelope<Conversation>),
         (status = 401, description = "`invalid_relay_signature`", body = Failure),
@@ -95,8 +37,8 @@ pub(super) async fn create_conversation(
     };
     fields.finish()?;
     let transaction = store.begin().await.map_err(unavailable)?;
-    let id = insert(&transaction, tenant_id, new).await.map_err(unavailable)?;
-    let conversation = find(&transaction, tenant_id, &id).await?;
+    let id = records::insert_conversation(&transaction, tenant_id, new).await.map_err(unavailable)?;
+    let conversation = records::find_conversation(&transaction, tenant_id, &id).await?;
     transaction.commit().await.map_err(unavailable)?;
     Ok(Success::created(conversation, "Conversation begun."))
 }
@@ -119,7 +61,7 @@ pub(super) async fn fetch_conversation(
 ) -> Result<Success<Conversation>, ApiError> {
     let id = query.required::<String>("conversation_id");
     query.finish()?;
-    Ok(Success::ok(find(store.reader(), tenant_id, &given(id)?).await?, "Conversation fetched."))
+    Ok(Success::ok(records::find_conversation(store.reader(), tenant_id, &given(id)?).await?, "Conversation fetched."))
 }
 
 /// Conversations, newest first; of one visitor, or of all.

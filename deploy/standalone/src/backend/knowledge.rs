@@ -7,8 +7,8 @@ use shared::{ApiError, Envelope, Failure, Success, TenantId, fields::Fields, tim
 use uuid::Uuid;
 
 use super::{
-    Object, Tenant,
-    dto::{self, DOCUMENT, DocumentRow, KnowledgeDocument},
+    Object, Tenant, body,
+    dto::{DOCUMENT, DocumentRow, KnowledgeDocument},
     store::{Store, StoreError, execute, one, unavailable},
 };
 
@@ -19,7 +19,7 @@ const LONGEST_BODY: usize = 400_000;
 /// Ingest a document, or the next version of the one with this title and language. It is in the bot's answers once this
 /// returns.
 #[utoipa::path(
-    post, path = "/ingest/knowledge", tag = "knowledge", request_body = dto::body::NewKnowledge,
+    post, path = "/ingest/knowledge", tag = "knowledge", request_body = body::NewKnowledge,
     responses(
         (status = 201, description = "Ingested", body = Envelope<KnowledgeDocument>),
         (status = 401, description = "`invalid_relay_signature`", body = Failure),

@@ -2,71 +2,22 @@
 
 use axum::extract::State;
 use sea_orm::{ConnectionTrait, Value as SqlValue};
-use serde_json::{Value, json};
-use shared::{ApiError, Envelope, Failure, Success, TenantId, fields::Fields, time::now_unix_ms};
+use serde_json::json;
+use shared::{ApiError, Envelope, Failure, Success, TenantId, fields::Fields};
 use uuid::Uuid;
 
 use super::{
-    Object, Params, Tenant,
+    Object, Params, Tenant, body,
     bot::{self, Reason, Reply},
-    conversations,
-    dto::{self, Conversation, List, MESSAGE, Message, MessageRow, given, page},
-    store::{Store, StoreError, all, execute, one, unavailable},
-    tickets::{self, NewTicket},
+    dto::{Conversation, List, MESSAGE, Message, MessageRow, given, page},
+    records::{self, NewMessage, NewTicket},
+    store::{Store, StoreError, all, one, unavailable},
 };
-
-/// A message to be kept.
-pub(super) struct NewMessage<'a> {
-    pub(super) role: &'a str,
-    pub(super) content: &'a str,
-    pub(super) attachments: Vec<Value>,
-    pub(super) citations: Value,
-    pub(super) confidence: Option<f64>,
-}
-
-impl<'a> NewMessage<'a> {
-    pub(super) fn plain(role: &'a str, content: &'a str) -> Self {
-        Self { role, content, attachments: Vec::new(), citations: json!([]), confidence: None }
-    }
-}
-
-pub(super) async fn insert(
-    connection: &impl ConnectionTrait,
-    tenant_id: TenantId,
-    conversation_id: &str,
-    new: NewMessage<'_>,
-) -> Result<String, StoreError> {
-    let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
-    execute(
-        connection,
-        "INSERT INTO message (id, conversation_id, tenant_id, role, content, attachments, citations, confidence, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            id.clone().into(),
-            conversation_id.into(),
-            tenant_id.to_string().into(),
-            new.role.into(),
-            new.content.into(),
-            Value::Array(new.attachments).to_string().into(),
-            new.citations.to_string().into(),
-            new.confidence.into(),
-            now.into(),
-        ],
-    )
-    .await?;
-    execute(
-        connection,
-        "UPDATE conversation SET last_message_at = ?, updated_at = ? WHERE id = ? AND tenant_id = ?",
-        [now.into(), now.into(), conversation_id.into(), tenant_id.to_string().into()],
-    )
-    .await?;
-    Ok(id)
-}
 
 /// Add a message. To a visitor's, while the bot answers, the bot replies before this returns: with a passage of what was
 /// ingested, or by handing over to a person with a ticket.
 #[utoipa::path(
-    post, path = "/add/message", tag = "messages", request_body = dto::body::NewMessage,
+    post, path = "/add/message", tag = "messages", request_body = body::NewMessage,
     params(("conversation_id" = String, Query)),
     responses(
         (status = 201, description = "Added", body = Envelope<Message>),
@@ -91,19 +42,23 @@ pub(super) async fn add_message(
     fields.finish()?;
 
     // Looked up before the one writer's place is taken: a search is the longest part of it all.
-    let reply = match (role, conversations::find(store.reader(), tenant_id, &conversation_id).await?.handling.as_str())
-    {
+    let reply = match (
+        role,
+        records::find_conversation(store.reader(), tenant_id, &conversation_id).await?.handling.as_str(),
+    ) {
         ("visitor", "bot") => Some(bot::reply(store.reader(), tenant_id, &content).await.map_err(unavailable)?),
         _ => None,
     };
     let transaction = store.begin().await.map_err(unavailable)?;
-    let conversation = conversations::find(&transaction, tenant_id, &conversation_id).await?;
+    let conversation = records::find_conversation(&transaction, tenant_id, &conversation_id).await?;
     let new = NewMessage { attachments, ..NewMessage::plain(role, &content) };
-    let id = insert(&transaction, tenant_id, &conversation_id, new).await.map_err(unavailable)?;
+    let id = records::insert_message(&transaction, tenant_id, &conversation_id, new).await.map_err(unavailable)?;
     match (reply, role, conversation.handling.as_str()) {
         // A person may have taken over meanwhile: then the bot keeps what it found to itself.
         (Some(reply), _, "bot") => answer(&transaction, tenant_id, &conversation, &content, reply).await,
-        (_, "agent", "bot" | "waiting") => set_handling(&transaction, tenant_id, &conversation_id, "assigned").await,
+        (_, "agent", "bot" | "waiting") => {
+            records::set_handling(&transaction, tenant_id, &conversation_id, "assigned").await
+        }
         _ => Ok(()),
     }
     .map_err(unavailable)?;
@@ -127,7 +82,7 @@ async fn answer(
     match reply {
         Reply::Greet => {
             let text = if french { "Bonjour ! Que puis-je faire pour vous ?" } else { "Hello! What can I do for you?" };
-            insert(connection, tenant_id, &conversation.id, NewMessage::plain("bot", text)).await?;
+            records::insert_message(connection, tenant_id, &conversation.id, NewMessage::plain("bot", text)).await?;
         }
         Reply::Answer { content, citations, confidence } => {
             let new = NewMessage {
@@ -135,7 +90,7 @@ async fn answer(
                 confidence: Some(confidence),
                 ..NewMessage::plain("bot", &content)
             };
-            insert(connection, tenant_id, &conversation.id, new).await?;
+            records::insert_message(connection, tenant_id, &conversation.id, new).await?;
         }
         Reply::HandOver(reason) => hand_over(connection, tenant_id, conversation, question, reason, french).await?,
     }
@@ -150,7 +105,7 @@ async fn hand_over(
     reason: Reason,
     french: bool,
 ) -> Result<(), StoreError> {
-    set_handling(connection, tenant_id, &conversation.id, "waiting").await?;
+    records::set_handling(connection, tenant_id, &conversation.id, "waiting").await?;
     let ticket = NewTicket {
         user_id: &conversation.visitor_user_id,
         subject: &question.chars().take(120).collect::<String>(),
@@ -160,29 +115,14 @@ async fn hand_over(
         conversation_id: &conversation.id,
         escalation_id: Some(Uuid::now_v7().to_string()),
     };
-    let (_, number) = tickets::insert(connection, tenant_id, ticket).await?;
+    let (_, number) = records::insert_ticket(connection, tenant_id, ticket).await?;
     let text = if french {
         format!("Une personne va vous répondre. Votre ticket : {number}.")
     } else {
         format!("A person will answer you. Your ticket: {number}.")
     };
-    insert(connection, tenant_id, &conversation.id, NewMessage::plain("system", &text)).await?;
+    records::insert_message(connection, tenant_id, &conversation.id, NewMessage::plain("system", &text)).await?;
     Ok(())
-}
-
-async fn set_handling(
-    connection: &impl ConnectionTrait,
-    tenant_id: TenantId,
-    conversation_id: &str,
-    handling: &str,
-) -> Result<(), StoreError> {
-    execute(
-        connection,
-        "UPDATE conversation SET handling = ?, updated_at = ? WHERE id = ? AND tenant_id = ?",
-        [handling.into(), now_unix_ms().into(), conversation_id.into(), tenant_id.to_string().into()],
-    )
-    .await
-    .map(drop)
 }
 
 /// A conversation's messages, oldest first; `after` a message, to go on.
@@ -210,7 +150,7 @@ pub(super) async fn fetch_messages(
     let after = query.optional::<String>("after").unwrap_or_default();
     let (limit, offset) = page(&mut query, 100);
     query.finish()?;
-    let conversation = conversations::find(store.reader(), tenant_id, &given(conversation_id)?).await?;
+    let conversation = records::find_conversation(store.reader(), tenant_id, &given(conversation_id)?).await?;
     let sql = format!(
         "SELECT {MESSAGE} FROM message WHERE conversation_id = ? AND tenant_id = ? AND id > ? ORDER BY id LIMIT ? OFFSET ?"
     );

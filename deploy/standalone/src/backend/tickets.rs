@@ -1,74 +1,18 @@
 //! Tickets: opened by a hand-over or a contact form, numbered per tenant without gaps.
 
 use axum::extract::State;
-use sea_orm::{ConnectionTrait, FromQueryResult, Value as SqlValue};
+use sea_orm::Value as SqlValue;
 use serde::Serialize;
-use serde_json::json;
-use shared::{ApiError, Envelope, ErrorCode, Failure, Success, TenantId, fields::Fields, time::now_unix_ms};
+use shared::{ApiError, Envelope, ErrorCode, Failure, Success, fields::Fields};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    Object, Params, Tenant,
-    conversations::{self, NewConversation},
-    dto::{self, List, TICKET, Ticket, TicketRow, given, page, ticket_number},
-    messages::{self, NewMessage},
-    store::{Store, StoreError, all, execute, one, unavailable},
+    Object, Params, Tenant, body,
+    dto::{List, TICKET, Ticket, TicketRow, given, page},
+    records::{self, NewConversation, NewMessage, NewTicket},
+    store::{Store, StoreError, all, one, unavailable},
 };
-
-pub(super) struct NewTicket<'a> {
-    pub(super) user_id: &'a str,
-    pub(super) subject: &'a str,
-    pub(super) description: &'a str,
-    pub(super) priority: &'a str,
-    pub(super) tags: Vec<String>,
-    pub(super) conversation_id: &'a str,
-    pub(super) escalation_id: Option<String>,
-}
-
-#[derive(FromQueryResult)]
-struct Counter {
-    last: i64,
-}
-
-/// Answers the ticket's id and its number as people say it.
-pub(super) async fn insert(
-    connection: &impl ConnectionTrait,
-    tenant_id: TenantId,
-    new: NewTicket<'_>,
-) -> Result<(String, String), StoreError> {
-    let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
-    let counter: Option<Counter> = one(
-        connection,
-        "INSERT INTO ticket_counter (tenant_id, last) VALUES (?, 1)
-         ON CONFLICT (tenant_id) DO UPDATE SET last = last + 1 RETURNING last",
-        [tenant_id.to_string().into()],
-    )
-    .await?;
-    let number = counter.map_or(1, |counter| counter.last);
-    execute(
-        connection,
-        "INSERT INTO ticket (id, tenant_id, number, user_id, subject, description, priority, status, tags,
-             conversation_id, escalation_id, created_at, updated_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?)",
-        [
-            id.clone().into(),
-            tenant_id.to_string().into(),
-            number.into(),
-            new.user_id.into(),
-            new.subject.into(),
-            new.description.into(),
-            new.priority.into(),
-            json!(new.tags).to_string().into(),
-            new.conversation_id.into(),
-            new.escalation_id.into(),
-            now.into(),
-            now.into(),
-        ],
-    )
-    .await?;
-    Ok((id, ticket_number(number)))
-}
 
 /// What became of a contact form.
 #[derive(Serialize, ToSchema)]
@@ -83,7 +27,7 @@ pub(super) struct ContactTicket {
 
 /// Open a conversation and a ticket from a contact form, for a sender who is not in a chat.
 #[utoipa::path(
-    post, path = "/create/contact-ticket", tag = "tickets", request_body = dto::body::NewContactTicket,
+    post, path = "/create/contact-ticket", tag = "tickets", request_body = body::NewContactTicket,
     responses(
         (status = 201, description = "Opened", body = Envelope<ContactTicket>),
         (status = 401, description = "`invalid_relay_signature`", body = Failure),
@@ -121,8 +65,9 @@ pub(super) async fn create_contact_ticket(
             handling: "waiting",
             metadata,
         };
-        let conversation_id = conversations::insert(&transaction, tenant_id, conversation).await?;
-        messages::insert(&transaction, tenant_id, &conversation_id, NewMessage::plain("visitor", &message)).await?;
+        let conversation_id = records::insert_conversation(&transaction, tenant_id, conversation).await?;
+        records::insert_message(&transaction, tenant_id, &conversation_id, NewMessage::plain("visitor", &message))
+            .await?;
         let ticket = NewTicket {
             user_id: &email,
             subject: &subject,
@@ -132,7 +77,7 @@ pub(super) async fn create_contact_ticket(
             conversation_id: &conversation_id,
             escalation_id: Some(Uuid::now_v7().to_string()),
         };
-        let (ticket_id, ticket_number) = insert(&transaction, tenant_id, ticket).await?;
+        let (ticket_id, ticket_number) = records::insert_ticket(&transaction, tenant_id, ticket).await?;
         let tenant_id = tenant_id.to_string();
         Ok::<_, StoreError>(ContactTicket { conversation_id, status: "waiting", tenant_id, ticket_id, ticket_number })
     }

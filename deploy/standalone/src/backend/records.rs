@@ -1,0 +1,186 @@
+//! Conversations, messages and tickets as they are written: each function is one part of its caller's transaction.
+
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use serde_json::{Map, Value, json};
+use shared::{ApiError, ErrorCode, TenantId, time::now_unix_ms};
+use uuid::Uuid;
+
+use super::{
+    dto::{CONVERSATION, Conversation, ConversationRow, ticket_number},
+    store::{StoreError, execute, one, unavailable},
+};
+
+/// What begins a conversation.
+pub(super) struct NewConversation {
+    pub(super) visitor_user_id: String,
+    pub(super) visitor_display_name: Option<String>,
+    pub(super) visitor_email: Option<String>,
+    pub(super) visitor_phone: Option<String>,
+    pub(super) locale: String,
+    pub(super) channel: &'static str,
+    /// Who answers first: `bot`, or `waiting` for a person.
+    pub(super) handling: &'static str,
+    pub(super) metadata: Map<String, Value>,
+}
+
+pub(super) async fn insert_conversation(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    new: NewConversation,
+) -> Result<String, StoreError> {
+    let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
+    execute(
+        connection,
+        "INSERT INTO conversation (id, tenant_id, visitor_user_id, visitor_display_name, visitor_email, visitor_phone,
+             locale, channel, status, handling, metadata, created_at, updated_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'active', ?, ?, ?, ?)",
+        [
+            id.clone().into(),
+            tenant_id.to_string().into(),
+            new.visitor_user_id.into(),
+            new.visitor_display_name.into(),
+            new.visitor_email.into(),
+            new.visitor_phone.into(),
+            new.locale.into(),
+            new.channel.into(),
+            new.handling.into(),
+            Value::Object(new.metadata).to_string().into(),
+            now.into(),
+            now.into(),
+        ],
+    )
+    .await?;
+    Ok(id)
+}
+
+pub(super) async fn find_conversation(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    id: &str,
+) -> Result<Conversation, ApiError> {
+    let sql = format!("SELECT {CONVERSATION} FROM conversation WHERE tenant_id = ? AND id = ?");
+    one::<ConversationRow>(connection, &sql, [tenant_id.to_string().into(), id.into()])
+        .await
+        .map_err(unavailable)?
+        .map(Conversation::from)
+        .ok_or_else(|| ApiError::new(ErrorCode::ConversationNotFound, "This tenant has no such conversation."))
+}
+
+/// A message to be kept.
+pub(super) struct NewMessage<'a> {
+    pub(super) role: &'a str,
+    pub(super) content: &'a str,
+    pub(super) attachments: Vec<Value>,
+    pub(super) citations: Value,
+    pub(super) confidence: Option<f64>,
+}
+
+impl<'a> NewMessage<'a> {
+    pub(super) fn plain(role: &'a str, content: &'a str) -> Self {
+        Self { role, content, attachments: Vec::new(), citations: json!([]), confidence: None }
+    }
+}
+
+pub(super) async fn insert_message(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    conversation_id: &str,
+    new: NewMessage<'_>,
+) -> Result<String, StoreError> {
+    let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
+    execute(
+        connection,
+        "INSERT INTO message (id, conversation_id, tenant_id, role, content, attachments, citations, confidence, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            id.clone().into(),
+            conversation_id.into(),
+            tenant_id.to_string().into(),
+            new.role.into(),
+            new.content.into(),
+            Value::Array(new.attachments).to_string().into(),
+            new.citations.to_string().into(),
+            new.confidence.into(),
+            now.into(),
+        ],
+    )
+    .await?;
+    execute(
+        connection,
+        "UPDATE conversation SET last_message_at = ?, updated_at = ? WHERE id = ? AND tenant_id = ?",
+        [now.into(), now.into(), conversation_id.into(), tenant_id.to_string().into()],
+    )
+    .await?;
+    Ok(id)
+}
+
+/// Says who answers from now on.
+pub(super) async fn set_handling(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    conversation_id: &str,
+    handling: &str,
+) -> Result<(), StoreError> {
+    execute(
+        connection,
+        "UPDATE conversation SET handling = ?, updated_at = ? WHERE id = ? AND tenant_id = ?",
+        [handling.into(), now_unix_ms().into(), conversation_id.into(), tenant_id.to_string().into()],
+    )
+    .await
+    .map(drop)
+}
+
+/// A ticket to be opened.
+pub(super) struct NewTicket<'a> {
+    pub(super) user_id: &'a str,
+    pub(super) subject: &'a str,
+    pub(super) description: &'a str,
+    pub(super) priority: &'a str,
+    pub(super) tags: Vec<String>,
+    pub(super) conversation_id: &'a str,
+    pub(super) escalation_id: Option<String>,
+}
+
+#[derive(FromQueryResult)]
+struct Counter {
+    last: i64,
+}
+
+/// Answers the ticket's id and its number as people say it.
+pub(super) async fn insert_ticket(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    new: NewTicket<'_>,
+) -> Result<(String, String), StoreError> {
+    let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
+    let counter: Option<Counter> = one(
+        connection,
+        "INSERT INTO ticket_counter (tenant_id, last) VALUES (?, 1)
+         ON CONFLICT (tenant_id) DO UPDATE SET last = last + 1 RETURNING last",
+        [tenant_id.to_string().into()],
+    )
+    .await?;
+    let number = counter.map_or(1, |counter| counter.last);
+    execute(
+        connection,
+        "INSERT INTO ticket (id, tenant_id, number, user_id, subject, description, priority, status, tags,
+             conversation_id, escalation_id, created_at, updated_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?)",
+        [
+            id.clone().into(),
+            tenant_id.to_string().into(),
+            number.into(),
+            new.user_id.into(),
+            new.subject.into(),
+            new.description.into(),
+            new.priority.into(),
+            json!(new.tags).to_string().into(),
+            new.conversation_id.into(),
+            new.escalation_id.into(),
+            now.into(),
+            now.into(),
+        ],
+    )
+    .await?;
+    Ok((id, ticket_number(number)))
+}

@@ -1,0 +1,38 @@
+//! A service's process from start to end: runtime, telemetry, the service, the last spans. What is served is the caller's.
+
+use std::{fmt::Display, process::ExitCode};
+
+use crate::{
+    config::EXIT_CONFIG,
+    telemetry::{Telemetry, TelemetryConfig},
+};
+
+/// Runs `serve` to its end. An error is printed as well as logged: it may come before anybody reads logs. `exit_code` says
+/// what it means to whoever started the process.
+pub fn run<E: Display>(
+    name: &'static str,
+    instance: Option<&str>,
+    telemetry: &TelemetryConfig,
+    serve: impl Future<Output = Result<(), E>>,
+    exit_code: impl FnOnce(&E) -> u8,
+) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(name, &error, 1),
+    };
+    runtime.block_on(async {
+        let telemetry = match Telemetry::start(name, instance, telemetry) {
+            Ok(telemetry) => telemetry,
+            Err(error) => return failed(name, &error, EXIT_CONFIG),
+        };
+        let ended = serve.await;
+        let code = ended.map_or_else(|error| failed(name, &error, exit_code(&error)), |()| ExitCode::SUCCESS);
+        telemetry.shutdown();
+        code
+    })
+}
+
+fn failed(name: &str, error: &impl Display, code: u8) -> ExitCode {
+    eprintln!("{name}: cannot start: {error}");
+    ExitCode::from(code)
+}
