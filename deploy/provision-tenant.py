@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import shlex
+import socket
 import sys
 import urllib.error
 import urllib.parse
@@ -68,7 +69,10 @@ class KeepToThisHost(urllib.request.HTTPRedirectHandler):
 
 def provision(base_url, admin_key, body):
     # A proxy is for the world outside: what listens on this machine is asked directly.
-    local = urllib.parse.urlsplit(base_url).hostname in ("localhost", "127.0.0.1", "::1")
+    try:
+        local = urllib.parse.urlsplit(base_url).hostname in ("localhost", "127.0.0.1", "::1")
+    except ValueError as error:
+        fail(USAGE, f"--relay-url: {error}")
     opener = urllib.request.build_opener(KeepToThisHost, *([urllib.request.ProxyHandler({})] if local else []))
     request = urllib.request.Request(
         base_url.rstrip("/") + "/api/v1/provision/tenant",
@@ -78,17 +82,18 @@ def provision(base_url, admin_key, body):
     )
     try:
         with opener.open(request, timeout=30) as answer:
-            return json.load(answer)["data"]
+            tenant = json.load(answer)["data"]
+            return {name: str(tenant[name]) for name in ("tenant_id", "tenant_secret", "widget_public_key")}
     except urllib.error.HTTPError as error:
         explain(error)
-    except TimeoutError:
-        fail(
-            NO_CONNECTION,
-            f"{base_url} did not answer in time.",
-            "The tenant may have been provisioned: look with GET /api/v1/fetch/tenants before you try again.",
-        )
     except http.client.InvalidURL as error:
         fail(USAGE, f"--relay-url: {error}")
+    except (TimeoutError, socket.timeout, http.client.RemoteDisconnected, http.client.IncompleteRead):
+        fail(
+            NO_CONNECTION,
+            f"{base_url} gave no whole answer.",
+            "The tenant may have been provisioned: look with GET /api/v1/fetch/tenants before you try again.",
+        )
     except http.client.HTTPException:
         fail(BAD_ANSWER, f"{base_url} answered something that is not HTTP.", "Is the URL right?")
     except (urllib.error.URLError, OSError) as error:

@@ -73,8 +73,8 @@ async fn seed(url: &str, size: u64) {
                  SELECT {id}, 'active', randomblob(120), 'pk_' || hex(randomblob(16)), '{settings}', i, 1700000000000 + i, 1700000000000 + i FROM n"
             ),
             format!(
-                "{numbers} INSERT INTO audit_log (id, tenant_id, actor, action, request_id, changed_fields, occurred_at)
-                 SELECT {id}, {id}, 'bench', 'provision_tenant', 'r', '[]', 1700000000000 + i FROM n"
+                "{numbers} INSERT INTO audit_log (id, tenant_id, actor, action, request_id, changed_fields, occurred_at, revision)
+                 SELECT {id}, {id}, 'bench', 'provision_tenant', 'r', '[]', 1700000000000 + i, i FROM n"
             ),
             format!("UPDATE directory SET revision = {size}, tenant_total = {size}"),
             "ANALYZE".to_owned(),
@@ -88,8 +88,8 @@ async fn seed(url: &str, size: u64) {
                  SELECT {id}, 'active', decode(repeat(md5(i::text), 7), 'hex'), 'pk_' || md5(i::text), '{settings}', i, 1700000000000 + i, 1700000000000 + i {numbers}"
             ),
             format!(
-                "INSERT INTO audit_log (id, tenant_id, actor, action, request_id, changed_fields, occurred_at)
-                 SELECT {id}, {id}, 'bench', 'provision_tenant', 'r', '[]', 1700000000000 + i {numbers}"
+                "INSERT INTO audit_log (id, tenant_id, actor, action, request_id, changed_fields, occurred_at, revision)
+                 SELECT {id}, {id}, 'bench', 'provision_tenant', 'r', '[]', 1700000000000 + i, i {numbers}"
             ),
             format!("UPDATE directory SET revision = {size}, tenant_total = {size}"),
             "ANALYZE".to_owned(),

@@ -73,8 +73,7 @@ impl Config {
         let ops_listen = settings.optional("ops_listen");
         let url = settings.checked("database_url", |url: &String| check_database_url(url));
         let max_connections = settings.checked("database_max_connections", |count: &u32| {
-            // Migrating holds one connection while it works on another.
-            if *count >= 2 { Ok(()) } else { Err("must be at least 2".to_owned()) }
+            if *count >= 1 { Ok(()) } else { Err("must be at least 1".to_owned()) }
         });
         let statement_timeout = settings.required("database_statement_timeout_ms").map(Duration::from_millis);
         let api_key = settings.checked("api_key", |key: &String| check_secret(key));

@@ -104,13 +104,15 @@ pub async fn start(
         service_token: config.grpc_token,
         metrics: RpcMetrics::new(metrics),
     };
-    let grpc_stopping = stopping.clone();
-    let drain = bounds.drain_timeout;
+    let told_to_stop = stopping.clone();
     tasks.spawn(async move {
+        let grpc_stopping = CancellationToken::new();
         let serving = grpc::serve(grpc_listener, services, grpc_stopping.clone());
         let deadline = async {
-            grpc_stopping.cancelled().await;
-            tokio::time::sleep(drain).await;
+            told_to_stop.cancelled().await;
+            tokio::time::sleep(bounds.drain_delay).await;
+            grpc_stopping.cancel();
+            tokio::time::sleep(bounds.drain_timeout).await;
         };
         tokio::select! {
             ended = serving => if let Err(error) = ended { tracing::error!(%error, "gRPC ended") },

@@ -80,11 +80,11 @@ pub enum PageStart {
 
 /// A page of rows, newest first.
 #[derive(Clone, Debug)]
-pub struct Page<T> {
+pub struct Page<T, Key = Uuid> {
     /// The rows.
     pub items: Vec<T>,
-    /// The id to go on after; `None` on the last page.
-    pub next: Option<Uuid>,
+    /// What to go on below; `None` on the last page.
+    pub next: Option<Key>,
 }
 
 /// Tenants.
@@ -124,13 +124,13 @@ pub trait TenantStore: Send + Sync {
     /// A page of tenants, newest first, and how many there are in all.
     async fn page(&self, start: PageStart, limit: u64) -> Result<(Page<Tenant>, u64), StoreError>;
 
-    /// A page of the audit log, newest first, of one tenant or of all.
+    /// A page of the audit log, of one tenant or of all: newest first, by revision, below `after`.
     async fn audit_log(
         &self,
         tenant_id: Option<TenantId>,
-        after: Option<Uuid>,
+        after: Option<u64>,
         limit: u64,
-    ) -> Result<Page<RecordedAudit>, StoreError>;
+    ) -> Result<Page<RecordedAudit, u64>, StoreError>;
 
     /// Whether the database answers.
     async fn ping(&self) -> Result<(), StoreError>;

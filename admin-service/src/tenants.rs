@@ -5,7 +5,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use shared::{TenantId, time::now};
-use uuid::Uuid;
 
 use crate::{
     domain::{
@@ -137,9 +136,9 @@ impl Tenants {
     pub(crate) async fn audit_log(
         &self,
         tenant_id: Option<TenantId>,
-        after: Option<Uuid>,
+        after: Option<u64>,
         limit: u64,
-    ) -> Result<Page<RecordedAudit>, UseCaseError> {
+    ) -> Result<Page<RecordedAudit, u64>, UseCaseError> {
         Ok(self.store.audit_log(tenant_id, after, limit).await?)
     }
 

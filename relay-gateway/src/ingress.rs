@@ -40,6 +40,8 @@ pub(crate) struct Gateway<D> {
     pub(crate) replays: ReplayGuard,
     pub(crate) rates: Rates,
     pub(crate) floods: Floods,
+    /// Counted apart: strangers who fail at signing must not keep operators out.
+    pub(crate) admin_floods: Floods,
     pub(crate) body: BodyBounds,
     pub(crate) trusted_proxies: List<Network>,
     pub(crate) metrics: GatewayMetrics,

@@ -79,6 +79,7 @@ pub async fn start(
         replays: ReplayGuard::new(),
         rates: Rates::new(),
         floods: Floods::new(config.unverified_per_min),
+        admin_floods: Floods::new(config.unverified_per_min),
         body: config.body,
         trusted_proxies: config.trusted_proxies,
         metrics: own_metrics,
@@ -103,5 +104,6 @@ pub async fn start(
 async fn tidy<D>(gateway: Arc<Gateway<D>>, stopping: CancellationToken) {
     while tokio::time::timeout(TIDY_EVERY, stopping.cancelled()).await.is_err() {
         gateway.floods.forget_quiet();
+        gateway.admin_floods.forget_quiet();
     }
 }

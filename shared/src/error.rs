@@ -225,6 +225,10 @@ impl IntoResponse for ApiError {
     /// Status and headers; the body is rendered by [`crate::edge`], which knows the request's id.
     fn into_response(self) -> Response {
         let mut response = self.0.code.statuses().0.into_response();
+        if matches!(self.0.code, ErrorCode::BodyTooLarge | ErrorCode::RequestTimeout) {
+            // The rest of the body was not read: nothing further on this connection would be understood.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(seconds) = self.0.retry_after_seconds {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

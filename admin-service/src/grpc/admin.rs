@@ -7,7 +7,6 @@ use proto::admin::v1::{
 };
 use shared::ApiError;
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use super::{convert, edge::logged};
 use crate::{domain::audit::Caller, rest::cursor, store::PageStart, tenants::Tenants};
@@ -27,7 +26,7 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, ApiError> {
     request.extensions().get::<Caller>().cloned().ok_or_else(|| ApiError::internal("TenantAdmin without its key check"))
 }
 
-fn after(text: &str) -> Result<Option<Uuid>, ApiError> {
+fn after<P: cursor::Place>(text: &str) -> Result<Option<P>, ApiError> {
     if text.is_empty() {
         return Ok(None);
     }

@@ -169,7 +169,7 @@ pub(super) struct AuditPage {
     pub(super) next_cursor: Option<String>,
 }
 
-pub(super) fn next_cursor(next: Option<Uuid>) -> Option<String> {
+pub(super) fn next_cursor(next: Option<impl cursor::Place>) -> Option<String> {
     next.map(cursor::write)
 }
 

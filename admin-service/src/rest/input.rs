@@ -81,12 +81,41 @@ pub(crate) mod cursor {
     /// What is wrong with any text that is not a cursor of ours.
     pub(crate) const REFUSED: &str = "is not a cursor: pass next_cursor of the page before, unchanged";
 
-    pub(crate) fn write(after: Uuid) -> String {
-        URL_SAFE_NO_PAD.encode(after.as_bytes())
+    /// A place in a list: the key of the last row before it.
+    pub(crate) trait Place: Sized {
+        fn to_bytes(&self) -> Vec<u8>;
+        fn from_bytes(bytes: &[u8]) -> Option<Self>;
     }
 
-    pub(crate) fn read(text: &str) -> Option<Uuid> {
-        Uuid::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+    /// Tenants are listed by id.
+    impl Place for Uuid {
+        fn to_bytes(&self) -> Vec<u8> {
+            self.as_bytes().to_vec()
+        }
+
+        fn from_bytes(bytes: &[u8]) -> Option<Self> {
+            Self::from_slice(bytes).ok()
+        }
+    }
+
+    /// The audit log is listed by revision.
+    impl Place for u64 {
+        fn to_bytes(&self) -> Vec<u8> {
+            self.to_be_bytes().to_vec()
+        }
+
+        fn from_bytes(bytes: &[u8]) -> Option<Self> {
+            bytes.try_into().ok().map(Self::from_be_bytes)
+        }
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "made for `map`")]
+    pub(crate) fn write(after: impl Place) -> String {
+        URL_SAFE_NO_PAD.encode(after.to_bytes())
+    }
+
+    pub(crate) fn read<P: Place>(text: &str) -> Option<P> {
+        P::from_bytes(&URL_SAFE_NO_PAD.decode(text).ok()?)
     }
 
     #[cfg(test)]
@@ -97,8 +126,11 @@ pub(crate) mod cursor {
         fn a_cursor_reads_back_and_anything_else_is_refused() {
             let id = Uuid::now_v7();
             assert_eq!(read(&write(id)), Some(id));
+            assert_eq!(read(&write(7_u64)), Some(7_u64));
+            assert_eq!(read::<u64>(&write(id)), None, "a cursor of another list");
             for wrong in ["", "AAAA", "not base64!", &id.to_string(), &format!("{}A", write(id))] {
-                assert_eq!(read(wrong), None, "{wrong:?}");
+                assert_eq!(read::<Uuid>(wrong), None, "{wrong:?}");
+                assert_eq!(read::<u64>(wrong), None, "{wrong:?}");
             }
         }
     }

@@ -24,8 +24,8 @@ pub enum ConnectError {
     InUse(PathBuf),
     /// The database's file or the lock file beside it cannot be made.
     #[error("{}: {source}", path.display())]
-    Lock {
-        /// The lock file's path.
+    File {
+        /// Its path.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
@@ -70,17 +70,23 @@ pub async fn connect(config: &DatabaseConfig) -> Result<SeaStore, ConnectError> 
 fn lock(database: PathBuf) -> Result<File, ConnectError> {
     let mut path = database.clone().into_os_string();
     path.push(".lock");
-    let path = PathBuf::from(path);
-    let failed = |source| ConnectError::Lock { path: path.clone(), source };
-    let private = |path| File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
-    let file = private(&path).map_err(failed)?;
-    // SQLite gives its log the mode of its file.
-    private(&database).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
+    let lock = open_private(PathBuf::from(path))?;
+    match lock.try_lock() {
+        Ok(()) => {
+            // SQLite gives its log the mode of its file.
+            open_private(database)?;
+            Ok(lock)
+        }
         Err(std::fs::TryLockError::WouldBlock) => Err(ConnectError::InUse(database)),
-        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
+        Err(std::fs::TryLockError::Error(source)) => Err(ConnectError::File { path: database, source }),
     }
+}
+
+/// Opens a file, making it for its owner alone where it is not there.
+fn open_private(path: PathBuf) -> Result<File, ConnectError> {
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options.open(&path).map_err(|source| ConnectError::File { path, source })
 }
 
 /// Brings the schema up to date in one transaction, so that a process killed in the middle leaves nothing behind.

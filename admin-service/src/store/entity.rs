@@ -15,6 +15,8 @@ pub(super) mod audit_log {
         pub request_id: String,
         pub changed_fields: Json,
         pub occurred_at: i64,
+        /// The change's place among all others: what the log is sorted by, whatever the replicas' clocks say.
+        pub revision: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

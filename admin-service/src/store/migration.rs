@@ -68,6 +68,7 @@ impl MigrationTrait for M0001Initial {
                 .col(column("request_id").string_len(64))
                 .col(column("changed_fields").json_binary())
                 .col(column("occurred_at").big_integer())
+                .col(column("revision").big_integer())
                 .take(),
             table("operator")
                 .col(column("id").uuid().primary_key())
@@ -90,7 +91,8 @@ impl MigrationTrait for M0001Initial {
         }
         for statement in [
             index("tenant_by_widget_key", "tenant", &["widget_public_key"]).unique().take(),
-            index("audit_log_by_tenant", "audit_log", &["tenant_id", "id"]),
+            index("audit_log_by_revision", "audit_log", &["revision"]).unique().take(),
+            index("audit_log_by_tenant", "audit_log", &["tenant_id", "revision"]),
             index("operator_by_email", "operator", &["tenant_id", "email"]).unique().take(),
         ] {
             schema.create_index(statement).await?;

@@ -73,8 +73,13 @@ async fn current_directory(transaction: &DatabaseTransaction) -> Result<director
         .ok_or_else(|| StoreError::Broken("directory has no row".to_owned()))
 }
 
-/// Writes the row. Call it once the revision is taken: the id is made here, so that ids sort as changes commit.
-async fn write_audit(transaction: &DatabaseTransaction, entry: AuditEntry, at: Timestamp) -> Result<(), StoreError> {
+/// Writes the row of the change that took `revision`.
+async fn write_audit(
+    transaction: &DatabaseTransaction,
+    entry: AuditEntry,
+    revision: i64,
+    at: Timestamp,
+) -> Result<(), StoreError> {
     use sea_orm::ActiveValue::Set;
     let row = audit_log::ActiveModel {
         id: Set(Uuid::now_v7()),
@@ -84,6 +89,7 @@ async fn write_audit(transaction: &DatabaseTransaction, entry: AuditEntry, at: T
         request_id: Set(entry.caller.request_id),
         changed_fields: Set(serde_json::json!(entry.changed_fields)),
         occurred_at: Set(stored_time(at)),
+        revision: Set(revision),
     };
     audit_log::Entity::insert(row).exec_without_returning(transaction).await.map_err(translate)?;
     Ok(())

@@ -36,10 +36,12 @@ impl DataDir {
     /// The URL of a database in the directory. Its file is made here, for its owner alone, whatever the directory's mode.
     pub(crate) fn sqlite_url(&self, name: &str) -> io::Result<String> {
         let path = std::path::absolute(self.path(name))?;
-        let mut private = OpenOptions::new();
-        private.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(named(&path))?;
         match path.to_str() {
-            Some(text) if !text.contains(['?', '#', '%']) => Ok(format!("sqlite://{text}?mode=rwc")),
+            Some(text) if !text.contains(['?', '#', '%']) => {
+                let mut private = OpenOptions::new();
+                private.create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(named(&path))?;
+                Ok(format!("sqlite://{text}?mode=rwc"))
+            }
             _ => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 format!("{}: a data directory's path must be UTF-8 without ? # %", path.display()),

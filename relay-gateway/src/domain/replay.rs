@@ -50,7 +50,8 @@ impl ReplayGuard {
         }
         Err(ApiError::new(
             ErrorCode::ReplayedRequest,
-            "This signed request was already taken. To send it again, sign it again with the current time.",
+            "This signature was already taken. It stands for one body and one millisecond, whatever the method and path: to \
+             send a call again, or another one with the same body, sign it with a later time.",
         ))
     }
 }

@@ -38,7 +38,7 @@ pub(super) async fn pass_through<D: TenantDirectory>(
         return Err(ApiError::internal("an admin path without its upstream"));
     };
     let client = client_address(&request, &gateway.trusted_proxies);
-    gateway.floods.admit(client, Instant::now())?;
+    gateway.admin_floods.admit(client, Instant::now())?;
     let (parts, body) = request.into_parts();
     let (body, _) = body::read(&parts.headers, body, gateway.body).await?;
     let mut sent = http::Request::new(Full::new(body));
@@ -58,7 +58,7 @@ pub(super) async fn pass_through<D: TenantDirectory>(
     })?;
     // Keys are guessed no faster than signatures.
     if answer.status() == StatusCode::UNAUTHORIZED {
-        gateway.floods.refused(client, Instant::now());
+        gateway.admin_floods.refused(client, Instant::now());
     }
     Ok(answer)
 }

@@ -4,19 +4,18 @@
 //! ever added, so those once fetched stay right while the admin service is away.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use axum::{
-    Extension,
     response::IntoResponse,
     routing::{MethodRouter, get},
 };
 use http::header;
 use proto::identity::v1::{GetSigningKeysRequest, identity_client::IdentityClient};
 use shared::{ApiError, request_id::RequestId};
-use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 use crate::admin_client::AdminClient;
 
@@ -30,65 +29,87 @@ const ANSWER_KEPT: Duration = Duration::from_secs(1);
 pub(super) struct SigningKeys {
     admin: AdminClient,
     kept: Arc<Mutex<Kept>>,
+    /// Held while asking: of many who come at once, one asks.
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Kept {
     keys: Option<Arc<str>>,
     asked: Option<Instant>,
     failed: Option<ApiError>,
 }
 
+impl Kept {
+    fn is_fresh(&self, fresh_for: Duration) -> bool {
+        self.asked.is_some_and(|at| at.elapsed() < fresh_for)
+    }
+}
+
 impl SigningKeys {
     pub(super) fn new(admin: AdminClient) -> Self {
-        Self { admin, kept: Arc::default() }
+        Self { admin, kept: Arc::default(), asking: Arc::default() }
     }
 
-    /// The keys, however old where the admin service is away.
-    async fn get(&self, request_id: &RequestId) -> Result<Arc<str>, ApiError> {
-        let mut kept = self.kept.lock().await;
-        let fresh_for = if kept.failed.is_some() { ANSWER_KEPT } else { KEYS_KEPT };
-        self.refresh(&mut kept, fresh_for, request_id).await;
-        match (&kept.keys, &kept.failed) {
-            (Some(keys), _) => Ok(Arc::clone(keys)),
-            (None, Some(error)) => Err(error.clone()),
-            (None, None) => Err(ApiError::internal("asked for keys, and neither got them nor an error")),
+    fn kept(&self) -> Kept {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The keys: those that are kept at once, while newer ones are asked for behind the caller's back.
+    async fn get(&self) -> Result<Arc<str>, ApiError> {
+        let fresh_for = |kept: &Kept| if kept.failed.is_some() { ANSWER_KEPT } else { KEYS_KEPT };
+        let kept = self.kept();
+        let refreshed = (!kept.is_fresh(fresh_for(&kept))).then(|| self.refresh(fresh_for(&kept)));
+        if let Some(keys) = kept.keys {
+            return Ok(keys);
         }
+        if let Some(refreshed) = refreshed {
+            refreshed.await.map_err(ApiError::internal)?;
+        }
+        let Kept { keys, failed, .. } = self.kept();
+        keys.ok_or_else(|| failed.unwrap_or_else(|| ApiError::internal("neither keys nor an error")))
     }
 
     /// Whether the admin service answers.
     pub(super) async fn ready(&self) -> Result<(), String> {
-        let mut kept = self.kept.lock().await;
-        self.refresh(&mut kept, ANSWER_KEPT, &RequestId::generate()).await;
-        kept.failed.as_ref().map_or(Ok(()), |error| Err(format!("admin service: {error}")))
+        if !self.kept().is_fresh(ANSWER_KEPT) {
+            self.refresh(ANSWER_KEPT).await.map_err(|error| error.to_string())?;
+        }
+        self.kept().failed.map_or(Ok(()), |error| Err(format!("admin service: {error}")))
     }
 
-    /// Asks, unless what is known is fresh. The lock is held meanwhile: of many who come at once, one asks.
-    async fn refresh(&self, kept: &mut Kept, fresh_for: Duration, request_id: &RequestId) {
-        if kept.asked.is_some_and(|at| at.elapsed() < fresh_for) {
-            return;
-        }
-        let method = "chatrelay.identity.v1.Identity/GetSigningKeys";
-        let answer = self
-            .admin
-            .call(method, request_id, GetSigningKeysRequest {}, |channel, request| async move {
-                IdentityClient::new(channel).get_signing_keys(request).await
-            })
-            .await;
-        kept.asked = Some(Instant::now());
-        kept.failed = match answer {
-            Ok(keys) => {
-                kept.keys = Some(keys.jwks_json.into());
-                None
+    /// Asks, unless somebody else has meanwhile. A task of its own: a caller who leaves must not make the next one ask
+    /// again.
+    fn refresh(&self, fresh_for: Duration) -> JoinHandle<()> {
+        let this = self.clone();
+        tokio::spawn(async move {
+            let _one = this.asking.lock().await;
+            if this.kept().is_fresh(fresh_for) {
+                return;
             }
-            Err(error) => Some(error),
-        };
+            let method = "chatrelay.identity.v1.Identity/GetSigningKeys";
+            let answer = this
+                .admin
+                .call(method, &RequestId::generate(), GetSigningKeysRequest {}, |channel, request| async move {
+                    IdentityClient::new(channel).get_signing_keys(request).await
+                })
+                .await;
+            let mut kept = this.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.asked = Some(Instant::now());
+            kept.failed = match answer {
+                Ok(keys) => {
+                    kept.keys = Some(keys.jwks_json.into());
+                    None
+                }
+                Err(error) => Some(error),
+            };
+        })
     }
 }
 
 pub(super) fn route<S: Clone + Send + Sync + 'static>(keys: SigningKeys) -> MethodRouter<S> {
-    get(move |Extension(request_id): Extension<RequestId>| async move {
-        let keys = keys.get(&request_id).await?;
+    get(move || async move {
+        let keys = keys.get().await?;
         let headers =
             [(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, "public, max-age=60")];
         Ok::<_, ApiError>((headers, keys.to_string()).into_response())

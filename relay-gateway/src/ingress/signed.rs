@@ -95,7 +95,8 @@ async fn admit_and_answer<D: TenantDirectory>(gateway: &Gateway<D>, request: Req
     if tenant.suspended {
         return Err(admission::suspended().into());
     }
-    // Reading again is no replay, but what was signed for reading must not come back as a write.
+    // Reading again is no replay, but what was signed for reading must not come back as a write. The price: of a read and
+    // a write without a body, signed in one millisecond, the later write is refused and must be signed anew.
     let first = gateway.replays.admit(&call.signature, call.timestamp_ms, now_ms);
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         first?;

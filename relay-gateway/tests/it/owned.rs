@@ -121,7 +121,16 @@ async fn the_key_set_is_fetched_once_and_kept_while_the_admin_service_is_away() 
         (answer.status().as_u16(), answer.headers()["content-type"].to_str().expect("text").to_owned())
     };
     assert_eq!(keys().await, (200, "application/jwk-set+json".to_owned()));
-    fixture.admin.break_method("GetSigningKeys", ApiError::new(ErrorCode::StoreUnavailable, "gone"));
     assert_eq!(keys().await.0, 200);
     assert_eq!(fixture.admin.calls().iter().filter(|call| *call == "GetSigningKeys").count(), 1);
+    fixture.admin.break_method("GetSigningKeys", ApiError::new(ErrorCode::StoreUnavailable, "gone"));
+    let ready = async || {
+        let url = format!("http://{}/readyz", fixture.relay);
+        fixture.client.get(url).send().await.expect("an answer").status()
+    };
+    // Once it is known that the admin service is away, the keys are those that were kept.
+    while ready().await != 503 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(keys().await.0, 200);
 }

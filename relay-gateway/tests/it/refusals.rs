@@ -165,7 +165,7 @@ async fn exchange(stream: &mut tokio::net::TcpStream, bytes: &[u8]) -> String {
 #[tokio::test]
 async fn a_body_held_back_past_the_window_is_refused() {
     let fixture = Fixture::start().await;
-    let timestamp = now_unix_ms() - WINDOW_MS + 300;
+    let timestamp = now_unix_ms() - WINDOW_MS + 2_000;
     let mut stream = tokio::net::TcpStream::connect(fixture.relay).await.expect("it connects");
     stream.write_all(head(&fixture, timestamp, b"{}", "content-length: 2").as_bytes()).await.expect("sent");
     while now_unix_ms() <= timestamp + WINDOW_MS {
@@ -173,6 +173,7 @@ async fn a_body_held_back_past_the_window_is_refused() {
     }
     let answer = exchange(&mut stream, b"{}").await;
     assert!(answer.contains("timestamp_out_of_window"), "{answer}");
+    assert_eq!(fixture.admin.calls().len(), 1, "it was within the window when it began");
     assert_eq!(fixture.backend.count(), 0);
 }
 

@@ -57,7 +57,7 @@ impl OperatorStore for SeaStore {
     ) -> Result<(Operator, bool), StoreError> {
         let transaction = self.begin_write().await?;
         // Also what makes two calls for one address wait for each other: the second then finds the first's row.
-        next_revision(&transaction, 0).await?;
+        let revision = next_revision(&transaction, 0).await?;
         let existing = find(&transaction, tenant_id, email).await?;
         let operator = merge(existing.as_ref());
         let row = operator::ActiveModel {
@@ -75,7 +75,7 @@ impl OperatorStore for SeaStore {
         } else {
             operator::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
         }
-        write_audit(&transaction, audit, operator.updated_at).await?;
+        write_audit(&transaction, audit, revision, operator.updated_at).await?;
         transaction.commit().await.map_err(translate)?;
         Ok((operator, existing.is_none()))
     }

@@ -64,9 +64,10 @@ impl SeaStore {
         let at = now().max(from_unix_ms(row.updated_at));
         change(&row, &mut active, at)?;
         active.updated_at = Set(stored_time(at));
-        active.revision = Set(next_revision(&transaction, 0).await?);
+        let revision = next_revision(&transaction, 0).await?;
+        active.revision = Set(revision);
         let changed = tenant::Entity::update(active).exec(&transaction).await.map_err(translate)?;
-        write_audit(&transaction, audit, at).await?;
+        write_audit(&transaction, audit, revision, at).await?;
         transaction.commit().await.map_err(translate)?;
         changed.try_into()
     }
@@ -99,7 +100,7 @@ impl TenantStore for SeaStore {
             widget_key_rotated_at: Set(None),
         };
         tenant::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
-        write_audit(&transaction, audit, tenant.created_at).await?;
+        write_audit(&transaction, audit, revision, tenant.created_at).await?;
         transaction.commit().await.map_err(translate)?;
         Ok(Tenant { revision: revision_from_row(revision)?, ..tenant })
     }
@@ -200,18 +201,19 @@ impl TenantStore for SeaStore {
     async fn audit_log(
         &self,
         tenant_id: Option<TenantId>,
-        after: Option<Uuid>,
+        after: Option<u64>,
         limit: u64,
-    ) -> Result<Page<RecordedAudit>, StoreError> {
-        let mut query = audit_log::Entity::find().order_by_desc(audit_log::Column::Id).limit(limit + 1);
+    ) -> Result<Page<RecordedAudit, u64>, StoreError> {
+        let mut query = audit_log::Entity::find().order_by_desc(audit_log::Column::Revision).limit(limit + 1);
         if let Some(tenant_id) = tenant_id {
             query = query.filter(audit_log::Column::TenantId.eq(tenant_id.as_uuid()));
         }
         if let Some(after) = after {
-            query = query.filter(audit_log::Column::Id.lt(after));
+            // A cursor beyond any revision is below none.
+            query = query.filter(audit_log::Column::Revision.lt(i64::try_from(after).unwrap_or(i64::MAX)));
         }
         let rows = query.all(&self.connection).await.map_err(translate)?;
-        cut(rows, limit, |row| row.id)
+        cut(rows, limit, |row| u64::try_from(row.revision).unwrap_or_default())
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -237,14 +239,14 @@ impl TryFrom<audit_log::Model> for RecordedAudit {
 }
 
 /// Makes a page of one row more than the page holds: that row says whether there is a next page.
-fn cut<Row, T: TryFrom<Row, Error = StoreError>>(
+fn cut<Row, T: TryFrom<Row, Error = StoreError>, Key>(
     mut rows: Vec<Row>,
     limit: u64,
-    id: impl Fn(&Row) -> Uuid,
-) -> Result<Page<T>, StoreError> {
+    key: impl Fn(&Row) -> Key,
+) -> Result<Page<T, Key>, StoreError> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(id);
+    let next = rows.last().filter(|_| more).map(key);
     Ok(Page { items: rows.into_iter().map(T::try_from).collect::<Result<_, _>>()?, next })
 }
