@@ -13,6 +13,10 @@
 //!   ([`replica::Propagation`]).
 //! - What is lost, late or dead can therefore make it slow, by one TTL, and never wrong.
 //!
+//! What the owner of these machines must see to: a gateway's name is new at each start (two processes under one name would
+//! acknowledge for each other); a database restored from a backup is another directory (its revisions begin again, so
+//! gateways must be told to start over); `committed` is taken after the commit has returned.
+//!
 //! `model` holds it against every order of events in small fleets, and holds broken variants against the same property.
 
 pub mod gateway;

@@ -1,6 +1,6 @@
 //! The gateway's side: the lease under which its cache may be used, and fetches that race changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use super::{Changes, DRIFT_PERCENT, Millis, Revision};
 
@@ -78,69 +78,100 @@ impl Lease {
     }
 }
 
+/// How a request for a key that is not cached gets its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joining {
+    /// By a fetch that the caller is to make, under this ticket, for all who join it.
+    Lead(Ticket),
+    /// By the fetch under way.
+    Follow(Ticket),
+    /// By a fetch of its own, whose reply is not cached: without a lease a change may have returned unheard of, and a
+    /// fetch that began before it must not answer a request that began after.
+    Alone,
+}
+
+/// A fetch's name. No two fetches have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
 /// What becomes of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Landing {
-    /// It may be cached, and answers everybody who waited for it.
+    /// It may be cached, and answers everybody who joined.
     Keep,
-    /// It was read before a change that has arrived since: fetch again, for everybody who waits.
+    /// It was read before a change that has arrived since: fetch again under the same ticket, for everybody who joined.
     Repeat,
+    /// Nobody waits for it any more, and nobody may use it.
+    Discard,
 }
 
 /// Fetches under way, one per key however many wait for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Flights<K: Ord> {
+    flights: BTreeMap<K, Flight>,
+    pub(super) next_ticket: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Flight {
+    ticket: Ticket,
     /// The revision a reply must have been read at, at least.
-    flights: BTreeMap<K, Revision>,
+    least: Revision,
 }
 
 impl<K: Ord> Default for Flights<K> {
     fn default() -> Self {
-        Self { flights: BTreeMap::new() }
+        Self { flights: BTreeMap::new(), next_ticket: 0 }
     }
 }
 
 impl<K: Ord + Clone> Flights<K> {
-    /// Joins the fetch of a key. `true` where there was none: the caller is to make it.
-    pub fn join(&mut self, key: K) -> bool {
+    /// How a request that begins now is answered. Decide it, and read the cache, under one lock and in this order: first
+    /// whether the lease is held, then what is cached, then this.
+    pub fn join(&mut self, key: K, lease: &Lease, now: Millis) -> Joining {
+        if !lease.is_held(now) {
+            return Joining::Alone;
+        }
         match self.flights.entry(key) {
-            std::collections::btree_map::Entry::Occupied(_) => false,
-            std::collections::btree_map::Entry::Vacant(flight) => {
-                flight.insert(0);
-                true
+            Entry::Occupied(flight) => Joining::Follow(flight.get().ticket),
+            Entry::Vacant(place) => {
+                let ticket = Ticket(self.next_ticket);
+                self.next_ticket += 1;
+                place.insert(Flight { ticket, least: lease.seen() });
+                Joining::Lead(ticket)
             }
         }
     }
 
     /// Replies read before `through` no longer count, for the keys that changed.
     pub fn poison(&mut self, changes: &Changes<K>) {
-        let through = changes.through;
+        let poison = |flight: &mut Flight| flight.least = flight.least.max(changes.through);
         match &changes.keys {
-            Some(keys) => {
-                for key in keys {
-                    if let Some(least) = self.flights.get_mut(key) {
-                        *least = through.max(*least);
-                    }
-                }
-            }
-            None => self.flights.values_mut().for_each(|least| *least = through.max(*least)),
+            Some(keys) => keys.iter().for_each(|key| {
+                self.flights.get_mut(key).map(poison);
+            }),
+            None => self.flights.values_mut().for_each(poison),
         }
     }
 
     /// A reply that was read at `revision` has come. After [`Landing::Repeat`] the flight goes on: fetch again.
-    pub fn land(&mut self, key: &K, revision: Revision) -> Landing {
+    pub fn land(&mut self, key: &K, ticket: Ticket, revision: Revision) -> Landing {
         match self.flights.get(key) {
-            Some(least) if revision < *least => Landing::Repeat,
-            _ => {
+            Some(flight) if flight.ticket != ticket => Landing::Discard,
+            None => Landing::Discard,
+            Some(flight) if revision < flight.least => Landing::Repeat,
+            Some(_) => {
                 self.flights.remove(key);
                 Landing::Keep
             }
         }
     }
 
-    /// The fetch failed: whoever waits is told so, and the next to ask begins anew.
-    pub fn abandon(&mut self, key: &K) {
-        self.flights.remove(key);
+    /// The fetch failed: whoever joined is told so, and the next to come begins anew.
+    pub fn abandon(&mut self, key: &K, ticket: Ticket) {
+        if self.flights.get(key).is_some_and(|flight| flight.ticket == ticket) {
+            self.flights.remove(key);
+        }
     }
 }
 
@@ -182,19 +213,54 @@ mod tests {
         assert_eq!(lease.seen(), 3, "what was seen stays seen");
     }
 
+    fn held() -> Lease {
+        let mut lease = Lease::none(10_000);
+        let asking = lease.ask(0);
+        lease.granted(asking.id);
+        lease
+    }
+
+    fn lead(flights: &mut Flights<u8>, key: u8, lease: &Lease) -> Ticket {
+        match flights.join(key, lease, 0) {
+            Joining::Lead(ticket) => ticket,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn a_poisoned_fetch_is_repeated_until_it_is_new_enough() {
-        let mut flights = Flights::default();
-        assert!(flights.join(1) && !flights.join(1) && flights.join(2));
+        let (mut flights, lease) = (Flights::default(), held());
+        let (one, two) = (lead(&mut flights, 1, &lease), lead(&mut flights, 2, &lease));
+        assert_eq!(flights.join(1, &lease, 0), Joining::Follow(one));
         flights.poison(&changes(6, 7, &[1]));
-        assert_eq!(flights.land(&2, 6), Landing::Keep);
-        assert_eq!(flights.land(&1, 6), Landing::Repeat);
-        assert!(!flights.join(1), "those who wait go on waiting");
-        assert_eq!(flights.land(&1, 7), Landing::Keep);
-        flights.join(3);
+        assert_eq!(flights.land(&2, two, 6), Landing::Keep);
+        assert_eq!(flights.land(&1, one, 6), Landing::Repeat);
+        assert_eq!(flights.join(1, &lease, 0), Joining::Follow(one), "those who wait go on waiting");
+        assert_eq!(flights.land(&1, one, 7), Landing::Keep);
+        let three = lead(&mut flights, 3, &lease);
         flights.poison(&Changes { after: 0, through: 9, keys: None });
-        assert_eq!(flights.land(&3, 8), Landing::Repeat);
-        flights.abandon(&3);
-        assert!(flights.join(3));
+        assert_eq!(flights.land(&3, three, 8), Landing::Repeat);
+    }
+
+    #[test]
+    fn a_reply_nobody_waits_for_is_nobodys() {
+        let (mut flights, mut lease) = (Flights::default(), held());
+        let late = lead(&mut flights, 1, &lease);
+        flights.abandon(&1, late);
+        lease.applied(5);
+        assert_eq!(flights.land(&1, late, 9), Landing::Discard);
+        let next = lead(&mut flights, 1, &lease);
+        assert_eq!(flights.land(&1, late, 9), Landing::Discard, "another fetch's ticket");
+        assert_eq!(flights.land(&1, next, 4), Landing::Repeat, "older than what has been seen");
+        assert_eq!(flights.land(&1, next, 5), Landing::Keep);
+        assert_eq!(flights.land(&1, next, 5), Landing::Discard, "it has landed");
+    }
+
+    #[test]
+    fn without_a_lease_everybody_asks_alone() {
+        let (mut flights, lease) = (Flights::default(), held());
+        lead(&mut flights, 1, &lease);
+        assert_eq!(flights.join(1, &lease, 9_900), Joining::Alone);
+        assert_eq!(flights.join(2, &Lease::none(10_000), 0), Joining::Alone);
     }
 }

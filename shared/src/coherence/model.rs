@@ -11,7 +11,7 @@ use stateright::{Checker as _, HasDiscoveries, Model, Property};
 
 use super::{
     Changes, Millis, Revision,
-    gateway::{Flights, Landing, Lease},
+    gateway::{Flights, Joining, Landing, Lease, Ticket},
     replica::{Leases, Propagation},
 };
 
@@ -22,7 +22,7 @@ const REGISTERED_FOR: Millis = 2 * TTL;
 const TENANT: u8 = 0;
 /// The replica that makes the change.
 const CHANGER: usize = 0;
-const UNSAFE: &str = "nobody uses the old state once the change has returned";
+const UNSAFE: &str = "no request that begins once the change has returned is answered by the old state";
 const ENDS: &str = "the change ends within a lease";
 
 /// A rule that is not kept.
@@ -38,6 +38,10 @@ enum Breakage {
     OldIdentity,
     /// A reply that was read before a change is cached after it.
     NotPoisoned,
+    /// A reply whose fetch was given up is cached.
+    LateReplyKept,
+    /// A request joins a fetch though no lease is held.
+    JoinedWithoutLease,
 }
 
 struct Fleet {
@@ -48,6 +52,8 @@ struct Fleet {
     asks: u64,
     /// Whether replicas other than the changer may crash, once each.
     crashes: bool,
+    /// Whether a gateway may give up a fetch, its first.
+    abandons: bool,
     horizon: Millis,
 }
 
@@ -63,6 +69,8 @@ struct State {
     change: Option<Propagation<Incarnation>>,
     committed: Option<Millis>,
     returned: bool,
+    /// A request that began after the change had returned was answered by the state before it.
+    stale: bool,
 }
 
 /// A replica and how often it was started.
@@ -83,6 +91,8 @@ struct Gateway {
     flights: Flights<u8>,
     /// The revision of the tenant's cached state.
     cached: Option<Revision>,
+    /// A request that began after the change had returned waits for the fetch under way.
+    late_request: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,7 +100,7 @@ enum Message {
     Ask { gateway: usize, replica: usize, id: u64, seen: Revision },
     Answer { gateway: usize, id: u64, changes: Changes<u8>, replica: Incarnation },
     Push { gateway: usize, changes: Changes<u8>, replica: Incarnation },
-    Reply { gateway: usize, revision: Revision },
+    Reply { gateway: usize, ticket: Ticket, revision: Revision },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +109,10 @@ enum Action {
     Register(usize),
     Ask(usize, usize),
     Fetch(usize),
+    /// The fetch under way is given up; its reply may still come.
+    Abandon(usize),
+    /// A request begins once the change has returned.
+    Request(usize),
     Deliver(Message),
     Close(usize, usize),
     Commit,
@@ -111,7 +125,7 @@ enum Action {
 
 impl Fleet {
     fn apply(&self, state: &mut State, gateway: usize, changes: &Changes<u8>) -> bool {
-        let Gateway { lease, flights, cached } = &mut state.gateways[gateway];
+        let Gateway { lease, flights, cached, .. } = &mut state.gateways[gateway];
         if !lease.follows(changes) {
             return false;
         }
@@ -160,14 +174,23 @@ impl Fleet {
                     acknowledge(state, gateway, replica);
                 }
             }
-            Message::Reply { gateway, revision } => {
+            Message::Reply { gateway, ticket, revision } => {
                 let current = state.revision;
                 let gateway_state = &mut state.gateways[gateway];
-                match gateway_state.flights.land(&TENANT, revision) {
-                    Landing::Keep => gateway_state.cached = Some(revision),
-                    Landing::Repeat => {
-                        state.network.insert(Message::Reply { gateway, revision: current });
+                let landing = gateway_state.flights.land(&TENANT, ticket, revision);
+                match landing {
+                    Landing::Keep => {
+                        gateway_state.cached = Some(revision);
+                        let late = std::mem::take(&mut gateway_state.late_request);
+                        state.stale |= late && revision == 0;
                     }
+                    Landing::Repeat => {
+                        state.network.insert(Message::Reply { gateway, ticket, revision: current });
+                    }
+                    Landing::Discard if self.broken == Some(Breakage::LateReplyKept) => {
+                        gateway_state.cached = Some(revision);
+                    }
+                    Landing::Discard => {}
                 }
             }
         }
@@ -191,7 +214,8 @@ impl Model for Fleet {
 
     fn init_states(&self) -> Vec<State> {
         let replica = |index| Replica { alive: true, incarnation: (index, 0), known: 0, leases: Leases::none(TTL) };
-        let gateway = Gateway { lease: Lease::none(TTL), flights: Flights::default(), cached: None };
+        let gateway =
+            Gateway { lease: Lease::none(TTL), flights: Flights::default(), cached: None, late_request: false };
         vec![State {
             now: 0,
             revision: 0,
@@ -202,13 +226,15 @@ impl Model for Fleet {
             change: None,
             committed: None,
             returned: false,
+            stale: false,
         }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         if state.returned {
-            // What matters from here on is who still uses what: time and messages go on, nobody begins anything.
+            // What matters from here on is what requests are answered by: messages go on, and requests begin.
             actions.extend(state.network.iter().cloned().map(Action::Deliver));
+            actions.extend((0..self.gateways).map(Action::Request));
             return;
         }
         if state.now < self.horizon {
@@ -242,6 +268,9 @@ impl Model for Fleet {
         if state.committed.is_none() {
             actions.extend((0..self.gateways).map(Action::Fetch));
         }
+        if self.abandons {
+            actions.extend((0..self.gateways).map(Action::Abandon));
+        }
         for message in &state.network {
             actions.push(Action::Deliver(message.clone()));
         }
@@ -270,11 +299,39 @@ impl Model for Fleet {
                 state.network.insert(Message::Ask { gateway, replica, id: asking.id, seen: asking.seen });
             }
             Action::Fetch(gateway) => {
-                let gateway_state = &mut state.gateways[gateway];
-                if gateway_state.cached.is_some() || !gateway_state.flights.join(TENANT) {
+                let Gateway { lease, flights, cached, .. } = &mut state.gateways[gateway];
+                if cached.is_some() {
                     return None;
                 }
-                state.network.insert(Message::Reply { gateway, revision: state.revision });
+                // Who asks alone is answered and caches nothing.
+                let Joining::Lead(ticket) = flights.join(TENANT, lease, state.now) else { return None };
+                state.network.insert(Message::Reply { gateway, ticket, revision: state.revision });
+            }
+            Action::Abandon(gateway) => {
+                let flights = &mut state.gateways[gateway].flights;
+                if flights.next_ticket != 1 {
+                    return None;
+                }
+                let ticket = state.network.iter().find_map(|message| match message {
+                    Message::Reply { gateway: to, ticket, .. } if *to == gateway => Some(*ticket),
+                    _ => None,
+                })?;
+                flights.abandon(&TENANT, ticket);
+            }
+            Action::Request(gateway) => {
+                let Gateway { lease, flights, cached, late_request } = &mut state.gateways[gateway];
+                let held = lease.is_held(state.now);
+                if let (true, Some(revision)) = (held, *cached) {
+                    state.stale |= revision == 0;
+                } else {
+                    // A broken gateway joins what is under way though it holds no lease.
+                    let mut everlasting = lease.clone();
+                    everlasting.until = Millis::MAX;
+                    let lease = if self.broken == Some(Breakage::JoinedWithoutLease) { &everlasting } else { &*lease };
+                    if let Joining::Follow(_) = flights.join(TENANT, lease, state.now) {
+                        *late_request = true;
+                    }
+                }
             }
             Action::Deliver(message) => {
                 state.network.remove(&message);
@@ -344,8 +401,8 @@ impl Model for Fleet {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(UNSAFE, |_, state: &State| {
-                let stale = |gateway: &Gateway| gateway.cached == Some(0) && gateway.lease.is_held(state.now);
-                !(state.returned && state.gateways.iter().any(stale))
+                let usable = |gateway: &Gateway| gateway.cached == Some(0) && gateway.lease.is_held(state.now);
+                !(state.stale || state.returned && state.gateways.iter().any(usable))
             }),
             Property::always(ENDS, |_, state: &State| match (&state.change, state.committed) {
                 (Some(change), Some(committed)) => state.now < committed + TTL || change.is_over(state.now),
@@ -362,12 +419,14 @@ impl Model for Fleet {
 
 /// A small fleet. The lease's drift margin is under a tick here: the model's clocks run at one speed.
 const fn fleet(replicas: usize, gateways: usize, asks: u64, crashes: bool, horizon: Millis) -> Fleet {
-    Fleet { broken: None, replicas, gateways, asks, crashes, horizon }
+    // Giving up a fetch concerns one gateway: it is searched where there is one of each, which is the smallest fleet.
+    Fleet { broken: None, replicas, gateways, asks, crashes, abandons: replicas + gateways == 2, horizon }
 }
 
 #[test]
 fn the_protocol_is_safe_in_every_order_of_events() {
-    for fleet in [fleet(1, 1, 2, false, 4), fleet(2, 1, 1, true, 3), fleet(1, 2, 1, false, 3)] {
+    for fleet in [fleet(1, 1, 2, false, 4), fleet(2, 1, 1, true, 4), fleet(1, 2, 1, false, 4), fleet(2, 1, 2, false, 3)]
+    {
         let size = format!("{} replicas, {} gateways", fleet.replicas, fleet.gateways);
         let checker = fleet.checker().threads(2).spawn_dfs().join();
         checker.assert_properties();
@@ -384,6 +443,8 @@ fn every_broken_rule_is_caught() {
         (Breakage::NoRegistration, fleet(2, 1, 1, false, 3)),
         (Breakage::OldIdentity, fleet(2, 1, 1, true, 3)),
         (Breakage::NotPoisoned, fleet(1, 1, 2, false, 3)),
+        (Breakage::LateReplyKept, fleet(1, 1, 2, false, 3)),
+        (Breakage::JoinedWithoutLease, fleet(1, 1, 1, false, 4)),
     ] {
         // The same fleet is safe while the rule is kept: what is caught is the breakage.
         let found = HasDiscoveries::AnyOf(BTreeSet::from([UNSAFE]));
