@@ -107,6 +107,21 @@ impl Postgres {
             .is_ok_and(|status| status.success())
     }
 
+    /// Runs SQL in a session of its own, in the background.
+    ///
+    /// # Panics
+    /// Where psql cannot be started.
+    #[must_use]
+    pub fn session(&self, database: &str, sql: &str) -> Child {
+        Command::new("psql")
+            .args(["--no-psqlrc", "--quiet", "--username=relay", "--command", sql, "--dbname", database, "--host"])
+            .arg(self.directory.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("psql starts")
+    }
+
     /// Makes an empty database and answers its URL.
     ///
     /// # Panics

@@ -442,3 +442,43 @@ async fn a_database_that_is_away_is_503_and_nothing_is_confirmed() {
     let ready = reqwest::get(format!("http://{}/readyz", admin.address("admin-rest"))).await.expect("an answer");
     assert_eq!(ready.status(), 503);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_waits_too_long_is_given_up() {
+    let postgres = Postgres::start();
+    let mut variables = admin_environment(&postgres.database("relay"));
+    variables.insert("ADMIN_DATABASE_STATEMENT_TIMEOUT_MS".to_owned(), "300".to_owned());
+    let admin = Process::start("admin-service", &[], &variables);
+    let operator = world::Operator::at(admin.address("admin-rest"));
+    let tenant = operator.provision(json!({"tenant_name": "Before"})).await;
+    // Somebody holds the row that every change needs.
+    let mut holder = postgres.session("relay", "BEGIN; UPDATE directory SET revision = revision; SELECT pg_sleep(600)");
+    let suspend = format!("/suspend/tenant?tenant_id={}", tenant.id);
+    let deadline = Instant::now() + PATIENCE;
+    let (waited, answer) = loop {
+        let started = Instant::now();
+        let (status, answer) = operator.call("POST", &suspend, None).await;
+        match status {
+            // The session had not taken the row yet.
+            200 => assert!(Instant::now() < deadline, "the row was never held"),
+            _ => break (started.elapsed(), (status, answer["error_code"].clone())),
+        }
+    };
+    assert_eq!(answer, (503, json!("store_unavailable")));
+    assert!(waited < Duration::from_secs(5), "given up after {waited:?}");
+    let (status, _) = operator.call("GET", &format!("/fetch/tenant?tenant_id={}", tenant.id), None).await;
+    assert_eq!(status, 200, "reading needs no row of anybody's");
+    // The server ends the session: it would not notice before its sleep is over that its client has gone.
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN;%pg_sleep%'";
+    postgres.session("relay", end).wait().expect("ended");
+    holder.wait().expect("gone");
+    until_status(&operator, &suspend, 200).await;
+}
+
+/// Repeats a call until it is answered so: what stood in its way is gone, but the database may not have noticed yet.
+async fn until_status(operator: &world::Operator, path: &str, expected: u16) {
+    let deadline = Instant::now() + PATIENCE;
+    while operator.call("POST", path, None).await.0 != expected {
+        assert!(Instant::now() < deadline, "{path} is never answered with {expected}");
+    }
+}
