@@ -49,9 +49,10 @@ impl DataDir {
         }
     }
 
-    /// What operators send as `X-Admin-Key`.
+    /// What operators send as `X-Admin-Key`. It begins with a letter: one of 64 random beginnings is a hyphen, and a
+    /// command line would take such a key for a flag.
     pub(crate) fn admin_key(&self) -> io::Result<SecretString> {
-        self.key(ADMIN_KEY, || Ok(URL_SAFE_NO_PAD.encode(random()?.as_slice())))
+        self.key(ADMIN_KEY, || Ok(format!("admin_{}", URL_SAFE_NO_PAD.encode(random()?.as_slice()))))
     }
 
     /// What seals secrets at rest.
@@ -127,6 +128,7 @@ mod tests {
         let made = DataDir::open(&path).expect("made").admin_key().expect("a key");
         let again = DataDir::open(&path).expect("opened").admin_key().expect("the key");
         assert_eq!(made.expose_secret(), again.expose_secret());
+        assert!(made.expose_secret().starts_with("admin_"), "never taken for a flag");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(&path.join(ADMIN_KEY))), (0o700, 0o600));
         let left: Vec<_> =
