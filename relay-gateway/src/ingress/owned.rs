@@ -14,15 +14,13 @@ use shared::{ApiError, Success, TenantId, body::json_object, fields::Fields, req
 
 use crate::admin_client::AdminClient;
 
-/// The calls the relay answers or checks itself.
+/// The calls the relay answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owned {
     ProvisionOperator,
     OperatorToken,
     VisitorToken,
     TenantInfo,
-    /// Checked here, kept by the chat backend.
-    ContactTicket,
 }
 
 impl Owned {
@@ -32,7 +30,6 @@ impl Owned {
             "fetch/operator-token" => Some(Self::OperatorToken),
             "mint/visitor-token" => Some(Self::VisitorToken),
             "fetch/tenant-info" => Some(Self::TenantInfo),
-            "create/contact-ticket" => Some(Self::ContactTicket),
             _ => None,
         }
     }
@@ -40,7 +37,7 @@ impl Owned {
     pub(super) const fn allow(self) -> &'static str {
         match self {
             Self::TenantInfo => "GET, HEAD",
-            Self::ProvisionOperator | Self::OperatorToken | Self::VisitorToken | Self::ContactTicket => "POST",
+            Self::ProvisionOperator | Self::OperatorToken | Self::VisitorToken => "POST",
         }
     }
 }
@@ -59,7 +56,6 @@ pub(super) async fn answer(
         Owned::OperatorToken => operator_token(admin, tenant, request_id, body).await,
         Owned::VisitorToken => visitor_token(admin, tenant, request_id, body).await,
         Owned::TenantInfo => tenant_info(admin, tenant, request_id).await,
-        Owned::ContactTicket => Err(ApiError::internal("contact tickets are kept by the chat backend")),
     }
 }
 

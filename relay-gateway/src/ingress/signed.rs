@@ -29,14 +29,17 @@ use crate::{
 /// What precedes the part of the path that the backend sees.
 const PREFIX: &str = "/api/v1/relay/";
 
+/// Kept by the chat backend, but what it holds is the relay's to check.
+const CONTACT_TICKET: &str = "create/contact-ticket";
+
 const RELAYED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
 /// Where a call goes once it is verified.
 enum Target<'a> {
     /// Answered here.
     Owned(Owned),
-    /// Everything else: to the chat backend.
-    Backend(&'a str),
+    /// Everything else: to the chat backend, once the body has passed a check.
+    Backend { rest: &'a str, check: fn(&[u8]) -> Result<(), ApiError> },
 }
 
 /// A refusal, with what the tenant has left where the call had spent some.
@@ -108,33 +111,24 @@ async fn admit_and_answer<D: TenantDirectory>(gateway: &Gateway<D>, request: Req
 
     let tenant_id = tenant.id;
     let answer = match target {
-        Target::Owned(Owned::ContactTicket) => owned::check_contact_ticket(&body).map(|()| "create/contact-ticket"),
-        Target::Owned(owned) => {
-            let answer = owned::answer(owned, &gateway.admin, tenant_id, &request_id, &body).await;
-            return finish(answer, allowance);
-        }
-        Target::Backend(rest) => Ok(rest),
+        Target::Owned(owned) => owned::answer(owned, &gateway.admin, tenant_id, &request_id, &body).await,
+        Target::Backend { rest, check } => match check(&body) {
+            Ok(()) => {
+                let call = Relayed {
+                    method: parts.method,
+                    rest,
+                    query: parts.uri.query(),
+                    headers: parts.headers,
+                    body,
+                    digest: &digest,
+                    tenant_id,
+                    actor: "tenant",
+                };
+                gateway.backend.relay(call).await
+            }
+            Err(error) => Err(error),
+        },
     };
-    let answer = match answer {
-        Ok(rest) => {
-            let call = Relayed {
-                method: parts.method,
-                rest,
-                query: parts.uri.query(),
-                headers: parts.headers.clone(),
-                body,
-                digest: &digest,
-                tenant_id,
-                actor: "tenant",
-            };
-            gateway.backend.relay(call).await
-        }
-        Err(error) => Err(error),
-    };
-    finish(answer, allowance)
-}
-
-fn finish(answer: Result<Response, ApiError>, allowance: Allowance) -> Result<Response, Refusal> {
     let mut response = answer.map_err(|error| Refusal { allowance: Some(allowance), ..error.into() })?;
     allowance.write(response.headers_mut());
     Ok(response)
@@ -147,7 +141,8 @@ fn target<'a>(method: &Method, path: &'a str) -> Result<Target<'a>, Refusal> {
     }
     let (target, allow) = match Owned::at(rest) {
         Some(owned) => (Target::Owned(owned), owned.allow()),
-        None => (Target::Backend(rest), RELAYED_METHODS),
+        None if rest == CONTACT_TICKET => (Target::Backend { rest, check: owned::check_contact_ticket }, "POST"),
+        None => (Target::Backend { rest, check: |_| Ok(()) }, RELAYED_METHODS),
     };
     if allow.split(", ").any(|allowed| allowed == method.as_str()) {
         return Ok(target);
