@@ -15,7 +15,8 @@
 //!
 //! What the owner of these machines must see to: a gateway's name is new at each start (two processes under one name would
 //! acknowledge for each other); a database restored from a backup is another directory (its revisions begin again, so
-//! gateways must be told to start over); `committed` is taken after the commit has returned.
+//! gateways are told to start over, and what they have seen of the other acknowledges nothing); `committed` is taken after
+//! the commit has returned.
 //!
 //! `model` holds it against every order of events in small fleets, and holds broken variants against the same property.
 
@@ -36,6 +37,16 @@ pub type Revision = u64;
 /// How far two clocks may differ over a lease. Percent.
 pub const DRIFT_PERCENT: u64 = 1;
 
+/// A period as whoever may rely on it counts it: less what the clocks may differ.
+fn shortened(period_ms: u64) -> u64 {
+    period_ms - period_ms * DRIFT_PERCENT / 100
+}
+
+/// A period as whoever waits for its end counts it: and what the clocks may differ.
+fn lengthened(period_ms: u64) -> u64 {
+    period_ms + (period_ms * DRIFT_PERCENT).div_ceil(100)
+}
+
 /// A run of changes: whoever has seen everything up to `after` has, with these, seen everything up to `through`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Changes<K> {
@@ -43,6 +54,6 @@ pub struct Changes<K> {
     pub after: Revision,
     /// What has been seen then.
     pub through: Revision,
-    /// What changed in between; `None` where that is no longer known: anything may have.
+    /// What changed in between; `None` where that is not known (a start-over): anything may have.
     pub keys: Option<Vec<K>>,
 }

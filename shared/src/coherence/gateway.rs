@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use super::{Changes, DRIFT_PERCENT, Millis, Revision};
+use super::{Changes, Millis, Revision, shortened};
 
 /// Leave to use the cache, and how far the gateway has followed the directory.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Lease {
-    ttl_ms: u64,
-    /// The cache may be used before this; 0 where there was never a lease.
+    /// The cache may be used before this; 0 where there is no lease.
     pub(super) until: Millis,
     /// The asking under way: its number, and when it was sent.
     pub(super) asked: Option<(u64, Millis)>,
@@ -26,16 +25,16 @@ pub struct Asking {
 }
 
 impl Lease {
-    /// None yet.
-    #[must_use]
-    pub fn none(ttl_ms: u64) -> Self {
-        Self { ttl_ms, until: 0, asked: None, next_ask: 0, seen: 0 }
-    }
-
     /// Whether the cache may be used.
     #[must_use]
     pub fn is_held(&self, now: Millis) -> bool {
         now < self.until
+    }
+
+    /// Before when the cache may be used; 0 where there is no lease.
+    #[must_use]
+    pub fn until(&self) -> Millis {
+        self.until
     }
 
     /// Up to where the gateway has followed the directory.
@@ -60,21 +59,28 @@ impl Lease {
         changes.after <= self.seen
     }
 
-    /// The changes were applied: everything up to `through` may be acknowledged.
-    pub fn applied(&mut self, through: Revision) {
-        self.seen = self.seen.max(through);
+    /// The changes were applied: everything up to `through` may be acknowledged. After a start-over what was seen before
+    /// counts for nothing: it may have been another directory's, with revisions of its own.
+    pub fn applied<K>(&mut self, changes: &Changes<K>) {
+        self.seen = if changes.keys.is_none() { changes.through } else { self.seen.max(changes.through) };
     }
 
     /// The answer to an asking, whose changes were applied before. It counts from when the asking was *sent*: the
-    /// replica's reading came after that, and nothing is known of when.
-    pub fn granted(&mut self, id: u64) {
-        if let Some((asked, sent)) = self.asked
-            && asked == id
-        {
-            self.asked = None;
-            let usable = self.ttl_ms - self.ttl_ms * DRIFT_PERCENT / 100;
-            self.until = self.until.max(sent + usable);
+    /// replica's reading came after that, and nothing is known of when. Answers whether it was the asking under way.
+    pub fn granted(&mut self, id: u64, ttl_ms: u64) -> bool {
+        match self.asked {
+            Some((asked, sent)) if asked == id => {
+                self.asked = None;
+                self.until = self.until.max(sent + shortened(ttl_ms));
+                true
+            }
+            _ => false,
         }
+    }
+
+    /// Promises never to use the cache again, whatever is still under way: then nobody needs to wait for this gateway.
+    pub fn give_up(&mut self) {
+        (self.until, self.asked) = (0, None);
     }
 }
 
@@ -117,6 +123,8 @@ struct Flight {
     ticket: Ticket,
     /// The revision a reply must have been read at, at least.
     least: Revision,
+    /// Whether the next reply is of no use, whatever its revision.
+    from_before: bool,
 }
 
 impl<K: Ord> Default for Flights<K> {
@@ -137,34 +145,41 @@ impl<K: Ord + Clone> Flights<K> {
             Entry::Vacant(place) => {
                 let ticket = Ticket(self.next_ticket);
                 self.next_ticket += 1;
-                place.insert(Flight { ticket, least: lease.seen() });
+                place.insert(Flight { ticket, least: lease.seen(), from_before: false });
                 Joining::Lead(ticket)
             }
         }
     }
 
-    /// Replies read before `through` no longer count, for the keys that changed.
+    /// Replies read before `through` no longer count, for the keys that changed. At a start-over no reply under way does:
+    /// revisions may have begun again.
     pub fn poison(&mut self, changes: &Changes<K>) {
-        let poison = |flight: &mut Flight| flight.least = flight.least.max(changes.through);
         match &changes.keys {
-            Some(keys) => keys.iter().for_each(|key| {
-                self.flights.get_mut(key).map(poison);
-            }),
-            None => self.flights.values_mut().for_each(poison),
+            Some(keys) => {
+                for key in keys {
+                    if let Some(flight) = self.flights.get_mut(key) {
+                        flight.least = flight.least.max(changes.through);
+                    }
+                }
+            }
+            None => {
+                for flight in self.flights.values_mut() {
+                    (flight.least, flight.from_before) = (changes.through, true);
+                }
+            }
         }
     }
 
     /// A reply that was read at `revision` has come. After [`Landing::Repeat`] the flight goes on: fetch again.
     pub fn land(&mut self, key: &K, ticket: Ticket, revision: Revision) -> Landing {
-        match self.flights.get(key) {
-            Some(flight) if flight.ticket != ticket => Landing::Discard,
-            None => Landing::Discard,
-            Some(flight) if revision < flight.least => Landing::Repeat,
-            Some(_) => {
-                self.flights.remove(key);
-                Landing::Keep
-            }
+        let Some(flight) = self.flights.get_mut(key).filter(|flight| flight.ticket == ticket) else {
+            return Landing::Discard;
+        };
+        if std::mem::take(&mut flight.from_before) || revision < flight.least {
+            return Landing::Repeat;
         }
+        self.flights.remove(key);
+        Landing::Keep
     }
 
     /// The fetch failed: whoever joined is told so, and the next to come begins anew.
@@ -185,38 +200,41 @@ mod tests {
 
     #[test]
     fn a_lease_counts_from_its_asking_less_the_drift() {
-        let mut lease = Lease::none(10_000);
+        let mut lease = Lease::default();
         assert!(!lease.is_held(0));
         let asking = lease.ask(5_000);
-        lease.granted(asking.id);
+        lease.granted(asking.id, 10_000);
         assert!(lease.is_held(14_899) && !lease.is_held(14_900));
     }
 
     #[test]
     fn an_answer_to_an_asking_that_was_given_up_grants_nothing() {
-        let mut lease = Lease::none(10_000);
+        let mut lease = Lease::default();
         let (old, new) = (lease.ask(0), lease.ask(9_000));
-        lease.granted(old.id);
-        assert!(!lease.is_held(9_001));
-        lease.granted(new.id);
-        lease.granted(new.id);
-        assert!(lease.is_held(18_000));
+        assert!(!lease.granted(old.id, 10_000) && !lease.is_held(9_001));
+        assert!(lease.granted(new.id, 10_000) && !lease.granted(new.id, 20_000));
+        assert!(lease.is_held(18_899) && !lease.is_held(18_900));
+        let last = lease.ask(9_500);
+        lease.give_up();
+        assert!(!lease.is_held(9_501) && !lease.granted(last.id, 10_000), "given up is given up");
     }
 
     #[test]
     fn changes_that_do_not_follow_are_not_applied() {
-        let mut lease = Lease::none(10_000);
+        let mut lease = Lease::default();
         assert!(lease.follows(&changes(0, 3, &[1])));
-        lease.applied(3);
+        lease.applied(&changes(0, 3, &[1]));
         assert!(lease.follows(&changes(2, 4, &[1])) && !lease.follows(&changes(4, 5, &[1])));
-        lease.applied(2);
+        lease.applied(&changes(1, 2, &[1]));
         assert_eq!(lease.seen(), 3, "what was seen stays seen");
+        lease.applied(&Changes::<u8> { after: 0, through: 2, keys: None });
+        assert_eq!(lease.seen(), 2, "but not in another directory");
     }
 
     fn held() -> Lease {
-        let mut lease = Lease::none(10_000);
+        let mut lease = Lease::default();
         let asking = lease.ask(0);
-        lease.granted(asking.id);
+        lease.granted(asking.id, 10_000);
         lease
     }
 
@@ -239,7 +257,9 @@ mod tests {
         assert_eq!(flights.land(&1, one, 7), Landing::Keep);
         let three = lead(&mut flights, 3, &lease);
         flights.poison(&Changes { after: 0, through: 9, keys: None });
+        assert_eq!(flights.land(&3, three, 10), Landing::Repeat, "of another directory, for all one knows");
         assert_eq!(flights.land(&3, three, 8), Landing::Repeat);
+        assert_eq!(flights.land(&3, three, 9), Landing::Keep);
     }
 
     #[test]
@@ -247,7 +267,7 @@ mod tests {
         let (mut flights, mut lease) = (Flights::default(), held());
         let late = lead(&mut flights, 1, &lease);
         flights.abandon(&1, late);
-        lease.applied(5);
+        lease.applied(&changes(0, 5, &[]));
         assert_eq!(flights.land(&1, late, 9), Landing::Discard);
         let next = lead(&mut flights, 1, &lease);
         assert_eq!(flights.land(&1, late, 9), Landing::Discard, "another fetch's ticket");
@@ -261,6 +281,6 @@ mod tests {
         let (mut flights, lease) = (Flights::default(), held());
         lead(&mut flights, 1, &lease);
         assert_eq!(flights.join(1, &lease, 9_900), Joining::Alone);
-        assert_eq!(flights.join(2, &Lease::none(10_000), 0), Joining::Alone);
+        assert_eq!(flights.join(2, &Lease::default(), 0), Joining::Alone);
     }
 }

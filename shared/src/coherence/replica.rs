@@ -1,8 +1,8 @@
-//! The replica's side: whom it has leased to, and when a change is everywhere.
+//! The replica's side: whom it has leased to, which other replicas may have leased, and when a change is everywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Millis, Revision};
+use super::{Millis, Revision, lengthened, shortened};
 
 /// The leases one incarnation of a replica has granted. An incarnation is made at each start: a replica that restarts
 /// knows nothing of the leases the one before it gave, and must not speak for them.
@@ -21,6 +21,15 @@ struct Granted {
     acknowledged: Revision,
 }
 
+/// How far a change has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Gateways that may hold a lease.
+    pub gateways: u32,
+    /// Those of them that have acknowledged.
+    pub acknowledged: u32,
+}
+
 impl<G: Ord> Leases<G> {
     /// None granted, and not registered.
     #[must_use]
@@ -28,24 +37,24 @@ impl<G: Ord> Leases<G> {
         Self { ttl_ms, registered_until: 0, gateways: BTreeMap::new() }
     }
 
-    /// The registration was written to the database and lasts until then. It is written *before* the reading that a
-    /// grant rests on: a change that does not see the registration is seen by the reading.
-    pub fn registered(&mut self, until: Millis) {
-        self.registered_until = self.registered_until.max(until);
+    /// The registration was written to the database: others will not forget it before `period_ms` have passed since the
+    /// writing, which was begun at `sent`. It is written *before* the reading that a grant rests on: a change that does
+    /// not see the registration is seen by the reading.
+    pub fn registered(&mut self, sent: Millis, period_ms: u64) {
+        self.registered_until = self.registered_until.max(sent + shortened(period_ms));
     }
 
     /// A gateway asks. From now on it counts as leased, whatever becomes of the answer: it counts from when it sent the
     /// asking, which was before, so its lease ends before `now` plus the TTL. `false` where the registration would not
     /// outlive the lease: register first, then take the asking again.
     #[must_use]
-    pub fn asked(&mut self, gateway: G, seen: Revision, now: Millis) -> bool {
+    pub fn asked(&mut self, gateway: G, now: Millis) -> bool {
         let until = now + self.ttl_ms;
         if self.registered_until < until {
             return false;
         }
         let granted = self.gateways.entry(gateway).or_default();
         granted.until = granted.until.max(until);
-        granted.acknowledged = granted.acknowledged.max(seen);
         true
     }
 
@@ -56,6 +65,11 @@ impl<G: Ord> Leases<G> {
         }
     }
 
+    /// A gateway has promised never to use a lease again.
+    pub fn released(&mut self, gateway: &G) {
+        self.gateways.remove(gateway);
+    }
+
     /// Whether no gateway can use, by a lease of this incarnation's, what was true before `revision`. A stream that closed
     /// ends no lease. Ask only once this replica has read a revision that high: whom it grants to later then sees it.
     #[must_use]
@@ -63,9 +77,73 @@ impl<G: Ord> Leases<G> {
         self.gateways.values().all(|granted| granted.until <= now || granted.acknowledged >= revision)
     }
 
+    /// How many gateways may hold a lease of this incarnation's, and how many have acknowledged `revision`.
+    #[must_use]
+    pub fn tally(&self, revision: Revision, now: Millis) -> Tally {
+        self.gateways.values().filter(|granted| granted.until > now).fold(Tally::default(), |tally, granted| Tally {
+            gateways: tally.gateways + 1,
+            acknowledged: tally.acknowledged + u32::from(granted.acknowledged >= revision),
+        })
+    }
+
+    /// When the last of the leases ends, where one has not.
+    #[must_use]
+    pub fn last_end(&self, now: Millis) -> Option<Millis> {
+        self.gateways.values().map(|granted| granted.until).filter(|until| *until > now).max()
+    }
+
     /// Forgets gateways whose leases have run out.
     pub fn forget_ended(&mut self, now: Millis) {
         self.gateways.retain(|_, granted| granted.until > now);
+    }
+}
+
+/// The other replicas' registrations, as this one has seen them renewed. No two clocks are compared: a registration that
+/// was not renewed for its whole period *since it was seen* has ended.
+#[derive(Clone, Debug)]
+pub struct Neighbours<I: Ord> {
+    seen: BTreeMap<I, Sighting>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    renewal: u64,
+    ends: Millis,
+}
+
+/// A registration as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registration<I> {
+    /// Whose it is.
+    pub incarnation: I,
+    /// Counts up with each renewal.
+    pub renewal: u64,
+    /// How long it stands after each.
+    pub period_ms: u64,
+}
+
+impl<I: Ord> Default for Neighbours<I> {
+    fn default() -> Self {
+        Self { seen: BTreeMap::new() }
+    }
+}
+
+impl<I: Ord + Copy> Neighbours<I> {
+    /// These registrations were read, and the reading ended at `now`. Answers those that have ended.
+    pub fn observe(&mut self, registrations: &[Registration<I>], now: Millis) -> Vec<I> {
+        self.seen.retain(|known, _| registrations.iter().any(|registration| registration.incarnation == *known));
+        let mut ended = Vec::new();
+        for Registration { incarnation, renewal, period_ms } in registrations {
+            let renewed = Sighting { renewal: *renewal, ends: now + lengthened(*period_ms) };
+            let sighting = self.seen.entry(*incarnation).or_insert(renewed);
+            if sighting.renewal != *renewal {
+                *sighting = renewed;
+            }
+            if sighting.ends <= now {
+                ended.push(*incarnation);
+            }
+        }
+        ended
     }
 }
 
@@ -78,8 +156,8 @@ pub struct Propagation<I: Ord> {
 }
 
 impl<I: Ord> Propagation<I> {
-    /// `replicas` were registered when read *after* the commit. At `committed` plus the TTL no lease granted on an older
-    /// reading is left, whoever granted it.
+    /// `replicas` were registered when read *after* the commit; `ttl_ms` is the longest that any of them grants. At
+    /// `committed` plus that no lease granted on an older reading is left, whoever granted it.
     pub fn begin(revision: Revision, committed: Millis, ttl_ms: u64, replicas: impl IntoIterator<Item = I>) -> Self {
         Self { revision, deadline: committed + ttl_ms, waiting: replicas.into_iter().collect() }
     }
@@ -89,6 +167,24 @@ impl<I: Ord> Propagation<I> {
         if revision >= self.revision {
             self.waiting.remove(replica);
         }
+    }
+
+    /// Only these replicas are registered still. The leases of one that no longer is have ended; should it register again,
+    /// what it then reads has this change.
+    pub fn registered(&mut self, replicas: &[I]) {
+        self.waiting.retain(|replica| replicas.contains(replica));
+    }
+
+    /// Whether `replica` has not said so yet.
+    #[must_use]
+    pub fn waits_for(&self, replica: &I) -> bool {
+        self.waiting.contains(replica)
+    }
+
+    /// When the change may return, whatever was said.
+    #[must_use]
+    pub fn deadline(&self) -> Millis {
+        self.deadline
     }
 
     /// Whether the change may return.
@@ -105,18 +201,41 @@ mod tests {
     #[test]
     fn a_change_is_done_when_each_gateway_has_acknowledged_or_lost_its_lease() {
         let mut leases = Leases::none(10);
-        assert!(!leases.asked("a", 0, 0), "not before it is registered");
-        leases.registered(30);
+        assert!(!leases.asked("a", 0), "not before it is registered");
+        leases.registered(0, 30);
         assert!(leases.is_done(5, 0), "nobody holds a lease");
-        assert!(leases.asked("a", 4, 0) && leases.asked("b", 5, 3));
+        assert!(leases.asked("a", 0) && leases.asked("b", 3));
+        leases.acknowledged(&"a", 4);
+        leases.acknowledged(&"b", 5);
         assert!(!leases.is_done(5, 9), "a has not acknowledged");
+        assert_eq!(leases.tally(5, 9), Tally { gateways: 2, acknowledged: 1 });
         assert!(leases.is_done(5, 10), "its lease has run out");
         assert!(!leases.is_done(6, 12));
         leases.acknowledged(&"b", 6);
         assert!(leases.is_done(6, 12));
-        assert!(!leases.asked("a", 6, 21), "the registration must outlive the lease");
+        assert_eq!((leases.last_end(12), leases.last_end(13)), (Some(13), None));
+        assert!(!leases.asked("a", 21), "the registration must outlive the lease");
         leases.forget_ended(20);
         assert!(leases.is_done(99, 0), "who is forgotten is not waited for");
+        assert!(leases.asked("c", 20) && !leases.is_done(7, 20));
+        leases.released(&"c");
+        assert!(leases.is_done(7, 20), "nor who has given its lease up");
+    }
+
+    #[test]
+    fn a_registration_is_relied_on_for_less_than_it_is_honoured() {
+        let mut leases = Leases::none(100);
+        leases.registered(0, 1_000);
+        assert!(leases.asked("a", 890) && !leases.asked("a", 891));
+        let mut neighbours = Neighbours::default();
+        let seen = |renewal| [Registration { incarnation: "r", renewal, period_ms: 1_000 }];
+        assert!(neighbours.observe(&seen(1), 50).is_empty());
+        assert!(neighbours.observe(&seen(1), 1_059).is_empty());
+        assert!(neighbours.observe(&seen(2), 1_060).is_empty(), "it was renewed");
+        assert!(neighbours.observe(&seen(2), 2_069).is_empty());
+        assert_eq!(neighbours.observe(&seen(2), 2_070), ["r"]);
+        assert!(neighbours.observe(&[], 2_071).is_empty());
+        assert!(neighbours.observe(&seen(2), 2_072).is_empty(), "a registration anew is watched anew");
     }
 
     #[test]
@@ -125,6 +244,10 @@ mod tests {
         change.done(&"r1", 7);
         change.done(&"r2", 6);
         assert!(!change.is_over(109) && change.is_over(110));
+        assert!(!change.waits_for(&"r1") && change.waits_for(&"r2"));
+        let mut without = change.clone();
+        without.registered(&["r1", "r3"]);
+        assert!(without.is_over(100), "who is registered no longer has no leases");
         change.done(&"r2", 8);
         assert!(change.is_over(100));
         assert!(Propagation::<&str>::begin(7, 100, 10, []).is_over(100), "nobody to wait for");
