@@ -8,7 +8,10 @@ use shared::{
     telemetry::TelemetryConfig,
 };
 
-use crate::sealing::MasterKeys;
+use crate::{propagation::LONGEST_LEASE_MS, sealing::MasterKeys};
+
+/// Gateways ask three times a lease; below this they would do little else.
+const SHORTEST_LEASE_MS: u64 = 250;
 
 const SPEC: Spec = Spec {
     program: "admin-service",
@@ -40,6 +43,8 @@ pub struct Config {
     pub token_issuer: String,
     /// How long an operator's token lives.
     pub operator_token_ttl: Duration,
+    /// How long a gateway may use what it has cached before it must ask again.
+    pub lease: Duration,
     /// How long new connections are still taken when the process stops.
     pub drain_delay: Duration,
     /// How long requests in flight then get.
@@ -81,6 +86,15 @@ impl Config {
         let grpc_token = settings.checked("grpc_token", |token: &String| check_secret(token));
         let token_issuer = settings.required("token_issuer");
         let operator_token_ttl = settings.required("operator_token_ttl_seconds").map(Duration::from_secs);
+        let lease = settings
+            .checked("lease_ms", |lease: &u64| {
+                if (SHORTEST_LEASE_MS..=LONGEST_LEASE_MS).contains(lease) {
+                    Ok(())
+                } else {
+                    Err(format!("must be {SHORTEST_LEASE_MS} to {LONGEST_LEASE_MS}"))
+                }
+            })
+            .map(Duration::from_millis);
         let drain_delay = settings.required("drain_delay_ms").map(Duration::from_millis);
         let drain_timeout = settings.required("drain_timeout_ms").map(Duration::from_millis);
         let access_log = settings.required("access_log");
@@ -100,6 +114,7 @@ impl Config {
             grpc_token: grpc_token?.into(),
             token_issuer: token_issuer?,
             operator_token_ttl: operator_token_ttl?,
+            lease: lease?,
             drain_delay: drain_delay?,
             drain_timeout: drain_timeout?,
             access_log: access_log?,
@@ -149,12 +164,20 @@ mod tests {
 
     #[test]
     fn a_short_admin_key_refuses_the_start_and_is_not_shown() {
-        let error = load(&[("ADMIN_API_KEY", "fifteen-chars-x"), ("ADMIN_DATABASE_URL", "mysql://x")])
-            .expect_err("refused")
-            .to_string();
-        for expected in
-            ["api_key must have at least 16", "ADMIN_MASTER_KEYS", "ADMIN_GRPC_TOKEN", "sqlite: or postgres://"]
-        {
+        let error = load(&[
+            ("ADMIN_API_KEY", "fifteen-chars-x"),
+            ("ADMIN_DATABASE_URL", "mysql://x"),
+            ("ADMIN_LEASE_MS", "60000"),
+        ])
+        .expect_err("refused")
+        .to_string();
+        for expected in [
+            "api_key must have at least 16",
+            "ADMIN_MASTER_KEYS",
+            "ADMIN_GRPC_TOKEN",
+            "sqlite: or postgres://",
+            "250 to 25000",
+        ] {
             assert!(error.contains(expected), "{expected} in {error}");
         }
         assert!(!error.contains("fifteen-chars-x"));

@@ -24,6 +24,7 @@ use crate::{
     directory::Directory,
     domain::audit::Caller,
     operators::Operators,
+    propagation::{LONGEST_LEASE_MS, Propagation},
     rest::{AdminKey, X_ADMIN_KEY},
     tenants::Tenants,
     tokens::Tokens,
@@ -34,6 +35,7 @@ mod convert;
 mod directory;
 mod edge;
 mod identity;
+mod watch;
 
 pub(crate) use edge::RpcMetrics;
 
@@ -43,13 +45,14 @@ pub(crate) struct Services {
     pub(crate) directory: Directory,
     pub(crate) operators: Operators,
     pub(crate) tokens: Tokens,
+    pub(crate) propagation: Propagation,
     pub(crate) admin_key: AdminKey,
     pub(crate) service_token: SecretString,
     pub(crate) metrics: RpcMetrics,
 }
 
-/// A call may take this long; callers give up sooner.
-const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+/// A call may take this long, and a change a lease more; callers give up sooner.
+const CALL_TIMEOUT: Duration = Duration::from_millis(15_000 + LONGEST_LEASE_MS);
 
 /// Serves until `stopping` is cancelled and calls in flight are done.
 pub(crate) async fn serve(
@@ -57,7 +60,7 @@ pub(crate) async fn serve(
     services: Services,
     stopping: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let Services { tenants, directory, operators, tokens, admin_key, service_token, metrics } = services;
+    let Services { tenants, directory, operators, tokens, propagation, admin_key, service_token, metrics } = services;
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<TenantDirectoryServer<directory::DirectoryService>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
@@ -84,7 +87,7 @@ pub(crate) async fn serve(
         .add_service(health_service)
         .add_service(InterceptedService::new(reflection, with_token.clone()))
         .add_service(TenantDirectoryServer::with_interceptor(
-            directory::DirectoryService::new(directory, tenants.clone()),
+            directory::DirectoryService::new(directory, tenants.clone(), propagation),
             with_token.clone(),
         ))
         .add_service(IdentityServer::with_interceptor(

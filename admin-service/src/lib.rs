@@ -9,6 +9,7 @@ mod domain;
 mod errors;
 mod grpc;
 mod operators;
+mod propagation;
 mod rest;
 pub mod sealing;
 pub mod server;

@@ -16,8 +16,9 @@ use crate::{
     errors::UseCaseError,
     grpc::{self, RpcMetrics, Services},
     operators::Operators,
+    propagation::{Propagation, PropagationMetrics},
     rest::{self, AdminKey},
-    store::{self, ConnectError, SeaStore},
+    store::{self, ConnectError, SeaStore, StoreError},
     tenants::Tenants,
     tokens::Tokens,
 };
@@ -37,6 +38,9 @@ pub enum StartError {
     /// The signing key.
     #[error("the signing key: {0}")]
     SigningKey(String),
+    /// The history of changes.
+    #[error("the history of changes: {0}")]
+    History(#[from] StoreError),
 }
 
 /// A service that takes calls.
@@ -79,7 +83,8 @@ pub async fn start(
     let tokens = Tokens::open(port.as_ref(), &config.master_keys, config.token_issuer, config.operator_token_ttl)
         .await
         .map_err(|error: UseCaseError| StartError::SigningKey(error.to_string()))?;
-    let tenants = Tenants::new(port.clone(), config.master_keys.clone());
+    let propagation = Propagation::start(port.clone(), config.lease, PropagationMetrics::new(metrics)).await?;
+    let tenants = Tenants::new(port.clone(), config.master_keys.clone(), propagation.clone());
     let directory = Directory::new(port.clone(), config.master_keys);
     let operators = Operators::new(port);
     let admin_key = AdminKey::new(&config.api_key);
@@ -94,12 +99,22 @@ pub async fn start(
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
     tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
 
+    // Changes in flight still need what comes down the gateways' streams, so these end last.
+    let (spreading, closing, told_to_stop) = (propagation.clone(), propagation.clone(), stopping.clone());
+    tasks.spawn(async move { spreading.run().await });
+    tasks.spawn(async move {
+        told_to_stop.cancelled().await;
+        tokio::time::sleep(bounds.drain_delay).await;
+        closing.close(bounds.drain_timeout).await;
+    });
+
     // The seam for mutual TLS: `grpc::serve` is handed its listener and decides alone how callers prove themselves.
     let services = Services {
         tenants,
         directory,
         operators,
         tokens,
+        propagation: propagation.clone(),
         admin_key,
         service_token: config.grpc_token,
         metrics: RpcMetrics::new(metrics),

@@ -4,8 +4,15 @@
 //! transaction, in commit order, and writes its audit row there too.
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use jiff::Timestamp;
-use shared::TenantId;
+use shared::{
+    TenantId,
+    coherence::{
+        Changes,
+        replica::{Registration, Standing},
+    },
+};
 use uuid::Uuid;
 
 use crate::domain::{
@@ -161,6 +168,58 @@ pub trait SigningKeyStore: Send + Sync {
 
     /// Writes `key` unless there is one already, and answers all keys. Of several replicas that start at once one wins.
     async fn ensure_signing_key(&self, key: SealedSigningKey) -> Result<Vec<SealedSigningKey>, StoreError>;
+}
+
+/// A point in the directory's history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The revision; 0 before the first change.
+    pub revision: u64,
+    /// What only this database has at this revision: one that was restored from a backup goes on with others.
+    pub mark: Uuid,
+}
+
+/// A replica that may have granted leases, and how far it has spread changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// Its registration.
+    pub registration: Registration<Uuid>,
+    /// The longest lease it grants, in milliseconds.
+    pub lease_ms: u64,
+    /// Everything up to this revision is done, as far as it goes.
+    pub done: u64,
+    /// The gateways that have acknowledged that, and how many besides had a lease that has run out.
+    pub acknowledged: Vec<Uuid>,
+    /// See `acknowledged`.
+    pub silent: u32,
+}
+
+/// The history of changes, and the replicas that spread them.
+#[async_trait]
+pub trait PropagationStore: Send + Sync {
+    /// What changed after a position, and the position then. Where there is none, where it is not in this database's
+    /// history, or where there is more than `most`: a start-over.
+    async fn changes_after(
+        &self,
+        position: Option<Position>,
+        most: u64,
+    ) -> Result<(Changes<TenantId>, Position), StoreError>;
+
+    /// Writes a registration, or renews it.
+    async fn register(&self, registration: Registration<Uuid>, lease_ms: u64) -> Result<(), StoreError>;
+
+    /// Removes registrations.
+    async fn unregister(&self, incarnations: &[Uuid]) -> Result<(), StoreError>;
+
+    /// Every replica that is registered.
+    async fn replicas(&self) -> Result<Vec<Replica>, StoreError>;
+
+    /// Writes that a replica has spread everything up to a revision, and tells the others.
+    async fn report_done(&self, incarnation: Uuid, revision: u64, standing: &Standing<Uuid>) -> Result<(), StoreError>;
+
+    /// An item whenever another replica may have changed or reported something. One can be lost, so look from time to time
+    /// besides. Ends where the connection is lost for good.
+    async fn signals(&self) -> Result<BoxStream<'static, ()>, StoreError>;
 }
 
 /// `now` as the database keeps it.

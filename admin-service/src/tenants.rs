@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use shared::{TenantId, time::now};
+use tracing::Instrument as _;
 
 use crate::{
     domain::{
@@ -14,6 +15,7 @@ use crate::{
         tenant::{Tenant, TenantStatus},
     },
     errors::UseCaseError,
+    propagation::{Propagation, Spread},
     sealing::{MasterKeys, Place},
     store::{Page, PageStart, Replacement, StoreError, TenantStore},
 };
@@ -28,11 +30,39 @@ const UPDATE_ATTEMPTS: u32 = 5;
 pub(crate) struct Tenants {
     store: Arc<dyn TenantStore>,
     master_keys: MasterKeys,
+    propagation: Propagation,
+}
+
+/// What a change has made, true on every gateway.
+pub(crate) struct Changed<T> {
+    pub(crate) value: T,
+    pub(crate) spread: Spread,
+}
+
+impl<T> Changed<T> {
+    fn map<U>(self, map: impl FnOnce(T) -> U) -> Changed<U> {
+        Changed { value: map(self.value), spread: self.spread }
+    }
 }
 
 impl Tenants {
-    pub(crate) fn new(store: Arc<dyn TenantStore>, master_keys: MasterKeys) -> Self {
-        Self { store, master_keys }
+    pub(crate) fn new(store: Arc<dyn TenantStore>, master_keys: MasterKeys, propagation: Propagation) -> Self {
+        Self { store, master_keys, propagation }
+    }
+
+    /// Makes a change and waits until it is true everywhere. Both go on where the caller leaves meanwhile.
+    async fn everywhere(
+        &self,
+        change: impl Future<Output = Result<Tenant, StoreError>> + Send + 'static,
+    ) -> Result<Changed<Tenant>, StoreError> {
+        let propagation = self.propagation.clone();
+        let seen_through = async move {
+            let tenant = change.await?;
+            let spread = propagation.spread(tenant.revision).await;
+            Ok(Changed { value: tenant, spread })
+        };
+        let ended = tokio::spawn(seen_through.in_current_span()).await;
+        ended.unwrap_or_else(|panicked| Err(StoreError::Broken(panicked.to_string())))
     }
 
     fn seal(&self, id: TenantId, secret: &TenantSecret) -> Vec<u8> {
@@ -60,7 +90,10 @@ impl Tenants {
         let secret = TenantSecret::generate();
         let audit = AuditEntry::new(tenant.id, caller, Action::ProvisionTenant, fields.keys().cloned());
         let sealed = self.seal(tenant.id, &secret);
-        Ok((self.store.create(tenant, sealed, audit).await?, secret))
+        let tenant = self.store.create(tenant, sealed, audit).await?;
+        // Nobody can have asked for an id that was not there, so there is nobody to wait for.
+        self.propagation.announce();
+        Ok((tenant, secret))
     }
 
     pub(crate) async fn update(
@@ -68,13 +101,15 @@ impl Tenants {
         caller: &Caller,
         id: TenantId,
         fields: &Map<String, Value>,
-    ) -> Result<Tenant, UseCaseError> {
+    ) -> Result<Changed<Tenant>, UseCaseError> {
         for _ in 0..UPDATE_ATTEMPTS {
             let tenant = self.fetch(id).await?;
             let mut settings = tenant.settings;
             let changed = settings.patch(fields).map_err(UseCaseError::Invalid)?;
             let audit = AuditEntry::new(id, caller, Action::UpdateTenant, changed);
-            match self.store.apply_update(id, tenant.revision, &settings, audit).await {
+            let store = Arc::clone(&self.store);
+            let change = async move { store.apply_update(id, tenant.revision, &settings, audit).await };
+            match self.everywhere(change).await {
                 // Somebody wrote between our read and our write: theirs stays, ours is laid over it.
                 Err(StoreError::Conflict) => {}
                 result => return Ok(result?),
@@ -88,28 +123,33 @@ impl Tenants {
         &self,
         caller: &Caller,
         id: TenantId,
-    ) -> Result<(TenantSecret, Timestamp), UseCaseError> {
+    ) -> Result<Changed<(TenantSecret, Timestamp)>, UseCaseError> {
         let secret = TenantSecret::generate();
         let audit = AuditEntry::new(id, caller, Action::RotateTenantSecret, ["tenant_secret"]);
-        let tenant = self.store.rotate(id, Replacement::Secret(self.seal(id, &secret)), audit).await?;
-        Ok((secret, tenant.updated_at))
+        let changed = self.rotate(id, Replacement::Secret(self.seal(id, &secret)), audit).await?;
+        Ok(changed.map(|tenant| (secret, tenant.updated_at)))
+    }
+
+    async fn rotate(&self, id: TenantId, to: Replacement, audit: AuditEntry) -> Result<Changed<Tenant>, UseCaseError> {
+        let store = Arc::clone(&self.store);
+        Ok(self.everywhere(async move { store.rotate(id, to, audit).await }).await?)
     }
 
     pub(crate) async fn rotate_widget_key(
         &self,
         caller: &Caller,
         id: TenantId,
-    ) -> Result<(WidgetKey, Timestamp), UseCaseError> {
+    ) -> Result<Changed<(WidgetKey, Timestamp)>, UseCaseError> {
         let audit = AuditEntry::new(id, caller, Action::RotateWidgetKey, ["widget_public_key"]);
-        let tenant = self.store.rotate(id, Replacement::WidgetKey(WidgetKey::generate()), audit).await?;
-        Ok((tenant.widget_public_key, tenant.updated_at))
+        let changed = self.rotate(id, Replacement::WidgetKey(WidgetKey::generate()), audit).await?;
+        Ok(changed.map(|tenant| (tenant.widget_public_key, tenant.updated_at)))
     }
 
-    pub(crate) async fn suspend(&self, caller: &Caller, id: TenantId) -> Result<Tenant, UseCaseError> {
+    pub(crate) async fn suspend(&self, caller: &Caller, id: TenantId) -> Result<Changed<Tenant>, UseCaseError> {
         self.set_status(caller, id, TenantStatus::Suspended, Action::SuspendTenant).await
     }
 
-    pub(crate) async fn reactivate(&self, caller: &Caller, id: TenantId) -> Result<Tenant, UseCaseError> {
+    pub(crate) async fn reactivate(&self, caller: &Caller, id: TenantId) -> Result<Changed<Tenant>, UseCaseError> {
         self.set_status(caller, id, TenantStatus::Active, Action::ReactivateTenant).await
     }
 
@@ -119,9 +159,10 @@ impl Tenants {
         id: TenantId,
         status: TenantStatus,
         action: Action,
-    ) -> Result<Tenant, UseCaseError> {
+    ) -> Result<Changed<Tenant>, UseCaseError> {
         let audit = AuditEntry::new(id, caller, action, ["status"]);
-        Ok(self.store.set_status(id, status, audit).await?)
+        let store = Arc::clone(&self.store);
+        Ok(self.everywhere(async move { store.set_status(id, status, audit).await }).await?)
     }
 
     pub(crate) async fn fetch(&self, id: TenantId) -> Result<Tenant, UseCaseError> {

@@ -1,4 +1,5 @@
-//! Calls to the admin service over gRPC: the token, the trace, the deadline, and the next replica where one is away.
+//! Calls to the admin service over gRPC: the token, the trace, the deadline, the next replica where one is away, and some
+//! patience where all are.
 //!
 //! Every call made through here may be repeated without harm: lookups, and operations idempotent by design. What must
 //! not be sent twice does not belong here.
@@ -6,13 +7,13 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use secrecy::ExposeSecret as _;
-use shared::{ApiError, ErrorCode, request_id::RequestId, telemetry};
+use shared::{ApiError, ErrorCode, request_id::RequestId, telemetry, time::since_boot_ms};
 use tonic::{
     Code, Request, Response, Status,
     metadata::{Ascii, MetadataValue},
@@ -25,15 +26,25 @@ use crate::{config::AdminConfig, metrics::GatewayMetrics};
 /// [`shared::request_id::X_REQUEST_ID`] as gRPC metadata.
 const REQUEST_ID_KEY: &str = "x-request-id";
 
+/// How long ago an admin service may have answered for a caller to be kept waiting for it to come back. It restarts, or
+/// fails over, in less; beyond, callers are better told at once.
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(10);
+
 /// A connection to whichever replica of the admin service answers.
 #[derive(Clone)]
 pub(crate) struct AdminClient {
-    replicas: Arc<[Channel]>,
-    /// The replica that answered last.
+    replicas: Arc<[Replica]>,
+    /// The replica that answered last, and when: milliseconds since the machine started.
     preferred: Arc<AtomicUsize>,
+    answered_at: Arc<AtomicU64>,
     authorization: MetadataValue<Ascii>,
     timeout: Duration,
     metrics: GatewayMetrics,
+}
+
+struct Replica {
+    endpoint: Endpoint,
+    channel: Channel,
 }
 
 /// The admin service's configuration cannot be used.
@@ -58,18 +69,59 @@ impl AdminClient {
                     .connect_timeout(config.timeout.min(Duration::from_secs(1)))
                     .timeout(config.timeout)
                     .tcp_nodelay(true)
-                    .http2_keep_alive_interval(Duration::from_secs(10))
-                    .keep_alive_timeout(Duration::from_secs(5));
-                Ok(endpoint.connect_lazy())
+                    // A link that swallows everything is found out, and made anew, well within a lease.
+                    .http2_keep_alive_interval(Duration::from_secs(2))
+                    .keep_alive_timeout(Duration::from_secs(2));
+                Ok(Replica { channel: endpoint.connect_lazy(), endpoint })
             })
             .collect::<Result<_, tonic::transport::Error>>()?;
         let mut authorization: MetadataValue<Ascii> =
             format!("Bearer {}", config.token.expose_secret()).parse().map_err(|_| InvalidAdmin::Token)?;
         authorization.set_sensitive(true);
-        Ok(Self { replicas, preferred: Arc::default(), authorization, timeout: config.timeout, metrics })
+        let timeout = config.timeout;
+        Ok(Self { replicas, preferred: Arc::default(), answered_at: Arc::default(), authorization, timeout, metrics })
     }
 
-    /// Makes one call, at the next replica where the last one is away. `method` is its name in metrics and spans.
+    /// How long a call may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// How many replicas there are.
+    pub(crate) fn replicas(&self) -> usize {
+        self.replicas.len()
+    }
+
+    /// A connection of its own to one of the replicas, counted round and round.
+    ///
+    /// # Errors
+    /// The transport's, where it does not come about.
+    pub(crate) async fn connect(&self, index: usize) -> Result<Channel, tonic::transport::Error> {
+        self.replicas[index % self.replicas.len()].endpoint.connect().await
+    }
+
+    /// Says that an admin service has answered.
+    pub(crate) fn answered(&self) {
+        self.answered_at.store(since_boot_ms(), Ordering::Relaxed);
+    }
+
+    fn may_come_back(&self) -> bool {
+        let answered_at = self.answered_at.load(Ordering::Relaxed);
+        answered_at > 0 && since_boot_ms().saturating_sub(answered_at) < as_millis(COMES_BACK_WITHIN)
+    }
+
+    /// A request with what every call carries.
+    pub(crate) fn request<M>(&self, message: M, request_id: &RequestId) -> Request<M> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", self.authorization.clone());
+        if let Ok(id) = MetadataValue::try_from(request_id.as_str()) {
+            request.metadata_mut().insert(REQUEST_ID_KEY, id);
+        }
+        request
+    }
+
+    /// Makes one call: at the next replica where the last one is away, and again where all are but were there lately.
+    /// `method` is its name in metrics and spans.
     ///
     /// # Errors
     /// The admin service's own error; [`ErrorCode::DirectoryUnavailable`] where none answers in time.
@@ -84,34 +136,47 @@ impl AdminClient {
         M: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        let first = self.preferred.load(Ordering::Relaxed);
-        let mut away = None;
-        for attempt in 0..self.replicas.len() {
-            let index = (first + attempt) % self.replicas.len();
-            match self.call_replica(index, method, request_id, message.clone(), &call).await {
-                Ok(answer) => {
-                    self.preferred.store(index, Ordering::Relaxed);
-                    return Ok(answer);
-                }
-                Err(status) => match ApiError::from_status(&status) {
-                    // Its own word: another replica would say the same. But a replica that has lost its database, or
-                    // does not know our token, has said nothing about the tenant.
-                    Some(error)
-                        if !matches!(error.code(), ErrorCode::StoreUnavailable | ErrorCode::InvalidServiceToken) =>
-                    {
-                        return Err(error);
+        let deadline = Instant::now() + self.timeout;
+        let mut backoff = Backoff::default();
+        loop {
+            let first = self.preferred.load(Ordering::Relaxed);
+            let mut away = None;
+            for attempt in 0..self.replicas.len() {
+                let index = (first + attempt) % self.replicas.len();
+                match self.call_replica(index, method, request_id, message.clone(), &call).await {
+                    Ok(answer) => {
+                        self.preferred.store(index, Ordering::Relaxed);
+                        self.answered();
+                        return Ok(answer);
                     }
-                    _ => away = Some(status),
-                },
+                    Err(status) => match ApiError::from_status(&status) {
+                        // Its own word: another replica would say the same. But a replica that has lost its database,
+                        // or does not know our token, has said nothing about the tenant.
+                        Some(error)
+                            if !matches!(
+                                error.code(),
+                                ErrorCode::StoreUnavailable | ErrorCode::InvalidServiceToken
+                            ) =>
+                        {
+                            self.answered();
+                            return Err(error);
+                        }
+                        _ => away = Some(status),
+                    },
+                }
             }
+            let pause = backoff.next_pause();
+            if Instant::now() + pause >= deadline || !self.may_come_back() {
+                let cause = away.map_or_else(|| "no replica is configured".to_owned(), |status| status.to_string());
+                return Err(ApiError::new(
+                    ErrorCode::DirectoryUnavailable,
+                    "The admin service gives no answer right now. What was asked may have been done; asking again does no harm.",
+                )
+                .retry_after_seconds(1)
+                .caused_by(cause));
+            }
+            tokio::time::sleep(pause).await;
         }
-        let cause = away.map_or_else(|| "no replica is configured".to_owned(), |status| status.to_string());
-        Err(ApiError::new(
-            ErrorCode::DirectoryUnavailable,
-            "The admin service gives no answer right now. What was asked may have been done; asking again does no harm.",
-        )
-        .retry_after_seconds(1)
-        .caused_by(cause))
     }
 
     async fn call_replica<M, R, F>(
@@ -133,14 +198,10 @@ impl AdminClient {
             rpc.system.name = "grpc",
             rpc.method = method,
         );
-        let mut request = Request::new(message);
-        request.metadata_mut().insert("authorization", self.authorization.clone());
-        if let Ok(id) = MetadataValue::try_from(request_id.as_str()) {
-            request.metadata_mut().insert(REQUEST_ID_KEY, id);
-        }
+        let mut request = self.request(message, request_id);
         telemetry::inject_metadata(&span, request.metadata_mut());
         let started = Instant::now();
-        let answer = tokio::time::timeout(self.timeout, call(self.replicas[index].clone(), request))
+        let answer = tokio::time::timeout(self.timeout, call(self.replicas[index].channel.clone(), request))
             .instrument(span.clone())
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("the admin service took too long")));
@@ -156,4 +217,32 @@ impl AdminClient {
         self.metrics.admin_called(method, outcome, started.elapsed());
         answer.map(Response::into_inner)
     }
+}
+
+/// Pauses that grow, each of a random length so that gateways do not come back all at once.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    longest: Duration,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    /// Half to all of a length that doubles with each.
+    pub(crate) fn next_pause(&mut self) -> Duration {
+        let pause = self.longest.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.longest = (self.longest * 2).min(Self::LONGEST);
+        pause
+    }
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { longest: Self::FIRST }
+    }
+}
+
+fn as_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -65,6 +65,8 @@ pub struct AdminConfig {
     pub token: SecretString,
     /// How long it may take to answer.
     pub timeout: Duration,
+    /// About how many bytes what it answered may take.
+    pub cache_bytes: u64,
 }
 
 /// How the chat backend is reached.
@@ -169,6 +171,7 @@ impl Config {
         });
         let token = settings.checked("admin_grpc_token", |token: &String| check_secret(token));
         let directory_timeout = millis(&mut settings, "directory_timeout_ms");
+        let cache_bytes = settings.required("directory_cache_bytes");
         let backend_url = settings.required("chat_backend_url");
         let relay_secret = settings.checked("relay_secret", |secret: &String| check_secret(secret));
         let connect = millis(&mut settings, "backend_connect_timeout_ms");
@@ -202,7 +205,12 @@ impl Config {
             listen: listen?,
             ops_listen: ops_listen?,
             id: id?.unwrap_or_else(|| Uuid::new_v4().to_string()),
-            admin: AdminConfig { urls: urls?, token: token?.into(), timeout: directory_timeout? },
+            admin: AdminConfig {
+                urls: urls?,
+                token: token?.into(),
+                timeout: directory_timeout?,
+                cache_bytes: cache_bytes?,
+            },
             backend: BackendConfig {
                 url: backend_url?,
                 relay_secret: relay_secret?.into(),

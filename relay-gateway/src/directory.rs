@@ -1,24 +1,38 @@
 //! The port to what is known of tenants. *Unknown* is an answer; *unavailable* is an error, and never becomes a 401.
+//!
+//! [`GrpcDirectory`] asks the admin service every time. [`CachedDirectory`] asks it once, and answers from what it kept for
+//! as long as a lease says that it may; [`Subscription`] keeps that lease, and drops what changes.
 
 use std::sync::Arc;
 
-use shared::{ApiError, TenantId, request_id::RequestId};
+use shared::{ApiError, TenantId, coherence::Revision, request_id::RequestId};
 
 use crate::domain::tenant::TenantState;
 
+mod cached;
 mod grpc;
+mod lease;
+mod subscription;
 
+pub(crate) use cached::CachedDirectory;
 pub(crate) use grpc::GrpcDirectory;
+pub(crate) use lease::LeaseView;
+pub(crate) use subscription::Subscription;
+
+/// What is known of a tenant.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// `None` where there is no such tenant.
+    pub(crate) tenant: Option<Arc<TenantState>>,
+    /// The directory's revision that was true at.
+    pub(crate) revision: Revision,
+}
 
 /// Knows tenants.
 pub(crate) trait TenantDirectory: Send + Sync + 'static {
-    /// The tenant's state, true at some moment after the call began; `None` where there is no such tenant.
+    /// The tenant's state, true at some moment after the call began.
     ///
     /// # Errors
     /// [`shared::ErrorCode::DirectoryUnavailable`] where nothing trustworthy is known.
-    fn lookup(
-        &self,
-        id: TenantId,
-        request_id: &RequestId,
-    ) -> impl Future<Output = Result<Option<Arc<TenantState>>, ApiError>> + Send;
+    fn lookup(&self, id: TenantId, request_id: &RequestId) -> impl Future<Output = Result<Known, ApiError>> + Send;
 }

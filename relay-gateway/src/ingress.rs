@@ -17,7 +17,7 @@ use crate::{
     admin_client::AdminClient,
     backend::{Backend, Base, Upstream},
     config::{List, Network},
-    directory::TenantDirectory,
+    directory::{LeaseView, TenantDirectory},
     domain::{floods::Floods, rate::Rates, replay::ReplayGuard},
     metrics::GatewayMetrics,
 };
@@ -48,15 +48,28 @@ pub(crate) struct Gateway<D> {
 }
 
 /// The gateway's router, edge not included.
-pub(crate) fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>, stopping: CancellationToken) -> Router {
+pub(crate) fn router<D: TenantDirectory>(
+    gateway: &Arc<Gateway<D>>,
+    lease: LeaseView,
+    stopping: CancellationToken,
+) -> Router {
     let keys = SigningKeys::new(gateway.admin.clone());
-    let ready = keys.clone();
+    let asked = keys.clone();
     let mut router = Router::new()
         .route("/api/v1/relay/{*rest}", any(signed::relay::<D>))
         .route("/.well-known/jwks.json", jwks::route(keys))
         .merge(health::routes(stopping, move || {
-            let keys = ready.clone();
-            async move { keys.ready().await }
+            let (lease, keys) = (lease.clone(), asked.clone());
+            async move {
+                if lease.is_held() {
+                    Ok(())
+                } else if lease.was_ever_held() {
+                    // Every request asks the admin service now: can it?
+                    keys.ready().await
+                } else {
+                    Err("directory: no lease from the admin service yet".to_owned())
+                }
+            }
         }));
     if gateway.admin_rest.is_some() {
         for path in admin_api::PATHS {

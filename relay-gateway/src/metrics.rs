@@ -74,3 +74,68 @@ impl GatewayMetrics {
         self.upstream.get_or_create(&UpstreamLabels { upstream, outcome }).observe(took.as_secs_f64());
     }
 }
+
+/// How a lookup was answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lookup {
+    /// From the cache.
+    Hit,
+    /// By a fetch of its own, which was kept.
+    Miss,
+    /// By a fetch that was under way.
+    Merged,
+    /// By a fetch of its own, without a lease, which was not kept.
+    Unleased,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LookupLabels {
+    outcome: &'static str,
+}
+
+/// The metrics of what is known of tenants.
+#[derive(Clone, Debug)]
+pub(crate) struct DirectoryMetrics {
+    /// By [`Lookup`]: taken out of their family once, since the hot path counts here.
+    lookups: [Counter; 4],
+    evictions: Counter,
+    repeats: Counter,
+}
+
+impl DirectoryMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let lookups = Family::<LookupLabels, Counter>::default();
+        let of = |outcome| lookups.get_or_create_owned(&LookupLabels { outcome });
+        let made = Self {
+            lookups: ["hit", "miss", "merged", "unleased"].map(of),
+            evictions: Counter::default(),
+            repeats: Counter::default(),
+        };
+        metrics.register(|registry| {
+            registry.register("directory_lookups", "Lookups of tenants, by how they were answered", lookups);
+            registry.register(
+                "directory_evictions",
+                "Tenants dropped from the cache because it was full",
+                made.evictions.clone(),
+            );
+            registry.register(
+                "directory_repeats",
+                "Fetches made again because a change came while they were under way",
+                made.repeats.clone(),
+            );
+        });
+        made
+    }
+
+    pub(crate) fn looked_up(&self, lookup: Lookup) {
+        self.lookups[lookup as usize].inc();
+    }
+
+    pub(crate) fn evicted(&self) {
+        self.evictions.inc();
+    }
+
+    pub(crate) fn repeated(&self) {
+        self.repeats.inc();
+    }
+}

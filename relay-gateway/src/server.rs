@@ -7,17 +7,17 @@ use shared::{
     serve,
     telemetry::metrics::{HttpServerMetrics, Metrics},
 };
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin_client::{AdminClient, InvalidAdmin},
     backend::{Backend, Base, Upstream},
     config::Config,
-    directory::GrpcDirectory,
+    directory::{CachedDirectory, GrpcDirectory, LeaseView, Subscription},
     domain::{floods::Floods, rate::Rates, replay::ReplayGuard},
     ingress::{self, Gateway},
-    metrics::GatewayMetrics,
+    metrics::{DirectoryMetrics, GatewayMetrics},
 };
 
 /// The service's name in metrics.
@@ -43,6 +43,9 @@ pub struct Running {
     /// Where it listens.
     pub public: SocketAddr,
     tasks: JoinSet<()>,
+    /// Gives the lease up, once nobody needs it any more.
+    leaving: CancellationToken,
+    subscription: JoinHandle<()>,
 }
 
 impl Running {
@@ -52,6 +55,10 @@ impl Running {
             if let Err(error) = ended {
                 tracing::error!(%error, "a server ended badly");
             }
+        }
+        self.leaving.cancel();
+        if let Err(error) = self.subscription.await {
+            tracing::error!(%error, "the directory's subscription ended badly");
         }
     }
 }
@@ -69,8 +76,18 @@ pub async fn start(
     let own_metrics = GatewayMetrics::new(metrics);
     let admin = AdminClient::new(&config.admin, own_metrics.clone())?;
     let upstream_timeouts = config.backend.timeouts;
+    let lease = LeaseView::new(metrics);
+    let directory = CachedDirectory::new(
+        GrpcDirectory::new(admin.clone()),
+        config.admin.cache_bytes,
+        lease.clone(),
+        DirectoryMetrics::new(metrics),
+    );
+    // What a change forbids is closed by those listed here, before it is acknowledged.
+    let concerned = Vec::new();
+    let subscription = Subscription::new(directory.clone(), admin.clone(), config.id.clone(), concerned);
     let gateway = Arc::new(Gateway {
-        directory: GrpcDirectory::new(admin.clone()),
+        directory,
         admin,
         backend: Backend::new(&config.backend, own_metrics.clone()),
         admin_rest: config
@@ -89,7 +106,7 @@ pub async fn start(
     let public = listener.local_addr()?;
     let mut tasks = JoinSet::new();
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
-    let router = edge.wrap(ingress::router(&gateway, stopping.clone()));
+    let router = edge.wrap(ingress::router(&gateway, lease, stopping.clone()));
     tasks.spawn(serve::serve(listener, router, config.bounds, stopping.clone()));
     tasks.spawn(tidy(gateway, stopping.clone()));
     if let Some(address) = config.ops_listen {
@@ -98,7 +115,9 @@ pub async fn start(
         tasks.spawn(serve::serve(listener, metrics.router(), config.bounds, stopping));
     }
     tracing::info!(server = "gateway", address = %public, gateway_id = config.id, "listening");
-    Ok(Running { public, tasks })
+    let leaving = CancellationToken::new();
+    let subscription = tokio::spawn(subscription.run(leaving.clone()));
+    Ok(Running { public, tasks, leaving, subscription })
 }
 
 async fn tidy<D>(gateway: Arc<Gateway<D>>, stopping: CancellationToken) {

@@ -19,3 +19,16 @@ pub fn now_unix_ms() -> i64 {
 pub fn from_unix_ms(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 { Timestamp::MIN } else { Timestamp::MAX })
 }
+
+/// Milliseconds since this machine started, those it was suspended included: for periods that others count too.
+#[must_use]
+pub fn since_boot_ms() -> u64 {
+    use rustix::time::{ClockId, clock_gettime};
+    // Elsewhere than on Linux the monotonic clock is the best there is.
+    #[cfg(target_os = "linux")]
+    const CLOCK: ClockId = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: ClockId = ClockId::Monotonic;
+    let at = clock_gettime(CLOCK);
+    u64::try_from(at.tv_sec).unwrap_or_default() * 1000 + u64::try_from(at.tv_nsec).unwrap_or_default() / 1_000_000
+}

@@ -1,15 +1,20 @@
 //! `TenantAdmin`: the tenant lifecycle for internal services.
 
 use proto::admin::v1::{
-    ListAuditLogRequest, ListAuditLogResponse, ListTenantsRequest, ListTenantsResponse, ProvisionTenantRequest,
-    ProvisionTenantResponse, RotateTenantSecretResponse, RotateWidgetKeyResponse, Tenant, TenantRequest,
-    UpdateTenantRequest, tenant_admin_server::TenantAdmin,
+    ChangedTenant, ListAuditLogRequest, ListAuditLogResponse, ListTenantsRequest, ListTenantsResponse,
+    ProvisionTenantRequest, ProvisionTenantResponse, RotateTenantSecretResponse, RotateWidgetKeyResponse, Tenant,
+    TenantRequest, UpdateTenantRequest, tenant_admin_server::TenantAdmin,
 };
 use shared::ApiError;
 use tonic::{Request, Response, Status};
 
 use super::{convert, edge::logged};
-use crate::{domain::audit::Caller, rest::cursor, store::PageStart, tenants::Tenants};
+use crate::{
+    domain::audit::Caller,
+    rest::cursor,
+    store::PageStart,
+    tenants::{Changed, Tenants},
+};
 
 pub(super) struct AdminService {
     tenants: Tenants,
@@ -48,13 +53,13 @@ impl TenantAdmin for AdminService {
         }))
     }
 
-    async fn update_tenant(&self, request: Request<UpdateTenantRequest>) -> Result<Response<Tenant>, Status> {
+    async fn update_tenant(&self, request: Request<UpdateTenantRequest>) -> Result<Response<ChangedTenant>, Status> {
         let caller = caller(&request)?;
         let UpdateTenantRequest { tenant_id, settings, update_mask } = request.into_inner();
         let id = convert::tenant_id_from_text(&tenant_id)?;
         let fields = convert::masked_fields(settings.unwrap_or_default(), update_mask)?;
-        let tenant = self.tenants.update(&caller, id, &fields).await.map_err(logged)?;
-        Ok(Response::new(convert::tenant(tenant)))
+        let changed = self.tenants.update(&caller, id, &fields).await.map_err(logged)?;
+        Ok(Response::new(convert::changed_tenant(changed)))
     }
 
     async fn rotate_tenant_secret(
@@ -63,11 +68,13 @@ impl TenantAdmin for AdminService {
     ) -> Result<Response<RotateTenantSecretResponse>, Status> {
         let caller = caller(&request)?;
         let id = convert::tenant_id_from_text(&request.into_inner().tenant_id)?;
-        let (secret, rotated_at) = self.tenants.rotate_secret(&caller, id).await.map_err(logged)?;
+        let Changed { value: (secret, rotated_at), spread } =
+            self.tenants.rotate_secret(&caller, id).await.map_err(logged)?;
         Ok(Response::new(RotateTenantSecretResponse {
             tenant_id: id.to_string(),
             tenant_secret: secret.expose().to_owned(),
             rotated_at: Some(convert::timestamp(rotated_at)),
+            propagation: Some(convert::propagation(spread)),
         }))
     }
 
@@ -77,26 +84,28 @@ impl TenantAdmin for AdminService {
     ) -> Result<Response<RotateWidgetKeyResponse>, Status> {
         let caller = caller(&request)?;
         let id = convert::tenant_id_from_text(&request.into_inner().tenant_id)?;
-        let (key, rotated_at) = self.tenants.rotate_widget_key(&caller, id).await.map_err(logged)?;
+        let Changed { value: (key, rotated_at), spread } =
+            self.tenants.rotate_widget_key(&caller, id).await.map_err(logged)?;
         Ok(Response::new(RotateWidgetKeyResponse {
             tenant_id: id.to_string(),
             widget_public_key: key.as_str().to_owned(),
             rotated_at: Some(convert::timestamp(rotated_at)),
+            propagation: Some(convert::propagation(spread)),
         }))
     }
 
-    async fn suspend_tenant(&self, request: Request<TenantRequest>) -> Result<Response<Tenant>, Status> {
+    async fn suspend_tenant(&self, request: Request<TenantRequest>) -> Result<Response<ChangedTenant>, Status> {
         let caller = caller(&request)?;
         let id = convert::tenant_id_from_text(&request.into_inner().tenant_id)?;
-        let tenant = self.tenants.suspend(&caller, id).await.map_err(logged)?;
-        Ok(Response::new(convert::tenant(tenant)))
+        let changed = self.tenants.suspend(&caller, id).await.map_err(logged)?;
+        Ok(Response::new(convert::changed_tenant(changed)))
     }
 
-    async fn reactivate_tenant(&self, request: Request<TenantRequest>) -> Result<Response<Tenant>, Status> {
+    async fn reactivate_tenant(&self, request: Request<TenantRequest>) -> Result<Response<ChangedTenant>, Status> {
         let caller = caller(&request)?;
         let id = convert::tenant_id_from_text(&request.into_inner().tenant_id)?;
-        let tenant = self.tenants.reactivate(&caller, id).await.map_err(logged)?;
-        Ok(Response::new(convert::tenant(tenant)))
+        let changed = self.tenants.reactivate(&caller, id).await.map_err(logged)?;
+        Ok(Response::new(convert::changed_tenant(changed)))
     }
 
     async fn get_tenant(&self, request: Request<TenantRequest>) -> Result<Response<Tenant>, Status> {

@@ -17,6 +17,8 @@ use crate::{
         settings::TenantSettings,
         tenant::{Tenant, TenantStatus},
     },
+    propagation::Spread,
+    tenants::Changed,
 };
 
 pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
@@ -63,6 +65,18 @@ pub(super) fn info(tenant: Tenant) -> TenantInfo {
         monthly_msg_quota: settings.monthly_msg_quota,
         storage_gb_quota: settings.storage_gb_quota,
         agent_seats: settings.agent_seats,
+    }
+}
+
+pub(super) fn changed_tenant(changed: Changed<Tenant>) -> admin::ChangedTenant {
+    admin::ChangedTenant { tenant: Some(tenant(changed.value)), propagation: Some(propagation(changed.spread)) }
+}
+
+pub(super) fn propagation(spread: Spread) -> admin::Propagation {
+    admin::Propagation {
+        gateways: u32::try_from(spread.gateways).unwrap_or(u32::MAX),
+        acknowledged: u32::try_from(spread.acknowledged).unwrap_or(u32::MAX),
+        waited_ms: u64::try_from(spread.waited.as_millis()).unwrap_or(u64::MAX),
     }
 }
 

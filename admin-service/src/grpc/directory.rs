@@ -2,21 +2,22 @@
 
 use proto::directory::v1::{
     GetTenantInfoRequest, GetTenantRequest, GetTenantResponse, ResolveWidgetKeyRequest, ResolveWidgetKeyResponse,
-    TenantInfo, tenant_directory_server::TenantDirectory,
+    TenantInfo, WatchRequest, tenant_directory_server::TenantDirectory,
 };
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{convert, edge::logged};
-use crate::{directory::Directory, store::AtRevision, tenants::Tenants};
+use super::{convert, edge::logged, watch};
+use crate::{directory::Directory, propagation::Propagation, store::AtRevision, tenants::Tenants};
 
 pub(super) struct DirectoryService {
     directory: Directory,
     tenants: Tenants,
+    propagation: Propagation,
 }
 
 impl DirectoryService {
-    pub(super) fn new(directory: Directory, tenants: Tenants) -> Self {
-        Self { directory, tenants }
+    pub(super) fn new(directory: Directory, tenants: Tenants, propagation: Propagation) -> Self {
+        Self { directory, tenants, propagation }
     }
 }
 
@@ -41,5 +42,11 @@ impl TenantDirectory for DirectoryService {
     async fn get_tenant_info(&self, request: Request<GetTenantInfoRequest>) -> Result<Response<TenantInfo>, Status> {
         let id = convert::tenant_id_from_bytes(&request.into_inner().tenant_id)?;
         Ok(Response::new(convert::info(self.tenants.fetch(id).await.map_err(logged)?)))
+    }
+
+    type WatchStream = watch::Answers;
+
+    async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<watch::Answers>, Status> {
+        Ok(Response::new(watch::serve(self.propagation.clone(), request.into_inner())))
     }
 }

@@ -10,11 +10,15 @@ use utoipa::{
 use uuid::Uuid;
 
 use super::input::cursor;
-use crate::domain::{
-    audit::RecordedAudit,
-    credentials::{TenantSecret, WidgetKey},
-    settings::TenantSettings,
-    tenant::Tenant,
+use crate::{
+    domain::{
+        audit::RecordedAudit,
+        credentials::{TenantSecret, WidgetKey},
+        settings::TenantSettings,
+        tenant::Tenant,
+    },
+    propagation::Spread,
+    tenants::Changed,
 };
 
 /// A tenant, without its secret.
@@ -54,6 +58,42 @@ impl From<Tenant> for TenantView {
             secret_rotated_at: tenant.secret_rotated_at,
             widget_key_rotated_at: tenant.widget_key_rotated_at,
         }
+    }
+}
+
+/// How a change reached the gateways.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Propagation)]
+pub(super) struct PropagationView {
+    /// Gateways that could have used what was true before.
+    gateways: u32,
+    /// Those of them that acknowledged; the others' leases have run out.
+    acknowledged: u32,
+    /// Milliseconds from the commit until it was true on every gateway.
+    waited_ms: u64,
+}
+
+impl From<Spread> for PropagationView {
+    fn from(spread: Spread) -> Self {
+        Self {
+            gateways: u32::try_from(spread.gateways).unwrap_or(u32::MAX),
+            acknowledged: u32::try_from(spread.acknowledged).unwrap_or(u32::MAX),
+            waited_ms: u64::try_from(spread.waited.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// A tenant as a change has left it.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ChangedTenant {
+    #[serde(flatten)]
+    tenant: TenantView,
+    propagation: PropagationView,
+}
+
+impl From<Changed<Tenant>> for ChangedTenant {
+    fn from(changed: Changed<Tenant>) -> Self {
+        Self { tenant: changed.value.into(), propagation: changed.spread.into() }
     }
 }
 
@@ -97,6 +137,7 @@ pub(super) struct RotatedSecret {
     pub(super) tenant_secret: String,
     #[schema(value_type = String, format = DateTime)]
     pub(super) rotated_at: Timestamp,
+    pub(super) propagation: PropagationView,
 }
 
 /// A tenant's new widget key.
@@ -108,11 +149,13 @@ pub(super) struct RotatedWidgetKey {
     widget_public_key: String,
     #[schema(value_type = String, format = DateTime)]
     rotated_at: Timestamp,
+    propagation: PropagationView,
 }
 
 impl RotatedWidgetKey {
-    pub(super) fn new(tenant_id: TenantId, key: &WidgetKey, rotated_at: Timestamp) -> Self {
-        Self { tenant_id, widget_public_key: key.as_str().to_owned(), rotated_at }
+    pub(super) fn new(tenant_id: TenantId, changed: Changed<(WidgetKey, Timestamp)>) -> Self {
+        let Changed { value: (key, rotated_at), spread } = changed;
+        Self { tenant_id, widget_public_key: key.as_str().to_owned(), rotated_at, propagation: spread.into() }
     }
 }
 

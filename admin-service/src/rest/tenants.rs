@@ -5,11 +5,15 @@ use shared::{ApiError, Envelope, Failure, Success, TenantId};
 
 use super::{
     dto::{
-        NewTenant, ProvisionedTenant, RotatedSecret, RotatedWidgetKey, TenantPage, TenantPatch, TenantView, next_cursor,
+        ChangedTenant, NewTenant, ProvisionedTenant, RotatedSecret, RotatedWidgetKey, TenantPage, TenantPatch,
+        TenantView, next_cursor,
     },
     input::{DEFAULT_ROWS, Fields, Known, MOST_ROWS, Params, cursor},
 };
-use crate::{store::PageStart, tenants::Tenants};
+use crate::{
+    store::PageStart,
+    tenants::{Changed, Tenants},
+};
 
 /// Skipping further than this is what cursors are for.
 const LARGEST_OFFSET: u64 = 10_000_000;
@@ -43,7 +47,7 @@ pub(super) async fn provision_tenant(
     post, path = "/api/v1/update/tenant", tag = "tenants", request_body = TenantPatch,
     params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
     responses(
-        (status = 200, description = "Written, on every gateway", body = Envelope<TenantView>),
+        (status = 200, description = "Written, on every gateway", body = Envelope<ChangedTenant>),
         (status = 400, description = "`malformed_json`", body = Failure),
         (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
@@ -58,7 +62,7 @@ pub(super) async fn update_tenant(
     Known(caller): Known,
     params: Params,
     Fields(fields): Fields,
-) -> Result<Success<TenantView>, ApiError> {
+) -> Result<Success<ChangedTenant>, ApiError> {
     let tenant = tenants.update(&caller, params.tenant_id()?, &fields).await?;
     Ok(Success::ok(tenant.into(), "Tenant updated."))
 }
@@ -81,10 +85,10 @@ pub(super) async fn rotate_tenant_secret(
     params: Params,
 ) -> Result<Success<RotatedSecret>, ApiError> {
     let tenant_id: TenantId = params.tenant_id()?;
-    let (secret, rotated_at) = tenants.rotate_secret(&caller, tenant_id).await?;
+    let Changed { value: (secret, rotated_at), spread } = tenants.rotate_secret(&caller, tenant_id).await?;
     let tenant_secret = secret.expose().to_owned();
     Ok(Success::ok(
-        RotatedSecret { tenant_id, tenant_secret, rotated_at },
+        RotatedSecret { tenant_id, tenant_secret, rotated_at, propagation: spread.into() },
         "Secret rotated. Save the new tenant_secret — old secret is now invalid.",
     ))
 }
@@ -107,9 +111,9 @@ pub(super) async fn rotate_widget_key(
     params: Params,
 ) -> Result<Success<RotatedWidgetKey>, ApiError> {
     let tenant_id = params.tenant_id()?;
-    let (key, rotated_at) = tenants.rotate_widget_key(&caller, tenant_id).await?;
+    let changed = tenants.rotate_widget_key(&caller, tenant_id).await?;
     Ok(Success::ok(
-        RotatedWidgetKey::new(tenant_id, &key, rotated_at),
+        RotatedWidgetKey::new(tenant_id, changed),
         "Widget public key rotated. Update <script data-public-key=...> on every tenant page; old key stops working immediately.",
     ))
 }
@@ -119,7 +123,7 @@ pub(super) async fn rotate_widget_key(
     post, path = "/api/v1/suspend/tenant", tag = "tenants",
     params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
     responses(
-        (status = 200, description = "Suspended, on every gateway", body = Envelope<TenantView>),
+        (status = 200, description = "Suspended, on every gateway", body = Envelope<ChangedTenant>),
         (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
@@ -130,7 +134,7 @@ pub(super) async fn suspend_tenant(
     State(tenants): State<Tenants>,
     Known(caller): Known,
     params: Params,
-) -> Result<Success<TenantView>, ApiError> {
+) -> Result<Success<ChangedTenant>, ApiError> {
     let tenant = tenants.suspend(&caller, params.tenant_id()?).await?;
     Ok(Success::ok(tenant.into(), "Tenant suspended. Its calls are refused until it is reactivated."))
 }
@@ -140,7 +144,7 @@ pub(super) async fn suspend_tenant(
     post, path = "/api/v1/reactivate/tenant", tag = "tenants",
     params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
     responses(
-        (status = 200, description = "Active, on every gateway", body = Envelope<TenantView>),
+        (status = 200, description = "Active, on every gateway", body = Envelope<ChangedTenant>),
         (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
@@ -151,7 +155,7 @@ pub(super) async fn reactivate_tenant(
     State(tenants): State<Tenants>,
     Known(caller): Known,
     params: Params,
-) -> Result<Success<TenantView>, ApiError> {
+) -> Result<Success<ChangedTenant>, ApiError> {
     let tenant = tenants.reactivate(&caller, params.tenant_id()?).await?;
     Ok(Success::ok(tenant.into(), "Tenant active. Its calls are taken."))
 }

@@ -68,6 +68,29 @@ pub(super) mod operator {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+pub(super) mod replica {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "replica")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub incarnation: Uuid,
+        pub renewal: i64,
+        pub period_ms: i64,
+        pub lease_ms: i64,
+        pub done_revision: i64,
+        /// 16 bytes a gateway.
+        pub acknowledged: Vec<u8>,
+        pub silent: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 pub(super) mod signing_key {
     use sea_orm::entity::prelude::*;
 

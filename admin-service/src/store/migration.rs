@@ -6,7 +6,7 @@ pub(super) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(M0001Initial)]
+        vec![Box::new(M0001Initial), Box::new(M0002Replicas)]
     }
 }
 
@@ -103,5 +103,34 @@ impl MigrationTrait for M0001Initial {
             .columns(["id", "revision", "tenant_total"].map(Alias::new))
             .values_panic([1.into(), 0_i64.into(), 0_i64.into()]);
         schema.execute(first.take()).await
+    }
+}
+
+struct M0002Replicas;
+
+impl MigrationName for M0002Replicas {
+    fn name(&self) -> &'static str {
+        "m0002_replicas"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for M0002Replicas {
+    #[expect(elided_lifetimes_in_paths, reason = "the trait's own signature elides it")]
+    async fn up(&self, schema: &SchemaManager) -> Result<(), DbErr> {
+        schema
+            .create_table(
+                Table::create()
+                    .table(Alias::new("replica"))
+                    .col(column("incarnation").uuid().primary_key())
+                    .col(column("renewal").big_integer())
+                    .col(column("period_ms").big_integer())
+                    .col(column("lease_ms").big_integer())
+                    .col(column("done_revision").big_integer())
+                    .col(column("acknowledged").binary())
+                    .col(column("silent").big_integer())
+                    .take(),
+            )
+            .await
     }
 }

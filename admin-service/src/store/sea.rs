@@ -16,6 +16,7 @@ use super::{
 use crate::domain::audit::AuditEntry;
 
 mod operators;
+mod propagation;
 mod signing_keys;
 mod tenants;
 
@@ -53,7 +54,8 @@ impl SeaStore {
     }
 }
 
-/// Takes the next revision. The row stays locked until the transaction commits, so revisions commit in their order.
+/// Takes the next revision. The row stays locked until the transaction commits, so revisions commit in their order. Whoever
+/// takes one writes its audit row: the log is the directory's history, and has no gaps.
 async fn next_revision(transaction: &DatabaseTransaction, new_tenants: i64) -> Result<i64, StoreError> {
     let rows = directory::Entity::update_many()
         .col_expr(directory::Column::Revision, Expr::col(directory::Column::Revision).add(1))
@@ -73,7 +75,7 @@ async fn current_directory(transaction: &DatabaseTransaction) -> Result<director
         .ok_or_else(|| StoreError::Broken("directory has no row".to_owned()))
 }
 
-/// Writes the row of the change that took `revision`.
+/// Writes the row of the change that took `revision`, and has the other replicas told once it is committed.
 async fn write_audit(
     transaction: &DatabaseTransaction,
     entry: AuditEntry,
@@ -92,7 +94,7 @@ async fn write_audit(
         revision: Set(revision),
     };
     audit_log::Entity::insert(row).exec_without_returning(transaction).await.map_err(translate)?;
-    Ok(())
+    propagation::signal(transaction).await
 }
 
 fn revision_from_row(revision: i64) -> Result<u64, StoreError> {

@@ -20,7 +20,7 @@ use tonic::{Code, Request, Status, transport::Channel};
 
 use crate::support::{Service, sqlite};
 
-async fn channel(service: &Service) -> Channel {
+pub(crate) async fn channel(service: &Service) -> Channel {
     Channel::from_shared(format!("http://{}", service.grpc)).expect("a URL").connect().await.expect("it connects")
 }
 
@@ -30,7 +30,7 @@ fn with<T>(message: T, key: &'static str, value: &str) -> Request<T> {
     request
 }
 
-fn gateway<T>(message: T) -> Request<T> {
+pub(crate) fn gateway<T>(message: T) -> Request<T> {
     with(message, "authorization", &format!("Bearer {GRPC_TOKEN}"))
 }
 
@@ -133,7 +133,7 @@ async fn tenant_admin_is_the_same_service_as_rest() {
         .await
         .expect("updated")
         .into_inner();
-    let settings = updated.settings.expect("settings");
+    let settings = updated.tenant.expect("a tenant").settings.expect("settings");
     assert_eq!(
         (settings.tenant_name.as_deref(), settings.plan_tier.as_deref(), settings.allowed_origins.len()),
         (Some("Over gRPC"), Some("pro"), 0)
@@ -141,7 +141,10 @@ async fn tenant_admin_is_the_same_service_as_rest() {
     let twice = TenantSettings { stripe_customer_id: Some("cus_1".into()), ..Default::default() };
     let update_twice = update(twice, &["stripe_customer_id", "stripe_customer_id"]);
     let updated = tenants.update_tenant(admin(update_twice)).await.expect("updated").into_inner();
-    assert_eq!(updated.settings.expect("settings").stripe_customer_id.as_deref(), Some("cus_1"));
+    assert_eq!(
+        updated.tenant.expect("a tenant").settings.expect("settings").stripe_customer_id.as_deref(),
+        Some("cus_1")
+    );
     for paths in [&[][..], &["nonsense"], &["tenant_name"], &["status"]] {
         let status = tenants.update_tenant(admin(update(TenantSettings::default(), paths))).await.expect_err("refused");
         assert_eq!(code(&status), Some(ErrorCode::ValidationFailed), "{paths:?}");
@@ -153,8 +156,26 @@ async fn tenant_admin_is_the_same_service_as_rest() {
         made.tenant_secret
     );
     let key = tenants.rotate_widget_key(admin(request())).await.expect("rotated").into_inner().widget_public_key;
-    assert_eq!(tenants.suspend_tenant(admin(request())).await.expect("suspended").into_inner().status, "suspended");
-    assert_eq!(tenants.reactivate_tenant(admin(request())).await.expect("reactivated").into_inner().status, "active");
+    assert_eq!(
+        tenants
+            .suspend_tenant(admin(request()))
+            .await
+            .expect("suspended")
+            .into_inner()
+            .tenant
+            .map(|tenant| tenant.status),
+        Some("suspended".to_owned())
+    );
+    assert_eq!(
+        tenants
+            .reactivate_tenant(admin(request()))
+            .await
+            .expect("reactivated")
+            .into_inner()
+            .tenant
+            .map(|tenant| tenant.status),
+        Some("active".to_owned())
+    );
     assert_eq!(tenants.get_tenant(admin(request())).await.expect("fetched").into_inner().widget_public_key, key);
     let unknown = TenantRequest { tenant_id: TenantId::generate().to_string() };
     assert_eq!(tenants.get_tenant(admin(unknown)).await.expect_err("unknown").code(), Code::NotFound);

@@ -7,3 +7,4 @@ mod rest;
 mod secrets;
 mod store;
 mod support;
+mod watch;

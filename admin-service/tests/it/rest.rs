@@ -17,6 +17,7 @@ macro_rules! snapshot {
             ".data.created_at" => "[time]",
             ".data.updated_at" => "[time]",
             ".data.rotated_at" => "[time]",
+            ".data.propagation.waited_ms" => "[milliseconds]",
             ".data.secret_rotated_at" => insta::dynamic_redaction(|value, _| if value.is_nil() { value } else { "[time]".into() }),
             ".data.widget_key_rotated_at" => insta::dynamic_redaction(|value, _| if value.is_nil() { value } else { "[time]".into() }),
             ".data.next_cursor" => insta::dynamic_redaction(|value, _| if value.is_nil() { value } else { "[cursor]".into() }),

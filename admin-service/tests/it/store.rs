@@ -9,11 +9,17 @@ use admin_service::{
     settings::TenantSettings,
     signing_key::SealedSigningKey,
     store::{
-        self, OperatorStore as _, PageStart, Replacement, SeaStore, SigningKeyStore as _, StoreError, TenantStore as _,
+        self, OperatorStore as _, PageStart, Position, PropagationStore as _, Replacement, Replica, SeaStore,
+        SigningKeyStore as _, StoreError, TenantStore as _,
     },
     tenant::{Tenant, TenantStatus},
 };
-use shared::{TenantId, time::now};
+use futures_util::StreamExt as _;
+use shared::{
+    TenantId,
+    coherence::replica::{Registration, Standing},
+    time::now,
+};
 use uuid::Uuid;
 
 use crate::support::{TestDatabase, database, postgres, sqlite};
@@ -206,6 +212,97 @@ async fn concurrent_changes_commit_in_the_order_of_their_revisions(store: &SeaSt
     assert!(read >= *most);
 }
 
+async fn the_history_says_what_changed_since(store: &SeaStore) {
+    let (changes, start) = store.changes_after(None, 10).await.expect("reads");
+    assert_eq!(
+        (changes.after, changes.through, changes.keys),
+        (0, start.revision, None),
+        "from nowhere one starts over"
+    );
+    let (one, other) = (create(store, "Changed 1").await, create(store, "Changed 2").await);
+    store.set_status(one.id, TenantStatus::Suspended, audit(one.id, Action::SuspendTenant)).await.expect("set");
+    let (changes, end) = store.changes_after(Some(start), 10).await.expect("reads");
+    let mut both = vec![one.id, other.id];
+    both.sort_unstable();
+    assert_eq!((changes.after, changes.through), (start.revision, start.revision + 3));
+    assert_eq!((changes.keys, end.revision), (Some(both), changes.through));
+    let (changes, same) = store.changes_after(Some(end), 10).await.expect("reads");
+    assert_eq!((changes.keys, same), (Some(Vec::new()), end));
+
+    // Operators are nothing that gateways keep: the history goes on, and nobody is told.
+    let operator = |existing: Option<&Operator>| Operator {
+        id: existing.map_or_else(Uuid::now_v7, |existing| existing.id),
+        tenant_id: one.id,
+        email: Email::parse("a@b.co").expect("an address"),
+        display_name: "A".into(),
+        routing_keys: Vec::new(),
+        avatar_url: None,
+        created_at: now(),
+        updated_at: now(),
+    };
+    let email = Email::parse("a@b.co").expect("an address");
+    store.upsert_operator(one.id, &email, &operator, audit(one.id, Action::ProvisionOperator)).await.expect("written");
+    let (changes, newest) = store.changes_after(Some(end), 10).await.expect("reads");
+    assert_eq!((changes.through, changes.keys), (end.revision + 1, Some(Vec::new())));
+
+    let restored = Position { mark: Uuid::now_v7(), ..end };
+    let beyond = Position { revision: newest.revision + 5, mark: Uuid::now_v7() };
+    for (elsewhere, most) in [(restored, 10), (beyond, 10), (start, 2)] {
+        let (changes, position) = store.changes_after(Some(elsewhere), most).await.expect("reads");
+        assert_eq!((changes.after, changes.keys, position), (0, None, newest), "{elsewhere:?} {most}");
+    }
+}
+
+async fn who_follows_the_history_misses_nothing(store: &SeaStore) {
+    let (_, mut position) = store.changes_after(None, 10).await.expect("reads");
+    let from = position.revision;
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut made = Vec::new();
+                for index in 0..12 {
+                    made.push(create(&store, &format!("Followed {writer} {index}")).await.id);
+                }
+                made
+            })
+        })
+        .collect();
+    let mut seen = HashSet::new();
+    while position.revision < from + 96 {
+        let (changes, next) = store.changes_after(Some(position), 1000).await.expect("reads");
+        seen.extend(changes.keys.expect("never so far behind"));
+        position = next;
+    }
+    for writer in writers {
+        for id in writer.await.expect("no panic") {
+            assert!(seen.contains(&id), "a change was skipped");
+        }
+    }
+}
+
+async fn replicas_know_of_each_other(store: &SeaStore) {
+    let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
+    let registration = |incarnation, renewal| Registration { incarnation, renewal, period_ms: 20_000 };
+    store.register(registration(one, 1), 10_000).await.expect("written");
+    store.register(registration(other, 1), 5_000).await.expect("written");
+    let gateways = vec![Uuid::new_v4(), Uuid::new_v4()];
+    let standing = Standing { acknowledged: gateways.clone(), silent: vec![Uuid::new_v4()] };
+    store.report_done(one, 7, &standing).await.expect("written");
+    store.register(registration(one, 2), 10_000).await.expect("renewed");
+    let find = async |id| {
+        let replicas = store.replicas().await.expect("reads");
+        replicas.into_iter().find(|replica| replica.registration.incarnation == id)
+    };
+    let expected =
+        Replica { registration: registration(one, 2), lease_ms: 10_000, done: 7, acknowledged: gateways, silent: 1 };
+    assert_eq!(find(one).await, Some(expected), "a renewal forgets no word");
+    store.unregister(&[one]).await.expect("written");
+    store.report_done(one, 8, &standing).await.expect("nothing happens");
+    assert_eq!((find(one).await, find(other).await.map(|replica| replica.done)), (None, Some(0)));
+    store.unregister(&[other, Uuid::new_v4()]).await.expect("written");
+}
+
 async fn one_signing_key_is_made_however_many_try(store: &SeaStore) {
     let key =
         || SealedSigningKey { id: Uuid::now_v7(), public: vec![1; 32], sealed_private: vec![2; 80], created_at: now() };
@@ -226,6 +323,9 @@ async fn holds_the_contract(on: TestDatabase) {
     an_operator_is_one_per_tenant_and_email(&store).await;
     concurrent_changes_commit_in_the_order_of_their_revisions(&store).await;
     one_signing_key_is_made_however_many_try(&store).await;
+    the_history_says_what_changed_since(&store).await;
+    who_follows_the_history_misses_nothing(&store).await;
+    replicas_know_of_each_other(&store).await;
     let made = create(&store, "Kept").await;
     store.close().await.expect("it closes");
     let reopened = store::connect(&database(&on.url)).await.expect("it opens again");
@@ -257,6 +357,30 @@ async fn replicas_may_migrate_at_once() {
         assert_eq!(store.find(made.id).await.expect("reads"), Some(made.clone()));
         store.close().await.expect("it closes");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_wake_each_other() {
+    let on = postgres();
+    let listening = store::connect(&database(&on.url)).await.expect("it opens");
+    let changing = store::connect(&database(&on.url)).await.expect("it opens");
+    let mut signals = listening.signals().await.expect("it listens");
+    let replica = Registration { incarnation: Uuid::new_v4(), renewal: 1, period_ms: 20_000 };
+    changing.register(replica, 10_000).await.expect("written");
+    let mut heard = async || {
+        let heard = tokio::time::timeout(std::time::Duration::from_secs(20), signals.next()).await;
+        assert_eq!(heard.expect("nobody said a word"), Some(()));
+    };
+    create(&changing, "Told of").await;
+    heard().await;
+    let standing = Standing { acknowledged: Vec::new(), silent: Vec::new() };
+    changing.report_done(replica.incarnation, 1, &standing).await.expect("written");
+    heard().await;
+    changing.unregister(&[replica.incarnation]).await.expect("written");
+    heard().await;
+    changing.close().await.expect("it closes");
+    drop(signals);
+    listening.close().await.expect("it closes");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! An admin service inside the test, on a database of its own.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use admin_service::{
     config::{Config, DatabaseConfig},
@@ -21,18 +21,21 @@ pub(crate) fn config(database_url: &str) -> Config {
 }
 
 pub(crate) fn database(url: &str) -> DatabaseConfig {
-    DatabaseConfig {
-        url: SecretString::from(url),
-        max_connections: 8,
-        statement_timeout: std::time::Duration::from_secs(5),
-    }
+    DatabaseConfig { url: SecretString::from(url), max_connections: 8, statement_timeout: Duration::from_secs(5) }
 }
 
 /// A database and what keeps it alive.
 pub(crate) struct TestDatabase {
     pub(crate) url: String,
     pub(crate) directory: Option<TempDir>,
-    _postgres: Option<Postgres>,
+    _postgres: Option<Arc<Postgres>>,
+}
+
+impl TestDatabase {
+    /// The same database, for another replica. Only PostgreSQL takes one.
+    pub(crate) fn shared(&self) -> Self {
+        Self { url: self.url.clone(), directory: None, _postgres: self._postgres.clone() }
+    }
 }
 
 pub(crate) fn sqlite() -> TestDatabase {
@@ -43,8 +46,10 @@ pub(crate) fn sqlite() -> TestDatabase {
 
 pub(crate) fn postgres() -> TestDatabase {
     let postgres = Postgres::start();
-    TestDatabase { url: postgres.database("relay"), directory: None, _postgres: Some(postgres) }
+    TestDatabase { url: postgres.database("relay"), directory: None, _postgres: Some(Arc::new(postgres)) }
 }
+
+const DEFAULT_LEASE: Duration = Duration::from_secs(10);
 
 /// A running service.
 pub(crate) struct Service {
@@ -57,11 +62,18 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) async fn start(database: TestDatabase) -> Self {
+        Self::leasing(database, DEFAULT_LEASE).await
+    }
+
+    /// With leases of another length than the default.
+    pub(crate) async fn leasing(database: TestDatabase, lease: Duration) -> Self {
         let stopping = CancellationToken::new();
         let metrics = Metrics::default();
         let http_metrics = HttpServerMetrics::new(&metrics);
         let running =
-            server::start(config(&database.url), &metrics, http_metrics, stopping.clone()).await.expect("it starts");
+            server::start(Config { lease, ..config(&database.url) }, &metrics, http_metrics, stopping.clone())
+                .await
+                .expect("it starts");
         Self { rest: running.rest, grpc: running.grpc, database, running, stopping }
     }
 

@@ -1,4 +1,4 @@
-//! The directory, by asking the admin service every time: what it answers was true when the call began, so nothing
+//! The directory, by asking the admin service every time: what it answers was true after the call began, so nothing
 //! that was rotated or suspended before is ever let in.
 
 use std::{num::NonZeroU32, sync::Arc};
@@ -9,7 +9,7 @@ use proto::directory::v1::{
 use shared::{ApiError, ErrorCode, TenantId, request_id::RequestId, signature::TenantKey};
 use zeroize::Zeroizing;
 
-use super::TenantDirectory;
+use super::{Known, TenantDirectory};
 use crate::{admin_client::AdminClient, domain::tenant::TenantState};
 
 /// Asks the admin service.
@@ -24,7 +24,7 @@ impl GrpcDirectory {
 }
 
 impl TenantDirectory for GrpcDirectory {
-    async fn lookup(&self, id: TenantId, request_id: &RequestId) -> Result<Option<Arc<TenantState>>, ApiError> {
+    async fn lookup(&self, id: TenantId, request_id: &RequestId) -> Result<Known, ApiError> {
         let message = GetTenantRequest { tenant_id: id.as_uuid().as_bytes().to_vec() };
         let answer = self
             .admin
@@ -37,14 +37,15 @@ impl TenantDirectory for GrpcDirectory {
             .await
             // Whatever the admin service's trouble is, to this caller it means one thing.
             .map_err(|error| unavailable(error.code(), &error))?;
-        match answer.tenant {
-            Some(tenant) => keyed(id, tenant).map(|state| Some(Arc::new(state))),
+        let tenant = match answer.tenant {
+            Some(tenant) => Some(Arc::new(keyed(id, tenant)?)),
             None => {
                 // Takes what keying a known tenant takes: who is unknown is not to be told by the clock.
                 std::hint::black_box(TenantKey::new(std::hint::black_box(b"nobody")));
-                Ok(None)
+                None
             }
-        }
+        };
+        Ok(Known { tenant, revision: answer.revision })
     }
 }
 

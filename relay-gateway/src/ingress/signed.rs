@@ -83,7 +83,7 @@ async fn admit_and_answer<D: TenantDirectory>(gateway: &Gateway<D>, request: Req
     call.check_window(now_unix_ms())?;
     let unproven = gateway.floods.unproven(client);
     let tenant = match gateway.directory.lookup(call.tenant_id, &request_id).await {
-        Ok(tenant) => tenant,
+        Ok(known) => known.tenant,
         Err(error) => {
             unproven.forgive();
             return Err(error.into());

@@ -4,7 +4,10 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
 };
 
 use axum::{
@@ -19,9 +22,10 @@ use e2e::{
 };
 use proto::{
     directory::v1::{
-        GetTenantInfoRequest, GetTenantRequest, GetTenantResponse, ResolveWidgetKeyRequest, ResolveWidgetKeyResponse,
-        TenantInfo, TenantState, TenantStatus,
+        Changes, GetTenantInfoRequest, GetTenantRequest, GetTenantResponse, Grant, Position, ResolveWidgetKeyRequest,
+        ResolveWidgetKeyResponse, TenantInfo, TenantState, TenantStatus, WatchRequest, WatchResponse,
         tenant_directory_server::{TenantDirectory, TenantDirectoryServer},
+        watch_request::Message,
     },
     identity::v1::{
         GetSigningKeysRequest, GetSigningKeysResponse, IssueOperatorTokenRequest, IssueOperatorTokenResponse,
@@ -40,11 +44,17 @@ use shared::{
     signature::{BodyDigest, RelayKey, RelayedCall, Signature},
     telemetry::metrics::{HttpServerMetrics, Metrics},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request as Rpc, Response as Answer, Status, transport::server::TcpIncoming};
+use tonic::{Request as Rpc, Response as Answer, Status, Streaming, transport::server::TcpIncoming};
 
 type States = Arc<Mutex<HashMap<Vec<u8>, TenantState>>>;
+
+type Watcher = mpsc::Sender<Result<WatchResponse, Status>>;
+
+/// How long its leases are, unless a test says otherwise: longer than any test.
+const LEASE_MS: u32 = 600_000;
 
 /// The admin service, as far as gateways know it.
 #[derive(Clone, Default)]
@@ -53,6 +63,14 @@ pub(crate) struct FakeAdmin {
     /// What a method is answered instead, if anything.
     broken: Arc<Mutex<HashMap<&'static str, ApiError>>>,
     calls: Arc<Mutex<Vec<String>>>,
+    /// How long the leases are that it grants; 0 where it grants none, so that every call is looked up.
+    lease_ms: Arc<AtomicU32>,
+    revision: Arc<AtomicU64>,
+    /// Streams to push to, and what came up them.
+    watchers: Arc<Mutex<Vec<Watcher>>>,
+    heard: Arc<Mutex<Vec<Message>>>,
+    /// Taken by each `GetTenant` between reading and answering.
+    gate: Arc<tokio::sync::RwLock<()>>,
 }
 
 impl FakeAdmin {
@@ -60,7 +78,10 @@ impl FakeAdmin {
         let token = request.metadata().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
         assert_eq!(token, format!("Bearer {GRPC_TOKEN}"), "{method} without the token");
         assert!(request.metadata().get("x-request-id").is_some(), "{method} without a request id");
-        self.calls.lock().expect("not poisoned").push(method.to_owned());
+        // Watching goes on all the time and is no call of anybody's.
+        if method != "Watch" {
+            self.calls.lock().expect("not poisoned").push(method.to_owned());
+        }
         match self.broken.lock().expect("not poisoned").get(method) {
             Some(error) => Err(error.clone().into()),
             None => Ok(()),
@@ -80,8 +101,61 @@ impl FakeAdmin {
         self.calls.lock().expect("not poisoned").clone()
     }
 
+    /// Everything said on watch streams so far.
+    pub(crate) fn heard(&self) -> Vec<Message> {
+        self.heard.lock().expect("not poisoned").clone()
+    }
+
+    /// Holds every `GetTenant` back, once it has read what it will answer, until the guard is dropped.
+    pub(crate) async fn hold_lookups(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.gate).write_owned().await
+    }
+
+    pub(crate) fn lookups(&self) -> usize {
+        self.calls().iter().filter(|call| *call == "GetTenant").count()
+    }
+
+    /// Grants leases of this length from now on; 0 grants none.
+    pub(crate) fn lease(&self, ms: u32) {
+        self.lease_ms.store(ms, Ordering::SeqCst);
+    }
+
+    fn position(&self) -> Position {
+        let revision = self.revision.load(Ordering::SeqCst);
+        Position { revision, mark: revision.to_be_bytes().repeat(2) }
+    }
+
+    fn push(&self, response: &WatchResponse) {
+        for watcher in self.watchers.lock().expect("not poisoned").iter() {
+            let _ = watcher.try_send(Ok(response.clone()));
+        }
+    }
+
+    /// Pushes that a tenant has changed, or that anything may have, and waits until it is acknowledged.
+    pub(crate) async fn push_change(&self, tenant: Option<&Tenant>) {
+        let after = self.revision.fetch_add(1, Ordering::SeqCst);
+        let tenant_ids: Vec<_> = tenant.into_iter().map(id_of).collect();
+        let start_over = tenant_ids.is_empty();
+        let changes = Changes { after, through: Some(self.position()), tenant_ids, start_over };
+        self.push(&WatchResponse { changes: Some(changes), grant: None });
+        self.until_acknowledged(after + 1).await;
+    }
+
+    pub(crate) async fn until_acknowledged(&self, revision: u64) {
+        let acknowledged = |message: &Message| matches!(message, Message::Acknowledge(it) if it.through >= revision);
+        self.until_heard(acknowledged).await;
+    }
+
+    pub(crate) async fn until_heard(&self, expected: impl Fn(&Message) -> bool) {
+        let deadline = std::time::Instant::now() + e2e::process::PATIENCE;
+        while !self.heard().iter().any(&expected) {
+            assert!(std::time::Instant::now() < deadline, "it was not said: {:?}", self.heard());
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+
     pub(crate) fn set(&self, tenant: &Tenant, change: impl FnOnce(&mut TenantState)) {
-        let id = tenant.id.parse::<TenantId>().expect("an id").as_uuid().as_bytes().to_vec();
+        let id = id_of(tenant);
         let mut states = self.states.lock().expect("not poisoned");
         change(states.entry(id.clone()).or_insert_with(|| TenantState {
             tenant_id: id,
@@ -95,12 +169,46 @@ impl FakeAdmin {
     }
 }
 
+fn id_of(tenant: &Tenant) -> Vec<u8> {
+    tenant.id.parse::<TenantId>().expect("an id").as_uuid().as_bytes().to_vec()
+}
+
 #[tonic::async_trait]
 impl TenantDirectory for FakeAdmin {
+    type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
+
+    async fn watch(&self, request: Rpc<Streaming<WatchRequest>>) -> Result<Answer<Self::WatchStream>, Status> {
+        self.called("Watch", &request)?;
+        let (to, answers) = mpsc::channel(64);
+        self.watchers.lock().expect("not poisoned").push(to.clone());
+        let (admin, mut requests) = (self.clone(), request.into_inner());
+        tokio::spawn(async move {
+            while let Ok(Some(WatchRequest { message: Some(message) })) = requests.message().await {
+                admin.heard.lock().expect("not poisoned").push(message.clone());
+                let lease_ms = admin.lease_ms.load(Ordering::SeqCst);
+                if let (Message::Ask(ask), 1..) = (message, lease_ms) {
+                    let after = ask.seen.map_or(0, |seen| seen.revision);
+                    let changes = Changes {
+                        after,
+                        through: Some(admin.position()),
+                        tenant_ids: Vec::new(),
+                        start_over: after == 0,
+                    };
+                    let grant = Some(Grant { id: ask.id, lease_ms });
+                    let _ = to.send(Ok(WatchResponse { changes: Some(changes), grant })).await;
+                }
+            }
+            admin.watchers.lock().expect("not poisoned").clear();
+        });
+        Ok(Answer::new(ReceiverStream::new(answers)))
+    }
+
     async fn get_tenant(&self, request: Rpc<GetTenantRequest>) -> Result<Answer<GetTenantResponse>, Status> {
         self.called("GetTenant", &request)?;
         let tenant = self.states.lock().expect("not poisoned").get(&request.into_inner().tenant_id).cloned();
-        Ok(Answer::new(GetTenantResponse { tenant, revision: 1 }))
+        let revision = self.revision.load(Ordering::SeqCst);
+        let _held_back = self.gate.read().await;
+        Ok(Answer::new(GetTenantResponse { tenant, revision }))
     }
 
     async fn resolve_widget_key(
@@ -282,9 +390,26 @@ impl Fixture {
         Self::with(&[]).await
     }
 
+    /// A gateway that may cache: its admin service grants leases.
+    pub(crate) async fn leased() -> Self {
+        Self::leased_for(LEASE_MS).await
+    }
+
+    pub(crate) async fn leased_for(lease_ms: u32) -> Self {
+        let fixture = Self::starting(lease_ms, &[]).await;
+        world::until_ready(fixture.relay).await;
+        fixture
+    }
+
     /// With further variables for the gateway; they win over the fakes' own addresses.
     pub(crate) async fn with(extra: &[(&str, &str)]) -> Self {
+        Self::starting(0, extra).await
+    }
+
+    async fn starting(lease_ms: u32, extra: &[(&str, &str)]) -> Self {
         let admin = FakeAdmin::default();
+        admin.lease(lease_ms);
+        admin.revision.store(1, Ordering::SeqCst);
         let (listener, grpc) = loopback().await;
         let services = tonic::transport::Server::builder()
             .add_service(TenantDirectoryServer::new(admin.clone()))

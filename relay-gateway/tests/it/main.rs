@@ -3,5 +3,6 @@
 mod admin_api;
 mod backend;
 mod fakes;
+mod leased;
 mod owned;
 mod refusals;

@@ -351,7 +351,7 @@ async fn an_absent_admin_service_is_503_and_the_next_replica_is_asked() {
     };
     assert_eq!(ready(&fixture).await, 503);
 
-    let present = Fixture::start().await;
+    let present = Fixture::leased().await;
     assert_eq!(ready(&present).await, 200);
     let replicas = format!("{absent},{}", present.admin_url());
     let fixture = Fixture::with(&[("GATEWAY_ADMIN_GRPC", &replicas)]).await;

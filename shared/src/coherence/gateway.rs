@@ -37,6 +37,12 @@ impl Lease {
         self.until
     }
 
+    /// When the asking under way was sent; 0 where none is.
+    #[must_use]
+    pub fn asked_at(&self) -> Millis {
+        self.asked.map_or(0, |(_, sent)| sent)
+    }
+
     /// Up to where the gateway has followed the directory.
     #[must_use]
     pub fn seen(&self) -> Revision {
@@ -182,11 +188,13 @@ impl<K: Ord + Clone> Flights<K> {
         Landing::Keep
     }
 
-    /// The fetch failed: whoever joined is told so, and the next to come begins anew.
-    pub fn abandon(&mut self, key: &K, ticket: Ticket) {
-        if self.flights.get(key).is_some_and(|flight| flight.ticket == ticket) {
+    /// The fetch failed: whoever joined is told so, and the next to come begins anew. Answers whether it was under way.
+    pub fn abandon(&mut self, key: &K, ticket: Ticket) -> bool {
+        let under_way = self.flights.get(key).is_some_and(|flight| flight.ticket == ticket);
+        if under_way {
             self.flights.remove(key);
         }
+        under_way
     }
 }
 
@@ -266,7 +274,7 @@ mod tests {
     fn a_reply_nobody_waits_for_is_nobodys() {
         let (mut flights, mut lease) = (Flights::default(), held());
         let late = lead(&mut flights, 1, &lease);
-        flights.abandon(&1, late);
+        assert!(flights.abandon(&1, late) && !flights.abandon(&1, late));
         lease.applied(&changes(0, 5, &[]));
         assert_eq!(flights.land(&1, late, 9), Landing::Discard);
         let next = lead(&mut flights, 1, &lease);

@@ -22,15 +22,15 @@ struct Granted {
 }
 
 /// How far a change has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Gateways that may hold a lease.
-    pub gateways: u32,
-    /// Those of them that have acknowledged.
-    pub acknowledged: u32,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing<G> {
+    /// Gateways that have acknowledged it. What they say of themselves holds for every lease, whoever granted it.
+    pub acknowledged: Vec<G>,
+    /// Gateways that may hold a lease and have not.
+    pub silent: Vec<G>,
 }
 
-impl<G: Ord> Leases<G> {
+impl<G: Ord + Clone> Leases<G> {
     /// None granted, and not registered.
     #[must_use]
     pub fn none(ttl_ms: u64) -> Self {
@@ -77,13 +77,14 @@ impl<G: Ord> Leases<G> {
         self.gateways.values().all(|granted| granted.until <= now || granted.acknowledged >= revision)
     }
 
-    /// How many gateways may hold a lease of this incarnation's, and how many have acknowledged `revision`.
+    /// Who holds a lease of this incarnation's that had not ended by `now`, by whether they have acknowledged `revision`.
     #[must_use]
-    pub fn tally(&self, revision: Revision, now: Millis) -> Tally {
-        self.gateways.values().filter(|granted| granted.until > now).fold(Tally::default(), |tally, granted| Tally {
-            gateways: tally.gateways + 1,
-            acknowledged: tally.acknowledged + u32::from(granted.acknowledged >= revision),
-        })
+    pub fn standing(&self, revision: Revision, now: Millis) -> Standing<G> {
+        let holders = self.gateways.iter().filter(|(_, granted)| granted.until > now);
+        let (acknowledged, silent): (Vec<_>, Vec<_>) =
+            holders.partition(|(_, granted)| granted.acknowledged >= revision);
+        let names = |of: Vec<(&G, &Granted)>| of.into_iter().map(|(gateway, _)| gateway.clone()).collect();
+        Standing { acknowledged: names(acknowledged), silent: names(silent) }
     }
 
     /// When the last of the leases ends, where one has not.
@@ -175,10 +176,16 @@ impl<I: Ord> Propagation<I> {
         self.waiting.retain(|replica| replicas.contains(replica));
     }
 
-    /// Whether `replica` has not said so yet.
+    /// Whether a replica other than `own` has not said so yet.
     #[must_use]
-    pub fn waits_for(&self, replica: &I) -> bool {
-        self.waiting.contains(replica)
+    pub fn waits_for_others(&self, own: &I) -> bool {
+        self.waiting.iter().any(|replica| replica != own)
+    }
+
+    /// Whether any replica has not said so yet.
+    #[must_use]
+    pub fn waits_for_anybody(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// When the change may return, whatever was said.
@@ -208,7 +215,7 @@ mod tests {
         leases.acknowledged(&"a", 4);
         leases.acknowledged(&"b", 5);
         assert!(!leases.is_done(5, 9), "a has not acknowledged");
-        assert_eq!(leases.tally(5, 9), Tally { gateways: 2, acknowledged: 1 });
+        assert_eq!(leases.standing(5, 9), Standing { acknowledged: vec!["b"], silent: vec!["a"] });
         assert!(leases.is_done(5, 10), "its lease has run out");
         assert!(!leases.is_done(6, 12));
         leases.acknowledged(&"b", 6);
@@ -244,7 +251,7 @@ mod tests {
         change.done(&"r1", 7);
         change.done(&"r2", 6);
         assert!(!change.is_over(109) && change.is_over(110));
-        assert!(!change.waits_for(&"r1") && change.waits_for(&"r2"));
+        assert!(change.waits_for_others(&"r1") && !change.waits_for_others(&"r2") && change.waits_for_anybody());
         let mut without = change.clone();
         without.registered(&["r1", "r3"]);
         assert!(without.is_over(100), "who is registered no longer has no leases");

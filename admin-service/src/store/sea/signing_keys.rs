@@ -1,13 +1,17 @@
 //! Signing keys in the database.
 
 use async_trait::async_trait;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder as _, prelude::*};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder as _, QuerySelect as _, prelude::*};
 use shared::time::from_unix_ms;
 
-use super::{SeaStore, next_revision, translate};
+use super::{DIRECTORY, SeaStore, translate};
 use crate::{
     domain::signing_key::SealedSigningKey,
-    store::{SigningKeyStore, StoreError, entity::signing_key, stored_time},
+    store::{
+        SigningKeyStore, StoreError,
+        entity::{directory, signing_key},
+        stored_time,
+    },
 };
 
 async fn all(connection: &impl ConnectionTrait) -> Result<Vec<SealedSigningKey>, StoreError> {
@@ -32,8 +36,9 @@ impl SigningKeyStore for SeaStore {
 
     async fn ensure_signing_key(&self, key: SealedSigningKey) -> Result<Vec<SealedSigningKey>, StoreError> {
         let transaction = self.begin_write().await?;
-        // Replicas that start together take turns here, so that one makes the key and the others find it.
-        next_revision(&transaction, 0).await?;
+        // Replicas that start together take turns here, so that one makes the key and the others find it. It is no change
+        // of the directory's, so it takes no revision: each of those is in the history.
+        directory::Entity::find_by_id(DIRECTORY).lock_exclusive().one(&transaction).await.map_err(translate)?;
         let existing = all(&transaction).await?;
         if !existing.is_empty() {
             transaction.rollback().await.map_err(translate)?;

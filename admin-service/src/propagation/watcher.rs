@@ -1,0 +1,110 @@
+//! One gateway's stream: leases when it asks, changes as they come, acknowledgements noted.
+
+use futures_util::{Stream, StreamExt as _};
+use shared::{
+    TenantId,
+    coherence::{Changes, Revision},
+    time::since_boot_ms,
+};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{Inner, Propagation, as_millis};
+use crate::store::{Position, StoreError};
+
+/// A gateway's run: the same on each of its streams, another after a restart.
+pub(crate) type GatewayId = Uuid;
+
+/// What a gateway says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FromGateway {
+    /// It asks for a lease.
+    Ask { id: u64, seen: Option<Position> },
+    /// It has applied everything up to a revision.
+    Acknowledge { through: Revision },
+    /// It will use no lease any more.
+    GiveUp,
+}
+
+/// What a gateway is told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ToGateway {
+    pub(crate) changes: Changes<TenantId>,
+    /// The position then.
+    pub(crate) through: Position,
+    /// The asking this answers, and how long the lease lasts.
+    pub(crate) grant: Option<(u64, u32)>,
+}
+
+impl Propagation {
+    /// Serves a gateway until its stream ends, or this replica stops. However the stream ends, the lease goes on until it
+    /// runs out or its holder gives it up.
+    ///
+    /// # Errors
+    /// [`StoreError`] where an asking cannot be answered: the gateway does well to ask another replica.
+    pub(crate) async fn watch(
+        &self,
+        gateway: GatewayId,
+        mut from: impl Stream<Item = FromGateway> + Unpin,
+        to: mpsc::Sender<ToGateway>,
+    ) -> Result<(), StoreError> {
+        let inner = &*self.0;
+        let mut known = inner.feed.known();
+        // What the gateway has been told up to. Nothing is pushed before its first asking has said where it stands.
+        let mut sent: Option<Revision> = None;
+        loop {
+            let news = tokio::select! {
+                () = inner.closing.cancelled() => return Ok(()),
+                message = from.next() => match message {
+                    None => return Ok(()),
+                    Some(FromGateway::Ask { id, seen }) => Some(inner.answer(gateway, id, seen).await?),
+                    Some(FromGateway::Acknowledge { through }) => {
+                        // What it has not been told here it cannot have applied.
+                        if sent.is_some_and(|sent| through <= sent) {
+                            inner.leases().acknowledged(&gateway, through);
+                            inner.progress.send_replace(());
+                        }
+                        None
+                    }
+                    Some(FromGateway::GiveUp) => {
+                        inner.leases().released(&gateway);
+                        inner.progress.send_replace(());
+                        None
+                    }
+                },
+                moved = known.changed() => match (moved, sent) {
+                    (Err(_), _) => return Ok(()),
+                    (Ok(()), None) => None,
+                    (Ok(()), Some(sent)) => {
+                        inner.feed.since(sent).map(|(changes, through)| ToGateway { changes, through, grant: None })
+                    }
+                },
+            };
+            if let Some(news) = news {
+                sent = Some(news.through.revision);
+                tokio::select! {
+                    () = inner.closing.cancelled() => return Ok(()),
+                    taken = to.send(news) => if taken.is_err() { return Ok(()) },
+                }
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Notes the lease, then reads what the gateway must know to use it: in this order, so that a change this reading
+    /// misses finds the lease noted.
+    async fn answer(&self, gateway: GatewayId, id: u64, seen: Option<Position>) -> Result<ToGateway, StoreError> {
+        while !self.leases().asked(gateway, since_boot_ms()) {
+            self.register().await?;
+        }
+        let (changes, through) = self.changes_after(seen).await?;
+        if changes.keys.is_some() {
+            // It has seen so much of this history; of another, it would say nothing.
+            self.leases().acknowledged(&gateway, changes.after);
+            self.progress.send_replace(());
+        }
+        let lease_ms = u32::try_from(as_millis(self.lease)).unwrap_or(u32::MAX);
+        Ok(ToGateway { changes, through, grant: Some((id, lease_ms)) })
+    }
+}

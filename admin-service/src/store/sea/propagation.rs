@@ -1,0 +1,201 @@
+//! The history of changes, which is the audit log, and the replicas that spread them.
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ConnectionTrait, DatabaseBackend, QueryOrder as _, QuerySelect as _,
+    prelude::*,
+    sea_query::OnConflict,
+    sqlx::postgres::PgListener,
+};
+use shared::{
+    TenantId,
+    coherence::{
+        Changes,
+        replica::{Registration, Standing},
+    },
+};
+
+use super::{SeaStore, broken_row, revision_from_row, translate};
+use crate::{
+    domain::audit::Action,
+    store::{
+        Position, PropagationStore, Replica, StoreError,
+        entity::{audit_log, replica},
+    },
+};
+
+/// The PostgreSQL channel by which replicas wake each other. What happened is in the tables.
+const CHANNEL: &str = "chat_relay_changes";
+
+/// Tells the other replicas to look, once the transaction it is part of commits. SQLite has no others.
+pub(super) async fn signal(connection: &impl ConnectionTrait) -> Result<(), StoreError> {
+    if connection.get_database_backend() == DatabaseBackend::Postgres {
+        connection.execute_unprepared(&format!("NOTIFY {CHANNEL}")).await.map_err(translate)?;
+    }
+    Ok(())
+}
+
+/// A row of the history: revision, tenant, mark, action.
+type Event = (i64, Uuid, Uuid, String);
+
+fn history() -> Select<audit_log::Entity> {
+    audit_log::Entity::find().select_only().columns([
+        audit_log::Column::Revision,
+        audit_log::Column::TenantId,
+        audit_log::Column::Id,
+        audit_log::Column::Action,
+    ])
+}
+
+fn position((revision, _, mark, _): &Event) -> Result<Position, StoreError> {
+    Ok(Position { revision: revision_from_row(*revision)?, mark: *mark })
+}
+
+/// Whether a gateway may have cached what this changed.
+fn concerns_gateways((.., action): &Event) -> bool {
+    action != Action::ProvisionOperator.as_str()
+}
+
+fn as_stored(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+impl TryFrom<replica::Model> for Replica {
+    type Error = StoreError;
+
+    fn try_from(row: replica::Model) -> Result<Self, StoreError> {
+        Ok(Self {
+            registration: Registration {
+                incarnation: row.incarnation,
+                renewal: revision_from_row(row.renewal)?,
+                period_ms: revision_from_row(row.period_ms)?,
+            },
+            lease_ms: revision_from_row(row.lease_ms)?,
+            done: revision_from_row(row.done_revision)?,
+            acknowledged: row
+                .acknowledged
+                .chunks(16)
+                .map(|id| Uuid::from_slice(id).map_err(|error| broken_row("replica.acknowledged", error)))
+                .collect::<Result<_, _>>()?,
+            silent: u32::try_from(row.silent).map_err(|error| broken_row("replica.silent", error))?,
+        })
+    }
+}
+
+impl SeaStore {
+    /// Everything may have changed.
+    async fn start_over(&self) -> Result<(Changes<TenantId>, Position), StoreError> {
+        let newest = history().order_by_desc(audit_log::Column::Revision).limit(1).into_tuple::<Event>();
+        let newest = newest.one(&self.connection).await.map_err(translate)?;
+        let through = newest.as_ref().map(position).transpose()?.unwrap_or_default();
+        Ok((Changes { after: 0, through: through.revision, keys: None }, through))
+    }
+}
+
+#[async_trait]
+impl PropagationStore for SeaStore {
+    async fn changes_after(
+        &self,
+        after: Option<Position>,
+        most: u64,
+    ) -> Result<(Changes<TenantId>, Position), StoreError> {
+        let Some(after) = after else { return self.start_over().await };
+        // One statement, so that what is seen of the history is of one moment. It begins with the position itself, whose
+        // mark says whether this is the history it was taken from.
+        let events: Vec<Event> = history()
+            .filter(audit_log::Column::Revision.gte(as_stored(after.revision)))
+            .order_by_asc(audit_log::Column::Revision)
+            .limit(most.saturating_add(2))
+            .into_tuple()
+            .all(&self.connection)
+            .await
+            .map_err(translate)?;
+        let news = match events.split_first() {
+            _ if after.revision == 0 => events.as_slice(),
+            Some((first, news)) if position(first)? == after => news,
+            _ => return self.start_over().await,
+        };
+        if u64::try_from(news.len()).is_ok_and(|length| length > most) {
+            return self.start_over().await;
+        }
+        let through = news.last().map(position).transpose()?.unwrap_or(after);
+        let mut keys: Vec<TenantId> =
+            news.iter().filter(|event| concerns_gateways(event)).map(|(_, tenant, ..)| (*tenant).into()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Ok((Changes { after: after.revision, through: through.revision, keys: Some(keys) }, through))
+    }
+
+    async fn register(&self, registration: Registration<Uuid>, lease_ms: u64) -> Result<(), StoreError> {
+        use replica::Column;
+        let row = replica::ActiveModel {
+            incarnation: Set(registration.incarnation),
+            renewal: Set(as_stored(registration.renewal)),
+            period_ms: Set(as_stored(registration.period_ms)),
+            lease_ms: Set(as_stored(lease_ms)),
+            done_revision: Set(0),
+            acknowledged: Set(Vec::new()),
+            silent: Set(0),
+        };
+        let renewed = OnConflict::column(Column::Incarnation)
+            .update_columns([Column::Renewal, Column::PeriodMs, Column::LeaseMs])
+            .to_owned();
+        replica::Entity::insert(row)
+            .on_conflict(renewed)
+            .exec_without_returning(&self.connection)
+            .await
+            .map_err(translate)?;
+        Ok(())
+    }
+
+    async fn unregister(&self, incarnations: &[Uuid]) -> Result<(), StoreError> {
+        replica::Entity::delete_many()
+            .filter(replica::Column::Incarnation.is_in(incarnations.iter().copied()))
+            .exec(&self.connection)
+            .await
+            .map_err(translate)?;
+        signal(&self.connection).await
+    }
+
+    async fn replicas(&self) -> Result<Vec<Replica>, StoreError> {
+        let rows = replica::Entity::find().all(&self.connection).await.map_err(translate)?;
+        rows.into_iter().map(Replica::try_from).collect()
+    }
+
+    async fn report_done(&self, incarnation: Uuid, revision: u64, standing: &Standing<Uuid>) -> Result<(), StoreError> {
+        let row = replica::ActiveModel {
+            incarnation: NotSet,
+            done_revision: Set(as_stored(revision)),
+            acknowledged: Set(standing.acknowledged.iter().flat_map(|id| *id.as_bytes()).collect()),
+            silent: Set(i64::try_from(standing.silent.len()).unwrap_or(i64::MAX)),
+            ..Default::default()
+        };
+        // Not an upsert: who is registered no longer has nothing to report.
+        replica::Entity::update_many()
+            .set(row)
+            .filter(replica::Column::Incarnation.eq(incarnation))
+            .exec(&self.connection)
+            .await
+            .map_err(translate)?;
+        signal(&self.connection).await
+    }
+
+    async fn signals(&self) -> Result<BoxStream<'static, ()>, StoreError> {
+        if self.connection.get_database_backend() != DatabaseBackend::Postgres {
+            return Ok(stream::pending().boxed());
+        }
+        let broken = |error: sea_orm::SqlxError| StoreError::Unavailable(error.to_string());
+        let mut listener =
+            PgListener::connect_with(self.connection.get_postgres_connection_pool()).await.map_err(broken)?;
+        listener.listen(CHANNEL).await.map_err(broken)?;
+        // A connection that was lost and made anew is an item too: what was missed meanwhile has to be looked for.
+        let signals =
+            stream::unfold(
+                listener,
+                |mut listener| async move { listener.try_recv().await.ok().map(|_| ((), listener)) },
+            );
+        Ok(signals.boxed())
+    }
+}

@@ -1,0 +1,241 @@
+//! The leased cache: contract, section 6. What was asked once is answered from memory, for as long as the admin service
+//! has promised to say when it changes.
+//!
+//! A request reads the lease first and the cache second, and neither takes a lock that others hold: a change is dropped
+//! from the cache before it is acknowledged, and a lease is renewed after, so whoever sees the lease held sees the change
+//! dropped. Everything else, which is rare, is under one lock and decided by [`shared::coherence::gateway`].
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use moka::{notification::RemovalCause, sync::Cache};
+use shared::{
+    ApiError, TenantId,
+    coherence::{
+        Changes,
+        gateway::{Asking, Flights, Joining, Landing, Lease, Ticket},
+    },
+    request_id::RequestId,
+    time::since_boot_ms,
+};
+use tokio::sync::watch;
+use tracing::Instrument as _;
+
+use super::{Known, LeaseView, TenantDirectory};
+use crate::metrics::{DirectoryMetrics, Lookup};
+
+/// Unknown tenants kept.
+const MOST_UNKNOWN: u64 = 10_000;
+/// How long an unknown tenant is kept, though nothing made it known.
+const UNKNOWN_KEPT: Duration = Duration::from_secs(10);
+
+/// The bytes a tenant costs: its keyed state, its place in the map, the eviction policy's notes, the allocator's rounding.
+/// Measured, see BENCHMARKS.md.
+const ENTRY_BYTES: u32 = 768;
+
+/// A directory that keeps what another one answered. Cloning shares it.
+pub(crate) struct CachedDirectory<D>(Arc<Inner<D>>);
+
+impl<D> Clone for CachedDirectory<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+struct Inner<D> {
+    source: D,
+    /// What `following` says, for those who only read.
+    lease: LeaseView,
+    known: Cache<TenantId, Known>,
+    /// Apart, so that who invents ids does not push out tenants that are real.
+    unknown: Cache<TenantId, Known>,
+    following: Mutex<Following>,
+    metrics: DirectoryMetrics,
+}
+
+/// How the directory is followed, and the fetches that race its changes.
+#[derive(Default)]
+struct Following {
+    lease: Lease,
+    flights: Flights<TenantId>,
+    landings: HashMap<TenantId, watch::Receiver<Option<Result<Known, ApiError>>>>,
+}
+
+impl<D: TenantDirectory> CachedDirectory<D> {
+    /// In front of `source`, with about so many bytes for tenants. Without a lease it keeps nothing.
+    pub(crate) fn new(source: D, capacity_bytes: u64, lease: LeaseView, metrics: DirectoryMetrics) -> Self {
+        let evictions = metrics.clone();
+        let known = Cache::builder()
+            .max_capacity(capacity_bytes)
+            .weigher(|_, _| ENTRY_BYTES)
+            .eviction_listener(move |_, _, cause| {
+                if cause == RemovalCause::Size {
+                    evictions.evicted();
+                }
+            })
+            .build();
+        let unknown = Cache::builder().max_capacity(MOST_UNKNOWN).time_to_live(UNKNOWN_KEPT).build();
+        Self(Arc::new(Inner { source, lease, known, unknown, following: Mutex::default(), metrics }))
+    }
+
+    /// Begins to ask for a lease.
+    pub(super) fn ask(&self) -> Asking {
+        self.0.following().lease.ask(since_boot_ms())
+    }
+
+    /// Drops what changed. `false` where something was lost in between: then nothing was done.
+    #[must_use]
+    pub(super) fn drop_changed(&self, changes: &Changes<TenantId>) -> bool {
+        let inner = &*self.0;
+        let mut following = inner.following();
+        if !following.lease.follows(changes) {
+            return false;
+        }
+        match &changes.keys {
+            Some(keys) => {
+                for id in keys {
+                    inner.known.invalidate(id);
+                    inner.unknown.invalidate(id);
+                }
+            }
+            None => {
+                inner.known.invalidate_all();
+                inner.unknown.invalidate_all();
+            }
+        }
+        following.flights.poison(changes);
+        true
+    }
+
+    /// The changes were dropped and what they forbid was closed: they may be acknowledged.
+    pub(super) fn applied(&self, changes: &Changes<TenantId>) {
+        self.0.following().lease.applied(changes);
+    }
+
+    /// The answer to an asking, whose changes were applied.
+    pub(super) fn granted(&self, id: u64, lease_ms: u32) {
+        let mut following = self.0.following();
+        let asked = following.lease.asked_at();
+        if following.lease.granted(id, lease_ms.into()) {
+            self.0.lease.set(following.lease.until(), asked);
+        }
+    }
+
+    /// Never uses the cache again.
+    pub(super) fn give_up(&self) {
+        self.0.following().lease.give_up();
+        self.0.lease.set(0, 0);
+    }
+
+    pub(super) fn lease(&self) -> &LeaseView {
+        &self.0.lease
+    }
+}
+
+impl<D: TenantDirectory> TenantDirectory for CachedDirectory<D> {
+    async fn lookup(&self, id: TenantId, request_id: &RequestId) -> Result<Known, ApiError> {
+        let inner = &*self.0;
+        if inner.lease.is_held()
+            && let Some(known) = inner.cached(&id)
+        {
+            inner.metrics.looked_up(Lookup::Hit);
+            return Ok(known);
+        }
+        let mut landing = {
+            let mut following = inner.following();
+            let now = since_boot_ms();
+            // A fetch may have landed since.
+            if following.lease.is_held(now)
+                && let Some(known) = inner.cached(&id)
+            {
+                inner.metrics.looked_up(Lookup::Hit);
+                return Ok(known);
+            }
+            let Following { lease, flights, landings } = &mut *following;
+            match flights.join(id, lease, now) {
+                Joining::Alone => None,
+                Joining::Follow(_) => {
+                    inner.metrics.looked_up(Lookup::Merged);
+                    landings.get(&id).cloned()
+                }
+                Joining::Lead(ticket) => {
+                    inner.metrics.looked_up(Lookup::Miss);
+                    let (sender, landing) = watch::channel(None);
+                    landings.insert(id, landing.clone());
+                    let flight = FlightGuard { directory: self.clone(), id, ticket };
+                    tokio::spawn(flight.fly(request_id.clone(), sender).in_current_span());
+                    Some(landing)
+                }
+            }
+        };
+        let Some(landing) = &mut landing else {
+            inner.metrics.looked_up(Lookup::Unleased);
+            return inner.source.lookup(id, request_id).await;
+        };
+        match landing.wait_for(Option::is_some).await.map(|landed| landed.clone()) {
+            Ok(Some(landed)) => landed,
+            Ok(None) | Err(_) => Err(ApiError::internal("a fetch ended without an answer")),
+        }
+    }
+}
+
+impl<D> Inner<D> {
+    fn following(&self) -> MutexGuard<'_, Following> {
+        self.following.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is kept of a tenant. It may be used where the lease was held before this was called.
+    fn cached(&self, id: &TenantId) -> Option<Known> {
+        self.known.get(id).or_else(|| self.unknown.get(id))
+    }
+}
+
+/// A fetch that others wait for. However it ends, the next to come can begin anew.
+struct FlightGuard<D> {
+    directory: CachedDirectory<D>,
+    id: TenantId,
+    ticket: Ticket,
+}
+
+impl<D: TenantDirectory> FlightGuard<D> {
+    /// A task of its own: a caller who leaves must not take along what others wait for.
+    async fn fly(self, request_id: RequestId, landed: watch::Sender<Option<Result<Known, ApiError>>>) {
+        let inner = &*self.directory.0;
+        loop {
+            let fetched = inner.source.lookup(self.id, &request_id).await;
+            let mut following = inner.following();
+            if let Ok(known) = &fetched {
+                match following.flights.land(&self.id, self.ticket, known.revision) {
+                    Landing::Repeat => {
+                        drop(following);
+                        inner.metrics.repeated();
+                        continue;
+                    }
+                    // Under the lock: a change that comes now finds it in the cache, and drops it.
+                    Landing::Keep => {
+                        let cache = if known.tenant.is_some() { &inner.known } else { &inner.unknown };
+                        cache.insert(self.id, known.clone());
+                    }
+                    Landing::Discard => return,
+                }
+            }
+            following.landings.remove(&self.id);
+            following.flights.abandon(&self.id, self.ticket);
+            drop(following);
+            landed.send_replace(Some(fetched));
+            return;
+        }
+    }
+}
+
+impl<D> Drop for FlightGuard<D> {
+    fn drop(&mut self) {
+        let mut following = self.directory.0.following();
+        if following.flights.abandon(&self.id, self.ticket) {
+            following.landings.remove(&self.id);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The gateway's end of the watch stream: asks for leases, drops what changes, has closed what changes forbid, and only then
+//! acknowledges. Where a stream fails it goes on at the next replica; the lease, and what is cached, outlive streams.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use proto::directory::v1::{
+    Acknowledge, Ask, Changes as WireChanges, GiveUp, Hello, Position, WatchRequest, WatchResponse,
+    tenant_directory_client::TenantDirectoryClient, watch_request::Message,
+};
+use shared::{TenantId, coherence::Changes, request_id::RequestId};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+use uuid::Uuid;
+
+use super::{CachedDirectory, TenantDirectory};
+use crate::admin_client::{AdminClient, Backoff};
+
+/// Messages on their way to the replica.
+const IN_FLIGHT: usize = 16;
+
+/// How long a replica may take to hear that this gateway stops.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Holds something open on behalf of tenants that a change may forbid.
+pub(crate) trait Concerned: Send + Sync {
+    /// Closes what the changes forbid. The changes are acknowledged once this returns, and no lease is renewed before.
+    fn settle<'a>(&'a self, changes: &'a Changes<TenantId>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+}
+
+/// Keeps a [`CachedDirectory`] leased.
+pub(crate) struct Subscription<D> {
+    directory: CachedDirectory<D>,
+    admin: AdminClient,
+    /// Random, and new at each start: leases and acknowledgements are kept under it.
+    gateway: Uuid,
+    name: String,
+    concerned: Vec<Arc<dyn Concerned>>,
+    /// Up to where the directory was followed.
+    seen: Option<Position>,
+    /// How long the last lease was.
+    lease: Option<Duration>,
+}
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("no connection: {0}")]
+    Unreachable(#[from] tonic::transport::Error),
+    #[error("{0}")]
+    Refused(#[from] Status),
+    #[error("an asking was not answered in time")]
+    Silent,
+    #[error("the replica ended it")]
+    Closed,
+    #[error("what it says makes no sense: {0}")]
+    Nonsense(&'static str),
+}
+
+impl<D: TenantDirectory> Subscription<D> {
+    pub(crate) fn new(
+        directory: CachedDirectory<D>,
+        admin: AdminClient,
+        name: String,
+        concerned: Vec<Arc<dyn Concerned>>,
+    ) -> Self {
+        Self { directory, admin, gateway: Uuid::new_v4(), name, concerned, seen: None, lease: None }
+    }
+
+    /// Watches one replica after the other until told to leave, and then gives the lease up.
+    pub(crate) async fn run(mut self, leaving: CancellationToken) {
+        let mut replica = 0;
+        let mut backoff = Backoff::default();
+        while !leaving.is_cancelled() {
+            let mut granted = false;
+            let Err(why) = self.watch(replica, &leaving, &mut granted).await else { return };
+            tracing::warn!(replica, %why, lease_held = self.directory.lease().is_held(), "not watching the directory");
+            replica += 1;
+            if granted {
+                backoff = Backoff::default();
+            }
+            // The next replica is asked at once where this one was well, and in a while once all have been tried.
+            if !granted || self.admin.replicas() == 1 {
+                tokio::select! {
+                    () = leaving.cancelled() => {}
+                    () = tokio::time::sleep(backoff.next_pause()) => {}
+                }
+            }
+        }
+        self.directory.give_up();
+    }
+
+    /// Follows one stream to its end; `Ok` where the gateway has left.
+    async fn watch(&mut self, replica: usize, leaving: &CancellationToken, granted: &mut bool) -> Result<(), Ended> {
+        let patience = self.admin.timeout();
+        let (to, outgoing) = mpsc::channel(IN_FLIGHT);
+        let hello = Hello { gateway: self.gateway.as_bytes().to_vec(), name: self.name.clone() };
+        let _ = to.try_send(say(Message::Hello(hello)));
+        let request = self.admin.request(ReceiverStream::new(outgoing), &RequestId::generate());
+        let opening = async {
+            let channel = self.admin.connect(replica).await?;
+            Ok::<_, Ended>(TenantDirectoryClient::new(channel).watch(request).await?.into_inner())
+        };
+        let mut incoming = tokio::select! {
+            () = leaving.cancelled() => return self.leave(to, None).await,
+            opened = timeout(patience, opening) => opened.map_err(|_| Ended::Silent)??,
+        };
+
+        let mut asked = Instant::now();
+        let mut unanswered = self.ask(&to).await?;
+        loop {
+            let period = self.lease.map_or(patience, |lease| lease / 3);
+            let late = asked + if unanswered.is_some() { period.min(patience) } else { period };
+            tokio::select! {
+                () = leaving.cancelled() => return self.leave(to, Some(incoming)).await,
+                () = sleep_until(late) => {
+                    if unanswered.is_some() {
+                        return Err(Ended::Silent);
+                    }
+                    asked = Instant::now();
+                    unanswered = self.ask(&to).await?;
+                }
+                message = incoming.message() => {
+                    let message = message?.ok_or(Ended::Closed)?;
+                    let grant = message.grant;
+                    let acknowledge = self.apply(message).await?;
+                    to.send(say(Message::Acknowledge(acknowledge))).await.map_err(|_| Ended::Closed)?;
+                    if let Some(grant) = grant {
+                        self.directory.granted(grant.id, grant.lease_ms);
+                        self.lease = Some(Duration::from_millis(grant.lease_ms.max(1).into()));
+                        unanswered.take_if(|id| *id == grant.id);
+                        self.admin.answered();
+                        *granted = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks for a lease and answers the asking's number.
+    async fn ask(&self, to: &mpsc::Sender<WatchRequest>) -> Result<Option<u64>, Ended> {
+        let asking = self.directory.ask();
+        let ask = Ask { id: asking.id, seen: self.seen.clone() };
+        to.send(say(Message::Ask(ask))).await.map_err(|_| Ended::Closed)?;
+        Ok(Some(asking.id))
+    }
+
+    /// Drops what changed, has closed what the changes forbid, and answers what may then be acknowledged.
+    async fn apply(&mut self, message: WatchResponse) -> Result<Acknowledge, Ended> {
+        let (changes, through) = from_wire(message)?;
+        if !self.directory.drop_changed(&changes) {
+            return Err(Ended::Nonsense("changes that do not follow on what was seen"));
+        }
+        for concerned in &self.concerned {
+            concerned.settle(&changes).await;
+        }
+        self.directory.applied(&changes);
+        let seen_before = self.seen.as_ref().map_or(0, |seen| seen.revision);
+        if changes.keys.is_none() || through.revision >= seen_before {
+            self.seen = Some(through);
+        }
+        Ok(Acknowledge { through: changes.through })
+    }
+
+    /// Promises never to use the cache again, so that no change needs to wait for this gateway.
+    async fn leave(
+        &self,
+        to: mpsc::Sender<WatchRequest>,
+        incoming: Option<Streaming<WatchResponse>>,
+    ) -> Result<(), Ended> {
+        self.directory.give_up();
+        if let Some(mut incoming) = incoming {
+            let _ = to.send(say(Message::GiveUp(GiveUp {}))).await;
+            // The replica reads to the end of what was said, and then ends the stream.
+            drop(to);
+            let _ = timeout(FAREWELL, async { while let Ok(Some(_)) = incoming.message().await {} }).await;
+        }
+        Ok(())
+    }
+}
+
+fn say(message: Message) -> WatchRequest {
+    WatchRequest { message: Some(message) }
+}
+
+fn from_wire(message: WatchResponse) -> Result<(Changes<TenantId>, Position), Ended> {
+    let WireChanges { after, through, tenant_ids, start_over } =
+        message.changes.ok_or(Ended::Nonsense("no changes, not even none"))?;
+    let through = through.ok_or(Ended::Nonsense("changes without a position"))?;
+    let keys = tenant_ids.iter().map(|id| TenantId::from_slice(id)).collect::<Result<Vec<_>, _>>();
+    let keys = keys.map_err(|_| Ended::Nonsense("a tenant's id that is none"))?;
+    let changes = Changes {
+        after: if start_over { 0 } else { after },
+        through: through.revision,
+        keys: (!start_over).then_some(keys),
+    };
+    Ok((changes, through))
+}
