@@ -13,7 +13,7 @@ use shared::{
     coherence::replica::{Leases, Propagation as Spreading},
     time::since_boot_ms,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -99,7 +99,7 @@ impl Propagation {
     /// they run out.
     pub(crate) async fn close(&self, patience: Duration) {
         let mut waiting = self.0.waiting.subscribe();
-        let _ = tokio::time::timeout(patience, waiting.wait_for(|count| *count == 0)).await;
+        let _ = timeout(patience, waiting.wait_for(|count| *count == 0)).await;
         self.0.closing.cancel();
     }
 
@@ -126,7 +126,9 @@ impl Propagation {
         loop {
             // Read after the commit, and again while another replica's word is missing.
             let needs_word = spreading.as_ref().is_none_or(|it| it.waits_for_others(&inner.incarnation));
-            if needs_word && let Ok(replicas) = inner.store.replicas().await {
+            let patience = spreading.as_ref().map_or(committed + LONGEST_LEASE_MS, Spreading::deadline);
+            let patience = Duration::from_millis(patience.saturating_sub(since_boot_ms()));
+            if needs_word && let Ok(Ok(replicas)) = timeout(patience, inner.store.replicas()).await {
                 let spreading = spreading.get_or_insert_with(|| {
                     let longest =
                         replicas.iter().map(|replica| replica.lease_ms).fold(as_millis(inner.lease), u64::max);
@@ -163,7 +165,7 @@ impl Propagation {
             };
             let pause = inner.look_every().min(Duration::from_millis(deadline - now));
             // Whether it moved or the pause is over, the next round looks.
-            let _ = tokio::time::timeout(pause, progress.changed()).await;
+            let _ = timeout(pause, progress.changed()).await;
         }
         let own = inner.leases().standing(revision, committed).acknowledged;
         acknowledged.extend(own.into_iter().filter(|gateway| holders.contains(gateway)));

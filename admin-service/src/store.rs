@@ -211,6 +211,9 @@ pub trait PropagationStore: Send + Sync {
     /// Removes registrations.
     async fn unregister(&self, incarnations: &[Uuid]) -> Result<(), StoreError>;
 
+    /// Whether other replicas can have this database open.
+    fn is_shared(&self) -> bool;
+
     /// Every replica that is registered.
     async fn replicas(&self) -> Result<Vec<Replica>, StoreError>;
 

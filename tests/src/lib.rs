@@ -2,6 +2,8 @@
 //!
 //! Everything listens on port 0 and says where; everything started here is stopped here, by pid.
 
+pub mod fleet;
+pub mod link;
 pub mod postgres;
 pub mod process;
 pub mod signed;

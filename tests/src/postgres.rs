@@ -134,12 +134,30 @@ impl Postgres {
     }
 }
 
+impl Postgres {
+    /// Stops the server, whoever is connected, and starts it again.
+    ///
+    /// # Panics
+    /// Where it does not come back.
+    pub fn restart(&self) {
+        let mut server = self.server.lock().expect("not poisoned");
+        stop(&mut server);
+        *server = Self::spawn(self.directory.path());
+        drop(server);
+        self.wait_until_it_answers();
+    }
+}
+
+fn stop(server: &mut Child) {
+    // A fast shutdown; killing the first process alone would leave its children.
+    let _ = Command::new("kill").args(["-INT", &server.id().to_string()]).status();
+    let _ = server.wait();
+}
+
 impl Drop for Postgres {
     fn drop(&mut self) {
         if let Ok(mut server) = self.server.lock() {
-            // A fast shutdown; killing the first process alone would leave its children.
-            let _ = Command::new("kill").args(["-INT", &server.id().to_string()]).status();
-            let _ = server.wait();
+            stop(&mut server);
         }
     }
 }

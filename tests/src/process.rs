@@ -134,8 +134,39 @@ impl Process {
     /// # Panics
     /// Where the signal cannot be sent.
     pub fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "SIGTERM was not sent");
+        self.signal("-TERM");
+    }
+
+    /// Stops the process in its tracks: it takes no step until [`Process::resume`], and time goes on.
+    ///
+    /// # Panics
+    /// Where the signal cannot be sent.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a paused process go on.
+    ///
+    /// # Panics
+    /// Where the signal cannot be sent.
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    /// How much memory the process has resident.
+    ///
+    /// # Panics
+    /// Where the system does not say, as only Linux does.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("resident memory");
+        line.trim_end_matches("kB").trim().parse::<u64>().expect("a number") * 1024
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{signal} was not sent");
     }
 
     /// Waits for the process's end.

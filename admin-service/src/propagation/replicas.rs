@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -24,8 +24,6 @@ pub(super) struct OwnRegistration {
     /// Counts the renewals; held while one is written, so that they are written in order.
     renewal: tokio::sync::Mutex<u64>,
     neighbours: Mutex<Neighbours<Uuid>>,
-    /// Whether there were others when last looked.
-    has_others: AtomicBool,
     reported: AtomicU64,
 }
 
@@ -71,7 +69,6 @@ impl Inner {
             .map(|replica| replica.registration)
             .filter(|registration| registration.incarnation != self.incarnation)
             .collect();
-        self.registration.has_others.store(!others.is_empty(), Ordering::Relaxed);
         let ended = {
             let mut neighbours = self.registration.neighbours.lock().unwrap_or_else(PoisonError::into_inner);
             neighbours.observe(&others, since_boot_ms())
@@ -98,8 +95,11 @@ impl Inner {
         }
     }
 
-    /// Tells the others once a change is done here.
+    /// Tells the others, where there can be any, once a change is done here.
     pub(super) async fn report(&self) {
+        if !self.store.is_shared() {
+            return;
+        }
         let (mut known, mut progress) = (self.feed.known(), self.progress.subscribe());
         loop {
             tokio::select! {
@@ -107,8 +107,7 @@ impl Inner {
                 moved = progress.changed() => if moved.is_err() { return },
             }
             let revision = *known.borrow_and_update();
-            if !self.registration.has_others.load(Ordering::Relaxed)
-                || revision <= self.registration.reported.load(Ordering::Relaxed)
+            if revision <= self.registration.reported.load(Ordering::Relaxed)
                 || *self.registration.renewal.lock().await == 0
             {
                 continue;

@@ -200,3 +200,111 @@ fn from_wire(message: WatchResponse) -> Result<(Changes<TenantId>, Position), En
     };
     Ok((changes, through))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use shared::{ApiError, config::Sources, telemetry::metrics::Metrics};
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::{
+        config::Config,
+        directory::{Known, LeaseView},
+        metrics::{DirectoryMetrics, GatewayMetrics},
+    };
+
+    /// Knows nobody, and counts how often it is asked.
+    #[derive(Default)]
+    struct Nobody(Mutex<usize>);
+
+    impl TenantDirectory for Arc<Nobody> {
+        async fn lookup(&self, _: TenantId, _: &RequestId) -> Result<Known, ApiError> {
+            *self.0.lock().expect("not poisoned") += 1;
+            Ok(Known { tenant: None, revision: 1 })
+        }
+    }
+
+    /// Something open that takes its time to close.
+    #[derive(Default)]
+    struct Socket {
+        told: Mutex<Vec<Changes<TenantId>>>,
+        closed: Notify,
+    }
+
+    impl Concerned for Socket {
+        fn settle<'a>(&'a self, changes: &'a Changes<TenantId>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+            self.told.lock().expect("not poisoned").push(changes.clone());
+            Box::pin(self.closed.notified())
+        }
+    }
+
+    fn subscription(source: &Arc<Nobody>, socket: &Arc<Socket>) -> Subscription<Arc<Nobody>> {
+        let env =
+            [("GATEWAY_ADMIN_GRPC_TOKEN", "a-token-long-enough"), ("GATEWAY_RELAY_SECRET", "a-secret-long-enough")];
+        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let config = Config::load(&Sources { args: Vec::new(), env }).expect("a configuration");
+        let metrics = Metrics::default();
+        let admin = AdminClient::new(&config.admin, GatewayMetrics::new(&metrics)).expect("a client");
+        let directory =
+            CachedDirectory::new(Arc::clone(source), 1_000_000, LeaseView::default(), DirectoryMetrics::new(&metrics));
+        Subscription::new(directory, admin, "by-hand".to_owned(), vec![Arc::clone(socket) as Arc<dyn Concerned>])
+    }
+
+    fn response(after: u64, through: u64, tenants: &[TenantId], start_over: bool) -> WatchResponse {
+        let tenant_ids = tenants.iter().map(|id| id.as_uuid().as_bytes().to_vec()).collect();
+        let through = Some(Position { revision: through, mark: vec![0; 16] });
+        WatchResponse { changes: Some(WireChanges { after, through, tenant_ids, start_over }), grant: None }
+    }
+
+    #[tokio::test]
+    async fn a_change_is_acknowledged_once_it_is_dropped_and_what_it_forbids_is_closed() {
+        let (source, socket) = (Arc::<Nobody>::default(), Arc::<Socket>::default());
+        let mut subscription = subscription(&source, &socket);
+        let directory = subscription.directory.clone();
+        socket.closed.notify_one();
+        let acknowledged = subscription.apply(response(0, 1, &[], true)).await.expect("applied");
+        assert_eq!(acknowledged.through, 1);
+        let asking = directory.ask();
+        directory.granted(asking.id, 600_000);
+
+        let tenant = TenantId::generate();
+        let lookups = || *source.0.lock().expect("not poisoned");
+        let look_up = async || directory.lookup(tenant, &RequestId::generate()).await.expect("an answer");
+        look_up().await;
+        look_up().await;
+        assert_eq!(lookups(), 1, "it is kept");
+
+        let applying = tokio::spawn(async move {
+            let acknowledged = subscription.apply(response(1, 2, &[tenant], false)).await.expect("applied");
+            (acknowledged, subscription)
+        });
+        while socket.told.lock().expect("not poisoned").len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        // What was cached is gone before anything is closed; nothing is acknowledged before all is.
+        look_up().await;
+        assert_eq!((lookups(), applying.is_finished()), (2, false));
+        socket.closed.notify_one();
+        let (acknowledged, mut subscription) = applying.await.expect("no panic");
+        assert_eq!(acknowledged.through, 2);
+        let told = socket.told.lock().expect("not poisoned").last().cloned().expect("it was told");
+        assert_eq!(told, Changes { after: 1, through: 2, keys: Some(vec![tenant]) });
+
+        for nonsense in [
+            response(3, 4, &[tenant], false),
+            WatchResponse { changes: None, grant: None },
+            WatchResponse {
+                changes: Some(WireChanges {
+                    tenant_ids: vec![vec![1]],
+                    ..response(2, 3, &[], false).changes.expect("some")
+                }),
+                grant: None,
+            },
+        ] {
+            assert!(matches!(subscription.apply(nonsense).await, Err(Ended::Nonsense(_))));
+        }
+        assert_eq!(subscription.seen.map(|seen| seen.revision), Some(2));
+    }
+}

@@ -159,6 +159,10 @@ impl PropagationStore for SeaStore {
         signal(&self.connection).await
     }
 
+    fn is_shared(&self) -> bool {
+        self.connection.get_database_backend() == DatabaseBackend::Postgres
+    }
+
     async fn replicas(&self) -> Result<Vec<Replica>, StoreError> {
         let rows = replica::Entity::find().all(&self.connection).await.map_err(translate)?;
         rows.into_iter().map(Replica::try_from).collect()
@@ -183,7 +187,7 @@ impl PropagationStore for SeaStore {
     }
 
     async fn signals(&self) -> Result<BoxStream<'static, ()>, StoreError> {
-        if self.connection.get_database_backend() != DatabaseBackend::Postgres {
+        if !self.is_shared() {
             return Ok(stream::pending().boxed());
         }
         let broken = |error: sea_orm::SqlxError| StoreError::Unavailable(error.to_string());
