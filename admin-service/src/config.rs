@@ -4,11 +4,12 @@ use std::{net::SocketAddr, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::{
+    coherence::LONGEST_LEASE_MS,
     config::{ConfigError, Settings, Sources, Spec, check_secret},
     telemetry::TelemetryConfig,
 };
 
-use crate::{propagation::LONGEST_LEASE_MS, sealing::MasterKeys};
+use crate::sealing::MasterKeys;
 
 /// Gateways ask three times a lease; below this they would do little else.
 const SHORTEST_LEASE_MS: u64 = 250;
@@ -78,7 +79,8 @@ impl Config {
         let ops_listen = settings.optional("ops_listen");
         let url = settings.checked("database_url", |url: &String| check_database_url(url));
         let max_connections = settings.checked("database_max_connections", |count: &u32| {
-            if *count >= 1 { Ok(()) } else { Err("must be at least 1".to_owned()) }
+            // PostgreSQL's notifications take one for themselves.
+            if *count >= 2 { Ok(()) } else { Err("must be at least 2".to_owned()) }
         });
         let statement_timeout = settings.required("database_statement_timeout_ms").map(Duration::from_millis);
         let api_key = settings.checked("api_key", |key: &String| check_secret(key));

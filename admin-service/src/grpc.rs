@@ -9,7 +9,7 @@ use proto::{
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
-use shared::{ApiError, ErrorCode, request_id::X_REQUEST_ID};
+use shared::{ApiError, ErrorCode, coherence::LONGEST_LEASE_MS, request_id::X_REQUEST_ID};
 use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ use crate::{
     directory::Directory,
     domain::audit::Caller,
     operators::Operators,
-    propagation::{LONGEST_LEASE_MS, Propagation},
+    propagation::Propagation,
     rest::{AdminKey, X_ADMIN_KEY},
     tenants::Tenants,
     tokens::Tokens,

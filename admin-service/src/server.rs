@@ -1,6 +1,6 @@
 //! The composition root: the only place that knows both the use cases and what stands behind their ports.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use shared::{
     edge::Edge,
@@ -101,7 +101,18 @@ pub async fn start(
 
     // Changes in flight still need what comes down the gateways' streams, so these end last.
     let (spreading, closing, told_to_stop) = (propagation.clone(), propagation.clone(), stopping.clone());
-    tasks.spawn(async move { spreading.run().await });
+    tasks.spawn(async move {
+        // It has no state of its own, so a fault of ours costs a second of slow changes, and not all those to come.
+        while let Err(error) = tokio::spawn({
+            let spreading = spreading.clone();
+            async move { spreading.run().await }
+        })
+        .await
+        {
+            tracing::error!(%error, "following the history ended badly: beginning again");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
     tasks.spawn(async move {
         told_to_stop.cancelled().await;
         tokio::time::sleep(bounds.drain_delay).await;

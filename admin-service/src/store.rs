@@ -8,10 +8,7 @@ use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use shared::{
     TenantId,
-    coherence::{
-        Changes,
-        replica::{Registration, Standing},
-    },
+    coherence::{Changes, replica::Registration},
 };
 use uuid::Uuid;
 
@@ -186,12 +183,18 @@ pub struct Replica {
     pub registration: Registration<Uuid>,
     /// The longest lease it grants, in milliseconds.
     pub lease_ms: u64,
-    /// Everything up to this revision is done, as far as it goes.
-    pub done: u64,
-    /// The gateways that have acknowledged that, and how many besides had a lease that has run out.
-    pub acknowledged: Vec<Uuid>,
-    /// See `acknowledged`.
-    pub silent: u32,
+    /// How far it has spread changes.
+    pub done: Done,
+}
+
+/// Up to where a replica has spread changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Everything up to this revision is true on every gateway it has leased to.
+    pub revision: u64,
+    /// Up to where each of them has acknowledged, [`u64::MAX`] where it has given its lease up. What a gateway says of
+    /// itself holds for every lease, whoever granted it.
+    pub acknowledged: Vec<(Uuid, u64)>,
 }
 
 /// The history of changes, and the replicas that spread them.
@@ -208,8 +211,8 @@ pub trait PropagationStore: Send + Sync {
     /// Writes a registration, or renews it.
     async fn register(&self, registration: Registration<Uuid>, lease_ms: u64) -> Result<(), StoreError>;
 
-    /// Removes registrations.
-    async fn unregister(&self, incarnations: &[Uuid]) -> Result<(), StoreError>;
+    /// Removes a registration, unless it has been renewed since.
+    async fn unregister(&self, registration: Registration<Uuid>) -> Result<(), StoreError>;
 
     /// Whether other replicas can have this database open.
     fn is_shared(&self) -> bool;
@@ -217,8 +220,8 @@ pub trait PropagationStore: Send + Sync {
     /// Every replica that is registered.
     async fn replicas(&self) -> Result<Vec<Replica>, StoreError>;
 
-    /// Writes that a replica has spread everything up to a revision, and tells the others.
-    async fn report_done(&self, incarnation: Uuid, revision: u64, standing: &Standing<Uuid>) -> Result<(), StoreError>;
+    /// Writes how far a replica has spread changes, and tells the others.
+    async fn report_done(&self, incarnation: Uuid, done: &Done) -> Result<(), StoreError>;
 
     /// An item whenever another replica may have changed or reported something. One can be lost, so look from time to time
     /// besides. Ends where the connection is lost for good.

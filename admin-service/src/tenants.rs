@@ -56,7 +56,9 @@ impl Tenants {
         change: impl Future<Output = Result<Tenant, StoreError>> + Send + 'static,
     ) -> Result<Changed<Tenant>, StoreError> {
         let propagation = self.propagation.clone();
+        let in_flight = propagation.change_begins();
         let seen_through = async move {
+            let _until_then = in_flight;
             let tenant = change.await?;
             let spread = propagation.spread(tenant.revision).await;
             Ok(Changed { value: tenant, spread })

@@ -13,7 +13,12 @@ use std::{
 };
 
 use secrecy::ExposeSecret as _;
-use shared::{ApiError, ErrorCode, request_id::RequestId, telemetry, time::since_boot_ms};
+use shared::{
+    ApiError, ErrorCode,
+    request_id::RequestId,
+    telemetry,
+    time::{as_millis, since_boot_ms},
+};
 use tonic::{
     Code, Request, Response, Status,
     metadata::{Ascii, MetadataValue},
@@ -26,10 +31,6 @@ use crate::{config::AdminConfig, metrics::GatewayMetrics};
 /// [`shared::request_id::X_REQUEST_ID`] as gRPC metadata.
 const REQUEST_ID_KEY: &str = "x-request-id";
 
-/// How long ago an admin service may have answered for a caller to be kept waiting for it to come back. It restarts, or
-/// fails over, in less; beyond, callers are better told at once.
-const COMES_BACK_WITHIN: Duration = Duration::from_secs(10);
-
 /// A connection to whichever replica of the admin service answers.
 #[derive(Clone)]
 pub(crate) struct AdminClient {
@@ -39,6 +40,7 @@ pub(crate) struct AdminClient {
     answered_at: Arc<AtomicU64>,
     authorization: MetadataValue<Ascii>,
     timeout: Duration,
+    patience: Duration,
     metrics: GatewayMetrics,
 }
 
@@ -78,8 +80,15 @@ impl AdminClient {
         let mut authorization: MetadataValue<Ascii> =
             format!("Bearer {}", config.token.expose_secret()).parse().map_err(|_| InvalidAdmin::Token)?;
         authorization.set_sensitive(true);
-        let timeout = config.timeout;
-        Ok(Self { replicas, preferred: Arc::default(), answered_at: Arc::default(), authorization, timeout, metrics })
+        Ok(Self {
+            replicas,
+            preferred: Arc::default(),
+            answered_at: Arc::default(),
+            authorization,
+            timeout: config.timeout,
+            patience: config.patience,
+            metrics,
+        })
     }
 
     /// How long a call may take.
@@ -105,9 +114,11 @@ impl AdminClient {
         self.answered_at.store(since_boot_ms(), Ordering::Relaxed);
     }
 
-    fn may_come_back(&self) -> bool {
+    /// Until when callers who come now had better wait for one to come back, in milliseconds since the machine started: it
+    /// may only be restarting, or failing over.
+    fn may_be_back_until(&self) -> u64 {
         let answered_at = self.answered_at.load(Ordering::Relaxed);
-        answered_at > 0 && since_boot_ms().saturating_sub(answered_at) < as_millis(COMES_BACK_WITHIN)
+        if answered_at == 0 { 0 } else { answered_at + as_millis(self.patience) }
     }
 
     /// A request with what every call carries.
@@ -120,11 +131,11 @@ impl AdminClient {
         request
     }
 
-    /// Makes one call: at the next replica where the last one is away, and again where all are but were there lately.
+    /// Makes one call: at the next replica where the last one is away, and again while all are but were there lately.
     /// `method` is its name in metrics and spans.
     ///
     /// # Errors
-    /// The admin service's own error; [`ErrorCode::DirectoryUnavailable`] where none answers in time.
+    /// The admin service's own error; [`ErrorCode::DirectoryUnavailable`] where none answers.
     pub(crate) async fn call<M, R, F>(
         &self,
         method: &'static str,
@@ -136,7 +147,7 @@ impl AdminClient {
         M: Clone,
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        let deadline = Instant::now() + self.timeout;
+        let deadline = self.may_be_back_until();
         let mut backoff = Backoff::default();
         loop {
             let first = self.preferred.load(Ordering::Relaxed);
@@ -165,8 +176,7 @@ impl AdminClient {
                     },
                 }
             }
-            let pause = backoff.next_pause();
-            if Instant::now() + pause >= deadline || !self.may_come_back() {
+            if since_boot_ms() >= deadline {
                 let cause = away.map_or_else(|| "no replica is configured".to_owned(), |status| status.to_string());
                 return Err(ApiError::new(
                     ErrorCode::DirectoryUnavailable,
@@ -175,7 +185,7 @@ impl AdminClient {
                 .retry_after_seconds(1)
                 .caused_by(cause));
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(backoff.next_pause()).await;
         }
     }
 
@@ -201,7 +211,9 @@ impl AdminClient {
         let mut request = self.request(message, request_id);
         telemetry::inject_metadata(&span, request.metadata_mut());
         let started = Instant::now();
-        let answer = tokio::time::timeout(self.timeout, call(self.replicas[index].channel.clone(), request))
+        // Shared between the replicas: one that says nothing leaves time for the next.
+        let share = self.timeout / u32::try_from(self.replicas.len()).unwrap_or(u32::MAX);
+        let answer = tokio::time::timeout(share, call(self.replicas[index].channel.clone(), request))
             .instrument(span.clone())
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("the admin service took too long")));
@@ -241,8 +253,4 @@ impl Default for Backoff {
     fn default() -> Self {
         Self { longest: Self::FIRST }
     }
-}
-
-fn as_millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

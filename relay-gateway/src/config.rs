@@ -27,6 +27,9 @@ const SPEC: Spec = Spec {
     secrets: &["admin_grpc_token", "relay_secret"],
 };
 
+/// Room for some tenants: a cache that held none would ask about every call.
+const LEAST_CACHE_BYTES: u64 = 65_536;
+
 /// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -63,8 +66,10 @@ pub struct AdminConfig {
     pub urls: List<HttpUrl>,
     /// The bearer token.
     pub token: SecretString,
-    /// How long it may take to answer.
+    /// How long it may take to answer, all replicas together.
     pub timeout: Duration,
+    /// How long after its last answer callers still wait for it to come back.
+    pub patience: Duration,
     /// About how many bytes what it answered may take.
     pub cache_bytes: u64,
 }
@@ -171,7 +176,10 @@ impl Config {
         });
         let token = settings.checked("admin_grpc_token", |token: &String| check_secret(token));
         let directory_timeout = millis(&mut settings, "directory_timeout_ms");
-        let cache_bytes = settings.required("directory_cache_bytes");
+        let patience = settings.required("directory_patience_ms").map(Duration::from_millis);
+        let cache_bytes = settings.checked("directory_cache_bytes", |bytes: &u64| {
+            if *bytes >= LEAST_CACHE_BYTES { Ok(()) } else { Err(format!("must be at least {LEAST_CACHE_BYTES}")) }
+        });
         let backend_url = settings.required("chat_backend_url");
         let relay_secret = settings.checked("relay_secret", |secret: &String| check_secret(secret));
         let connect = millis(&mut settings, "backend_connect_timeout_ms");
@@ -209,6 +217,7 @@ impl Config {
                 urls: urls?,
                 token: token?.into(),
                 timeout: directory_timeout?,
+                patience: patience?,
                 cache_bytes: cache_bytes?,
             },
             backend: BackendConfig {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use shared::{ApiError, TenantId, coherence::Revision, request_id::RequestId};
+use shared::{ApiError, ErrorCode, TenantId, coherence::Revision, request_id::RequestId};
 
 use crate::domain::tenant::TenantState;
 
@@ -26,6 +26,16 @@ pub(crate) struct Known {
     pub(crate) tenant: Option<Arc<TenantState>>,
     /// The directory's revision that was true at.
     pub(crate) revision: Revision,
+}
+
+/// What callers are told where nothing trustworthy is known, whatever the trouble is.
+fn unavailable(cause: impl ToString) -> ApiError {
+    ApiError::new(
+        ErrorCode::DirectoryUnavailable,
+        "The relay cannot check this tenant right now. Nothing was forwarded: send the call again, signed anew.",
+    )
+    .retry_after_seconds(1)
+    .caused_by(cause)
 }
 
 /// Knows tenants.

@@ -53,23 +53,12 @@ pub(crate) fn router<D: TenantDirectory>(
     lease: LeaseView,
     stopping: CancellationToken,
 ) -> Router {
-    let keys = SigningKeys::new(gateway.admin.clone());
-    let asked = keys.clone();
     let mut router = Router::new()
         .route("/api/v1/relay/{*rest}", any(signed::relay::<D>))
-        .route("/.well-known/jwks.json", jwks::route(keys))
+        .route("/.well-known/jwks.json", jwks::route(SigningKeys::new(gateway.admin.clone())))
         .merge(health::routes(stopping, move || {
-            let (lease, keys) = (lease.clone(), asked.clone());
-            async move {
-                if lease.is_held() {
-                    Ok(())
-                } else if lease.was_ever_held() {
-                    // Every request asks the admin service now: can it?
-                    keys.ready().await
-                } else {
-                    Err("directory: no lease from the admin service yet".to_owned())
-                }
-            }
+            let held = lease.is_held();
+            async move { if held { Ok(()) } else { Err("directory: no lease from the admin service".to_owned()) } }
         }));
     if gateway.admin_rest.is_some() {
         for path in admin_api::PATHS {

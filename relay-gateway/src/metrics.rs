@@ -96,8 +96,11 @@ struct LookupLabels {
 /// The metrics of what is known of tenants.
 #[derive(Clone, Debug)]
 pub(crate) struct DirectoryMetrics {
-    /// By [`Lookup`]: taken out of their family once, since the hot path counts here.
-    lookups: [Counter; 4],
+    // Taken out of their family once, since the hot path counts here.
+    hits: Counter,
+    misses: Counter,
+    merged: Counter,
+    unleased: Counter,
     evictions: Counter,
     repeats: Counter,
 }
@@ -107,7 +110,10 @@ impl DirectoryMetrics {
         let lookups = Family::<LookupLabels, Counter>::default();
         let of = |outcome| lookups.get_or_create_owned(&LookupLabels { outcome });
         let made = Self {
-            lookups: ["hit", "miss", "merged", "unleased"].map(of),
+            hits: of("hit"),
+            misses: of("miss"),
+            merged: of("merged"),
+            unleased: of("unleased"),
             evictions: Counter::default(),
             repeats: Counter::default(),
         };
@@ -128,7 +134,13 @@ impl DirectoryMetrics {
     }
 
     pub(crate) fn looked_up(&self, lookup: Lookup) {
-        self.lookups[lookup as usize].inc();
+        let counter = match lookup {
+            Lookup::Hit => &self.hits,
+            Lookup::Miss => &self.misses,
+            Lookup::Merged => &self.merged,
+            Lookup::Unleased => &self.unleased,
+        };
+        counter.inc();
     }
 
     pub(crate) fn evicted(&self) {

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use shared::{
+    coherence::LONGEST_LEASE_MS,
     edge::Edge,
     serve,
     telemetry::metrics::{HttpServerMetrics, Metrics},
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin_client::{AdminClient, InvalidAdmin},
     backend::{Backend, Base, Upstream},
-    config::Config,
+    config::{Config, UpstreamTimeouts},
     directory::{CachedDirectory, GrpcDirectory, LeaseView, Subscription},
     domain::{floods::Floods, rate::Rates, replay::ReplayGuard},
     ingress::{self, Gateway},
@@ -25,6 +26,9 @@ const NAME: &str = "relay-gateway";
 
 /// How often quiet addresses are forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+/// What the REST facade may take beside what a change waits.
+const FACADE_MARGIN: Duration = Duration::from_secs(10);
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +79,9 @@ pub async fn start(
 ) -> Result<Running, StartError> {
     let own_metrics = GatewayMetrics::new(metrics);
     let admin = AdminClient::new(&config.admin, own_metrics.clone())?;
-    let upstream_timeouts = config.backend.timeouts;
+    // A change returns when it is true everywhere: giving up on it sooner would lose the secret that its answer shows once.
+    let facade_header = config.backend.timeouts.header.max(Duration::from_millis(LONGEST_LEASE_MS) + FACADE_MARGIN);
+    let facade_timeouts = UpstreamTimeouts { header: facade_header, ..config.backend.timeouts };
     let lease = LeaseView::new(metrics);
     let directory = CachedDirectory::new(
         GrpcDirectory::new(admin.clone()),
@@ -92,7 +98,7 @@ pub async fn start(
         backend: Backend::new(&config.backend, own_metrics.clone()),
         admin_rest: config
             .admin_rest
-            .map(|url| (Base::new(&url), Upstream::new("admin-rest", upstream_timeouts, own_metrics.clone()))),
+            .map(|url| (Base::new(&url), Upstream::new("admin-rest", facade_timeouts, own_metrics.clone()))),
         replays: ReplayGuard::new(),
         rates: Rates::new(),
         floods: Floods::new(config.unverified_per_min),

@@ -10,7 +10,7 @@
 //! - So a change that waits one TTL after its commit is right with no message at all. Everything else only makes it fast:
 //!   a replica that knows that every gateway it leased to has acknowledged (or that its lease has run out) says so
 //!   ([`replica::Leases::is_done`]), and the change returns when all who could have leased have said so
-//!   ([`replica::Propagation`]).
+//!   ([`replica::PendingChange`]).
 //! - What is lost, late or dead can therefore make it slow, by one TTL, and never wrong.
 //!
 //! What the owner of these machines must see to: a gateway's name is new at each start (two processes under one name would
@@ -33,6 +33,10 @@ pub type Millis = u64;
 
 /// The directory's revision: one number for the whole database, taken in commit order.
 pub type Revision = u64;
+
+/// The longest lease that is granted anywhere, in milliseconds: those who wait for a change to return give up after half a
+/// minute.
+pub const LONGEST_LEASE_MS: u64 = 25_000;
 
 /// How far two clocks may differ over a lease. Percent.
 pub const DRIFT_PERCENT: u64 = 1;

@@ -1,4 +1,6 @@
-//! Points in time as the wire shows them: RFC 3339 in UTC, to the millisecond.
+//! Points in time as the wire shows them (RFC 3339 in UTC, to the millisecond), and the clock that leases are counted on.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -18,6 +20,12 @@ pub fn now_unix_ms() -> i64 {
 #[must_use]
 pub fn from_unix_ms(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(if ms < 0 { Timestamp::MIN } else { Timestamp::MAX })
+}
+
+/// A duration in whole milliseconds.
+#[must_use]
+pub fn as_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Milliseconds since this machine started, those it was suspended included: for periods that others count too.

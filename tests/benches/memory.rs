@@ -50,7 +50,8 @@ async fn measure(count: usize) {
     let provisioned = Instant::now();
     let tenants: Vec<Tenant> = for_each((0..=count).collect(), move |index| {
         let operator = operator.clone();
-        async move { operator.provision(json!({"tenant_name": format!("Tenant {index}")})).await }
+        let fields = json!({"tenant_name": format!("Tenant {index}"), "rate_limit_per_min": 6_000_000});
+        async move { operator.provision(fields).await }
     })
     .await;
     eprintln!("{count} tenants provisioned in {:?}", provisioned.elapsed());

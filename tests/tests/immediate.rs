@@ -276,6 +276,24 @@ async fn nothing_stale_is_accepted(postgres: Option<&Postgres>) {
     for client in clients {
         client.await.expect("no panic");
     }
+    // Once the registrations of what was killed have run out, nothing of it is left: every gateway is heard, at once.
+    let (deadline, mut healthy) = (Instant::now() + LEASE * 5, 0);
+    for (operator, subject) in operators.iter().cycle().zip(subjects.iter().cycle()) {
+        let path = format!("/rotate/tenant-secret?tenant_id={}", subject.tenant.id);
+        let (_, answer) = operator.call("POST", &path, None).await;
+        let propagation = &answer["data"]["propagation"];
+        let at_once = propagation["waited_ms"].as_u64().is_some_and(|ms| u128::from(ms) < LEASE.as_millis() / 2);
+        let heard = (&propagation["gateways"], &propagation["acknowledged"]) == (&json!(3), &json!(3));
+        healthy = if at_once && heard { healthy + 1 } else { 0 };
+        if healthy == 8 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "changes are slow for good: {answer}");
+    }
+    let replicas = fleet.replicas.iter().map(|replica| replica.process.log());
+    for log in replicas.chain(fleet.gateways.iter().map(|gateway| gateway.process.log())) {
+        assert!(!log.contains("panicked"), "{log}");
+    }
 
     let paused = waits.of_replicas_paused.lock().expect("not poisoned").len();
     let mut waits = std::mem::take(&mut *waits.of_all.lock().expect("not poisoned"));
@@ -389,6 +407,8 @@ async fn a_restart_shorter_than_the_lease_costs_no_request() {
             })
         })
         .collect();
+    // Half a lease.
+    tokio::time::sleep(Duration::from_secs(5)).await;
     tokio::task::block_in_place(|| fleet.replicas[0].restart());
     for call in calls {
         call.await.expect("every call was answered");

@@ -7,7 +7,7 @@ use proto::{
     identity::v1 as identity,
 };
 use serde_json::{Map, Value, json};
-use shared::{ApiError, ErrorCode, TenantId};
+use shared::{ApiError, ErrorCode, TenantId, time::as_millis};
 
 use crate::{
     directory::OpenedTenant,
@@ -74,9 +74,9 @@ pub(super) fn changed_tenant(changed: Changed<Tenant>) -> admin::ChangedTenant {
 
 pub(super) fn propagation(spread: Spread) -> admin::Propagation {
     admin::Propagation {
-        gateways: u32::try_from(spread.gateways).unwrap_or(u32::MAX),
-        acknowledged: u32::try_from(spread.acknowledged).unwrap_or(u32::MAX),
-        waited_ms: u64::try_from(spread.waited.as_millis()).unwrap_or(u64::MAX),
+        gateways: spread.gateways,
+        acknowledged: spread.acknowledged,
+        waited_ms: as_millis(spread.waited),
     }
 }
 

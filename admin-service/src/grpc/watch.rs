@@ -1,13 +1,13 @@
 //! `TenantDirectory.Watch`: a gateway's stream between the wire and [`Propagation::watch`].
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use futures_util::{Stream, StreamExt as _, stream};
 use proto::directory::v1::{
     Acknowledge, Ask, Changes, GiveUp, Grant, Hello, Position as WirePosition, WatchRequest, WatchResponse,
     watch_request::Message,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 use tracing::Instrument as _;
@@ -25,12 +25,16 @@ pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status
 /// Messages on their way to one gateway.
 const IN_FLIGHT: usize = 16;
 
+/// How long a stream may say nothing at first.
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
+
 /// Serves the stream in a task of its own, until either side ends it.
 pub(super) fn serve(propagation: Propagation, mut requests: Streaming<WatchRequest>) -> Answers {
     let (to, answers) = mpsc::channel(IN_FLIGHT);
     let (failed, failure) = mpsc::channel(1);
     let serving = async move {
-        let ended = match hello(&mut requests).await {
+        let said = timeout(HELLO_WITHIN, hello(&mut requests)).await;
+        let ended = match said.unwrap_or_else(|_| Err(Status::deadline_exceeded("say Hello first"))) {
             Ok((gateway, name)) => {
                 tracing::info!(%gateway, name, "a gateway watches");
                 let heard = stream::unfold(requests, |mut requests| async move {

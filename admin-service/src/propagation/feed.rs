@@ -2,10 +2,13 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use shared::{
     TenantId,
     coherence::{Changes, Revision},
@@ -13,7 +16,7 @@ use shared::{
 use tokio::sync::{Notify, watch};
 
 use super::Inner;
-use crate::store::Position;
+use crate::store::{Position, StoreError};
 
 /// More changes than this at once are not told one by one: dropping everything is cheaper.
 pub(super) const MOST_CHANGES: u64 = 10_000;
@@ -24,11 +27,27 @@ const KEPT: usize = 1024;
 pub(super) struct Feed {
     recent: Mutex<Recent>,
     /// Up to where the history has been read.
-    known: watch::Sender<Revision>,
+    known: watch::Sender<Place>,
     woken: Notify,
+    /// Readings begun, and the newest of those that have ended well.
+    begun: AtomicU64,
+    ended: AtomicU64,
 }
 
+/// A place in what this replica has read. A database that comes back with another history makes another era: revisions of two
+/// eras are not compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) era: u64,
+    pub(super) revision: Revision,
+}
+
+/// A reading that has not begun yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading(u64);
+
 struct Recent {
+    era: u64,
     /// Everything after this is in `stretches`.
     from: Revision,
     stretches: VecDeque<Stretch>,
@@ -42,10 +61,13 @@ struct Stretch {
 
 impl Feed {
     pub(super) fn starting_at(through: Position) -> Self {
+        let recent = Recent { era: 0, from: through.revision, stretches: VecDeque::new(), through };
         Self {
-            recent: Mutex::new(Recent { from: through.revision, stretches: VecDeque::new(), through }),
-            known: watch::Sender::new(through.revision),
+            known: watch::Sender::new(Place { era: 0, revision: through.revision }),
+            recent: Mutex::new(recent),
             woken: Notify::new(),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
         }
     }
 
@@ -53,36 +75,50 @@ impl Feed {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the history read on, soon.
-    pub(super) fn wake(&self) {
+    /// Has the history read on, soon; answers which reading will have begun after this.
+    pub(super) fn wake(&self) -> Reading {
+        let next = self.begun.load(Ordering::SeqCst) + 1;
         self.woken.notify_one();
+        Reading(next)
+    }
+
+    /// Whether a reading, or one after it, has ended well.
+    pub(super) fn has_read(&self, reading: Reading) -> bool {
+        self.ended.load(Ordering::SeqCst) >= reading.0
     }
 
     /// Moves with every stretch that is read.
-    pub(super) fn known(&self) -> watch::Receiver<Revision> {
+    pub(super) fn known(&self) -> watch::Receiver<Place> {
         self.known.subscribe()
     }
 
-    /// What has been read after `sent`, and the position then; `None` where nothing has.
-    pub(super) fn since(&self, sent: Revision) -> Option<(Changes<TenantId>, Position)> {
-        let recent = self.recent();
-        let through = recent.through;
-        if through.revision <= sent {
-            return None;
-        }
-        if sent < recent.from {
-            return Some((Changes { after: 0, through: through.revision, keys: None }, through));
-        }
-        let news = recent.stretches.iter().filter(|stretch| stretch.through > sent);
-        let keys: BTreeSet<TenantId> = news.flat_map(|stretch| &stretch.keys).copied().collect();
-        let keys = Some(keys.into_iter().collect());
-        Some((Changes { after: sent, through: through.revision, keys }, through))
+    /// The era that is read now.
+    pub(super) fn era(&self) -> u64 {
+        self.recent().era
     }
 
-    fn append(&self, changes: Changes<TenantId>, through: Position) {
+    /// What has been read after `sent`, and the position then; `None` where nothing has.
+    pub(super) fn since(&self, sent: Place) -> Option<(Changes<TenantId>, Position)> {
+        let recent = self.recent();
+        let through = recent.through;
+        if sent.era != recent.era || sent.revision < recent.from {
+            return Some((Changes { after: 0, through: through.revision, keys: None }, through));
+        }
+        if through.revision <= sent.revision {
+            return None;
+        }
+        let news = recent.stretches.iter().filter(|stretch| stretch.through > sent.revision);
+        let keys: BTreeSet<TenantId> = news.flat_map(|stretch| &stretch.keys).copied().collect();
+        let keys = Some(keys.into_iter().collect());
+        Some((Changes { after: sent.revision, through: through.revision, keys }, through))
+    }
+
+    /// Takes in what was read. Answers whether it begins another era.
+    fn append(&self, changes: Changes<TenantId>, through: Position) -> bool {
         let mut recent = self.recent();
+        let starts_over = changes.keys.is_none();
         match changes.keys {
-            Some(_) if changes.through == recent.through.revision => return,
+            Some(_) if changes.through == recent.through.revision => return false,
             Some(keys) => {
                 recent.stretches.push_back(Stretch { through: changes.through, keys });
                 if recent.stretches.len() > KEPT
@@ -92,12 +128,14 @@ impl Feed {
                 }
             }
             None => {
+                recent.era += 1;
                 recent.stretches.clear();
                 recent.from = changes.through;
             }
         }
         recent.through = through;
-        self.known.send_replace(through.revision);
+        self.known.send_replace(Place { era: recent.era, revision: through.revision });
+        starts_over
     }
 }
 
@@ -105,7 +143,9 @@ impl Inner {
     /// Reads the history as it grows: when this replica changed something, when another says that it did, and from time
     /// to time, because that saying can be lost.
     pub(super) async fn follow(&self) {
-        let mut signals = futures_util::stream::empty().boxed();
+        let mut signals = stream::empty().boxed();
+        // Trouble is told once, not on every look.
+        let (mut deaf, mut blind) = (false, false);
         loop {
             let heard = tokio::select! {
                 () = self.feed.woken.notified() => true,
@@ -113,22 +153,42 @@ impl Inner {
                 () = tokio::time::sleep(self.look_every()) => true,
             };
             if !heard {
+                // A stream that has ended must not be asked again; an empty one may.
+                signals = stream::empty().boxed();
                 match self.store.signals().await {
-                    Ok(anew) => signals = anew,
+                    Ok(anew) => (signals, deaf) = (anew, false),
                     Err(error) => {
-                        tracing::warn!(%error, "no notifications from the database: looking from time to time");
+                        if !std::mem::replace(&mut deaf, true) {
+                            tracing::warn!(%error, "no notifications from the database: looking from time to time");
+                        }
                         tokio::time::sleep(self.look_every()).await;
                     }
                 }
             }
-            let position = self.feed.recent().through;
-            match self.changes_after(Some(position)).await {
-                Ok((changes, through)) => self.feed.append(changes, through),
-                Err(error) => tracing::warn!(%error, "the history cannot be read"),
+            match self.look().await {
+                Ok(()) => blind = false,
+                Err(error) if !std::mem::replace(&mut blind, true) => {
+                    tracing::warn!(%error, "what changed cannot be read: changes wait for leases to run out");
+                }
+                Err(_) => {}
             }
-            self.look_at_others().await;
             self.progress.send_replace(());
         }
+    }
+
+    /// Reads what changed since the last look, and who else is there.
+    async fn look(&self) -> Result<(), StoreError> {
+        let reading = self.feed.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let position = self.feed.recent().through;
+        let (changes, through) = self.changes_after(Some(position)).await?;
+        if self.feed.append(changes, through) {
+            tracing::warn!(revision = through.revision, "the history is another one: every gateway starts over");
+            self.leases().begin_another_history();
+        }
+        self.look_at_others().await?;
+        // Last: whoever waits for this reading relies on both.
+        self.feed.ended.store(reading, Ordering::SeqCst);
+        Ok(())
     }
 }
 
@@ -142,8 +202,8 @@ mod tests {
         Position { revision, mark: Uuid::from_u128(revision.into()) }
     }
 
-    fn append(feed: &Feed, after: u64, through: u64, keys: Option<Vec<TenantId>>) {
-        feed.append(Changes { after, through, keys }, at(through));
+    fn append(feed: &Feed, after: u64, through: u64, keys: Option<Vec<TenantId>>) -> bool {
+        feed.append(Changes { after, through, keys }, at(through))
     }
 
     #[test]
@@ -152,21 +212,35 @@ mod tests {
         let tenants: Vec<TenantId> = (0..3).map(|_| TenantId::generate()).collect();
         append(&feed, 5, 6, Some(vec![tenants[0]]));
         append(&feed, 6, 8, Some(vec![tenants[1], tenants[0]]));
-        append(&feed, 8, 8, Some(Vec::new()));
-        let since = |sent| feed.since(sent).map(|(changes, _)| (changes.after, changes.through, changes.keys));
+        assert!(!append(&feed, 8, 8, Some(Vec::new())));
+        let since = |era, revision| {
+            feed.since(Place { era, revision }).map(|(changes, _)| (changes.after, changes.through, changes.keys))
+        };
         let mut both = vec![tenants[0], tenants[1]];
         both.sort_unstable();
-        assert_eq!(since(5), Some((5, 8, Some(both.clone()))));
-        assert_eq!(since(6), Some((6, 8, Some(both))));
-        assert_eq!((since(8), since(9)), (None, None));
-        assert_eq!(since(4), Some((0, 8, None)));
+        assert_eq!(since(0, 5), Some((5, 8, Some(both.clone()))));
+        assert_eq!(since(0, 6), Some((6, 8, Some(both))));
+        assert_eq!((since(0, 8), since(0, 9)), (None, None));
+        assert_eq!(since(0, 4), Some((0, 8, None)));
         let last = 8 + KEPT as u64;
         for revision in 9..=last {
             append(&feed, revision - 1, revision, Some(vec![tenants[2]]));
         }
-        assert_eq!((since(7), since(8)), (Some((0, last, None)), Some((8, last, Some(vec![tenants[2]])))));
-        append(&feed, 0, 3, None);
+        assert_eq!((since(0, 7), since(0, 8)), (Some((0, last, None)), Some((8, last, Some(vec![tenants[2]])))));
+        assert!(append(&feed, 0, 3, None));
         append(&feed, 3, 4, Some(Vec::new()));
-        assert_eq!((since(2), since(3)), (Some((0, 4, None)), Some((3, 4, Some(Vec::new())))), "another history");
+        assert_eq!((since(1, 2), since(1, 3)), (Some((0, 4, None)), Some((3, 4, Some(Vec::new())))));
+        assert_eq!((since(0, 3), since(0, last)), (Some((0, 4, None)), Some((0, 4, None))), "another history");
+    }
+
+    #[test]
+    fn a_reading_counts_that_began_after_it_was_asked_for() {
+        let feed = Feed::starting_at(at(1));
+        feed.begun.store(4, Ordering::SeqCst);
+        let wanted = feed.wake();
+        feed.ended.store(4, Ordering::SeqCst);
+        assert!(!feed.has_read(wanted), "the one under way may have read before");
+        feed.ended.store(5, Ordering::SeqCst);
+        assert!(feed.has_read(wanted));
     }
 }

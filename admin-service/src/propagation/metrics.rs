@@ -4,7 +4,7 @@ use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
     registry::Unit,
 };
-use shared::telemetry::metrics::{MetricConstructor as _, Metrics, SecondsBuckets};
+use shared::telemetry::metrics::Metrics;
 
 use super::Spread;
 
@@ -18,7 +18,10 @@ pub(crate) struct PropagationMetrics {
 
 impl PropagationMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
-        let made = Self { wait: SecondsBuckets.new_metric(), ran_out: Counter::default(), gateways: Gauge::default() };
+        // Beyond the longest lease, and with room around the usual one.
+        let wait =
+            [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0, 12.5, 15.0, 30.0];
+        let made = Self { wait: Histogram::new(wait), ran_out: Counter::default(), gateways: Gauge::default() };
         metrics.register(|registry| {
             registry.register_with_unit(
                 "propagation_wait",

@@ -2,21 +2,18 @@
 //! forgetting those that are gone.
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use shared::{
-    coherence::replica::{Leases, Neighbours, Registration},
-    time::since_boot_ms,
+    coherence::replica::{Neighbours, Registration},
+    time::{as_millis, since_boot_ms},
 };
 use uuid::Uuid;
 
-use super::{GatewayId, Inner, as_millis};
-use crate::store::{Replica, StoreError};
+use super::{Inner, feed::Place};
+use crate::store::{Done, StoreError};
 
 /// What this replica has told of itself, and what it has seen of others.
 #[derive(Default)]
@@ -24,7 +21,11 @@ pub(super) struct OwnRegistration {
     /// Counts the renewals; held while one is written, so that they are written in order.
     renewal: tokio::sync::Mutex<u64>,
     neighbours: Mutex<Neighbours<Uuid>>,
-    reported: AtomicU64,
+}
+
+/// Why a replica that stops grants nothing any more.
+pub(super) fn stopping() -> StoreError {
+    StoreError::Unavailable("this replica is stopping".to_owned())
 }
 
 impl Inner {
@@ -38,7 +39,7 @@ impl Inner {
     pub(super) async fn register(&self) -> Result<(), StoreError> {
         let mut renewal = self.registration.renewal.lock().await;
         if self.closing.is_cancelled() {
-            return Err(StoreError::Unavailable("this replica is stopping".to_owned()));
+            return Err(stopping());
         }
         let (sent, period_ms) = (since_boot_ms(), as_millis(self.registered_for()));
         let registration = Registration { incarnation: self.incarnation, renewal: *renewal + 1, period_ms };
@@ -61,66 +62,60 @@ impl Inner {
         }
     }
 
-    /// Looks who else is registered, and removes those whose registration has run out.
-    pub(super) async fn look_at_others(&self) {
-        let Ok(replicas) = self.store.replicas().await else { return };
+    /// Looks who else is registered and how far they have come, and removes those whose registration has run out.
+    pub(super) async fn look_at_others(&self) -> Result<(), StoreError> {
+        let replicas = self.store.replicas().await?;
         let others: Vec<Registration<Uuid>> = replicas
             .iter()
             .map(|replica| replica.registration)
             .filter(|registration| registration.incarnation != self.incarnation)
             .collect();
+        let now = since_boot_ms();
         let ended = {
             let mut neighbours = self.registration.neighbours.lock().unwrap_or_else(PoisonError::into_inner);
-            neighbours.observe(&others, since_boot_ms())
+            neighbours.observe(&others, now)
         };
-        if !ended.is_empty() {
-            tracing::info!(replicas = ?ended, "replicas are gone: their leases have run out");
-            if let Err(error) = self.store.unregister(&ended).await {
-                tracing::warn!(%error, "replicas that are gone stay registered");
+        for registration in ended {
+            tracing::info!(replica = %registration.incarnation, "a replica is gone, and its leases have run out");
+            self.store.unregister(registration).await?;
+        }
+        {
+            let mut leases = self.leases();
+            // One that has moved to another replica may still have a lease from here.
+            for (gateway, revision) in replicas.iter().flat_map(|replica| &replica.done.acknowledged) {
+                leases.acknowledged(gateway, *revision);
             }
+            leases.forget_ended(now);
+            self.metrics.holding(leases.holders(now).count());
         }
-        let now = since_boot_ms();
-        let mut leases = self.leases();
-        for replica in &replicas {
-            Self::hear(&mut leases, replica);
-        }
-        leases.forget_ended(now);
-        self.metrics.holding(leases.standing(0, now).acknowledged.len());
+        self.replicas.send_replace(replicas.into());
+        Ok(())
     }
 
-    /// Notes what gateways have acknowledged to another replica: one that has moved there may still have a lease from here.
-    pub(super) fn hear(leases: &mut Leases<GatewayId>, replica: &Replica) {
-        for gateway in &replica.acknowledged {
-            leases.acknowledged(gateway, replica.done);
-        }
-    }
-
-    /// Tells the others, where there can be any, once a change is done here.
+    /// Tells the others, where there can be any, how far changes have come here, whenever that has changed.
     pub(super) async fn report(&self) {
         if !self.store.is_shared() {
             return;
         }
         let (mut known, mut progress) = (self.feed.known(), self.progress.subscribe());
+        let mut reported = None;
         loop {
             tokio::select! {
                 moved = known.changed() => if moved.is_err() { return },
                 moved = progress.changed() => if moved.is_err() { return },
             }
-            let revision = *known.borrow_and_update();
-            if revision <= self.registration.reported.load(Ordering::Relaxed)
-                || *self.registration.renewal.lock().await == 0
-            {
+            let Place { era, revision } = *known.borrow_and_update();
+            let done = {
+                let leases = self.leases();
+                let acknowledged = leases.acknowledgements().map(|(gateway, revision)| (*gateway, revision)).collect();
+                Done { revision: leases.done(revision, since_boot_ms()), acknowledged }
+            };
+            if reported.as_ref() == Some(&(era, done.clone())) || *self.registration.renewal.lock().await == 0 {
                 continue;
             }
-            let now = since_boot_ms();
-            let standing = {
-                let leases = self.leases();
-                leases.is_done(revision, now).then(|| leases.standing(revision, now))
-            };
-            let Some(standing) = standing else { continue };
-            match self.store.report_done(self.incarnation, revision, &standing).await {
-                Ok(()) => self.registration.reported.store(revision, Ordering::Relaxed),
-                Err(error) => tracing::warn!(%error, "others were not told what is done"),
+            match self.store.report_done(self.incarnation, &done).await {
+                Ok(()) => reported = Some((era, done)),
+                Err(error) => tracing::debug!(%error, "others were not told what is done"),
             }
         }
     }
@@ -134,7 +129,10 @@ impl Inner {
         let now = since_boot_ms();
         let left = self.leases().last_end(now).map(|end| end - now);
         let told = match left {
-            None => self.store.unregister(&[self.incarnation]).await,
+            None => {
+                let last = Registration { incarnation: self.incarnation, renewal: *renewal, period_ms: 0 };
+                self.store.unregister(last).await
+            }
             Some(period_ms) => {
                 *renewal += 1;
                 let last = Registration { incarnation: self.incarnation, renewal: *renewal, period_ms };

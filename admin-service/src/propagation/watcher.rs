@@ -4,12 +4,12 @@ use futures_util::{Stream, StreamExt as _};
 use shared::{
     TenantId,
     coherence::{Changes, Revision},
-    time::since_boot_ms,
+    time::{as_millis, since_boot_ms},
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{Inner, Propagation, as_millis};
+use super::{Inner, Propagation, feed::Place, replicas::stopping};
 use crate::store::{Position, StoreError};
 
 /// A gateway's run: the same on each of its streams, another after a restart.
@@ -51,17 +51,24 @@ impl Propagation {
         let inner = &*self.0;
         let mut known = inner.feed.known();
         // What the gateway has been told up to. Nothing is pushed before its first asking has said where it stands.
-        let mut sent: Option<Revision> = None;
+        let mut sent: Option<Place> = None;
         loop {
             let news = tokio::select! {
                 () = inner.closing.cancelled() => return Ok(()),
                 message = from.next() => match message {
                     None => return Ok(()),
-                    Some(FromGateway::Ask { id, seen }) => Some(inner.answer(gateway, id, seen).await?),
+                    Some(FromGateway::Ask { id, seen }) => {
+                        // Before the reading: should the history become another one meanwhile, it is told once more.
+                        let era = inner.feed.era();
+                        let answer = inner.answer(gateway, id, seen).await?;
+                        sent = Some(Place { era, revision: answer.through.revision });
+                        Some(answer)
+                    }
                     Some(FromGateway::Acknowledge { through }) => {
-                        // What it has not been told here it cannot have applied.
-                        if sent.is_some_and(|sent| through <= sent) {
-                            inner.leases().acknowledged(&gateway, through);
+                        let mut leases = inner.leases();
+                        // What it has not been told here, of this history, it cannot have applied.
+                        if sent.is_some_and(|sent| sent.era == inner.feed.era() && through <= sent.revision) {
+                            leases.acknowledged(&gateway, through);
                             inner.progress.send_replace(());
                         }
                         None
@@ -75,13 +82,16 @@ impl Propagation {
                 moved = known.changed() => match (moved, sent) {
                     (Err(_), _) => return Ok(()),
                     (Ok(()), None) => None,
-                    (Ok(()), Some(sent)) => {
-                        inner.feed.since(sent).map(|(changes, through)| ToGateway { changes, through, grant: None })
+                    (Ok(()), Some(told)) => {
+                        let era = known.borrow_and_update().era;
+                        inner.feed.since(told).map(|(changes, through)| {
+                            sent = Some(Place { era, revision: through.revision });
+                            ToGateway { changes, through, grant: None }
+                        })
                     }
                 },
             };
             if let Some(news) = news {
-                sent = Some(news.through.revision);
                 tokio::select! {
                     () = inner.closing.cancelled() => return Ok(()),
                     taken = to.send(news) => if taken.is_err() { return Ok(()) },
@@ -95,7 +105,17 @@ impl Inner {
     /// Notes the lease, then reads what the gateway must know to use it: in this order, so that a change this reading
     /// misses finds the lease noted.
     async fn answer(&self, gateway: GatewayId, id: u64, seen: Option<Position>) -> Result<ToGateway, StoreError> {
-        while !self.leases().asked(gateway, since_boot_ms()) {
+        loop {
+            {
+                let mut leases = self.leases();
+                // Under the lock: what is granted after a replica has told how long its leases last, nobody would know of.
+                if self.closing.is_cancelled() {
+                    return Err(stopping());
+                }
+                if leases.asked(gateway, since_boot_ms()) {
+                    break;
+                }
+            }
             self.register().await?;
         }
         let (changes, through) = self.changes_after(seen).await?;

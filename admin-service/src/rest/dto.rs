@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::TenantId;
+use shared::{TenantId, time::as_millis};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{RefOr, Schema, schema::AdditionalProperties},
@@ -75,11 +75,7 @@ pub(super) struct PropagationView {
 
 impl From<Spread> for PropagationView {
     fn from(spread: Spread) -> Self {
-        Self {
-            gateways: u32::try_from(spread.gateways).unwrap_or(u32::MAX),
-            acknowledged: u32::try_from(spread.acknowledged).unwrap_or(u32::MAX),
-            waited_ms: u64::try_from(spread.waited.as_millis()).unwrap_or(u64::MAX),
-        }
+        Self { gateways: spread.gateways, acknowledged: spread.acknowledged, waited_ms: as_millis(spread.waited) }
     }
 }
 

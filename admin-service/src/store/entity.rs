@@ -80,9 +80,8 @@ pub(super) mod replica {
         pub period_ms: i64,
         pub lease_ms: i64,
         pub done_revision: i64,
-        /// 16 bytes a gateway.
+        /// 24 bytes a gateway: its id, and up to where it has acknowledged, big-endian.
         pub acknowledged: Vec<u8>,
-        pub silent: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -128,7 +128,6 @@ impl MigrationTrait for M0002Replicas {
                     .col(column("lease_ms").big_integer())
                     .col(column("done_revision").big_integer())
                     .col(column("acknowledged").binary())
-                    .col(column("silent").big_integer())
                     .take(),
             )
             .await

@@ -9,17 +9,13 @@ use admin_service::{
     settings::TenantSettings,
     signing_key::SealedSigningKey,
     store::{
-        self, OperatorStore as _, PageStart, Position, PropagationStore as _, Replacement, Replica, SeaStore,
+        self, Done, OperatorStore as _, PageStart, Position, PropagationStore as _, Replacement, Replica, SeaStore,
         SigningKeyStore as _, StoreError, TenantStore as _,
     },
     tenant::{Tenant, TenantStatus},
 };
 use futures_util::StreamExt as _;
-use shared::{
-    TenantId,
-    coherence::replica::{Registration, Standing},
-    time::now,
-};
+use shared::{TenantId, coherence::replica::Registration, time::now};
 use uuid::Uuid;
 
 use crate::support::{TestDatabase, database, postgres, sqlite};
@@ -286,21 +282,21 @@ async fn replicas_know_of_each_other(store: &SeaStore) {
     let registration = |incarnation, renewal| Registration { incarnation, renewal, period_ms: 20_000 };
     store.register(registration(one, 1), 10_000).await.expect("written");
     store.register(registration(other, 1), 5_000).await.expect("written");
-    let gateways = vec![Uuid::new_v4(), Uuid::new_v4()];
-    let standing = Standing { acknowledged: gateways.clone(), silent: vec![Uuid::new_v4()] };
-    store.report_done(one, 7, &standing).await.expect("written");
+    let done = Done { revision: 7, acknowledged: vec![(Uuid::new_v4(), 7), (Uuid::new_v4(), u64::MAX)] };
+    store.report_done(one, &done).await.expect("written");
     store.register(registration(one, 2), 10_000).await.expect("renewed");
     let find = async |id| {
         let replicas = store.replicas().await.expect("reads");
         replicas.into_iter().find(|replica| replica.registration.incarnation == id)
     };
-    let expected =
-        Replica { registration: registration(one, 2), lease_ms: 10_000, done: 7, acknowledged: gateways, silent: 1 };
+    let expected = Replica { registration: registration(one, 2), lease_ms: 10_000, done: done.clone() };
     assert_eq!(find(one).await, Some(expected), "a renewal forgets no word");
-    store.unregister(&[one]).await.expect("written");
-    store.report_done(one, 8, &standing).await.expect("nothing happens");
-    assert_eq!((find(one).await, find(other).await.map(|replica| replica.done)), (None, Some(0)));
-    store.unregister(&[other, Uuid::new_v4()]).await.expect("written");
+    store.unregister(registration(one, 1)).await.expect("nothing happens");
+    assert!(find(one).await.is_some(), "it was renewed in time");
+    store.unregister(registration(one, 2)).await.expect("written");
+    store.report_done(one, &done).await.expect("nothing happens");
+    assert_eq!((find(one).await, find(other).await.map(|replica| replica.done)), (None, Some(Done::default())));
+    store.unregister(registration(other, 1)).await.expect("written");
 }
 
 async fn one_signing_key_is_made_however_many_try(store: &SeaStore) {
@@ -373,10 +369,9 @@ async fn replicas_wake_each_other() {
     };
     create(&changing, "Told of").await;
     heard().await;
-    let standing = Standing { acknowledged: Vec::new(), silent: Vec::new() };
-    changing.report_done(replica.incarnation, 1, &standing).await.expect("written");
+    changing.report_done(replica.incarnation, &Done::default()).await.expect("written");
     heard().await;
-    changing.unregister(&[replica.incarnation]).await.expect("written");
+    changing.unregister(replica).await.expect("written");
     heard().await;
     changing.close().await.expect("it closes");
     drop(signals);

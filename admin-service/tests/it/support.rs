@@ -56,6 +56,7 @@ pub(crate) struct Service {
     pub(crate) rest: SocketAddr,
     pub(crate) grpc: SocketAddr,
     pub(crate) database: TestDatabase,
+    pub(crate) metrics: Metrics,
     running: Running,
     stopping: CancellationToken,
 }
@@ -74,7 +75,7 @@ impl Service {
             server::start(Config { lease, ..config(&database.url) }, &metrics, http_metrics, stopping.clone())
                 .await
                 .expect("it starts");
-        Self { rest: running.rest, grpc: running.grpc, database, running, stopping }
+        Self { rest: running.rest, grpc: running.grpc, database, metrics, running, stopping }
     }
 
     pub(crate) fn operator(&self) -> world::Operator {

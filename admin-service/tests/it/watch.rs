@@ -85,6 +85,16 @@ fn rotating(operator: &Operator, tenant: &Tenant) -> JoinHandle<(Value, Duration
     })
 }
 
+/// What `/metrics` would show.
+fn shown(service: &Service) -> String {
+    let mut text = String::new();
+    service
+        .metrics
+        .register(|registry| prometheus_client::encoding::text::encode(&mut text, registry))
+        .expect("encodes");
+    text
+}
+
 fn counted(propagation: &Value) -> (u64, u64) {
     let count = |field: &str| propagation[field].as_u64().expect("a number");
     (count("gateways"), count("acknowledged"))
@@ -188,7 +198,14 @@ async fn a_caller_who_hangs_up_stops_nothing() {
     assert_eq!(keys(&gateway.hear().await), Some(vec![tenant.id.clone()]));
     rotation.abort();
     let _ = rotation.await;
+    // Long enough for the service to notice that nobody waits for its answer.
+    tokio::time::sleep(Duration::from_millis(50)).await;
     gateway.acknowledge().await;
+    let deadline = Instant::now() + AT_ONCE;
+    while !shown(&service).contains("propagation_wait_seconds_count 1") {
+        assert!(Instant::now() < deadline, "nobody waited for the acknowledgement: {}", shown(&service));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let again = rotating(&operator, &tenant);
     assert_eq!(keys(&gateway.hear().await), Some(vec![tenant.id]));
     gateway.acknowledge().await;
@@ -221,14 +238,24 @@ async fn a_change_at_one_replica_waits_for_the_gateways_of_another() {
         let (propagation, took) = rotation.await.expect("no panic");
         assert!(counted(&propagation) == (expected, expected) && took < AT_ONCE, "{propagation} {took:?}");
     }
-    // A replica that stops leaves word how long its leases last: a change waits for them, and not for it.
+    // A gateway that says nothing at the other replica is counted here.
+    let rotation = rotating(&one.operator(), &tenant);
+    while keys(&here.hear().await) != Some(vec![tenant.id.clone()]) {}
+    here.acknowledge().await;
+    moved.acknowledge().await;
+    assert_eq!(counted(&rotation.await.expect("no panic").0), (3, 1));
+    // A replica that stops leaves word how long its leases last: a change waits for those, and not for its registration.
+    let asked = Instant::now();
+    there.renew().await;
+    tokio::time::sleep(LEASE * 2 / 3).await;
     other.stop().await;
-    let started = Instant::now();
+    here.renew().await;
     let rotation = rotating(&one.operator(), &tenant);
     while keys(&here.hear().await) != Some(vec![tenant.id.clone()]) {}
     here.acknowledge().await;
     rotation.await.expect("no panic");
-    assert!(started.elapsed() < LEASE + Duration::from_secs(1));
+    let waited = asked.elapsed();
+    assert!(waited > LEASE * 9 / 10 && waited < LEASE + Duration::from_secs(1), "{waited:?}");
 }
 
 #[tokio::test]

@@ -53,6 +53,8 @@ pub struct Config {
     pub chat_backend_url: Option<HttpUrl>,
     /// The admin key, where it is not a generated one.
     pub api_key: Option<SecretString>,
+    /// Leases, in milliseconds; the admin service checks it.
+    pub lease_ms: u64,
     /// Whether requests leave log lines.
     pub access_log: bool,
     /// Logs and traces.
@@ -105,6 +107,7 @@ impl Config {
         }
         let chat_backend_url = settings.optional("chat_backend_url");
         let api_key = optional_secret(&mut settings, "api_key");
+        let lease_ms = settings.required("lease_ms");
         let access_log = settings.required("access_log");
         let telemetry = settings.telemetry();
         settings.finish()?;
@@ -118,6 +121,7 @@ impl Config {
             database_url: database_url?.map(SecretString::from),
             chat_backend_url: chat_backend_url?,
             api_key: api_key?,
+            lease_ms: lease_ms?,
             access_log: access_log?,
             telemetry: telemetry?,
         })

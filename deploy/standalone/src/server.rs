@@ -178,6 +178,7 @@ fn admin_config(
         ("ADMIN_API_KEY", api_key.expose_secret().to_owned()),
         ("ADMIN_MASTER_KEYS", data.master_keys()?.expose_secret().to_owned()),
         ("ADMIN_GRPC_TOKEN", grpc_token.expose_secret().to_owned()),
+        ("ADMIN_LEASE_MS", config.lease_ms.to_string()),
         ("ADMIN_ACCESS_LOG", config.access_log.to_string()),
     ]))?;
     loaded.telemetry = config.telemetry.clone();

@@ -8,7 +8,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use moka::{notification::RemovalCause, sync::Cache};
@@ -24,16 +24,23 @@ use shared::{
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
-use super::{Known, LeaseView, TenantDirectory};
-use crate::metrics::{DirectoryMetrics, Lookup};
+use super::{Known, LeaseView, TenantDirectory, unavailable};
+use crate::{
+    admin_client::Backoff,
+    metrics::{DirectoryMetrics, Lookup},
+};
 
 /// Unknown tenants kept.
 const MOST_UNKNOWN: u64 = 10_000;
 /// How long an unknown tenant is kept, though nothing made it known.
 const UNKNOWN_KEPT: Duration = Duration::from_secs(10);
 
-/// The bytes a tenant costs: its keyed state, its place in the map, the eviction policy's notes, the allocator's rounding.
-/// Measured, see BENCHMARKS.md.
+/// How long a fetch is made again because its answer was overtaken. A database that came back without what it had committed
+/// would otherwise be asked until the stream says to start over.
+const REPEATED_FOR: Duration = Duration::from_secs(3);
+
+/// The bytes a tenant costs here, rather too many than too few: its keyed state, its place in the map, the eviction policy's
+/// notes, the allocator's rounding. With what it costs elsewhere in the gateway, 1007 were measured (BENCHMARKS.md).
 const ENTRY_BYTES: u32 = 768;
 
 /// A directory that keeps what another one answered. Cloning shares it.
@@ -204,30 +211,42 @@ impl<D: TenantDirectory> FlightGuard<D> {
     /// A task of its own: a caller who leaves must not take along what others wait for.
     async fn fly(self, request_id: RequestId, landed: watch::Sender<Option<Result<Known, ApiError>>>) {
         let inner = &*self.directory.0;
+        let deadline = Instant::now() + REPEATED_FOR;
+        let mut backoff = Backoff::default();
         loop {
             let fetched = inner.source.lookup(self.id, &request_id).await;
-            let mut following = inner.following();
-            if let Ok(known) = &fetched {
-                match following.flights.land(&self.id, self.ticket, known.revision) {
-                    Landing::Repeat => {
-                        drop(following);
-                        inner.metrics.repeated();
-                        continue;
-                    }
-                    // Under the lock: a change that comes now finds it in the cache, and drops it.
-                    Landing::Keep => {
-                        let cache = if known.tenant.is_some() { &inner.known } else { &inner.unknown };
-                        cache.insert(self.id, known.clone());
-                    }
-                    Landing::Discard => return,
-                }
+            if let Some(answer) = self.land(fetched) {
+                landed.send_replace(Some(answer));
+                return;
             }
-            following.landings.remove(&self.id);
-            following.flights.abandon(&self.id, self.ticket);
-            drop(following);
-            landed.send_replace(Some(fetched));
-            return;
+            if Instant::now() > deadline {
+                landed.send_replace(Some(Err(unavailable("every answer is older than what has been seen"))));
+                return;
+            }
+            inner.metrics.repeated();
+            tokio::time::sleep(backoff.next_pause()).await;
         }
+    }
+
+    /// What those who wait are answered; `None` where a change has overtaken the fetch, and it is to be made again.
+    fn land(&self, fetched: Result<Known, ApiError>) -> Option<Result<Known, ApiError>> {
+        let inner = &*self.directory.0;
+        let mut following = inner.following();
+        if let Ok(known) = &fetched {
+            match following.flights.land(&self.id, self.ticket, known.revision) {
+                Landing::Repeat => return None,
+                // Under the lock: a change that comes now finds it in the cache, and drops it.
+                Landing::Keep => {
+                    let cache = if known.tenant.is_some() { &inner.known } else { &inner.unknown };
+                    cache.insert(self.id, known.clone());
+                }
+                Landing::Discard => return Some(Err(ApiError::internal("a fetch that was given up has landed"))),
+            }
+        } else {
+            following.flights.abandon(&self.id, self.ticket);
+        }
+        following.landings.remove(&self.id);
+        Some(fetched)
     }
 }
 

@@ -6,10 +6,10 @@ use std::{num::NonZeroU32, sync::Arc};
 use proto::directory::v1::{
     GetTenantRequest, TenantState as WireState, TenantStatus, tenant_directory_client::TenantDirectoryClient,
 };
-use shared::{ApiError, ErrorCode, TenantId, request_id::RequestId, signature::TenantKey};
+use shared::{ApiError, TenantId, request_id::RequestId, signature::TenantKey};
 use zeroize::Zeroizing;
 
-use super::{Known, TenantDirectory};
+use super::{Known, TenantDirectory, unavailable};
 use crate::{admin_client::AdminClient, domain::tenant::TenantState};
 
 /// Asks the admin service.
@@ -36,7 +36,7 @@ impl TenantDirectory for GrpcDirectory {
             )
             .await
             // Whatever the admin service's trouble is, to this caller it means one thing.
-            .map_err(|error| unavailable(error.code(), &error))?;
+            .map_err(unavailable)?;
         let tenant = match answer.tenant {
             Some(tenant) => Some(Arc::new(keyed(id, tenant)?)),
             None => {
@@ -56,10 +56,10 @@ fn keyed(id: TenantId, wire: WireState) -> Result<TenantState, ApiError> {
     let suspended = match status {
         TenantStatus::Active => false,
         TenantStatus::Suspended => true,
-        TenantStatus::Unspecified => return Err(unavailable(ErrorCode::Internal, &"a tenant without a status")),
+        TenantStatus::Unspecified => return Err(unavailable("a tenant without a status")),
     };
     if secret.is_empty() {
-        return Err(unavailable(ErrorCode::Internal, &"a tenant without a key"));
+        return Err(unavailable("a tenant without a key"));
     }
     Ok(TenantState {
         id,
@@ -69,17 +69,10 @@ fn keyed(id: TenantId, wire: WireState) -> Result<TenantState, ApiError> {
     })
 }
 
-fn unavailable(code: ErrorCode, cause: &dyn std::fmt::Display) -> ApiError {
-    ApiError::new(
-        ErrorCode::DirectoryUnavailable,
-        "The relay cannot check this tenant right now. Nothing was forwarded: send the call again, signed anew.",
-    )
-    .retry_after_seconds(1)
-    .caused_by(format!("{}: {cause}", code.as_str()))
-}
-
 #[cfg(test)]
 mod tests {
+    use shared::ErrorCode;
+
     use super::*;
 
     fn wire() -> WireState {

@@ -42,11 +42,6 @@ impl LeaseView {
         since_boot_ms() < self.0.until.load(Ordering::Acquire)
     }
 
-    /// Whether the admin service has ever granted one.
-    pub(crate) fn was_ever_held(&self) -> bool {
-        self.0.asked.load(Ordering::Relaxed) > 0
-    }
-
     pub(super) fn set(&self, until: Millis, asked: Millis) {
         self.0.asked.store(asked, Ordering::Relaxed);
         self.0.until.store(until, Ordering::Release);

@@ -73,24 +73,28 @@ impl<D: TenantDirectory> Subscription<D> {
 
     /// Watches one replica after the other until told to leave, and then gives the lease up.
     pub(crate) async fn run(mut self, leaving: CancellationToken) {
-        let mut replica = 0;
+        // Gateways spread over the replicas.
+        let mut replica = fastrand::usize(..self.admin.replicas());
         let mut backoff = Backoff::default();
+        let mut is_well = true;
         while !leaving.is_cancelled() {
             let mut granted = false;
             let Err(why) = self.watch(replica, &leaving, &mut granted).await else { return };
-            tracing::warn!(replica, %why, lease_held = self.directory.lease().is_held(), "not watching the directory");
-            replica += 1;
-            if granted {
+            let lease_held = self.directory.lease().is_held();
+            if is_well || granted {
+                tracing::warn!(replica, %why, lease_held, "not watching the directory");
                 backoff = Backoff::default();
+            } else {
+                tracing::debug!(replica, %why, lease_held, "still not watching the directory");
             }
-            // The next replica is asked at once where this one was well, and in a while once all have been tried.
-            if !granted || self.admin.replicas() == 1 {
-                tokio::select! {
-                    () = leaving.cancelled() => {}
-                    () = tokio::time::sleep(backoff.next_pause()) => {}
-                }
+            is_well = false;
+            replica = (replica + 1) % self.admin.replicas();
+            tokio::select! {
+                () = leaving.cancelled() => {}
+                () = tokio::time::sleep(backoff.next_pause()) => {}
             }
         }
+        // Between two streams there is nobody to tell: changes wait for what is left of the lease.
         self.directory.give_up();
     }
 
@@ -134,7 +138,9 @@ impl<D: TenantDirectory> Subscription<D> {
                         self.lease = Some(Duration::from_millis(grant.lease_ms.max(1).into()));
                         unanswered.take_if(|id| *id == grant.id);
                         self.admin.answered();
-                        *granted = true;
+                        if !std::mem::replace(granted, true) {
+                            tracing::info!(replica, lease_ms = grant.lease_ms, "watching the directory");
+                        }
                     }
                 }
             }

@@ -1,6 +1,6 @@
-//! `/.well-known/jwks.json`: the public keys of tokens, for chat backends; and with them the readiness probe.
+//! `/.well-known/jwks.json`: the public keys of tokens, for chat backends.
 //!
-//! Both are public, so answers are kept: a stranger's curiosity must not become the admin service's load. Keys are only
+//! It is public, so answers are kept: a stranger's curiosity must not become the admin service's load. Keys are only
 //! ever added, so those once fetched stay right while the admin service is away.
 
 use std::{
@@ -21,8 +21,8 @@ use crate::admin_client::AdminClient;
 
 /// How long keys are served before they are asked for again.
 const KEYS_KEPT: Duration = Duration::from_secs(60);
-/// How long it is believed that the admin service answers, or that it does not.
-const ANSWER_KEPT: Duration = Duration::from_secs(1);
+/// How long it is believed that the admin service does not answer.
+const FAILURE_KEPT: Duration = Duration::from_secs(1);
 
 /// The keys, and whether the admin service answered when it was last asked.
 #[derive(Clone)]
@@ -57,7 +57,7 @@ impl SigningKeys {
 
     /// The keys: those that are kept at once, while newer ones are asked for behind the caller's back.
     async fn get(&self) -> Result<Arc<str>, ApiError> {
-        let fresh_for = |kept: &Kept| if kept.failed.is_some() { ANSWER_KEPT } else { KEYS_KEPT };
+        let fresh_for = |kept: &Kept| if kept.failed.is_some() { FAILURE_KEPT } else { KEYS_KEPT };
         let kept = self.kept();
         let refreshed = (!kept.is_fresh(fresh_for(&kept))).then(|| self.refresh(fresh_for(&kept)));
         if let Some(keys) = kept.keys {
@@ -68,14 +68,6 @@ impl SigningKeys {
         }
         let Kept { keys, failed, .. } = self.kept();
         keys.ok_or_else(|| failed.unwrap_or_else(|| ApiError::internal("neither keys nor an error")))
-    }
-
-    /// Whether the admin service answers.
-    pub(super) async fn ready(&self) -> Result<(), String> {
-        if !self.kept().is_fresh(ANSWER_KEPT) {
-            self.refresh(ANSWER_KEPT).await.map_err(|error| error.to_string())?;
-        }
-        self.kept().failed.map_or(Ok(()), |error| Err(format!("admin service: {error}")))
     }
 
     /// Asks, unless somebody else has meanwhile. A task of its own: a caller who leaves must not make the next one ask

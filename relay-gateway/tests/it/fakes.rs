@@ -422,6 +422,8 @@ impl Fixture {
         tokio::spawn(async move { axum::serve(listener, router).await });
 
         let mut variables = world::gateway_environment(grpc, backend_address);
+        // What is away here stays away.
+        variables.insert("GATEWAY_DIRECTORY_PATIENCE_MS".to_owned(), "0".to_owned());
         variables.extend(world::environment(extra));
         let config =
             Config::load(&Sources { args: Vec::new(), env: variables.into_iter().collect() }).expect("a configuration");

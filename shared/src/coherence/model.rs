@@ -13,7 +13,7 @@ use stateright::{Checker as _, HasDiscoveries, Model, Property};
 use super::{
     Changes, Millis, Revision,
     gateway::{Flights, Joining, Landing, Lease, Ticket},
-    replica::{Leases, Propagation},
+    replica::{Leases, PendingChange},
 };
 
 const TTL: Millis = 2;
@@ -65,6 +65,8 @@ struct Fleet {
     abandons: bool,
     /// Whether replicas may have forgotten what changed, and answer with a start-over.
     prunes: bool,
+    /// Whether replicas tell each other what gateways have acknowledged.
+    hears: bool,
     /// Whether replicas are registered, and gateways have asked them, before time begins.
     settled: bool,
     horizon: Millis,
@@ -92,7 +94,7 @@ struct Change {
     committed: Option<Millis>,
     /// The list of replicas, where a broken changer read it too early.
     early: Option<Vec<Incarnation>>,
-    spreading: Option<Propagation<Incarnation>>,
+    spreading: Option<PendingChange<Incarnation>>,
     returned: bool,
 }
 
@@ -269,11 +271,11 @@ impl Fleet {
                 if lease.granted(id, TTL) && self.is(Breakage::CountedFromReceipt) {
                     lease.until = now + TTL;
                 }
-                acknowledge(state, gateway, replica);
+                self.acknowledge(state, gateway, replica);
             }
             Message::Push { gateway, changes, replica } => {
                 if self.apply(state, gateway, &changes) {
-                    acknowledge(state, gateway, replica);
+                    self.acknowledge(state, gateway, replica);
                 }
             }
             Message::Reply { gateway, tenant, ticket, revision, state: content } => {
@@ -299,19 +301,20 @@ impl Fleet {
         Some(())
     }
 
+    /// An acknowledgement arrives at once: what it says stays true, so one that is late only makes the change slow.
+    fn acknowledge(&self, state: &mut State, gateway: usize, to: Incarnation) {
+        let seen = state.gateways[gateway].lease.seen();
+        for replica in state.replicas.iter_mut().filter(|replica| replica.alive) {
+            // A stream does not outlive the process it led to.
+            if replica.incarnation == to || self.hears {
+                replica.leases.acknowledged(&gateway, seen);
+            }
+        }
+    }
+
     /// How long the others honour a registration.
     fn registered_for(&self) -> Millis {
         if self.is(Breakage::RegistrationTooShort) { 1 } else { REGISTERED_FOR }
-    }
-}
-
-/// An acknowledgement arrives at once: what it says stays true, so one that is late only makes the change slow.
-fn acknowledge(state: &mut State, gateway: usize, to: Incarnation) {
-    let seen = state.gateways[gateway].lease.seen();
-    let replica = &mut state.replicas[to.0];
-    // A stream does not outlive the process it led to.
-    if replica.alive && replica.incarnation == to {
-        replica.leases.acknowledged(&gateway, seen);
     }
 }
 
@@ -504,7 +507,7 @@ impl Model for Fleet {
                     return Some(state);
                 };
                 let listed = change.early.take().unwrap_or(listed);
-                change.spreading = Some(Propagation::begin(revision, committed, TTL, listed));
+                change.spreading = Some(PendingChange::begin(revision, committed, TTL, listed));
             }
             Action::Learn(index) => {
                 let known = state.replicas[index].known;
@@ -586,6 +589,7 @@ const SMALLEST: Fleet = Fleet {
     crashes: false,
     abandons: false,
     prunes: false,
+    hears: false,
     settled: false,
     horizon: 3,
 };
@@ -595,6 +599,7 @@ const TWO_TENANTS: Fleet = Fleet { changes: 2, tenants: 2, prunes: true, ..SMALL
 const TWO_CHANGES: Fleet = Fleet { changes: 2, ..SMALLEST };
 const CRASHING: Fleet = Fleet { replicas: 2, crashes: true, ..SMALLEST };
 const MOVING: Fleet = Fleet { replicas: 2, asks: 2, settled: true, ..SMALLEST };
+const HEARING: Fleet = Fleet { hears: true, ..MOVING };
 const TWO_GATEWAYS: Fleet = Fleet { gateways: 2, horizon: 4, ..SMALLEST };
 const TWO_BY_TWO: Fleet = Fleet { replicas: 2, gateways: 2, settled: true, ..SMALLEST };
 
@@ -606,6 +611,7 @@ fn the_protocol_is_safe_in_every_order_of_events() {
         ("two changes", TWO_CHANGES),
         ("a replica that crashes", CRASHING),
         ("a gateway that moves", MOVING),
+        ("a gateway whose word is passed on", HEARING),
         ("two gateways", TWO_GATEWAYS),
         ("two replicas, two gateways", TWO_BY_TWO),
     ] {

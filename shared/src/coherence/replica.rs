@@ -21,15 +21,6 @@ struct Granted {
     acknowledged: Revision,
 }
 
-/// How far a change has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing<G> {
-    /// Gateways that have acknowledged it. What they say of themselves holds for every lease, whoever granted it.
-    pub acknowledged: Vec<G>,
-    /// Gateways that may hold a lease and have not.
-    pub silent: Vec<G>,
-}
-
 impl<G: Ord + Clone> Leases<G> {
     /// None granted, and not registered.
     #[must_use]
@@ -55,6 +46,10 @@ impl<G: Ord + Clone> Leases<G> {
         }
         let granted = self.gateways.entry(gateway).or_default();
         granted.until = granted.until.max(until);
+        if granted.acknowledged == Revision::MAX {
+            // It had given up, and now asks after all.
+            granted.acknowledged = 0;
+        }
         true
     }
 
@@ -65,9 +60,9 @@ impl<G: Ord + Clone> Leases<G> {
         }
     }
 
-    /// A gateway has promised never to use a lease again.
+    /// A gateway has promised never to use a lease again: that acknowledges whatever changes.
     pub fn released(&mut self, gateway: &G) {
-        self.gateways.remove(gateway);
+        self.acknowledged(gateway, Revision::MAX);
     }
 
     /// Whether no gateway can use, by a lease of this incarnation's, what was true before `revision`. A stream that closed
@@ -77,20 +72,37 @@ impl<G: Ord + Clone> Leases<G> {
         self.gateways.values().all(|granted| granted.until <= now || granted.acknowledged >= revision)
     }
 
-    /// Who holds a lease of this incarnation's that had not ended by `now`, by whether they have acknowledged `revision`.
+    /// Who may use a lease of this incarnation's.
+    pub fn holders(&self, now: Millis) -> impl Iterator<Item = &G> {
+        let held = move |granted: &Granted| granted.until > now && granted.acknowledged < Revision::MAX;
+        self.gateways.iter().filter(move |(_, granted)| held(granted)).map(|(gateway, _)| gateway)
+    }
+
+    /// Up to where each gateway has acknowledged; [`Revision::MAX`] where it has given its lease up.
+    pub fn acknowledgements(&self) -> impl Iterator<Item = (&G, Revision)> {
+        self.gateways.iter().map(|(gateway, granted)| (gateway, granted.acknowledged))
+    }
+
+    /// Up to where no gateway can use, by a lease of this incarnation's, what was true before; `known` where none holds one.
+    /// See [`Leases::is_done`].
     #[must_use]
-    pub fn standing(&self, revision: Revision, now: Millis) -> Standing<G> {
-        let holders = self.gateways.iter().filter(|(_, granted)| granted.until > now);
-        let (acknowledged, silent): (Vec<_>, Vec<_>) =
-            holders.partition(|(_, granted)| granted.acknowledged >= revision);
-        let names = |of: Vec<(&G, &Granted)>| of.into_iter().map(|(gateway, _)| gateway.clone()).collect();
-        Standing { acknowledged: names(acknowledged), silent: names(silent) }
+    pub fn done(&self, known: Revision, now: Millis) -> Revision {
+        let held = self.gateways.values().filter(|granted| granted.until > now);
+        held.map(|granted| granted.acknowledged).fold(known, Revision::min)
+    }
+
+    /// Revisions have begun again: what was acknowledged of the other history is worth nothing in this one.
+    pub fn begin_another_history(&mut self) {
+        for granted in self.gateways.values_mut().filter(|granted| granted.acknowledged < Revision::MAX) {
+            granted.acknowledged = 0;
+        }
     }
 
     /// When the last of the leases ends, where one has not.
     #[must_use]
     pub fn last_end(&self, now: Millis) -> Option<Millis> {
-        self.gateways.values().map(|granted| granted.until).filter(|until| *until > now).max()
+        let held = self.gateways.values().filter(|granted| granted.acknowledged < Revision::MAX);
+        held.map(|granted| granted.until).filter(|until| *until > now).max()
     }
 
     /// Forgets gateways whose leases have run out.
@@ -130,18 +142,19 @@ impl<I: Ord> Default for Neighbours<I> {
 }
 
 impl<I: Ord + Copy> Neighbours<I> {
-    /// These registrations were read, and the reading ended at `now`. Answers those that have ended.
-    pub fn observe(&mut self, registrations: &[Registration<I>], now: Millis) -> Vec<I> {
+    /// These registrations were read, and the reading ended at `now`. Answers those that have ended: remove them, but not
+    /// where they are renewed at the last moment.
+    pub fn observe(&mut self, registrations: &[Registration<I>], now: Millis) -> Vec<Registration<I>> {
         self.seen.retain(|known, _| registrations.iter().any(|registration| registration.incarnation == *known));
         let mut ended = Vec::new();
-        for Registration { incarnation, renewal, period_ms } in registrations {
-            let renewed = Sighting { renewal: *renewal, ends: now + lengthened(*period_ms) };
-            let sighting = self.seen.entry(*incarnation).or_insert(renewed);
-            if sighting.renewal != *renewal {
+        for registration in registrations {
+            let renewed = Sighting { renewal: registration.renewal, ends: now + lengthened(registration.period_ms) };
+            let sighting = self.seen.entry(registration.incarnation).or_insert(renewed);
+            if sighting.renewal != registration.renewal {
                 *sighting = renewed;
             }
             if sighting.ends <= now {
-                ended.push(*incarnation);
+                ended.push(*registration);
             }
         }
         ended
@@ -150,13 +163,13 @@ impl<I: Ord + Copy> Neighbours<I> {
 
 /// A committed change on its way to every gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Propagation<I: Ord> {
+pub struct PendingChange<I: Ord> {
     revision: Revision,
     deadline: Millis,
     waiting: BTreeSet<I>,
 }
 
-impl<I: Ord> Propagation<I> {
+impl<I: Ord> PendingChange<I> {
     /// `replicas` were registered when read *after* the commit; `ttl_ms` is the longest that any of them grants. At
     /// `committed` plus that no lease granted on an older reading is left, whoever granted it.
     pub fn begin(revision: Revision, committed: Millis, ttl_ms: u64, replicas: impl IntoIterator<Item = I>) -> Self {
@@ -215,7 +228,9 @@ mod tests {
         leases.acknowledged(&"a", 4);
         leases.acknowledged(&"b", 5);
         assert!(!leases.is_done(5, 9), "a has not acknowledged");
-        assert_eq!(leases.standing(5, 9), Standing { acknowledged: vec!["b"], silent: vec!["a"] });
+        assert_eq!(leases.holders(9).collect::<Vec<_>>(), [&"a", &"b"]);
+        assert_eq!(leases.acknowledgements().collect::<Vec<_>>(), [(&"a", 4), (&"b", 5)]);
+        assert_eq!((leases.done(9, 9), leases.done(9, 10), leases.done(9, 13)), (4, 5, 9));
         assert!(leases.is_done(5, 10), "its lease has run out");
         assert!(!leases.is_done(6, 12));
         leases.acknowledged(&"b", 6);
@@ -227,6 +242,11 @@ mod tests {
         assert!(leases.asked("c", 20) && !leases.is_done(7, 20));
         leases.released(&"c");
         assert!(leases.is_done(7, 20), "nor who has given its lease up");
+        assert_eq!((leases.holders(20).count(), leases.last_end(20)), (0, None));
+        assert!(leases.asked("c", 20) && !leases.is_done(7, 20), "and asks after all");
+        leases.acknowledged(&"c", 7);
+        leases.begin_another_history();
+        assert!(!leases.is_done(7, 20), "what it acknowledged was another history's");
     }
 
     #[test]
@@ -240,14 +260,14 @@ mod tests {
         assert!(neighbours.observe(&seen(1), 1_059).is_empty());
         assert!(neighbours.observe(&seen(2), 1_060).is_empty(), "it was renewed");
         assert!(neighbours.observe(&seen(2), 2_069).is_empty());
-        assert_eq!(neighbours.observe(&seen(2), 2_070), ["r"]);
+        assert_eq!(neighbours.observe(&seen(2), 2_070), seen(2));
         assert!(neighbours.observe(&[], 2_071).is_empty());
         assert!(neighbours.observe(&seen(2), 2_072).is_empty(), "a registration anew is watched anew");
     }
 
     #[test]
-    fn a_propagation_ends_by_word_of_all_or_by_time() {
-        let mut change = Propagation::begin(7, 100, 10, ["r1", "r2"]);
+    fn a_change_ends_by_word_of_all_or_by_time() {
+        let mut change = PendingChange::begin(7, 100, 10, ["r1", "r2"]);
         change.done(&"r1", 7);
         change.done(&"r2", 6);
         assert!(!change.is_over(109) && change.is_over(110));
@@ -257,6 +277,6 @@ mod tests {
         assert!(without.is_over(100), "who is registered no longer has no leases");
         change.done(&"r2", 8);
         assert!(change.is_over(100));
-        assert!(Propagation::<&str>::begin(7, 100, 10, []).is_over(100), "nobody to wait for");
+        assert!(PendingChange::<&str>::begin(7, 100, 10, []).is_over(100), "nobody to wait for");
     }
 }

@@ -9,11 +9,12 @@ use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use http::{StatusCode, header};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{family::Family, histogram::Histogram},
+    metrics::{
+        family::{Family, MetricConstructor},
+        histogram::Histogram,
+    },
     registry::{Registry, Unit},
 };
-
-pub use prometheus_client::metrics::family::MetricConstructor;
 
 /// Where a process registers what it counts. Cloning shares it.
 #[derive(Clone, Debug, Default)]

@@ -11,17 +11,14 @@ use sea_orm::{
 };
 use shared::{
     TenantId,
-    coherence::{
-        Changes,
-        replica::{Registration, Standing},
-    },
+    coherence::{Changes, replica::Registration},
 };
 
 use super::{SeaStore, broken_row, revision_from_row, translate};
 use crate::{
     domain::audit::Action,
     store::{
-        Position, PropagationStore, Replica, StoreError,
+        Done, Position, PropagationStore, Replica, StoreError,
         entity::{audit_log, replica},
     },
 };
@@ -58,6 +55,12 @@ fn concerns_gateways((.., action): &Event) -> bool {
     action != Action::ProvisionOperator.as_str()
 }
 
+/// A gateway, and up to where it has acknowledged.
+fn acknowledgement(bytes: &[u8]) -> Option<(Uuid, u64)> {
+    let (id, revision) = bytes.split_at_checked(16)?;
+    Some((Uuid::from_slice(id).ok()?, u64::from_be_bytes(revision.try_into().ok()?)))
+}
+
 fn as_stored(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -73,13 +76,15 @@ impl TryFrom<replica::Model> for Replica {
                 period_ms: revision_from_row(row.period_ms)?,
             },
             lease_ms: revision_from_row(row.lease_ms)?,
-            done: revision_from_row(row.done_revision)?,
-            acknowledged: row
-                .acknowledged
-                .chunks(16)
-                .map(|id| Uuid::from_slice(id).map_err(|error| broken_row("replica.acknowledged", error)))
-                .collect::<Result<_, _>>()?,
-            silent: u32::try_from(row.silent).map_err(|error| broken_row("replica.silent", error))?,
+            done: Done {
+                revision: revision_from_row(row.done_revision)?,
+                acknowledged: row
+                    .acknowledged
+                    .chunks(24)
+                    .map(acknowledgement)
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| broken_row("replica.acknowledged", "not 24 bytes a gateway"))?,
+            },
         })
     }
 }
@@ -137,7 +142,6 @@ impl PropagationStore for SeaStore {
             lease_ms: Set(as_stored(lease_ms)),
             done_revision: Set(0),
             acknowledged: Set(Vec::new()),
-            silent: Set(0),
         };
         let renewed = OnConflict::column(Column::Incarnation)
             .update_columns([Column::Renewal, Column::PeriodMs, Column::LeaseMs])
@@ -150,9 +154,10 @@ impl PropagationStore for SeaStore {
         Ok(())
     }
 
-    async fn unregister(&self, incarnations: &[Uuid]) -> Result<(), StoreError> {
+    async fn unregister(&self, registration: Registration<Uuid>) -> Result<(), StoreError> {
         replica::Entity::delete_many()
-            .filter(replica::Column::Incarnation.is_in(incarnations.iter().copied()))
+            .filter(replica::Column::Incarnation.eq(registration.incarnation))
+            .filter(replica::Column::Renewal.eq(as_stored(registration.renewal)))
             .exec(&self.connection)
             .await
             .map_err(translate)?;
@@ -168,12 +173,15 @@ impl PropagationStore for SeaStore {
         rows.into_iter().map(Replica::try_from).collect()
     }
 
-    async fn report_done(&self, incarnation: Uuid, revision: u64, standing: &Standing<Uuid>) -> Result<(), StoreError> {
+    async fn report_done(&self, incarnation: Uuid, done: &Done) -> Result<(), StoreError> {
         let row = replica::ActiveModel {
             incarnation: NotSet,
-            done_revision: Set(as_stored(revision)),
-            acknowledged: Set(standing.acknowledged.iter().flat_map(|id| *id.as_bytes()).collect()),
-            silent: Set(i64::try_from(standing.silent.len()).unwrap_or(i64::MAX)),
+            done_revision: Set(as_stored(done.revision)),
+            acknowledged: Set(done
+                .acknowledged
+                .iter()
+                .flat_map(|(id, revision)| [id.as_bytes().as_slice(), &revision.to_be_bytes()].concat())
+                .collect()),
             ..Default::default()
         };
         // Not an upsert: who is registered no longer has nothing to report.
