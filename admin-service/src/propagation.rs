@@ -31,6 +31,14 @@ pub(crate) use metrics::PropagationMetrics;
 pub(crate) use spread::Spread;
 pub(crate) use watcher::{FromGateway, GatewayId, ToGateway};
 
+/// How long the database may take over anything done here: where its machine is gone, nobody says so.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(10);
+
+async fn bounded<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let in_time = timeout(DATABASE_PATIENCE, work).await;
+    in_time.unwrap_or_else(|_| Err(StoreError::Unavailable("the database says nothing".to_owned())))
+}
+
 /// This replica's part in spreading changes. Cloning shares it.
 #[derive(Clone)]
 pub(crate) struct Propagation(Arc<Inner>);
@@ -82,7 +90,7 @@ impl Propagation {
         let inner = &*self.0;
         tokio::select! {
             () = inner.closing.cancelled() => {}
-            _ = async { tokio::join!(inner.follow(), inner.report(), inner.keep_registered()) } => {}
+            _ = async { tokio::join!(inner.follow(), inner.listen(), inner.report(), inner.keep_registered()) } => {}
         }
         inner.retire().await;
     }

@@ -185,6 +185,8 @@ pub struct Replica {
     pub lease_ms: u64,
     /// How far it has spread changes.
     pub done: Done,
+    /// It has stopped: all who may hold a lease of its are named in `done`.
+    pub is_retired: bool,
 }
 
 /// Up to where a replica has spread changes.
@@ -220,8 +222,11 @@ pub trait PropagationStore: Send + Sync {
     /// Every replica that is registered.
     async fn replicas(&self) -> Result<Vec<Replica>, StoreError>;
 
-    /// Writes how far a replica has spread changes, and tells the others.
-    async fn report_done(&self, incarnation: Uuid, done: &Done) -> Result<(), StoreError>;
+    /// Writes how far a replica has spread changes, and tells the others. Answers whether it is registered still.
+    async fn report_done(&self, incarnation: Uuid, done: &Done) -> Result<bool, StoreError>;
+
+    /// Writes a replica's last word: it grants nothing any more, and its leases end with this registration.
+    async fn retire(&self, registration: Registration<Uuid>, done: &Done) -> Result<(), StoreError>;
 
     /// An item whenever another replica may have changed or reported something. One can be lost, so look from time to time
     /// besides. Ends where the connection is lost for good.

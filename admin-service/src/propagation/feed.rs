@@ -8,14 +8,17 @@ use std::{
     },
 };
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
 use shared::{
     TenantId,
     coherence::{Changes, Revision},
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 
-use super::Inner;
+use super::{Inner, bounded};
 use crate::store::{Position, StoreError};
 
 /// More changes than this at once are not told one by one: dropping everything is cheaper.
@@ -143,29 +146,11 @@ impl Inner {
     /// Reads the history as it grows: when this replica changed something, when another says that it did, and from time
     /// to time, because that saying can be lost.
     pub(super) async fn follow(&self) {
-        let mut signals = stream::empty().boxed();
         // Trouble is told once, not on every look.
-        let (mut deaf, mut blind) = (false, false);
+        let mut blind = false;
         loop {
-            let heard = tokio::select! {
-                () = self.feed.woken.notified() => true,
-                signal = signals.next() => signal.is_some(),
-                () = tokio::time::sleep(self.look_every()) => true,
-            };
-            if !heard {
-                // A stream that has ended must not be asked again; an empty one may.
-                signals = stream::empty().boxed();
-                match self.store.signals().await {
-                    Ok(anew) => (signals, deaf) = (anew, false),
-                    Err(error) => {
-                        if !std::mem::replace(&mut deaf, true) {
-                            tracing::warn!(%error, "no notifications from the database: looking from time to time");
-                        }
-                        tokio::time::sleep(self.look_every()).await;
-                    }
-                }
-            }
-            match self.look().await {
+            let _ = timeout(self.look_every(), self.feed.woken.notified()).await;
+            match bounded(self.look()).await {
                 Ok(()) => blind = false,
                 Err(error) if !std::mem::replace(&mut blind, true) => {
                     tracing::warn!(%error, "what changed cannot be read: changes wait for leases to run out");
@@ -176,16 +161,39 @@ impl Inner {
         }
     }
 
+    /// Hears when another replica has changed or reported something.
+    pub(super) async fn listen(&self) {
+        let mut deaf = false;
+        loop {
+            match bounded(self.store.signals()).await {
+                Ok(mut signals) => {
+                    deaf = false;
+                    // What was said before is heard by looking.
+                    self.feed.wake();
+                    while signals.next().await.is_some() {
+                        self.feed.wake();
+                    }
+                }
+                Err(error) if !std::mem::replace(&mut deaf, true) => {
+                    tracing::warn!(%error, "no notifications from the database: looking from time to time");
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(self.look_every()).await;
+        }
+    }
+
     /// Reads what changed since the last look, and who else is there.
     async fn look(&self) -> Result<(), StoreError> {
         let reading = self.feed.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let position = self.feed.recent().through;
         let (changes, through) = self.changes_after(Some(position)).await?;
         if self.feed.append(changes, through) {
-            tracing::warn!(revision = through.revision, "the history is another one: every gateway starts over");
+            let revision = through.revision;
+            tracing::warn!(revision, "much has changed, or the history is another one: every gateway starts over");
             self.leases().begin_another_history();
         }
-        self.look_at_others().await?;
+        self.look_at_others(through.revision).await?;
         // Last: whoever waits for this reading relies on both.
         self.feed.ended.store(reading, Ordering::SeqCst);
         Ok(())

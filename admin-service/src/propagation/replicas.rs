@@ -7,13 +7,16 @@ use std::{
 };
 
 use shared::{
-    coherence::replica::{Neighbours, Registration},
+    coherence::{
+        Revision,
+        replica::{Neighbours, Registration},
+    },
     time::{as_millis, since_boot_ms},
 };
 use uuid::Uuid;
 
-use super::{Inner, feed::Place};
-use crate::store::{Done, StoreError};
+use super::{Inner, bounded, feed::Place};
+use crate::store::{Done, Replica, StoreError};
 
 /// What this replica has told of itself, and what it has seen of others.
 #[derive(Default)]
@@ -43,8 +46,9 @@ impl Inner {
         }
         let (sent, period_ms) = (since_boot_ms(), as_millis(self.registered_for()));
         let registration = Registration { incarnation: self.incarnation, renewal: *renewal + 1, period_ms };
-        self.store.register(registration, as_millis(self.lease)).await?;
+        // Counted before it is written: where nobody learns what became of it, the next one is another.
         *renewal += 1;
+        bounded(self.store.register(registration, as_millis(self.lease))).await?;
         self.leases().registered(sent, period_ms);
         Ok(())
     }
@@ -62,18 +66,25 @@ impl Inner {
         }
     }
 
-    /// Looks who else is registered and how far they have come, and removes those whose registration has run out.
-    pub(super) async fn look_at_others(&self) -> Result<(), StoreError> {
-        let replicas = self.store.replicas().await?;
-        let others: Vec<Registration<Uuid>> = replicas
-            .iter()
-            .map(|replica| replica.registration)
-            .filter(|registration| registration.incarnation != self.incarnation)
-            .collect();
+    /// Looks who else is registered and how far they have come, and removes those whose registration has run out. The
+    /// history was read up to `known`.
+    pub(super) async fn look_at_others(&self, known: Revision) -> Result<(), StoreError> {
+        let mut replicas = self.store.replicas().await?;
+        for Replica { done, .. } in &mut replicas {
+            // What is said of revisions that this history has not is said of another.
+            done.revision = done.revision.min(known);
+            for (_, revision) in done.acknowledged.iter_mut().filter(|(_, revision)| *revision < Revision::MAX) {
+                if *revision > known {
+                    *revision = 0;
+                }
+            }
+        }
+        let others = || replicas.iter().filter(|replica| replica.registration.incarnation != self.incarnation);
+        let registrations: Vec<Registration<Uuid>> = others().map(|replica| replica.registration).collect();
         let now = since_boot_ms();
         let ended = {
             let mut neighbours = self.registration.neighbours.lock().unwrap_or_else(PoisonError::into_inner);
-            neighbours.observe(&others, now)
+            neighbours.observe(&registrations, now)
         };
         for registration in ended {
             tracing::info!(replica = %registration.incarnation, "a replica is gone, and its leases have run out");
@@ -81,9 +92,12 @@ impl Inner {
         }
         {
             let mut leases = self.leases();
-            // One that has moved to another replica may still have a lease from here.
-            for (gateway, revision) in replicas.iter().flat_map(|replica| &replica.done.acknowledged) {
-                leases.acknowledged(gateway, *revision);
+            // One that has moved to another replica may still have a lease from here. That one gave up there is not passed
+            // on: it may ask here after all.
+            for (gateway, revision) in others().flat_map(|replica| &replica.done.acknowledged) {
+                if *revision < Revision::MAX {
+                    leases.acknowledged(gateway, *revision);
+                }
             }
             leases.forget_ended(now);
             self.metrics.holding(leases.holders(now).count());
@@ -105,22 +119,26 @@ impl Inner {
                 moved = progress.changed() => if moved.is_err() { return },
             }
             let Place { era, revision } = *known.borrow_and_update();
-            let done = {
-                let leases = self.leases();
-                let acknowledged = leases.acknowledgements().map(|(gateway, revision)| (*gateway, revision)).collect();
-                Done { revision: leases.done(revision, since_boot_ms()), acknowledged }
-            };
+            let done = self.done(revision);
             if reported.as_ref() == Some(&(era, done.clone())) || *self.registration.renewal.lock().await == 0 {
                 continue;
             }
-            match self.store.report_done(self.incarnation, &done).await {
-                Ok(()) => reported = Some((era, done)),
+            match bounded(self.store.report_done(self.incarnation, &done)).await {
+                // Who is registered no longer is not heard, and says it again once it is.
+                Ok(is_registered) => reported = is_registered.then_some((era, done)),
                 Err(error) => tracing::debug!(%error, "others were not told what is done"),
             }
         }
     }
 
-    /// Leaves word how long the leases still last, or leaves nothing where there are none.
+    /// How far changes have come here, of those up to `known`.
+    fn done(&self, known: Revision) -> Done {
+        let leases = self.leases();
+        let acknowledged = leases.acknowledgements().map(|(gateway, revision)| (*gateway, revision)).collect();
+        Done { revision: leases.done(known, since_boot_ms()), acknowledged }
+    }
+
+    /// Leaves word who still holds a lease and for how long, or leaves nothing where nobody does.
     pub(super) async fn retire(&self) {
         let mut renewal = self.registration.renewal.lock().await;
         if *renewal == 0 {
@@ -131,12 +149,13 @@ impl Inner {
         let told = match left {
             None => {
                 let last = Registration { incarnation: self.incarnation, renewal: *renewal, period_ms: 0 };
-                self.store.unregister(last).await
+                bounded(self.store.unregister(last)).await
             }
             Some(period_ms) => {
                 *renewal += 1;
                 let last = Registration { incarnation: self.incarnation, renewal: *renewal, period_ms };
-                self.store.register(last, as_millis(self.lease)).await
+                let known = self.feed.known().borrow().revision;
+                bounded(self.store.retire(last, &self.done(known))).await
             }
         };
         if let Err(error) = told {

@@ -37,6 +37,7 @@ impl Propagation {
         let mut progress = inner.progress.subscribe();
         let mut change = OnItsWay::begin(inner, revision);
         loop {
+            change.hear_own();
             change.hear_others().await;
             let now = since_boot_ms();
             if change.is_over(now) {
@@ -73,37 +74,47 @@ impl<'a> OnItsWay<'a> {
         Self { inner, revision, committed, pending: None, holders, acknowledged: BTreeSet::new(), reading }
     }
 
-    /// Takes in who is registered, and how far each of them has come: at first by reading it, which is after the commit, and
-    /// then from every look that is taken at them.
+    /// Takes in who is registered, which is read after the commit, and then how far each of them has come, from looks that
+    /// began after it too.
     async fn hear_others(&mut self) {
         let own = self.inner.incarnation;
-        let replicas = if self.pending.is_some() {
-            Arc::clone(&self.inner.replicas.borrow())
-        } else {
+        let Some(pending) = &mut self.pending else {
             // A database that does not answer must not hold the change beyond its time.
             let patience = Duration::from_millis(self.deadline().saturating_sub(since_boot_ms()));
             let Ok(Ok(replicas)) = timeout(patience, self.inner.store.replicas()).await else { return };
+            let longest = replicas.iter().map(|replica| replica.lease_ms).fold(as_millis(self.inner.lease), u64::max);
+            let registered = replicas.iter().map(|replica| replica.registration.incarnation).chain([own]);
+            self.pending = Some(PendingChange::begin(self.revision, self.committed, longest, registered));
             let others = replicas.iter().filter(|replica| replica.registration.incarnation != own);
             let elsewhere = others.flat_map(|replica| &replica.done.acknowledged);
             self.holders
                 .extend(elsewhere.filter(|(_, revision)| *revision < Revision::MAX).map(|(gateway, _)| *gateway));
-            let longest = replicas.iter().map(|replica| replica.lease_ms).fold(as_millis(self.inner.lease), u64::max);
-            let registered = replicas.iter().map(|replica| replica.registration.incarnation).chain([own]);
-            self.pending = Some(PendingChange::begin(self.revision, self.committed, longest, registered));
-            // What was looked at before the commit says nothing of this change.
-            replicas.into()
+            return;
         };
-        let Some(pending) = &mut self.pending else { return };
-        if self.inner.feed.has_read(self.reading) {
-            // Whoever is no longer registered after the commit has no leases any more.
-            let registered: Vec<Uuid> =
-                replicas.iter().map(|replica| replica.registration.incarnation).chain([own]).collect();
-            pending.registered(&registered);
+        // Before the list is taken: a look that ends in between would vouch for one that is older.
+        if !self.inner.feed.has_read(self.reading) {
+            return;
         }
-        for replica in replicas.iter().filter(|replica| replica.registration.incarnation != own) {
-            pending.done(&replica.registration.incarnation, replica.done.revision);
-            let acknowledged = replica.done.acknowledged.iter().filter(|(_, revision)| *revision >= self.revision);
-            self.acknowledged.extend(acknowledged.map(|(gateway, _)| *gateway));
+        let replicas = Arc::clone(&self.inner.replicas.borrow());
+        // The leases of whoever is registered no longer have ended.
+        pending.registered(
+            &replicas.iter().map(|replica| replica.registration.incarnation).chain([own]).collect::<Vec<_>>(),
+        );
+        let others = || replicas.iter().filter(|replica| replica.registration.incarnation != own);
+        let told = others().flat_map(|replica| &replica.done.acknowledged);
+        let acknowledged = told.filter(|(_, revision)| (self.revision..Revision::MAX).contains(revision));
+        self.acknowledged.extend(acknowledged.map(|(gateway, _)| *gateway));
+        for replica in others() {
+            // Of one that has stopped, all who may hold a lease are known: their word is as good as its.
+            let has = |(gateway, revision): &(GatewayId, Revision)| {
+                *revision >= self.revision || self.acknowledged.contains(gateway)
+            };
+            let done = if replica.is_retired && replica.done.acknowledged.iter().all(has) {
+                self.revision
+            } else {
+                replica.done.revision
+            };
+            pending.done(&replica.registration.incarnation, done);
         }
     }
 
@@ -113,23 +124,33 @@ impl<'a> OnItsWay<'a> {
         self.pending.as_ref().map_or(self.committed + LONGEST_LEASE_MS, PendingChange::deadline)
     }
 
-    fn is_over(&mut self, now: Millis) -> bool {
+    /// Takes in what gateways have said here.
+    fn hear_own(&mut self) {
         let leases = self.inner.leases();
-        let acknowledged = leases.acknowledgements().filter(|(_, revision)| *revision >= self.revision);
+        let holders = &self.holders;
+        let acknowledged = leases.acknowledgements().filter(|(gateway, revision)| {
+            // That one had given up before is nothing this change was told.
+            (self.revision..Revision::MAX).contains(revision) || *revision == Revision::MAX && holders.contains(gateway)
+        });
         self.acknowledged.extend(acknowledged.map(|(gateway, _)| *gateway));
-        let Some(pending) = &mut self.pending else { return now >= self.committed + LONGEST_LEASE_MS };
-        // What was acknowledged counts once it is certain to be of the history that has this change.
-        if self.inner.feed.has_read(self.reading) && leases.is_done(self.revision, now) {
+        // It counts once it is certain to be of the history that has this change.
+        if let Some(pending) = &mut self.pending
+            && self.inner.feed.has_read(self.reading)
+            && leases.is_done(self.revision, since_boot_ms())
+        {
             pending.done(&self.inner.incarnation, self.revision);
         }
-        pending.is_over(now)
+    }
+
+    fn is_over(&self, now: Millis) -> bool {
+        self.pending.as_ref().map_or(now >= self.deadline(), |pending| pending.is_over(now))
     }
 
     fn result(&self, waited: Duration) -> Spread {
         let count = |gateways: usize| u32::try_from(gateways).unwrap_or(u32::MAX);
         Spread {
-            gateways: count(self.holders.len()),
-            acknowledged: count(self.holders.intersection(&self.acknowledged).count()),
+            gateways: count(self.holders.union(&self.acknowledged).count()),
+            acknowledged: count(self.acknowledged.len()),
             waited,
         }
     }

@@ -122,8 +122,8 @@ impl Inner {
         if changes.keys.is_some() {
             // It has seen so much of this history; of another, it would say nothing.
             self.leases().acknowledged(&gateway, changes.after);
-            self.progress.send_replace(());
         }
+        self.progress.send_replace(());
         let lease_ms = u32::try_from(as_millis(self.lease)).unwrap_or(u32::MAX);
         Ok(ToGateway { changes, through, grant: Some((id, lease_ms)) })
     }

@@ -82,6 +82,7 @@ pub(super) mod replica {
         pub done_revision: i64,
         /// 24 bytes a gateway: its id, and up to where it has acknowledged, big-endian.
         pub acknowledged: Vec<u8>,
+        pub retired: bool,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -128,6 +128,7 @@ impl MigrationTrait for M0002Replicas {
                     .col(column("lease_ms").big_integer())
                     .col(column("done_revision").big_integer())
                     .col(column("acknowledged").binary())
+                    .col(column("retired").boolean())
                     .take(),
             )
             .await

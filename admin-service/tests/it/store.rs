@@ -283,18 +283,24 @@ async fn replicas_know_of_each_other(store: &SeaStore) {
     store.register(registration(one, 1), 10_000).await.expect("written");
     store.register(registration(other, 1), 5_000).await.expect("written");
     let done = Done { revision: 7, acknowledged: vec![(Uuid::new_v4(), 7), (Uuid::new_v4(), u64::MAX)] };
-    store.report_done(one, &done).await.expect("written");
+    assert!(store.report_done(one, &done).await.expect("written"));
     store.register(registration(one, 2), 10_000).await.expect("renewed");
     let find = async |id| {
         let replicas = store.replicas().await.expect("reads");
         replicas.into_iter().find(|replica| replica.registration.incarnation == id)
     };
-    let expected = Replica { registration: registration(one, 2), lease_ms: 10_000, done: done.clone() };
-    assert_eq!(find(one).await, Some(expected), "a renewal forgets no word");
-    store.unregister(registration(one, 1)).await.expect("nothing happens");
+    let mut expected =
+        Replica { registration: registration(one, 2), lease_ms: 10_000, done: done.clone(), is_retired: false };
+    assert_eq!(find(one).await, Some(expected.clone()), "a renewal forgets no word");
+    expected.done.revision = 8;
+    expected.registration = Registration { period_ms: 700, ..registration(one, 3) };
+    store.retire(expected.registration, &expected.done).await.expect("written");
+    expected.is_retired = true;
+    assert_eq!(find(one).await, Some(expected), "its last word");
+    store.unregister(registration(one, 2)).await.expect("nothing happens");
     assert!(find(one).await.is_some(), "it was renewed in time");
-    store.unregister(registration(one, 2)).await.expect("written");
-    store.report_done(one, &done).await.expect("nothing happens");
+    store.unregister(registration(one, 3)).await.expect("written");
+    assert!(!store.report_done(one, &done).await.expect("nothing happens"));
     assert_eq!((find(one).await, find(other).await.map(|replica| replica.done)), (None, Some(Done::default())));
     store.unregister(registration(other, 1)).await.expect("written");
 }

@@ -28,25 +28,32 @@ pub(crate) fn database(url: &str) -> DatabaseConfig {
 pub(crate) struct TestDatabase {
     pub(crate) url: String,
     pub(crate) directory: Option<TempDir>,
-    _postgres: Option<Arc<Postgres>>,
+    postgres: Option<Arc<Postgres>>,
 }
 
 impl TestDatabase {
+    /// Does what no service would, behind the services' backs. Only PostgreSQL lets one.
+    pub(crate) fn meddle(&self, sql: &str) {
+        let postgres = self.postgres.as_ref().expect("PostgreSQL");
+        let ended = postgres.session("relay", sql).wait().expect("psql ends");
+        assert!(ended.success(), "{sql}");
+    }
+
     /// The same database, for another replica. Only PostgreSQL takes one.
     pub(crate) fn shared(&self) -> Self {
-        Self { url: self.url.clone(), directory: None, _postgres: self._postgres.clone() }
+        Self { url: self.url.clone(), directory: None, postgres: self.postgres.clone() }
     }
 }
 
 pub(crate) fn sqlite() -> TestDatabase {
     let directory = tempfile::tempdir().expect("a directory");
     let url = format!("sqlite://{}?mode=rwc", directory.path().join("admin.db").display());
-    TestDatabase { url, directory: Some(directory), _postgres: None }
+    TestDatabase { url, directory: Some(directory), postgres: None }
 }
 
 pub(crate) fn postgres() -> TestDatabase {
     let postgres = Postgres::start();
-    TestDatabase { url: postgres.database("relay"), directory: None, _postgres: Some(Arc::new(postgres)) }
+    TestDatabase { url: postgres.database("relay"), directory: None, postgres: Some(Arc::new(postgres)) }
 }
 
 const DEFAULT_LEASE: Duration = Duration::from_secs(10);

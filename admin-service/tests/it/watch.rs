@@ -259,6 +259,59 @@ async fn a_change_at_one_replica_waits_for_the_gateways_of_another() {
 }
 
 #[tokio::test]
+async fn gateways_of_a_replica_that_has_stopped_are_heard_where_they_go() {
+    let database = postgres();
+    let one = Service::leasing(database.shared(), Duration::from_secs(20)).await;
+    let other = Service::leasing(database, Duration::from_secs(20)).await;
+    let tenant = one.operator().provision(json!({"tenant_name": "Restarted"})).await;
+    let ids = [Uuid::new_v4(), Uuid::new_v4()];
+    let there = [Gateway::leased(&other, ids[0]).await, Gateway::leased(&other, ids[1]).await];
+    other.stop().await;
+    let mut here = Vec::new();
+    for (id, gone) in ids.into_iter().zip(there) {
+        let mut gateway = Gateway::watching(&one, id).await;
+        gateway.seen = gone.seen;
+        gateway.renew().await;
+        here.push(gateway);
+    }
+    let rotation = rotating(&one.operator(), &tenant);
+    for gateway in &mut here {
+        while keys(&gateway.hear().await) != Some(vec![tenant.id.clone()]) {}
+    }
+    here[0].acknowledge().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!rotation.is_finished(), "one of them has not acknowledged");
+    here[1].acknowledge().await;
+    let (propagation, took) = rotation.await.expect("no panic");
+    assert!(counted(&propagation) == (2, 2) && took < AT_ONCE, "{propagation} {took:?}");
+}
+
+#[tokio::test]
+async fn in_another_history_everybody_starts_over_and_nothing_said_before_counts() {
+    let service = Service::leasing(postgres(), LEASE).await;
+    let operator = service.operator();
+    let tenant = operator.provision(json!({"tenant_name": "Lost"})).await;
+    let mut gateway = Gateway::leased(&service, Uuid::new_v4()).await;
+    let rotation = rotating(&operator, &tenant);
+    assert_eq!(keys(&gateway.hear().await), Some(vec![tenant.id.clone()]));
+    gateway.acknowledge().await;
+    rotation.await.expect("no panic");
+    // A standby takes over that never had the last commit: its next change takes the same revision.
+    service.database.meddle(
+        "DELETE FROM audit_log WHERE revision = (SELECT max(revision) FROM audit_log);
+         UPDATE directory SET revision = revision - 1;",
+    );
+    assert_eq!(keys(&gateway.hear().await), None, "it is told without asking");
+    let rotation = rotating(&operator, &tenant);
+    assert_eq!(keys(&gateway.hear().await), Some(vec![tenant.id]));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!rotation.is_finished(), "what it acknowledged was another change under that number");
+    gateway.acknowledge().await;
+    let (propagation, took) = rotation.await.expect("no panic");
+    assert!(counted(&propagation) == (1, 1) && took < AT_ONCE, "{propagation} {took:?}");
+}
+
+#[tokio::test]
 async fn who_does_not_say_who_it_is_is_refused() {
     let service = Service::start(sqlite()).await;
     let mut client = TenantDirectoryClient::new(channel(&service).await);

@@ -59,7 +59,9 @@ impl SigningKeys {
     async fn get(&self) -> Result<Arc<str>, ApiError> {
         let fresh_for = |kept: &Kept| if kept.failed.is_some() { FAILURE_KEPT } else { KEYS_KEPT };
         let kept = self.kept();
-        let refreshed = (!kept.is_fresh(fresh_for(&kept))).then(|| self.refresh(fresh_for(&kept)));
+        // While somebody asks, those who have keys need not queue for it.
+        let is_wanted = !kept.is_fresh(fresh_for(&kept)) && (kept.keys.is_none() || self.asking.try_lock().is_ok());
+        let refreshed = is_wanted.then(|| self.refresh(fresh_for(&kept)));
         if let Some(keys) = kept.keys {
             return Ok(keys);
         }

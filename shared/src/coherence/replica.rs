@@ -189,12 +189,6 @@ impl<I: Ord> PendingChange<I> {
         self.waiting.retain(|replica| replicas.contains(replica));
     }
 
-    /// Whether a replica other than `own` has not said so yet.
-    #[must_use]
-    pub fn waits_for_others(&self, own: &I) -> bool {
-        self.waiting.iter().any(|replica| replica != own)
-    }
-
     /// Whether any replica has not said so yet.
     #[must_use]
     pub fn waits_for_anybody(&self) -> bool {
@@ -271,7 +265,7 @@ mod tests {
         change.done(&"r1", 7);
         change.done(&"r2", 6);
         assert!(!change.is_over(109) && change.is_over(110));
-        assert!(change.waits_for_others(&"r1") && !change.waits_for_others(&"r2") && change.waits_for_anybody());
+        assert!(change.waits_for_anybody());
         let mut without = change.clone();
         without.registered(&["r1", "r3"]);
         assert!(without.is_over(100), "who is registered no longer has no leases");

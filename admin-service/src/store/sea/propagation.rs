@@ -3,11 +3,8 @@
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use sea_orm::{
-    ActiveValue::{NotSet, Set},
-    ConnectionTrait, DatabaseBackend, QueryOrder as _, QuerySelect as _,
-    prelude::*,
-    sea_query::OnConflict,
-    sqlx::postgres::PgListener,
+    ActiveValue::Set, ConnectionTrait, DatabaseBackend, QueryOrder as _, QuerySelect as _, prelude::*,
+    sea_query::OnConflict, sqlx::postgres::PgListener,
 };
 use shared::{
     TenantId,
@@ -85,6 +82,7 @@ impl TryFrom<replica::Model> for Replica {
                     .collect::<Option<_>>()
                     .ok_or_else(|| broken_row("replica.acknowledged", "not 24 bytes a gateway"))?,
             },
+            is_retired: row.retired,
         })
     }
 }
@@ -96,6 +94,32 @@ impl SeaStore {
         let newest = newest.one(&self.connection).await.map_err(translate)?;
         let through = newest.as_ref().map(position).transpose()?.unwrap_or_default();
         Ok((Changes { after: 0, through: through.revision, keys: None }, through))
+    }
+}
+
+fn written(acknowledged: &[(Uuid, u64)]) -> Vec<u8> {
+    acknowledged
+        .iter()
+        .flat_map(|(id, revision)| [id.as_bytes().as_slice(), &revision.to_be_bytes()].concat())
+        .collect()
+}
+
+impl SeaStore {
+    /// Writes `row` with how far changes have come, where the replica is registered: who is not has nothing to say.
+    async fn write_done(&self, incarnation: Uuid, row: replica::ActiveModel, done: &Done) -> Result<bool, StoreError> {
+        let row = replica::ActiveModel {
+            done_revision: Set(as_stored(done.revision)),
+            acknowledged: Set(written(&done.acknowledged)),
+            ..row
+        };
+        let updated = replica::Entity::update_many()
+            .set(row)
+            .filter(replica::Column::Incarnation.eq(incarnation))
+            .exec(&self.connection)
+            .await
+            .map_err(translate)?;
+        signal(&self.connection).await?;
+        Ok(updated.rows_affected > 0)
     }
 }
 
@@ -142,6 +166,7 @@ impl PropagationStore for SeaStore {
             lease_ms: Set(as_stored(lease_ms)),
             done_revision: Set(0),
             acknowledged: Set(Vec::new()),
+            retired: Set(false),
         };
         let renewed = OnConflict::column(Column::Incarnation)
             .update_columns([Column::Renewal, Column::PeriodMs, Column::LeaseMs])
@@ -173,25 +198,18 @@ impl PropagationStore for SeaStore {
         rows.into_iter().map(Replica::try_from).collect()
     }
 
-    async fn report_done(&self, incarnation: Uuid, done: &Done) -> Result<(), StoreError> {
+    async fn report_done(&self, incarnation: Uuid, done: &Done) -> Result<bool, StoreError> {
+        self.write_done(incarnation, Default::default(), done).await
+    }
+
+    async fn retire(&self, registration: Registration<Uuid>, done: &Done) -> Result<(), StoreError> {
         let row = replica::ActiveModel {
-            incarnation: NotSet,
-            done_revision: Set(as_stored(done.revision)),
-            acknowledged: Set(done
-                .acknowledged
-                .iter()
-                .flat_map(|(id, revision)| [id.as_bytes().as_slice(), &revision.to_be_bytes()].concat())
-                .collect()),
+            renewal: Set(as_stored(registration.renewal)),
+            period_ms: Set(as_stored(registration.period_ms)),
+            retired: Set(true),
             ..Default::default()
         };
-        // Not an upsert: who is registered no longer has nothing to report.
-        replica::Entity::update_many()
-            .set(row)
-            .filter(replica::Column::Incarnation.eq(incarnation))
-            .exec(&self.connection)
-            .await
-            .map_err(translate)?;
-        signal(&self.connection).await
+        self.write_done(registration.incarnation, row, done).await.map(|_| ())
     }
 
     async fn signals(&self) -> Result<BoxStream<'static, ()>, StoreError> {
