@@ -1,8 +1,11 @@
-//! Tenants, credentials, operators and audit: pure, with time passed in. No HTTP, no gRPC, no database.
+//! Tenants, credentials, account keys, bots, widgets, operators and audit: pure, with time passed in. No HTTP, no gRPC, no database.
 
+pub mod account_key;
 pub mod audit;
+pub mod bot;
 pub mod credentials;
 pub mod operator;
 pub mod settings;
 pub mod signing_key;
 pub mod tenant;
+pub mod widget;

@@ -2,7 +2,7 @@
 
 use shared::{ApiError, ErrorCode, FieldError};
 
-use crate::{sealing::SealError, store::StoreError};
+use crate::{domain::account_key::Ability, sealing::SealError, store::StoreError};
 
 /// Why a use case did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,32 @@ pub(crate) enum UseCaseError {
     /// No operator with this email.
     #[error("no such operator")]
     OperatorNotFound,
+    /// No valid account key was given.
+    #[error("no valid account key")]
+    InvalidAccountKey,
+    /// The account key may not do this.
+    #[error("missing ability: {0}")]
+    MissingAbility(Ability),
+    /// No such account key.
+    #[error("no such account key")]
+    AccountKeyNotFound,
+    /// No such bot.
+    #[error("no such bot")]
+    BotNotFound,
+    /// No such widget key.
+    #[error("no such widget key")]
+    WidgetKeyNotFound,
+    /// The tenant's own widget key is not revoked.
+    #[error("the tenant's own widget key")]
+    TenantsOwnKey,
+    /// There are as many of these as there may be.
+    #[error("no more than {most} {what}")]
+    LimitReached {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there may be.
+        most: usize,
+    },
     /// The tenant is suspended.
     #[error("the tenant is suspended")]
     TenantSuspended,
@@ -35,6 +61,7 @@ impl From<StoreError> for UseCaseError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound => Self::TenantNotFound,
+            StoreError::Unauthorized => Self::InvalidAccountKey,
             error => Self::Store(error),
         }
     }
@@ -51,6 +78,32 @@ impl From<UseCaseError> for ApiError {
                 ErrorCode::OperatorNotFound,
                 "This tenant has no operator with this email. POST /api/v1/relay/provision/operator makes one.",
             ),
+            UseCaseError::InvalidAccountKey => Self::new(
+                ErrorCode::InvalidAccountKey,
+                "Send `Authorization: Bearer <account key>` with a key that is neither expired nor revoked.",
+            ),
+            UseCaseError::MissingAbility(ability) => {
+                Self::new(ErrorCode::MissingAbility, format!("Missing ability: {ability}"))
+            }
+            UseCaseError::AccountKeyNotFound => Self::new(
+                ErrorCode::AccountKeyNotFound,
+                "This tenant has no such account key. GET /api/v1/fetch/account-keys lists them.",
+            ),
+            UseCaseError::BotNotFound => {
+                Self::new(ErrorCode::BotNotFound, "This tenant has no such bot. GET /api/v1/bots lists them.")
+            }
+            UseCaseError::WidgetKeyNotFound => Self::new(
+                ErrorCode::WidgetKeyNotFound,
+                "This tenant has no such widget key. GET /api/v1/widgets/keys?bot_id= lists a bot's.",
+            ),
+            UseCaseError::TenantsOwnKey => Self::new(
+                ErrorCode::Conflict,
+                "This is the tenant's own widget key, which is not revoked: an operator replaces it by \
+                 POST /api/v1/rotate/widget-key.",
+            ),
+            UseCaseError::LimitReached { what, most } => {
+                Self::new(ErrorCode::LimitReached, format!("There may be at most {most} {what}."))
+            }
             UseCaseError::TenantSuspended => Self::new(
                 ErrorCode::TenantSuspended,
                 "This tenant is suspended. Ask the platform's operator to reactivate it.",

@@ -1,8 +1,10 @@
 //! The admin service: owns tenants and their secrets, and is the only thing with a database.
 //!
-//! One way through: [`server`] → `rest` or `grpc` → a use case (`tenants`, `operators`, `tokens`, `directory`) →
+//! One way through: [`server`] → `rest` or `grpc` → a use case (`tenants`, `account_keys`, `bots`, `widgets`, `operators`, `tokens`, `directory`) →
 //! `domain`. What a use case needs from outside it names as a port in `store`; only [`server`] knows both sides.
 
+mod account_keys;
+mod bots;
 pub mod config;
 mod directory;
 mod domain;
@@ -16,6 +18,7 @@ pub mod server;
 pub mod store;
 mod tenants;
 mod tokens;
+mod widgets;
 
-pub use domain::{audit, credentials, operator, settings, signing_key, tenant};
+pub use domain::{account_key, audit, bot, credentials, operator, settings, signing_key, tenant, widget};
 pub use rest::openapi;

@@ -28,7 +28,7 @@ mod watcher;
 
 use feed::Feed;
 pub(crate) use metrics::PropagationMetrics;
-pub(crate) use spread::Spread;
+pub(crate) use spread::{Changed, Spread};
 pub(crate) use watcher::{FromGateway, GatewayId, ToGateway};
 
 /// How long the database may take over anything done here: where its machine is gone, nobody says so.
@@ -109,14 +109,14 @@ impl Propagation {
     }
 
     /// Counts a change that is being made: streams are kept open for it.
-    pub(crate) fn change_begins(&self) -> InFlight {
+    fn change_begins(&self) -> InFlight {
         self.0.in_flight.send_modify(|count| *count += 1);
         InFlight(self.clone())
     }
 }
 
 /// A change that is being made or waits, counted out however that ends.
-pub(crate) struct InFlight(Propagation);
+struct InFlight(Propagation);
 
 impl Drop for InFlight {
     fn drop(&mut self) {

@@ -1,4 +1,4 @@
-//! The REST facade for operators: contract, section 3. Thin: it reads, calls a use case, and wraps the answer.
+//! The REST facade for operators (contract, section 3) and for tenants' developers (section 5, by account key). Thin: it reads, calls a use case, and wraps the answer.
 
 use std::sync::Arc;
 
@@ -18,14 +18,18 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::{domain::audit::Caller, tenants::Tenants, tokens::Tokens};
+use crate::{account_keys::AccountKeys, domain::audit::Caller, tenants::Tenants, tokens::Tokens};
 
+mod account_keys;
 mod audit;
+mod bots;
 mod document;
 mod dto;
 mod input;
+pub(crate) use bots::Developers;
 pub(crate) use input::cursor;
 mod tenants;
+mod widgets;
 
 pub use document::openapi;
 
@@ -63,12 +67,25 @@ impl AdminKey {
 }
 
 /// The facade's router, edges not included.
-pub(crate) fn router(tenants: Tenants, tokens: &Tokens, admin_key: AdminKey, stopping: CancellationToken) -> Router {
-    let (protected, _) = protected_routes().split_for_parts();
+pub(crate) fn router(
+    tenants: Tenants,
+    developers: Developers,
+    tokens: &Tokens,
+    admin_key: AdminKey,
+    stopping: CancellationToken,
+) -> Router {
+    let (of_tenants, _) = tenant_routes().split_for_parts();
+    let (of_account_keys, _) = account_key_routes().split_for_parts();
+    let (of_developers, _) = developer_routes().split_for_parts();
+    let protected = of_tenants
+        .with_state(tenants.clone())
+        .merge(of_account_keys.with_state(developers.account_keys.clone()))
+        .layer(middleware::from_fn_with_state(admin_key, require_admin_key));
     let ready_tenants = tenants.clone();
     let jwks = tokens.jwks().to_owned();
     Router::new()
-        .merge(protected.with_state(tenants).layer(middleware::from_fn_with_state(admin_key, require_admin_key)))
+        .merge(protected)
+        .merge(of_developers.with_state(developers))
         .merge(health::routes(stopping, move || {
             let tenants = ready_tenants.clone();
             async move { tenants.is_available().await.map_err(|error| format!("database: {error}")) }
@@ -85,7 +102,25 @@ pub(crate) fn router(tenants: Tenants, tokens: &Tokens, admin_key: AdminKey, sto
         )
 }
 
-fn protected_routes() -> OpenApiRouter<Tenants> {
+/// For operators, who come with the admin key.
+fn account_key_routes() -> OpenApiRouter<AccountKeys> {
+    OpenApiRouter::new()
+        .routes(routes!(account_keys::create_account_key))
+        .routes(routes!(account_keys::fetch_account_keys))
+        .routes(routes!(account_keys::revoke_account_key))
+}
+
+/// For a tenant's developers, who come with an account key.
+fn developer_routes() -> OpenApiRouter<Developers> {
+    OpenApiRouter::new()
+        .routes(routes!(bots::list_bots, bots::create_bot))
+        .routes(routes!(widgets::list_widget_keys, widgets::create_widget_key))
+        .routes(routes!(widgets::revoke_widget_key))
+        .routes(routes!(widgets::get_customization, widgets::put_customization))
+}
+
+/// For operators, who come with the admin key.
+fn tenant_routes() -> OpenApiRouter<Tenants> {
     OpenApiRouter::new()
         .routes(routes!(tenants::provision_tenant))
         .routes(routes!(tenants::update_tenant))

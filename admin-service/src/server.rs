@@ -1,6 +1,6 @@
 //! The composition root: the only place that knows both the use cases and what stands behind their ports.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use shared::{
     edge::Edge,
@@ -11,16 +11,19 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    account_keys::AccountKeys,
+    bots::Bots,
     config::Config,
     directory::Directory,
     errors::UseCaseError,
     grpc::{self, RpcMetrics, Services},
     operators::Operators,
     propagation::{Propagation, PropagationMetrics},
-    rest::{self, AdminKey},
+    rest::{self, AdminKey, Developers},
     store::{self, ConnectError, SeaStore, StoreError},
     tenants::Tenants,
     tokens::Tokens,
+    widgets::Widgets,
 };
 
 /// The service's name in metrics.
@@ -44,14 +47,20 @@ pub enum StartError {
 }
 
 /// A service that takes calls.
-#[derive(Debug)]
 pub struct Running {
     /// Where the REST facade listens.
     pub rest: SocketAddr,
     /// Where gRPC listens.
     pub grpc: SocketAddr,
     tasks: JoinSet<()>,
+    account_keys: AccountKeys,
     store: SeaStore,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("rest", &self.rest).field("grpc", &self.grpc).finish_non_exhaustive()
+    }
 }
 
 impl Running {
@@ -62,6 +71,7 @@ impl Running {
                 tracing::error!(%error, "a server ended badly");
             }
         }
+        self.account_keys.write_uses().await;
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database did not close");
         }
@@ -86,6 +96,12 @@ pub async fn start(
     let propagation = Propagation::start(port.clone(), config.lease, PropagationMetrics::new(metrics)).await?;
     let tenants = Tenants::new(port.clone(), config.master_keys.clone(), propagation.clone());
     let directory = Directory::new(port.clone(), config.master_keys);
+    let account_keys = AccountKeys::new(port.clone());
+    let developers = Developers {
+        account_keys: account_keys.clone(),
+        bots: Bots::new(port.clone()),
+        widgets: Widgets::new(port.clone(), propagation.clone()),
+    };
     let operators = Operators::new(port);
     let admin_key = AdminKey::new(&config.api_key);
 
@@ -95,9 +111,12 @@ pub async fn start(
     let bounds = Bounds { drain_delay: config.drain_delay, drain_timeout: config.drain_timeout, ..Bounds::default() };
     let mut tasks = JoinSet::new();
 
-    let router = rest::router(tenants.clone(), &tokens, admin_key.clone(), stopping.clone());
+    let router = rest::router(tenants.clone(), developers, &tokens, admin_key.clone(), stopping.clone());
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
     tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
+
+    let (noting, told_to_stop) = (account_keys.clone(), stopping.clone());
+    tasks.spawn(async move { noting.note_uses(told_to_stop).await });
 
     // Changes in flight still need what comes down the gateways' streams, so these end last.
     let (spreading, closing, told_to_stop) = (propagation.clone(), propagation.clone(), stopping.clone());
@@ -153,5 +172,5 @@ pub async fn start(
     }
     tracing::info!(server = "admin-rest", address = %rest, "listening");
     tracing::info!(server = "admin-grpc", address = %grpc, "listening");
-    Ok(Running { rest, grpc, tasks, store })
+    Ok(Running { rest, grpc, tasks, account_keys, store })
 }

@@ -13,12 +13,15 @@ use shared::{
 use uuid::Uuid;
 
 use crate::domain::{
+    account_key::AccountKey,
     audit::{AuditEntry, RecordedAudit},
+    bot::Bot,
     credentials::WidgetKey,
     operator::{Email, Operator},
     settings::TenantSettings,
     signing_key::SealedSigningKey,
     tenant::{Tenant, TenantStatus},
+    widget::{BotKey, Look},
 };
 
 mod connect;
@@ -35,6 +38,12 @@ pub enum StoreError {
     /// No such row for this tenant.
     #[error("not found")]
     NotFound,
+    /// The account key that asks was revoked, has ended, or its tenant was suspended, since it was looked at.
+    #[error("the account key opens nothing any more")]
+    Unauthorized,
+    /// There are as many as there may be.
+    #[error("no more may be made")]
+    Full,
     /// Somebody else changed it since it was read.
     #[error("changed since it was read")]
     Conflict,
@@ -155,6 +164,107 @@ pub trait OperatorStore: Send + Sync {
 
     /// The operator with this email.
     async fn find_operator(&self, tenant_id: TenantId, email: &Email) -> Result<Option<Operator>, StoreError>;
+}
+
+/// Account keys, found by the digest of their text.
+#[async_trait]
+pub trait AccountKeyStore: Send + Sync {
+    /// Writes a new key, unless the tenant has `most` that are neither revoked nor expired.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is no such tenant, [`StoreError::Full`] where there are too many.
+    async fn create_account_key(
+        &self,
+        key: AccountKey,
+        digest: [u8; 32],
+        most: usize,
+        audit: AuditEntry,
+    ) -> Result<(), StoreError>;
+
+    /// A tenant's keys, newest first; `None` where there is no such tenant.
+    async fn account_keys(&self, tenant_id: TenantId) -> Result<Option<Vec<AccountKey>>, StoreError>;
+
+    /// Revokes a key; one that is revoked stays as it is. `None` where the tenant has no such key.
+    async fn revoke_account_key(
+        &self,
+        tenant_id: TenantId,
+        id: Uuid,
+        audit: AuditEntry,
+    ) -> Result<Option<AccountKey>, StoreError>;
+
+    /// The key with this digest, and its tenant's status.
+    async fn find_account_key(&self, digest: [u8; 32]) -> Result<Option<(AccountKey, TenantStatus)>, StoreError>;
+
+    /// Notes when keys were last used.
+    async fn account_keys_used(&self, used: &[(Uuid, Timestamp)]) -> Result<(), StoreError>;
+}
+
+/// A tenant's bots. What is written is written on behalf of an account key, `by`, which is looked at once more in the writing's
+/// own transaction: revoking it or suspending the tenant comes before or after, and not in between.
+#[async_trait]
+pub trait BotStore: Send + Sync {
+    /// Writes a new bot, unless the tenant has `most`.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] where there are too many.
+    async fn create_bot(&self, by: Uuid, bot: Bot, most: usize, audit: AuditEntry) -> Result<(), StoreError>;
+
+    /// A tenant's bots, the oldest first.
+    async fn bots(&self, tenant_id: TenantId) -> Result<Vec<Bot>, StoreError>;
+}
+
+/// A widget's look, and since when it has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredLook {
+    /// The look.
+    pub look: Look,
+    /// When the bot was made.
+    pub created_at: Timestamp,
+    /// When the look was last written.
+    pub updated_at: Timestamp,
+}
+
+/// Widget keys, look and copy, always of a tenant's bot; `by` as in [`BotStore`].
+#[async_trait]
+pub trait WidgetStore: Send + Sync {
+    /// Writes a new key, unless the bot has `most` that are not revoked, and answers the change's revision.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where the tenant has no such bot, [`StoreError::Full`] where there are too many.
+    async fn create_widget_key(&self, by: Uuid, key: BotKey, most: usize, audit: AuditEntry)
+    -> Result<u64, StoreError>;
+
+    /// A bot's keys, newest first, revoked ones included; `None` where the tenant has no such bot.
+    async fn widget_keys(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<Option<Vec<BotKey>>, StoreError>;
+
+    /// Revokes a key; one that is revoked is written once more, so that repeating a call whose answer was lost is as good as
+    /// the call.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where the tenant has no such key, [`StoreError::Conflict`] where it is the tenant's own, which
+    /// is rotated instead.
+    async fn revoke_widget_key(
+        &self,
+        by: Uuid,
+        tenant_id: TenantId,
+        id: Uuid,
+        audit: AuditEntry,
+    ) -> Result<AtRevision<BotKey>, StoreError>;
+
+    /// How a bot's widget looks; `None` where the tenant has no such bot.
+    async fn look(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<Option<StoredLook>, StoreError>;
+
+    /// Lets `change` write on a bot's look, and keeps others from writing meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where the tenant has no such bot.
+    async fn save_look(
+        &self,
+        by: Uuid,
+        tenant_id: TenantId,
+        bot_id: Uuid,
+        change: &(dyn for<'a> Fn(&'a mut Look) -> AuditEntry + Send + Sync),
+    ) -> Result<AtRevision<StoredLook>, StoreError>;
 }
 
 /// Keys that sign tokens.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use shared::{TenantId, time::now};
-use tracing::Instrument as _;
 
 use crate::{
     domain::{
@@ -15,9 +14,9 @@ use crate::{
         tenant::{Tenant, TenantStatus},
     },
     errors::UseCaseError,
-    propagation::{Propagation, Spread},
+    propagation::{Changed, Propagation},
     sealing::{MasterKeys, Place},
-    store::{Page, PageStart, Replacement, StoreError, TenantStore},
+    store::{AtRevision, Page, PageStart, Replacement, StoreError, TenantStore},
 };
 
 /// Where a tenant's secret is sealed to.
@@ -33,38 +32,17 @@ pub(crate) struct Tenants {
     propagation: Propagation,
 }
 
-/// What a change has made, true on every gateway.
-pub(crate) struct Changed<T> {
-    pub(crate) value: T,
-    pub(crate) spread: Spread,
-}
-
-impl<T> Changed<T> {
-    fn map<U>(self, map: impl FnOnce(T) -> U) -> Changed<U> {
-        Changed { value: map(self.value), spread: self.spread }
-    }
-}
-
 impl Tenants {
     pub(crate) fn new(store: Arc<dyn TenantStore>, master_keys: MasterKeys, propagation: Propagation) -> Self {
         Self { store, master_keys, propagation }
     }
 
-    /// Makes a change and waits until it is true everywhere. Both go on where the caller leaves meanwhile.
     async fn everywhere(
         &self,
         change: impl Future<Output = Result<Tenant, StoreError>> + Send + 'static,
     ) -> Result<Changed<Tenant>, StoreError> {
-        let propagation = self.propagation.clone();
-        let in_flight = propagation.change_begins();
-        let seen_through = async move {
-            let _until_then = in_flight;
-            let tenant = change.await?;
-            let spread = propagation.spread(tenant.revision).await;
-            Ok(Changed { value: tenant, spread })
-        };
-        let ended = tokio::spawn(seen_through.in_current_span()).await;
-        ended.unwrap_or_else(|panicked| Err(StoreError::Broken(panicked.to_string())))
+        let change = async move { change.await.map(|tenant| AtRevision { revision: tenant.revision, value: tenant }) };
+        self.propagation.everywhere(change).await
     }
 
     fn seal(&self, id: TenantId, secret: &TenantSecret) -> Vec<u8> {

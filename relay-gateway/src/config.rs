@@ -43,8 +43,10 @@ pub struct Config {
     pub admin: AdminConfig,
     /// How the chat backend is reached.
     pub backend: BackendConfig,
-    /// The REST facade the admin paths are passed to, if they are.
-    pub admin_rest: Option<HttpUrl>,
+    /// The REST facade that paths are passed to.
+    pub admin_rest: HttpUrl,
+    /// Which paths are.
+    pub exposed: Exposed,
     /// Bounds of a signed body.
     pub body: BodyBounds,
     /// Bounds of the public listener.
@@ -57,6 +59,15 @@ pub struct Config {
     pub access_log: bool,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
+}
+
+/// What of the REST facade is passed through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exposed {
+    /// What the operators' key opens.
+    pub admin_api: bool,
+    /// What account keys open.
+    pub developer_api: bool,
 }
 
 /// How the admin service is reached.
@@ -185,8 +196,9 @@ impl Config {
         let connect = millis(&mut settings, "backend_connect_timeout_ms");
         let header = millis(&mut settings, "backend_header_timeout_ms");
         let idle = millis(&mut settings, "backend_idle_timeout_ms");
-        let expose_admin_api = settings.required::<bool>("expose_admin_api");
-        let admin_rest = settings.optional("admin_rest");
+        let admin_api = settings.required("expose_admin_api");
+        let developer_api = settings.required("expose_developer_api");
+        let admin_rest = settings.required("admin_rest");
         let body_limit = settings.required("body_limit_bytes").map(NonZeroUsize::get);
         let body_idle = millis(&mut settings, "body_idle_timeout_ms");
         let body_total = millis(&mut settings, "body_timeout_ms");
@@ -204,11 +216,7 @@ impl Config {
         let trusted_proxies = settings.optional("trusted_proxies");
         let access_log = settings.required("access_log");
         let telemetry = settings.telemetry();
-        if let (Ok(true), Ok(None)) = (&expose_admin_api, &admin_rest) {
-            settings.problem("expose_admin_api is on, so admin_rest must be set".to_owned());
-        }
         settings.finish()?;
-        let admin_rest = if expose_admin_api? { admin_rest? } else { None };
         Ok(Self {
             listen: listen?,
             ops_listen: ops_listen?,
@@ -225,7 +233,8 @@ impl Config {
                 relay_secret: relay_secret?.into(),
                 timeouts: UpstreamTimeouts { connect: connect?, header: header?, idle: idle? },
             },
-            admin_rest,
+            admin_rest: admin_rest?,
+            exposed: Exposed { admin_api: admin_api?, developer_api: developer_api? },
             body: BodyBounds { limit: body_limit?, idle_timeout: body_idle?, total_timeout: body_total? },
             bounds: Bounds {
                 header_timeout: header_timeout?,
@@ -282,7 +291,7 @@ mod tests {
             ("GATEWAY_RELAY_SECRET", "a-secret-to-hide-from-all"),
         ];
         let config = load(&secrets).expect("loads");
-        assert_eq!(config.admin_rest, None);
+        assert_eq!(config.exposed, Exposed { admin_api: false, developer_api: true });
         assert!(!format!("{config:?}").contains("to-hide"));
     }
 }

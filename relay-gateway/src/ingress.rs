@@ -3,7 +3,7 @@
 //! | path | who |
 //! |---|---|
 //! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`owned`] or relayed |
-//! | `/api/v1/{provision,update,…}/*` | [`admin_api`], where it is exposed |
+//! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`admin_api`], where they are exposed |
 //! | `/.well-known/jwks.json` | [`jwks`] |
 //! | `/healthz`, `/readyz` | probes |
 
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin_client::AdminClient,
     backend::{Backend, Base, Upstream},
-    config::{List, Network},
+    config::{Exposed, List, Network},
     directory::{LeaseView, TenantDirectory},
     domain::{floods::Floods, rate::Rates, replay::ReplayGuard},
     metrics::GatewayMetrics,
@@ -35,13 +35,15 @@ pub(crate) struct Gateway<D> {
     pub(crate) directory: D,
     pub(crate) admin: AdminClient,
     pub(crate) backend: Backend,
-    /// The REST facade, where its paths are passed through.
-    pub(crate) admin_rest: Option<(Base, Upstream)>,
+    /// The REST facade, for the paths that are passed through.
+    pub(crate) admin_rest: (Base, Upstream),
+    pub(crate) exposed: Exposed,
     pub(crate) replays: ReplayGuard,
     pub(crate) rates: Rates,
     pub(crate) floods: Floods,
     /// Counted apart: strangers who fail at signing must not keep operators out.
     pub(crate) admin_floods: Floods,
+    pub(crate) developer_floods: Floods,
     pub(crate) body: BodyBounds,
     pub(crate) trusted_proxies: List<Network>,
     pub(crate) metrics: GatewayMetrics,
@@ -60,9 +62,14 @@ pub(crate) fn router<D: TenantDirectory>(
             let held = lease.is_held();
             async move { if held { Ok(()) } else { Err("directory: no lease from the admin service".to_owned()) } }
         }));
-    if gateway.admin_rest.is_some() {
-        for path in admin_api::PATHS {
-            router = router.route(path, any(admin_api::pass_through::<D>));
+    if gateway.exposed.admin_api {
+        for path in admin_api::ADMIN_PATHS {
+            router = router.route(path, any(admin_api::pass_operator::<D>));
+        }
+    }
+    if gateway.exposed.developer_api {
+        for path in admin_api::DEVELOPER_PATHS {
+            router = router.route(path, any(admin_api::pass_developer::<D>));
         }
     }
     router.with_state(Arc::clone(gateway))

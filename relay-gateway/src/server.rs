@@ -96,13 +96,13 @@ pub async fn start(
         directory,
         admin,
         backend: Backend::new(&config.backend, own_metrics.clone()),
-        admin_rest: config
-            .admin_rest
-            .map(|url| (Base::new(&url), Upstream::new("admin-rest", facade_timeouts, own_metrics.clone()))),
+        admin_rest: (Base::new(&config.admin_rest), Upstream::new("admin-rest", facade_timeouts, own_metrics.clone())),
+        exposed: config.exposed,
         replays: ReplayGuard::new(),
         rates: Rates::new(),
         floods: Floods::new(config.unverified_per_min),
         admin_floods: Floods::new(config.unverified_per_min),
+        developer_floods: Floods::new(config.unverified_per_min),
         body: config.body,
         trusted_proxies: config.trusted_proxies,
         metrics: own_metrics,
@@ -130,5 +130,6 @@ async fn tidy<D>(gateway: Arc<Gateway<D>>, stopping: CancellationToken) {
     while tokio::time::timeout(TIDY_EVERY, stopping.cancelled()).await.is_err() {
         gateway.floods.forget_quiet();
         gateway.admin_floods.forget_quiet();
+        gateway.developer_floods.forget_quiet();
     }
 }

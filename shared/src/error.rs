@@ -46,6 +46,10 @@ macro_rules! error_codes {
 error_codes! {
     /// `X-Admin-Key` is missing or wrong.
     InvalidAdminKey = "invalid_admin_key", UNAUTHORIZED, Unauthenticated;
+    /// The account key is missing, wrong, expired or revoked: one answer for all.
+    InvalidAccountKey = "invalid_account_key", UNAUTHORIZED, Unauthenticated;
+    /// The account key may not do this.
+    MissingAbility = "missing_ability", FORBIDDEN, PermissionDenied;
     /// The token between services is missing or wrong.
     InvalidServiceToken = "invalid_service_token", UNAUTHORIZED, Unauthenticated;
     /// A signature header is absent.
@@ -68,6 +72,14 @@ error_codes! {
     ConversationNotFound = "conversation_not_found", NOT_FOUND, NotFound;
     /// No such ticket in this tenant.
     TicketNotFound = "ticket_not_found", NOT_FOUND, NotFound;
+    /// No such account key in this tenant.
+    AccountKeyNotFound = "account_key_not_found", NOT_FOUND, NotFound;
+    /// No such bot in this tenant.
+    BotNotFound = "bot_not_found", NOT_FOUND, NotFound;
+    /// No such widget key in this tenant.
+    WidgetKeyNotFound = "widget_key_not_found", NOT_FOUND, NotFound;
+    /// There may be no more of these.
+    LimitReached = "limit_reached", CONFLICT, FailedPrecondition;
     /// No such path.
     NotFound = "not_found", NOT_FOUND, Unimplemented;
     /// The path exists, with other methods (`Allow`).

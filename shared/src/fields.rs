@@ -29,14 +29,19 @@ impl Fields {
         self.errors.push(FieldError { field: name.to_owned(), message: message.into() });
     }
 
+    /// Notes a field that is missing, unless it was refused for another reason.
+    pub fn require(&mut self, name: &str, message: impl Into<String>) {
+        if !self.errors.iter().any(|error| error.field == name) {
+            self.refuse(name, message);
+        }
+    }
+
     /// A text that must be there: not blank, at most `longest` characters. Empty where it was refused.
     pub fn text(&mut self, name: &str, longest: usize) -> String {
         match self.optional_text(name, longest) {
             Some(text) => text,
             None => {
-                if !self.errors.iter().any(|error| error.field == name) {
-                    self.refuse(name, "is required");
-                }
+                self.require(name, "is required");
                 String::new()
             }
         }
@@ -128,6 +133,15 @@ impl Fields {
         }
     }
 
+    /// Refuses every field that was not read: where one that is misspelt would be silently without effect.
+    pub fn refuse_others(&mut self) {
+        for name in std::mem::take(&mut self.fields).into_iter().map(|(name, _)| name) {
+            // A field's name is the caller's text: a huge one is not worth echoing whole.
+            let name: String = name.chars().take(100).collect();
+            self.refuse(&name, "is not a field here; the API reference is at /docs");
+        }
+    }
+
     /// Ends the reading.
     ///
     /// # Errors
@@ -142,6 +156,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_was_not_read_is_refused_where_that_is_asked_for() {
+        let Value::Object(object) = json!({"name": "n", "expiresAt": "2027", "note": null}) else {
+            panic!("an object")
+        };
+        let mut fields = Fields::new(object);
+        fields.text("name", 10);
+        fields.refuse_others();
+        let names: Vec<_> = fields.finish().expect_err("refused").errors().iter().map(|e| e.field.clone()).collect();
+        assert_eq!(names, ["expiresAt", "note"]);
+    }
 
     #[test]
     fn every_refused_field_is_named_once() {

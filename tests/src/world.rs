@@ -2,8 +2,10 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
     net::SocketAddr,
     path::Path,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -26,18 +28,25 @@ pub const RELAY_SECRET: &str = "a-relay-secret-for-tests";
 /// Port 0 of loopback: the system picks.
 pub const ANY_PORT: &str = "127.0.0.1:0";
 
-/// An address that stays a test's own over restarts: outside the range the system picks ports from, so that nobody is
-/// given it while a process is down.
+/// An address that stays a test's own over restarts: outside the range the system picks ports from, and reserved by a locked
+/// file for as long as the test runs, so that nobody is given it twice, or while a process is down.
 ///
 /// # Panics
 /// Where no port is free.
 #[must_use]
 pub fn lasting_address() -> String {
+    static RESERVED: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let directory = std::env::temp_dir().join("chat-relay-test-ports");
+    std::fs::create_dir_all(&directory).expect("a directory");
     (0..1000)
         .find_map(|_| {
             let [high, low, ..] = uuid::Uuid::new_v4().into_bytes();
             let port = 10_000 + u16::from_be_bytes([high, low]) % 20_000;
-            std::net::TcpListener::bind(("127.0.0.1", port)).is_ok().then(|| format!("127.0.0.1:{port}"))
+            let file = File::create(directory.join(port.to_string())).ok()?;
+            file.try_lock().ok()?;
+            let _free = std::net::TcpListener::bind(("127.0.0.1", port)).ok()?;
+            RESERVED.lock().expect("not poisoned").push(file);
+            Some(format!("127.0.0.1:{port}"))
         })
         .expect("a free port")
 }

@@ -7,7 +7,8 @@ use uuid::Uuid;
 /// Who asks, as the edge that let them in knows them.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// `admin_key:<id>` for operators and internal services, `tenant` for a verified tenant behind the gateway.
+    /// `admin_key:<id>` for operators and internal services, `tenant` for a verified tenant behind the gateway,
+    /// `account_key:<id>` for its developers.
     pub actor: String,
     /// The request's id.
     pub request_id: String,
@@ -30,6 +31,18 @@ pub enum Action {
     ReactivateTenant,
     /// An operator was made or refreshed.
     ProvisionOperator,
+    /// An account key was made.
+    CreateAccountKey,
+    /// An account key was revoked.
+    RevokeAccountKey,
+    /// A bot was made.
+    CreateBot,
+    /// A bot got another widget key.
+    CreateWidgetKey,
+    /// One of a bot's widget keys was revoked.
+    RevokeWidgetKey,
+    /// A widget's look or copy was written.
+    CustomizeWidget,
 }
 
 impl Action {
@@ -44,8 +57,22 @@ impl Action {
             Self::SuspendTenant => "suspend_tenant",
             Self::ReactivateTenant => "reactivate_tenant",
             Self::ProvisionOperator => "provision_operator",
+            Self::CreateAccountKey => "create_account_key",
+            Self::RevokeAccountKey => "revoke_account_key",
+            Self::CreateBot => "create_bot",
+            Self::CreateWidgetKey => "create_widget_key",
+            Self::RevokeWidgetKey => "revoke_widget_key",
+            Self::CustomizeWidget => "customize_widget",
         }
     }
+
+    /// Every action of which no gateway caches anything, by its text.
+    pub const CONCERN_NO_GATEWAY: [&str; 4] = [
+        Self::ProvisionOperator.as_str(),
+        Self::CreateAccountKey.as_str(),
+        Self::RevokeAccountKey.as_str(),
+        Self::CreateBot.as_str(),
+    ];
 }
 
 /// A row to write. Fields are named; their values are nobody's business here.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 /// What a tenant signs with: `sk_` and 43 base64url characters (32 random bytes). Never in a log or a `Debug`.
@@ -23,6 +24,48 @@ impl TenantSecret {
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
+    }
+}
+
+/// What a tenant's developers call the widget surface with: `ak_` and 43 base64url characters (32 random bytes). Never in a
+/// log or a `Debug`.
+#[derive(Clone, Debug)]
+pub struct AccountKeySecret(SecretString);
+
+impl AccountKeySecret {
+    /// A new one.
+    #[must_use]
+    pub fn generate() -> Self {
+        let mut bytes = Zeroizing::new([0; 32]);
+        getrandom::fill(bytes.as_mut()).expect("the system has randomness");
+        Self(format!("ak_{}", URL_SAFE_NO_PAD.encode(*bytes)).into())
+    }
+
+    /// One that a caller sends; `None` where it cannot be one.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        let key = text.strip_prefix("ak_")?;
+        let is_well_formed =
+            key.len() == 43 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+        is_well_formed.then(|| Self(text.to_owned().into()))
+    }
+
+    /// Its text, to be shown once.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// What is kept of it: 32 random bytes need no slow hash.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.expose()).into()
+    }
+
+    /// Its last four characters, to tell it from others.
+    #[must_use]
+    pub fn hint(&self) -> &str {
+        &self.expose()[self.expose().len() - 4..]
     }
 }
 
@@ -82,6 +125,15 @@ mod tests {
         assert_eq!((secret.expose().len(), &secret.expose()[..3]), (46, "sk_"));
         assert_ne!(secret.expose(), TenantSecret::generate().expose());
         assert!(!format!("{secret:?}").contains(&secret.expose()[3..]));
+        let account = AccountKeySecret::generate();
+        assert_eq!((account.expose().len(), &account.expose()[..3]), (46, "ak_"));
+        assert!(!format!("{account:?}").contains(account.hint()));
+        let read = AccountKeySecret::read(account.expose()).expect("well formed");
+        assert_eq!(read.digest(), account.digest());
+        for wrong in ["", "ak_", "ak_short", &secret.expose().replace("sk_", "pk_"), &format!("{}A", account.expose())]
+        {
+            assert!(AccountKeySecret::read(wrong).is_none(), "{wrong:?}");
+        }
         let key = WidgetKey::generate();
         assert_eq!((key.as_str().len(), &key.as_str()[..3]), (35, "pk_"));
         assert_ne!(key, WidgetKey::generate());

@@ -152,17 +152,17 @@ impl TenantSettings {
     }
 }
 
-fn refused(field: &str, message: &str) -> FieldError {
+pub(super) fn refused(field: &str, message: &str) -> FieldError {
     // A field's name is the caller's text: a huge one is not worth echoing whole.
     FieldError { field: field.chars().take(100).collect(), message: message.to_owned() }
 }
 
-fn nullable<T>(value: &Value, read: impl FnOnce(&Value) -> Result<T, String>) -> Result<Option<T>, String> {
+pub(super) fn nullable<T>(value: &Value, read: impl FnOnce(&Value) -> Result<T, String>) -> Result<Option<T>, String> {
     if value.is_null() { Ok(None) } else { read(value).map(Some) }
 }
 
 /// Text that people read: not blank, bounded, and without control characters (one of which, NUL, no database takes).
-fn text(value: &Value, longest: usize) -> Result<String, String> {
+pub(super) fn text(value: &Value, longest: usize) -> Result<String, String> {
     let Value::String(text) = value else { return Err("must be a string".to_owned()) };
     if text.trim().is_empty() {
         return Err("must not be blank".to_owned());
@@ -183,7 +183,7 @@ fn slug(value: &Value) -> Result<String, String> {
     if well_formed { Ok(text) } else { Err("must be lower-case letters, digits, hyphens and underscores".to_owned()) }
 }
 
-fn flag(value: &Value) -> Result<bool, String> {
+pub(super) fn flag(value: &Value) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| "must be true or false".to_owned())
 }
 
@@ -237,7 +237,7 @@ fn url(value: &Value, schemes: &[&str]) -> Result<Url, String> {
     Ok(url)
 }
 
-fn https_url(value: &Value) -> Result<String, String> {
+pub(super) fn https_url(value: &Value) -> Result<String, String> {
     url(value, &["https"]).map(Url::into)
 }
 
@@ -249,7 +249,7 @@ fn callback_url(value: &Value) -> Result<String, String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-fn colour(value: &Value) -> Result<String, String> {
+pub(super) fn colour(value: &Value) -> Result<String, String> {
     match value.as_str().and_then(|text| text.strip_prefix('#')) {
         Some(digits) if digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
             Ok(format!("#{digits}"))

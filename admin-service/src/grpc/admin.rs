@@ -9,12 +9,7 @@ use shared::ApiError;
 use tonic::{Request, Response, Status};
 
 use super::{convert, edge::logged};
-use crate::{
-    domain::audit::Caller,
-    rest::cursor,
-    store::PageStart,
-    tenants::{Changed, Tenants},
-};
+use crate::{domain::audit::Caller, propagation::Changed, rest::cursor, store::PageStart, tenants::Tenants};
 
 pub(super) struct AdminService {
     tenants: Tenants,

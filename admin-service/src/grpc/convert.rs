@@ -17,8 +17,7 @@ use crate::{
         settings::TenantSettings,
         tenant::{Tenant, TenantStatus},
     },
-    propagation::Spread,
-    tenants::Changed,
+    propagation::{Changed, Spread},
 };
 
 pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {

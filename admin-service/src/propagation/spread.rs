@@ -12,9 +12,11 @@ use shared::{
     time::{as_millis, since_boot_ms},
 };
 use tokio::time::timeout;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use super::{GatewayId, Inner, Propagation, feed::Reading};
+use crate::store::{AtRevision, StoreError};
 
 /// How a change reached the gateways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +29,40 @@ pub(crate) struct Spread {
     pub(crate) waited: Duration,
 }
 
+/// What a change has made, true on every gateway.
+pub(crate) struct Changed<T> {
+    pub(crate) value: T,
+    pub(crate) spread: Spread,
+}
+
+impl<T> Changed<T> {
+    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Changed<U> {
+        Changed { value: map(self.value), spread: self.spread }
+    }
+}
+
 impl Propagation {
+    /// Makes a change and waits until it is true everywhere. Both go on where the caller leaves meanwhile.
+    pub(crate) async fn everywhere<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<AtRevision<T>, StoreError>> + Send + 'static,
+    ) -> Result<Changed<T>, StoreError> {
+        let propagation = self.clone();
+        let in_flight = propagation.change_begins();
+        let seen_through = async move {
+            let _until_then = in_flight;
+            let AtRevision { value, revision } = change.await?;
+            let spread = propagation.spread(revision).await;
+            Ok(Changed { value, spread })
+        };
+        let ended = tokio::spawn(seen_through.in_current_span()).await;
+        ended.unwrap_or_else(|panicked| Err(StoreError::Broken(panicked.to_string())))
+    }
+
     /// Waits until the change that was committed as `revision` is true on every gateway: milliseconds in health, a lease
     /// where a gateway or a replica says nothing, and the longest lease there can be where the database does not answer.
     /// Call it right after the commit.
-    pub(crate) async fn spread(&self, revision: Revision) -> Spread {
+    async fn spread(&self, revision: Revision) -> Spread {
         let inner = &*self.0;
         let started = Instant::now();
         let mut progress = inner.progress.subscribe();

@@ -3,10 +3,10 @@
 use shared::Failure;
 use utoipa::{
     Modify, OpenApi,
-    openapi::security::{ApiKey, ApiKeyValue, SecurityScheme},
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use super::protected_routes;
+use super::{account_key_routes, developer_routes, tenant_routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,19 +18,22 @@ use super::protected_routes;
     servers((url = "/", description = "this admin service")),
     components(schemas(Failure)),
     security(("admin_key" = [])),
-    modifiers(&AdminKeyScheme)
+    modifiers(&KeySchemes)
 )]
 struct Document;
 
-struct AdminKeyScheme;
+struct KeySchemes;
 
-impl Modify for AdminKeyScheme {
+impl Modify for KeySchemes {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let account_key = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("An account key, made by POST /api/v1/create/account-key."))
+            .build();
         let key = ApiKeyValue::with_description("X-Admin-Key", "The operators' key: the service's ADMIN_API_KEY.");
-        document
-            .components
-            .get_or_insert_default()
-            .add_security_scheme("admin_key", SecurityScheme::ApiKey(ApiKey::Header(key)));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("admin_key", SecurityScheme::ApiKey(ApiKey::Header(key)));
+        components.add_security_scheme("account_key", SecurityScheme::Http(account_key));
     }
 }
 
@@ -38,6 +41,8 @@ impl Modify for AdminKeyScheme {
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
-    document.merge(protected_routes().into_openapi());
+    document.merge(tenant_routes().into_openapi());
+    document.merge(account_key_routes().into_openapi());
+    document.merge(developer_routes().into_openapi());
     document
 }

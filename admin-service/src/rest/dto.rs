@@ -17,8 +17,7 @@ use crate::{
         settings::TenantSettings,
         tenant::Tenant,
     },
-    propagation::Spread,
-    tenants::Changed,
+    propagation::{Changed, Spread},
 };
 
 /// A tenant, without its secret.
@@ -174,7 +173,7 @@ pub(super) struct AuditView {
     audit_id: Uuid,
     #[schema(value_type = Uuid)]
     tenant_id: TenantId,
-    /// `admin_key:<id>`, or `tenant` where the tenant itself acted.
+    /// `admin_key:<id>`, `account_key:<id>`, or `tenant` where the tenant's backend acted.
     actor: String,
     /// Such as `rotate_tenant_secret`.
     action: String,

@@ -58,9 +58,14 @@ impl<S: Sync> FromRequest<S> for Fields {
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let (bytes, _) = body::read(&parts.headers, body, BODY).await?;
-        body::json_object(&bytes).map(Self)
+        read_fields(&parts.headers, body).await.map(Self)
     }
+}
+
+/// A body that is a JSON object.
+pub(super) async fn read_fields(headers: &http::HeaderMap, body: Body) -> Result<Map<String, Value>, ApiError> {
+    let (bytes, _) = body::read(headers, body, BODY).await?;
+    body::json_object(&bytes)
 }
 
 impl Params {

@@ -10,10 +10,7 @@ use super::{
     },
     input::{DEFAULT_ROWS, Fields, Known, MOST_ROWS, Params, cursor},
 };
-use crate::{
-    store::PageStart,
-    tenants::{Changed, Tenants},
-};
+use crate::{propagation::Changed, store::PageStart, tenants::Tenants};
 
 /// Skipping further than this is what cursors are for.
 const LARGEST_OFFSET: u64 = 10_000_000;

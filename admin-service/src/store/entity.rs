@@ -1,6 +1,55 @@
 //! The tables as rows. Times are Unix milliseconds; ids are UUIDs; lists and settings are JSON.
 #![expect(unreachable_pub, reason = "the entity macros make everything public")]
 
+pub(super) mod account_key {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "account_key")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub tenant_id: Uuid,
+        pub name: String,
+        /// SHA-256 of its text.
+        pub digest: Vec<u8>,
+        pub hint: String,
+        pub abilities: Json,
+        pub created_at: i64,
+        pub expires_at: Option<i64>,
+        pub revoked_at: Option<i64>,
+        pub last_used_at: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub(super) mod bot {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "bot")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub tenant_id: Uuid,
+        pub name: String,
+        pub is_default: bool,
+        pub created_at: i64,
+        /// `NULL`: as every widget looks at first.
+        pub look: Option<Json>,
+        pub look_updated_at: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 pub(super) mod audit_log {
     use sea_orm::entity::prelude::*;
 
@@ -127,6 +176,31 @@ pub(super) mod tenant {
         pub updated_at: i64,
         pub secret_rotated_at: Option<i64>,
         pub widget_key_rotated_at: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub(super) mod widget_key {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "widget_key")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub tenant_id: Uuid,
+        pub bot_id: Uuid,
+        pub api_key: String,
+        pub name: String,
+        pub allowed_domains: Json,
+        pub rate_limit_per_hour: i64,
+        pub is_active: bool,
+        pub created_at: i64,
+        pub last_used_at: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -15,10 +15,13 @@ use super::{
 };
 use crate::domain::audit::AuditEntry;
 
+mod account_keys;
+mod bots;
 mod operators;
 mod propagation;
 mod signing_keys;
 mod tenants;
+mod widgets;
 
 /// The only row of `directory`.
 const DIRECTORY: i32 = 1;

@@ -1,5 +1,6 @@
 //! The admin service through its own doors: the store on both databases, REST, gRPC, and what must never leak.
 
+mod accounts;
 mod architecture;
 mod grpc;
 mod openapi;

@@ -16,6 +16,9 @@ async fn the_database_holds_no_clear_secret() {
         let (_, rotated) = operator.call("POST", &format!("/rotate/tenant-secret?tenant_id={}", tenant.id), None).await;
         secrets.push(rotated["data"]["tenant_secret"].as_str().expect("a secret").to_owned());
         secrets.push(tenant.secret);
+        let path = format!("/create/account-key?tenant_id={}", tenant.id);
+        let (_, made) = operator.call("POST", &path, Some(json!({"name": "Sealed", "abilities": ["*"]}))).await;
+        secrets.push(made["data"]["account_key"].as_str().expect("a key").to_owned());
         tenants.push(tenant.id);
     }
     let searched = |directory: &std::path::Path| {
@@ -41,7 +44,7 @@ async fn the_database_holds_no_clear_secret() {
     assert!(contains(&running, b"Sealed 0") && contains(&stopped, b"Sealed 0"), "the search finds what is there");
     for secret in secrets {
         // Without its prefix, and as bytes where it is base64url.
-        let text = secret.trim_start_matches("sk_");
+        let text = secret.trim_start_matches("sk_").trim_start_matches("ak_");
         assert!(
             !contains(&running, text.as_bytes()) && !contains(&stopped, text.as_bytes()),
             "a secret lies in the clear"

@@ -1,5 +1,5 @@
-//! The admin paths, passed through to the REST facade where `expose_admin_api` is on: one base URL for everything.
-//! The facade checks the key; the gateway adds nothing and knows nothing of it.
+//! Paths passed through to the REST facade: developers' where `expose_developer_api` is on, operators' where
+//! `expose_admin_api` is. The facade checks the key; the gateway adds nothing and knows nothing of it.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,10 +15,15 @@ use super::{Gateway, client_address};
 use crate::{
     backend::{UpstreamError, strip_request},
     directory::TenantDirectory,
+    domain::floods::Floods,
 };
 
-/// Every path of the facade that needs the key.
-pub(super) const PATHS: [&str; 9] = [
+/// Every path of the facade that an account key opens.
+pub(super) const DEVELOPER_PATHS: [&str; 4] =
+    ["/api/v1/bots", "/api/v1/widgets/keys", "/api/v1/widgets/keys/{id}", "/api/v1/widgets/customization"];
+
+/// Every path of the facade that the operators' key opens.
+pub(super) const ADMIN_PATHS: [&str; 12] = [
     "/api/v1/provision/tenant",
     "/api/v1/update/tenant",
     "/api/v1/rotate/tenant-secret",
@@ -28,17 +33,29 @@ pub(super) const PATHS: [&str; 9] = [
     "/api/v1/fetch/tenant",
     "/api/v1/fetch/tenants",
     "/api/v1/fetch/audit-log",
+    "/api/v1/create/account-key",
+    "/api/v1/fetch/account-keys",
+    "/api/v1/revoke/account-key",
 ];
 
-pub(super) async fn pass_through<D: TenantDirectory>(
+pub(super) async fn pass_operator<D: TenantDirectory>(
     State(gateway): State<Arc<Gateway<D>>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let Some((base, upstream)) = &gateway.admin_rest else {
-        return Err(ApiError::internal("an admin path without its upstream"));
-    };
+    pass_through(&gateway, &gateway.admin_floods, request).await
+}
+
+pub(super) async fn pass_developer<D: TenantDirectory>(
+    State(gateway): State<Arc<Gateway<D>>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    pass_through(&gateway, &gateway.developer_floods, request).await
+}
+
+async fn pass_through<D>(gateway: &Gateway<D>, floods: &Floods, request: Request) -> Result<Response, ApiError> {
+    let (base, upstream) = &gateway.admin_rest;
     let client = client_address(&request, &gateway.trusted_proxies);
-    gateway.admin_floods.admit(client, Instant::now())?;
+    floods.admit(client, Instant::now())?;
     let (parts, body) = request.into_parts();
     let (body, _) = body::read(&parts.headers, body, gateway.body).await?;
     let mut sent = http::Request::new(Full::new(body));
@@ -58,7 +75,7 @@ pub(super) async fn pass_through<D: TenantDirectory>(
     })?;
     // Keys are guessed no faster than signatures.
     if answer.status() == StatusCode::UNAUTHORIZED {
-        gateway.admin_floods.refused(client, Instant::now());
+        floods.refused(client, Instant::now());
     }
     Ok(answer)
 }

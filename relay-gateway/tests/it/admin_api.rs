@@ -1,6 +1,6 @@
 //! The admin paths through the gateway: only where exposed, and then only passed through.
 
-use axum::{Json, Router, extract::Request, routing::any};
+use axum::{Json, Router, extract::Request, response::IntoResponse as _, routing::any};
 use serde_json::{Value, json};
 
 use crate::fakes::{Fixture, loopback, nobody, refusal};
@@ -34,6 +34,13 @@ async fn exposed_admin_paths_are_passed_through_whole() {
         "fetch/tenant",
         "fetch/tenants",
         "fetch/audit-log",
+        "create/account-key",
+        "fetch/account-keys",
+        "revoke/account-key",
+        "bots",
+        "widgets/keys",
+        "widgets/keys/an-id",
+        "widgets/customization",
     ] {
         let answer = fixture.client.get(format!("{base}/api/v1/{path}")).send().await.expect("an answer");
         assert_eq!(answer.json::<Value>().await.expect("JSON")["path"], format!("/api/v1/{path}"));
@@ -42,6 +49,35 @@ async fn exposed_admin_paths_are_passed_through_whole() {
         refusal(fixture.client.get(format!("{base}/api/v1/fetch/secrets"))).await,
         (404, "not_found".to_owned())
     );
+}
+
+#[tokio::test]
+async fn developers_paths_are_open_without_the_operators() {
+    let (listener, address) = loopback().await;
+    let facade = Router::new().fallback(any(|request: Request| async move {
+        let key = request.headers().get("authorization").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        match key {
+            Some(key) => Json(json!({"path": request.uri().to_string(), "key": key})).into_response(),
+            None => http::StatusCode::UNAUTHORIZED.into_response(),
+        }
+    }));
+    tokio::spawn(async move { axum::serve(listener, facade).await });
+    let rest = format!("http://{address}");
+    let fixture = Fixture::with(&[("GATEWAY_ADMIN_REST", &rest), ("GATEWAY_UNVERIFIED_PER_MIN", "2")]).await;
+    let call = |path: &str| fixture.client.get(format!("http://{}/api/v1/{path}", fixture.relay));
+    let answer = call("widgets/keys?bot_id=b").bearer_auth("ak_x").send().await.expect("an answer");
+    let seen: Value = answer.json().await.expect("JSON");
+    assert_eq!(seen, json!({"path": "/api/v1/widgets/keys?bot_id=b", "key": "Bearer ak_x"}));
+    assert_eq!(refusal(call("fetch/tenants")).await, (404, "not_found".to_owned()));
+    // Keys are guessed no faster than signatures.
+    for _ in 0..3 {
+        assert_eq!(call("bots").send().await.expect("an answer").status(), 401);
+    }
+    assert_eq!(refusal(call("bots")).await, (429, "rate_limited".to_owned()));
+
+    let closed = Fixture::with(&[("GATEWAY_ADMIN_REST", &rest), ("GATEWAY_EXPOSE_DEVELOPER_API", "false")]).await;
+    let call = closed.client.get(format!("http://{}/api/v1/bots", closed.relay)).bearer_auth("ak_x");
+    assert_eq!(refusal(call).await, (404, "not_found".to_owned()));
 }
 
 #[tokio::test]

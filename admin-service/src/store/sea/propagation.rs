@@ -49,7 +49,7 @@ fn position((revision, _, mark, _): &Event) -> Result<Position, StoreError> {
 
 /// Whether a gateway may have cached what this changed.
 fn concerns_gateways((.., action): &Event) -> bool {
-    action != Action::ProvisionOperator.as_str()
+    !Action::CONCERN_NO_GATEWAY.contains(&action.as_str())
 }
 
 /// A gateway, and up to where it has acknowledged.

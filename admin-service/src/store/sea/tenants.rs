@@ -10,17 +10,21 @@ use shared::{
     time::{from_unix_ms, now},
 };
 
-use super::{SeaStore, broken_row, current_directory, next_revision, revision_from_row, translate, write_audit};
+use super::{
+    SeaStore, bots, broken_row, current_directory, next_revision, revision_from_row, translate, widgets, write_audit,
+};
 use crate::{
     domain::{
         audit::{AuditEntry, RecordedAudit},
+        bot::{Bot, DEFAULT_BOT_NAME},
         credentials::WidgetKey,
         settings::TenantSettings,
         tenant::{Tenant, TenantStatus},
+        widget::{BotKey, DEFAULT_KEY_NAME, DEFAULT_RATE_PER_HOUR},
     },
     store::{
         AtRevision, KeyedTenant, Page, PageStart, Replacement, StoreError, TenantStore,
-        entity::{audit_log, tenant},
+        entity::{audit_log, tenant, widget_key},
         stored_time,
     },
 };
@@ -67,6 +71,9 @@ impl SeaStore {
         let revision = next_revision(&transaction, 0).await?;
         active.revision = Set(revision);
         let changed = tenant::Entity::update(active).exec(&transaction).await.map_err(translate)?;
+        if changed.widget_public_key != row.widget_public_key {
+            widgets::replace(&transaction, &row.widget_public_key, &changed.widget_public_key).await?;
+        }
         write_audit(&transaction, audit, revision, at).await?;
         transaction.commit().await.map_err(translate)?;
         changed.try_into()
@@ -100,6 +107,27 @@ impl TenantStore for SeaStore {
             widget_key_rotated_at: Set(None),
         };
         tenant::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
+        let bot = Bot {
+            id: Uuid::now_v7(),
+            tenant_id: tenant.id,
+            name: DEFAULT_BOT_NAME.to_owned(),
+            is_default: true,
+            created_at: tenant.created_at,
+        };
+        let key = BotKey {
+            id: Uuid::now_v7(),
+            tenant_id: tenant.id,
+            bot_id: bot.id,
+            api_key: tenant.widget_public_key.clone(),
+            name: DEFAULT_KEY_NAME.to_owned(),
+            allowed_domains: Vec::new(),
+            rate_limit_per_hour: DEFAULT_RATE_PER_HOUR,
+            is_active: true,
+            created_at: tenant.created_at,
+            last_used_at: None,
+        };
+        bots::insert(&transaction, bot).await?;
+        widgets::insert(&transaction, key).await?;
         write_audit(&transaction, audit, revision, tenant.created_at).await?;
         transaction.commit().await.map_err(translate)?;
         Ok(Tenant { revision: revision_from_row(revision)?, ..tenant })
@@ -173,13 +201,14 @@ impl TenantStore for SeaStore {
     async fn find_by_widget_key(&self, key: &str) -> Result<AtRevision<Option<TenantId>>, StoreError> {
         let transaction = self.connection.begin().await.map_err(translate)?;
         let directory = current_directory(&transaction).await?;
-        let row = tenant::Entity::find()
-            .filter(tenant::Column::WidgetPublicKey.eq(key))
+        let row = widget_key::Entity::find()
+            .filter(widget_key::Column::ApiKey.eq(key))
+            .filter(widget_key::Column::IsActive.eq(true))
             .one(&transaction)
             .await
             .map_err(translate)?;
         transaction.commit().await.map_err(translate)?;
-        Ok(AtRevision { value: row.map(|row| row.id.into()), revision: revision_from_row(directory.revision)? })
+        Ok(AtRevision { value: row.map(|row| row.tenant_id.into()), revision: revision_from_row(directory.revision)? })
     }
 
     async fn page(&self, start: PageStart, limit: u64) -> Result<(Page<Tenant>, u64), StoreError> {

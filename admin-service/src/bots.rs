@@ -1,0 +1,45 @@
+//! A tenant's bots, for its developers.
+
+use std::sync::Arc;
+
+use shared::{TenantId, fields::Fields, time::now};
+use uuid::Uuid;
+
+use crate::{
+    account_keys::Principal,
+    domain::{
+        audit::{Action, AuditEntry},
+        bot::{Bot, MOST_BOTS},
+    },
+    errors::UseCaseError,
+    store::{BotStore, StoreError},
+};
+
+const LONGEST_NAME: usize = 100;
+
+#[derive(Clone)]
+pub(crate) struct Bots {
+    store: Arc<dyn BotStore>,
+}
+
+impl Bots {
+    pub(crate) fn new(store: Arc<dyn BotStore>) -> Self {
+        Self { store }
+    }
+
+    pub(crate) async fn list(&self, tenant_id: TenantId) -> Result<Vec<Bot>, UseCaseError> {
+        Ok(self.store.bots(tenant_id).await?)
+    }
+
+    pub(crate) async fn create(&self, by: &Principal, mut fields: Fields) -> Result<Bot, UseCaseError> {
+        let name = fields.text("name", LONGEST_NAME);
+        fields.refuse_others();
+        fields.finish().map_err(|refused| UseCaseError::Invalid(refused.errors().to_vec()))?;
+        let bot = Bot { id: Uuid::now_v7(), tenant_id: by.tenant_id, name, is_default: false, created_at: now() };
+        let audit = AuditEntry::new(by.tenant_id, &by.caller, Action::CreateBot, [format!("bot:{}", bot.id)]);
+        match self.store.create_bot(by.account_key, bot.clone(), MOST_BOTS, audit).await {
+            Err(StoreError::Full) => Err(UseCaseError::LimitReached { what: "bots for a tenant", most: MOST_BOTS }),
+            made => Ok(made.map(|()| bot)?),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! A bot's widget: the public keys pages carry, and its look and copy.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use shared::{
+    FieldError, TenantId,
+    fields::Fields,
+    origin::{InvalidOrigin, OriginPattern},
+};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    credentials::WidgetKey,
+    settings::{colour, flag, https_url, nullable, refused, text},
+};
+
+/// Widget keys a bot may have that are not revoked.
+pub const MOST_WIDGET_KEYS: usize = 100;
+
+/// Sessions an hour that a key opens where nothing else is said.
+pub const DEFAULT_RATE_PER_HOUR: u32 = 1000;
+
+/// What the key is called that a tenant has from the start.
+pub const DEFAULT_KEY_NAME: &str = "Default";
+
+const LONGEST_NAME: usize = 100;
+const MOST_DOMAINS: usize = 100;
+const LARGEST_RATE_PER_HOUR: u32 = 1_000_000;
+
+/// A host name whose pages may carry a key, or `*.` and one under which all may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain(String);
+
+impl Domain {
+    /// Reads a host name by the rules of origins: what no browser would send is refused.
+    ///
+    /// # Errors
+    /// [`InvalidOrigin`].
+    pub fn parse(text: &str) -> Result<Self, InvalidOrigin> {
+        if text.contains(['/', ':', '@']) {
+            return Err(InvalidOrigin::Host);
+        }
+        let pattern: OriginPattern = format!("https://{text}").parse()?;
+        Ok(Self(pattern.to_string().trim_start_matches("https://").to_owned()))
+    }
+
+    /// Its text, lower-cased, in ASCII.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A key that a widget on a page carries. It is public.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BotKey {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub tenant_id: TenantId,
+    /// What it opens.
+    pub bot_id: Uuid,
+    /// Its text.
+    pub api_key: WidgetKey,
+    /// What people call it.
+    pub name: String,
+    /// The host names whose pages may carry it; none, the tenant's allowed origins.
+    pub allowed_domains: Vec<Domain>,
+    /// Sessions it opens in an hour.
+    pub rate_limit_per_hour: u32,
+    /// Whether it opens anything.
+    pub is_active: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// What a caller may say of a new key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewBotKey {
+    /// What it opens.
+    pub bot_id: Option<Uuid>,
+    /// What people call it.
+    pub name: String,
+    /// The host names whose pages may carry it.
+    pub allowed_domains: Vec<Domain>,
+    /// Sessions it opens in an hour.
+    pub rate_limit_per_hour: u32,
+}
+
+impl NewBotKey {
+    /// Reads it. Refused fields are noted in `fields`; what is answered then is worth nothing.
+    pub fn read(fields: &mut Fields) -> Self {
+        let bot_id = fields.text("bot_id", 36);
+        let bot_id = Uuid::try_parse(&bot_id).ok();
+        if bot_id.is_none() {
+            fields.require("bot_id", "must be a bot's id: GET /api/v1/bots lists them");
+        }
+        let name = fields.text("name", LONGEST_NAME);
+        let mut allowed_domains = Vec::new();
+        let domains = fields.optional_texts("allowed_domains", MOST_DOMAINS, 253).unwrap_or_default();
+        for (index, text) in domains.into_iter().enumerate() {
+            match Domain::parse(&text) {
+                Ok(domain) if allowed_domains.contains(&domain) => {}
+                Ok(domain) => allowed_domains.push(domain),
+                Err(_) => {
+                    let message = format!("entry {} is no host name: write example.com or *.example.com", index + 1);
+                    fields.require("allowed_domains", message);
+                }
+            }
+        }
+        let rate_limit_per_hour =
+            fields.number("rate_limit_per_hour", 1..=LARGEST_RATE_PER_HOUR, DEFAULT_RATE_PER_HOUR);
+        fields.refuse_others();
+        Self { bot_id, name, allowed_domains, rate_limit_per_hour }
+    }
+}
+
+/// How a bot's widget looks, and what it says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Look {
+    /// `#RRGGBB`.
+    #[schema(pattern = "^#[0-9A-Fa-f]{6}$")]
+    pub theme_color: String,
+    /// `bottom-right` or `bottom-left`.
+    #[schema(pattern = "^bottom-(right|left)$")]
+    pub position: String,
+    /// What stands beside the launcher. 1 to 200 characters.
+    pub greeting_text: String,
+    /// The bot's first words. At most 1000 characters.
+    pub welcome_message: Option<String>,
+    /// An https URL.
+    pub avatar_url: Option<String>,
+    /// Whether it says what it is powered by.
+    pub show_branding: bool,
+    /// What stands above the conversation. At most 100 characters.
+    pub widget_title: Option<String>,
+    /// What stands where one types. 1 to 100 characters.
+    pub placeholder_text: String,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self {
+            theme_color: "#2563EB".to_owned(),
+            position: "bottom-right".to_owned(),
+            greeting_text: "Hello! How can we help?".to_owned(),
+            welcome_message: None,
+            avatar_url: None,
+            show_branding: true,
+            widget_title: None,
+            placeholder_text: "Write a message".to_owned(),
+        }
+    }
+}
+
+impl Look {
+    /// Writes only the fields present, and returns the names of those whose value changed. `null` clears one that may be
+    /// absent.
+    ///
+    /// # Errors
+    /// Every field that is refused. A look that was refused a field is half-written: throw it away.
+    pub fn patch(&mut self, fields: &Map<String, Value>) -> Result<Vec<&'static str>, Vec<FieldError>> {
+        let (mut changed, mut errors) = (Vec::new(), Vec::new());
+        for (field, value) in fields {
+            match self.set(field, value) {
+                Ok(name) => changed.extend(name),
+                Err(message) => errors.push(refused(field, &message)),
+            }
+        }
+        if errors.is_empty() { Ok(changed) } else { Err(errors) }
+    }
+
+    fn set(&mut self, field: &str, value: &Value) -> Result<Option<&'static str>, String> {
+        macro_rules! field {
+            ($name:ident, $read:expr) => {{
+                let read = $read?;
+                let changed = self.$name != read;
+                self.$name = read;
+                Ok(changed.then_some(stringify!($name)))
+            }};
+        }
+        match field {
+            "theme_color" => field!(theme_color, colour(value)),
+            "position" => field!(position, position(value)),
+            "greeting_text" => field!(greeting_text, text(value, 200)),
+            "welcome_message" => field!(welcome_message, nullable(value, |value| text(value, 1000))),
+            "avatar_url" => field!(avatar_url, nullable(value, https_url)),
+            "show_branding" => field!(show_branding, flag(value)),
+            "widget_title" => field!(widget_title, nullable(value, |value| text(value, 100))),
+            "placeholder_text" => field!(placeholder_text, text(value, 100)),
+            // What was read may be sent back.
+            "bot_id" | "id" | "created_at" | "updated_at" => Ok(None),
+            _ => Err("is not a field of a widget's look; the API reference is at /docs".to_owned()),
+        }
+    }
+}
+
+fn position(value: &Value) -> Result<String, String> {
+    match value.as_str() {
+        Some(position @ ("bottom-right" | "bottom-left")) => Ok(position.to_owned()),
+        _ => Err("must be bottom-right or bottom-left".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        match value {
+            Value::Object(object) => object,
+            _ => panic!("an object"),
+        }
+    }
+
+    #[test]
+    fn a_domain_is_a_host_name_as_a_browser_would_send_it() {
+        for (text, read) in [
+            ("Example.COM", "example.com"),
+            ("*.example.com", "*.example.com"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("localhost", "localhost"),
+            ("127.0.0.1", "127.0.0.1"),
+        ] {
+            assert_eq!(Domain::parse(text).map(|domain| domain.to_string()), Ok(read.to_owned()));
+        }
+        for wrong in
+            ["", "*", "*.com", "a.*.com", "https://a.com", "a.com:8080", "a.com/x", "u@a.com", "a b.com", "a..b"]
+        {
+            assert!(Domain::parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_look_takes_what_is_present_and_names_what_is_wrong() {
+        let mut look = Look::default();
+        let changed = look.patch(&object(json!({
+            "theme_color": "#0055FF", "position": "bottom-left", "welcome_message": "Salut", "show_branding": true,
+            "bot_id": "kept", "updated_at": "kept"
+        })));
+        let mut changed = changed.expect("taken");
+        changed.sort_unstable();
+        assert_eq!(changed, ["position", "theme_color", "welcome_message"]);
+        assert_eq!(
+            (look.welcome_message.as_deref(), look.greeting_text),
+            (Some("Salut"), Look::default().greeting_text)
+        );
+        for (field, wrong) in [
+            ("theme_color", json!("red")),
+            ("position", json!("top-left")),
+            ("greeting_text", json!("")),
+            ("greeting_text", json!(null)),
+            ("greeting_text", json!("x".repeat(201))),
+            ("welcome_message", json!("x".repeat(1001))),
+            ("avatar_url", json!("http://a.com/x.png")),
+            ("avatar_url", json!("javascript:alert(1)")),
+            ("show_branding", json!("yes")),
+            ("widget_title", json!(7)),
+            ("placeholder_text", json!(null)),
+            ("css", json!("body{}")),
+        ] {
+            let refused = Look::default().patch(&object(json!({ field: wrong }))).expect_err("refused");
+            assert_eq!(refused[0].field, field);
+        }
+        let mut cleared = Look { widget_title: Some("T".into()), ..Look::default() };
+        assert_eq!(cleared.patch(&object(json!({"widget_title": null}))), Ok(vec!["widget_title"]));
+        assert_eq!(cleared, Look::default());
+    }
+}

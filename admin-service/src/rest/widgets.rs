@@ -1,0 +1,248 @@
+//! Widget keys, look and copy over REST: for a tenant's developers, who come with an account key.
+
+use axum::extract::{Path, State, rejection::PathRejection};
+use jiff::Timestamp;
+use serde::Serialize;
+use shared::{ApiError, Envelope, Failure, Success, fields};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{
+    bots::{Developers, Reader, Writer, Written},
+    dto::PropagationView,
+    input::Params,
+};
+use crate::{
+    domain::widget::{BotKey, Domain, Look},
+    errors::UseCaseError,
+    propagation::Changed,
+    store::StoredLook,
+};
+
+/// A new widget key.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the documented shape of what the domain reads field by field")]
+pub(super) struct NewWidgetKey {
+    bot_id: Uuid,
+    /// 1 to 100 characters.
+    name: String,
+    /// The host names whose pages may carry it, such as `example.com` and `*.example.com`; none, the tenant's allowed
+    /// origins. At most 100.
+    #[schema(example = json!(["example.com", "*.example.com"]))]
+    allowed_domains: Option<Vec<String>>,
+    /// Sessions it opens in an hour.
+    #[schema(minimum = 1, maximum = 1_000_000, default = 1000)]
+    rate_limit_per_hour: Option<u32>,
+}
+
+/// A widget key. It is public: a page carries it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WidgetKey)]
+pub(super) struct WidgetKeyView {
+    id: Uuid,
+    bot_id: Uuid,
+    #[schema(pattern = "^pk_[A-Za-z0-9_-]{32}$")]
+    api_key: String,
+    name: String,
+    allowed_domains: Vec<String>,
+    rate_limit_per_hour: u32,
+    is_active: bool,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_used_at: Option<Timestamp>,
+}
+
+impl From<BotKey> for WidgetKeyView {
+    fn from(key: BotKey) -> Self {
+        Self {
+            id: key.id,
+            bot_id: key.bot_id,
+            api_key: key.api_key.as_str().to_owned(),
+            name: key.name,
+            allowed_domains: key.allowed_domains.iter().map(Domain::to_string).collect(),
+            rate_limit_per_hour: key.rate_limit_per_hour,
+            is_active: key.is_active,
+            created_at: key.created_at,
+            last_used_at: key.last_used_at,
+        }
+    }
+}
+
+/// A bot's widget keys, newest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct WidgetKeyList {
+    items: Vec<WidgetKeyView>,
+}
+
+/// A widget key that opens nothing any more.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RevokedWidgetKey {
+    #[serde(flatten)]
+    key: WidgetKeyView,
+    propagation: PropagationView,
+}
+
+/// What `PUT` takes: any of the look's fields. Absent ones stay as they are; `null` clears one that may be absent.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the documented shape of what the domain reads field by field")]
+pub(super) struct CustomizationPatch {
+    bot_id: Uuid,
+    #[schema(pattern = "^#[0-9A-Fa-f]{6}$")]
+    theme_color: Option<String>,
+    #[schema(pattern = "^bottom-(right|left)$")]
+    position: Option<String>,
+    greeting_text: Option<String>,
+    welcome_message: Option<String>,
+    avatar_url: Option<String>,
+    show_branding: Option<bool>,
+    widget_title: Option<String>,
+    placeholder_text: Option<String>,
+}
+
+/// How a bot's widget looks, and what it says.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Customization {
+    /// The bot's: it has one look.
+    id: Uuid,
+    bot_id: Uuid,
+    #[serde(flatten)]
+    look: Look,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+impl Customization {
+    fn new(bot_id: Uuid, stored: StoredLook) -> Self {
+        let StoredLook { look, created_at, updated_at } = stored;
+        Self { id: bot_id, bot_id, look, created_at, updated_at }
+    }
+}
+
+fn bot_id(Params(mut query): Params) -> Result<Uuid, ApiError> {
+    let id = query.required("bot_id");
+    query.finish()?;
+    id.ok_or_else(|| ApiError::internal("a required parameter was neither read nor refused"))
+}
+
+/// A bot's widget keys, newest first, revoked ones included.
+#[utoipa::path(
+    get, path = "/api/v1/widgets/keys", tag = "widgets", security(("account_key" = ["widgets:read"])),
+    params(("bot_id" = Uuid, Query, description = "The bot")),
+    responses(
+        (status = 200, description = "The keys", body = Envelope<WidgetKeyList>),
+        (status = 401, description = "`invalid_account_key`", body = Failure),
+        (status = 403, description = "`missing_ability`, `tenant_suspended`", body = Failure),
+        (status = 404, description = "`bot_not_found`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn list_widget_keys(
+    State(developers): State<Developers>,
+    Reader(by): Reader,
+    params: Params,
+) -> Result<Success<WidgetKeyList>, ApiError> {
+    let keys = developers.widgets.keys(by.tenant_id, bot_id(params)?).await?;
+    Ok(Success::ok(
+        WidgetKeyList { items: keys.into_iter().map(WidgetKeyView::from).collect() },
+        "Widget keys fetched.",
+    ))
+}
+
+/// Make a widget key.
+#[utoipa::path(
+    post, path = "/api/v1/widgets/keys", tag = "widgets", request_body = NewWidgetKey,
+    security(("account_key" = ["widgets:write"])),
+    responses(
+        (status = 201, description = "Made", body = Envelope<WidgetKeyView>),
+        (status = 400, description = "`malformed_json`", body = Failure),
+        (status = 401, description = "`invalid_account_key`", body = Failure),
+        (status = 403, description = "`missing_ability`, `tenant_suspended`", body = Failure),
+        (status = 404, description = "`bot_not_found`", body = Failure),
+        (status = 409, description = "`limit_reached`: a bot may have 100 that are not revoked", body = Failure),
+        (status = 413, description = "`body_too_large`", body = Failure),
+        (status = 422, description = "`validation_failed`; nothing was written", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn create_widget_key(
+    State(developers): State<Developers>,
+    Written(by, given): Written,
+) -> Result<Success<WidgetKeyView>, ApiError> {
+    let key = developers.widgets.create_key(&by, fields::Fields::new(given)).await?;
+    Ok(Success::created(key.into(), "Widget key made."))
+}
+
+/// Revoke a widget key. Pages that carry it are refused from the moment this returns. Repeating it is not an error.
+#[utoipa::path(
+    delete, path = "/api/v1/widgets/keys/{id}", tag = "widgets", security(("account_key" = ["widgets:write"])),
+    params(("id" = Uuid, Path, description = "The key's id, not its text")),
+    responses(
+        (status = 200, description = "Revoked, on every gateway", body = Envelope<RevokedWidgetKey>),
+        (status = 401, description = "`invalid_account_key`", body = Failure),
+        (status = 403, description = "`missing_ability`, `tenant_suspended`", body = Failure),
+        (status = 404, description = "`widget_key_not_found`", body = Failure),
+        (status = 409, description = "`conflict`: the tenant's own key is rotated instead", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn revoke_widget_key(
+    State(developers): State<Developers>,
+    Writer(by): Writer,
+    id: Result<Path<Uuid>, PathRejection>,
+) -> Result<Success<RevokedWidgetKey>, ApiError> {
+    // What is no id is no key's.
+    let Path(id) = id.map_err(|_| UseCaseError::WidgetKeyNotFound)?;
+    let Changed { value, spread } = developers.widgets.revoke_key(&by, id).await?;
+    let revoked = RevokedWidgetKey { key: value.into(), propagation: spread.into() };
+    Ok(Success::ok(revoked, "Widget key revoked. Pages that carry it are refused."))
+}
+
+/// How a bot's widget looks, and what it says.
+#[utoipa::path(
+    get, path = "/api/v1/widgets/customization", tag = "widgets", security(("account_key" = ["widgets:read"])),
+    params(("bot_id" = Uuid, Query, description = "The bot")),
+    responses(
+        (status = 200, description = "The look", body = Envelope<Customization>),
+        (status = 401, description = "`invalid_account_key`", body = Failure),
+        (status = 403, description = "`missing_ability`, `tenant_suspended`", body = Failure),
+        (status = 404, description = "`bot_not_found`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn get_customization(
+    State(developers): State<Developers>,
+    Reader(by): Reader,
+    params: Params,
+) -> Result<Success<Customization>, ApiError> {
+    let bot_id = bot_id(params)?;
+    let look = developers.widgets.look(by.tenant_id, bot_id).await?;
+    Ok(Success::ok(Customization::new(bot_id, look), "Customization fetched."))
+}
+
+/// Write some of a widget's look and copy. Fields that are absent stay as they are.
+#[utoipa::path(
+    put, path = "/api/v1/widgets/customization", tag = "widgets", request_body = CustomizationPatch,
+    security(("account_key" = ["widgets:write"])),
+    responses(
+        (status = 200, description = "Saved", body = Envelope<Customization>),
+        (status = 400, description = "`malformed_json`", body = Failure),
+        (status = 401, description = "`invalid_account_key`", body = Failure),
+        (status = 403, description = "`missing_ability`, `tenant_suspended`", body = Failure),
+        (status = 404, description = "`bot_not_found`", body = Failure),
+        (status = 413, description = "`body_too_large`", body = Failure),
+        (status = 422, description = "`validation_failed`; nothing was written", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn put_customization(
+    State(developers): State<Developers>,
+    Written(by, given): Written,
+) -> Result<Success<Customization>, ApiError> {
+    let Changed { value: (bot_id, look), .. } = developers.widgets.customize(&by, given).await?;
+    Ok(Success::ok(Customization::new(bot_id, look), "Customization saved."))
+}

@@ -1,0 +1,191 @@
+//! Widget keys, look and copy in the database.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sea_orm::{ActiveValue::Set, ConnectionTrait, PaginatorTrait as _, QueryOrder as _, QuerySelect as _, prelude::*};
+use shared::{
+    TenantId,
+    time::{from_unix_ms, now},
+};
+
+use super::{SeaStore, account_keys, broken_row, next_revision, revision_from_row, translate, write_audit};
+use crate::{
+    domain::{
+        audit::AuditEntry,
+        credentials::WidgetKey,
+        widget::{BotKey, Domain, Look},
+    },
+    store::{
+        AtRevision, StoreError, StoredLook, WidgetStore,
+        entity::{bot, tenant, widget_key},
+        stored_time,
+    },
+};
+
+impl TryFrom<widget_key::Model> for BotKey {
+    type Error = StoreError;
+
+    fn try_from(row: widget_key::Model) -> Result<Self, StoreError> {
+        let broken = |error: &dyn std::fmt::Display| broken_row("widget_key", error);
+        let domains: Vec<String> = serde_json::from_value(row.allowed_domains).map_err(|error| broken(&error))?;
+        let domains = domains.iter().map(|text| Domain::parse(text)).collect::<Result<_, _>>();
+        Ok(Self {
+            id: row.id,
+            tenant_id: row.tenant_id.into(),
+            bot_id: row.bot_id,
+            api_key: WidgetKey::from_stored(row.api_key),
+            name: row.name,
+            allowed_domains: domains.map_err(|error| broken(&error))?,
+            rate_limit_per_hour: u32::try_from(row.rate_limit_per_hour).map_err(|error| broken(&error))?,
+            is_active: row.is_active,
+            created_at: from_unix_ms(row.created_at),
+            last_used_at: row.last_used_at.map(from_unix_ms),
+        })
+    }
+}
+
+pub(super) async fn insert(connection: &impl ConnectionTrait, key: BotKey) -> Result<(), StoreError> {
+    let domains: Vec<&str> = key.allowed_domains.iter().map(Domain::as_str).collect();
+    let row = widget_key::ActiveModel {
+        id: Set(key.id),
+        tenant_id: Set(key.tenant_id.as_uuid()),
+        bot_id: Set(key.bot_id),
+        api_key: Set(key.api_key.as_str().to_owned()),
+        name: Set(key.name),
+        allowed_domains: Set(serde_json::json!(domains)),
+        rate_limit_per_hour: Set(key.rate_limit_per_hour.into()),
+        is_active: Set(key.is_active),
+        created_at: Set(stored_time(key.created_at)),
+        last_used_at: Set(key.last_used_at.map(stored_time)),
+    };
+    widget_key::Entity::insert(row).exec_without_returning(connection).await.map_err(translate)?;
+    Ok(())
+}
+
+/// The tenant's own key gets another text; all else of it stays.
+pub(super) async fn replace(connection: &impl ConnectionTrait, old: &str, new: &str) -> Result<(), StoreError> {
+    widget_key::Entity::update_many()
+        .col_expr(widget_key::Column::ApiKey, new.into())
+        .filter(widget_key::Column::ApiKey.eq(old))
+        .exec(connection)
+        .await
+        .map_err(translate)?;
+    Ok(())
+}
+
+fn bot_of(tenant_id: TenantId, bot_id: Uuid) -> Select<bot::Entity> {
+    bot::Entity::find_by_id(bot_id).filter(bot::Column::TenantId.eq(tenant_id.as_uuid()))
+}
+
+fn look_from_row(row: bot::Model) -> Result<StoredLook, StoreError> {
+    let look: Look = match row.look {
+        Some(look) => serde_json::from_value(look).map_err(|error| broken_row("bot.look", error))?,
+        None => Look::default(),
+    };
+    let created_at = from_unix_ms(row.created_at);
+    Ok(StoredLook { look, created_at, updated_at: row.look_updated_at.map_or(created_at, from_unix_ms) })
+}
+
+#[async_trait]
+impl WidgetStore for SeaStore {
+    async fn create_widget_key(
+        &self,
+        by: Uuid,
+        key: BotKey,
+        most: usize,
+        audit: AuditEntry,
+    ) -> Result<u64, StoreError> {
+        let transaction = self.begin_write().await?;
+        // Also what makes two calls wait for each other: neither counts without the other.
+        let revision = next_revision(&transaction, 0).await?;
+        account_keys::authorize(&transaction, by).await?;
+        if bot_of(key.tenant_id, key.bot_id).one(&transaction).await.map_err(translate)?.is_none() {
+            return Err(StoreError::NotFound);
+        }
+        let standing = widget_key::Entity::find()
+            .filter(widget_key::Column::BotId.eq(key.bot_id))
+            .filter(widget_key::Column::IsActive.eq(true));
+        let count = standing.count(&transaction).await.map_err(translate)?;
+        if usize::try_from(count).is_ok_and(|count| count >= most) {
+            return Err(StoreError::Full);
+        }
+        let at = key.created_at;
+        insert(&transaction, key).await?;
+        write_audit(&transaction, audit, revision, at).await?;
+        transaction.commit().await.map_err(translate)?;
+        revision_from_row(revision)
+    }
+
+    async fn widget_keys(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<Option<Vec<BotKey>>, StoreError> {
+        if bot_of(tenant_id, bot_id).one(&self.connection).await.map_err(translate)?.is_none() {
+            return Ok(None);
+        }
+        let newest_first = widget_key::Entity::find()
+            .filter(widget_key::Column::BotId.eq(bot_id))
+            .order_by_desc(widget_key::Column::CreatedAt)
+            .order_by_desc(widget_key::Column::Id);
+        let rows = newest_first.all(&self.connection).await.map_err(translate)?;
+        rows.into_iter().map(BotKey::try_from).collect::<Result<_, _>>().map(Some)
+    }
+
+    async fn revoke_widget_key(
+        &self,
+        by: Uuid,
+        tenant_id: TenantId,
+        id: Uuid,
+        audit: AuditEntry,
+    ) -> Result<AtRevision<BotKey>, StoreError> {
+        let transaction = self.begin_write().await?;
+        let revision = next_revision(&transaction, 0).await?;
+        account_keys::authorize(&transaction, by).await?;
+        let found = widget_key::Entity::find_by_id(id)
+            .filter(widget_key::Column::TenantId.eq(tenant_id.as_uuid()))
+            .one(&transaction)
+            .await
+            .map_err(translate)?;
+        let row = found.ok_or(StoreError::NotFound)?;
+        let tenant = tenant::Entity::find_by_id(row.tenant_id).one(&transaction).await.map_err(translate)?;
+        if tenant.is_some_and(|tenant| tenant.widget_public_key == row.api_key) {
+            // The tenant's answers would go on naming a key that opens nothing.
+            return Err(StoreError::Conflict);
+        }
+        let revoked = widget_key::ActiveModel { id: Set(id), is_active: Set(false), ..Default::default() };
+        let row = widget_key::Entity::update(revoked).exec(&transaction).await.map_err(translate)?;
+        write_audit(&transaction, audit, revision, now()).await?;
+        transaction.commit().await.map_err(translate)?;
+        Ok(AtRevision { value: row.try_into()?, revision: revision_from_row(revision)? })
+    }
+
+    async fn look(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<Option<StoredLook>, StoreError> {
+        let row = bot_of(tenant_id, bot_id).one(&self.connection).await.map_err(translate)?;
+        row.map(look_from_row).transpose()
+    }
+
+    async fn save_look(
+        &self,
+        by: Uuid,
+        tenant_id: TenantId,
+        bot_id: Uuid,
+        change: &(dyn for<'a> Fn(&'a mut Look) -> AuditEntry + Send + Sync),
+    ) -> Result<AtRevision<StoredLook>, StoreError> {
+        let transaction = self.begin_write().await?;
+        let revision = next_revision(&transaction, 0).await?;
+        account_keys::authorize(&transaction, by).await?;
+        let locked = bot_of(tenant_id, bot_id).lock_exclusive().one(&transaction).await.map_err(translate)?;
+        let row = locked.ok_or(StoreError::NotFound)?;
+        let mut look = look_from_row(row)?.look;
+        let audit = change(&mut look);
+        let at: Timestamp = now();
+        let look = serde_json::to_value(&look).map_err(|error| broken_row("bot.look", error))?;
+        let saved = bot::ActiveModel {
+            id: Set(bot_id),
+            look: Set(Some(look)),
+            look_updated_at: Set(Some(stored_time(at))),
+            ..Default::default()
+        };
+        let row = bot::Entity::update(saved).exec(&transaction).await.map_err(translate)?;
+        write_audit(&transaction, audit, revision, at).await?;
+        transaction.commit().await.map_err(translate)?;
+        Ok(AtRevision { value: look_from_row(row)?, revision: revision_from_row(revision)? })
+    }
+}

@@ -1,0 +1,117 @@
+//! A bot's widget keys, look and copy, for a tenant's developers.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use shared::{FieldError, TenantId, fields::Fields, time::now};
+use uuid::Uuid;
+
+use crate::{
+    account_keys::Principal,
+    domain::{
+        audit::{Action, AuditEntry},
+        credentials::WidgetKey,
+        widget::{BotKey, Look, MOST_WIDGET_KEYS, NewBotKey},
+    },
+    errors::UseCaseError,
+    propagation::{Changed, Propagation},
+    store::{StoreError, StoredLook, WidgetStore},
+};
+
+#[derive(Clone)]
+pub(crate) struct Widgets {
+    store: Arc<dyn WidgetStore>,
+    propagation: Propagation,
+}
+
+impl Widgets {
+    pub(crate) fn new(store: Arc<dyn WidgetStore>, propagation: Propagation) -> Self {
+        Self { store, propagation }
+    }
+
+    /// A bot's keys, newest first, revoked ones included.
+    pub(crate) async fn keys(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<Vec<BotKey>, UseCaseError> {
+        self.store.widget_keys(tenant_id, bot_id).await?.ok_or(UseCaseError::BotNotFound)
+    }
+
+    pub(crate) async fn create_key(&self, by: &Principal, mut fields: Fields) -> Result<BotKey, UseCaseError> {
+        let NewBotKey { bot_id, name, allowed_domains, rate_limit_per_hour } = NewBotKey::read(&mut fields);
+        fields.finish().map_err(|refused| UseCaseError::Invalid(refused.errors().to_vec()))?;
+        let key = BotKey {
+            id: Uuid::now_v7(),
+            tenant_id: by.tenant_id,
+            bot_id: bot_id.unwrap_or_default(),
+            api_key: WidgetKey::generate(),
+            name,
+            allowed_domains,
+            rate_limit_per_hour,
+            is_active: true,
+            created_at: now(),
+            last_used_at: None,
+        };
+        let changed = [format!("widget_key:{}", key.id), format!("bot:{}", key.bot_id)];
+        let audit = AuditEntry::new(by.tenant_id, &by.caller, Action::CreateWidgetKey, changed);
+        match self.store.create_widget_key(by.account_key, key.clone(), MOST_WIDGET_KEYS, audit).await {
+            Ok(_) => {
+                // Nobody can have asked for a key that was not there, so there is nobody to wait for.
+                self.propagation.announce();
+                Ok(key)
+            }
+            Err(StoreError::NotFound) => Err(UseCaseError::BotNotFound),
+            Err(StoreError::Full) => Err(UseCaseError::LimitReached {
+                what: "widget keys for a bot that are not revoked",
+                most: MOST_WIDGET_KEYS,
+            }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// From the moment this returns the key opens nothing, on any gateway. Revoking it again is as good as revoking it.
+    pub(crate) async fn revoke_key(&self, by: &Principal, id: Uuid) -> Result<Changed<BotKey>, UseCaseError> {
+        let (store, tenant_id, by_key) = (Arc::clone(&self.store), by.tenant_id, by.account_key);
+        let audit = AuditEntry::new(tenant_id, &by.caller, Action::RevokeWidgetKey, [format!("widget_key:{id}")]);
+        let revoked =
+            self.propagation.everywhere(async move { store.revoke_widget_key(by_key, tenant_id, id, audit).await });
+        match revoked.await {
+            Ok(revoked) => Ok(revoked),
+            Err(StoreError::Conflict) => Err(UseCaseError::TenantsOwnKey),
+            Err(StoreError::NotFound) => Err(UseCaseError::WidgetKeyNotFound),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(crate) async fn look(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<StoredLook, UseCaseError> {
+        self.store.look(tenant_id, bot_id).await?.ok_or(UseCaseError::BotNotFound)
+    }
+
+    /// Writes only the fields present.
+    pub(crate) async fn customize(
+        &self,
+        by: &Principal,
+        fields: Map<String, Value>,
+    ) -> Result<Changed<(Uuid, StoredLook)>, UseCaseError> {
+        let bot_id = fields.get("bot_id").and_then(Value::as_str).and_then(|text| Uuid::try_parse(text).ok());
+        let mut refused = Look::default().patch(&fields).err().unwrap_or_default();
+        if bot_id.is_none() {
+            let message = "must be a bot's id: GET /api/v1/bots lists them".to_owned();
+            refused.insert(0, FieldError { field: "bot_id".to_owned(), message });
+        }
+        let Some(bot_id) = bot_id.filter(|_| refused.is_empty()) else {
+            return Err(UseCaseError::Invalid(refused));
+        };
+        let (store, by) = (Arc::clone(&self.store), by.clone());
+        let saved = self.propagation.everywhere(async move {
+            let change = |look: &mut Look| {
+                // What is refused was refused above, whatever the look is.
+                let changed = look.patch(&fields).unwrap_or_default();
+                AuditEntry::new(by.tenant_id, &by.caller, Action::CustomizeWidget, changed)
+            };
+            store.save_look(by.account_key, by.tenant_id, bot_id, &change).await
+        });
+        match saved.await {
+            Ok(saved) => Ok(saved.map(|look| (bot_id, look))),
+            Err(StoreError::NotFound) => Err(UseCaseError::BotNotFound),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
