@@ -57,11 +57,11 @@ impl AccountKeys {
         &self,
         caller: &Caller,
         tenant_id: TenantId,
-        mut fields: Fields,
+        fields: Fields,
     ) -> Result<(AccountKey, AccountKeySecret), UseCaseError> {
         let now = now();
-        let NewAccountKey { name, abilities, expires_at } = NewAccountKey::read(&mut fields, now);
-        fields.finish().map_err(|refused| UseCaseError::Invalid(refused.errors().to_vec()))?;
+        let NewAccountKey { name, abilities, expires_at } =
+            NewAccountKey::read(fields, now).map_err(UseCaseError::Invalid)?;
         let secret = AccountKeySecret::generate();
         let key = AccountKey {
             id: Uuid::now_v7(),

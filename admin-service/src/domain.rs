@@ -8,4 +8,5 @@ pub mod operator;
 pub mod settings;
 pub mod signing_key;
 pub mod tenant;
+mod value;
 pub mod widget;

@@ -23,10 +23,11 @@ use crate::{account_keys::AccountKeys, domain::audit::Caller, tenants::Tenants, 
 mod account_keys;
 mod audit;
 mod bots;
+mod developers;
 mod document;
 mod dto;
 mod input;
-pub(crate) use bots::Developers;
+pub(crate) use developers::Developers;
 pub(crate) use input::cursor;
 mod tenants;
 mod widgets;

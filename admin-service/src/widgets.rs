@@ -34,13 +34,13 @@ impl Widgets {
         self.store.widget_keys(tenant_id, bot_id).await?.ok_or(UseCaseError::BotNotFound)
     }
 
-    pub(crate) async fn create_key(&self, by: &Principal, mut fields: Fields) -> Result<BotKey, UseCaseError> {
-        let NewBotKey { bot_id, name, allowed_domains, rate_limit_per_hour } = NewBotKey::read(&mut fields);
-        fields.finish().map_err(|refused| UseCaseError::Invalid(refused.errors().to_vec()))?;
+    pub(crate) async fn create_key(&self, by: &Principal, fields: Fields) -> Result<BotKey, UseCaseError> {
+        let new = NewBotKey::read(fields).map_err(UseCaseError::Invalid)?;
+        let NewBotKey { bot_id, name, allowed_domains, rate_limit_per_hour } = new;
         let key = BotKey {
             id: Uuid::now_v7(),
             tenant_id: by.tenant_id,
-            bot_id: bot_id.unwrap_or_default(),
+            bot_id,
             api_key: WidgetKey::generate(),
             name,
             allowed_domains,

@@ -3,7 +3,7 @@
 //! | path | who |
 //! |---|---|
 //! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`owned`] or relayed |
-//! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`admin_api`], where they are exposed |
+//! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`facade`], where they are exposed |
 //! | `/.well-known/jwks.json` | [`jwks`] |
 //! | `/healthz`, `/readyz` | probes |
 
@@ -22,8 +22,8 @@ use crate::{
     metrics::GatewayMetrics,
 };
 
-mod admin_api;
 mod client_address;
+mod facade;
 mod jwks;
 mod owned;
 mod signed;
@@ -63,13 +63,13 @@ pub(crate) fn router<D: TenantDirectory>(
             async move { if held { Ok(()) } else { Err("directory: no lease from the admin service".to_owned()) } }
         }));
     if gateway.exposed.admin_api {
-        for path in admin_api::ADMIN_PATHS {
-            router = router.route(path, any(admin_api::pass_operator::<D>));
+        for path in facade::ADMIN_PATHS {
+            router = router.route(path, any(facade::pass_operator::<D>));
         }
     }
     if gateway.exposed.developer_api {
-        for path in admin_api::DEVELOPER_PATHS {
-            router = router.route(path, any(admin_api::pass_developer::<D>));
+        for path in facade::DEVELOPER_PATHS {
+            router = router.route(path, any(facade::pass_developer::<D>));
         }
     }
     router.with_state(Arc::clone(gateway))

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
-use shared::{TenantId, fields::Fields};
+use shared::{FieldError, TenantId, fields::Fields};
 use uuid::Uuid;
 
 /// Keys a tenant may have that are not revoked.
@@ -117,8 +117,11 @@ pub struct NewAccountKey {
 }
 
 impl NewAccountKey {
-    /// Reads it. Refused fields are noted in `fields`; what is answered then is worth nothing.
-    pub fn read(fields: &mut Fields, now: Timestamp) -> Self {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Every field that is refused.
+    pub fn read(mut fields: Fields, now: Timestamp) -> Result<Self, Vec<FieldError>> {
         let name = fields.text("name", LONGEST_NAME);
         let mut abilities = Vec::new();
         match fields.optional_texts("abilities", 10, 50) {
@@ -150,7 +153,8 @@ impl NewAccountKey {
             }
         });
         fields.refuse_others();
-        Self { name, abilities, expires_at }
+        fields.finish().map_err(|refused| refused.errors().to_vec())?;
+        Ok(Self { name, abilities, expires_at })
     }
 }
 
@@ -181,12 +185,8 @@ mod tests {
 
     fn read(value: serde_json::Value) -> Result<NewAccountKey, Vec<String>> {
         let serde_json::Value::Object(object) = value else { panic!("an object") };
-        let mut fields = Fields::new(object);
-        let key = NewAccountKey::read(&mut fields, "2026-01-01T00:00:00Z".parse().expect("a time"));
-        match fields.finish() {
-            Ok(()) => Ok(key),
-            Err(error) => Err(error.errors().iter().map(|error| error.field.clone()).collect()),
-        }
+        NewAccountKey::read(Fields::new(object), "2026-01-01T00:00:00Z".parse().expect("a time"))
+            .map_err(|errors| errors.into_iter().map(|error| error.field).collect())
     }
 
     #[test]

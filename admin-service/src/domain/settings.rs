@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shared::{FieldError, origin::OriginPattern};
-use url::Url;
 use utoipa::ToSchema;
+
+use super::value::{self, colour, flag, https_url, nullable, refused, text, url};
 
 /// A tenant's settings. The defaults are those of a tenant provisioned with a name alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -76,7 +77,6 @@ impl Default for TenantSettings {
 /// The largest whole number every JSON reader keeps exact: 2^53 - 1.
 const LARGEST_COUNT: u64 = 9_007_199_254_740_991;
 const MOST_ORIGINS: usize = 100;
-const LONGEST_URL: usize = 2048;
 
 impl TenantSettings {
     /// A new tenant's settings: the defaults under `fields`, of which only `tenant_name` is required.
@@ -97,19 +97,7 @@ impl TenantSettings {
     /// # Errors
     /// Every field that is refused. Settings that were refused a field are half-written: throw them away.
     pub fn patch(&mut self, fields: &Map<String, Value>) -> Result<Vec<&'static str>, Vec<FieldError>> {
-        let mut changed = Vec::new();
-        let mut errors = Vec::new();
-        for (field, value) in fields {
-            match self.set(field, value) {
-                Ok(Some(name)) => changed.push(name),
-                Ok(None) => {}
-                Err(message) if value.is_null() => {
-                    errors.push(refused(field, &format!("{message}; null clears nullable fields only")));
-                }
-                Err(message) => errors.push(refused(field, &message)),
-            }
-        }
-        if errors.is_empty() { Ok(changed) } else { Err(errors) }
+        value::patch(fields, |field, value| self.set(field, value))
     }
 
     /// The table. Answers the field's name where its value changed.
@@ -152,39 +140,11 @@ impl TenantSettings {
     }
 }
 
-pub(super) fn refused(field: &str, message: &str) -> FieldError {
-    // A field's name is the caller's text: a huge one is not worth echoing whole.
-    FieldError { field: field.chars().take(100).collect(), message: message.to_owned() }
-}
-
-pub(super) fn nullable<T>(value: &Value, read: impl FnOnce(&Value) -> Result<T, String>) -> Result<Option<T>, String> {
-    if value.is_null() { Ok(None) } else { read(value).map(Some) }
-}
-
-/// Text that people read: not blank, bounded, and without control characters (one of which, NUL, no database takes).
-pub(super) fn text(value: &Value, longest: usize) -> Result<String, String> {
-    let Value::String(text) = value else { return Err("must be a string".to_owned()) };
-    if text.trim().is_empty() {
-        return Err("must not be blank".to_owned());
-    }
-    if text.chars().count() > longest {
-        return Err(format!("must have at most {longest} characters"));
-    }
-    if text.contains(char::is_control) {
-        return Err("must not hold control characters".to_owned());
-    }
-    Ok(text.clone())
-}
-
 fn slug(value: &Value) -> Result<String, String> {
     let text = text(value, 50)?;
     let well_formed =
         text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte));
     if well_formed { Ok(text) } else { Err("must be lower-case letters, digits, hyphens and underscores".to_owned()) }
-}
-
-pub(super) fn flag(value: &Value) -> Result<bool, String> {
-    value.as_bool().ok_or_else(|| "must be true or false".to_owned())
 }
 
 fn count(value: &Value) -> Result<u64, String> {
@@ -224,38 +184,12 @@ fn excerpt(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
-fn url(value: &Value, schemes: &[&str]) -> Result<Url, String> {
-    let expected = || format!("must be a URL that begins with {}://", schemes.join(":// or "));
-    let text = text(value, LONGEST_URL)?;
-    let url = Url::parse(&text).map_err(|_| expected())?;
-    if !schemes.contains(&url.scheme()) || url.host().is_none() {
-        return Err(expected());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("must not hold a user name or password".to_owned());
-    }
-    Ok(url)
-}
-
-pub(super) fn https_url(value: &Value) -> Result<String, String> {
-    url(value, &["https"]).map(Url::into)
-}
-
 fn callback_url(value: &Value) -> Result<String, String> {
     let url = url(value, &["https", "http"])?;
     if url.query().is_some() || url.fragment().is_some() {
         return Err("must not have a query or fragment: the event's path is appended to it".to_owned());
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
-}
-
-pub(super) fn colour(value: &Value) -> Result<String, String> {
-    match value.as_str().and_then(|text| text.strip_prefix('#')) {
-        Some(digits) if digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
-            Ok(format!("#{digits}"))
-        }
-        _ => Err("must be a colour such as #0055FF".to_owned()),
-    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     credentials::WidgetKey,
-    settings::{colour, flag, https_url, nullable, refused, text},
+    value::{self, colour, flag, https_url, nullable, text},
 };
 
 /// Widget keys a bot may have that are not revoked.
@@ -90,7 +90,7 @@ pub struct BotKey {
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewBotKey {
     /// What it opens.
-    pub bot_id: Option<Uuid>,
+    pub bot_id: Uuid,
     /// What people call it.
     pub name: String,
     /// The host names whose pages may carry it.
@@ -100,13 +100,16 @@ pub struct NewBotKey {
 }
 
 impl NewBotKey {
-    /// Reads it. Refused fields are noted in `fields`; what is answered then is worth nothing.
-    pub fn read(fields: &mut Fields) -> Self {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Every field that is refused.
+    pub fn read(mut fields: Fields) -> Result<Self, Vec<FieldError>> {
         let bot_id = fields.text("bot_id", 36);
-        let bot_id = Uuid::try_parse(&bot_id).ok();
-        if bot_id.is_none() {
+        let bot_id = Uuid::try_parse(&bot_id).unwrap_or_else(|_| {
             fields.require("bot_id", "must be a bot's id: GET /api/v1/bots lists them");
-        }
+            Uuid::nil()
+        });
         let name = fields.text("name", LONGEST_NAME);
         let mut allowed_domains = Vec::new();
         let domains = fields.optional_texts("allowed_domains", MOST_DOMAINS, 253).unwrap_or_default();
@@ -123,7 +126,8 @@ impl NewBotKey {
         let rate_limit_per_hour =
             fields.number("rate_limit_per_hour", 1..=LARGEST_RATE_PER_HOUR, DEFAULT_RATE_PER_HOUR);
         fields.refuse_others();
-        Self { bot_id, name, allowed_domains, rate_limit_per_hour }
+        fields.finish().map_err(|refused| refused.errors().to_vec())?;
+        Ok(Self { bot_id, name, allowed_domains, rate_limit_per_hour })
     }
 }
 
@@ -173,14 +177,7 @@ impl Look {
     /// # Errors
     /// Every field that is refused. A look that was refused a field is half-written: throw it away.
     pub fn patch(&mut self, fields: &Map<String, Value>) -> Result<Vec<&'static str>, Vec<FieldError>> {
-        let (mut changed, mut errors) = (Vec::new(), Vec::new());
-        for (field, value) in fields {
-            match self.set(field, value) {
-                Ok(name) => changed.extend(name),
-                Err(message) => errors.push(refused(field, &message)),
-            }
-        }
-        if errors.is_empty() { Ok(changed) } else { Err(errors) }
+        value::patch(fields, |field, value| self.set(field, value))
     }
 
     fn set(&mut self, field: &str, value: &Value) -> Result<Option<&'static str>, String> {

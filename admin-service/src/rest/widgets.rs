@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{
-    bots::{Developers, Reader, Writer, Written},
+    developers::{Developers, Reader, Writer, Written},
     dto::PropagationView,
     input::Params,
 };

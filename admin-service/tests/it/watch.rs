@@ -322,6 +322,8 @@ async fn who_does_not_say_who_it_is_is_refused() {
         let mut answers = client.watch(gateway(requests)).await.expect("a stream").into_inner();
         assert_eq!(answers.message().await.expect_err("refused").code(), Code::InvalidArgument, "{first:?}");
     }
+    let silent = client.watch(gateway(tokio_stream::pending())).await.expect("a stream");
+    assert_eq!(silent.into_inner().message().await.expect_err("refused").code(), Code::DeadlineExceeded);
     let stranger = client.watch(tonic::Request::new(tokio_stream::iter([]))).await.expect_err("refused");
     assert_eq!(stranger.code(), Code::Unauthenticated);
 }

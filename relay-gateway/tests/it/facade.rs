@@ -1,4 +1,4 @@
-//! The admin paths through the gateway: only where exposed, and then only passed through.
+//! The REST facade's paths through the gateway: only where exposed, and then only passed through.
 
 use axum::{Json, Router, extract::Request, response::IntoResponse as _, routing::any};
 use serde_json::{Value, json};
