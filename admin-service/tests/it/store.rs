@@ -295,6 +295,23 @@ async fn tenants_from_before_get_their_bot_and_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_saw_nothing_is_told_everything_or_starts_over() {
+    let on = postgres();
+    let store = store::connect(&database(&on.url)).await.expect("it opens");
+    let (_, beginning) = store.changes_after(None, 10).await.expect("reads");
+    assert_eq!(beginning, Position::default());
+    let changed = async || store.changes_after(Some(beginning), 10).await.expect("reads").0;
+    assert_eq!(changed().await.keys, Some(Vec::new()), "nothing has happened yet");
+    let (one, other) = (create(&store, "First").await.id, create(&store, "Second").await.id);
+    let mut both = vec![one, other];
+    both.sort_unstable();
+    assert_eq!(changed().await.keys, Some(both));
+    on.meddle("DELETE FROM audit_log WHERE revision = 1");
+    assert_eq!(changed().await.keys, None, "whom it was about is no longer known");
+    store.close().await.expect("it closes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn replicas_wake_each_other() {
     let on = postgres();
     let listening = store::connect(&database(&on.url)).await.expect("it opens");

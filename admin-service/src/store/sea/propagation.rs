@@ -142,7 +142,9 @@ impl PropagationStore for SeaStore {
             .await
             .map_err(translate)?;
         let news = match events.split_first() {
-            _ if after.revision == 0 => events.as_slice(),
+            // Before the first change: all of the history, where its beginning is still there.
+            None if after.revision == 0 => &[],
+            Some((first, _)) if after.revision == 0 && first.0 == 1 => events.as_slice(),
             Some((first, news)) if position(first)? == after => news,
             _ => return self.start_over().await,
         };
