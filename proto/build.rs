@@ -4,10 +4,11 @@ use std::{error::Error, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
     "chatrelay/admin/v1/admin.proto",
     "chatrelay/directory/v1/directory.proto",
     "chatrelay/identity/v1/identity.proto",
+    "chatrelay/visitors/v1/visitors.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -22,6 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             ".chatrelay.admin.v1.RotateTenantSecretResponse",
             ".chatrelay.identity.v1.IssueOperatorTokenResponse",
             ".chatrelay.identity.v1.MintVisitorTokenResponse",
+            ".chatrelay.visitors.v1.OpenSessionResponse",
+            ".chatrelay.visitors.v1.RefreshTokenResponse",
         ])
         .compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=chatrelay");

@@ -10,7 +10,7 @@ use admin_service::{
     config::DatabaseConfig,
     credentials::WidgetKey,
     settings::TenantSettings,
-    store::{self, PageStart, SeaStore, TenantStore as _},
+    store::{self, PageStart, SeaStore, TenantStore as _, VisitorStore as _},
     tenant::{Tenant, TenantStatus},
 };
 use e2e::postgres::Postgres;
@@ -44,12 +44,13 @@ async fn row(name: &str, url: &str, size: u64) {
     seed(url, size).await;
     let store = store::connect(&config).await.expect("it opens");
     let middle = middle(&store, size).await;
-    let keys: Vec<String> = page_keys(&store, middle).await;
+    let keys: Vec<(TenantId, String)> = page_keys(&store, middle).await;
 
     let provision = time(async |_| create(&store).await).await;
     let fetch = time(async |_| drop(store.find(middle.into()).await.expect("reads"))).await;
     let by_key = time(async |call| {
-        store.find_by_widget_key(&keys[call % keys.len()]).await.expect("reads");
+        let (tenant, key) = &keys[call % keys.len()];
+        store.widget_door(*tenant, key).await.expect("reads");
     })
     .await;
     let first = time(async |_| drop(store.page(PageStart::Offset(0), 100).await.expect("reads"))).await;
@@ -106,9 +107,9 @@ async fn middle(store: &SeaStore, size: u64) -> Uuid {
     page.items[0].id.as_uuid()
 }
 
-async fn page_keys(store: &SeaStore, from: Uuid) -> Vec<String> {
+async fn page_keys(store: &SeaStore, from: Uuid) -> Vec<(TenantId, String)> {
     let (page, _) = store.page(PageStart::After(from), 100).await.expect("reads");
-    page.items.into_iter().map(|tenant| tenant.widget_public_key.as_str().to_owned()).collect()
+    page.items.into_iter().map(|tenant| (tenant.id, tenant.widget_public_key.as_str().to_owned())).collect()
 }
 
 async fn create(store: &SeaStore) {

@@ -1,18 +1,12 @@
 //! Account keys: made, listed and revoked by operators; what a tenant's developers prove themselves with.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::Arc;
 
-use jiff::Timestamp;
 use shared::{
     TenantId,
     fields::Fields,
     time::{from_unix_ms, now},
 };
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -23,13 +17,9 @@ use crate::{
         tenant::TenantStatus,
     },
     errors::UseCaseError,
+    last_used::LastUsed,
     store::{AccountKeyStore, StoreError},
 };
-
-/// How often it is written when keys were last used: seldom, for a call must not wait for it.
-const NOTE_EVERY: Duration = Duration::from_secs(10);
-
-const MINUTE_MS: i64 = 60_000;
 
 /// Who a valid account key stands for.
 #[derive(Clone, Debug)]
@@ -43,8 +33,7 @@ pub(crate) struct Principal {
 #[derive(Clone)]
 pub(crate) struct AccountKeys {
     store: Arc<dyn AccountKeyStore>,
-    /// Uses that are not written yet.
-    used: Arc<Mutex<HashMap<Uuid, Timestamp>>>,
+    used: Arc<LastUsed>,
 }
 
 impl AccountKeys {
@@ -113,7 +102,7 @@ impl AccountKeys {
         let found = self.store.find_account_key(secret.digest()).await?;
         let now = now();
         let (key, status) = found.filter(|(key, _)| key.is_valid(now)).ok_or(UseCaseError::InvalidAccountKey)?;
-        self.used().insert(key.id, from_unix_ms(now.as_millisecond() / MINUTE_MS * MINUTE_MS));
+        self.used.note(key.id, now);
         if status == TenantStatus::Suspended {
             return Err(UseCaseError::TenantSuspended);
         }
@@ -124,22 +113,9 @@ impl AccountKeys {
         Ok(Principal { account_key: key.id, tenant_id: key.tenant_id, caller })
     }
 
-    fn used(&self) -> MutexGuard<'_, HashMap<Uuid, Timestamp>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes when keys were last used, from time to time until the service stops.
-    pub(crate) async fn note_uses(&self, stopping: CancellationToken) {
-        while tokio::time::timeout(NOTE_EVERY, stopping.cancelled()).await.is_err() {
-            self.write_uses().await;
-        }
-    }
-
-    /// Writes when keys were last used. Once more when no call is in flight any more.
+    /// Writes when keys were last used.
     pub(crate) async fn write_uses(&self) {
-        let mut used: Vec<(Uuid, Timestamp)> = self.used().drain().collect();
-        // In one order at every replica, so that two that write at once do not wait for each other.
-        used.sort_unstable_by_key(|(id, _)| *id);
+        let used = self.used.take();
         if !used.is_empty()
             && let Err(error) = self.store.account_keys_used(&used).await
         {

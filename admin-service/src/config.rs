@@ -9,6 +9,8 @@ use shared::{
     telemetry::TelemetryConfig,
 };
 
+use url::Url;
+
 use crate::sealing::MasterKeys;
 
 /// Gateways ask three times a lease; below this they would do little else.
@@ -44,6 +46,10 @@ pub struct Config {
     pub token_issuer: String,
     /// How long an operator's token lives.
     pub operator_token_ttl: Duration,
+    /// How long a widget session's token lives.
+    pub visitor_token_ttl: Duration,
+    /// Where browsers reach the relay: what embed codes name.
+    pub relay_url: Url,
     /// How long a gateway may use what it has cached before it must ask again.
     pub lease: Duration,
     /// How long new connections are still taken when the process stops.
@@ -88,6 +94,12 @@ impl Config {
         let grpc_token = settings.checked("grpc_token", |token: &String| check_secret(token));
         let token_issuer = settings.required("token_issuer");
         let operator_token_ttl = settings.required("operator_token_ttl_seconds").map(Duration::from_secs);
+        let visitor_token_ttl = settings
+            .checked("visitor_token_ttl_seconds", |seconds: &u64| {
+                if (60..=86_400).contains(seconds) { Ok(()) } else { Err("must be 60 to 86400".to_owned()) }
+            })
+            .map(Duration::from_secs);
+        let relay_url = settings.checked("relay_url", check_relay_url);
         let lease = settings
             .checked("lease_ms", |lease: &u64| {
                 if (SHORTEST_LEASE_MS..=LONGEST_LEASE_MS).contains(lease) {
@@ -116,12 +128,25 @@ impl Config {
             grpc_token: grpc_token?.into(),
             token_issuer: token_issuer?,
             operator_token_ttl: operator_token_ttl?,
+            visitor_token_ttl: visitor_token_ttl?,
+            relay_url: relay_url?,
             lease: lease?,
             drain_delay: drain_delay?,
             drain_timeout: drain_timeout?,
             access_log: access_log?,
             telemetry: telemetry?,
         })
+    }
+}
+
+/// Whether browsers could load a script from under this URL.
+fn check_relay_url(url: &Url) -> Result<(), String> {
+    let is_web = matches!(url.scheme(), "http" | "https") && url.host().is_some();
+    if is_web && url.query().is_none() && url.fragment().is_none() && url.username().is_empty() {
+        Ok(())
+    } else {
+        Err("must be an http or https URL such as https://relay.example.com, without user, query or fragment"
+            .to_owned())
     }
 }
 
@@ -170,6 +195,7 @@ mod tests {
             ("ADMIN_API_KEY", "fifteen-chars-x"),
             ("ADMIN_DATABASE_URL", "mysql://x"),
             ("ADMIN_LEASE_MS", "60000"),
+            ("ADMIN_RELAY_URL", "ftp://relay"),
         ])
         .expect_err("refused")
         .to_string();
@@ -179,6 +205,7 @@ mod tests {
             "ADMIN_GRPC_TOKEN",
             "sqlite: or postgres://",
             "250 to 25000",
+            "https://relay.example.com",
         ] {
             assert!(error.contains(expected), "{expected} in {error}");
         }

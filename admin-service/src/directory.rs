@@ -7,10 +7,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    domain::{
-        credentials::{TenantSecret, WidgetKey},
-        tenant::Tenant,
-    },
+    domain::{credentials::TenantSecret, tenant::Tenant},
     errors::UseCaseError,
     sealing::{MasterKeys, Place},
     store::{AtRevision, TenantStore},
@@ -53,11 +50,5 @@ impl Directory {
             })
             .transpose()?;
         Ok(AtRevision { value, revision })
-    }
-
-    pub(crate) async fn widget_key(&self, key: &str) -> Result<AtRevision<Option<TenantId>>, UseCaseError> {
-        // A visitor's text: what is not of a key's form is nobody's, and not every database would take it.
-        let key = if WidgetKey::is_well_formed(key) { key } else { "" };
-        Ok(self.store.find_by_widget_key(key).await?)
     }
 }

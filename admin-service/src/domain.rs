@@ -1,4 +1,4 @@
-//! Tenants, credentials, account keys, bots, widgets, operators and audit: pure, with time passed in. No HTTP, no gRPC, no database.
+//! Tenants, credentials, account keys, bots, widgets, visitors, operators and audit: pure, with time passed in. No HTTP, no gRPC, no database.
 
 pub mod account_key;
 pub mod audit;
@@ -9,4 +9,5 @@ pub mod settings;
 pub mod signing_key;
 pub mod tenant;
 mod value;
+pub mod visitor;
 pub mod widget;

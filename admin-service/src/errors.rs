@@ -39,6 +39,15 @@ pub(crate) enum UseCaseError {
         /// How many there may be.
         most: usize,
     },
+    /// No such widget key opens this tenant's door.
+    #[error("no valid widget key")]
+    InvalidWidgetKey,
+    /// The tenant and the key let no page of this origin in.
+    #[error("an origin that is not allowed")]
+    OriginNotAllowed,
+    /// There is no such session, or not any more.
+    #[error("no such session")]
+    SessionOver,
     /// The tenant is suspended.
     #[error("the tenant is suspended")]
     TenantSuspended,
@@ -107,6 +116,19 @@ impl From<UseCaseError> for ApiError {
             UseCaseError::TenantSuspended => Self::new(
                 ErrorCode::TenantSuspended,
                 "This tenant is suspended. Ask the platform's operator to reactivate it.",
+            ),
+            UseCaseError::InvalidWidgetKey => Self::new(
+                ErrorCode::InvalidWidgetKey,
+                "This tenant has no such widget key, or it was rotated or revoked: paste the current embed code.",
+            ),
+            UseCaseError::OriginNotAllowed => Self::new(
+                ErrorCode::OriginNotAllowed,
+                "Pages of this origin are not allowed: add it to the tenant's allowed_origins, or its host to the widget \
+                 key's allowed_domains.",
+            ),
+            UseCaseError::SessionOver => Self::new(
+                ErrorCode::InvalidVisitorToken,
+                "This visitor's session is over: POST /api/v1/create/visitor-session begins another.",
             ),
             UseCaseError::Invalid(errors) => Self::validation(errors),
             UseCaseError::Store(StoreError::Conflict) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proto::{
     admin::v1::tenant_admin_server::TenantAdminServer, directory::v1::tenant_directory_server::TenantDirectoryServer,
-    identity::v1::identity_server::IdentityServer,
+    identity::v1::identity_server::IdentityServer, visitors::v1::visitors_server::VisitorsServer,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
@@ -28,6 +28,7 @@ use crate::{
     rest::{AdminKey, X_ADMIN_KEY},
     tenants::Tenants,
     tokens::Tokens,
+    visitors::Visitors,
 };
 
 mod admin;
@@ -35,6 +36,7 @@ mod convert;
 mod directory;
 mod edge;
 mod identity;
+mod visitors;
 mod watch;
 
 pub(crate) use edge::RpcMetrics;
@@ -45,6 +47,7 @@ pub(crate) struct Services {
     pub(crate) directory: Directory,
     pub(crate) operators: Operators,
     pub(crate) tokens: Tokens,
+    pub(crate) visitors: Visitors,
     pub(crate) propagation: Propagation,
     pub(crate) admin_key: AdminKey,
     pub(crate) service_token: SecretString,
@@ -60,7 +63,8 @@ pub(crate) async fn serve(
     services: Services,
     stopping: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let Services { tenants, directory, operators, tokens, propagation, admin_key, service_token, metrics } = services;
+    let Services { tenants, directory, operators, tokens, visitors, propagation, admin_key, service_token, metrics } =
+        services;
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<TenantDirectoryServer<directory::DirectoryService>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
@@ -87,13 +91,14 @@ pub(crate) async fn serve(
         .add_service(health_service)
         .add_service(InterceptedService::new(reflection, with_token.clone()))
         .add_service(TenantDirectoryServer::with_interceptor(
-            directory::DirectoryService::new(directory, tenants.clone(), propagation),
+            directory::DirectoryService::new(directory, tenants.clone(), visitors.clone(), propagation),
             with_token.clone(),
         ))
         .add_service(IdentityServer::with_interceptor(
             identity::IdentityService::new(tenants.clone(), operators, tokens),
-            with_token,
+            with_token.clone(),
         ))
+        .add_service(VisitorsServer::with_interceptor(visitors::VisitorsService::new(visitors), with_token))
         .add_service(TenantAdminServer::with_interceptor(admin::AdminService::new(tenants), with_admin_key))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopping.cancelled_owned())
         .await?;

@@ -1,7 +1,7 @@
 //! The admin service: owns tenants and their secrets, and is the only thing with a database.
 //!
-//! One way through: [`server`] → `rest` or `grpc` → a use case (`tenants`, `account_keys`, `bots`, `widgets`, `operators`, `tokens`, `directory`) →
-//! `domain`. What a use case needs from outside it names as a port in `store`; only [`server`] knows both sides.
+//! One way through: [`server`] → `rest` or `grpc` → a use case (`tenants`, `account_keys`, `bots`, `widgets`, `visitors`, `operators`,
+//! `tokens`, `directory`) → `domain`. What a use case needs from outside it names as a port in `store`; only [`server`] knows both sides.
 
 mod account_keys;
 mod bots;
@@ -10,6 +10,7 @@ mod directory;
 mod domain;
 mod errors;
 mod grpc;
+mod last_used;
 mod operators;
 mod propagation;
 mod rest;
@@ -18,7 +19,8 @@ pub mod server;
 pub mod store;
 mod tenants;
 mod tokens;
+mod visitors;
 mod widgets;
 
-pub use domain::{account_key, audit, bot, credentials, operator, settings, signing_key, tenant, widget};
+pub use domain::{account_key, audit, bot, credentials, operator, settings, signing_key, tenant, visitor, widget};
 pub use rest::openapi;

@@ -118,6 +118,7 @@ fn developer_routes() -> OpenApiRouter<Developers> {
         .routes(routes!(widgets::list_widget_keys, widgets::create_widget_key))
         .routes(routes!(widgets::revoke_widget_key))
         .routes(routes!(widgets::get_customization, widgets::put_customization))
+        .routes(routes!(widgets::get_embed_code))
 }
 
 /// For operators, who come with the admin key.

@@ -1,6 +1,11 @@
 //! The composition root: the only place that knows both the use cases and what stands behind their ports.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use shared::{
     edge::Edge,
@@ -23,11 +28,17 @@ use crate::{
     store::{self, ConnectError, SeaStore, StoreError},
     tenants::Tenants,
     tokens::Tokens,
+    visitors::Visitors,
     widgets::Widgets,
 };
 
 /// The service's name in metrics.
 const NAME: &str = "admin-service";
+
+/// How often it is written when keys were last used: seldom, for a call must not wait for it.
+const WRITE_USES_EVERY: Duration = Duration::from_secs(10);
+/// How often visitors' sessions that are over are removed.
+const FORGET_SESSIONS_EVERY: Duration = Duration::from_secs(3600);
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +65,7 @@ pub struct Running {
     pub grpc: SocketAddr,
     tasks: JoinSet<()>,
     account_keys: AccountKeys,
+    visitors: Visitors,
     store: SeaStore,
 }
 
@@ -71,7 +83,9 @@ impl Running {
                 tracing::error!(%error, "a server ended badly");
             }
         }
+        // Once more, now that no call is in flight.
         self.account_keys.write_uses().await;
+        self.visitors.write_uses().await;
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database did not close");
         }
@@ -90,7 +104,8 @@ pub async fn start(
 ) -> Result<Running, StartError> {
     let store = store::connect(&config.database).await?;
     let port = Arc::new(store.clone());
-    let tokens = Tokens::open(port.as_ref(), &config.master_keys, config.token_issuer, config.operator_token_ttl)
+    let ttls = (config.operator_token_ttl, config.visitor_token_ttl);
+    let tokens = Tokens::open(port.as_ref(), &config.master_keys, config.token_issuer, ttls)
         .await
         .map_err(|error: UseCaseError| StartError::SigningKey(error.to_string()))?;
     let propagation = Propagation::start(port.clone(), config.lease, PropagationMetrics::new(metrics)).await?;
@@ -100,8 +115,9 @@ pub async fn start(
     let developers = Developers {
         account_keys: account_keys.clone(),
         bots: Bots::new(port.clone()),
-        widgets: Widgets::new(port.clone(), propagation.clone()),
+        widgets: Widgets::new(port.clone(), propagation.clone(), &config.relay_url),
     };
+    let visitors = Visitors::new(port.clone(), tokens.clone());
     let operators = Operators::new(port);
     let admin_key = AdminKey::new(&config.api_key);
 
@@ -115,8 +131,7 @@ pub async fn start(
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
     tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
 
-    let (noting, told_to_stop) = (account_keys.clone(), stopping.clone());
-    tasks.spawn(async move { noting.note_uses(told_to_stop).await });
+    tasks.spawn(keep_house(account_keys.clone(), visitors.clone(), stopping.clone()));
 
     // Changes in flight still need what comes down the gateways' streams, so these end last.
     let (spreading, closing, told_to_stop) = (propagation.clone(), propagation.clone(), stopping.clone());
@@ -144,6 +159,7 @@ pub async fn start(
         directory,
         operators,
         tokens,
+        visitors: visitors.clone(),
         propagation: propagation.clone(),
         admin_key,
         service_token: config.grpc_token,
@@ -172,5 +188,18 @@ pub async fn start(
     }
     tracing::info!(server = "admin-rest", address = %rest, "listening");
     tracing::info!(server = "admin-grpc", address = %grpc, "listening");
-    Ok(Running { rest, grpc, tasks, account_keys, store })
+    Ok(Running { rest, grpc, tasks, account_keys, visitors, store })
+}
+
+/// What need not be done at once, from time to time until the service stops.
+async fn keep_house(account_keys: AccountKeys, visitors: Visitors, stopping: CancellationToken) {
+    let mut swept = Instant::now();
+    while tokio::time::timeout(WRITE_USES_EVERY, stopping.cancelled()).await.is_err() {
+        account_keys.write_uses().await;
+        visitors.write_uses().await;
+        if swept.elapsed() > FORGET_SESSIONS_EVERY {
+            visitors.forget_ended().await;
+            swept = Instant::now();
+        }
+    }
 }

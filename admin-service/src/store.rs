@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 use shared::{
-    TenantId,
+    SessionId, TenantId,
     coherence::{Changes, replica::Registration},
 };
 use uuid::Uuid;
@@ -21,6 +21,7 @@ use crate::domain::{
     settings::TenantSettings,
     signing_key::SealedSigningKey,
     tenant::{Tenant, TenantStatus},
+    visitor::{VisitorSession, WidgetDoor},
     widget::{BotKey, Look},
 };
 
@@ -130,9 +131,6 @@ pub trait TenantStore: Send + Sync {
 
     /// A tenant with its sealed secret, and the revision both were read at.
     async fn find_keyed(&self, id: TenantId) -> Result<AtRevision<Option<KeyedTenant>>, StoreError>;
-
-    /// The tenant a widget key belongs to.
-    async fn find_by_widget_key(&self, key: &str) -> Result<AtRevision<Option<TenantId>>, StoreError>;
 
     /// A page of tenants, newest first, and how many there are in all.
     async fn page(&self, start: PageStart, limit: u64) -> Result<(Page<Tenant>, u64), StoreError>;
@@ -265,6 +263,25 @@ pub trait WidgetStore: Send + Sync {
         bot_id: Uuid,
         change: &(dyn for<'a> Fn(&'a mut Look) -> AuditEntry + Send + Sync),
     ) -> Result<AtRevision<StoredLook>, StoreError>;
+}
+
+/// What widget keys open, and the sessions they began. None of it is a change that gateways are told of.
+#[async_trait]
+pub trait VisitorStore: Send + Sync {
+    /// What a key opens; `None` where there is no such tenant.
+    async fn widget_door(&self, tenant_id: TenantId, key: &str) -> Result<Option<WidgetDoor>, StoreError>;
+
+    /// Writes a new session.
+    async fn create_session(&self, session: &VisitorSession) -> Result<(), StoreError>;
+
+    /// A tenant's session, over or not.
+    async fn session(&self, tenant_id: TenantId, id: SessionId) -> Result<Option<VisitorSession>, StoreError>;
+
+    /// Removes at most so many sessions that were over before, and answers how many.
+    async fn forget_sessions(&self, before: Timestamp, most: u64) -> Result<u64, StoreError>;
+
+    /// Notes when widget keys were last used.
+    async fn widget_keys_used(&self, used: &[(Uuid, Timestamp)]) -> Result<(), StoreError>;
 }
 
 /// Keys that sign tokens.

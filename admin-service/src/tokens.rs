@@ -14,7 +14,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    domain::{operator::Operator, signing_key::SealedSigningKey},
+    domain::{operator::Operator, signing_key::SealedSigningKey, visitor::VisitorSession},
     errors::UseCaseError,
     sealing::{MasterKeys, Place},
     store::SigningKeyStore,
@@ -24,13 +24,16 @@ const PRIVATE_COLUMN: &str = "signing_key.private";
 
 /// The `aud` of an operator's token: what the chat backend accepts.
 const OPERATOR_AUDIENCE: &str = "chat-backend";
-/// The `aud` of a visitor's token: what the gateway accepts. Neither token passes for the other.
+/// The `aud` of a token for a visitor the tenant's backend knows.
 const VISITOR_AUDIENCE: &str = "chat-widget";
+/// The `aud` of a widget session's token: what a gateway's socket accepts. None of the three passes for another.
+const SESSION_AUDIENCE: &str = "chat-widget-session";
 
 #[derive(Clone)]
 pub(crate) struct Tokens {
     issuer: Arc<str>,
     operator_ttl: Duration,
+    session_ttl: Duration,
     key_id: Arc<str>,
     signing_key: Arc<EncodingKey>,
     jwks: Arc<str>,
@@ -58,6 +61,31 @@ struct Claims<'a> {
     routing_keys: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     email_hash: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    widget_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'a str>,
+}
+
+impl<'a> Claims<'a> {
+    /// What every token says.
+    fn of(tenant_id: TenantId, role: &'a str, aud: &'a str, sub: &'a str) -> Self {
+        Self {
+            iss: "",
+            aud,
+            sub,
+            iat: 0,
+            exp: 0,
+            jti: Uuid::now_v7(),
+            tenant_id,
+            role,
+            display_name: None,
+            routing_keys: None,
+            email_hash: None,
+            widget_key: None,
+            origin: None,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -81,7 +109,7 @@ impl Tokens {
         store: &dyn SigningKeyStore,
         master_keys: &MasterKeys,
         issuer: String,
-        operator_ttl: Duration,
+        (operator_ttl, session_ttl): (Duration, Duration),
     ) -> Result<Self, UseCaseError> {
         let mut keys = store.signing_keys().await?;
         if keys.is_empty() {
@@ -112,6 +140,7 @@ impl Tokens {
         Ok(Self {
             issuer: issuer.into(),
             operator_ttl,
+            session_ttl,
             key_id: newest.id.to_string().into(),
             signing_key: Arc::new(EncodingKey::from_ed_der(pkcs8.as_bytes())),
             jwks: serde_json::to_string(&jwks).map_err(|error| UseCaseError::Signing(error.to_string()))?.into(),
@@ -126,19 +155,12 @@ impl Tokens {
     /// A token that lets `operator` act in its tenant and nowhere else.
     pub(crate) fn for_operator(&self, operator: &Operator) -> Result<SignedToken, UseCaseError> {
         let subject = operator.id.to_string();
-        self.sign(self.operator_ttl, |iat, exp| Claims {
-            iss: &self.issuer,
-            aud: OPERATOR_AUDIENCE,
-            sub: &subject,
-            iat,
-            exp,
-            jti: Uuid::now_v7(),
-            tenant_id: operator.tenant_id,
-            role: "operator",
+        let claims = Claims {
             display_name: Some(&operator.display_name),
             routing_keys: Some(&operator.routing_keys),
-            email_hash: None,
-        })
+            ..Claims::of(operator.tenant_id, "operator", OPERATOR_AUDIENCE, &subject)
+        };
+        self.sign(self.operator_ttl, claims)
     }
 
     /// A token for a visitor the tenant knows.
@@ -149,30 +171,27 @@ impl Tokens {
         email_hash: Option<&str>,
         ttl: Duration,
     ) -> Result<SignedToken, UseCaseError> {
-        self.sign(ttl, |iat, exp| Claims {
-            iss: &self.issuer,
-            aud: VISITOR_AUDIENCE,
-            sub: visitor_user_id,
-            iat,
-            exp,
-            jti: Uuid::now_v7(),
-            tenant_id,
-            role: "visitor",
-            display_name: None,
-            routing_keys: None,
-            email_hash,
-        })
+        let claims = Claims { email_hash, ..Claims::of(tenant_id, "visitor", VISITOR_AUDIENCE, visitor_user_id) };
+        self.sign(ttl, claims)
     }
 
-    fn sign<'a>(
-        &self,
-        ttl: Duration,
-        claims: impl FnOnce(i64, i64) -> Claims<'a>,
-    ) -> Result<SignedToken, UseCaseError> {
+    /// A token for a widget's visitor: bound to tenant, widget key, origin and session.
+    pub(crate) fn for_session(&self, session: &VisitorSession) -> Result<SignedToken, UseCaseError> {
+        let (subject, origin) = (session.id.to_string(), session.origin.to_string());
+        let claims = Claims {
+            widget_key: Some(session.widget_key.as_str()),
+            origin: Some(&origin),
+            ..Claims::of(session.tenant_id, "visitor", SESSION_AUDIENCE, &subject)
+        };
+        self.sign(self.session_ttl, claims)
+    }
+
+    fn sign(&self, ttl: Duration, claims: Claims<'_>) -> Result<SignedToken, UseCaseError> {
         let issued = now().as_second();
         let expires = issued.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
         let header = Header { kid: Some(self.key_id.to_string()), ..Header::new(Algorithm::EdDSA) };
-        let token = jsonwebtoken::encode(&header, &claims(issued, expires), &self.signing_key)
+        let claims = Claims { iss: &self.issuer, iat: issued, exp: expires, ..claims };
+        let token = jsonwebtoken::encode(&header, &claims, &self.signing_key)
             .map_err(|error| UseCaseError::Signing(error.to_string()))?;
         let expires_at = Timestamp::from_second(expires).map_err(|error| UseCaseError::Signing(error.to_string()))?;
         Ok(SignedToken { token, expires_at })

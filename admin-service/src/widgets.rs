@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use shared::{FieldError, TenantId, fields::Fields, time::now};
+use url::Url;
 use uuid::Uuid;
 
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     domain::{
         audit::{Action, AuditEntry},
         credentials::WidgetKey,
-        widget::{BotKey, Look, MOST_WIDGET_KEYS, NewBotKey},
+        widget::{BotKey, Look, MOST_WIDGET_KEYS, NewBotKey, embed_code},
     },
     errors::UseCaseError,
     propagation::{Changed, Propagation},
@@ -22,11 +23,13 @@ use crate::{
 pub(crate) struct Widgets {
     store: Arc<dyn WidgetStore>,
     propagation: Propagation,
+    /// Where pages load the widget from, without a trailing slash.
+    relay_url: Arc<str>,
 }
 
 impl Widgets {
-    pub(crate) fn new(store: Arc<dyn WidgetStore>, propagation: Propagation) -> Self {
-        Self { store, propagation }
+    pub(crate) fn new(store: Arc<dyn WidgetStore>, propagation: Propagation, relay_url: &Url) -> Self {
+        Self { store, propagation, relay_url: relay_url.as_str().trim_end_matches('/').into() }
     }
 
     /// A bot's keys, newest first, revoked ones included.
@@ -78,6 +81,19 @@ impl Widgets {
             Err(StoreError::NotFound) => Err(UseCaseError::WidgetKeyNotFound),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What is pasted into a page to have the widget there, and the key's text it carries.
+    pub(crate) async fn embed_code(
+        &self,
+        tenant_id: TenantId,
+        bot_id: Uuid,
+        key_id: Uuid,
+    ) -> Result<(String, WidgetKey), UseCaseError> {
+        let keys = self.keys(tenant_id, bot_id).await?;
+        let key = keys.into_iter().find(|key| key.id == key_id && key.is_active);
+        let key = key.ok_or(UseCaseError::WidgetKeyNotFound)?.api_key;
+        Ok((embed_code(&self.relay_url, tenant_id, &key), key))
     }
 
     pub(crate) async fn look(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<StoredLook, UseCaseError> {

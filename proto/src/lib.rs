@@ -32,6 +32,14 @@ pub mod identity {
     }
 }
 
+/// A widget's visitors.
+pub mod visitors {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("chatrelay.visitors.v1");
+    }
+}
+
 /// Every service's description, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
@@ -51,4 +59,6 @@ redacted_debug!(
     admin::v1::RotateTenantSecretResponse,
     identity::v1::IssueOperatorTokenResponse,
     identity::v1::MintVisitorTokenResponse,
+    visitors::v1::OpenSessionResponse,
+    visitors::v1::RefreshTokenResponse,
 );

@@ -15,6 +15,7 @@ use crate::{config::BackendConfig, metrics::GatewayMetrics};
 
 mod headers;
 mod upstream;
+mod visitors;
 
 pub(crate) use headers::strip_request;
 pub(crate) use upstream::{Base, Upstream, UpstreamError};
@@ -47,6 +48,11 @@ impl Backend {
             key: RelayKey::new(config.relay_secret.expose_secret().as_bytes()),
             upstream: Upstream::new("chat-backend", config.timeouts, metrics),
         }
+    }
+
+    /// Whether it could be reached when it was last tried.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.upstream.is_reachable()
     }
 
     /// Sends the call on. A call that may have arrived is never sent twice.

@@ -47,6 +47,10 @@ pub struct Config {
     pub admin_rest: HttpUrl,
     /// Which paths are.
     pub exposed: Exposed,
+    /// Bounds of visitors' sockets.
+    pub sockets: SocketConfig,
+    /// Sessions that one address may begin in a minute.
+    pub sessions_per_min: NonZeroU32,
     /// Bounds of a signed body.
     pub body: BodyBounds,
     /// Bounds of the public listener.
@@ -68,6 +72,36 @@ pub struct Exposed {
     pub admin_api: bool,
     /// What account keys open.
     pub developer_api: bool,
+}
+
+/// Bounds of visitors' sockets.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketConfig {
+    /// How many there may be.
+    pub limits: SocketLimits,
+    /// Bytes a visitor's frame may have.
+    pub frame_limit: usize,
+    /// Frames a visitor may send in a minute.
+    pub frames_per_min: NonZeroU32,
+    /// How often either end is asked whether it is there.
+    pub ping_every: Duration,
+    /// How long a visitor may say nothing.
+    pub idle_timeout: Duration,
+    /// How long either end may take to read a frame.
+    pub send_timeout: Duration,
+    /// When the process stops, how long it takes at most to close them all.
+    pub drain: Duration,
+}
+
+/// How many sockets may be open at once.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketLimits {
+    /// Of all.
+    pub most: usize,
+    /// Of one tenant.
+    pub most_per_tenant: usize,
+    /// Of one session: a visitor's tabs.
+    pub most_per_session: usize,
 }
 
 /// How the admin service is reached.
@@ -210,6 +244,16 @@ impl Config {
                     if *count > 0 { Ok(()) } else { Err("must be at least 1".to_owned()) }
                 },
             );
+        let sessions_per_min = settings.required("sessions_per_min");
+        let most_sockets = settings.required("max_sockets").map(NonZeroUsize::get);
+        let most_per_tenant = settings.required("max_sockets_per_tenant").map(NonZeroUsize::get);
+        let most_per_session = settings.required("max_sockets_per_session").map(NonZeroUsize::get);
+        let frame_limit = settings.required("socket_frame_bytes").map(NonZeroUsize::get);
+        let frames_per_min = settings.required("socket_frames_per_min");
+        let ping_every = millis(&mut settings, "socket_ping_ms");
+        let idle_timeout = millis(&mut settings, "socket_idle_timeout_ms");
+        let send_timeout = millis(&mut settings, "socket_send_timeout_ms");
+        let socket_drain = settings.required("socket_drain_ms").map(Duration::from_millis);
         let drain_delay = settings.required("drain_delay_ms").map(Duration::from_millis);
         let drain_timeout = millis(&mut settings, "drain_timeout_ms");
         let unverified_per_min = settings.required("unverified_per_min");
@@ -235,6 +279,20 @@ impl Config {
             },
             admin_rest: admin_rest?,
             exposed: Exposed { admin_api: admin_api?, developer_api: developer_api? },
+            sockets: SocketConfig {
+                limits: SocketLimits {
+                    most: most_sockets?,
+                    most_per_tenant: most_per_tenant?,
+                    most_per_session: most_per_session?,
+                },
+                frame_limit: frame_limit?,
+                frames_per_min: frames_per_min?,
+                ping_every: ping_every?,
+                idle_timeout: idle_timeout?,
+                send_timeout: send_timeout?,
+                drain: socket_drain?,
+            },
+            sessions_per_min: sessions_per_min?,
             body: BodyBounds { limit: body_limit?, idle_timeout: body_idle?, total_timeout: body_total? },
             bounds: Bounds {
                 header_timeout: header_timeout?,

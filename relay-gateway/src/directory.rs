@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use shared::{ApiError, ErrorCode, TenantId, coherence::Revision, request_id::RequestId};
 
-use crate::domain::tenant::TenantState;
+use crate::domain::{door::Door, tenant::TenantState};
 
 mod cached;
 mod grpc;
@@ -17,7 +17,7 @@ mod subscription;
 pub(crate) use cached::CachedDirectory;
 pub(crate) use grpc::GrpcDirectory;
 pub(crate) use lease::LeaseView;
-pub(crate) use subscription::Subscription;
+pub(crate) use subscription::{Concerned, Subscription};
 
 /// What is known of a tenant.
 #[derive(Clone, Debug)]
@@ -45,4 +45,16 @@ pub(crate) trait TenantDirectory: Send + Sync + 'static {
     /// # Errors
     /// [`shared::ErrorCode::DirectoryUnavailable`] where nothing trustworthy is known.
     fn lookup(&self, id: TenantId, request_id: &RequestId) -> impl Future<Output = Result<Known, ApiError>> + Send;
+
+    /// A tenant's door as a widget key opens it; as any page finds it, where the key is empty. It is as true as what is known
+    /// of the tenant: look the tenant up first.
+    ///
+    /// # Errors
+    /// As above.
+    fn door(
+        &self,
+        tenant: &TenantState,
+        widget_key: &str,
+        request_id: &RequestId,
+    ) -> impl Future<Output = Result<Arc<Door>, ApiError>> + Send;
 }

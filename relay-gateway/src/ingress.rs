@@ -4,12 +4,20 @@
 //! |---|---|
 //! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`owned`] or relayed |
 //! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`facade`], where they are exposed |
+//! | `/api/v1/{create/visitor-session,fetch/widget-config,refresh/visitor-token}` | [`visitors`]: checked by origin |
+//! | `/api/v1/ws/widget` | [`socket`]: becomes a WebSocket |
+//! | `/widget.js` | [`widget`]: what pages embed |
 //! | `/.well-known/jwks.json` | [`jwks`] |
 //! | `/healthz`, `/readyz` | probes |
 
 use std::{net::IpAddr, sync::Arc};
 
-use axum::{Router, extract::Request, routing::any};
+use axum::{
+    Router,
+    extract::Request,
+    routing::{any, get, options},
+};
+use http::request::Parts;
 use shared::{body::BodyBounds, health, request_id::RequestId, serve::PeerAddr};
 use tokio_util::sync::CancellationToken;
 
@@ -18,32 +26,46 @@ use crate::{
     backend::{Backend, Base, Upstream},
     config::{Exposed, List, Network},
     directory::{LeaseView, TenantDirectory},
-    domain::{floods::Floods, rate::Rates, replay::ReplayGuard},
+    domain::{
+        floods::Floods,
+        rate::{Rates, SessionRates},
+        replay::ReplayGuard,
+    },
     metrics::GatewayMetrics,
+    signing_keys::SigningKeys,
+    sockets::Sockets,
 };
 
 mod client_address;
+mod cors;
 mod facade;
 mod jwks;
 mod owned;
 mod signed;
-
-use jwks::SigningKeys;
+mod socket;
+mod visitors;
+mod widget;
 
 /// What the handlers share.
 pub(crate) struct Gateway<D> {
     pub(crate) directory: D,
     pub(crate) admin: AdminClient,
-    pub(crate) backend: Backend,
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) signing_keys: SigningKeys,
+    pub(crate) sockets: Arc<Sockets<D>>,
     /// The REST facade, for the paths that are passed through.
     pub(crate) admin_rest: (Base, Upstream),
     pub(crate) exposed: Exposed,
     pub(crate) replays: ReplayGuard,
     pub(crate) rates: Rates,
+    pub(crate) session_rates: SessionRates,
     pub(crate) floods: Floods,
     /// Counted apart: strangers who fail at signing must not keep operators out.
     pub(crate) admin_floods: Floods,
     pub(crate) developer_floods: Floods,
+    pub(crate) visitor_floods: Floods,
+    /// Sessions begun, which prove nothing.
+    pub(crate) session_floods: Floods,
     pub(crate) body: BodyBounds,
     pub(crate) trusted_proxies: List<Network>,
     pub(crate) metrics: GatewayMetrics,
@@ -57,7 +79,20 @@ pub(crate) fn router<D: TenantDirectory>(
 ) -> Router {
     let mut router = Router::new()
         .route("/api/v1/relay/{*rest}", any(signed::relay::<D>))
-        .route("/.well-known/jwks.json", jwks::route(SigningKeys::new(gateway.admin.clone())))
+        .route(
+            "/api/v1/create/visitor-session",
+            options(visitors::create_session::<D>).post(visitors::create_session::<D>),
+        )
+        .route("/api/v1/fetch/widget-config", options(visitors::fetch_config::<D>).get(visitors::fetch_config::<D>))
+        .route(
+            "/api/v1/refresh/visitor-token",
+            options(visitors::refresh_token::<D>).post(visitors::refresh_token::<D>),
+        )
+        .route("/api/v1/ws/widget", get(socket::upgrade::<D>))
+        .route("/widget.js", get(widget::script))
+        // Beside the API, for who has only that under one URL.
+        .route("/api/v1/widget.js", get(widget::script))
+        .route("/.well-known/jwks.json", jwks::route(gateway.signing_keys.clone()))
         .merge(health::routes(stopping, move || {
             let held = lease.is_held();
             async move { if held { Ok(()) } else { Err("directory: no lease from the admin service".to_owned()) } }
@@ -77,8 +112,17 @@ pub(crate) fn router<D: TenantDirectory>(
 
 /// The address a request came from, behind the proxies we trust.
 fn client_address(request: &Request, trusted: &List<Network>) -> IpAddr {
-    let peer = request.extensions().get::<PeerAddr>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
-    client_address::behind_proxies(peer, request.headers(), trusted)
+    client_of_peer(request.extensions(), request.headers(), trusted)
+}
+
+/// The same, where the body was taken out of the request.
+fn client_of(parts: &Parts, trusted: &List<Network>) -> IpAddr {
+    client_of_peer(&parts.extensions, &parts.headers, trusted)
+}
+
+fn client_of_peer(extensions: &http::Extensions, headers: &http::HeaderMap, trusted: &List<Network>) -> IpAddr {
+    let peer = extensions.get::<PeerAddr>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
+    client_address::behind_proxies(peer, headers, trusted)
 }
 
 /// The request's id, which the edge has put there.

@@ -11,3 +11,5 @@ mod domain;
 mod ingress;
 mod metrics;
 pub mod server;
+mod signing_keys;
+mod sockets;

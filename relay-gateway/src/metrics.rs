@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Unit,
 };
 use shared::{
@@ -72,6 +72,79 @@ impl GatewayMetrics {
 
     pub(crate) fn upstream_answered(&self, upstream: &'static str, outcome: &'static str, took: Duration) {
         self.upstream.get_or_create(&UpstreamLabels { upstream, outcome }).observe(took.as_secs_f64());
+    }
+}
+
+/// Which way a frame goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Direction {
+    /// From a visitor to the chat backend.
+    ToBackend,
+    /// From the chat backend to a visitor.
+    ToVisitor,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClosedLabels {
+    code: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FrameLabels {
+    direction: &'static str,
+}
+
+/// The metrics of visitors' sockets.
+#[derive(Clone, Debug)]
+pub(crate) struct SocketMetrics {
+    open: Gauge,
+    closed: Family<ClosedLabels, Counter>,
+    to_backend: Counter,
+    to_visitor: Counter,
+}
+
+/// Counts a socket as open until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenSocket(Gauge);
+
+impl Drop for OpenSocket {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl SocketMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let frames = Family::<FrameLabels, Counter>::default();
+        let of = |direction| frames.get_or_create_owned(&FrameLabels { direction });
+        let made = Self {
+            open: Gauge::default(),
+            closed: Family::default(),
+            to_backend: of("to_backend"),
+            to_visitor: of("to_visitor"),
+        };
+        metrics.register(|registry| {
+            registry.register("visitor_sockets_open", "Visitors' sockets that are open", made.open.clone());
+            registry.register("visitor_sockets_closed", "Visitors' sockets closed, by code", made.closed.clone());
+            registry.register("visitor_socket_frames", "Frames relayed, by direction", frames);
+        });
+        made
+    }
+
+    pub(crate) fn open(&self) -> OpenSocket {
+        self.open.inc();
+        OpenSocket(self.open.clone())
+    }
+
+    pub(crate) fn closed(&self, code: u16) {
+        self.closed.get_or_create(&ClosedLabels { code: code.into() }).inc();
+    }
+
+    pub(crate) fn relayed(&self, direction: Direction) {
+        match direction {
+            Direction::ToBackend => self.to_backend.inc(),
+            Direction::ToVisitor => self.to_visitor.inc(),
+        };
     }
 }
 

@@ -2,23 +2,33 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::Router;
 use shared::{
     coherence::LONGEST_LEASE_MS,
     edge::Edge,
-    serve,
+    serve::{self, Bounds},
     telemetry::metrics::{HttpServerMetrics, Metrics},
 };
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin_client::{AdminClient, InvalidAdmin},
     backend::{Backend, Base, Upstream},
     config::{Config, UpstreamTimeouts},
-    directory::{CachedDirectory, GrpcDirectory, LeaseView, Subscription},
-    domain::{floods::Floods, rate::Rates, replay::ReplayGuard},
+    directory::{CachedDirectory, Concerned, GrpcDirectory, LeaseView, Subscription, TenantDirectory},
+    domain::{
+        floods::Floods,
+        rate::{Rates, SessionRates},
+        replay::ReplayGuard,
+    },
     ingress::{self, Gateway},
-    metrics::{DirectoryMetrics, GatewayMetrics},
+    metrics::{DirectoryMetrics, GatewayMetrics, SocketMetrics},
+    signing_keys::SigningKeys,
+    sockets::{Behind, Sockets},
 };
 
 /// The service's name in metrics.
@@ -77,6 +87,22 @@ pub async fn start(
     http_metrics: HttpServerMetrics,
     stopping: CancellationToken,
 ) -> Result<Running, StartError> {
+    let listener = serve::bind(config.listen).await?;
+    start_on(listener, Router::new(), config, metrics, http_metrics, stopping).await
+}
+
+/// The same on a listener that is open already, with pages of somebody else's beside its own.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start_on(
+    listener: TcpListener,
+    pages: Router,
+    config: Config,
+    metrics: &Metrics,
+    http_metrics: HttpServerMetrics,
+    stopping: CancellationToken,
+) -> Result<Running, StartError> {
     let own_metrics = GatewayMetrics::new(metrics);
     let admin = AdminClient::new(&config.admin, own_metrics.clone())?;
     // A change returns when it is true everywhere: giving up on it sooner would lose the secret that its answer shows once.
@@ -89,32 +115,46 @@ pub async fn start(
         lease.clone(),
         DirectoryMetrics::new(metrics),
     );
+    let backend = Arc::new(Backend::new(&config.backend, own_metrics.clone()));
+    let behind = Behind {
+        directory: directory.clone(),
+        lease: lease.clone(),
+        admin: admin.clone(),
+        backend: Arc::clone(&backend),
+        refusals: own_metrics.clone(),
+    };
+    let sockets = Arc::new(Sockets::new(config.sockets, behind, SocketMetrics::new(metrics)));
     // What a change forbids is closed by those listed here, before it is acknowledged.
-    let concerned = Vec::new();
+    let concerned = vec![Arc::clone(&sockets) as Arc<dyn Concerned>];
     let subscription = Subscription::new(directory.clone(), admin.clone(), config.id.clone(), concerned);
     let gateway = Arc::new(Gateway {
         directory,
+        signing_keys: SigningKeys::new(admin.clone()),
         admin,
-        backend: Backend::new(&config.backend, own_metrics.clone()),
+        backend,
+        sockets: Arc::clone(&sockets),
         admin_rest: (Base::new(&config.admin_rest), Upstream::new("admin-rest", facade_timeouts, own_metrics.clone())),
         exposed: config.exposed,
         replays: ReplayGuard::new(),
         rates: Rates::new(),
+        session_rates: SessionRates::new(),
         floods: Floods::new(config.unverified_per_min),
         admin_floods: Floods::new(config.unverified_per_min),
         developer_floods: Floods::new(config.unverified_per_min),
+        visitor_floods: Floods::new(config.unverified_per_min),
+        session_floods: Floods::new(config.sessions_per_min),
         body: config.body,
         trusted_proxies: config.trusted_proxies,
         metrics: own_metrics,
     });
 
-    let listener = serve::bind(config.listen).await?;
     let public = listener.local_addr()?;
     let mut tasks = JoinSet::new();
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
-    let router = edge.wrap(ingress::router(&gateway, lease, stopping.clone()));
+    let router = edge.wrap(ingress::router(&gateway, lease, stopping.clone()).merge(pages));
     tasks.spawn(serve::serve(listener, router, config.bounds, stopping.clone()));
     tasks.spawn(tidy(gateway, stopping.clone()));
+    tasks.spawn(drain(sockets, config.sockets.drain, config.bounds, stopping.clone()));
     if let Some(address) = config.ops_listen {
         let listener = serve::bind(address).await?;
         tracing::info!(server = "gateway-ops", address = %listener.local_addr()?, "listening");
@@ -126,10 +166,27 @@ pub async fn start(
     Ok(Running { public, tasks, leaving, subscription })
 }
 
+/// Closes visitors' sockets once the gateway stops.
+async fn drain<D: TenantDirectory>(
+    sockets: Arc<Sockets<D>>,
+    over: Duration,
+    bounds: Bounds,
+    stopping: CancellationToken,
+) {
+    stopping.cancelled().await;
+    tokio::time::sleep(bounds.drain_delay).await;
+    let open = sockets.count();
+    if tokio::time::timeout(bounds.drain_timeout, sockets.drain(over)).await.is_err() {
+        tracing::warn!(open, "some sockets did not close within the drain timeout");
+    }
+}
+
 async fn tidy<D>(gateway: Arc<Gateway<D>>, stopping: CancellationToken) {
     while tokio::time::timeout(TIDY_EVERY, stopping.cancelled()).await.is_err() {
         gateway.floods.forget_quiet();
         gateway.admin_floods.forget_quiet();
         gateway.developer_floods.forget_quiet();
+        gateway.visitor_floods.forget_quiet();
+        gateway.session_floods.forget_quiet();
     }
 }

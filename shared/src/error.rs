@@ -62,6 +62,12 @@ error_codes! {
     InvalidSignature = "invalid_signature", UNAUTHORIZED, Unauthenticated;
     /// A chat backend refused a call that was not signed by the relay.
     InvalidRelaySignature = "invalid_relay_signature", UNAUTHORIZED, Unauthenticated;
+    /// The tenant has no such widget key, or it was rotated or revoked: one answer for all.
+    InvalidWidgetKey = "invalid_widget_key", UNAUTHORIZED, Unauthenticated;
+    /// The visitor's token is missing, not the relay's, or its session is over: one answer for all.
+    InvalidVisitorToken = "invalid_visitor_token", UNAUTHORIZED, Unauthenticated;
+    /// Neither the tenant nor the widget key allows pages of this origin.
+    OriginNotAllowed = "origin_not_allowed", FORBIDDEN, PermissionDenied;
     /// The tenant is suspended.
     TenantSuspended = "tenant_suspended", FORBIDDEN, PermissionDenied;
     /// No such tenant.
@@ -70,6 +76,8 @@ error_codes! {
     OperatorNotFound = "operator_not_found", NOT_FOUND, NotFound;
     /// No such conversation in this tenant.
     ConversationNotFound = "conversation_not_found", NOT_FOUND, NotFound;
+    /// No such message in this conversation.
+    MessageNotFound = "message_not_found", NOT_FOUND, NotFound;
     /// No such ticket in this tenant.
     TicketNotFound = "ticket_not_found", NOT_FOUND, NotFound;
     /// No such account key in this tenant.
@@ -88,6 +96,8 @@ error_codes! {
     MalformedJson = "malformed_json", BAD_REQUEST, InvalidArgument;
     /// The request could not be read to its end.
     MalformedRequest = "malformed_request", BAD_REQUEST, InvalidArgument;
+    /// A WebSocket is spoken here.
+    UpgradeRequired = "upgrade_required", UPGRADE_REQUIRED, InvalidArgument;
     /// A field is missing, unknown or not of its form; `errors` names each.
     ValidationFailed = "validation_failed", UNPROCESSABLE_ENTITY, InvalidArgument;
     /// The same signed request came before.
@@ -196,6 +206,18 @@ impl ApiError {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.0.code
+    }
+
+    /// What the caller may read.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// In how many seconds the caller may come back, where that is said.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u64> {
+        self.0.retry_after_seconds
     }
 
     /// The refused fields.

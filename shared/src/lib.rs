@@ -15,11 +15,14 @@ pub mod process;
 pub mod query;
 pub mod request_id;
 pub mod serve;
+mod session_id;
 pub mod shutdown;
 pub mod signature;
 pub mod telemetry;
 mod tenant_id;
 pub mod time;
+pub mod websocket;
 
 pub use error::{ApiError, Envelope, ErrorCode, Failure, FieldError, Success};
+pub use session_id::{InvalidSessionId, SessionId};
 pub use tenant_id::{InvalidTenantId, TenantId};

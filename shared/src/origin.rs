@@ -1,4 +1,4 @@
-//! Browser origins, and the patterns a tenant allows (contract, section 3).
+//! Browser origins, and what a tenant or a widget key allows of them (contract, sections 3 and 5).
 //!
 //! Owns the grammar and the matching. Where an origin came from, and what follows from a match, is the caller's.
 
@@ -77,15 +77,14 @@ impl OriginPattern {
     /// Whether a page of this origin is allowed.
     #[must_use]
     pub fn matches(&self, origin: &Origin) -> bool {
-        if self.origin.scheme != origin.scheme || self.origin.port != origin.port {
-            return false;
-        }
+        self.origin.scheme == origin.scheme && self.origin.port == origin.port && self.matches_host(&origin.host)
+    }
+
+    fn matches_host(&self, host: &str) -> bool {
         if !self.wildcard {
-            return self.origin.host == origin.host;
+            return self.origin.host == host;
         }
-        origin
-            .host
-            .strip_suffix(self.origin.host.as_str())
+        host.strip_suffix(self.origin.host.as_str())
             .and_then(|under| under.strip_suffix('.'))
             .is_some_and(|labels| !labels.is_empty())
     }
@@ -127,6 +126,57 @@ impl Serialize for OriginPattern {
 impl<'de> Deserialize<'de> for OriginPattern {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A host name whose pages may carry a widget key, over http or https and on any port; or `*.` and one under which all may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain(OriginPattern);
+
+impl Domain {
+    /// Whether a page of this origin is one of the domain's.
+    #[must_use]
+    pub fn matches(&self, origin: &Origin) -> bool {
+        matches!(origin.scheme.as_str(), "http" | "https") && self.0.matches_host(&origin.host)
+    }
+}
+
+impl FromStr for Domain {
+    type Err = InvalidOrigin;
+
+    /// Reads a host name by the rules of origins: what no browser would send is refused.
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        if text.contains(['/', ':', '@']) {
+            return Err(InvalidOrigin::Host);
+        }
+        format!("https://{text}").parse().map(Self)
+    }
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.0.wildcard { "*." } else { "" }, self.0.origin.host)
+    }
+}
+
+/// Which pages a visitor's door is open to: the one policy of session creation, CORS and sockets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OriginPolicy {
+    /// What the tenant allows.
+    pub origins: Vec<OriginPattern>,
+    /// What the widget key allows; where it names any, they stand instead of the tenant's.
+    pub domains: Vec<Domain>,
+}
+
+impl OriginPolicy {
+    /// Whether a page of this origin is let in. Where nothing is allowed, none is.
+    #[must_use]
+    pub fn allows(&self, origin: &Origin) -> bool {
+        if self.domains.is_empty() {
+            self.origins.iter().any(|pattern| pattern.matches(origin))
+        } else {
+            self.domains.iter().any(|domain| domain.matches(origin))
+        }
     }
 }
 
@@ -309,7 +359,60 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_domain_is_a_host_name_as_a_browser_would_send_it() {
+        for (text, read) in [
+            ("Example.COM", "example.com"),
+            ("*.example.com", "*.example.com"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("localhost", "localhost"),
+            ("127.0.0.1", "127.0.0.1"),
+        ] {
+            assert_eq!(text.parse::<Domain>().map(|domain| domain.to_string()), Ok(read.to_owned()));
+        }
+        for wrong in
+            ["", "*", "*.com", "a.*.com", "https://a.com", "a.com:8080", "a.com/x", "u@a.com", "a b.com", "a..b"]
+        {
+            assert!(wrong.parse::<Domain>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_keys_domains_stand_instead_of_the_tenants_origins() {
+        let origins = vec![pattern("https://shop.demo.com"), pattern("app://demo")];
+        let tenants = OriginPolicy { origins: origins.clone(), domains: Vec::new() };
+        assert!(tenants.allows(&origin("https://shop.demo.com")) && tenants.allows(&origin("app://demo")));
+        assert!(!tenants.allows(&origin("http://shop.demo.com")), "another scheme is another origin");
+        let domains = ["example.com", "*.example.org"].map(|text| text.parse().expect(text)).to_vec();
+        let keys = OriginPolicy { origins, domains };
+        for inside in ["https://example.com", "http://example.com:8080", "https://a.b.example.org"] {
+            assert!(keys.allows(&origin(inside)), "{inside}");
+        }
+        for outside in [
+            "https://shop.demo.com",
+            "https://a.example.com",
+            "https://example.org",
+            "app://example.com",
+            "https://example.com.evil.org",
+        ] {
+            assert!(!keys.allows(&origin(outside)), "{outside}");
+        }
+        assert!(!OriginPolicy::default().allows(&origin("https://a.com")), "nothing allowed is nobody let in");
+    }
+
     proptest! {
+        /// Whatever a hostile page sends as its origin: where the URL standard reads another host than ours, or none, we read
+        /// none either; so no text is let in as somebody it is not.
+        #[test]
+        fn no_text_passes_for_a_host_the_url_standard_does_not_see(
+            text in "(?i)https?[:/\\\\@. \t\n\0%a-z0-9\\[\\]ßﬀ。]{3,24}(shop\\.demo\\.com)?[@:/\\\\.?#%0-9a-z]{0,8}"
+        ) {
+            if let Ok(ours) = text.parse::<Origin>() {
+                let standard = Url::parse(&text).map(|url| url.origin().ascii_serialization());
+                prop_assert_eq!(Ok(ours.to_string()), standard, "{:?}", text);
+            }
+        }
+
         /// For the schemes browsers know, our normal form is the URL standard's serialised origin.
         #[test]
         fn agrees_with_the_url_standard(

@@ -1,18 +1,16 @@
 //! One HTTP/1.1 listener: accepts, bounds and drains connections. What is served is the caller's.
 //!
 //! `axum::serve` has no header timeout and no bound on connections, and both are what keeps a slow or a
-//! hostile client from holding a public listener; so the accept loop is ours.
+//! hostile client from holding a public listener; so the accept loop is ours. A connection that becomes a WebSocket leaves it:
+//! neither its bounds nor its draining reach what another protocol made of the connection.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
-};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
 /// The address a connection came from, as a request extension.
@@ -57,7 +55,7 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves `app` until `stopping` is cancelled and [`Bounds::drain_delay`] is over, then stops accepting, lets requests in
 /// flight finish for [`Bounds::drain_timeout`], and returns.
 pub async fn serve(listener: TcpListener, app: Router, bounds: Bounds, stopping: CancellationToken) {
-    let graceful = GracefulShutdown::new();
+    let (connections, draining) = (TaskTracker::new(), CancellationToken::new());
     let room = Arc::new(Semaphore::new(bounds.max_connections));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(bounds.header_timeout);
@@ -95,10 +93,19 @@ pub async fn serve(listener: TcpListener, app: Router, bounds: Bounds, stopping:
             request.extensions_mut().insert(PeerAddr(peer));
             app.clone().call(request.map(Body::new))
         });
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-        tokio::spawn(async move {
+        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let draining = draining.clone();
+        connections.spawn(async move {
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = draining.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
             // A connection that breaks concerns its client only.
-            if let Err(error) = connection.await {
+            if let Err(error) = ended {
                 tracing::debug!(%error, %peer, "connection ended");
             }
             drop(permit);
@@ -106,7 +113,9 @@ pub async fn serve(listener: TcpListener, app: Router, bounds: Bounds, stopping:
     }
 
     drop(listener);
-    if tokio::time::timeout(bounds.drain_timeout, graceful.shutdown()).await.is_err() {
+    draining.cancel();
+    connections.close();
+    if tokio::time::timeout(bounds.drain_timeout, connections.wait()).await.is_err() {
         tracing::warn!("some requests did not finish within the drain timeout");
     }
 }

@@ -7,4 +7,5 @@ pub mod link;
 pub mod postgres;
 pub mod process;
 pub mod signed;
+pub mod visitor;
 pub mod world;

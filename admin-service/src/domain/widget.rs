@@ -1,15 +1,9 @@
 //! A bot's widget: the public keys pages carry, and its look and copy.
 
-use std::fmt;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use shared::{
-    FieldError, TenantId,
-    fields::Fields,
-    origin::{InvalidOrigin, OriginPattern},
-};
+use shared::{FieldError, TenantId, fields::Fields, origin::Domain};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -30,36 +24,6 @@ pub const DEFAULT_KEY_NAME: &str = "Default";
 const LONGEST_NAME: usize = 100;
 const MOST_DOMAINS: usize = 100;
 const LARGEST_RATE_PER_HOUR: u32 = 1_000_000;
-
-/// A host name whose pages may carry a key, or `*.` and one under which all may.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Domain(String);
-
-impl Domain {
-    /// Reads a host name by the rules of origins: what no browser would send is refused.
-    ///
-    /// # Errors
-    /// [`InvalidOrigin`].
-    pub fn parse(text: &str) -> Result<Self, InvalidOrigin> {
-        if text.contains(['/', ':', '@']) {
-            return Err(InvalidOrigin::Host);
-        }
-        let pattern: OriginPattern = format!("https://{text}").parse()?;
-        Ok(Self(pattern.to_string().trim_start_matches("https://").to_owned()))
-    }
-
-    /// Its text, lower-cased, in ASCII.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Domain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A key that a widget on a page carries. It is public.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,7 +78,7 @@ impl NewBotKey {
         let mut allowed_domains = Vec::new();
         let domains = fields.optional_texts("allowed_domains", MOST_DOMAINS, 253).unwrap_or_default();
         for (index, text) in domains.into_iter().enumerate() {
-            match Domain::parse(&text) {
+            match text.parse::<Domain>() {
                 Ok(domain) if allowed_domains.contains(&domain) => {}
                 Ok(domain) => allowed_domains.push(domain),
                 Err(_) => {
@@ -205,6 +169,16 @@ impl Look {
     }
 }
 
+/// The line of HTML that puts the widget on a page.
+#[must_use]
+pub fn embed_code(relay_url: &str, tenant_id: TenantId, key: &WidgetKey) -> String {
+    let source = relay_url.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;");
+    format!(
+        r#"<script src="{source}/widget.js" data-tenant-id="{tenant_id}" data-public-key="{}" async></script>"#,
+        key.as_str()
+    )
+}
+
 fn position(value: &Value) -> Result<String, String> {
     match value.as_str() {
         Some(position @ ("bottom-right" | "bottom-left")) => Ok(position.to_owned()),
@@ -226,21 +200,17 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_is_a_host_name_as_a_browser_would_send_it() {
-        for (text, read) in [
-            ("Example.COM", "example.com"),
-            ("*.example.com", "*.example.com"),
-            ("bücher.example", "xn--bcher-kva.example"),
-            ("localhost", "localhost"),
-            ("127.0.0.1", "127.0.0.1"),
-        ] {
-            assert_eq!(Domain::parse(text).map(|domain| domain.to_string()), Ok(read.to_owned()));
-        }
-        for wrong in
-            ["", "*", "*.com", "a.*.com", "https://a.com", "a.com:8080", "a.com/x", "u@a.com", "a b.com", "a..b"]
-        {
-            assert!(Domain::parse(wrong).is_err(), "{wrong:?}");
-        }
+    fn an_embed_code_is_html_whatever_the_url() {
+        let (tenant, key) = (TenantId::generate(), WidgetKey::generate());
+        let code = embed_code("https://relay.example.com/a\"&<b>", tenant, &key);
+        assert_eq!(
+            code,
+            format!(
+                "<script src=\"https://relay.example.com/a&quot;&amp;&lt;b&gt;/widget.js\" data-tenant-id=\"{tenant}\" \
+                 data-public-key=\"{}\" async></script>",
+                key.as_str()
+            )
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use proto::{
     admin::v1 as admin,
-    directory::v1::{TenantInfo, TenantState, TenantStatus as WireStatus},
+    directory::v1::{GetWidgetResponse, TenantInfo, TenantState, TenantStatus as WireStatus, Widget},
     identity::v1 as identity,
 };
 use serde_json::{Map, Value, json};
@@ -16,6 +16,7 @@ use crate::{
         operator::Operator,
         settings::TenantSettings,
         tenant::{Tenant, TenantStatus},
+        visitor::WidgetDoor,
     },
     propagation::{Changed, Spread},
 };
@@ -43,10 +44,29 @@ pub(super) fn state(opened: OpenedTenant) -> TenantState {
         .into(),
         hmac_key: hmac_key.to_vec(),
         rate_limit_per_min: tenant.settings.rate_limit_per_min,
-        allowed_origins: tenant.settings.allowed_origins.iter().map(ToString::to_string).collect(),
-        widget_public_key: tenant.widget_public_key.as_str().to_owned(),
         revision: tenant.revision,
     }
+}
+
+pub(super) fn widget(door: WidgetDoor) -> GetWidgetResponse {
+    let settings = door.tenant.settings;
+    let widget = door.opened.map(|(key, look)| Widget {
+        key_id: key.id.as_bytes().to_vec(),
+        allowed_domains: key.allowed_domains.iter().map(ToString::to_string).collect(),
+        rate_limit_per_hour: key.rate_limit_per_hour,
+        config_json: json!({
+            "bot_id": key.bot_id,
+            "customization": look,
+            "branding": {
+                "display_name": settings.branding_display_name,
+                "logo_url": settings.branding_logo_url,
+                "primary_color": settings.branding_primary_color,
+            },
+            "file_upload_enabled": settings.file_upload_enabled,
+        })
+        .to_string(),
+    });
+    GetWidgetResponse { allowed_origins: settings.allowed_origins.iter().map(ToString::to_string).collect(), widget }
 }
 
 pub(super) fn info(tenant: Tenant) -> TenantInfo {

@@ -1,23 +1,24 @@
 //! `TenantDirectory`: what gateways ask.
 
 use proto::directory::v1::{
-    GetTenantInfoRequest, GetTenantRequest, GetTenantResponse, ResolveWidgetKeyRequest, ResolveWidgetKeyResponse,
-    TenantInfo, WatchRequest, tenant_directory_server::TenantDirectory,
+    GetTenantInfoRequest, GetTenantRequest, GetTenantResponse, GetWidgetRequest, GetWidgetResponse, TenantInfo,
+    WatchRequest, tenant_directory_server::TenantDirectory,
 };
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{convert, edge::logged, watch};
-use crate::{directory::Directory, propagation::Propagation, store::AtRevision, tenants::Tenants};
+use crate::{directory::Directory, propagation::Propagation, store::AtRevision, tenants::Tenants, visitors::Visitors};
 
 pub(super) struct DirectoryService {
     directory: Directory,
     tenants: Tenants,
+    visitors: Visitors,
     propagation: Propagation,
 }
 
 impl DirectoryService {
-    pub(super) fn new(directory: Directory, tenants: Tenants, propagation: Propagation) -> Self {
-        Self { directory, tenants, propagation }
+    pub(super) fn new(directory: Directory, tenants: Tenants, visitors: Visitors, propagation: Propagation) -> Self {
+        Self { directory, tenants, visitors, propagation }
     }
 }
 
@@ -29,14 +30,11 @@ impl TenantDirectory for DirectoryService {
         Ok(Response::new(GetTenantResponse { tenant: value.map(convert::state), revision }))
     }
 
-    async fn resolve_widget_key(
-        &self,
-        request: Request<ResolveWidgetKeyRequest>,
-    ) -> Result<Response<ResolveWidgetKeyResponse>, Status> {
-        let key = request.into_inner().widget_public_key;
-        let AtRevision { value, revision } = self.directory.widget_key(&key).await.map_err(logged)?;
-        let tenant_id = value.map(|id| id.as_uuid().as_bytes().to_vec());
-        Ok(Response::new(ResolveWidgetKeyResponse { tenant_id, revision }))
+    async fn get_widget(&self, request: Request<GetWidgetRequest>) -> Result<Response<GetWidgetResponse>, Status> {
+        let GetWidgetRequest { tenant_id, widget_public_key } = request.into_inner();
+        let id = convert::tenant_id_from_bytes(&tenant_id)?;
+        let door = self.visitors.door(id, &widget_public_key).await.map_err(logged)?;
+        Ok(Response::new(door.map_or_else(GetWidgetResponse::default, convert::widget)))
     }
 
     async fn get_tenant_info(&self, request: Request<GetTenantInfoRequest>) -> Result<Response<TenantInfo>, Status> {

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State, rejection::PathRejection};
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::{ApiError, Envelope, Failure, Success, fields};
+use shared::{ApiError, Envelope, Failure, Success, fields, origin::Domain};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use super::{
     input::Params,
 };
 use crate::{
-    domain::widget::{BotKey, Domain, Look},
+    domain::widget::{BotKey, Look},
     errors::UseCaseError,
     propagation::Changed,
     store::StoredLook,
@@ -81,6 +81,16 @@ pub(super) struct RevokedWidgetKey {
     #[serde(flatten)]
     key: WidgetKeyView,
     propagation: PropagationView,
+}
+
+/// What is pasted into a page.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EmbedCode {
+    /// One line of HTML.
+    embed_code: String,
+    /// The widget key in it.
+    #[schema(pattern = "^pk_[A-Za-z0-9_-]{32}$")]
+    api_key: String,
 }
 
 /// What `PUT` takes: any of the look's fields. Absent ones stay as they are; `null` clears one that may be absent.
@@ -199,6 +209,37 @@ pub(super) async fn revoke_widget_key(
     let Changed { value, spread } = developers.widgets.revoke_key(&by, id).await?;
     let revoked = RevokedWidgetKey { key: value.into(), propagation: spread.into() };
     Ok(Success::ok(revoked, "Widget key revoked. Pages that carry it are refused."))
+}
+
+/// The HTML to paste into a page, for a bot and one of its keys.
+#[utoipa::path(
+    get, path = "/api/v1/widgets/embed-code", tag = "widgets", security(("account_key" = ["widgets:read"])),
+    params(
+        ("bot_id" = Uuid, Query, description = "The bot"),
+        ("api_key_id" = Uuid, Query, description = "The widget key's id, not its text"),
+    ),
+    responses(
+        (status = 200, description = "The code", body = Envelope<EmbedCode>),
+        (status = 401, description = "`invalid_account_key`", body = Failure),
+        (status = 403, description = "`missing_ability`, `tenant_suspended`", body = Failure),
+        (status = 404, description = "`bot_not_found`, `widget_key_not_found`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn get_embed_code(
+    State(developers): State<Developers>,
+    Reader(by): Reader,
+    Params(mut query): Params,
+) -> Result<Success<EmbedCode>, ApiError> {
+    let (bot_id, key_id) = (query.required::<Uuid>("bot_id"), query.required::<Uuid>("api_key_id"));
+    query.finish()?;
+    let (Some(bot_id), Some(key_id)) = (bot_id, key_id) else {
+        return Err(ApiError::internal("a required parameter was neither read nor refused"));
+    };
+    let (embed_code, key) = developers.widgets.embed_code(by.tenant_id, bot_id, key_id).await?;
+    let code = EmbedCode { embed_code, api_key: key.as_str().to_owned() };
+    Ok(Success::ok(code, "Paste embed_code into every page that shall have the widget."))
 }
 
 /// How a bot's widget looks, and what it says.

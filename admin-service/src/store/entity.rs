@@ -184,6 +184,33 @@ pub(super) mod tenant {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+pub(super) mod visitor_session {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "visitor_session")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub tenant_id: Uuid,
+        pub bot_id: Uuid,
+        /// The key's text: one that is rotated has another.
+        pub widget_key: String,
+        pub origin: String,
+        pub locale: String,
+        pub mode: String,
+        pub routing_key: Option<String>,
+        pub metadata: Json,
+        pub created_at: i64,
+        pub expires_at: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 pub(super) mod widget_key {
     use sea_orm::entity::prelude::*;
 

@@ -21,6 +21,7 @@ mod operators;
 mod propagation;
 mod signing_keys;
 mod tenants;
+mod visitors;
 mod widgets;
 
 /// The only row of `directory`.

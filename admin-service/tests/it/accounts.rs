@@ -240,12 +240,27 @@ async fn widget_keys_belong_to_a_bot_and_are_revoked_on_every_gateway() {
         (201, &json!(["example.com", "*.example.com"]), &json!(1000), &json!(true), &Value::Null)
     );
     assert_eq!(list().await[0], *made, "the newest first");
+    let embed =
+        |key_id: &Value| format!("/widgets/embed-code?bot_id={bot}&api_key_id={}", key_id.as_str().expect("an id"));
+    let (status, code) = developer.call("GET", &embed(&made["id"]), None).await;
+    assert_eq!((status, &code["data"]["api_key"]), (200, &made["api_key"]));
+    let expected = format!(
+        "<script src=\"http://127.0.0.1:7811/widget.js\" data-tenant-id=\"{}\" data-public-key=\"{}\" async></script>",
+        owner.id,
+        made["api_key"].as_str().expect("a key")
+    );
+    assert_eq!(code["data"]["embed_code"], expected);
     let path = format!("/widgets/keys/{}", made["id"].as_str().expect("an id"));
     for _ in 0..2 {
         let (status, revoked) = developer.call("DELETE", &path, None).await;
         assert_eq!((status, &revoked["data"]["is_active"]), (200, &json!(false)));
         assert!(revoked["data"]["propagation"]["waited_ms"].is_u64(), "{revoked}");
     }
+    assert_eq!(developer.code("GET", &embed(&made["id"]), None).await, refused(404, "widget_key_not_found"), "revoked");
+    assert_eq!(
+        developer.code("GET", &format!("/widgets/embed-code?bot_id={bot}"), None).await,
+        refused(422, "validation_failed")
+    );
     let own_path = format!("/widgets/keys/{}", own[0]["id"].as_str().expect("an id"));
     let (status, body) = developer.call("DELETE", &own_path, None).await;
     assert!(status == 409 && body["message"].as_str().is_some_and(|it| it.contains("rotate/widget-key")), "{body}");
@@ -256,6 +271,7 @@ async fn widget_keys_belong_to_a_bot_and_are_revoked_on_every_gateway() {
     let stranger = Developer::with(&service, &text);
     assert_eq!(stranger.code("GET", &format!("/widgets/keys?bot_id={bot}"), None).await, refused(404, "bot_not_found"));
     assert_eq!(stranger.code("DELETE", &path, None).await, refused(404, "widget_key_not_found"));
+    assert_eq!(stranger.code("GET", &embed(&own[0]["id"]), None).await, refused(404, "bot_not_found"));
     for nonsense in ["nonsense", "%FF"] {
         let path = format!("/widgets/keys/{nonsense}");
         assert_eq!(stranger.code("DELETE", &path, None).await, refused(404, "widget_key_not_found"));

@@ -6,9 +6,7 @@ use proto::{
         ListAuditLogRequest, ListTenantsRequest, ProvisionTenantRequest, TenantRequest, TenantSettings,
         UpdateTenantRequest, tenant_admin_client::TenantAdminClient,
     },
-    directory::v1::{
-        GetTenantRequest, ResolveWidgetKeyRequest, TenantStatus, tenant_directory_client::TenantDirectoryClient,
-    },
+    directory::v1::{GetTenantRequest, TenantStatus, tenant_directory_client::TenantDirectoryClient},
     identity::v1::{
         IssueOperatorTokenRequest, MintVisitorTokenRequest, ProvisionOperatorRequest, RoutingKeys,
         identity_client::IdentityClient,
@@ -42,15 +40,14 @@ fn code(status: &Status) -> Option<ErrorCode> {
     ApiError::from_status(status).map(|error| error.code())
 }
 
-fn bytes(id: &str) -> Vec<u8> {
+pub(crate) fn bytes(id: &str) -> Vec<u8> {
     id.parse::<TenantId>().expect("an id").as_uuid().as_bytes().to_vec()
 }
 
 #[tokio::test]
 async fn gateways_see_state_and_keys_and_may_change_nothing() {
     let service = Service::start(sqlite()).await;
-    let tenant =
-        service.operator().provision(json!({"tenant_name": "Seen", "allowed_origins": ["https://a.com"]})).await;
+    let tenant = service.operator().provision(json!({"tenant_name": "Seen"})).await;
     let channel = channel(&service).await;
     let mut directory = TenantDirectoryClient::new(channel.clone());
     let request = || GetTenantRequest { tenant_id: bytes(&tenant.id) };
@@ -58,25 +55,13 @@ async fn gateways_see_state_and_keys_and_may_change_nothing() {
     let answer = directory.get_tenant(gateway(request())).await.expect("an answer").into_inner();
     let state = answer.tenant.expect("known");
     assert_eq!(state.hmac_key, tenant.secret.as_bytes());
-    assert_eq!(
-        (state.status(), state.rate_limit_per_min, state.allowed_origins),
-        (TenantStatus::Active, 60, vec!["https://a.com".to_owned()])
-    );
+    assert_eq!((state.status(), state.rate_limit_per_min), (TenantStatus::Active, 60));
     assert!(answer.revision >= state.revision && state.revision > 0);
 
     let unknown = GetTenantRequest { tenant_id: TenantId::generate().as_uuid().as_bytes().to_vec() };
     assert!(directory.get_tenant(gateway(unknown)).await.expect("an answer").into_inner().tenant.is_none());
     let malformed = directory.get_tenant(gateway(GetTenantRequest { tenant_id: vec![1] })).await.expect_err("refused");
     assert_eq!(malformed.code(), Code::InvalidArgument);
-
-    let key = |key: &str| ResolveWidgetKeyRequest { widget_public_key: key.to_owned() };
-    let found =
-        directory.resolve_widget_key(gateway(key(&tenant.widget_public_key))).await.expect("an answer").into_inner();
-    assert_eq!(found.tenant_id, Some(bytes(&tenant.id)));
-    assert_eq!(
-        directory.resolve_widget_key(gateway(key("pk_no"))).await.expect("an answer").into_inner().tenant_id,
-        None
-    );
 
     for refused in [
         Request::new(request()),

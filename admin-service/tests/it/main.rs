@@ -8,4 +8,5 @@ mod rest;
 mod secrets;
 mod store;
 mod support;
+mod visitors;
 mod watch;

@@ -10,7 +10,7 @@ use admin_service::{
     signing_key::SealedSigningKey,
     store::{
         self, BotStore as _, Done, OperatorStore as _, PageStart, Position, PropagationStore as _, Replacement,
-        SeaStore, SigningKeyStore as _, StoreError, TenantStore as _, WidgetStore as _,
+        SeaStore, SigningKeyStore as _, StoreError, TenantStore as _, VisitorStore as _, WidgetStore as _,
     },
     tenant::{Tenant, TenantStatus},
 };
@@ -22,6 +22,7 @@ use crate::support::{TestDatabase, database, postgres, sqlite};
 
 mod accounts;
 mod history;
+mod visitors;
 
 fn caller() -> Caller {
     Caller { actor: "admin_key:test".into(), request_id: "r-1".into() }
@@ -78,9 +79,11 @@ async fn every_change_takes_the_next_revision(store: &SeaStore) {
         .expect("rotated");
     assert!(rotated.revision > created.revision);
     assert!(rotated.widget_key_rotated_at.is_some() && rotated.secret_rotated_at.is_none());
-    let by_key = |key: WidgetKey| async move { store.find_by_widget_key(key.as_str()).await.expect("reads").value };
-    assert_eq!(by_key(created.widget_public_key.clone()).await, None, "the old key is nobody's");
-    assert_eq!(by_key(new_key).await, Some(created.id));
+    let opens = async |key: &WidgetKey| {
+        store.widget_door(created.id, key.as_str()).await.expect("reads").is_some_and(|door| door.opened.is_some())
+    };
+    assert!(!opens(&created.widget_public_key).await, "the old key is nobody's");
+    assert!(opens(&new_key).await);
     let secret = store
         .rotate(created.id, Replacement::Secret(b"new".to_vec()), audit(created.id, Action::RotateTenantSecret))
         .await
@@ -238,6 +241,8 @@ async fn holds_the_contract(on: TestDatabase) {
     accounts::a_tenant_has_a_bot_from_the_start(&store).await;
     accounts::a_widget_key_opens_its_tenant_until_it_is_revoked(&store).await;
     accounts::a_look_is_a_bots_own(&store).await;
+    visitors::a_session_is_its_tenants_and_is_forgotten_once_it_is_over(&store).await;
+    visitors::the_latest_use_of_a_widget_key_is_what_is_kept(&store).await;
     let made = create(&store, "Kept").await;
     store.close().await.expect("it closes");
     let reopened = store::connect(&database(&on.url)).await.expect("it opens again");
@@ -288,8 +293,8 @@ async fn tenants_from_before_get_their_bot_and_key() {
         assert_eq!(bots.iter().map(|bot| (bot.name.as_str(), bot.is_default)).collect::<Vec<_>>(), [("Default", true)]);
         let keys = store.widget_keys(tenant.id, bots[0].id).await.expect("reads").expect("a bot");
         assert_eq!(keys.iter().map(|key| &key.api_key).collect::<Vec<_>>(), [&tenant.widget_public_key]);
-        let found = store.find_by_widget_key(tenant.widget_public_key.as_str()).await.expect("reads");
-        assert_eq!(found.value, Some(tenant.id));
+        let door = store.widget_door(tenant.id, tenant.widget_public_key.as_str()).await.expect("reads");
+        assert!(door.is_some_and(|door| door.opened.is_some()));
     }
     store.close().await.expect("it closes");
 }

@@ -3,11 +3,17 @@
 //! A reference for what stands behind the relay: its OpenAPI document is the contract for chat backends. It believes
 //! nothing that is not under HMAC#2, and every query is one tenant's.
 
-use axum::{Router, extract::FromRequestParts, http::request::Parts, middleware, routing::get};
+use axum::{
+    Router,
+    extract::{FromRef, FromRequestParts},
+    http::request::Parts,
+    middleware,
+    routing::get,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 use shared::{ApiError, Failure, TenantId, body::json_object, health, query::Query, signature::RelayKey};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa::{
     Modify, OpenApi, PartialSchema as _,
     openapi::{
@@ -22,13 +28,50 @@ mod bot;
 mod conversations;
 mod dto;
 mod knowledge;
+mod live;
 mod messages;
 mod records;
+mod sockets;
 mod store;
 mod tickets;
 mod verify;
 
+use live::Live;
 pub use store::{Store, StoreError};
+
+/// What the routes share.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    store: Store,
+    live: Live,
+    /// Visitors' sockets, which outlive the requests they began as.
+    sockets: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Backend {
+    /// Over an open store, until `stopping` is cancelled.
+    #[must_use]
+    pub fn new(store: Store, stopping: CancellationToken) -> Self {
+        Self { store, live: Live::default(), sockets: TaskTracker::new(), stopping }
+    }
+
+    /// Waits until visitors' sockets are closed, and closes the store.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.sockets.close();
+        self.sockets.wait().await;
+        self.store.close().await
+    }
+}
+
+impl FromRef<Backend> for Store {
+    fn from_ref(backend: &Backend) -> Self {
+        backend.store.clone()
+    }
+}
 
 #[derive(OpenApi)]
 #[openapi(
@@ -77,7 +120,7 @@ const HEADERS: [(&str, &str); 4] = [
     ("X-Relay-Signature", "HMAC#2, 64 hexadecimal digits"),
 ];
 
-fn routes() -> OpenApiRouter<Store> {
+fn routes() -> OpenApiRouter<Backend> {
     OpenApiRouter::new()
         .routes(routes!(conversations::create_conversation))
         .routes(routes!(conversations::fetch_conversation))
@@ -88,6 +131,7 @@ fn routes() -> OpenApiRouter<Store> {
         .routes(routes!(tickets::fetch_ticket))
         .routes(routes!(tickets::fetch_tickets))
         .routes(routes!(knowledge::ingest_knowledge))
+        .routes(routes!(sockets::visitor_socket))
 }
 
 /// The OpenAPI 3.1 document: the contract for chat backends.
@@ -100,13 +144,13 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// The backend's router, edge not included.
-pub fn router(store: Store, relay_secret: &SecretString, stopping: CancellationToken) -> Router {
+pub fn router(backend: Backend, relay_secret: &SecretString) -> Router {
     let key = RelayKey::new(relay_secret.expose_secret().as_bytes());
     let (signed, document) = routes().split_for_parts();
     drop(document);
-    let ready_store = store.clone();
+    let (ready_store, stopping) = (backend.store.clone(), backend.stopping.clone());
     Router::new()
-        .merge(signed.with_state(store).layer(middleware::from_fn_with_state(key, verify::require_relay)))
+        .merge(signed.with_state(backend).layer(middleware::from_fn_with_state(key, verify::require_relay)))
         .route("/openapi.json", get(|| async { axum::Json(openapi()) }))
         .merge(health::routes(stopping, move || {
             let store = ready_store.clone();

@@ -43,6 +43,10 @@ pub struct Config {
     pub grpc_listen: SocketAddr,
     /// `/metrics`, if anywhere.
     pub ops_listen: Option<SocketAddr>,
+    /// Where browsers reach the relay, where that is not where it listens.
+    pub relay_url: Option<HttpUrl>,
+    /// Whether `/demo` is there.
+    pub demo_page: bool,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Option<List<Network>>,
     /// Databases and keys.
@@ -97,6 +101,8 @@ impl Config {
         let admin_listen = settings.required("admin_listen");
         let grpc_listen = settings.required("grpc_listen");
         let ops_listen = settings.optional("ops_listen");
+        let relay_url = settings.optional("relay_url");
+        let demo_page = settings.optional("demo_page");
         let trusted_proxies = settings.optional("trusted_proxies");
         let data_dir = settings.required("data_dir");
         let database_url = settings.optional::<String>("database_url");
@@ -111,8 +117,11 @@ impl Config {
         let access_log = settings.required("access_log");
         let telemetry = settings.telemetry();
         settings.finish()?;
+        let listen: SocketAddr = listen?;
         Ok(Self {
-            listen: listen?,
+            listen,
+            relay_url: relay_url?,
+            demo_page: demo_page?.unwrap_or(listen.ip().is_loopback()),
             admin_listen: admin_listen?,
             grpc_listen: grpc_listen?,
             ops_listen: ops_listen?,

@@ -6,4 +6,5 @@
 pub mod backend;
 pub mod config;
 mod data_dir;
+pub mod demo;
 pub mod server;

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
 };
 
+use axum::Router;
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::{
     config::{ConfigError, EXIT_CONFIG, Sources},
@@ -19,6 +20,7 @@ use crate::{
     backend,
     config::{BackendConfig, Config},
     data_dir::{ADMIN_KEY, DataDir},
+    demo,
 };
 
 const BACKEND_DATABASE: &str = "chat-backend.db";
@@ -38,6 +40,9 @@ pub enum StartError {
     /// The gateway.
     #[error(transparent)]
     Gateway(#[from] relay_gateway::server::StartError),
+    /// The demo page's way to the admin service.
+    #[error("the demo page: {0}")]
+    Demo(#[from] demo::InvalidAdmin),
     /// The chat backend.
     #[error("the chat backend's database: {0}")]
     Backend(#[from] backend::StoreError),
@@ -88,8 +93,15 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
     // Behind a token of its own, the gateway drains first: what it still forwards finds the others listening.
     let behind = CancellationToken::new();
 
+    // Open first, for the embed codes name it; who connects already waits until the gateway is there.
+    let listener = serve::bind(config.listen).await?;
+    let relay_url = match &config.relay_url {
+        Some(url) => url.as_url().to_string(),
+        None => format!("http://{}", listener.local_addr()?),
+    };
     let grpc_token = data.grpc_token()?;
-    let admin_config = admin_config(&config, &data, &grpc_token)?;
+    let api_key = config.api_key.clone().map_or_else(|| data.admin_key(), Ok)?;
+    let admin_config = admin_config(&config, &data, &grpc_token, &api_key, relay_url)?;
     let admin = admin_service::server::start(admin_config, &metrics, http_metrics.clone(), behind.clone()).await?;
 
     let backend_url = match &config.chat_backend_url {
@@ -104,14 +116,16 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
     };
 
     let gateway_config = gateway_config(&config, &admin, &grpc_token, &relay_secret, &backend_url)?;
-    let gateway = relay_gateway::server::start(gateway_config, &metrics, http_metrics, stopping).await?;
+    let pages = if config.demo_page { demo::router(admin.grpc, &api_key)? } else { Router::new() };
+    let gateway =
+        relay_gateway::server::start_on(listener, pages, gateway_config, &metrics, http_metrics, stopping).await?;
     if let Some(address) = config.ops_listen {
         let listener = serve::bind(address).await?;
         tracing::info!(server = "ops", address = %listener.local_addr()?, "listening");
         running.servers.spawn(serve::serve(listener, metrics.router(), Bounds::default(), behind.clone()));
     }
     let key_file = config.api_key.is_none().then(|| data.path(ADMIN_KEY));
-    print_next_steps(gateway.public, admin.rest, key_file.as_deref());
+    print_next_steps(gateway.public, admin.rest, key_file.as_deref(), config.demo_page);
     running.admin = Some(admin);
     running.servers.spawn(async move {
         gateway.drained().await;
@@ -146,14 +160,15 @@ async fn serve_backend(
     stopping: CancellationToken,
 ) -> Result<SocketAddr, StartError> {
     let store = backend::Store::open(&data.sqlite_url(BACKEND_DATABASE)?).await?;
-    let router = backend::router(store.clone(), relay_secret, stopping.clone());
+    let backend = backend::Backend::new(store, stopping.clone());
+    let router = backend::router(backend.clone(), relay_secret);
     let listener = serve::bind(listen).await?;
     let address = listener.local_addr()?;
     tracing::info!(server = "chat-backend", %address, "listening");
     let router = edge.wrap(router);
     servers.spawn(async move {
         serve::serve(listener, router, Bounds::default(), stopping).await;
-        if let Err(error) = store.close().await {
+        if let Err(error) = backend.close().await {
             tracing::warn!(%error, "the chat backend's database did not close");
         }
     });
@@ -165,12 +180,13 @@ fn admin_config(
     config: &Config,
     data: &DataDir,
     grpc_token: &SecretString,
+    api_key: &SecretString,
+    relay_url: String,
 ) -> Result<admin_service::config::Config, StartError> {
     let database_url = match &config.database_url {
         Some(url) => url.clone(),
         None => data.sqlite_url("admin.db")?.into(),
     };
-    let api_key = config.api_key.clone().map_or_else(|| data.admin_key(), Ok)?;
     let mut loaded = admin_service::config::Config::load(&environment([
         ("ADMIN_REST_LISTEN", config.admin_listen.to_string()),
         ("ADMIN_GRPC_LISTEN", config.grpc_listen.to_string()),
@@ -178,6 +194,7 @@ fn admin_config(
         ("ADMIN_API_KEY", api_key.expose_secret().to_owned()),
         ("ADMIN_MASTER_KEYS", data.master_keys()?.expose_secret().to_owned()),
         ("ADMIN_GRPC_TOKEN", grpc_token.expose_secret().to_owned()),
+        ("ADMIN_RELAY_URL", relay_url),
         ("ADMIN_LEASE_MS", config.lease_ms.to_string()),
         ("ADMIN_ACCESS_LOG", config.access_log.to_string()),
     ]))?;
@@ -216,7 +233,7 @@ fn environment<const N: usize>(variables: [(&str, String); N]) -> Sources {
     Sources { args: Vec::new(), env }
 }
 
-fn print_next_steps(relay: SocketAddr, admin: SocketAddr, key_file: Option<&std::path::Path>) {
+fn print_next_steps(relay: SocketAddr, admin: SocketAddr, key_file: Option<&std::path::Path>, demo: bool) {
     let key = key_file.map_or_else(
         || "# ADMIN_API_KEY is the one you set".to_owned(),
         |path| format!("export ADMIN_API_KEY=\"$(cat '{}')\"", path.display()),
@@ -234,7 +251,9 @@ Next, in another terminal, provision a tenant:
   export BASE_URL=http://{relay}
   {key}
   python3 deploy/provision-tenant.py --relay-url \"$BASE_URL\" --admin-key \"$ADMIN_API_KEY\" \\
-    --tenant-name \"Demo Boutique\" --origin https://shop.demo.com --origin app://bloonio_chat_flutter
-"
+    --tenant-name \"Demo Boutique\" --origin \"$BASE_URL\" --origin https://shop.demo.com \\
+    --origin app://bloonio_chat_flutter
+{}",
+        if demo { format!("\nThen chat with it in a browser: http://{relay}/demo\n") } else { String::new() }
     );
 }

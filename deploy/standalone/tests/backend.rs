@@ -36,7 +36,8 @@ impl Backend {
         let store = Store::open(&url).await.expect("it opens");
         let stopping = CancellationToken::new();
         let edge = Edge { server: "test", metrics: HttpServerMetrics::new(&Metrics::default()), access_log: false };
-        let router = edge.wrap(backend::router(store, &SecretString::from(SECRET), stopping.clone()));
+        let backend = backend::Backend::new(store, stopping.clone());
+        let router = edge.wrap(backend::router(backend, &SecretString::from(SECRET)));
         let listener = serve::bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(serve::serve(listener, router, Bounds::default(), stopping.clone()));
@@ -369,7 +370,7 @@ async fn pages_go_on_where_they_ended() {
 fn the_contract_for_backends_says_what_is_sent() {
     let document = serde_json::to_value(backend::openapi()).expect("serializes");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 9);
+    assert_eq!(paths.len(), 10);
     for (path, item) in paths {
         for (method, operation) in item.as_object().expect("operations") {
             let headers = operation["parameters"]

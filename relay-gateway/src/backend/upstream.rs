@@ -1,11 +1,15 @@
 //! An HTTP upstream: pooled connections, three timeouts, answers that stream. What is sent to it is the caller's.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, uri};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -14,7 +18,7 @@ use hyper_util::{
 use rustls::{ClientConfig, RootCertStore};
 use shared::{ApiError, ErrorCode, telemetry};
 use tower_http::timeout::TimeoutBody;
-use tracing::{Instrument as _, field::Empty};
+use tracing::{Instrument as _, Span, field::Empty};
 
 use super::headers;
 use crate::{
@@ -109,7 +113,11 @@ pub(crate) struct Upstream {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     timeouts: UpstreamTimeouts,
     metrics: GatewayMetrics,
+    reachable: AtomicBool,
 }
+
+/// What an upstream answers, its body not begun.
+pub(crate) type Answer = http::Response<Incoming>;
 
 impl Upstream {
     pub(crate) fn new(name: &'static str, timeouts: UpstreamTimeouts, metrics: GatewayMetrics) -> Self {
@@ -134,11 +142,42 @@ impl Upstream {
             // Sends again only what was never written to a connection that had closed while idle.
             .retry_canceled_requests(true)
             .build(connector);
-        Self { name, client, timeouts, metrics }
+        Self { name, client, timeouts, metrics, reachable: AtomicBool::new(true) }
+    }
+
+    /// Whether it could be reached when it was last tried; before that it is taken to be there.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.reachable.load(Ordering::Relaxed)
     }
 
     /// Sends one request under a span of its own and answers with a body that streams, each piece within the idle timeout.
-    pub(crate) async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response, UpstreamError> {
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response, UpstreamError> {
+        let started = Instant::now();
+        let (answer, span) = self.exchange(request).await?;
+        // We asked for no upgrade, so a switch of protocols is no answer.
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(UpstreamError::Broken("101 without an upgrade".to_owned()));
+        }
+        let (mut parts, body) = answer.into_parts();
+        headers::strip_response(&mut parts.headers);
+        parts.extensions.clear();
+        let (metrics, name) = (self.metrics.clone(), self.name);
+        let body = TimeoutBody::new(self.timeouts.idle, body).map_err(move |error| {
+            // The head is out, so the caller sees a broken connection: only here is it known why.
+            span.in_scope(|| tracing::warn!(%error, "an answer broke off half-way"));
+            metrics.upstream_answered(name, "broken_body", started.elapsed());
+            error
+        });
+        Ok(Response::from_parts(parts, Body::new(body)))
+    }
+
+    /// Sends a request that asks for another protocol, and answers as the upstream does: whether it switched is the caller's
+    /// to look at.
+    pub(crate) async fn upgrade(&self, request: Request<Full<Bytes>>) -> Result<Answer, UpstreamError> {
+        self.exchange(request).await.map(|(answer, _)| answer)
+    }
+
+    async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<(Answer, Span), UpstreamError> {
         let span = tracing::info_span!(
             "upstream",
             otel.name = format_args!("{} {}", request.method(), self.name),
@@ -159,31 +198,17 @@ impl Upstream {
                     let cause = with_sources(&error);
                     if error.is_connect() { UpstreamError::Unreachable(cause) } else { UpstreamError::Broken(cause) }
                 })
-            })
-            .and_then(|answer| {
-                // We never ask to upgrade, so a switch of protocols is no answer.
-                if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                    Err(UpstreamError::Broken("101 without an upgrade".to_owned()))
-                } else {
-                    Ok(answer)
-                }
             });
         let outcome = answer.as_ref().map_or_else(UpstreamError::outcome, |answer| class(answer.status()));
         self.metrics.upstream_answered(self.name, outcome, started.elapsed());
+        let is_reachable = !matches!(answer, Err(UpstreamError::Unreachable(_)));
+        if self.reachable.load(Ordering::Relaxed) != is_reachable {
+            self.reachable.store(is_reachable, Ordering::Relaxed);
+        }
         match answer {
             Ok(answer) => {
                 span.record("http.response.status_code", answer.status().as_u16());
-                let (mut parts, body) = answer.into_parts();
-                headers::strip_response(&mut parts.headers);
-                parts.extensions.clear();
-                let (metrics, name) = (self.metrics.clone(), self.name);
-                let body = TimeoutBody::new(self.timeouts.idle, body).map_err(move |error| {
-                    // The head is out, so the caller sees a broken connection: only here is it known why.
-                    span.in_scope(|| tracing::warn!(%error, "an answer broke off half-way"));
-                    metrics.upstream_answered(name, "broken_body", started.elapsed());
-                    error
-                });
-                Ok(Response::from_parts(parts, Body::new(body)))
+                Ok((answer, span))
             }
             Err(error) => {
                 span.record("otel.status_code", "ERROR");
@@ -195,6 +220,7 @@ impl Upstream {
 
 fn class(status: StatusCode) -> &'static str {
     match status.as_u16() / 100 {
+        1 => "1xx",
         2 => "2xx",
         3 => "3xx",
         4 => "4xx",

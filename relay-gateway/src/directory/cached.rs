@@ -27,6 +27,7 @@ use tracing::Instrument as _;
 use super::{Known, LeaseView, TenantDirectory, unavailable};
 use crate::{
     admin_client::Backoff,
+    domain::{door::Door, tenant::TenantState},
     metrics::{DirectoryMetrics, Lookup},
 };
 
@@ -186,6 +187,22 @@ impl<D: TenantDirectory> TenantDirectory for CachedDirectory<D> {
             Ok(Some(landed)) => landed,
             Ok(None) | Err(_) => Err(ApiError::internal("a fetch ended without an answer")),
         }
+    }
+
+    /// Kept with the tenant: what is dropped from the cache takes its doors along, and what a fetch that was overtaken adds to
+    /// it nobody sees any more.
+    async fn door(
+        &self,
+        tenant: &TenantState,
+        widget_key: &str,
+        request_id: &RequestId,
+    ) -> Result<Arc<Door>, ApiError> {
+        if let Some(door) = tenant.doors.get(widget_key) {
+            return Ok(door);
+        }
+        let door = self.0.source.door(tenant, widget_key, request_id).await?;
+        tenant.doors.keep(widget_key, &door);
+        Ok(door)
     }
 }
 

@@ -1,16 +1,24 @@
 //! The directory, by asking the admin service every time: what it answers was true after the call began, so nothing
 //! that was rotated or suspended before is ever let in.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, str::FromStr, sync::Arc};
 
 use proto::directory::v1::{
-    GetTenantRequest, TenantState as WireState, TenantStatus, tenant_directory_client::TenantDirectoryClient,
+    GetTenantRequest, GetWidgetRequest, GetWidgetResponse, TenantState as WireState, TenantStatus,
+    tenant_directory_client::TenantDirectoryClient,
 };
-use shared::{ApiError, TenantId, request_id::RequestId, signature::TenantKey};
+use shared::{ApiError, TenantId, origin::OriginPolicy, request_id::RequestId, signature::TenantKey};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{Known, TenantDirectory, unavailable};
-use crate::{admin_client::AdminClient, domain::tenant::TenantState};
+use crate::{
+    admin_client::AdminClient,
+    domain::{
+        door::{Door, Doors, Widget},
+        tenant::TenantState,
+    },
+};
 
 /// Asks the admin service.
 pub(crate) struct GrpcDirectory {
@@ -47,6 +55,45 @@ impl TenantDirectory for GrpcDirectory {
         };
         Ok(Known { tenant, revision: answer.revision })
     }
+
+    async fn door(
+        &self,
+        tenant: &TenantState,
+        widget_key: &str,
+        request_id: &RequestId,
+    ) -> Result<Arc<Door>, ApiError> {
+        let tenant_id = tenant.id.as_uuid().as_bytes().to_vec();
+        let message = GetWidgetRequest { tenant_id, widget_public_key: widget_key.to_owned() };
+        let answer = self
+            .admin
+            .call(
+                "chatrelay.directory.v1.TenantDirectory/GetWidget",
+                request_id,
+                message,
+                |channel, request| async move { TenantDirectoryClient::new(channel).get_widget(request).await },
+            )
+            .await
+            .map_err(unavailable)?;
+        door(answer).map(Arc::new)
+    }
+}
+
+/// Reads the door; where a pattern cannot be read nobody could say whom it lets in.
+fn door(wire: GetWidgetResponse) -> Result<Door, ApiError> {
+    fn all<T: FromStr<Err: std::fmt::Display>>(texts: &[String]) -> Result<Vec<T>, ApiError> {
+        texts.iter().map(|text| text.parse().map_err(unavailable)).collect()
+    }
+    let origins = all(&wire.allowed_origins)?;
+    let Some(widget) = wire.widget else {
+        return Ok(Door { policy: OriginPolicy { origins, domains: Vec::new() }, widget: None });
+    };
+    let policy = OriginPolicy { origins, domains: all(&widget.allowed_domains)? };
+    let widget = Widget {
+        key_id: Uuid::from_slice(&widget.key_id).map_err(unavailable)?,
+        sessions_per_hour: NonZeroU32::new(widget.rate_limit_per_hour).unwrap_or(NonZeroU32::MIN),
+        config: serde_json::from_str(&widget.config_json).map_err(unavailable)?,
+    };
+    Ok(Door { policy, widget: Some(widget) })
 }
 
 /// Keys the secret and wipes its text.
@@ -66,6 +113,7 @@ fn keyed(id: TenantId, wire: WireState) -> Result<TenantState, ApiError> {
         suspended,
         key: TenantKey::new(&secret),
         rate_limit_per_min: NonZeroU32::new(wire.rate_limit_per_min).unwrap_or(NonZeroU32::MIN),
+        doors: Doors::default(),
     })
 }
 
@@ -81,9 +129,36 @@ mod tests {
             status: TenantStatus::Active.into(),
             hmac_key: b"sk_1".to_vec(),
             rate_limit_per_min: 60,
-            allowed_origins: Vec::new(),
-            widget_public_key: String::new(),
             revision: 1,
+        }
+    }
+
+    #[test]
+    fn a_door_that_cannot_be_read_is_no_door() {
+        let good = || GetWidgetResponse {
+            allowed_origins: vec!["https://*.demo.com".to_owned()],
+            widget: Some(proto::directory::v1::Widget {
+                key_id: Uuid::new_v4().as_bytes().to_vec(),
+                allowed_domains: Vec::new(),
+                rate_limit_per_hour: 0,
+                config_json: "{}".to_owned(),
+            }),
+        };
+        let read = door(good()).expect("a door");
+        assert!(read.allows(&"https://a.demo.com".parse().expect("an origin")));
+        assert!(read.widget.is_some_and(|widget| widget.sessions_per_hour == NonZeroU32::MIN));
+        let spoil = |spoil: fn(&mut GetWidgetResponse)| {
+            let mut wire = good();
+            spoil(&mut wire);
+            door(wire).expect_err("refused").code()
+        };
+        for code in [
+            spoil(|wire| wire.allowed_origins.push("*".to_owned())),
+            spoil(|wire| wire.widget.as_mut().expect("a widget").allowed_domains.push("*".to_owned())),
+            spoil(|wire| wire.widget.as_mut().expect("a widget").key_id.clear()),
+            spoil(|wire| wire.widget.as_mut().expect("a widget").config_json.push('}')),
+        ] {
+            assert_eq!(code, ErrorCode::DirectoryUnavailable);
         }
     }
 

@@ -218,6 +218,7 @@ mod tests {
     use crate::{
         config::Config,
         directory::{Known, LeaseView},
+        domain::{door::Door, tenant::TenantState},
         metrics::{DirectoryMetrics, GatewayMetrics},
     };
 
@@ -229,6 +230,10 @@ mod tests {
         async fn lookup(&self, _: TenantId, _: &RequestId) -> Result<Known, ApiError> {
             *self.0.lock().expect("not poisoned") += 1;
             Ok(Known { tenant: None, revision: 1 })
+        }
+
+        async fn door(&self, _: &TenantState, _: &str, _: &RequestId) -> Result<Arc<Door>, ApiError> {
+            Err(ApiError::internal("nobody has no door"))
         }
     }
 

@@ -47,7 +47,7 @@ impl Floods {
             None => Ok(()),
             Some(wait) => Err(ApiError::new(
                 ErrorCode::RateLimited,
-                "Too many unproven calls came from this address. Check how calls are signed, and come back later.",
+                "Too many calls that prove nothing came from this address. Check what it sends, and come back later.",
             )
             .retry_after_seconds(wait.as_secs() + 1)),
         }

@@ -1,42 +1,45 @@
-//! A tenant's rate: GCRA, a full minute's worth at once, spent only by calls it really signed.
+//! Rates, each a full period's worth at once: a tenant's, spent only by calls it really signed, and a widget key's, spent by
+//! the sessions it opens.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, time::Duration};
 
-use governor::{
-    Quota, RateLimiter,
-    clock::{Clock as _, DefaultClock},
-    middleware::StateInformationMiddleware,
-    state::{InMemoryState, NotKeyed},
-};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use moka::sync::Cache;
 use shared::{ApiError, ErrorCode, TenantId};
+use uuid::Uuid;
 
-use super::tenant::TenantState;
+use super::{limiters::Limiters, tenant::TenantState};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 const MINUTE_SECONDS: u64 = 60;
+const HOUR_SECONDS: u64 = 3600;
 
-/// A rate that was idle so long has refilled: a new one in its place is the same.
-const FORGET_AFTER: Duration = Duration::from_secs(2 * MINUTE_SECONDS);
+/// What widget keys open: sessions, an hour's worth at once.
+pub(crate) struct SessionRates(Limiters<Uuid>);
 
-/// Tenants tracked at once. Beyond it the longest idle is forgotten, which errs in its favour.
-const MOST_TENANTS: u64 = 1_000_000;
+impl SessionRates {
+    pub(crate) fn new() -> Self {
+        Self(Limiters::per(Duration::from_secs(HOUR_SECONDS)))
+    }
 
-type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
-
-struct TenantRate {
-    limit: NonZeroU32,
-    limiter: Limiter,
+    /// Spends one session of the key's.
+    ///
+    /// # Errors
+    /// [`ErrorCode::RateLimited`] with `Retry-After`.
+    pub(crate) fn admit(&self, key_id: Uuid, limit: NonZeroU32) -> Result<(), ApiError> {
+        self.0.spend(key_id, limit).map(drop).map_err(|seconds| {
+            let message = format!(
+                "This widget key may open {limit} sessions an hour. Come back in {seconds} s, or use a key with a higher \
+                 rate_limit_per_hour."
+            );
+            ApiError::new(ErrorCode::RateLimited, message).retry_after_seconds(seconds)
+        })
+    }
 }
 
 /// The rates of the tenants that called lately.
-pub(crate) struct Rates {
-    clock: DefaultClock,
-    tenants: Cache<TenantId, Arc<TenantRate>>,
-}
+pub(crate) struct Rates(Limiters<TenantId>);
 
 /// What a tenant has left, as the response headers say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +52,7 @@ pub(crate) struct Allowance {
 
 impl Rates {
     pub(crate) fn new() -> Self {
-        Self {
-            clock: DefaultClock::default(),
-            tenants: Cache::builder().max_capacity(MOST_TENANTS).time_to_idle(FORGET_AFTER).build(),
-        }
+        Self(Limiters::per(Duration::from_secs(MINUTE_SECONDS)))
     }
 
     /// Spends one call of the tenant's.
@@ -60,42 +60,20 @@ impl Rates {
     /// # Errors
     /// [`ErrorCode::RateLimited`] with `Retry-After`; the headers of [`Allowance`] come with it.
     pub(crate) fn admit(&self, tenant: &TenantState) -> Result<Allowance, (ApiError, Allowance)> {
-        let rate = self.of(tenant);
-        let limit = rate.limit.get();
-        match rate.limiter.check() {
-            Ok(state) => {
-                let remaining = state.remaining_burst_capacity();
+        let limit = tenant.rate_limit_per_min.get();
+        match self.0.spend(tenant.id, tenant.rate_limit_per_min) {
+            Ok(remaining) => {
                 let spent = u64::from(limit.saturating_sub(remaining));
                 Ok(Allowance { limit, remaining, reset_seconds: (spent * MINUTE_SECONDS).div_ceil(u64::from(limit)) })
             }
-            Err(refused) => {
-                let wait = refused.wait_time_from(self.clock.now());
-                // Rounded up: a caller who returns on the second must find room.
-                let seconds = wait.as_secs() + 1;
-                let error = ApiError::new(
-                    ErrorCode::RateLimited,
-                    format!("This tenant may make {limit} calls a minute. Come back in {seconds} s, or ask for a higher rate_limit_per_min."),
-                )
-                .retry_after_seconds(seconds);
+            Err(seconds) => {
+                let message = format!(
+                    "This tenant may make {limit} calls a minute. Come back in {seconds} s, or ask for a higher rate_limit_per_min."
+                );
+                let error = ApiError::new(ErrorCode::RateLimited, message).retry_after_seconds(seconds);
                 Err((error, Allowance { limit, remaining: 0, reset_seconds: seconds }))
             }
         }
-    }
-
-    fn of(&self, tenant: &TenantState) -> Arc<TenantRate> {
-        let limit = tenant.rate_limit_per_min;
-        if let Some(rate) = self.tenants.get(&tenant.id).filter(|rate| rate.limit == limit) {
-            return rate;
-        }
-        // New here, or its limit was changed: the new limit counts at once.
-        let entry = self.tenants.entry(tenant.id).and_upsert_with(|current| match current {
-            Some(current) if current.value().limit == limit => current.into_value(),
-            _ => {
-                let quota = Quota::per_minute(limit);
-                Arc::new(TenantRate { limit, limiter: RateLimiter::direct(quota).with_middleware() })
-            }
-        });
-        entry.into_value()
     }
 }
 
@@ -119,6 +97,7 @@ mod tests {
     use shared::signature::TenantKey;
 
     use super::*;
+    use crate::domain::door::Doors;
 
     fn tenant(id: TenantId, limit: u32) -> TenantState {
         TenantState {
@@ -126,6 +105,7 @@ mod tests {
             suspended: false,
             key: TenantKey::new(b"k"),
             rate_limit_per_min: NonZeroU32::new(limit).expect("not zero"),
+            doors: Doors::default(),
         }
     }
 

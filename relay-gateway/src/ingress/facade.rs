@@ -19,8 +19,13 @@ use crate::{
 };
 
 /// Every path of the facade that an account key opens.
-pub(super) const DEVELOPER_PATHS: [&str; 4] =
-    ["/api/v1/bots", "/api/v1/widgets/keys", "/api/v1/widgets/keys/{id}", "/api/v1/widgets/customization"];
+pub(super) const DEVELOPER_PATHS: [&str; 5] = [
+    "/api/v1/bots",
+    "/api/v1/widgets/keys",
+    "/api/v1/widgets/keys/{id}",
+    "/api/v1/widgets/customization",
+    "/api/v1/widgets/embed-code",
+];
 
 /// Every path of the facade that the operators' key opens.
 pub(super) const ADMIN_PATHS: [&str; 12] = [

@@ -16,14 +16,19 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use e2e::{
     signed::Tenant,
+    visitor::PAGE,
     world::{self, GRPC_TOKEN, RELAY_SECRET},
 };
+use ed25519_dalek::{Signer as _, SigningKey};
+use futures_util::{SinkExt as _, StreamExt as _};
+use hyper_util::rt::TokioIo;
 use proto::{
     directory::v1::{
-        Changes, GetTenantInfoRequest, GetTenantRequest, GetTenantResponse, Grant, Position, ResolveWidgetKeyRequest,
-        ResolveWidgetKeyResponse, TenantInfo, TenantState, TenantStatus, WatchRequest, WatchResponse,
+        Changes, GetTenantInfoRequest, GetTenantRequest, GetTenantResponse, GetWidgetRequest, GetWidgetResponse, Grant,
+        Position, TenantInfo, TenantState, TenantStatus, WatchRequest, WatchResponse, Widget,
         tenant_directory_server::{TenantDirectory, TenantDirectoryServer},
         watch_request::Message,
     },
@@ -33,19 +38,27 @@ use proto::{
         ProvisionOperatorResponse,
         identity_server::{Identity, IdentityServer},
     },
+    visitors::v1::{
+        GetSessionRequest, OpenSessionRequest, OpenSessionResponse, RefreshTokenRequest, RefreshTokenResponse, Session,
+        visitors_server::{Visitors, VisitorsServer},
+    },
 };
 use relay_gateway::{
     config::Config,
     server::{self, Running},
 };
+use serde_json::{Value, json};
 use shared::{
-    ApiError, TenantId,
+    ApiError, SessionId, TenantId,
     config::Sources,
     signature::{BodyDigest, RelayKey, RelayedCall, Signature},
     telemetry::metrics::{HttpServerMetrics, Metrics},
+    time::now_unix_ms,
+    websocket::{self, Socket},
 };
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_tungstenite::tungstenite::{Message as WsMessage, protocol::Role};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request as Rpc, Response as Answer, Status, Streaming, transport::server::TcpIncoming};
 
@@ -60,6 +73,7 @@ const LEASE_MS: u32 = 600_000;
 #[derive(Clone, Default)]
 pub(crate) struct FakeAdmin {
     states: States,
+    doors: Arc<Mutex<HashMap<Vec<u8>, FakeDoor>>>,
     /// What a method is answered instead, if anything.
     broken: Arc<Mutex<HashMap<&'static str, ApiError>>>,
     calls: Arc<Mutex<Vec<String>>>,
@@ -71,6 +85,33 @@ pub(crate) struct FakeAdmin {
     heard: Arc<Mutex<Vec<Message>>>,
     /// Taken by each `GetTenant` between reading and answering.
     gate: Arc<tokio::sync::RwLock<()>>,
+}
+
+/// What a tenant's pages may do.
+#[derive(Clone, Default)]
+pub(crate) struct FakeDoor {
+    pub(crate) allowed_origins: Vec<String>,
+    pub(crate) widgets: HashMap<String, Widget>,
+}
+
+/// What signs tokens here.
+pub(crate) fn signing_key() -> SigningKey {
+    SigningKey::from_bytes(&[9; 32])
+}
+
+/// A token as the admin service would sign it, with claims added or replaced.
+pub(crate) fn visitor_token(tenant: &Tenant, claims: &Value) -> String {
+    let mut all = json!({
+        "iss": "chat-relay", "aud": "chat-widget-session", "sub": SessionId::generate().to_string(),
+        "iat": now_unix_ms() / 1000, "exp": now_unix_ms() / 1000 + 3600, "tenant_id": tenant.id, "role": "visitor",
+        "widget_key": tenant.widget_public_key, "origin": PAGE,
+    });
+    for (claim, value) in claims.as_object().expect("claims") {
+        all[claim] = value.clone();
+    }
+    let segment = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let text = format!("{}.{}", segment(&json!({"alg": "EdDSA", "kid": "k1"})), segment(&all));
+    format!("{text}.{}", URL_SAFE_NO_PAD.encode(signing_key().sign(text.as_bytes()).to_bytes()))
 }
 
 impl FakeAdmin {
@@ -162,10 +203,63 @@ impl FakeAdmin {
             status: TenantStatus::Active.into(),
             hmac_key: tenant.secret.clone().into_bytes(),
             rate_limit_per_min: 1000,
-            allowed_origins: Vec::new(),
-            widget_public_key: tenant.widget_public_key.clone(),
             revision: 1,
         }));
+    }
+}
+
+impl FakeAdmin {
+    /// Changes what a tenant's pages may do; from the start its own key lets [`PAGE`] in.
+    pub(crate) fn door(&self, tenant: &Tenant, change: impl FnOnce(&mut FakeDoor)) {
+        change(self.doors.lock().expect("not poisoned").entry(id_of(tenant)).or_insert_with(|| {
+            let widget = Widget {
+                key_id: vec![7; 16],
+                allowed_domains: Vec::new(),
+                rate_limit_per_hour: 1000,
+                config_json: json!({"bot_id": "b1", "customization": {"theme_color": "#2563EB"}}).to_string(),
+            };
+            FakeDoor {
+                allowed_origins: vec![PAGE.to_owned()],
+                widgets: HashMap::from([(tenant.widget_public_key.clone(), widget)]),
+            }
+        }));
+    }
+}
+
+#[tonic::async_trait]
+impl Visitors for FakeAdmin {
+    async fn open_session(&self, request: Rpc<OpenSessionRequest>) -> Result<Answer<OpenSessionResponse>, Status> {
+        self.called("OpenSession", &request)?;
+        let request = request.into_inner();
+        // What was asked for, to be read by the test.
+        let token = format!(
+            "{}|{}|{}|{}|{}",
+            request.origin,
+            request.locale,
+            request.mode,
+            request.routing_key.unwrap_or_default(),
+            request.metadata_json
+        );
+        Ok(Answer::new(OpenSessionResponse { session_id: "vs_1".into(), token, expires_at: later() }))
+    }
+
+    async fn refresh_token(&self, request: Rpc<RefreshTokenRequest>) -> Result<Answer<RefreshTokenResponse>, Status> {
+        self.called("RefreshToken", &request)?;
+        let token = request.into_inner().session_id;
+        Ok(Answer::new(RefreshTokenResponse { token, expires_at: later() }))
+    }
+
+    async fn get_session(&self, request: Rpc<GetSessionRequest>) -> Result<Answer<Session>, Status> {
+        self.called("GetSession", &request)?;
+        Ok(Answer::new(Session {
+            session_id: request.into_inner().session_id,
+            bot_id: "b1".into(),
+            locale: "fr".into(),
+            metadata_json: json!({"page_url": "https://shop.demo.com/cart"}).to_string(),
+            routing_key: None,
+            mode: "bot".into(),
+            created_at: later(),
+        }))
     }
 }
 
@@ -211,11 +305,13 @@ impl TenantDirectory for FakeAdmin {
         Ok(Answer::new(GetTenantResponse { tenant, revision }))
     }
 
-    async fn resolve_widget_key(
-        &self,
-        _: Rpc<ResolveWidgetKeyRequest>,
-    ) -> Result<Answer<ResolveWidgetKeyResponse>, Status> {
-        panic!("nobody asks for widget keys yet")
+    async fn get_widget(&self, request: Rpc<GetWidgetRequest>) -> Result<Answer<GetWidgetResponse>, Status> {
+        self.called("GetWidget", &request)?;
+        let GetWidgetRequest { tenant_id, widget_public_key } = request.into_inner();
+        let doors = self.doors.lock().expect("not poisoned");
+        let door = doors.get(&tenant_id).cloned().unwrap_or_default();
+        let widget = door.widgets.get(&widget_public_key).cloned();
+        Ok(Answer::new(GetWidgetResponse { allowed_origins: door.allowed_origins, widget }))
     }
 
     async fn get_tenant_info(&self, request: Rpc<GetTenantInfoRequest>) -> Result<Answer<TenantInfo>, Status> {
@@ -280,8 +376,14 @@ impl Identity for FakeAdmin {
         request: Rpc<GetSigningKeysRequest>,
     ) -> Result<Answer<GetSigningKeysResponse>, Status> {
         self.called("GetSigningKeys", &request)?;
-        Ok(Answer::new(GetSigningKeysResponse { jwks_json: "{\"keys\":[]}".into() }))
+        Ok(Answer::new(GetSigningKeysResponse { jwks_json: jwks() }))
     }
+}
+
+pub(crate) fn jwks() -> String {
+    let x = URL_SAFE_NO_PAD.encode(signing_key().verifying_key().to_bytes());
+    let key = json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "k1", "x": x});
+    json!({"keys": [key]}).to_string()
 }
 
 /// A call that reached the backend.
@@ -299,7 +401,49 @@ type Answering = Arc<dyn Fn(&Arrived) -> Response + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct FakeBackend {
     answer: Arc<Mutex<Option<Answering>>>,
+    /// Visitors' sockets that the gateway has opened, for a test to speak on.
+    sockets: mpsc::UnboundedSender<BackendSocket>,
     pub(crate) arrived: Arc<Mutex<Vec<Arrived>>>,
+}
+
+/// The backend's end of a visitor's socket.
+pub(crate) struct BackendSocket {
+    /// Who acts, under HMAC#2.
+    pub(crate) actor: String,
+    socket: Socket,
+}
+
+impl BackendSocket {
+    /// The next frame; `None` where the gateway has closed.
+    pub(crate) async fn hear(&mut self) -> Option<Value> {
+        loop {
+            let next =
+                tokio::time::timeout(e2e::process::PATIENCE, self.socket.next()).await.expect("something is said");
+            match next {
+                Some(Ok(WsMessage::Text(text))) => return Some(serde_json::from_str(&text).expect("frames are JSON")),
+                Some(Ok(WsMessage::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    pub(crate) async fn say(&mut self, frame: &Value) {
+        self.send(WsMessage::text(frame.to_string())).await;
+    }
+
+    pub(crate) async fn send(&mut self, message: WsMessage) {
+        self.socket.send(message).await.expect("it is sent");
+    }
+
+    /// Whether it takes this within so long.
+    pub(crate) async fn takes(&mut self, message: WsMessage, within: std::time::Duration) -> bool {
+        matches!(tokio::time::timeout(within, self.socket.send(message)).await, Ok(Ok(())))
+    }
+
+    /// Breaks the connection.
+    pub(crate) fn drop_connection(self) {
+        drop(self.socket);
+    }
 }
 
 impl FakeBackend {
@@ -317,7 +461,8 @@ impl FakeBackend {
     }
 }
 
-async fn answer_as_told(State(backend): State<FakeBackend>, request: Request) -> Response {
+async fn answer_as_told(State(backend): State<FakeBackend>, mut request: Request) -> Response {
+    let socket = (request.uri().path() == "/ws/visitor").then(|| websocket::accept(&mut request).expect("a handshake"));
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.expect("a body");
     let text = |name: &str| {
@@ -340,6 +485,14 @@ async fn answer_as_told(State(backend): State<FakeBackend>, request: Request) ->
         RelayKey::new(RELAY_SECRET.as_bytes()).verify(&call, &BodyDigest::of(&body), &signature),
         "HMAC#2 is wrong"
     );
+    if let Some((upgrading, response)) = socket {
+        tokio::spawn(async move {
+            let upgraded = TokioIo::new(upgrading.await.expect("upgraded"));
+            let socket = Socket::from_raw_socket(upgraded, Role::Server, None).await;
+            let _ = backend.sockets.send(BackendSocket { actor, socket });
+        });
+        return response;
+    }
     let arrived = Arrived { method: parts.method.to_string(), path_and_query, headers: parts.headers, body };
     backend.arrived.lock().expect("not poisoned").push(arrived.clone());
     let answer = backend.answer.lock().expect("not poisoned").clone();
@@ -359,6 +512,8 @@ pub(crate) struct Fixture {
     pub(crate) stopping: CancellationToken,
     pub(crate) running: Running,
     pub(crate) metrics: Metrics,
+    /// The backend's ends of visitors' sockets, as they come.
+    pub(crate) sockets: mpsc::UnboundedReceiver<BackendSocket>,
     grpc: SocketAddr,
     backend_address: SocketAddr,
 }
@@ -396,7 +551,11 @@ impl Fixture {
     }
 
     pub(crate) async fn leased_for(lease_ms: u32) -> Self {
-        let fixture = Self::starting(lease_ms, &[]).await;
+        Self::leased_with(lease_ms, &[]).await
+    }
+
+    pub(crate) async fn leased_with(lease_ms: u32, extra: &[(&str, &str)]) -> Self {
+        let fixture = Self::starting(lease_ms, extra).await;
         world::until_ready(fixture.relay).await;
         fixture
     }
@@ -413,10 +572,12 @@ impl Fixture {
         let (listener, grpc) = loopback().await;
         let services = tonic::transport::Server::builder()
             .add_service(TenantDirectoryServer::new(admin.clone()))
-            .add_service(IdentityServer::new(admin.clone()));
+            .add_service(IdentityServer::new(admin.clone()))
+            .add_service(VisitorsServer::new(admin.clone()));
         tokio::spawn(services.serve_with_incoming(TcpIncoming::from(listener)));
 
-        let backend = FakeBackend { answer: Arc::default(), arrived: Arc::default() };
+        let (to, sockets) = mpsc::unbounded_channel();
+        let backend = FakeBackend { answer: Arc::default(), sockets: to, arrived: Arc::default() };
         let (listener, backend_address) = loopback().await;
         let router = Router::new().fallback(answer_as_told).with_state(backend.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -432,6 +593,7 @@ impl Fixture {
         let running = server::start(config, &metrics, http_metrics, stopping.clone()).await.expect("it starts");
         let tenant = tenant();
         admin.set(&tenant, |_| {});
+        admin.door(&tenant, |_| {});
         Self {
             relay: running.public,
             admin,
@@ -441,6 +603,7 @@ impl Fixture {
             stopping,
             running,
             metrics,
+            sockets,
             grpc,
             backend_address,
         }

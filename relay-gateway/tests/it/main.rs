@@ -6,3 +6,5 @@ mod fakes;
 mod leased;
 mod owned;
 mod refusals;
+mod sockets;
+mod visitors;

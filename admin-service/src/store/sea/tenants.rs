@@ -24,7 +24,7 @@ use crate::{
     },
     store::{
         AtRevision, KeyedTenant, Page, PageStart, Replacement, StoreError, TenantStore,
-        entity::{audit_log, tenant, widget_key},
+        entity::{audit_log, tenant},
         stored_time,
     },
 };
@@ -196,19 +196,6 @@ impl TenantStore for SeaStore {
             })
             .transpose()?;
         Ok(AtRevision { value, revision: revision_from_row(directory.revision)? })
-    }
-
-    async fn find_by_widget_key(&self, key: &str) -> Result<AtRevision<Option<TenantId>>, StoreError> {
-        let transaction = self.connection.begin().await.map_err(translate)?;
-        let directory = current_directory(&transaction).await?;
-        let row = widget_key::Entity::find()
-            .filter(widget_key::Column::ApiKey.eq(key))
-            .filter(widget_key::Column::IsActive.eq(true))
-            .one(&transaction)
-            .await
-            .map_err(translate)?;
-        transaction.commit().await.map_err(translate)?;
-        Ok(AtRevision { value: row.map(|row| row.tenant_id.into()), revision: revision_from_row(directory.revision)? })
     }
 
     async fn page(&self, start: PageStart, limit: u64) -> Result<(Page<Tenant>, u64), StoreError> {

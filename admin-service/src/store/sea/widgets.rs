@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, PaginatorTrait as _, QueryOrder as _, QuerySelect as _, prelude::*};
 use shared::{
     TenantId,
+    origin::Domain,
     time::{from_unix_ms, now},
 };
 
@@ -13,7 +14,7 @@ use crate::{
     domain::{
         audit::AuditEntry,
         credentials::WidgetKey,
-        widget::{BotKey, Domain, Look},
+        widget::{BotKey, Look},
     },
     store::{
         AtRevision, StoreError, StoredLook, WidgetStore,
@@ -28,7 +29,7 @@ impl TryFrom<widget_key::Model> for BotKey {
     fn try_from(row: widget_key::Model) -> Result<Self, StoreError> {
         let broken = |error: &dyn std::fmt::Display| broken_row("widget_key", error);
         let domains: Vec<String> = serde_json::from_value(row.allowed_domains).map_err(|error| broken(&error))?;
-        let domains = domains.iter().map(|text| Domain::parse(text)).collect::<Result<_, _>>();
+        let domains = domains.iter().map(|text| text.parse::<Domain>()).collect::<Result<_, _>>();
         Ok(Self {
             id: row.id,
             tenant_id: row.tenant_id.into(),
@@ -45,7 +46,7 @@ impl TryFrom<widget_key::Model> for BotKey {
 }
 
 pub(super) async fn insert(connection: &impl ConnectionTrait, key: BotKey) -> Result<(), StoreError> {
-    let domains: Vec<&str> = key.allowed_domains.iter().map(Domain::as_str).collect();
+    let domains: Vec<String> = key.allowed_domains.iter().map(Domain::to_string).collect();
     let row = widget_key::ActiveModel {
         id: Set(key.id),
         tenant_id: Set(key.tenant_id.as_uuid()),
@@ -77,7 +78,7 @@ fn bot_of(tenant_id: TenantId, bot_id: Uuid) -> Select<bot::Entity> {
     bot::Entity::find_by_id(bot_id).filter(bot::Column::TenantId.eq(tenant_id.as_uuid()))
 }
 
-fn look_from_row(row: bot::Model) -> Result<StoredLook, StoreError> {
+pub(super) fn look_from_row(row: bot::Model) -> Result<StoredLook, StoreError> {
     let look: Look = match row.look {
         Some(look) => serde_json::from_value(look).map_err(|error| broken_row("bot.look", error))?,
         None => Look::default(),

@@ -103,7 +103,7 @@ impl From<ConversationRow> for Conversation {
 /// A message of a conversation.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Message {
-    id: String,
+    pub(super) id: String,
     conversation_id: String,
     tenant_id: String,
     /// `visitor`, `agent`, `bot` or `system`.
@@ -116,8 +116,11 @@ pub(super) struct Message {
     citations: Value,
     /// 0 to 1: how much of the question the bot's answer covers.
     confidence: Option<f64>,
+    /// What a visitor's browser calls it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    pub(super) created_at: Timestamp,
 }
 
 #[derive(FromQueryResult)]
@@ -130,6 +133,7 @@ pub(super) struct MessageRow {
     attachments: String,
     citations: String,
     confidence: Option<f64>,
+    client_id: Option<String>,
     created_at: i64,
 }
 
@@ -142,6 +146,7 @@ pub(super) const MESSAGE: &str = columns!(
     "attachments",
     "citations",
     "confidence",
+    "client_id",
     "created_at"
 );
 
@@ -156,6 +161,7 @@ impl From<MessageRow> for Message {
             attachments: json(&row.attachments),
             citations: json(&row.citations),
             confidence: row.confidence,
+            client_id: row.client_id,
             created_at: from_unix_ms(row.created_at),
         }
     }

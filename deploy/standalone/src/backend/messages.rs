@@ -2,12 +2,12 @@
 
 use axum::extract::State;
 use sea_orm::{ConnectionTrait, Value as SqlValue};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{ApiError, Envelope, Failure, Success, TenantId, fields::Fields};
 use uuid::Uuid;
 
 use super::{
-    Object, Params, Tenant, body,
+    Backend, Object, Params, Tenant, body,
     bot::{self, Reason, Reply},
     dto::{Conversation, List, MESSAGE, Message, MessageRow, given, page},
     records::{self, NewMessage, NewTicket},
@@ -27,7 +27,7 @@ use super::{
     )
 )]
 pub(super) async fn add_message(
-    State(store): State<Store>,
+    State(backend): State<Backend>,
     Tenant(tenant_id): Tenant,
     Params(mut query): Params,
     Object(object): Object,
@@ -41,23 +41,49 @@ pub(super) async fn add_message(
     let attachments = fields.objects("attachments", 20, 64 * 1024);
     fields.finish()?;
 
+    let said = Said { role, content: &content, attachments, client_id: None };
+    let message = say(&backend, tenant_id, &conversation_id, said).await?;
+    Ok(Success::created(message, "Message added."))
+}
+
+/// What somebody says.
+pub(super) struct Said<'a> {
+    pub(super) role: &'a str,
+    pub(super) content: &'a str,
+    pub(super) attachments: Vec<Value>,
+    /// The caller's own id: what is said again under it is there already.
+    pub(super) client_id: Option<&'a str>,
+}
+
+/// Writes a message and what it sets off, and tells those who listen.
+pub(super) async fn say(
+    backend: &Backend,
+    tenant_id: TenantId,
+    conversation_id: &str,
+    said: Said<'_>,
+) -> Result<Message, ApiError> {
+    let store = &backend.store;
+    let Said { role, content, attachments, client_id } = said;
     // Looked up before the one writer's place is taken: a search is the longest part of it all.
-    let reply = match (
-        role,
-        records::find_conversation(store.reader(), tenant_id, &conversation_id).await?.handling.as_str(),
-    ) {
-        ("visitor", "bot") => Some(bot::reply(store.reader(), tenant_id, &content).await.map_err(unavailable)?),
-        _ => None,
-    };
+    let reply =
+        match (role, records::find_conversation(store.reader(), tenant_id, conversation_id).await?.handling.as_str()) {
+            ("visitor", "bot") => Some(bot::reply(store.reader(), tenant_id, content).await.map_err(unavailable)?),
+            _ => None,
+        };
     let transaction = store.begin().await.map_err(unavailable)?;
-    let conversation = records::find_conversation(&transaction, tenant_id, &conversation_id).await?;
-    let new = NewMessage { attachments, ..NewMessage::plain(role, &content) };
-    let id = records::insert_message(&transaction, tenant_id, &conversation_id, new).await.map_err(unavailable)?;
+    let conversation = records::find_conversation(&transaction, tenant_id, conversation_id).await?;
+    if let Some(client_id) = client_id
+        && let Some(there) = records::find_said(&transaction, conversation_id, client_id).await.map_err(unavailable)?
+    {
+        return Ok(there);
+    }
+    let new = NewMessage { attachments, client_id, ..NewMessage::plain(role, content) };
+    let id = records::insert_message(&transaction, tenant_id, conversation_id, new).await.map_err(unavailable)?;
     match (reply, role, conversation.handling.as_str()) {
         // A person may have taken over meanwhile: then the bot keeps what it found to itself.
-        (Some(reply), _, "bot") => answer(&transaction, tenant_id, &conversation, &content, reply).await,
+        (Some(reply), _, "bot") => answer(&transaction, tenant_id, &conversation, content, reply).await,
         (_, "agent", "bot" | "waiting") => {
-            records::set_handling(&transaction, tenant_id, &conversation_id, "assigned").await
+            records::set_handling(&transaction, tenant_id, conversation_id, "assigned").await
         }
         _ => Ok(()),
     }
@@ -68,7 +94,8 @@ pub(super) async fn add_message(
         .map_err(unavailable)?
         .ok_or_else(|| ApiError::internal("a message that was just written is not there"))?;
     transaction.commit().await.map_err(unavailable)?;
-    Ok(Success::created(message.into(), "Message added."))
+    backend.live.changed(conversation_id);
+    Ok(message.into())
 }
 
 async fn answer(

@@ -6,7 +6,7 @@ use shared::{ApiError, ErrorCode, TenantId, time::now_unix_ms};
 use uuid::Uuid;
 
 use super::{
-    dto::{CONVERSATION, Conversation, ConversationRow, ticket_number},
+    dto::{CONVERSATION, Conversation, ConversationRow, MESSAGE, Message, MessageRow, ticket_number},
     store::{StoreError, execute, one, unavailable},
 };
 
@@ -73,11 +73,12 @@ pub(super) struct NewMessage<'a> {
     pub(super) attachments: Vec<Value>,
     pub(super) citations: Value,
     pub(super) confidence: Option<f64>,
+    pub(super) client_id: Option<&'a str>,
 }
 
 impl<'a> NewMessage<'a> {
     pub(super) fn plain(role: &'a str, content: &'a str) -> Self {
-        Self { role, content, attachments: Vec::new(), citations: json!([]), confidence: None }
+        Self { role, content, attachments: Vec::new(), citations: json!([]), confidence: None, client_id: None }
     }
 }
 
@@ -90,8 +91,9 @@ pub(super) async fn insert_message(
     let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
     execute(
         connection,
-        "INSERT INTO message (id, conversation_id, tenant_id, role, content, attachments, citations, confidence, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO message (id, conversation_id, tenant_id, role, content, attachments, citations, confidence, created_at,
+             client_id)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             id.clone().into(),
             conversation_id.into(),
@@ -102,6 +104,7 @@ pub(super) async fn insert_message(
             new.citations.to_string().into(),
             new.confidence.into(),
             now.into(),
+            new.client_id.into(),
         ],
     )
     .await?;
@@ -112,6 +115,16 @@ pub(super) async fn insert_message(
     )
     .await?;
     Ok(id)
+}
+
+/// What was said under a caller's own id.
+pub(super) async fn find_said(
+    connection: &impl ConnectionTrait,
+    conversation_id: &str,
+    client_id: &str,
+) -> Result<Option<Message>, StoreError> {
+    let sql = format!("SELECT {MESSAGE} FROM message WHERE conversation_id = ? AND client_id = ?");
+    Ok(one::<MessageRow>(connection, &sql, [conversation_id.into(), client_id.into()]).await?.map(Message::from))
 }
 
 /// Says who answers from now on.

@@ -32,13 +32,13 @@ impl Store {
         let connection = Database::connect(options).await?;
         let store = Self(connection);
         let transaction = store.begin().await?;
-        transaction.execute_unprepared(include_str!("schema.sql")).await?;
+        upgrade(&transaction).await?;
         transaction.commit().await?;
         Ok(store)
     }
 
     /// Closes the file: SQLite folds its log into it.
-    pub(crate) async fn close(self) -> Result<(), StoreError> {
+    pub(super) async fn close(self) -> Result<(), StoreError> {
         self.0.close().await
     }
 
@@ -58,6 +58,25 @@ impl Store {
     pub(super) fn reader(&self) -> &DatabaseConnection {
         &self.0
     }
+}
+
+/// The schema in steps: the file says how many it has taken. A step that has landed is never edited.
+const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2_sockets.sql")];
+
+async fn upgrade(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
+    #[derive(FromQueryResult)]
+    struct Version {
+        user_version: i64,
+    }
+    let version: Option<Version> = one(transaction, "PRAGMA user_version", []).await?;
+    let taken = usize::try_from(version.map_or(0, |version| version.user_version)).unwrap_or_default();
+    for step in STEPS.iter().skip(taken) {
+        transaction.execute_unprepared(step).await?;
+    }
+    if taken < STEPS.len() {
+        transaction.execute_unprepared(&format!("PRAGMA user_version = {}", STEPS.len())).await?;
+    }
+    Ok(())
 }
 
 fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {

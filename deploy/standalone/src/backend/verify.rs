@@ -23,6 +23,10 @@ const BODY: BodyBounds = BodyBounds {
     total_timeout: Duration::from_secs(30),
 };
 
+/// Who acts, as the signature vouched for it: `tenant`, `visitor:<session>` or `operator:<id>`.
+#[derive(Clone)]
+pub(super) struct Actor(pub(super) String);
+
 /// The body the signature vouched for.
 #[derive(Clone)]
 pub(super) struct VerifiedBody(pub(super) Bytes);
@@ -49,6 +53,8 @@ async fn verified(key: &RelayKey, request: Request) -> Result<Request, ApiError>
     if !key.verify(&call, &digest, &signature) {
         return Err(refused("the signature does not match"));
     }
+    let actor = Actor(call.actor.to_owned());
+    parts.extensions.insert(actor);
     parts.extensions.insert(tenant_id);
     parts.extensions.insert(VerifiedBody(bytes));
     Ok(Request::from_parts(parts, axum::body::Body::empty()))

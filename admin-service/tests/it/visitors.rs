@@ -1,0 +1,174 @@
+//! A widget's visitors over gRPC: what gateways ask for them, judged by what is committed.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use e2e::{signed::Tenant, visitor::PAGE};
+use proto::{
+    directory::v1::{GetWidgetRequest, tenant_directory_client::TenantDirectoryClient},
+    visitors::v1::{GetSessionRequest, OpenSessionRequest, RefreshTokenRequest, visitors_client::VisitorsClient},
+};
+use serde_json::{Value, json};
+use shared::{ApiError, ErrorCode, TenantId};
+use tonic::{Request, Response, Status, transport::Channel};
+
+use crate::{
+    grpc::{bytes, channel, gateway},
+    support::{Service, sqlite},
+};
+
+fn opening(tenant: &Tenant) -> OpenSessionRequest {
+    OpenSessionRequest {
+        tenant_id: bytes(&tenant.id),
+        widget_public_key: tenant.widget_public_key.clone(),
+        origin: PAGE.to_owned(),
+        locale: "en".to_owned(),
+        metadata_json: json!({"page_url": "https://shop.demo.com/cart"}).to_string(),
+        routing_key: Some("vip".to_owned()),
+        mode: "human".to_owned(),
+    }
+}
+
+fn refusal<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> ErrorCode {
+    ApiError::from_status(&answer.expect_err("refused")).expect("one of ours").code()
+}
+
+fn claims(token: &str) -> Value {
+    let claims = token.split('.').nth(1).expect("three parts");
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).expect("base64")).expect("JSON")
+}
+
+struct Fixture {
+    service: Service,
+    tenant: Tenant,
+    visitors: VisitorsClient<Channel>,
+}
+
+async fn fixture() -> Fixture {
+    let service = Service::start(sqlite()).await;
+    let tenant = service.operator().provision(json!({"tenant_name": "Shop", "allowed_origins": [PAGE]})).await;
+    let visitors = VisitorsClient::new(channel(&service).await);
+    Fixture { service, tenant, visitors }
+}
+
+#[tokio::test]
+async fn a_session_is_begun_and_its_token_renewed() {
+    let Fixture { service, tenant, mut visitors } = fixture().await;
+    let opened = visitors.open_session(gateway(opening(&tenant))).await.expect("opened").into_inner();
+    assert!(opened.session_id.starts_with("vs_") && opened.session_id.len() == 35, "{}", opened.session_id);
+    assert!(!format!("{opened:?}").contains(&opened.token), "tokens are not for logs");
+    let said = claims(&opened.token);
+    assert_eq!(
+        (&said["aud"], &said["sub"], &said["tenant_id"], &said["widget_key"], &said["origin"]),
+        (
+            &json!("chat-widget-session"),
+            &json!(opened.session_id),
+            &json!(tenant.id),
+            &json!(tenant.widget_public_key),
+            &json!(PAGE)
+        )
+    );
+    assert_eq!(said["exp"].as_i64().expect("a time") - said["iat"].as_i64().expect("a time"), 3600);
+    assert_eq!(opened.expires_at.expect("a time").seconds, said["exp"].as_i64().expect("a time"));
+
+    let ask = |tenant_id: Vec<u8>, session_id: &str| GetSessionRequest { tenant_id, session_id: session_id.to_owned() };
+    let session = visitors.get_session(gateway(ask(bytes(&tenant.id), &opened.session_id))).await.expect("there");
+    let session = session.into_inner();
+    assert_eq!((session.locale.as_str(), session.mode.as_str()), ("en", "human"));
+    assert_eq!(session.routing_key.as_deref(), Some("vip"));
+    assert_eq!(session.metadata_json, "{\"page_url\":\"https://shop.demo.com/cart\"}");
+
+    let again = RefreshTokenRequest {
+        tenant_id: bytes(&tenant.id),
+        session_id: opened.session_id.clone(),
+        widget_public_key: tenant.widget_public_key.clone(),
+        origin: PAGE.to_owned(),
+    };
+    let refreshed = visitors.refresh_token(gateway(again.clone())).await.expect("refreshed").into_inner();
+    let renewed = claims(&refreshed.token);
+    assert_eq!((&renewed["sub"], &renewed["origin"]), (&said["sub"], &said["origin"]));
+    assert_ne!(renewed["jti"], said["jti"]);
+
+    let other = service.operator().provision(json!({"tenant_name": "Other", "allowed_origins": [PAGE]})).await;
+    let foreign = refusal(visitors.get_session(gateway(ask(bytes(&other.id), &opened.session_id))).await);
+    assert_eq!(foreign, ErrorCode::InvalidVisitorToken);
+    for wrong in [
+        RefreshTokenRequest { tenant_id: bytes(&other.id), ..again.clone() },
+        RefreshTokenRequest { session_id: "vs_00000000000070008000000000000000".to_owned(), ..again.clone() },
+        RefreshTokenRequest { session_id: "'; DROP TABLE visitor_session".to_owned(), ..again.clone() },
+        RefreshTokenRequest { widget_public_key: other.widget_public_key.clone(), ..again.clone() },
+        RefreshTokenRequest { origin: "https://evil.example".to_owned(), ..again.clone() },
+    ] {
+        assert_eq!(refusal(visitors.refresh_token(gateway(wrong)).await), ErrorCode::InvalidVisitorToken);
+    }
+    let unproven = visitors.open_session(Request::new(opening(&tenant))).await;
+    assert_eq!(refusal(unproven), ErrorCode::InvalidServiceToken);
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_any_more_begins_and_renews_nothing() {
+    let Fixture { service, tenant, mut visitors } = fixture().await;
+    let operator = service.operator();
+    let opened = visitors.open_session(gateway(opening(&tenant))).await.expect("opened").into_inner();
+    let again = RefreshTokenRequest {
+        tenant_id: bytes(&tenant.id),
+        session_id: opened.session_id,
+        widget_public_key: tenant.widget_public_key.clone(),
+        origin: PAGE.to_owned(),
+    };
+    let both = async |visitors: &mut VisitorsClient<Channel>| {
+        let begun = refusal(visitors.open_session(gateway(opening(&tenant))).await);
+        (begun, refusal(visitors.refresh_token(gateway(again.clone())).await))
+    };
+    let call = async |path: &str, body: Option<Value>| {
+        let (status, answer) = operator.call("POST", &format!("{path}?tenant_id={}", tenant.id), body).await;
+        assert_eq!(status, 200, "{answer}");
+    };
+    call("/suspend/tenant", None).await;
+    assert_eq!(both(&mut visitors).await, (ErrorCode::TenantSuspended, ErrorCode::TenantSuspended));
+    call("/reactivate/tenant", None).await;
+    call("/update/tenant", Some(json!({"allowed_origins": ["https://elsewhere.example"]}))).await;
+    assert_eq!(both(&mut visitors).await, (ErrorCode::OriginNotAllowed, ErrorCode::OriginNotAllowed));
+    call("/update/tenant", Some(json!({"allowed_origins": [PAGE]}))).await;
+    visitors.refresh_token(gateway(again.clone())).await.expect("allowed again");
+    call("/rotate/widget-key", None).await;
+    assert_eq!(both(&mut visitors).await, (ErrorCode::InvalidWidgetKey, ErrorCode::InvalidWidgetKey));
+
+    for (what, wrong) in [
+        ("no tenant", OpenSessionRequest { tenant_id: bytes(&TenantId::generate().to_string()), ..opening(&tenant) }),
+        ("no key", OpenSessionRequest { widget_public_key: "pk_\0".to_owned(), ..opening(&tenant) }),
+    ] {
+        assert_eq!(refusal(visitors.open_session(gateway(wrong)).await), ErrorCode::InvalidWidgetKey, "{what}");
+    }
+    for wrong in [
+        OpenSessionRequest { origin: "nowhere".to_owned(), ..opening(&tenant) },
+        OpenSessionRequest { metadata_json: "[]".to_owned(), ..opening(&tenant) },
+        OpenSessionRequest { mode: "cat".to_owned(), ..opening(&tenant) },
+    ] {
+        assert_eq!(refusal(visitors.open_session(gateway(wrong)).await), ErrorCode::ValidationFailed);
+    }
+}
+
+#[tokio::test]
+async fn a_door_says_who_is_let_in_and_how_the_widget_looks() {
+    let Fixture { service, tenant, .. } = fixture().await;
+    let mut directory = TenantDirectoryClient::new(channel(&service).await);
+    let mut door = async |tenant_id: &str, key: &str| {
+        let request = GetWidgetRequest { tenant_id: bytes(tenant_id), widget_public_key: key.to_owned() };
+        directory.get_widget(gateway(request)).await.expect("an answer").into_inner()
+    };
+    let answer = door(&tenant.id, &tenant.widget_public_key).await;
+    assert_eq!(answer.allowed_origins, [PAGE]);
+    let widget = answer.widget.expect("a widget");
+    assert_eq!((widget.rate_limit_per_hour, widget.allowed_domains.len()), (1000, 0));
+    let config: Value = serde_json::from_str(&widget.config_json).expect("JSON");
+    assert_eq!(config["customization"]["greeting_text"], "Hello! How can we help?");
+    assert_eq!(config["branding"], json!({"display_name": null, "logo_url": null, "primary_color": null}));
+    assert_eq!(config["file_upload_enabled"], true);
+
+    let other = service.operator().provision(json!({"tenant_name": "Other"})).await;
+    for key in [other.widget_public_key.as_str(), "pk_unknown", "", "pk_\0"] {
+        let answer = door(&tenant.id, key).await;
+        assert_eq!((answer.allowed_origins.len(), answer.widget), (1, None), "{key:?}");
+    }
+    let nobody = door(&TenantId::generate().to_string(), &tenant.widget_public_key).await;
+    assert_eq!((nobody.allowed_origins.len(), nobody.widget), (0, None));
+}

@@ -1,0 +1,203 @@
+//! `/demo`: a page of a shop that has the widget, for who wants to see it before pasting it anywhere. It makes nothing: the
+//! tenant is the newest there is.
+
+use std::net::SocketAddr;
+
+use axum::{
+    Router,
+    extract::State,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use http::{HeaderMap, HeaderValue, header};
+use proto::admin::v1::{ListTenantsRequest, Tenant, tenant_admin_client::TenantAdminClient};
+use secrecy::{ExposeSecret as _, SecretString};
+use shared::{
+    ApiError, ErrorCode,
+    origin::{Origin, OriginPattern},
+};
+use tonic::{
+    Request,
+    metadata::{Ascii, MetadataValue},
+    transport::{Channel, Endpoint},
+};
+
+const PAGE: &str = include_str!("demo/page.html");
+const STYLE: &str = include_str!("demo/style.css");
+
+/// Strict, as a careful tenant's page would be: the widget works under it.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' https:; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'none'",
+);
+
+/// Tenants that are looked through for one that is not suspended.
+const LOOKED_THROUGH: u32 = 50;
+
+/// Why the page cannot ask for tenants.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidAdmin {
+    /// The address.
+    #[error(transparent)]
+    Address(#[from] tonic::transport::Error),
+    /// The key.
+    #[error("the admin key cannot travel in a header")]
+    Key,
+}
+
+#[derive(Clone)]
+struct Demo {
+    tenants: TenantAdminClient<Channel>,
+    key: MetadataValue<Ascii>,
+}
+
+/// The page and its style, over the admin service's gRPC.
+pub(crate) fn router(admin: SocketAddr, key: &SecretString) -> Result<Router, InvalidAdmin> {
+    let tenants = TenantAdminClient::new(Endpoint::from_shared(format!("http://{admin}"))?.connect_lazy());
+    let mut key: MetadataValue<Ascii> = key.expose_secret().parse().map_err(|_| InvalidAdmin::Key)?;
+    key.set_sensitive(true);
+    Ok(Router::new()
+        .route("/demo", get(page))
+        .route("/demo/style.css", get(|| async { ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
+        .with_state(Demo { tenants, key }))
+}
+
+async fn page(State(mut demo): State<Demo>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let mut request = Request::new(ListTenantsRequest { limit: LOOKED_THROUGH, cursor: String::new() });
+    request.metadata_mut().insert("x-admin-key", demo.key.clone());
+    let listed = demo.tenants.list_tenants(request).await.map_err(|status| {
+        ApiError::new(ErrorCode::DirectoryUnavailable, "The admin service gives no answer right now. Reload the page.")
+            .retry_after_seconds(1)
+            .caused_by(status)
+    })?;
+    let newest = listed.into_inner().items.into_iter().find(|tenant| tenant.status == "active");
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    ];
+    Ok((headers, render(newest.as_ref(), host)).into_response())
+}
+
+/// Text as HTML shows it, also within quotes.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+}
+
+fn render(tenant: Option<&Tenant>, host: &str) -> String {
+    let Some(tenant) = tenant else {
+        return fill(
+            "Your shop",
+            "There is no tenant yet. Provision one, and reload this page:",
+            &format!(
+                "python3 deploy/provision-tenant.py --relay-url http://{host} --admin-key \"$ADMIN_API_KEY\" \\\n  \
+                 --tenant-name \"Demo Boutique\" --origin http://{host}"
+            ),
+            "",
+        );
+    };
+    let settings = tenant.settings.clone().unwrap_or_default();
+    let name = settings.tenant_name.as_deref().unwrap_or("Your shop");
+    if !allows(&settings.allowed_origins, host) {
+        let mut origins = settings.allowed_origins;
+        origins.push(format!("http://{host}"));
+        let body = serde_json::json!({ "allowed_origins": origins });
+        return fill(
+            name,
+            "This page's origin is not among the newest tenant's allowed_origins. Add it, and reload this page:",
+            &format!(
+                "curl \"http://{host}/api/v1/update/tenant?tenant_id={}\" -X POST \\\n  -H \"X-Admin-Key: $ADMIN_API_KEY\" \
+                 -H \"Content-Type: application/json\" \\\n  -d '{body}'",
+                tenant.tenant_id
+            ),
+            "",
+        );
+    }
+    let attributes = format!(
+        "data-tenant-id=\"{}\" data-public-key=\"{}\" async></script>",
+        escaped(&tenant.tenant_id),
+        escaped(&tenant.widget_public_key)
+    );
+    fill(
+        name,
+        "The chat in the corner comes from one line. Paste it into any page of an allowed origin:",
+        &format!("<script src=\"http://{host}/widget.js\"\n  {attributes}"),
+        &format!("<script src=\"/widget.js\" {attributes}"),
+    )
+}
+
+/// Whether pages of this host are let in, however they were reached.
+fn allows(patterns: &[String], host: &str) -> bool {
+    let origins = ["http", "https"].map(|scheme| format!("{scheme}://{host}").parse::<Origin>());
+    let patterns: Vec<OriginPattern> = patterns.iter().filter_map(|pattern| pattern.parse().ok()).collect();
+    origins.iter().flatten().any(|origin| patterns.iter().any(|pattern| pattern.matches(origin)))
+}
+
+/// `widget` is HTML; all else is text.
+fn fill(name: &str, hint: &str, code: &str, widget: &str) -> String {
+    let mut parts = PAGE.split("{{");
+    let mut page = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // In one pass: what is filled in is not looked into.
+        let (place, rest) = part.split_once("}}").unwrap_or(("", part));
+        match place {
+            "name" => page.push_str(&escaped(name)),
+            "hint" => page.push_str(&escaped(hint)),
+            "code" => page.push_str(&escaped(code)),
+            _ => page.push_str(widget),
+        }
+        page.push_str(rest);
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::admin::v1::TenantSettings;
+
+    use super::*;
+
+    fn tenant(name: &str, origins: &[&str]) -> Tenant {
+        let settings = TenantSettings {
+            tenant_name: Some(name.to_owned()),
+            allowed_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+            ..Default::default()
+        };
+        Tenant {
+            tenant_id: "t1".to_owned(),
+            widget_public_key: "pk_1".to_owned(),
+            settings: Some(settings),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn it_has_the_widget_where_it_is_allowed_and_says_what_to_do_where_it_is_not() {
+        let shown = render(Some(&tenant("Shop", &["http://127.0.0.1:7811"])), "127.0.0.1:7811");
+        assert!(shown.contains("<script src=\"/widget.js\" data-tenant-id=\"t1\" data-public-key=\"pk_1\" async>"));
+        let elsewhere = render(Some(&tenant("Shop", &["https://shop.demo.com"])), "127.0.0.1:7811");
+        assert!(
+            !elsewhere.contains("<script src=\"/widget.js\"")
+                && elsewhere.contains("/api/v1/update/tenant?tenant_id=t1")
+        );
+        let nobody = render(None, "127.0.0.1:7811");
+        assert!(!nobody.contains("<script src=\"/widget.js\"") && nobody.contains("provision-tenant.py"));
+    }
+
+    #[test]
+    fn nothing_anybody_named_is_html() {
+        let hostile = "<script>alert(1)</script>\"'&";
+        for shown in [
+            render(Some(&tenant(hostile, &["http://h"])), "h"),
+            render(Some(&tenant(hostile, &[])), hostile),
+            render(None, hostile),
+        ] {
+            assert!(!shown.contains("<script>alert"), "{shown}");
+        }
+        let shown = render(Some(&tenant("{{widget}}", &["http://h"])), "h");
+        assert_eq!(shown.matches("data-public-key=\"pk_1\"").count(), 1, "what is filled in is not looked into");
+    }
+}

@@ -1,0 +1,53 @@
+//! The chat backend's end of a visitor's socket: a WebSocket of its own for each, under HMAC#2.
+
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::Full;
+use hyper_util::rt::TokioIo;
+use shared::{ApiError, SessionId, TenantId, signature::BodyDigest, websocket::Socket};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        handshake::{client::generate_key, derive_accept_key},
+        protocol::Role,
+    },
+};
+
+use super::{Backend, UpstreamError};
+use crate::sockets::backend_config;
+
+/// Below the backend's base URL.
+const PATH: &str = "ws/visitor";
+
+impl Backend {
+    /// Opens a socket for a visitor's session, as the actor `visitor:<session>`.
+    ///
+    /// # Errors
+    /// `backend_*`.
+    pub(crate) async fn open_socket(&self, tenant_id: TenantId, session: SessionId) -> Result<Socket, ApiError> {
+        let uri = self.base.join(PATH, None)?;
+        let key = generate_key();
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [(header::CONNECTION, "Upgrade"), (header::UPGRADE, "websocket"), (header::SEC_WEBSOCKET_VERSION, "13")]
+        {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(&key).map_err(ApiError::internal)?);
+        let actor = format!("visitor:{session}");
+        self.sign(&mut headers, &Method::GET, &uri, tenant_id, &actor, &BodyDigest::of(b""));
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let answer = self.upstream.upgrade(request).await.map_err(UpstreamError::into_backend_error)?;
+        let accepted = answer.headers().get(header::SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS
+            || accepted != Some(derive_accept_key(key.as_bytes()).as_bytes())
+        {
+            let cause = format!("GET /{PATH} was answered {} instead of a WebSocket", answer.status());
+            return Err(UpstreamError::Broken(cause).into_backend_error());
+        }
+        let upgraded = hyper::upgrade::on(answer).await;
+        let upgraded = upgraded.map_err(|error| UpstreamError::Broken(error.to_string()).into_backend_error())?;
+        Ok(WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, Some(backend_config())).await)
+    }
+}

@@ -1,0 +1,152 @@
+//! What a visitor may say over its socket, checked before the chat backend hears of it. Contract, section 5.
+
+use serde_json::{Map, Value, json};
+use shared::{ApiError, ErrorCode, fields::Fields};
+use uuid::Uuid;
+
+/// Characters a message may have.
+const LONGEST_MESSAGE: usize = 4000;
+/// Attachments a message may have, and bytes of JSON they may be.
+const MOST_ATTACHMENTS: usize = 10;
+const LARGEST_ATTACHMENTS: usize = 16 * 1024;
+/// Ours are UUIDs; other backends may have others.
+const LONGEST_MESSAGE_ID: usize = 64;
+
+/// A frame that is well formed, as the backend gets it: written anew, so that nothing rides along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    /// Its JSON.
+    pub(crate) text: String,
+    /// The message's own id, where it is one.
+    pub(crate) client_id: Option<Uuid>,
+}
+
+/// Why a frame was refused, and which message it was, where that could be read.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) error: ApiError,
+    pub(crate) client_id: Option<Uuid>,
+}
+
+impl Frame {
+    /// Reads one.
+    pub(crate) fn read(text: &str) -> Result<Self, Refused> {
+        let object: Map<String, Value> = serde_json::from_str(text).map_err(|_| Refused {
+            error: ApiError::new(ErrorCode::MalformedJson, "A frame must be a JSON object."),
+            client_id: None,
+        })?;
+        let client_id = object.get("client_id").and_then(Value::as_str).and_then(|text| Uuid::try_parse(text).ok());
+        Self::of(Fields::new(object), client_id).map_err(|error| Refused { error, client_id })
+    }
+
+    fn of(mut fields: Fields, client_id: Option<Uuid>) -> Result<Self, ApiError> {
+        let kind = fields.choice("type", &["message", "typing", "read", "resume"], "");
+        let frame = match kind {
+            "message" => {
+                // Read again for its refusal alone.
+                let given = fields.text("client_id", 36);
+                if client_id.is_none() && !given.is_empty() {
+                    fields.require("client_id", "must be a UUID: the same one when the message is sent again");
+                }
+                let content = fields.text("content", LONGEST_MESSAGE);
+                let attachments = fields.objects("attachments", MOST_ATTACHMENTS, LARGEST_ATTACHMENTS);
+                json!({"type": kind, "client_id": client_id, "content": content, "attachments": attachments})
+            }
+            "read" => json!({"type": kind, "message_id": fields.text("message_id", LONGEST_MESSAGE_ID)}),
+            "resume" => json!({"type": kind, "after": fields.text("after", LONGEST_MESSAGE_ID)}),
+            "typing" => json!({"type": kind}),
+            _ => {
+                fields.require("type", "must be one of message, typing, read, resume");
+                Value::Null
+            }
+        };
+        fields.finish()?;
+        Ok(Self { text: frame.to_string(), client_id: client_id.filter(|_| kind == "message") })
+    }
+}
+
+/// What a visitor is told of a frame that was refused.
+pub(crate) fn error(error: &ApiError, client_id: Option<Uuid>) -> String {
+    let mut frame = json!({
+        "type": "error",
+        "error_code": error.code().as_str(),
+        "message": error.message(),
+    });
+    if let Some(refused) = error.errors().first() {
+        frame["message"] = format!("{} {}", refused.field, refused.message).into();
+    }
+    if let Some(client_id) = client_id {
+        frame["client_id"] = client_id.to_string().into();
+    }
+    if let Some(seconds) = error.retry_after() {
+        frame["retry_after_seconds"] = seconds.into();
+    }
+    frame.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "6f1c1a52-5a0e-4a53-9d5f-0a4e6f0f3b11";
+
+    #[test]
+    fn a_frame_is_written_anew_and_nothing_rides_along() {
+        let sent = json!({"type": "message", "client_id": ID, "content": "hi", "role": "agent", "tenant_id": "x"});
+        let frame = Frame::read(&sent.to_string()).expect("well formed");
+        assert_eq!(frame.client_id.map(|id| id.to_string()).as_deref(), Some(ID));
+        let read: Value = serde_json::from_str(&frame.text).expect("JSON");
+        assert_eq!(read, json!({"type": "message", "client_id": ID, "content": "hi", "attachments": []}));
+        for (sent, written) in [
+            (json!({"type": "typing", "client_id": ID}), json!({"type": "typing"})),
+            (json!({"type": "read", "message_id": "m1"}), json!({"type": "read", "message_id": "m1"})),
+            (json!({"type": "resume", "after": "m1"}), json!({"type": "resume", "after": "m1"})),
+        ] {
+            let frame = Frame::read(&sent.to_string()).expect("well formed");
+            assert_eq!(serde_json::from_str::<Value>(&frame.text).expect("JSON"), written);
+            assert_eq!(frame.client_id, None);
+        }
+    }
+
+    #[test]
+    fn hostile_frames_are_refused_and_the_message_is_named_where_it_can_be() {
+        let long = "x".repeat(LONGEST_MESSAGE + 1);
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let message = |field: &str, value: Value| {
+            let mut frame = json!({"type": "message", "client_id": ID, "content": "hi"});
+            frame[field] = value;
+            frame.to_string()
+        };
+        for (hostile, names) in [
+            (String::new(), false),
+            ("null".to_owned(), false),
+            ("[]".to_owned(), false),
+            ("{\"type\":".to_owned(), false),
+            (deep, false),
+            (json!({"type": "hello"}).to_string(), false),
+            (json!({"content": "hi"}).to_string(), false),
+            (json!({"type": ["message"]}).to_string(), false),
+            (json!({"type": "message", "content": "hi"}).to_string(), false),
+            (message("client_id", json!("7")), false),
+            (message("client_id", json!(7)), false),
+            (message("content", json!("")), true),
+            (message("content", json!(" \n")), true),
+            (message("content", json!("a\u{0}b")), true),
+            (message("content", json!(long)), true),
+            (message("content", json!({"$gt": ""})), true),
+            (message("attachments", json!("file")), true),
+            (message("attachments", json!([1])), true),
+            (message("attachments", json!(vec![json!({}); MOST_ATTACHMENTS + 1])), true),
+            (message("attachments", json!([{"data": "x".repeat(LARGEST_ATTACHMENTS)}])), true),
+            (json!({"type": "read"}).to_string(), false),
+            (json!({"type": "resume", "after": "x".repeat(65)}).to_string(), false),
+        ] {
+            let shown: String = hostile.chars().take(80).collect();
+            let refused = Frame::read(&hostile).expect_err(&shown);
+            assert_eq!(refused.client_id.is_some(), names, "{shown}");
+            let told: Value = serde_json::from_str(&error(&refused.error, refused.client_id)).expect("JSON");
+            assert!(told["message"].as_str().is_some_and(|text| text.len() < 300), "{told}");
+            assert_eq!(told.get("client_id").is_some(), names);
+        }
+    }
+}

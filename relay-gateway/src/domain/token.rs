@@ -1,0 +1,195 @@
+//! A widget session's token: who signed it, and what it is bound to. Contract, section 5.
+
+use std::collections::HashMap;
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
+use serde::Deserialize;
+use shared::{SessionId, TenantId, origin::Origin};
+
+/// The `aud` of a widget session's token: no other token of the relay's passes for one.
+const AUDIENCE: &str = "chat-widget-session";
+
+/// Ours have some 600 characters; what is much longer is not worth a hash.
+const LONGEST: usize = 4096;
+
+/// The public keys that tokens are signed with, by their ids.
+#[derive(Default)]
+pub(crate) struct Keyring(HashMap<String, DecodingKey>);
+
+/// What a token whose signature is right says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VisitorToken {
+    pub(crate) tenant_id: TenantId,
+    pub(crate) session: SessionId,
+    /// The widget key's text.
+    pub(crate) widget_key: String,
+    /// The page's.
+    pub(crate) origin: Origin,
+    /// Unix seconds.
+    expires_at: i64,
+}
+
+impl VisitorToken {
+    /// Whether it has ended: then it only proves what session another may be asked for.
+    pub(crate) fn has_ended(&self, now_unix_ms: i64) -> bool {
+        self.expires_at.saturating_mul(1000) <= now_unix_ms
+    }
+}
+
+/// Why a text is no token of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It is not of a token's form, its signature is wrong, or it was made for something else.
+    Invalid,
+    /// It names a key that is not in the ring: it may be a newer one.
+    UnknownKey,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    exp: i64,
+    tenant_id: TenantId,
+    widget_key: String,
+    origin: String,
+}
+
+impl Keyring {
+    /// Reads a JSON Web Key Set; keys of other kinds than ours are left out.
+    pub(crate) fn read(jwks: &str) -> Result<Self, serde_json::Error> {
+        let set: JwkSet = serde_json::from_str(jwks)?;
+        let keys = set.keys.iter().filter_map(|key| {
+            let id = key.common.key_id.clone()?;
+            Some((id, DecodingKey::from_jwk(key).ok()?))
+        });
+        Ok(Self(keys.collect()))
+    }
+
+    /// Checks a token's signature and reads what it is bound to; whether it has ended is the caller's to ask.
+    pub(crate) fn verify(&self, token: &str) -> Result<VisitorToken, Refused> {
+        if token.len() > LONGEST {
+            return Err(Refused::Invalid);
+        }
+        let header = decode_header(token).map_err(|_| Refused::Invalid)?;
+        // The algorithm is ours to choose, never the token's.
+        if header.alg != Algorithm::EdDSA {
+            return Err(Refused::Invalid);
+        }
+        let key = header.kid.and_then(|id| self.0.get(&id)).ok_or(Refused::UnknownKey)?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["aud", "exp", "sub"]);
+        validation.validate_exp = false;
+        let claims = decode::<Claims>(token, key, &validation).map_err(|_| Refused::Invalid)?.claims;
+        Ok(VisitorToken {
+            tenant_id: claims.tenant_id,
+            session: claims.sub.parse().map_err(|_| Refused::Invalid)?,
+            widget_key: claims.widget_key,
+            origin: claims.origin.parse().map_err(|_| Refused::Invalid)?,
+            expires_at: claims.exp,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use ed25519_dalek::{Signer as _, SigningKey};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW_MS: i64 = 1_790_000_000_000;
+
+    fn segment(value: &Value) -> String {
+        URL_SAFE_NO_PAD.encode(value.to_string())
+    }
+
+    fn signed(key: &SigningKey, header: &Value, claims: &Value) -> String {
+        let text = format!("{}.{}", segment(header), segment(claims));
+        let signature = URL_SAFE_NO_PAD.encode(key.sign(text.as_bytes()).to_bytes());
+        format!("{text}.{signature}")
+    }
+
+    fn ring(key: &SigningKey) -> Keyring {
+        let x = URL_SAFE_NO_PAD.encode(key.verifying_key().to_bytes());
+        let keys =
+            json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "k1", "x": x}]});
+        Keyring::read(&keys.to_string()).expect("a key set")
+    }
+
+    fn claims(tenant: TenantId, session: SessionId) -> Value {
+        json!({
+            "iss": "chat-relay", "aud": AUDIENCE, "sub": session.to_string(), "iat": NOW_MS / 1000,
+            "exp": NOW_MS / 1000 + 3600, "tenant_id": tenant, "role": "visitor",
+            "widget_key": "pk_1", "origin": "https://shop.demo.com"
+        })
+    }
+
+    #[test]
+    fn it_says_what_it_is_bound_to_and_when_it_ends() {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let (tenant, session) = (TenantId::generate(), SessionId::generate());
+        let token = signed(&key, &json!({"alg": "EdDSA", "kid": "k1"}), &claims(tenant, session));
+        let read = ring(&key).verify(&token).expect("verified");
+        assert_eq!((read.tenant_id, read.session, read.widget_key.as_str()), (tenant, session, "pk_1"));
+        assert_eq!(read.origin.to_string(), "https://shop.demo.com");
+        assert!(!read.has_ended(NOW_MS + 3_599_999) && read.has_ended(NOW_MS + 3_600_000));
+    }
+
+    #[test]
+    fn whatever_else_is_signed_or_claimed_is_refused() {
+        let (key, other) = (SigningKey::from_bytes(&[7; 32]), SigningKey::from_bytes(&[8; 32]));
+        let ring = ring(&key);
+        let ours = json!({"alg": "EdDSA", "kid": "k1"});
+        let good = claims(TenantId::generate(), SessionId::generate());
+        let with = |field: &str, value: Value| {
+            let mut claims = good.clone();
+            claims[field] = value;
+            claims
+        };
+        let without = |field: &str| {
+            let mut claims = good.clone();
+            claims.as_object_mut().expect("an object").remove(field);
+            claims
+        };
+        // A public key is public: an HMAC made with its bytes must not pass for a signature.
+        let public = key.verifying_key().to_bytes();
+        let hmac = jsonwebtoken::encode(
+            &jsonwebtoken::Header { kid: Some("k1".to_owned()), ..jsonwebtoken::Header::new(Algorithm::HS256) },
+            &good,
+            &jsonwebtoken::EncodingKey::from_secret(&public),
+        )
+        .expect("encoded");
+        let token = signed(&key, &ours, &good);
+        let cut = token.rsplit_once('.').expect("three parts").0.to_owned();
+        for (what, hostile) in [
+            ("another's signature", signed(&other, &ours, &good)),
+            ("an HMAC under the public key", hmac),
+            ("alg none", format!("{}.{}.", segment(&json!({"alg": "none", "kid": "k1"})), segment(&good))),
+            ("HS256 claimed over our signature", signed(&key, &json!({"alg": "HS256", "kid": "k1"}), &good)),
+            ("ES256 claimed over our signature", signed(&key, &json!({"alg": "ES256", "kid": "k1"}), &good)),
+            ("no signature", format!("{cut}.")),
+            ("two parts", cut),
+            ("an operator's", signed(&key, &ours, &with("aud", json!("chat-backend")))),
+            ("a known visitor's", signed(&key, &ours, &with("aud", json!("chat-widget")))),
+            ("no audience", signed(&key, &ours, &without("aud"))),
+            ("no end", signed(&key, &ours, &without("exp"))),
+            ("no session", signed(&key, &ours, &with("sub", json!("user-1")))),
+            ("no widget key", signed(&key, &ours, &without("widget_key"))),
+            ("no origin", signed(&key, &ours, &with("origin", json!("nowhere")))),
+            ("no tenant", signed(&key, &ours, &with("tenant_id", json!("t")))),
+            ("too long", signed(&key, &ours, &with("padding", json!("x".repeat(LONGEST))))),
+            ("nothing", String::new()),
+            ("noise", "a.b.c".to_owned()),
+        ] {
+            assert_eq!(ring.verify(&hostile), Err(Refused::Invalid), "{what}");
+        }
+        for unknown in [json!({"alg": "EdDSA", "kid": "k2"}), json!({"alg": "EdDSA"})] {
+            assert_eq!(ring.verify(&signed(&key, &unknown, &good)), Err(Refused::UnknownKey));
+        }
+        let mut altered = token.into_bytes();
+        altered[40] ^= 1;
+        assert!(ring.verify(&String::from_utf8_lossy(&altered)).is_err());
+    }
+}

@@ -1,0 +1,57 @@
+//! `GET /ws/widget?token=`: a browser's connection becomes a WebSocket. Contract, section 5.
+//!
+//! A browser shows a page nothing of a handshake that was refused, so one that is well formed is always completed: what is
+//! wrong with the token or the page is said by the close code.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
+use http::request::Parts;
+use shared::{ApiError, query::Query, time::now_unix_ms, websocket};
+
+use super::{Gateway, client_address, cors::Sender, request_id};
+use crate::{
+    directory::TenantDirectory,
+    sockets::{Closing, Visit},
+};
+
+pub(super) async fn upgrade<D: TenantDirectory>(
+    State(gateway): State<Arc<Gateway<D>>>,
+    mut request: Request,
+) -> Result<Response, ApiError> {
+    let client = client_address(&request, &gateway.trusted_proxies);
+    gateway.visitor_floods.admit(client, Instant::now())?;
+    let (upgrading, response) = match websocket::accept(&mut request) {
+        Ok(accepted) => accepted,
+        Err(refused) => return Ok(*refused),
+    };
+    let unproven = gateway.visitor_floods.unproven(client);
+    let visit = visit(&gateway, &request.into_parts().0).await;
+    if !matches!(visit, Err(Closing::Token | Closing::Forbidden(_))) {
+        unproven.forgive();
+    }
+    gateway.sockets.welcome(upgrading, visit);
+    Ok(response)
+}
+
+/// Who comes, by the token and the page alone; the tenant is judged once the socket has its place.
+async fn visit<D: TenantDirectory>(gateway: &Gateway<D>, parts: &Parts) -> Result<Visit, Closing> {
+    let text = Query::parse(parts.uri.query()).optional::<String>("token").ok_or(Closing::Token)?;
+    let verified = gateway.signing_keys.verify(&text).await;
+    let token = verified
+        .map_err(|_| Closing::TryAgain("the relay cannot check tokens right now: connect again later"))?
+        .filter(|token| !token.has_ended(now_unix_ms()))
+        .ok_or(Closing::Token)?;
+    match Sender::read(&parts.headers) {
+        // No browser, which would name the page: what holds the token may use it.
+        Sender::Unnamed => {}
+        Sender::Page(origin, _) if origin == token.origin => {}
+        Sender::Page(..) | Sender::Nameless => {
+            return Err(Closing::Forbidden("origin_not_allowed: the token is for pages of another origin"));
+        }
+    }
+    Ok(Visit { token, request_id: request_id(&parts.extensions) })
+}

@@ -1,0 +1,114 @@
+//! Why a visitor's socket is closed, as the visitor's browser is told. Contract, section 5.
+
+use tokio_tungstenite::tungstenite::{
+    Error as WsError,
+    error::{CapacityError, ProtocolError},
+    protocol::{CloseFrame, frame::coding::CloseCode},
+};
+
+/// Why a socket is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// The browser closed it.
+    Left,
+    /// The connection broke, or nothing answers at its other end: there is nobody to tell.
+    Gone,
+    /// Not WebSocket as the standard has it.
+    Protocol,
+    /// Something else than text.
+    NotText,
+    /// Text that is not UTF-8.
+    NotUtf8,
+    /// The gateway stops.
+    Restarting,
+    /// The gateway holds as many sockets as it may, or cannot check this one's tenant right now.
+    TryAgain(&'static str),
+    /// The chat backend is away, or has closed.
+    BackendAway,
+    /// What the chat backend closed it with: a code from 4000 on is its own to give.
+    Backend(CloseFrame),
+    /// The token opens no session.
+    Token,
+    /// The tenant is suspended, the widget key was rotated or revoked, or the page's origin is not allowed: its reason begins
+    /// with the `error_code` that a call would be refused with.
+    Forbidden(&'static str),
+    /// The visitor has said nothing for long, or reads nothing.
+    Idle(&'static str),
+    /// A frame beyond the limit.
+    TooLarge,
+    /// More frames than a visitor may send, or more sockets than a session may have.
+    TooFast(&'static str),
+}
+
+impl Closing {
+    /// What went wrong with reading from a browser.
+    pub(super) fn of_browser(error: &WsError) -> Self {
+        match error {
+            WsError::Capacity(CapacityError::MessageTooLong { .. }) => Self::TooLarge,
+            WsError::Utf8(_) => Self::NotUtf8,
+            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Gone,
+            WsError::Protocol(_) => Self::Protocol,
+            WsError::ConnectionClosed | WsError::AlreadyClosed => Self::Left,
+            _ => Self::Gone,
+        }
+    }
+
+    /// The code in the close frame, and in metrics; 1006 where none can be sent.
+    pub(crate) fn code(&self) -> u16 {
+        match self {
+            Self::Left => 1000,
+            Self::Protocol => 1002,
+            Self::NotText => 1003,
+            Self::Gone => 1006,
+            Self::NotUtf8 => 1007,
+            Self::Restarting => 1012,
+            Self::TryAgain(_) | Self::BackendAway => 1013,
+            Self::Backend(frame) => frame.code.into(),
+            Self::Token => 4401,
+            Self::Forbidden(_) => 4403,
+            Self::Idle(_) => 4408,
+            Self::TooLarge => 4413,
+            Self::TooFast(_) => 4429,
+        }
+    }
+
+    /// The close frame; `None` where there is nobody to send one to, or it was answered already.
+    pub(super) fn frame(&self) -> Option<CloseFrame> {
+        let reason = match self {
+            Self::Left | Self::Gone => return None,
+            Self::Backend(frame) => return Some(frame.clone()),
+            Self::Protocol => "not WebSocket as RFC 6455 has it",
+            Self::NotText => "frames are JSON text",
+            Self::NotUtf8 => "frames are UTF-8",
+            Self::Restarting => "the relay restarts: connect again",
+            Self::BackendAway => "the chat backend is away: connect again later",
+            Self::Token => "the token opens no session: refresh it",
+            Self::TooLarge => "the frame is too large",
+            Self::TryAgain(reason) | Self::Forbidden(reason) | Self::Idle(reason) | Self::TooFast(reason) => reason,
+        };
+        Some(CloseFrame { code: CloseCode::from(self.code()), reason: reason.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_fits_into_a_close_frame() {
+        for closing in [
+            Closing::Protocol,
+            Closing::NotText,
+            Closing::NotUtf8,
+            Closing::Restarting,
+            Closing::BackendAway,
+            Closing::Token,
+            Closing::TooLarge,
+        ] {
+            let frame = closing.frame().expect("a frame");
+            // RFC 6455, section 5.5: a control frame's payload is at most 125 bytes, two of which are the code.
+            assert!(frame.reason.len() <= 123 && frame.code.is_allowed(), "{frame:?}");
+        }
+        assert!(Closing::Left.frame().is_none() && Closing::Gone.frame().is_none());
+    }
+}

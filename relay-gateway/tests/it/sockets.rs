@@ -1,0 +1,463 @@
+//! Visitors' sockets, between an admin service and a chat backend that a test speaks for.
+
+use std::time::{Duration, Instant};
+
+use e2e::{
+    signed::Tenant,
+    visitor::{PAGE, Said, Visitor},
+};
+use proto::directory::v1::TenantStatus;
+use serde_json::{Value, json};
+use shared::{ApiError, ErrorCode};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
+use uuid::Uuid;
+
+use crate::fakes::{BackendSocket, Fixture, tenant, visitor_token};
+
+const SESSION: &str = "vs_0192f3a4b5c67d8e8f90a1b2c3d4e5f6";
+
+async fn connect(fixture: &Fixture, tenant: &Tenant, claims: &Value) -> Visitor {
+    Visitor::connect(fixture.relay, &visitor_token(tenant, claims)).await
+}
+
+/// A visitor's socket and the backend's end of it, both past their greetings.
+async fn talk(fixture: &mut Fixture, tenant: &Tenant, claims: &Value) -> (Visitor, BackendSocket) {
+    let mut visitor = connect(fixture, tenant, claims).await;
+    let mut backend = fixture.sockets.recv().await.expect("the backend is connected");
+    let hello = backend.hear().await.expect("hello");
+    assert_eq!(hello["type"], "hello");
+    backend.say(&json!({"type": "welcome", "conversation_id": "c1", "history": []})).await;
+    assert_eq!(visitor.hear("welcome").await["conversation_id"], "c1");
+    (visitor, backend)
+}
+
+fn another(fixture: &Fixture) -> Tenant {
+    let other = tenant();
+    fixture.admin.set(&other, |_| {});
+    fixture.admin.door(&other, |_| {});
+    other
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_visitor_says_reaches_the_backend_and_its_answers_come_back() {
+    let mut fixture = Fixture::leased().await;
+    let tenant = fixture.tenant.clone();
+    let mut visitor = connect(&fixture, &tenant, &json!({"sub": SESSION})).await;
+    let mut backend = fixture.sockets.recv().await.expect("the backend is connected");
+    assert_eq!(backend.actor, format!("visitor:{SESSION}"));
+    assert_eq!(
+        backend.hear().await.expect("hello"),
+        json!({
+            "type": "hello", "session_id": SESSION, "bot_id": "b1", "locale": "fr", "mode": "bot", "routing_key": null,
+            "metadata": {"page_url": "https://shop.demo.com/cart"}, "origin": PAGE,
+        })
+    );
+    backend.say(&json!({"type": "welcome", "conversation_id": "c1"})).await;
+    visitor.hear("welcome").await;
+    let client_id = visitor.ask("hello ☕").await;
+    assert_eq!(
+        backend.hear().await.expect("a frame"),
+        json!({"type": "message", "client_id": client_id, "content": "hello ☕", "attachments": []})
+    );
+    visitor.say(&json!({"type": "typing"})).await;
+    visitor.say(&json!({"type": "resume", "after": "m1"})).await;
+    assert_eq!(backend.hear().await.expect("a frame")["type"], "typing");
+    assert_eq!(backend.hear().await.expect("a frame"), json!({"type": "resume", "after": "m1"}));
+    for n in 0..50 {
+        backend.say(&json!({"type": "message", "message": {"id": n}})).await;
+    }
+    for n in 0..50 {
+        assert_eq!(visitor.hear("message").await["message"]["id"], n);
+    }
+    visitor.send(Message::Close(None)).await;
+    assert_eq!(backend.hear().await, None, "the backend learns that the visitor has left");
+    assert!(fixture.shown_metrics().contains("visitor_socket_frames_total{direction=\"to_visitor\"} 51"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_opens_what_it_is_bound_to_and_nothing_else() {
+    let fixture = Fixture::leased().await;
+    let tenant = fixture.tenant.clone();
+    let suspended = another(&fixture);
+    fixture.admin.set(&suspended, |state| state.status = TenantStatus::Suspended.into());
+    let good = visitor_token(&tenant, &json!({}));
+    let mut altered = good.clone().into_bytes();
+    altered[60] ^= 1;
+    for (what, token, origin, code) in [
+        ("no token", String::new(), Some(PAGE), 4401),
+        ("noise", "abc".to_owned(), Some(PAGE), 4401),
+        ("altered", String::from_utf8(altered).expect("ASCII"), Some(PAGE), 4401),
+        ("ended", visitor_token(&tenant, &json!({"exp": 1_000_000_000})), Some(PAGE), 4401),
+        ("an operator's", visitor_token(&tenant, &json!({"aud": "chat-backend"})), Some(PAGE), 4401),
+        ("another page", good.clone(), Some("https://evil.example"), 4403),
+        ("a sandboxed frame", good.clone(), Some("null"), 4403),
+        (
+            "a page that is not allowed any more",
+            visitor_token(&tenant, &json!({"origin": "https://old.example"})),
+            Some("https://old.example"),
+            4403,
+        ),
+        ("a key that was rotated", visitor_token(&tenant, &json!({"widget_key": "pk_old"})), Some(PAGE), 4403),
+        ("a suspended tenant", visitor_token(&suspended, &json!({})), Some(PAGE), 4403),
+        ("a tenant there is not", visitor_token(&crate::fakes::tenant(), &json!({})), Some(PAGE), 4403),
+    ] {
+        let mut visitor = Visitor::connect_from(fixture.relay, &token, origin).await;
+        assert_eq!(visitor.closed().await, code, "{what}");
+    }
+    assert!(!fixture.admin.calls().contains(&"GetSession".to_owned()), "none of them got so far");
+    let over = ApiError::new(ErrorCode::InvalidVisitorToken, "over");
+    fixture.admin.break_method("GetSession", over);
+    assert_eq!(connect(&fixture, &tenant, &json!({})).await.closed().await, 4401, "the session is over");
+
+    let plain = fixture.client.get(format!("http://{}/api/v1/ws/widget?token={good}", fixture.relay));
+    let answer = plain.send().await.expect("an answer");
+    assert_eq!((answer.status().as_u16(), &answer.headers()["upgrade"]), (426, &"websocket".parse().expect("text")));
+    let answer: Value = answer.json().await.expect("an envelope");
+    assert_eq!(answer["error_code"], "upgrade_required");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_has_closed_what_it_forbids_when_it_is_acknowledged() {
+    let mut fixture = Fixture::leased().await;
+    let other = another(&fixture);
+    let (mut unconcerned, mut its_backend) = talk(&mut fixture, &other, &json!({})).await;
+    for what in ["suspended", "rotated", "origin removed"] {
+        let tenant = another(&fixture);
+        let mut talks = Vec::new();
+        for _ in 0..5 {
+            talks.push(talk(&mut fixture, &tenant, &json!({})).await);
+        }
+        match what {
+            "suspended" => fixture.admin.set(&tenant, |state| state.status = TenantStatus::Suspended.into()),
+            "rotated" => fixture.admin.door(&tenant, |door| door.widgets.clear()),
+            _ => fixture.admin.door(&tenant, |door| door.allowed_origins = vec!["https://new.example".to_owned()]),
+        }
+        fixture.admin.push_change(Some(&tenant)).await;
+        for (mut visitor, mut backend) in talks {
+            // What the backend says from here on is for nobody.
+            let _ = backend.takes(Message::text("{\"type\":\"late\"}"), Duration::from_secs(1)).await;
+            assert!(matches!(visitor.next().await, Said::Closed(4403, _)), "{what}");
+        }
+    }
+    its_backend.say(&json!({"type": "still", "here": true})).await;
+    unconcerned.hear("still").await;
+    fixture.admin.push_change(None).await;
+    its_backend.say(&json!({"type": "again", "here": true})).await;
+    unconcerned.hear("again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_races_a_new_socket_closes_it_too() {
+    let fixture = Fixture::leased().await;
+    let tenant = fixture.tenant.clone();
+    let held = fixture.admin.hold_lookups().await;
+    // It has its seat, and waits for what is known of its tenant: read before the change, answered after.
+    let mut visitor = connect(&fixture, &tenant, &json!({})).await;
+    while fixture.admin.lookups() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    fixture.admin.set(&tenant, |state| state.status = TenantStatus::Suspended.into());
+    let admin = fixture.admin.clone();
+    let changing = tokio::spawn(async move { admin.push_change(Some(&tenant)).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!changing.is_finished(), "the socket is not judged yet");
+    drop(held);
+    changing.await.expect("acknowledged");
+    assert_eq!(visitor.closed().await, 4403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_look_reaches_the_widgets_that_are_open() {
+    let mut fixture = Fixture::leased().await;
+    let tenant = fixture.tenant.clone();
+    let (mut visitor, mut backend) = talk(&mut fixture, &tenant, &json!({})).await;
+    fixture.admin.push_change(Some(&tenant)).await;
+    fixture.admin.door(&tenant, |door| {
+        let look = json!({"bot_id": "b1", "customization": {"theme_color": "#FF0000"}});
+        door.widgets.values_mut().for_each(|widget| widget.config_json = look.to_string());
+    });
+    fixture.admin.push_change(Some(&tenant)).await;
+    let told = visitor.hear("config").await;
+    assert_eq!(told["widget_config"]["customization"]["theme_color"], "#FF0000", "told once, and of what is new");
+    backend.say(&json!({"type": "next"})).await;
+    visitor.hear("next").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_that_is_wrong_is_refused_and_the_socket_goes_on() {
+    let mut fixture = Fixture::leased().await;
+    let tenant = fixture.tenant.clone();
+    let (mut visitor, mut backend) = talk(&mut fixture, &tenant, &json!({})).await;
+    for (hostile, code) in [
+        ("", "malformed_json"),
+        ("[1]", "malformed_json"),
+        ("{\"type\":\"hello\",\"session_id\":\"vs_other\"}", "validation_failed"),
+        ("{\"type\":\"message\",\"content\":\"no id\"}", "validation_failed"),
+    ] {
+        visitor.send(Message::text(hostile)).await;
+        assert_eq!(visitor.hear("error").await["error_code"], code, "{hostile}");
+    }
+    let client_id = Uuid::new_v4().to_string();
+    visitor.say(&json!({"type": "message", "client_id": client_id, "content": "x".repeat(4001)})).await;
+    let refused = visitor.hear("error").await;
+    assert_eq!((&refused["client_id"], &refused["error_code"]), (&json!(client_id), &json!("validation_failed")));
+    assert!(refused["message"].as_str().is_some_and(|text| text.contains("4000")), "{refused}");
+    visitor.ask("fine").await;
+    assert_eq!(backend.hear().await.expect("a frame")["content"], "fine", "nothing of it reached the backend");
+}
+
+/// A WebSocket spoken by hand, for what no library would send. Answers the stream after the handshake.
+async fn by_hand(fixture: &Fixture, tenant: &Tenant) -> TcpStream {
+    let mut stream = TcpStream::connect(fixture.relay).await.expect("a connection");
+    let head = format!(
+        "GET /api/v1/ws/widget?token={} HTTP/1.1\r\nHost: relay\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: {PAGE}\r\n\r\n",
+        visitor_token(tenant, &json!({}))
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.expect("an answer"));
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
+    stream
+}
+
+/// The code of the close frame that comes, whatever comes before it.
+async fn close_code(stream: &mut TcpStream) -> u16 {
+    loop {
+        let mut head = [0; 2];
+        stream.read_exact(&mut head).await.expect("a frame");
+        let length = match head[1] {
+            126 => stream.read_u16().await.expect("a length").into(),
+            127 => usize::try_from(stream.read_u64().await.expect("a length")).expect("a length"),
+            short => short.into(),
+        };
+        let mut payload = vec![0; length];
+        stream.read_exact(&mut payload).await.expect("a payload");
+        if head[0] == 0x88 {
+            return u16::from_be_bytes([payload[0], payload[1]]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_does_not_speak_websocket_as_it_is_meant_is_told_and_left() {
+    let mut fixture = Fixture::leased_with(600_000, &[("GATEWAY_SOCKET_FRAME_BYTES", "1000")]).await;
+    let tenant = fixture.tenant.clone();
+    let mask = [0_u8; 4];
+    let huge = [b"\x81\xff\x7f\xff\xff\xff\xff\xff\xff\xff".as_slice(), &mask].concat();
+    let endless: Vec<u8> = {
+        // A message of parts that never ends, each of them within the limit.
+        let part = |first: u8| [&[first, 0xfe, 3, 0x84], mask.as_slice(), &[b'x'; 900]].concat();
+        [part(0x01), part(0x00), part(0x00)].concat()
+    };
+    for (what, bytes, code) in [
+        ("a frame beyond the limit", huge, 4413),
+        ("parts beyond the limit", endless, 4413),
+        ("bytes", [b"\x82\x81".as_slice(), &mask, b"x"].concat(), 1003),
+        ("text that is not UTF-8", [b"\x81\x81".as_slice(), &mask, b"\xff"].concat(), 1007),
+        ("a frame without a mask", b"\x81\x02{}".to_vec(), 1002),
+        ("an opcode there is not", [b"\x83\x80".as_slice(), &mask].concat(), 1002),
+        ("a reserved bit", [b"\xc1\x80".as_slice(), &mask].concat(), 1002),
+    ] {
+        let mut stream = by_hand(&fixture, &tenant).await;
+        let mut backend = fixture.sockets.recv().await.expect("the backend is connected");
+        backend.hear().await.expect("hello");
+        stream.write_all(&bytes).await.expect("sent");
+        assert_eq!(close_code(&mut stream).await, code, "{what}");
+        assert_eq!(backend.hear().await, None, "{what}: nothing reached the backend");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_who_says_too_much_is_closed() {
+    let mut fixture = Fixture::leased_with(600_000, &[("GATEWAY_SOCKET_FRAMES_PER_MIN", "5")]).await;
+    let tenant = fixture.tenant.clone();
+    let (mut visitor, mut backend) = talk(&mut fixture, &tenant, &json!({})).await;
+    for _ in 0..6 {
+        visitor.say(&json!({"type": "typing"})).await;
+    }
+    assert_eq!(visitor.closed().await, 4429);
+    let mut heard = 0;
+    while backend.hear().await.is_some() {
+        heard += 1;
+    }
+    assert_eq!(heard, 5);
+    let (mut visitor, _backend) = talk(&mut fixture, &tenant, &json!({})).await;
+    for _ in 0..6 {
+        visitor.send(Message::Ping(Vec::new().into())).await;
+    }
+    assert_eq!(visitor.closed().await, 4429, "pings cost as much");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_says_nothing_for_long_or_is_gone_is_left() {
+    let timeouts = [("GATEWAY_SOCKET_PING_MS", "100"), ("GATEWAY_SOCKET_IDLE_TIMEOUT_MS", "600")];
+    let mut fixture = Fixture::leased_with(600_000, &timeouts).await;
+    let tenant = fixture.tenant.clone();
+    // A test's client answers pings only while it waits for something.
+    let (mut visitor, mut backend) = talk(&mut fixture, &tenant, &json!({})).await;
+    let begun = Instant::now();
+    let (code, _) = tokio::join!(visitor.closed(), backend.hear());
+    assert_eq!(code, 4408);
+    assert!(begun.elapsed() >= Duration::from_millis(600), "answers to pings kept it open");
+
+    // One that answers no ping: nobody is there to be told.
+    let mut silent = by_hand(&fixture, &tenant).await;
+    let mut backend = fixture.sockets.recv().await.expect("the backend is connected");
+    backend.hear().await.expect("hello");
+    assert_eq!(backend.hear().await, None);
+    let mut rest = Vec::new();
+    silent.read_to_end(&mut rest).await.expect("it is closed");
+    assert!(!rest.is_empty() && rest.iter().all(|byte| [0x89, 0].contains(byte)), "pings alone: {rest:?}");
+
+    // A backend that answers none: the browser may come back.
+    let mut visitor = connect(&fixture, &tenant, &json!({})).await;
+    let backend = fixture.sockets.recv().await.expect("the backend is connected");
+    assert_eq!(visitor.closed().await, 1013);
+    drop(backend);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_is_left_and_nothing_is_piled_up_for_it() {
+    let mut fixture = Fixture::leased_with(600_000, &[("GATEWAY_SOCKET_SEND_TIMEOUT_MS", "300")]).await;
+    let tenant = fixture.tenant.clone();
+    let stream = by_hand(&fixture, &tenant).await;
+    let mut backend = fixture.sockets.recv().await.expect("the backend is connected");
+    backend.hear().await.expect("hello");
+    let frame = json!({"type": "message", "message": {"content": "x".repeat(500_000)}}).to_string();
+    let mut taken = 0;
+    while backend.takes(Message::text(frame.clone()), Duration::from_secs(5)).await {
+        taken += frame.len();
+        assert!(taken < 100_000_000, "the gateway takes what it cannot pass on");
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !fixture.shown_metrics().contains("visitor_sockets_closed_total{code=\"4408\"} 1") {
+        assert!(Instant::now() < deadline, "{}", fixture.shown_metrics());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(stream);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_are_not_more_sockets_than_there_may_be() {
+    let caps = [
+        ("GATEWAY_MAX_SOCKETS", "4"),
+        ("GATEWAY_MAX_SOCKETS_PER_TENANT", "3"),
+        ("GATEWAY_MAX_SOCKETS_PER_SESSION", "2"),
+    ];
+    let mut fixture = Fixture::leased_with(600_000, &caps).await;
+    let (one, other) = (fixture.tenant.clone(), another(&fixture));
+    let session = json!({"sub": SESSION});
+    let first = talk(&mut fixture, &one, &session).await;
+    let _second = talk(&mut fixture, &one, &session).await;
+    assert_eq!(connect(&fixture, &one, &session).await.closed().await, 4429, "a third of one session");
+    let _third = talk(&mut fixture, &one, &json!({})).await;
+    assert_eq!(connect(&fixture, &one, &json!({})).await.closed().await, 1013, "a fourth of one tenant");
+    let _fourth = talk(&mut fixture, &other, &json!({})).await;
+    assert_eq!(connect(&fixture, &other, &json!({})).await.closed().await, 1013, "a fifth of all");
+    let (mut visitor, mut backend) = first;
+    visitor.send(Message::Close(None)).await;
+    assert_eq!(backend.hear().await, None);
+    let _in_its_place = talk(&mut fixture, &one, &session).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_backend_is_away_the_browser_may_come_back() {
+    let mut fixture = Fixture::leased().await;
+    let tenant = fixture.tenant.clone();
+    let (mut visitor, backend) = talk(&mut fixture, &tenant, &json!({})).await;
+    backend.drop_connection();
+    assert_eq!(visitor.closed().await, 1013);
+    for (code, told) in [(1001, 1013), (1011, 1013), (4000, 4000), (4999, 4999)] {
+        let (mut visitor, mut backend) = talk(&mut fixture, &tenant, &json!({})).await;
+        let frame = CloseFrame { code: code.into(), reason: "because".into() };
+        backend.send(Message::Close(Some(frame))).await;
+        assert_eq!(visitor.closed().await, told, "{code}");
+    }
+    let (mut visitor, mut backend) = talk(&mut fixture, &tenant, &json!({})).await;
+    backend.send(Message::binary(b"x".to_vec())).await;
+    assert_eq!(visitor.closed().await, 1013);
+
+    let (_kept, nobody) = crate::fakes::nobody();
+    let away = Fixture::leased_with(600_000, &[("GATEWAY_CHAT_BACKEND_URL", &format!("http://{nobody}"))]).await;
+    assert_eq!(connect(&away, &away.tenant, &json!({})).await.closed().await, 1013);
+    let config = away.client.get(format!(
+        "http://{}/api/v1/fetch/widget-config?tenant_id={}&widget_public_key={}",
+        away.relay, away.tenant.id, away.tenant.widget_public_key
+    ));
+    let answer: Value = config.send().await.expect("an answer").json().await.expect("an envelope");
+    assert_eq!(answer["data"]["is_online"], false);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_lease_every_frame_is_judged_and_waits_where_it_cannot_be() {
+    let mut fixture = Fixture::start().await;
+    let tenant = fixture.tenant.clone();
+    let (mut visitor, mut backend) = talk(&mut fixture, &tenant, &json!({})).await;
+    let before = fixture.admin.lookups();
+    visitor.ask("judged").await;
+    backend.hear().await.expect("a frame");
+    assert_eq!(fixture.admin.lookups(), before + 1);
+
+    fixture.admin.break_method("GetTenant", ApiError::new(ErrorCode::StoreUnavailable, "away"));
+    let client_id = visitor.ask("not yet").await;
+    let told = visitor.hear("error").await;
+    assert_eq!((&told["error_code"], &told["client_id"]), (&json!("directory_unavailable"), &json!(client_id)));
+    assert_eq!(told["retry_after_seconds"], 1);
+    fixture.admin.mend();
+    visitor.ask("now").await;
+    assert_eq!(backend.hear().await.expect("a frame")["content"], "now");
+
+    fixture.admin.set(&tenant, |state| state.status = TenantStatus::Suspended.into());
+    visitor.ask("too late").await;
+    assert_eq!(visitor.closed().await, 4403);
+    assert_eq!(backend.hear().await, None, "what is said after a suspension reaches nobody");
+
+    let other = another(&fixture);
+    let (mut visitor, mut backend) = talk(&mut fixture, &other, &json!({})).await;
+    fixture.admin.set(&other, |state| state.status = TenantStatus::Suspended.into());
+    backend.say(&json!({"type": "message"})).await;
+    assert!(matches!(visitor.next().await, Said::Closed(4403, _)), "nor does what the backend says");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_gateway_stops_browsers_are_told_one_after_the_other() {
+    let mut fixture = Fixture::leased_with(600_000, &[("GATEWAY_SOCKET_DRAIN_MS", "400")]).await;
+    let tenant = fixture.tenant.clone();
+    let mut talks = Vec::new();
+    for _ in 0..40 {
+        talks.push(talk(&mut fixture, &tenant, &json!({})).await);
+    }
+    let begun = Instant::now();
+    fixture.stopping.cancel();
+    let told = talks.into_iter().map(|(mut visitor, backend)| async move {
+        let code = visitor.closed().await;
+        drop(backend);
+        (code, begun.elapsed())
+    });
+    let told = futures_util::future::join_all(told).await;
+    assert!(told.iter().all(|(code, _)| *code == 1012), "{told:?}");
+    let (first, last) = (told.iter().map(|(_, at)| *at).min(), told.iter().map(|(_, at)| *at).max());
+    let spread = last.expect("some") - first.expect("some");
+    assert!(spread >= Duration::from_millis(250), "spread over {spread:?}");
+    tokio::time::timeout(Duration::from_secs(5), fixture.running.drained()).await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_reads_another_tenants_conversation() {
+    let mut fixture = Fixture::leased().await;
+    let (one, other) = (fixture.tenant.clone(), another(&fixture));
+    let (mut visitor, _backend) = talk(&mut fixture, &one, &json!({"sub": SESSION})).await;
+    // The same session's id under another tenant is another session: the admin service and the backend are told whose it is.
+    let (_theirs, mut their_backend) = talk(&mut fixture, &other, &json!({"sub": SESSION})).await;
+    their_backend.say(&json!({"type": "secret"})).await;
+    visitor.ask("anything").await;
+    let quiet = tokio::time::timeout(Duration::from_millis(100), visitor.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+}

@@ -1,0 +1,37 @@
+// What the console tells the developer of the host page: one message per trouble, with the way out.
+import { RelayError } from "./http";
+import type { Options } from "./options";
+
+const ADVICE: Readonly<Record<string, string>> = {
+  invalid_widget_key: "The widget key was rotated or revoked: paste the current embed code into the page.",
+  tenant_suspended: "The tenant is suspended: ask the operator of the relay to reactivate it.",
+  rate_limited: "Too many requests for now: the widget comes back by itself.",
+};
+
+export function allowOrigin({ tenantId, baseUrl }: Options): string {
+  return (
+    `Add ${location.origin} to the tenant's allowed_origins (POST ${baseUrl}/api/v1/update/tenant?tenant_id=${tenantId} ` +
+    `{"allowed_origins":["${location.origin}"]}) or to the widget key's allowed_domains`
+  );
+}
+
+export function describeFailure(failure: unknown, relayAnswers: boolean, options: Options): string {
+  if (failure instanceof RelayError) {
+    const advice =
+      failure.code === "origin_not_allowed" ? `${allowOrigin(options)}.` : (ADVICE[failure.code] ?? "");
+    return `${failure.code}: ${failure.message} ${advice}`.trim();
+  }
+  const { baseUrl } = options;
+  return relayAnswers
+    ? `The origin ${location.origin} gets no readable answer: it is probably not allowed. ` +
+        `${allowOrigin(options)}, or check that the relay at ${baseUrl} can be reached without errors.`
+    : `The relay at ${baseUrl} cannot be reached from ${location.origin}. Check that it is up and in the page's ` +
+        `connect-src policy. If so: ${allowOrigin(options)}.`;
+}
+
+/** Speaks once per text, so that retries do not fill the console. */
+export function tellDeveloper(message: string, said: Set<string>): void {
+  if (said.has(message)) return;
+  said.add(message);
+  console.error(`[chat-relay] ${message}`);
+}

@@ -1,0 +1,39 @@
+// Messages the relay has not acknowledged yet, kept so that neither a reload nor a dead network loses one.
+import type { Storage } from "./storage";
+
+export interface OutboxEntry {
+  readonly clientId: string;
+  readonly content: string;
+  readonly createdAt: string;
+  /** Why the relay refused it; `null` while it is still to be sent. */
+  readonly failure: string | null;
+}
+
+const PREFIX = "out:";
+
+/**
+ * One storage key an entry, so that tabs never overwrite each other's. Several tabs may send the same
+ * entry: its `client_id` makes the relay answer with the same message.
+ */
+export class Outbox {
+  constructor(private readonly storage: Storage) {}
+
+  load(): OutboxEntry[] {
+    const entries: OutboxEntry[] = [];
+    for (const clientId of this.storage.names(PREFIX)) {
+      const { content, createdAt, failure } = this.storage.readRecord(PREFIX + clientId);
+      if (typeof content === "string" && typeof createdAt === "string") {
+        entries.push({ clientId, content, createdAt, failure: typeof failure === "string" ? failure : null });
+      }
+    }
+    return entries.sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
+  }
+
+  save(entry: OutboxEntry): void {
+    this.storage.write(PREFIX + entry.clientId, entry);
+  }
+
+  remove(clientId: string): void {
+    this.storage.remove(PREFIX + clientId);
+  }
+}

@@ -1,0 +1,68 @@
+// Picks the language, its direction, and the words; times are told in the locale even where words are not.
+import type { Dictionary } from "./locales/dictionary";
+import { en } from "./locales/en";
+import { fr } from "./locales/fr";
+
+const DICTIONARIES: Readonly<Record<string, Dictionary>> = { en, fr };
+const RIGHT_TO_LEFT = new Set(["ar", "he", "iw", "fa", "ur", "ps", "sd", "ug", "yi", "dv", "ckb"]);
+
+export interface Language {
+  readonly locale: string;
+  readonly dir: "ltr" | "rtl";
+  /** The language the dictionary is in, for `lang`; differs from the locale where there is no translation. */
+  readonly words: string;
+  readonly t: Dictionary;
+  readonly time: (iso: string) => string;
+  readonly day: (iso: string) => string;
+}
+
+export function language(wanted: string, localeGiven: boolean): Language {
+  const locale = canonical(wanted);
+  const words = longestPrefix(locale);
+  const documentIsRtl = !localeGiven && document.documentElement.dir === "rtl";
+  const primary = locale.split("-")[0] ?? "";
+  const clock = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
+  const date = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
+  return {
+    locale,
+    dir: documentIsRtl || RIGHT_TO_LEFT.has(primary) ? "rtl" : "ltr",
+    words,
+    t: DICTIONARIES[words] ?? en,
+    time: (iso) => clock.format(new Date(iso)),
+    day: (iso) => capitalised(relativeDay(locale, iso) ?? date.format(new Date(iso)), locale),
+  };
+}
+
+/** The tenant's own words stay as they are; the relay's English defaults are ours to translate. */
+export function localised(own: string, english: string, translated: string): string {
+  return own === english || own === "" ? translated : own;
+}
+
+function longestPrefix(locale: string): string {
+  const parts = locale.split("-");
+  for (let length = parts.length; length > 0; length -= 1) {
+    const prefix = parts.slice(0, length).join("-").toLowerCase();
+    if (prefix in DICTIONARIES) return prefix;
+  }
+  return "en";
+}
+
+/** As BCP 47 writes it; English for what no browser understands. */
+function canonical(locale: string): string {
+  try {
+    return Intl.getCanonicalLocales(locale.trim().replace(/_/g, "-"))[0] ?? "en";
+  } catch {
+    return "en";
+  }
+}
+
+function relativeDay(locale: string, iso: string): string | null {
+  const midnight = (date: Date): number => new Date(date).setHours(0, 0, 0, 0);
+  const days = Math.round((midnight(new Date(iso)) - midnight(new Date())) / 86_400_000);
+  if (days !== 0 && days !== -1) return null;
+  return new Intl.RelativeTimeFormat(locale, { numeric: "auto" }).format(days, "day");
+}
+
+function capitalised(words: string, locale: string): string {
+  return words.charAt(0).toLocaleUpperCase(locale) + words.slice(1);
+}

@@ -1,0 +1,44 @@
+// Who the visitor is talking to, and whether anybody is there.
+import type { State } from "../store";
+import type { Language } from "../text";
+import { Avatar } from "./avatar";
+import { button, el, setAttribute, setText } from "./dom";
+import { icon } from "./icons";
+import { botFace, operatorFace } from "./timeline";
+
+export class HeaderView {
+  readonly element: HTMLElement;
+  private readonly avatar = new Avatar();
+  private readonly title = el("h2", { class: "title", dir: "auto" });
+  private readonly presence = el("span", "presence");
+  private readonly statusText = el("span");
+  private readonly close: HTMLButtonElement;
+
+  constructor(onClose: () => void) {
+    this.close = button("close", onClose, icon("close"));
+    const status = el("div", "status", this.presence, this.statusText);
+    const names = el("div", "names", this.title, status);
+    this.element = el("header", "header", this.avatar.element, names, this.close);
+  }
+
+  render(state: State, language: Language): void {
+    const isWithOperator = state.status === "assigned";
+    this.avatar.show(isWithOperator ? operatorFace(state, language) : botFace(state));
+    setText(this.title, titleText(state, language));
+    setText(this.statusText, statusText(state, language));
+    const presence = state.config?.online === false && !isWithOperator ? "away" : "online";
+    setAttribute(this.presence, "class", `presence ${presence}`);
+    setAttribute(this.close, "aria-label", language.t.closeChat);
+  }
+}
+
+export function titleText({ config }: State, { t }: Language): string {
+  return config?.title ?? config?.brandName ?? t.chatTitle;
+}
+
+export function statusText({ status, operator, config }: State, { t }: Language): string {
+  if (status === "assigned") return operator?.displayName ? t.talkingTo(operator.displayName) : t.talkingToPerson;
+  if (config?.online === false) return t.offline;
+  if (status === "waiting") return t.waiting;
+  return status === "bot" ? t.repliesAtOnce : t.online;
+}

@@ -1,0 +1,23 @@
+// The icons, built as SVG elements; all decorative, for every button carries a label.
+
+const PATHS = {
+  chat: "M12 3.5C7 3.5 3 7 3 11.2c0 2.4 1.3 4.6 3.4 6L5.5 20.8l4.4-1.8c5.9.9 11.1-2.8 11.1-7.8 0-4.2-4-7.7-9-7.7z",
+  chevron: "M6 9.5l6 6 6-6",
+  close: "M6.5 6.5l11 11m0-11l-11 11",
+  send: "M12 19V5.5M5.5 12L12 5.5l6.5 6.5",
+  check: "M5 12.5l4.5 4.5L19 7.5",
+  alert: "M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17zM12 8v4.5m0 3v.01",
+} as const;
+
+const NAMESPACE = "http://www.w3.org/2000/svg";
+
+export function icon(name: keyof typeof PATHS): SVGSVGElement {
+  const svg = document.createElementNS(NAMESPACE, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("class", `icon icon-${name}`);
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(NAMESPACE, "path");
+  path.setAttribute("d", PATHS[name]);
+  svg.append(path);
+  return svg;
+}
