@@ -8,6 +8,7 @@ Exit codes: 0 provisioned; 2 wrong usage; 3 the relay cannot be reached; 4 the a
 """
 
 import argparse
+import html
 import http.client
 import json
 import os
@@ -136,6 +137,19 @@ def main():
     section("Tenant backend (HMAC#1): keep it server-side, never commit it.", backend, "CHAT_RELAY_")
     section("The same for the published Python client.", backend, "BLOONIO_CHAT_")
     section("Widget / in-app SDK: public.", widget)
+    print("\n# The widget: paste this line into pages of the allowed origins.")
+    print(f"# {embed_code(given.relay_url, tenant)}")
+
+
+def embed_code(relay_url, tenant):
+    attributes = {
+        "src": relay_url.rstrip("/") + "/widget.js",
+        "data-tenant-id": tenant["tenant_id"],
+        "data-public-key": tenant["widget_public_key"],
+    }
+    # On one line whatever came over the network: it is a comment in what shells source.
+    quoted = [f'{name}="{html.escape("".join(value.split()))}"' for name, value in attributes.items()]
+    return f"<script {' '.join(quoted)} async></script>"
 
 
 def section(title, variables, prefix=""):

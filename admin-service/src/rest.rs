@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use http::{HeaderName, header};
+use http::{HeaderName, HeaderValue, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use shared::{ApiError, ErrorCode, health, request_id::RequestId};
@@ -96,11 +96,21 @@ pub(crate) fn router(
             get(|| async move { ([(header::CONTENT_TYPE, "application/jwk-set+json")], jwks) }),
         )
         .merge(
-            SwaggerUi::new("/docs")
-                .url("/openapi.json", openapi())
-                // Without this the page asks a validator on the internet about the document.
-                .config(utoipa_swagger_ui::Config::default().validator_url("none")),
+            Router::from(
+                SwaggerUi::new("/docs")
+                    .url("/openapi.json", openapi())
+                    // Without this the page asks a validator on the internet about the document.
+                    .config(utoipa_swagger_ui::Config::default().validator_url("none")),
+            )
+            // It takes the admin key: nobody may lay another page over it.
+            .layer(middleware::map_response(never_framed)),
         )
+}
+
+async fn never_framed(mut response: Response) -> Response {
+    let policy = HeaderValue::from_static("frame-ancestors 'none'");
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
 }
 
 /// For operators, who come with the admin key.

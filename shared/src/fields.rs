@@ -107,9 +107,9 @@ impl Fields {
     pub fn object(&mut self, name: &str, longest: usize) -> Map<String, Value> {
         match self.take(name) {
             None => Map::new(),
-            Some(Value::Object(object)) if Value::Object(object.clone()).to_string().len() <= longest => object,
+            Some(Value::Object(object)) if is_storable(&Value::Object(object.clone()), longest) => object,
             Some(_) => {
-                self.refuse(name, format!("must be an object of at most {longest} bytes"));
+                self.refuse(name, format!("must be an object of at most {longest} bytes without NUL characters"));
                 Map::new()
             }
         }
@@ -122,7 +122,7 @@ impl Fields {
             Some(Value::Array(items))
                 if items.len() <= most
                     && items.iter().all(Value::is_object)
-                    && Value::Array(items.clone()).to_string().len() <= longest =>
+                    && is_storable(&Value::Array(items.clone()), longest) =>
             {
                 items
             }
@@ -151,6 +151,19 @@ impl Fields {
     }
 }
 
+/// Whether every database takes it: PostgreSQL's JSON holds no NUL, neither in texts nor in names.
+fn is_storable(value: &Value, longest: usize) -> bool {
+    fn has_nul(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains('\0'),
+            Value::Array(items) => items.iter().any(has_nul),
+            Value::Object(object) => object.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+    value.to_string().len() <= longest && !has_nul(value)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -167,6 +180,21 @@ mod tests {
         fields.refuse_others();
         let names: Vec<_> = fields.finish().expect_err("refused").errors().iter().map(|e| e.field.clone()).collect();
         assert_eq!(names, ["expiresAt", "note"]);
+    }
+
+    #[test]
+    fn what_no_database_would_take_is_refused() {
+        for hostile in [json!({"a": "\0"}), json!({"\0": 1}), json!({"a": [{"b": ["x\0"]}]})] {
+            let Value::Object(object) = json!({"metadata": hostile, "items": [hostile]}) else { panic!("an object") };
+            let mut fields = Fields::new(object);
+            fields.object("metadata", 100);
+            fields.objects("items", 1, 100);
+            assert_eq!(fields.finish().expect_err("refused").errors().len(), 2, "{hostile}");
+        }
+        let Value::Object(object) = json!({"metadata": {"a": "\\u0000"}}) else { panic!("an object") };
+        let mut fields = Fields::new(object);
+        assert_eq!(fields.object("metadata", 100).len(), 1, "a backslash is none");
+        fields.finish().expect("taken");
     }
 
     #[test]

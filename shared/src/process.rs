@@ -16,6 +16,7 @@ pub fn run<E: Display>(
     serve: impl Future<Output = Result<(), E>>,
     exit_code: impl FnOnce(&E) -> u8,
 ) -> ExitCode {
+    raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(name, &error, 1),
@@ -30,6 +31,16 @@ pub fn run<E: Display>(
         telemetry.shutdown();
         code
     })
+}
+
+/// A connection is a descriptor, a visitor's socket two; what a process is given by default is for a shell.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        // Where it may not be raised, it is as if this had not been tried.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
 }
 
 fn failed(name: &str, error: &impl Display, code: u8) -> ExitCode {

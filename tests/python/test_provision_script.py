@@ -24,6 +24,8 @@ def test_it_prints_credentials_ready_to_paste(deployment, run_script):
     assert exported["CHAT_RELAY_TENANT_SECRET"] == exported["BLOONIO_CHAT_TENANT_SECRET"]
     assert re.fullmatch(r"sk_[\w-]{43}", exported["CHAT_RELAY_TENANT_SECRET"])
     assert re.fullmatch(r"pk_[\w-]{32}", exported["CHAT_WIDGET_PUBLIC_KEY"])
+    attributes = f'data-tenant-id="{exported["CHAT_TENANT_ID"]}" data-public-key="{exported["CHAT_WIDGET_PUBLIC_KEY"]}"'
+    assert f'# <script src="{deployment.relay}/widget.js" {attributes} async></script>' in run.stdout.splitlines()
     tenant = deployment.admin("GET", f"/fetch/tenant?tenant_id={exported['CHAT_TENANT_ID']}")
     assert tenant["allowed_origins"] == ["https://shop.demo.com", "app://bloonio_chat_flutter"]
 

@@ -67,10 +67,10 @@ def started(tmp_path_factory):
         log.close()
 
 
-def test_the_four_steps_work_as_pasted(started):
+def test_the_steps_work_as_pasted(started):
     checkout, process = started
     _, *steps = blocks("sh")
-    assert len(steps) == 4
+    assert len(steps) == 5
     # One shell, as a reader has one terminal.
     script = "set -eu\n" + "\n".join(steps)
     run = subprocess.run(["bash", "-c", script], cwd=checkout, capture_output=True, text=True, timeout=300)
@@ -79,9 +79,12 @@ def test_the_four_steps_work_as_pasted(started):
         '"created":true',
         " visitor: Where is my order?\n     bot: Track your order from the link in your e-mail.",
         "TCK-000001",
+        '# <script src="http://127.0.0.1:7811/widget.js" data-tenant-id="',
     ):
         assert expected in run.stdout, run.stdout
     assert (checkout / "tenant.env").stat().st_mode & 0o777 == 0o600
+    with urllib.request.urlopen("http://127.0.0.1:7811/demo", timeout=5) as answer:
+        assert '<script src="/widget.js" data-tenant-id="' in answer.read().decode(), "the page says what is missing"
     key = (checkout / "data" / "admin.key").read_text().strip()
     assert key and (checkout / "data" / "admin.key").stat().st_mode & 0o777 == 0o600
 

@@ -163,6 +163,7 @@ async fn whoever_is_not_allowed_begins_nothing() {
         ("no origin", post(with("origin", Value::Null), PAGE), (422, "validation_failed"), false),
         ("a mode there is not", post(with("mode", json!("cat")), PAGE), (422, "validation_failed"), false),
         ("metadata that is no object", post(with("metadata", json!([1])), PAGE), (422, "validation_failed"), false),
+        ("metadata with a NUL", post(with("metadata", json!({"a": "\0"})), PAGE), (422, "validation_failed"), false),
         (
             "metadata beyond 4 KiB",
             post(with("metadata", json!({"a": "x".repeat(5000)})), PAGE),

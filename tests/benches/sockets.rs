@@ -1,0 +1,115 @@
+//! What a visitor's socket costs a gateway, and how long a suspension takes to close a tenant's: resident memory before and
+//! after so many are open, each with a session and a conversation of its own.
+//! `cargo build --release --workspace --bins && cargo bench -p e2e --bench sockets [-- SOCKETS]`.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use e2e::{
+    signed::Tenant,
+    visitor::{PAGE, Visitor, begin_session},
+    world::World,
+};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+
+/// Of the tenant that is suspended at the end.
+const SUSPENDED: usize = 1000;
+const CONCURRENCY: usize = 16;
+
+fn main() {
+    let count = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(5000);
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(measure(count));
+}
+
+async fn measure(count: usize) {
+    let world = World::start(&[
+        ("ADMIN_ACCESS_LOG", "false"),
+        ("CHAT_BACKEND_ACCESS_LOG", "false"),
+        ("GATEWAY_LOG_FILTER", "warn,relay_gateway::server=info"),
+        ("GATEWAY_SESSIONS_PER_MIN", "1000000"),
+        ("GATEWAY_UNVERIFIED_PER_MIN", "1000000"),
+    ])
+    .await;
+    let (one, other) = (tenant(&world).await, tenant(&world).await);
+    // Connections, buffers and the allocator's arenas are there before it is measured.
+    drop(open(&world, &other, 200).await);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let before = (world.gateway.resident_bytes(), world.backend.resident_bytes());
+    let opening = Instant::now();
+    let doomed = open(&world, &one, SUSPENDED.min(count)).await;
+    let kept = open(&world, &other, count.saturating_sub(SUSPENDED)).await;
+    let opened = opening.elapsed();
+    let after = (world.gateway.resident_bytes(), world.backend.resident_bytes());
+    let each = |before: u64, after: u64| after.saturating_sub(before) / count as u64;
+    println!(
+        "{count} sockets opened in {opened:.1?}; gateway {:.1} -> {:.1} MiB resident, {} bytes each; reference backend {} bytes each",
+        before.0 as f64 / 1048576.0,
+        after.0 as f64 / 1048576.0,
+        each(before.0, after.0),
+        each(before.1, after.1),
+    );
+
+    let begun = Instant::now();
+    let watching: Vec<_> = doomed
+        .into_iter()
+        .map(|mut visitor| {
+            tokio::spawn(async move {
+                assert_eq!(visitor.closed().await, 4403);
+                begun.elapsed()
+            })
+        })
+        .collect();
+    let (status, answer) = world.operator().call("POST", &format!("/suspend/tenant?tenant_id={}", one.id), None).await;
+    let returned = begun.elapsed();
+    assert_eq!((status, &answer["data"]["propagation"]["acknowledged"]), (200, &json!(1)), "{answer}");
+    let mut last = Duration::ZERO;
+    for watched in watching {
+        last = last.max(watched.await.expect("closed"));
+    }
+    println!(
+        "suspending a tenant with {} of them: returned after {returned:.0?}, the last browser was told after {last:.0?}",
+        SUSPENDED.min(count)
+    );
+    drop(kept);
+}
+
+/// A tenant whose widget key opens as many sessions as it takes.
+async fn tenant(world: &World) -> Tenant {
+    let tenant = world.operator().provision(json!({"tenant_name": "Measured", "allowed_origins": [PAGE]})).await;
+    let fields = json!({"name": "bench", "abilities": ["*"]});
+    let path = format!("/create/account-key?tenant_id={}", tenant.id);
+    let (_, key) = world.operator().call("POST", &path, Some(fields)).await;
+    let key = key["data"]["account_key"].as_str().expect("a key").to_owned();
+    let base = format!("http://{}/api/v1", world.rest);
+    let client = reqwest::Client::new();
+    let bots: Value =
+        client.get(format!("{base}/bots")).bearer_auth(&key).send().await.expect("bots").json().await.expect("JSON");
+    let fields = json!({"bot_id": bots["data"]["items"][0]["bot_id"], "name": "n", "rate_limit_per_hour": 1_000_000});
+    let made = client.post(format!("{base}/widgets/keys")).bearer_auth(&key).json(&fields).send().await.expect("made");
+    let made: Value = made.json().await.expect("JSON");
+    Tenant { widget_public_key: made["data"]["api_key"].as_str().expect("a key").to_owned(), ..tenant }
+}
+
+async fn open(world: &World, tenant: &Tenant, count: usize) -> Vec<Visitor> {
+    let room = Arc::new(Semaphore::new(CONCURRENCY));
+    let opening: Vec<_> = (0..count)
+        .map(|_| {
+            let (room, tenant, relay) = (Arc::clone(&room), tenant.clone(), world.relay);
+            tokio::spawn(async move {
+                let _room = room.acquire().await;
+                let session = begin_session(relay, &tenant).await;
+                let mut visitor = Visitor::connect(relay, session["visitor_token"].as_str().expect("a token")).await;
+                visitor.hear("welcome").await;
+                visitor
+            })
+        })
+        .collect();
+    let mut open = Vec::with_capacity(count);
+    for visitor in opening {
+        open.push(visitor.await.expect("opened"));
+    }
+    open
+}
