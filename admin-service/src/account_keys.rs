@@ -119,7 +119,8 @@ impl AccountKeys {
         if !used.is_empty()
             && let Err(error) = self.store.account_keys_used(&used).await
         {
-            tracing::warn!(%error, "it was not written when account keys were last used");
+            tracing::warn!(%error, "it was not written when account keys were last used: it will be");
+            self.used.put_back(used);
         }
     }
 }

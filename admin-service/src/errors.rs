@@ -1,6 +1,6 @@
 //! What each failure of a use case means to a caller: the one place where domain errors meet error codes.
 
-use shared::{ApiError, ErrorCode, FieldError};
+use shared::{ApiError, ErrorCode, FieldError, origin::Origin};
 
 use crate::{domain::account_key::Ability, sealing::SealError, store::StoreError};
 
@@ -43,8 +43,8 @@ pub(crate) enum UseCaseError {
     #[error("no valid widget key")]
     InvalidWidgetKey,
     /// The tenant and the key let no page of this origin in.
-    #[error("an origin that is not allowed")]
-    OriginNotAllowed,
+    #[error("{0} is not allowed")]
+    OriginNotAllowed(Origin),
     /// There is no such session, or not any more.
     #[error("no such session")]
     SessionOver,
@@ -117,15 +117,8 @@ impl From<UseCaseError> for ApiError {
                 ErrorCode::TenantSuspended,
                 "This tenant is suspended. Ask the platform's operator to reactivate it.",
             ),
-            UseCaseError::InvalidWidgetKey => Self::new(
-                ErrorCode::InvalidWidgetKey,
-                "This tenant has no such widget key, or it was rotated or revoked: paste the current embed code.",
-            ),
-            UseCaseError::OriginNotAllowed => Self::new(
-                ErrorCode::OriginNotAllowed,
-                "Pages of this origin are not allowed: add it to the tenant's allowed_origins, or its host to the widget \
-                 key's allowed_domains.",
-            ),
+            UseCaseError::InvalidWidgetKey => Self::invalid_widget_key(),
+            UseCaseError::OriginNotAllowed(origin) => Self::origin_not_allowed(origin),
             UseCaseError::SessionOver => Self::new(
                 ErrorCode::InvalidVisitorToken,
                 "This visitor's session is over: POST /api/v1/create/visitor-session begins another.",

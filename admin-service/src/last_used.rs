@@ -21,10 +21,38 @@ impl LastUsed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, minute);
     }
 
+    /// Takes back what could not be written; later uses stand.
+    pub(crate) fn put_back(&self, used: Vec<(Uuid, Timestamp)>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, at) in used {
+            kept.entry(key).or_insert(at);
+        }
+    }
+
     /// Takes them all, in one order at every replica, so that two that write at once do not wait for each other.
     pub(crate) fn take(&self) -> Vec<(Uuid, Timestamp)> {
         let mut used: Vec<_> = self.0.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
         used.sort_unstable_by_key(|(id, _)| *id);
         used
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_written_is_written_later_unless_there_is_newer() {
+        let used = LastUsed::default();
+        let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
+        used.note(one, from_unix_ms(61_234));
+        used.note(other, from_unix_ms(1));
+        let taken = used.take();
+        assert!(used.take().is_empty());
+        used.note(one, from_unix_ms(200_000));
+        used.put_back(taken);
+        let mut expected = [(one, from_unix_ms(180_000)), (other, from_unix_ms(0))];
+        expected.sort_unstable_by_key(|(id, _)| *id);
+        assert_eq!(used.take(), expected, "to the minute");
     }
 }

@@ -193,6 +193,7 @@ pub async fn start(
 
 /// What need not be done at once, from time to time until the service stops.
 async fn keep_house(account_keys: AccountKeys, visitors: Visitors, stopping: CancellationToken) {
+    visitors.forget_ended().await;
     let mut swept = Instant::now();
     while tokio::time::timeout(WRITE_USES_EVERY, stopping.cancelled()).await.is_err() {
         account_keys.write_uses().await;

@@ -115,7 +115,7 @@ impl Visitors {
         }
         let origins = door.tenant.settings.allowed_origins;
         if !(OriginPolicy { origins, domains: key.allowed_domains.clone() }).allows(origin) {
-            return Err(UseCaseError::OriginNotAllowed);
+            return Err(UseCaseError::OriginNotAllowed(origin.clone()));
         }
         Ok(key)
     }
@@ -126,7 +126,8 @@ impl Visitors {
         if !used.is_empty()
             && let Err(error) = self.store.widget_keys_used(&used).await
         {
-            tracing::warn!(%error, "it was not written when widget keys were last used");
+            tracing::warn!(%error, "it was not written when widget keys were last used: it will be");
+            self.used.put_back(used);
         }
     }
 

@@ -1,8 +1,8 @@
 //! Calls to the admin service over gRPC: the token, the trace, the deadline, the next replica where one is away, and some
 //! patience where all are.
 //!
-//! Every call made through here may be repeated without harm: lookups, and operations idempotent by design. What must
-//! not be sent twice does not belong here.
+//! Every call made through here may be repeated without harm: lookups, operations idempotent by design, and the opening of a
+//! session, which leaves at worst one that nobody uses and that ends by itself. What must not be sent twice does not belong here.
 
 use std::{
     sync::{

@@ -10,6 +10,7 @@ use shared::{ApiError, ErrorCode, TenantId, coherence::Revision, request_id::Req
 use crate::domain::{door::Door, tenant::TenantState};
 
 mod cached;
+mod doors;
 mod grpc;
 mod lease;
 mod subscription;

@@ -63,7 +63,7 @@ pub(crate) struct Gateway<D> {
     /// Counted apart: strangers who fail at signing must not keep operators out.
     pub(crate) admin_floods: Floods,
     pub(crate) developer_floods: Floods,
-    pub(crate) visitor_floods: Floods,
+    pub(crate) visitor_floods: Arc<Floods>,
     /// Sessions begun, which prove nothing.
     pub(crate) session_floods: Floods,
     pub(crate) body: BodyBounds,

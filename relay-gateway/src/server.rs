@@ -116,11 +116,13 @@ pub async fn start_on(
         DirectoryMetrics::new(metrics),
     );
     let backend = Arc::new(Backend::new(&config.backend, own_metrics.clone()));
+    let visitor_floods = Arc::new(Floods::new(config.unverified_per_min));
     let behind = Behind {
         directory: directory.clone(),
         lease: lease.clone(),
         admin: admin.clone(),
         backend: Arc::clone(&backend),
+        floods: Arc::clone(&visitor_floods),
         refusals: own_metrics.clone(),
     };
     let sockets = Arc::new(Sockets::new(config.sockets, behind, SocketMetrics::new(metrics)));
@@ -141,7 +143,7 @@ pub async fn start_on(
         floods: Floods::new(config.unverified_per_min),
         admin_floods: Floods::new(config.unverified_per_min),
         developer_floods: Floods::new(config.unverified_per_min),
-        visitor_floods: Floods::new(config.unverified_per_min),
+        visitor_floods,
         session_floods: Floods::new(config.sessions_per_min),
         body: config.body,
         trusted_proxies: config.trusted_proxies,

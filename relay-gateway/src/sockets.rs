@@ -3,23 +3,25 @@
 //! A socket is open under the same terms as a call is answered. While the lease is held, a change that forbids it closes it
 //! before the change is acknowledged; without a lease each frame is judged anew, or waits.
 
-use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _, future::join_all, stream};
 use hyper_util::rt::TokioIo;
 use proto::visitors::v1::{GetSessionRequest, Session, visitors_client::VisitorsClient};
 use serde_json::{Value, json};
 use shared::{
-    ApiError, ErrorCode, TenantId, coherence::Changes, origin::Origin, request_id::RequestId, websocket::Socket,
+    ApiError, ErrorCode, TenantId,
+    coherence::Changes,
+    origin::Origin,
+    request_id::RequestId,
+    websocket::{self, Socket},
 };
-use tokio::{io::AsyncReadExt as _, sync::watch, time::timeout};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Message,
-        protocol::{Role, WebSocketConfig},
-    },
+use tokio::{
+    io::AsyncReadExt as _,
+    sync::{OnceCell, watch},
+    time::{Instant, timeout, timeout_at},
 };
+use tokio_tungstenite::tungstenite::{Message, protocol::Role};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -28,7 +30,12 @@ use crate::{
     backend::Backend,
     config::SocketConfig,
     directory::{Concerned, Known, LeaseView, TenantDirectory},
-    domain::{door::Door, token::VisitorToken},
+    domain::{
+        door::{Door, Shut},
+        floods::Floods,
+        rate::VisitorRates,
+        token::VisitorToken,
+    },
     metrics::{GatewayMetrics, SocketMetrics},
 };
 
@@ -37,14 +44,8 @@ mod registry;
 mod relay;
 
 pub(crate) use closing::Closing;
-use registry::{Directive, Registry, Seat};
+use registry::{Directive, Open, Registry, Seat};
 use relay::Relay;
-
-/// Frames are small; thousands of sockets are not.
-const READ_BUFFER: usize = 2048;
-
-/// What the chat backend may send in one frame: the history is the largest.
-const LARGEST_FROM_BACKEND: usize = 1024 * 1024;
 
 /// How long a close frame may take to be written: who reads nothing is not waited for.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -58,6 +59,10 @@ const DRAIN_PACE: Duration = Duration::from_millis(10);
 /// Tenants that are judged at once after a change.
 const JUDGED_AT_ONCE: usize = 32;
 
+/// How long judging may take after a change, all tenants together: changes wait for it, and so does the lease. A socket that was
+/// not judged by then may be forbidden, and is closed for now.
+const JUDGED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Visitors' sockets.
 pub(crate) struct Sockets<D> {
     config: SocketConfig,
@@ -66,6 +71,9 @@ pub(crate) struct Sockets<D> {
     lease: LeaseView,
     admin: AdminClient,
     backend: Arc<Backend>,
+    /// Counts who proves nothing.
+    floods: Arc<Floods>,
+    rates: VisitorRates,
     metrics: SocketMetrics,
     refusals: GatewayMetrics,
     tasks: TaskTracker,
@@ -75,6 +83,7 @@ pub(crate) struct Sockets<D> {
 #[derive(Debug)]
 pub(crate) struct Visit {
     pub(crate) token: VisitorToken,
+    pub(crate) client: IpAddr,
     pub(crate) request_id: RequestId,
 }
 
@@ -84,25 +93,16 @@ pub(crate) struct Behind<D> {
     pub(crate) lease: LeaseView,
     pub(crate) admin: AdminClient,
     pub(crate) backend: Arc<Backend>,
+    pub(crate) floods: Arc<Floods>,
     pub(crate) refusals: GatewayMetrics,
-}
-
-/// What the browser's end is read with.
-pub(crate) fn browser_config(frame_limit: usize) -> WebSocketConfig {
-    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(0);
-    config.max_message_size(Some(frame_limit)).max_frame_size(Some(frame_limit))
-}
-
-/// What the backend's end is read with.
-pub(crate) fn backend_config() -> WebSocketConfig {
-    browser_config(LARGEST_FROM_BACKEND)
 }
 
 impl<D: TenantDirectory> Sockets<D> {
     pub(crate) fn new(config: SocketConfig, behind: Behind<D>, metrics: SocketMetrics) -> Self {
-        let Behind { directory, lease, admin, backend, refusals } = behind;
+        let Behind { directory, lease, admin, backend, floods, refusals } = behind;
         let registry = Arc::new(Registry::new(config.limits));
-        Self { config, registry, directory, lease, admin, backend, metrics, refusals, tasks: TaskTracker::new() }
+        let (rates, tasks) = (VisitorRates::new(config.frames_per_min), TaskTracker::new());
+        Self { config, registry, directory, lease, admin, backend, floods, rates, metrics, refusals, tasks }
     }
 
     /// Speaks with a browser, once its connection is a WebSocket: until either side leaves, or something forbids it. A visit
@@ -110,21 +110,24 @@ impl<D: TenantDirectory> Sockets<D> {
     pub(crate) fn welcome(self: &Arc<Self>, upgrading: hyper::upgrade::OnUpgrade, visit: Result<Visit, Closing>) {
         let this = Arc::clone(self);
         let span = match &visit {
+            // A trace of its own: the request that it began as has long been answered.
             Ok(visit) => tracing::info_span!(
+                parent: None,
                 "socket",
                 tenant_id = %visit.token.tenant_id,
                 session = %visit.token.session,
                 request_id = visit.request_id.as_str(),
             ),
-            Err(_) => tracing::debug_span!("socket"),
+            Err(_) => tracing::debug_span!(parent: None, "socket"),
         };
+        span.follows_from(tracing::Span::current());
         let speaking = async move {
             let upgraded = match upgrading.await {
                 Ok(upgraded) => TokioIo::new(upgraded),
                 Err(error) => return tracing::debug!(%error, "a connection that was to become a socket ended"),
             };
-            let config = browser_config(this.config.frame_limit);
-            let mut browser = WebSocketStream::from_raw_socket(upgraded, Role::Server, Some(config)).await;
+            let config = websocket::config(this.config.frame_limit);
+            let mut browser = Socket::from_raw_socket(upgraded, Role::Server, Some(config)).await;
             let closing = match visit {
                 Ok(visit) => this.speak(&mut browser, &visit).await,
                 Err(closing) => {
@@ -166,24 +169,21 @@ impl<D: TenantDirectory> Sockets<D> {
     }
 
     async fn converse(&self, browser: &mut Socket, visit: &Visit, seat: &Seat) -> Closing {
-        let door = match self.judge(visit).await {
-            Ok(door) => door,
-            Err(closing) => return closing,
-        };
-        seat.came_in_by(&door);
-        let session = match self.session(visit).await {
+        let session = match self.admit(visit, seat).await {
             Ok(session) => session,
-            Err(closing) => return closing,
+            Err(closing) => {
+                if matches!(closing, Closing::Token | Closing::Forbidden(_)) {
+                    self.floods.refused(visit.client, std::time::Instant::now());
+                }
+                return closing;
+            }
         };
+        let ends_at_ms = session.expires_at.map_or(0, |at| at.seconds.saturating_mul(1000));
         let VisitorToken { tenant_id, session: id, origin, .. } = &visit.token;
         let mut backend = match self.backend.open_socket(*tenant_id, *id).await {
             Ok(backend) => backend,
             Err(error) => {
-                tracing::warn!(
-                    cause = error.cause(),
-                    error_code = error.code().as_str(),
-                    "no socket to the chat backend"
-                );
+                tracing::debug!(cause = error.cause(), code = error.code().as_str(), "no socket to the chat backend");
                 return Closing::BackendAway;
             }
         };
@@ -191,12 +191,22 @@ impl<D: TenantDirectory> Sockets<D> {
         {
             Ok(Ok(())) => {
                 let directive = seat.directive.clone();
-                Relay { sockets: self, visit, browser, backend: &mut backend, directive }.run().await
+                let backend = &mut backend;
+                Relay { sockets: self, visit, browser, backend, directive, ends_at_ms, welcomed: false }.run().await
             }
             _ => Closing::BackendAway,
         };
         let _ = timeout(FAREWELL, backend.close(None)).await;
         closing
+    }
+
+    /// The visit's session, where it is allowed at all.
+    async fn admit(&self, visit: &Visit, seat: &Seat) -> Result<Session, Closing> {
+        if !self.rates.admits(visit.token.session) {
+            return Err(Closing::TooFast("the session connects too often: wait"));
+        }
+        seat.came_in_by(&self.judge(visit).await?);
+        self.session(visit).await
     }
 
     /// What the session was begun with.
@@ -231,16 +241,9 @@ impl<D: TenantDirectory> Sockets<D> {
         request_id: &RequestId,
     ) -> Result<Arc<Door>, Closing> {
         let known = known.as_ref().map_err(unchecked)?;
-        let tenant = known.tenant.as_ref().ok_or(Closing::Forbidden("invalid_widget_key: there is no such tenant"))?;
-        if tenant.suspended {
-            return Err(Closing::Forbidden("tenant_suspended: ask the platform's operator"));
-        }
+        let tenant = known.tenant.as_ref().ok_or_else(|| shut(Shut::Key))?;
         let door = self.directory.door(tenant, widget_key, request_id).await.map_err(|error| unchecked(&error))?;
-        if door.widget.is_none() {
-            return Err(Closing::Forbidden(
-                "invalid_widget_key: it was rotated or revoked; paste the current embed code",
-            ));
-        }
+        door.open(tenant).map_err(shut)?;
         Ok(door)
     }
 
@@ -249,47 +252,56 @@ impl<D: TenantDirectory> Sockets<D> {
         if self.lease.is_held() { Ok(()) } else { self.judge(visit).await.map(drop) }
     }
 
-    /// Judges a tenant's sockets anew: those that are forbidden are closed when this returns, the others know of a new look.
-    async fn settle_tenant(&self, tenant_id: TenantId) {
-        let request_id = RequestId::generate();
-        let sockets = self.registry.of(tenant_id);
-        let known = self.directory.lookup(tenant_id, &request_id).await;
-        let mut doors: HashMap<Arc<str>, Result<Arc<Door>, Closing>> = HashMap::new();
-        let mut forbidden = Vec::new();
-        for socket in sockets {
-            if !doors.contains_key(&socket.widget_key) {
-                let door = self.door(&known, &socket.widget_key, &request_id).await;
-                doors.insert(Arc::clone(&socket.widget_key), door);
-            }
-            let door = doors.get(&socket.widget_key).cloned().unwrap_or(Err(Closing::Token));
-            match door.and_then(|door| allowed(door, &socket.origin)) {
-                Ok(door) => {
-                    let look = new_look(socket.door.as_deref(), &door);
-                    self.registry.came_in_by(tenant_id, socket.id(), &door);
-                    if let Some(look) = look {
-                        socket.directive.send_modify(|directive| directive.look = Some(look));
-                    }
-                }
-                Err(closing) => {
-                    socket.directive.send_modify(|directive| directive.close = Some(closing));
-                    forbidden.push(socket.directive);
-                }
+    /// Judges a tenant's sockets anew: those that are forbidden, or cannot be judged in time, are closed when this returns; the
+    /// others know of a new look.
+    async fn settle_tenant(&self, tenant_id: TenantId, deadline: Instant) {
+        let (known, mut doors, mut forbidden) = (OnceCell::new(), HashMap::new(), Vec::new());
+        for socket in self.registry.of(tenant_id) {
+            let judging = self.judge_anew(tenant_id, &known, &mut doors, &socket);
+            if let Err(closing) = timeout_at(deadline, judging).await.unwrap_or(Err(UNCHECKED)) {
+                socket.directive.send_modify(|directive| directive.close = Some(closing));
+                forbidden.push(socket.directive);
             }
         }
         all_closed(&forbidden).await;
+    }
+
+    /// Judges one of a tenant's sockets by what is known after a change; all that came by one key have one door.
+    async fn judge_anew(
+        &self,
+        tenant_id: TenantId,
+        known: &OnceCell<Result<Known, ApiError>>,
+        doors: &mut HashMap<Arc<str>, Result<Arc<Door>, Closing>>,
+        socket: &Open,
+    ) -> Result<(), Closing> {
+        let request_id = RequestId::generate();
+        let known = known.get_or_init(|| self.directory.lookup(tenant_id, &request_id)).await;
+        if !doors.contains_key(&socket.widget_key) {
+            let door = self.door(known, &socket.widget_key, &request_id).await;
+            doors.insert(Arc::clone(&socket.widget_key), door);
+        }
+        let door = doors.get(&socket.widget_key).cloned().unwrap_or(Err(UNCHECKED))?;
+        let door = allowed(door, &socket.origin)?;
+        self.registry.has_door(tenant_id, socket.id(), &door);
+        if let Some(look) = new_look(socket.door.as_deref(), &door) {
+            socket.directive.send_modify(|directive| directive.look = Some(look));
+        }
+        Ok(())
     }
 
     /// Closes every socket, not all at once: their browsers come back, and are not to come back as one. Opens no more.
     pub(crate) async fn drain(&self, over: Duration) {
         let mut sockets = self.registry.close();
         fastrand::shuffle(&mut sockets);
-        let pause =
-            over.checked_div(u32::try_from(sockets.len()).unwrap_or(u32::MAX)).unwrap_or_default().min(DRAIN_PACE);
+        let begun = Instant::now();
+        let count = u32::try_from(sockets.len()).unwrap_or(u32::MAX);
+        let pause = over.checked_div(count).unwrap_or_default().min(DRAIN_PACE);
         let mut closing = Vec::with_capacity(sockets.len());
-        for socket in sockets {
+        for (index, socket) in (0..).zip(sockets) {
+            // By the clock: a pause may be shorter than what a timer can keep.
+            tokio::time::sleep_until(begun + pause * index).await;
             socket.directive.send_modify(|directive| directive.close = Some(Closing::Restarting));
             closing.push(socket.directive);
-            tokio::time::sleep(pause).await;
         }
         all_closed(&closing).await;
         self.tasks.close();
@@ -305,14 +317,26 @@ impl<D: TenantDirectory> Sockets<D> {
 impl<D: TenantDirectory> Concerned for Sockets<D> {
     fn settle<'a>(&'a self, changes: &'a Changes<TenantId>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         let tenants = self.registry.tenants(changes.keys.as_deref());
-        Box::pin(stream::iter(tenants).for_each_concurrent(JUDGED_AT_ONCE, |tenant_id| self.settle_tenant(tenant_id)))
+        let deadline = Instant::now() + JUDGED_WITHIN;
+        let judging = move |tenant_id| self.settle_tenant(tenant_id, deadline);
+        Box::pin(stream::iter(tenants).for_each_concurrent(JUDGED_AT_ONCE, judging))
     }
 }
 
-/// A socket that cannot be judged is closed for now: it may be forbidden.
+/// What a socket that cannot be judged is closed with: it may be forbidden.
+const UNCHECKED: Closing = Closing::TryAgain("the relay cannot check the tenant right now: connect again later");
+
 fn unchecked(error: &ApiError) -> Closing {
     tracing::debug!(cause = error.cause(), "a socket's tenant cannot be checked");
-    Closing::TryAgain("the relay cannot check the tenant right now: connect again later")
+    UNCHECKED
+}
+
+/// A reason begins with the `error_code` that a call would be refused with.
+fn shut(shut: Shut) -> Closing {
+    Closing::Forbidden(match shut {
+        Shut::Key => "invalid_widget_key: it was rotated or revoked; paste the current embed code",
+        Shut::Suspended => "tenant_suspended: ask the platform's operator",
+    })
 }
 
 fn allowed(door: Arc<Door>, origin: &Origin) -> Result<Arc<Door>, Closing> {
@@ -327,7 +351,7 @@ fn allowed(door: Arc<Door>, origin: &Origin) -> Result<Arc<Door>, Closing> {
 fn new_look(before: Option<&Door>, now: &Door) -> Option<Arc<str>> {
     let before = before?.widget.as_ref()?;
     let now = now.widget.as_ref()?;
-    (before.config != now.config).then(|| json!({"type": "config", "widget_config": now.config}).to_string().into())
+    (before.config != now.config).then(|| json!({"type": "config", "widget_config": now.config()}).to_string().into())
 }
 
 /// The first frame the backend gets: whose conversation this is, and what it was begun with.
@@ -361,8 +385,8 @@ async fn say_goodbye(browser: &mut Socket, closing: &Closing) {
 /// never learns why.
 async fn linger(browser: &mut Socket, closing: &Closing) {
     let _ = timeout(LINGER, async {
-        if *closing == Closing::TooLarge {
-            // The frame was not read to its end, so nothing after it can be told apart.
+        if matches!(closing, Closing::TooLarge | Closing::Protocol | Closing::NotUtf8) {
+            // What was wrong was not read to its end, so nothing after it can be told apart.
             let mut rest = [0; 1024];
             while matches!(browser.get_mut().read(&mut rest).await, Ok(read) if read > 0) {}
         } else {

@@ -167,6 +167,25 @@ impl ApiError {
             .caused_by(cause)
     }
 
+    /// A widget key that opens nothing, whatever the reason: one answer for all.
+    #[must_use]
+    pub fn invalid_widget_key() -> Self {
+        Self::new(
+            ErrorCode::InvalidWidgetKey,
+            "This tenant has no such widget key, or it was rotated or revoked: paste the current embed code.",
+        )
+    }
+
+    /// Pages of this origin are not let in.
+    #[must_use]
+    pub fn origin_not_allowed(origin: impl std::fmt::Display) -> Self {
+        let message = format!(
+            "Pages of {origin} are not allowed: add it to the tenant's allowed_origins, or its host to the widget key's \
+             allowed_domains."
+        );
+        Self::new(ErrorCode::OriginNotAllowed, message)
+    }
+
     /// Refused fields, all at once.
     #[must_use]
     pub fn validation(errors: Vec<FieldError>) -> Self {

@@ -7,12 +7,25 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio_tungstenite::{WebSocketStream, tungstenite::handshake::derive_accept_key};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{handshake::derive_accept_key, protocol::WebSocketConfig},
+};
 
 use crate::{ApiError, ErrorCode};
 
 /// A connection that has become a WebSocket.
 pub type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// Frames are small; thousands of sockets are not.
+const READ_BUFFER: usize = 2048;
+
+/// How an end is read and written that takes frames, and messages, of at most so many bytes.
+#[must_use]
+pub fn config(frame_limit: usize) -> WebSocketConfig {
+    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER).write_buffer_size(0);
+    config.max_message_size(Some(frame_limit)).max_frame_size(Some(frame_limit))
+}
 
 /// Answers a handshake: the connection, once it has switched, and the response that switches it.
 ///

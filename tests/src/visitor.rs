@@ -81,6 +81,11 @@ impl Visitor {
         self.send(Message::text(frame.to_string())).await;
     }
 
+    /// Sends a frame where that can be done; `false` where the connection is closed.
+    pub async fn try_send(&mut self, frame: &Value) -> bool {
+        self.0.send(Message::text(frame.to_string())).await.is_ok()
+    }
+
     /// Sends a message under an id of its own, and answers that id.
     ///
     /// # Panics

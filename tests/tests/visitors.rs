@@ -139,23 +139,59 @@ async fn what_was_missed_is_delivered_in_order_and_nothing_twice() {
     assert_eq!(stranger.hear("error").await["error_code"], "message_not_found");
 }
 
+/// Everything said in a tenant's only conversation, as the chat backend has it.
+async fn said_to_backend(world: &World, tenant: &Tenant) -> Vec<String> {
+    let list = at_backend(world, tenant, "GET", "/fetch/conversations", "").await;
+    let id = list["data"]["items"][0]["id"].as_str().expect("a conversation").to_owned();
+    let messages = at_backend(world, tenant, "GET", &format!("/fetch/messages?conversation_id={id}"), "").await;
+    contents(&messages["data"]["items"]).into_iter().map(str::to_owned).collect()
+}
+
 /// An agent's message at the chat backend's own door, as the gateway would knock: past the tenant's rate.
 async fn said_by_agent(world: &World, tenant: &Tenant, path: &str, n: usize) {
     let body = json!({"role": "agent", "content": n.to_string()}).to_string();
-    let (timestamp, path) = (now_unix_ms().to_string(), format!("/{path}"));
-    let call = RelayedCall {
-        timestamp: &timestamp,
-        method: "POST",
-        path_and_query: &path,
-        tenant_id: &tenant.id,
-        actor: "tenant",
-    };
+    at_backend(world, tenant, "POST", &format!("/{path}"), &body).await;
+}
+
+/// A call at the chat backend's own door, signed as the gateway would.
+async fn at_backend(world: &World, tenant: &Tenant, method: &str, path: &str, body: &str) -> Value {
+    let timestamp = now_unix_ms().to_string();
+    let call =
+        RelayedCall { timestamp: &timestamp, method, path_and_query: path, tenant_id: &tenant.id, actor: "tenant" };
     let key = RelayKey::new(e2e::world::RELAY_SECRET.as_bytes());
     let signature = key.sign(&call, &BodyDigest::of(body.as_bytes())).to_hex();
-    let request = reqwest::Client::new().post(format!("http://{}{path}", world.backend_address)).body(body);
+    let url = format!("http://{}{path}", world.backend_address);
+    let request = reqwest::Client::new().request(method.parse().expect("a method"), url).body(body.to_owned());
     let request = request.header("x-relay-tenant-id", &tenant.id).header("x-relay-timestamp", &timestamp);
     let answer = request.header("x-relay-actor", "tenant").header("x-relay-signature", signature).send().await;
-    assert_eq!(answer.expect("an answer").status(), 201);
+    let answer = answer.expect("an answer");
+    assert!(answer.status().is_success(), "{path}: {}", answer.status());
+    answer.json().await.expect("JSON")
+}
+
+/// What an agent sends may be long: the newest fit into the welcome, and the rest is resumed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_history_is_welcomed_in_part() {
+    let world = World::start(&[]).await;
+    let tenant = tenant(&world).await;
+    let session = begin_session(world.relay, &tenant).await;
+    let (mut visitor, welcome) = connect(&world, &session).await;
+    let path = format!("/add/message?conversation_id={}", welcome["conversation_id"].as_str().expect("an id"));
+    let attachments = vec![json!({"type": "file", "url": format!("https://a.example/{}", "x".repeat(3000))}); 20];
+    let body = json!({"role": "system", "content": "a long one", "attachments": attachments}).to_string();
+    let mut known = None;
+    for _ in 0..40 {
+        at_backend(&world, &tenant, "POST", &path, &body).await;
+        let heard = visitor.hear("message").await;
+        known.get_or_insert(heard["message"]["id"].clone());
+    }
+    let (mut visitor, welcome) = connect(&world, &session).await;
+    let history = welcome["history"].as_array().expect("a list").len();
+    assert!((1..40).contains(&history), "{history} of 40");
+    visitor.say(&json!({"type": "resume", "after": known})).await;
+    for _ in 1..40 {
+        visitor.hear("message").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -202,10 +238,19 @@ async fn when_a_change_has_returned_no_socket_is_left_that_it_forbids() {
         let tenant = tenant(&world).await;
         let session = begin_session(world.relay, &tenant).await;
         let (mut visitor, _) = connect(&world, &session).await;
+        visitor.ask("in time").await;
+        visitor.hear("typing").await;
+        visitor.hear("ack").await;
+        let before = said_to_backend(&world, &tenant).await;
+        assert_eq!(before.len(), 2, "the question, and what it was answered");
         let body = (path == "/update/tenant").then(|| json!({"allowed_origins": []}));
         let (status, answer) = operator.call("POST", &format!("{path}?tenant_id={}", tenant.id), body).await;
         assert_eq!((status, &answer["data"]["propagation"]["acknowledged"]), (200, &json!(1)), "{answer}");
         let at = Instant::now();
+        // Where the close is not read yet it is written for nobody; where it is, it cannot be sent.
+        let _ = visitor
+            .try_send(&json!({"type": "message", "client_id": uuid::Uuid::new_v4().to_string(), "content": "late"}))
+            .await;
         assert_eq!(visitor.closed().await, 4403, "{path}");
         assert!(
             at.elapsed() < Duration::from_millis(200),
@@ -213,6 +258,7 @@ async fn when_a_change_has_returned_no_socket_is_left_that_it_forbids() {
             at.elapsed()
         );
         assert_eq!(Visitor::connect(world.relay, token(&session)).await.closed().await, 4403, "{path}");
+        assert_eq!(said_to_backend(&world, &tenant).await, before, "{path}: what was said after it reached nobody");
         let refresh = reqwest::Client::new()
             .post(format!("http://{}/api/v1/refresh/visitor-token", world.relay))
             .bearer_auth(token(&session));

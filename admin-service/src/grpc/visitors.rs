@@ -85,6 +85,7 @@ impl Service for VisitorsService {
             routing_key: session.routing_key,
             mode: session.mode.as_str().to_owned(),
             created_at: Some(convert::timestamp(session.created_at)),
+            expires_at: Some(convert::timestamp(session.expires_at)),
         }))
     }
 }

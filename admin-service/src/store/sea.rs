@@ -101,6 +101,25 @@ async fn write_audit(
     propagation::signal(transaction).await
 }
 
+/// Notes when rows were last used; a later use that another replica has noted stands.
+async fn note_last_used<E: EntityTrait>(
+    store: &SeaStore,
+    (id, last_used_at): (E::Column, E::Column),
+    used: &[(Uuid, Timestamp)],
+) -> Result<(), StoreError> {
+    let transaction = store.connection.begin().await.map_err(translate)?;
+    for (key, at) in used {
+        E::update_many()
+            .col_expr(last_used_at, stored_time(*at).into())
+            .filter(id.eq(*key))
+            .filter(last_used_at.is_null().or(last_used_at.lt(stored_time(*at))))
+            .exec(&transaction)
+            .await
+            .map_err(translate)?;
+    }
+    transaction.commit().await.map_err(translate)
+}
+
 fn revision_from_row(revision: i64) -> Result<u64, StoreError> {
     u64::try_from(revision).map_err(|_| StoreError::Broken(format!("revision {revision}")))
 }

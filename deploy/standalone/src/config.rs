@@ -117,15 +117,17 @@ impl Config {
         let access_log = settings.required("access_log");
         let telemetry = settings.telemetry();
         settings.finish()?;
-        let listen: SocketAddr = listen?;
+        let (listen, relay_url, trusted_proxies) = (listen?, relay_url?, trusted_proxies?);
+        // Behind a proxy, too, one listens on loopback: whoever says so is not trying it out.
+        let is_at_home = SocketAddr::ip(&listen).is_loopback() && relay_url.is_none() && trusted_proxies.is_none();
         Ok(Self {
             listen,
-            relay_url: relay_url?,
-            demo_page: demo_page?.unwrap_or(listen.ip().is_loopback()),
+            relay_url,
+            demo_page: demo_page?.unwrap_or(is_at_home),
             admin_listen: admin_listen?,
             grpc_listen: grpc_listen?,
             ops_listen: ops_listen?,
-            trusted_proxies: trusted_proxies?,
+            trusted_proxies,
             data_dir: data_dir?,
             database_url: database_url?.map(SecretString::from),
             chat_backend_url: chat_backend_url?,

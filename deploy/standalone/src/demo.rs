@@ -102,15 +102,12 @@ fn render(tenant: Option<&Tenant>, host: &str) -> String {
     let settings = tenant.settings.clone().unwrap_or_default();
     let name = settings.tenant_name.as_deref().unwrap_or("Your shop");
     if !allows(&settings.allowed_origins, host) {
-        let mut origins = settings.allowed_origins;
-        origins.push(format!("http://{host}"));
-        let body = serde_json::json!({ "allowed_origins": origins });
         return fill(
             name,
-            "This page's origin is not among the newest tenant's allowed_origins. Add it, and reload this page:",
+            "This page's origin is not among the newest tenant's allowed_origins. Add it to them, and reload this page:",
             &format!(
                 "curl \"http://{host}/api/v1/update/tenant?tenant_id={}\" -X POST \\\n  -H \"X-Admin-Key: $ADMIN_API_KEY\" \
-                 -H \"Content-Type: application/json\" \\\n  -d '{body}'",
+                 -H \"Content-Type: application/json\" \\\n  -d '{{\"allowed_origins\": [\"http://{host}\", \"… those it has\"]}}'",
                 tenant.tenant_id
             ),
             "",

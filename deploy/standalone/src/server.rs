@@ -97,7 +97,13 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
     let listener = serve::bind(config.listen).await?;
     let relay_url = match &config.relay_url {
         Some(url) => url.as_url().to_string(),
-        None => format!("http://{}", listener.local_addr()?),
+        None => {
+            let address = listener.local_addr()?;
+            if address.ip().is_unspecified() {
+                tracing::warn!(%address, "embed codes name this address, which no browser reaches: set relay_url");
+            }
+            format!("http://{address}")
+        }
     };
     let grpc_token = data.grpc_token()?;
     let api_key = config.api_key.clone().map_or_else(|| data.admin_key(), Ok)?;

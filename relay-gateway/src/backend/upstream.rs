@@ -202,8 +202,16 @@ impl Upstream {
         let outcome = answer.as_ref().map_or_else(UpstreamError::outcome, |answer| class(answer.status()));
         self.metrics.upstream_answered(self.name, outcome, started.elapsed());
         let is_reachable = !matches!(answer, Err(UpstreamError::Unreachable(_)));
-        if self.reachable.load(Ordering::Relaxed) != is_reachable {
-            self.reachable.store(is_reachable, Ordering::Relaxed);
+        if self.reachable.load(Ordering::Relaxed) != is_reachable
+            && self.reachable.swap(is_reachable, Ordering::Relaxed) != is_reachable
+        {
+            // Once, however many are turned away.
+            match &answer {
+                Err(UpstreamError::Unreachable(cause)) => {
+                    tracing::warn!(upstream = self.name, cause, "cannot be reached")
+                }
+                _ => tracing::info!(upstream = self.name, "can be reached again"),
+            }
         }
         match answer {
             Ok(answer) => {

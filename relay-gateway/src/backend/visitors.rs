@@ -3,20 +3,23 @@
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
-use shared::{ApiError, SessionId, TenantId, signature::BodyDigest, websocket::Socket};
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        handshake::{client::generate_key, derive_accept_key},
-        protocol::Role,
-    },
+use shared::{
+    ApiError, SessionId, TenantId,
+    signature::BodyDigest,
+    websocket::{self, Socket},
+};
+use tokio_tungstenite::tungstenite::{
+    handshake::{client::generate_key, derive_accept_key},
+    protocol::Role,
 };
 
 use super::{Backend, UpstreamError};
-use crate::sockets::backend_config;
 
 /// Below the backend's base URL.
 const PATH: &str = "ws/visitor";
+
+/// What it may send in one frame: the history is the largest.
+const LARGEST_FRAME: usize = 1024 * 1024;
 
 impl Backend {
     /// Opens a socket for a visitor's session, as the actor `visitor:<session>`.
@@ -48,6 +51,6 @@ impl Backend {
         }
         let upgraded = hyper::upgrade::on(answer).await;
         let upgraded = upgraded.map_err(|error| UpstreamError::Broken(error.to_string()).into_backend_error())?;
-        Ok(WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Client, Some(backend_config())).await)
+        Ok(Socket::from_raw_socket(TokioIo::new(upgraded), Role::Client, Some(websocket::config(LARGEST_FRAME))).await)
     }
 }

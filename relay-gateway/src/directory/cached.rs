@@ -24,7 +24,7 @@ use shared::{
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
-use super::{Known, LeaseView, TenantDirectory, unavailable};
+use super::{Known, LeaseView, TenantDirectory, doors::Doors, unavailable};
 use crate::{
     admin_client::Backoff,
     domain::{door::Door, tenant::TenantState},
@@ -60,6 +60,7 @@ struct Inner<D> {
     known: Cache<TenantId, Known>,
     /// Apart, so that who invents ids does not push out tenants that are real.
     unknown: Cache<TenantId, Known>,
+    doors: Doors,
     following: Mutex<Following>,
     metrics: DirectoryMetrics,
 }
@@ -86,7 +87,8 @@ impl<D: TenantDirectory> CachedDirectory<D> {
             })
             .build();
         let unknown = Cache::builder().max_capacity(MOST_UNKNOWN).time_to_live(UNKNOWN_KEPT).build();
-        Self(Arc::new(Inner { source, lease, known, unknown, following: Mutex::default(), metrics }))
+        let (doors, following) = (Doors::new(), Mutex::default());
+        Self(Arc::new(Inner { source, lease, known, unknown, doors, following, metrics }))
     }
 
     /// Begins to ask for a lease.
@@ -189,20 +191,14 @@ impl<D: TenantDirectory> TenantDirectory for CachedDirectory<D> {
         }
     }
 
-    /// Kept with the tenant: what is dropped from the cache takes its doors along, and what a fetch that was overtaken adds to
-    /// it nobody sees any more.
     async fn door(
         &self,
         tenant: &TenantState,
         widget_key: &str,
         request_id: &RequestId,
     ) -> Result<Arc<Door>, ApiError> {
-        if let Some(door) = tenant.doors.get(widget_key) {
-            return Ok(door);
-        }
-        let door = self.0.source.door(tenant, widget_key, request_id).await?;
-        tenant.doors.keep(widget_key, &door);
-        Ok(door)
+        let inner = &*self.0;
+        inner.doors.get(tenant, widget_key, async || inner.source.door(tenant, widget_key, request_id).await).await
     }
 }
 

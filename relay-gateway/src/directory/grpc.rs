@@ -7,6 +7,7 @@ use proto::directory::v1::{
     GetTenantRequest, GetWidgetRequest, GetWidgetResponse, TenantState as WireState, TenantStatus,
     tenant_directory_client::TenantDirectoryClient,
 };
+use serde_json::{Map, Value};
 use shared::{ApiError, TenantId, origin::OriginPolicy, request_id::RequestId, signature::TenantKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -15,8 +16,8 @@ use super::{Known, TenantDirectory, unavailable};
 use crate::{
     admin_client::AdminClient,
     domain::{
-        door::{Door, Doors, Widget},
-        tenant::TenantState,
+        door::{Door, Widget},
+        tenant::{Generation, TenantState},
     },
 };
 
@@ -88,10 +89,11 @@ fn door(wire: GetWidgetResponse) -> Result<Door, ApiError> {
         return Ok(Door { policy: OriginPolicy { origins, domains: Vec::new() }, widget: None });
     };
     let policy = OriginPolicy { origins, domains: all(&widget.allowed_domains)? };
+    serde_json::from_str::<Map<String, Value>>(&widget.config_json).map_err(unavailable)?;
     let widget = Widget {
         key_id: Uuid::from_slice(&widget.key_id).map_err(unavailable)?,
         sessions_per_hour: NonZeroU32::new(widget.rate_limit_per_hour).unwrap_or(NonZeroU32::MIN),
-        config: serde_json::from_str(&widget.config_json).map_err(unavailable)?,
+        config: widget.config_json.into(),
     };
     Ok(Door { policy, widget: Some(widget) })
 }
@@ -113,7 +115,7 @@ fn keyed(id: TenantId, wire: WireState) -> Result<TenantState, ApiError> {
         suspended,
         key: TenantKey::new(&secret),
         rate_limit_per_min: NonZeroU32::new(wire.rate_limit_per_min).unwrap_or(NonZeroU32::MIN),
-        doors: Doors::default(),
+        generation: Generation::next(),
     })
 }
 

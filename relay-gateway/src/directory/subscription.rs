@@ -121,17 +121,12 @@ impl<D: TenantDirectory> Subscription<D> {
             let late = asked + if unanswered.is_some() { period.min(patience) } else { period };
             tokio::select! {
                 () = leaving.cancelled() => return self.leave(to, Some(incoming)).await,
-                () = sleep_until(late) => {
-                    if unanswered.is_some() {
-                        return Err(Ended::Silent);
-                    }
-                    asked = Instant::now();
-                    unanswered = self.ask(&to).await?;
-                }
                 message = incoming.message() => {
                     let message = message?.ok_or(Ended::Closed)?;
-                    let grant = message.grant;
+                    let (grant, begun) = (message.grant, Instant::now());
                     let acknowledge = self.apply(message).await?;
+                    // What we took to close sockets is no silence of the replica's.
+                    asked += begun.elapsed();
                     to.send(say(Message::Acknowledge(acknowledge))).await.map_err(|_| Ended::Closed)?;
                     if let Some(grant) = grant {
                         self.directory.granted(grant.id, grant.lease_ms);
@@ -142,6 +137,13 @@ impl<D: TenantDirectory> Subscription<D> {
                             tracing::info!(replica, lease_ms = grant.lease_ms, "watching the directory");
                         }
                     }
+                }
+                () = sleep_until(late) => {
+                    if unanswered.is_some() {
+                        return Err(Ended::Silent);
+                    }
+                    asked = Instant::now();
+                    unanswered = self.ask(&to).await?;
                 }
             }
         }

@@ -164,7 +164,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::domain::door::Doors;
+    use crate::domain::tenant::Generation;
 
     const NOW: i64 = 1_718_960_000_000;
 
@@ -182,7 +182,7 @@ mod tests {
             suspended: false,
             key: TenantKey::new(secret),
             rate_limit_per_min: NonZeroU32::MIN,
-            doors: Doors::default(),
+            generation: Generation::next(),
         }
     }
 

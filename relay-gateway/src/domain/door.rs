@@ -1,14 +1,12 @@
 //! A visitor's door: which pages a tenant's widget key lets in, and what their widget draws itself from.
 
-use std::{
-    collections::HashMap,
-    num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::num::NonZeroU32;
 
 use serde_json::{Map, Value};
 use shared::origin::{Origin, OriginPolicy};
 use uuid::Uuid;
+
+use super::tenant::TenantState;
 
 /// A tenant's door, as one widget key opens it.
 #[derive(Debug)]
@@ -24,73 +22,42 @@ pub(crate) struct Door {
 pub(crate) struct Widget {
     pub(crate) key_id: Uuid,
     pub(crate) sessions_per_hour: NonZeroU32,
-    /// `bot_id`, `customization`, `branding` and what else a widget draws itself from.
-    pub(crate) config: Map<String, Value>,
+    /// `bot_id`, `customization`, `branding` and what else a widget draws itself from: a JSON object, as text, for many are kept
+    /// and few are read.
+    pub(crate) config: Box<str>,
+}
+
+/// Why a door does not open, whoever stands before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shut {
+    /// The tenant has no such key, or it was rotated or revoked.
+    Key,
+    Suspended,
 }
 
 impl Door {
+    /// Whether pages of this origin are let in.
     pub(crate) fn allows(&self, origin: &Origin) -> bool {
         self.policy.allows(origin)
     }
-}
 
-/// Doors of one tenant that are kept at once; a tenant has a handful of keys in use.
-const MOST_KEPT: usize = 64;
-
-/// The doors that are known of a tenant. They are kept with what is known of the tenant, and dropped with it: a change to any
-/// of its keys is a change to the tenant.
-#[derive(Debug, Default)]
-pub(crate) struct Doors(Mutex<Option<Kept>>);
-
-/// Allocated with the first door, so that tenants without visitors pay a word for them.
-type Kept = Box<HashMap<Box<str>, Arc<Door>>>;
-
-impl Doors {
-    pub(crate) fn get(&self, key: &str) -> Option<Arc<Door>> {
-        self.kept().as_ref()?.get(key).cloned()
-    }
-
-    /// Keeps a door. One that no key opens is not kept: whoever invents keys would fill the memory.
-    pub(crate) fn keep(&self, key: &str, door: &Arc<Door>) {
-        if door.widget.is_none() && !key.is_empty() {
-            return;
-        }
-        let mut kept = self.kept();
-        let doors = kept.get_or_insert_default();
-        if doors.len() >= MOST_KEPT {
-            doors.clear();
-        }
-        doors.insert(key.into(), Arc::clone(door));
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What the key opens, where it opens its tenant's door.
+    pub(crate) fn open(&self, tenant: &TenantState) -> Result<&Widget, Shut> {
+        let widget = self.widget.as_ref().ok_or(Shut::Key)?;
+        if tenant.suspended { Err(Shut::Suspended) } else { Ok(widget) }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn invented_keys_fill_nothing() {
-        let doors = Doors::default();
-        let door = |opens: bool| {
-            let widget = opens.then(|| Widget {
-                key_id: Uuid::new_v4(),
-                sessions_per_hour: NonZeroU32::MIN,
-                config: Map::new(),
-            });
-            Arc::new(Door { policy: OriginPolicy::default(), widget })
-        };
-        doors.keep("pk_invented", &door(false));
-        assert!(doors.get("pk_invented").is_none());
-        doors.keep("", &door(false));
-        assert!(doors.get("").is_some(), "what the tenant itself allows");
-        for n in 0..10 * MOST_KEPT {
-            doors.keep(&format!("pk_{n}"), &door(true));
-        }
-        assert!(doors.kept().as_ref().is_some_and(|kept| kept.len() <= MOST_KEPT));
-        assert!(doors.get(&format!("pk_{}", 10 * MOST_KEPT - 1)).is_some());
+impl Widget {
+    /// What a widget draws itself from.
+    pub(crate) fn config(&self) -> Map<String, Value> {
+        serde_json::from_str(&self.config).unwrap_or_default()
     }
+}
+
+/// Whether a text could be a widget key; nobody is asked about one that could not.
+pub(crate) fn is_key(text: &str) -> bool {
+    text.strip_prefix("pk_").is_some_and(|key| {
+        key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    })
 }

@@ -18,14 +18,14 @@ pub(crate) struct Frame {
     /// Its JSON.
     pub(crate) text: String,
     /// The message's own id, where it is one.
-    pub(crate) client_id: Option<Uuid>,
+    pub(crate) client_id: Option<String>,
 }
 
 /// Why a frame was refused, and which message it was, where that could be read.
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) error: ApiError,
-    pub(crate) client_id: Option<Uuid>,
+    pub(crate) client_id: Option<String>,
 }
 
 impl Frame {
@@ -35,16 +35,18 @@ impl Frame {
             error: ApiError::new(ErrorCode::MalformedJson, "A frame must be a JSON object."),
             client_id: None,
         })?;
-        let client_id = object.get("client_id").and_then(Value::as_str).and_then(|text| Uuid::try_parse(text).ok());
-        Self::of(Fields::new(object), client_id).map_err(|error| Refused { error, client_id })
+        // As it was written: by that its sender knows it.
+        let client_id = object.get("client_id").and_then(Value::as_str).filter(|text| Uuid::try_parse(text).is_ok());
+        let client_id = client_id.map(str::to_owned);
+        Self::of(Fields::new(object), client_id.as_deref()).map_err(|error| Refused { error, client_id })
     }
 
-    fn of(mut fields: Fields, client_id: Option<Uuid>) -> Result<Self, ApiError> {
+    fn of(mut fields: Fields, client_id: Option<&str>) -> Result<Self, ApiError> {
         let kind = fields.choice("type", &["message", "typing", "read", "resume"], "");
         let frame = match kind {
             "message" => {
                 // Read again for its refusal alone.
-                let given = fields.text("client_id", 36);
+                let given = fields.text("client_id", 64);
                 if client_id.is_none() && !given.is_empty() {
                     fields.require("client_id", "must be a UUID: the same one when the message is sent again");
                 }
@@ -61,12 +63,13 @@ impl Frame {
             }
         };
         fields.finish()?;
-        Ok(Self { text: frame.to_string(), client_id: client_id.filter(|_| kind == "message") })
+        let client_id = client_id.filter(|_| kind == "message").map(str::to_owned);
+        Ok(Self { text: frame.to_string(), client_id })
     }
 }
 
 /// What a visitor is told of a frame that was refused.
-pub(crate) fn error(error: &ApiError, client_id: Option<Uuid>) -> String {
+pub(crate) fn error(error: &ApiError, client_id: Option<&str>) -> String {
     let mut frame = json!({
         "type": "error",
         "error_code": error.code().as_str(),
@@ -76,7 +79,7 @@ pub(crate) fn error(error: &ApiError, client_id: Option<Uuid>) -> String {
         frame["message"] = format!("{} {}", refused.field, refused.message).into();
     }
     if let Some(client_id) = client_id {
-        frame["client_id"] = client_id.to_string().into();
+        frame["client_id"] = client_id.into();
     }
     if let Some(seconds) = error.retry_after() {
         frame["retry_after_seconds"] = seconds.into();
@@ -94,7 +97,9 @@ mod tests {
     fn a_frame_is_written_anew_and_nothing_rides_along() {
         let sent = json!({"type": "message", "client_id": ID, "content": "hi", "role": "agent", "tenant_id": "x"});
         let frame = Frame::read(&sent.to_string()).expect("well formed");
-        assert_eq!(frame.client_id.map(|id| id.to_string()).as_deref(), Some(ID));
+        assert_eq!(frame.client_id.as_deref(), Some(ID));
+        let upper = json!({"type": "message", "client_id": ID.to_uppercase(), "content": "hi"}).to_string();
+        assert!(Frame::read(&upper).expect("well formed").text.contains(&ID.to_uppercase()), "as it was written");
         let read: Value = serde_json::from_str(&frame.text).expect("JSON");
         assert_eq!(read, json!({"type": "message", "client_id": ID, "content": "hi", "attachments": []}));
         for (sent, written) in [
@@ -144,7 +149,7 @@ mod tests {
             let shown: String = hostile.chars().take(80).collect();
             let refused = Frame::read(&hostile).expect_err(&shown);
             assert_eq!(refused.client_id.is_some(), names, "{shown}");
-            let told: Value = serde_json::from_str(&error(&refused.error, refused.client_id)).expect("JSON");
+            let told: Value = serde_json::from_str(&error(&refused.error, refused.client_id.as_deref())).expect("JSON");
             assert!(told["message"].as_str().is_some_and(|text| text.len() < 300), "{told}");
             assert_eq!(told.get("client_id").is_some(), names);
         }

@@ -8,7 +8,7 @@ use governor::{
     middleware::StateInformationMiddleware,
     state::{InMemoryState, NotKeyed},
 };
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 
 /// Keys tracked at once. Beyond it the longest idle is forgotten, which errs in its favour.
 const MOST_KEYS: u64 = 1_000_000;
@@ -31,7 +31,11 @@ impl<K: Hash + Eq + Copy + Send + Sync + 'static> Limiters<K> {
     /// With limits that hold for a period each.
     pub(super) fn per(period: Duration) -> Self {
         // A rate that was idle for a period has refilled: a new one in its place is the same.
-        let keys = Cache::builder().max_capacity(MOST_KEYS).time_to_idle(period * 2).build();
+        let keys = Cache::builder()
+            .max_capacity(MOST_KEYS)
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_idle(period * 2)
+            .build();
         Self { clock: DefaultClock::default(), period, keys }
     }
 

@@ -4,7 +4,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use shared::{ApiError, ErrorCode, TenantId};
+use shared::{ApiError, ErrorCode, SessionId, TenantId};
 use uuid::Uuid;
 
 use super::{limiters::Limiters, tenant::TenantState};
@@ -35,6 +35,23 @@ impl SessionRates {
             );
             ApiError::new(ErrorCode::RateLimited, message).retry_after_seconds(seconds)
         })
+    }
+}
+
+/// What visitors send: frames, and the openings of sockets, by session, however many sockets it has.
+pub(crate) struct VisitorRates {
+    frames_per_min: NonZeroU32,
+    sessions: Limiters<SessionId>,
+}
+
+impl VisitorRates {
+    pub(crate) fn new(frames_per_min: NonZeroU32) -> Self {
+        Self { frames_per_min, sessions: Limiters::per(Duration::from_secs(MINUTE_SECONDS)) }
+    }
+
+    /// Whether a session may send one more.
+    pub(crate) fn admits(&self, session: SessionId) -> bool {
+        self.sessions.spend(session, self.frames_per_min).is_ok()
     }
 }
 
@@ -97,7 +114,7 @@ mod tests {
     use shared::signature::TenantKey;
 
     use super::*;
-    use crate::domain::door::Doors;
+    use crate::domain::tenant::Generation;
 
     fn tenant(id: TenantId, limit: u32) -> TenantState {
         TenantState {
@@ -105,7 +122,7 @@ mod tests {
             suspended: false,
             key: TenantKey::new(b"k"),
             rate_limit_per_min: NonZeroU32::new(limit).expect("not zero"),
-            doors: Doors::default(),
+            generation: Generation::next(),
         }
     }
 

@@ -1,10 +1,11 @@
 //! A tenant as the gateway knows it: the keyed state, never the text of its secret.
 
-use std::num::NonZeroU32;
+use std::{
+    num::NonZeroU32,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use shared::{TenantId, signature::TenantKey};
-
-use super::door::Doors;
 
 /// What admission needs of a tenant.
 #[derive(Debug)]
@@ -14,6 +15,17 @@ pub(crate) struct TenantState {
     /// Keyed for HMAC#1.
     pub(crate) key: TenantKey,
     pub(crate) rate_limit_per_min: NonZeroU32,
-    /// What is known of its widget keys.
-    pub(crate) doors: Doors,
+    pub(crate) generation: Generation,
+}
+
+/// Tells what was learnt of a tenant at one time from what was learnt at another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Generation(u64);
+
+impl Generation {
+    /// One that was never there before.
+    pub(crate) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }

@@ -55,7 +55,7 @@ struct Claims {
 }
 
 impl Keyring {
-    /// Reads a JSON Web Key Set; keys of other kinds than ours are left out.
+    /// Reads a JSON Web Key Set.
     pub(crate) fn read(jwks: &str) -> Result<Self, serde_json::Error> {
         let set: JwkSet = serde_json::from_str(jwks)?;
         let keys = set.keys.iter().filter_map(|key| {

@@ -9,7 +9,7 @@ use shared::origin::Origin;
 const REMEMBERED: &str = "600";
 
 /// What a browser says of the page that asks.
-pub(super) enum Sender {
+pub(super) enum Asker {
     /// It says nothing: no browser, or a page of the relay's own origin.
     Unnamed,
     /// A page of this origin; the text as it was sent, to be sent back.
@@ -18,7 +18,7 @@ pub(super) enum Sender {
     Nameless,
 }
 
-impl Sender {
+impl Asker {
     pub(super) fn read(headers: &HeaderMap) -> Self {
         let mut given = headers.get_all(header::ORIGIN).iter();
         match (given.next(), given.next()) {

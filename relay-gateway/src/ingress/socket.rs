@@ -3,7 +3,7 @@
 //! A browser shows a page nothing of a handshake that was refused, so one that is well formed is always completed: what is
 //! wrong with the token or the page is said by the close code.
 
-use std::{sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use axum::{
     extract::{Request, State},
@@ -12,7 +12,7 @@ use axum::{
 use http::request::Parts;
 use shared::{ApiError, query::Query, time::now_unix_ms, websocket};
 
-use super::{Gateway, client_address, cors::Sender, request_id};
+use super::{Gateway, client_address, cors::Asker, request_id};
 use crate::{
     directory::TenantDirectory,
     sockets::{Closing, Visit},
@@ -28,30 +28,29 @@ pub(super) async fn upgrade<D: TenantDirectory>(
         Ok(accepted) => accepted,
         Err(refused) => return Ok(*refused),
     };
-    let unproven = gateway.visitor_floods.unproven(client);
-    let visit = visit(&gateway, &request.into_parts().0).await;
-    if !matches!(visit, Err(Closing::Token | Closing::Forbidden(_))) {
-        unproven.forgive();
+    let visit = visit(&gateway, &request.into_parts().0, client).await;
+    if let Err(Closing::Token | Closing::Forbidden(_)) = visit {
+        gateway.visitor_floods.refused(client, Instant::now());
     }
     gateway.sockets.welcome(upgrading, visit);
     Ok(response)
 }
 
 /// Who comes, by the token and the page alone; the tenant is judged once the socket has its place.
-async fn visit<D: TenantDirectory>(gateway: &Gateway<D>, parts: &Parts) -> Result<Visit, Closing> {
+async fn visit<D: TenantDirectory>(gateway: &Gateway<D>, parts: &Parts, client: IpAddr) -> Result<Visit, Closing> {
     let text = Query::parse(parts.uri.query()).optional::<String>("token").ok_or(Closing::Token)?;
     let verified = gateway.signing_keys.verify(&text).await;
     let token = verified
         .map_err(|_| Closing::TryAgain("the relay cannot check tokens right now: connect again later"))?
         .filter(|token| !token.has_ended(now_unix_ms()))
         .ok_or(Closing::Token)?;
-    match Sender::read(&parts.headers) {
+    match Asker::read(&parts.headers) {
         // No browser, which would name the page: what holds the token may use it.
-        Sender::Unnamed => {}
-        Sender::Page(origin, _) if origin == token.origin => {}
-        Sender::Page(..) | Sender::Nameless => {
+        Asker::Unnamed => {}
+        Asker::Page(origin, _) if origin == token.origin => {}
+        Asker::Page(..) | Asker::Nameless => {
             return Err(Closing::Forbidden("origin_not_allowed: the token is for pages of another origin"));
         }
     }
-    Ok(Visit { token, request_id: request_id(&parts.extensions) })
+    Ok(Visit { token, client, request_id: request_id(&parts.extensions) })
 }

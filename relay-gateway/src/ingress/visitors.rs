@@ -25,13 +25,14 @@ use shared::{
 
 use super::{
     Gateway, client_address,
-    cors::{self, Sender},
+    cors::{self, Asker},
     request_id,
 };
 use crate::{
     directory::TenantDirectory,
     domain::{
-        door::{Door, Widget},
+        admission,
+        door::{Door, Shut, Widget, is_key},
         tenant::TenantState,
     },
 };
@@ -76,10 +77,14 @@ async fn answer<D: TenantDirectory>(
         gateway.metrics.refused(error.code());
         return error.into_response();
     }
-    if call.parts.method == Method::OPTIONS {
-        return call.preflight(method).await;
-    }
     let unproven = gateway.visitor_floods.unproven(client);
+    if call.parts.method == Method::OPTIONS {
+        let (response, is_proven) = call.preflight(method).await;
+        if is_proven {
+            unproven.forgive();
+        }
+        return response;
+    }
     let answered = handle(&mut call, body).await;
     let mut response = match answered {
         Ok(response) => {
@@ -88,7 +93,8 @@ async fn answer<D: TenantDirectory>(
         }
         Err(error) => {
             gateway.metrics.refused(error.code());
-            if error.code() == ErrorCode::DirectoryUnavailable {
+            // Neither is the caller's fault, or it is paid for where it is counted.
+            if matches!(error.code(), ErrorCode::DirectoryUnavailable | ErrorCode::RateLimited) {
                 unproven.forgive();
             }
             error.into_response()
@@ -111,25 +117,28 @@ struct Call<'a, D> {
 
 impl<D: TenantDirectory> Call<'_, D> {
     /// A preflight that names a tenant is answered by its own origins. One that does not cannot be judged yet: the page may
-    /// ask, and whether it may read the answer is judged with the call.
-    async fn preflight(&self, method: &'static str) -> Response {
-        let Sender::Page(origin, text) = Sender::read(&self.parts.headers) else {
-            return cors::preflight(None, method);
+    /// ask, and whether it may read the answer is judged with the call. Says, too, whether it cost nothing or was allowed.
+    async fn preflight(&self, method: &'static str) -> (Response, bool) {
+        let Asker::Page(origin, text) = Asker::read(&self.parts.headers) else {
+            return (cors::preflight(None, method), true);
         };
         let (tenant_id, key) = named(&self.parts);
-        let Some(tenant_id) = tenant_id else { return cors::preflight(Some(&text), method) };
-        let allowed = match self.look_up(tenant_id, &key).await {
-            Ok(Some((_, door))) => door.allows(&origin),
-            Ok(None) => false,
-            Err(error) => return error.into_response(),
-        };
-        cors::preflight(allowed.then_some(&text), method)
+        let Some(tenant_id) = tenant_id else { return (cors::preflight(Some(&text), method), true) };
+        match self.look_up(tenant_id, &key).await {
+            Ok(found) => {
+                let allowed = found.is_some_and(|(_, door)| door.allows(&origin));
+                (cors::preflight(allowed.then_some(&text), method), allowed)
+            }
+            Err(error) => (error.into_response(), true),
+        }
     }
 
     /// What is known of a tenant and of its door as the key opens it; `None` where there is no such tenant.
     async fn look_up(&self, tenant_id: TenantId, key: &str) -> Result<Option<(Arc<TenantState>, Arc<Door>)>, ApiError> {
         let known = self.gateway.directory.lookup(tenant_id, &self.request_id).await?;
         let Some(tenant) = known.tenant else { return Ok(None) };
+        // Nobody is asked about a key that could be none: as any page finds it, the door is kept.
+        let key = if is_key(key) { key } else { "" };
         let door = self.gateway.directory.door(&tenant, key, &self.request_id).await?;
         Ok(Some((tenant, door)))
     }
@@ -137,27 +146,20 @@ impl<D: TenantDirectory> Call<'_, D> {
     /// The door, where the key opens it, to a page that is allowed: the order of the refusals is from what anybody may know
     /// to what only the tenant's pages may.
     async fn admit(&mut self, tenant_id: TenantId, key: &str) -> Result<Arc<Door>, ApiError> {
-        let invalid = || {
-            ApiError::new(
-                ErrorCode::InvalidWidgetKey,
-                "This tenant has no such widget key, or it was rotated or revoked: paste the current embed code.",
-            )
-        };
-        let (tenant, door) = self.look_up(tenant_id, key).await?.ok_or_else(invalid)?;
-        match Sender::read(&self.parts.headers) {
-            Sender::Unnamed => {}
-            Sender::Page(origin, text) if door.allows(&origin) => self.readable_by = Some(text),
+        let found = self.look_up(tenant_id, key).await?;
+        let (tenant, door) = found.ok_or_else(ApiError::invalid_widget_key)?;
+        match Asker::read(&self.parts.headers) {
+            Asker::Unnamed => {}
+            Asker::Page(origin, text) if door.allows(&origin) => self.readable_by = Some(text),
             // Whether the key is right is not for pages that are not allowed to learn.
-            Sender::Page(origin, _) => return Err(not_allowed(&origin.to_string())),
-            Sender::Nameless => return Err(not_allowed("null")),
+            Asker::Page(origin, _) => return Err(ApiError::origin_not_allowed(origin)),
+            Asker::Nameless => return Err(ApiError::origin_not_allowed("no origin")),
         }
-        if door.widget.is_none() {
-            return Err(invalid());
+        match door.open(&tenant).map(drop) {
+            Ok(()) => Ok(door),
+            Err(Shut::Key) => Err(ApiError::invalid_widget_key()),
+            Err(Shut::Suspended) => Err(admission::suspended()),
         }
-        if tenant.suspended {
-            return Err(crate::domain::admission::suspended());
-        }
-        Ok(door)
     }
 
     async fn create_session(&mut self, body: axum::body::Body) -> Result<Response, ApiError> {
@@ -182,14 +184,14 @@ impl<D: TenantDirectory> Call<'_, D> {
         };
 
         let door = self.admit(tenant_id, &key).await?;
-        if let Sender::Page(sender, _) = Sender::read(&self.parts.headers)
-            && sender != origin
+        if let Asker::Page(asker, _) = Asker::read(&self.parts.headers)
+            && asker != origin
         {
-            let message = format!("The page's Origin is {sender}, and the body says {origin}: send location.origin.");
+            let message = format!("The page's Origin is {asker}, and the body says {origin}: send location.origin.");
             return Err(ApiError::new(ErrorCode::OriginNotAllowed, message));
         }
         if !door.allows(&origin) {
-            return Err(not_allowed(&origin.to_string()));
+            return Err(ApiError::origin_not_allowed(origin));
         }
         let widget = opened(&door)?;
         let client = super::client_of(&self.parts, &self.gateway.trusted_proxies);
@@ -258,14 +260,14 @@ impl<D: TenantDirectory> Call<'_, D> {
             }
         };
         let door = self.admit(token.tenant_id, &token.widget_key).await?;
-        if let Sender::Page(sender, _) = Sender::read(&self.parts.headers)
-            && sender != token.origin
+        if let Asker::Page(asker, _) = Asker::read(&self.parts.headers)
+            && asker != token.origin
         {
-            let message = format!("The token is for pages of {}, and this page's Origin is {sender}.", token.origin);
+            let message = format!("The token is for pages of {}, and this page's Origin is {asker}.", token.origin);
             return Err(ApiError::new(ErrorCode::OriginNotAllowed, message));
         }
         if !door.allows(&token.origin) {
-            return Err(not_allowed(&token.origin.to_string()));
+            return Err(ApiError::origin_not_allowed(token.origin));
         }
         let message = RefreshTokenRequest {
             tenant_id: token.tenant_id.as_uuid().as_bytes().to_vec(),
@@ -288,7 +290,7 @@ impl<D: TenantDirectory> Call<'_, D> {
 
     /// What a widget draws itself from.
     fn config(&self, widget: &Widget, locale: &str) -> Map<String, Value> {
-        let mut config = widget.config.clone();
+        let mut config = widget.config();
         config.insert("locale".to_owned(), locale.into());
         config.insert("is_online".to_owned(), self.gateway.backend.is_reachable().into());
         config
@@ -303,16 +305,6 @@ fn named(parts: &Parts) -> (Option<TenantId>, String) {
 
 fn opened(door: &Door) -> Result<&Widget, ApiError> {
     door.widget.as_ref().ok_or_else(|| ApiError::internal("a door that was admitted by is not open"))
-}
-
-fn not_allowed(origin: &str) -> ApiError {
-    // A page's own text, and not worth echoing whole.
-    let origin: String = origin.chars().take(300).collect();
-    let message = format!(
-        "Pages of {origin} are not allowed: add it to the tenant's allowed_origins, or its host to the widget key's \
-         allowed_domains."
-    );
-    ApiError::new(ErrorCode::OriginNotAllowed, message)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -27,7 +27,7 @@ pub(crate) enum Closing {
     BackendAway,
     /// What the chat backend closed it with: a code from 4000 on is its own to give.
     Backend(CloseFrame),
-    /// The token opens no session.
+    /// The token opens no session, or the session is over.
     Token,
     /// The tenant is suspended, the widget key was rotated or revoked, or the page's origin is not allowed: its reason begins
     /// with the `error_code` that a call would be refused with.

@@ -110,9 +110,9 @@ impl Registry {
         Ok(Seat { registry: Arc::clone(self), id, tenant_id: token.tenant_id, session: token.session, directive })
     }
 
-    /// Notes the door a socket came in by.
-    pub(super) fn came_in_by(&self, tenant_id: TenantId, id: u64, door: &Arc<Door>) {
-        if let Some(entry) = self.inner().tenants.get_mut(&tenant_id).and_then(|sockets| sockets.get_mut(&id)) {
+    /// Notes the door a socket has now.
+    pub(super) fn has_door(&self, tenant_id: TenantId, id: u64, door: &Arc<Door>) {
+        if let Some(entry) = self.inner().entry(tenant_id, id) {
             entry.door = Some(Arc::clone(door));
         }
     }
@@ -156,9 +156,18 @@ impl Open {
     }
 }
 
+impl Inner {
+    fn entry(&mut self, tenant_id: TenantId, id: u64) -> Option<&mut Entry> {
+        self.tenants.get_mut(&tenant_id)?.get_mut(&id)
+    }
+}
+
 impl Seat {
+    /// Notes the door a socket came in by, unless a change has noted a newer one.
     pub(super) fn came_in_by(&self, door: &Arc<Door>) {
-        self.registry.came_in_by(self.tenant_id, self.id, door);
+        if let Some(entry) = self.registry.inner().entry(self.tenant_id, self.id) {
+            entry.door.get_or_insert_with(|| Arc::clone(door));
+        }
     }
 }
 

@@ -6,14 +6,12 @@
 use std::{pin::pin, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use shared::{ApiError, ErrorCode, websocket::Socket};
+use shared::{ApiError, ErrorCode, time::now_unix_ms, websocket::Socket};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
-use uuid::Uuid;
 
 use super::{Sockets, Visit, closing::Closing, registry::Directive};
 use crate::{
@@ -28,6 +26,10 @@ pub(super) struct Relay<'a, D> {
     pub(super) browser: &'a mut Socket,
     pub(super) backend: &'a mut Socket,
     pub(super) directive: watch::Receiver<Directive>,
+    /// When the session is over, in Unix milliseconds.
+    pub(super) ends_at_ms: i64,
+    /// Whether the backend has spoken: its `welcome` is the first that a visitor hears.
+    pub(super) welcomed: bool,
 }
 
 /// When each side was last heard of.
@@ -49,26 +51,29 @@ impl<D: TenantDirectory> Relay<'_, D> {
 
     async fn relay(&mut self) -> Result<std::convert::Infallible, Closing> {
         let config = self.sockets.config;
-        let rate = RateLimiter::direct(Quota::per_minute(config.frames_per_min));
         let now = Instant::now();
         let mut heard = Heard { browser: now, backend: now, visitor: now };
         // Sockets that were opened at once are not to be pinged at once for ever.
         let mut tick = pin!(sleep_until(now + config.ping_every.mul_f64(fastrand::f64())));
         loop {
+            let welcomed = self.welcomed;
             tokio::select! {
                 said = self.browser.next() => {
                     heard.browser = Instant::now();
                     let message = said.ok_or(Closing::Gone)?.map_err(|error| Closing::of_browser(&error))?;
-                    if self.heard_from_browser(message, &rate).await? {
+                    if self.heard_from_browser(message).await? {
                         heard.visitor = heard.browser;
                     }
                 }
                 answered = self.backend.next() => {
                     heard.backend = Instant::now();
-                    let message = answered.ok_or(Closing::BackendAway)?.map_err(|_| Closing::BackendAway)?;
+                    let message = answered.ok_or(Closing::BackendAway)?.map_err(|error| {
+                        tracing::warn!(%error, "the chat backend's socket broke");
+                        Closing::BackendAway
+                    })?;
                     self.heard_from_backend(message).await?;
                 }
-                told = self.directive.changed() => {
+                told = self.directive.changed(), if welcomed => {
                     told.map_err(|_| Closing::Restarting)?;
                     let look = self.directive.borrow_and_update().look.clone();
                     if let Some(look) = look {
@@ -84,13 +89,17 @@ impl<D: TenantDirectory> Relay<'_, D> {
     }
 
     /// Answers whether it was a frame of the visitor's own.
-    async fn heard_from_browser(&mut self, message: Message, rate: &DefaultDirectRateLimiter) -> Result<bool, Closing> {
+    async fn heard_from_browser(&mut self, message: Message) -> Result<bool, Closing> {
         // Whatever it is: pings cost as much.
-        rate.check().map_err(|_| Closing::TooFast("too many frames: send fewer"))?;
+        if !self.sockets.rates.admits(self.visit.token.session) {
+            return Err(Closing::TooFast("too many frames: send fewer"));
+        }
         match message {
             Message::Text(text) => match Frame::read(&text) {
                 Ok(frame) => self.forward(frame).await.map(|()| true),
-                Err(frame::Refused { error, client_id }) => self.refuse(&error, client_id).await.map(|()| true),
+                Err(frame::Refused { error, client_id }) => {
+                    self.refuse(&error, client_id.as_deref()).await.map(|()| true)
+                }
             },
             Message::Binary(_) => Err(Closing::NotText),
             // It is answered by the library with the next thing read.
@@ -108,7 +117,7 @@ impl<D: TenantDirectory> Relay<'_, D> {
                     "The relay cannot check this tenant right now. Nothing was sent on: send it again.",
                 )
                 .retry_after_seconds(1);
-                return self.refuse(&error, frame.client_id).await;
+                return self.refuse(&error, frame.client_id.as_deref()).await;
             }
             Err(closing) => return Err(closing),
         }
@@ -123,6 +132,7 @@ impl<D: TenantDirectory> Relay<'_, D> {
             Message::Text(text) => {
                 self.sockets.still_allowed(self.visit).await?;
                 self.sockets.metrics.relayed(Direction::ToVisitor);
+                self.welcomed = true;
                 self.tell(Message::Text(text)).await
             }
             Message::Binary(_) => {
@@ -148,6 +158,9 @@ impl<D: TenantDirectory> Relay<'_, D> {
         if heard.backend.elapsed() > silence {
             return Err(Closing::BackendAway);
         }
+        if now_unix_ms() >= self.ends_at_ms {
+            return Err(Closing::Token);
+        }
         if heard.visitor.elapsed() > config.idle_timeout {
             return Err(Closing::Idle("nothing was said for long: connect again when there is something to say"));
         }
@@ -156,7 +169,7 @@ impl<D: TenantDirectory> Relay<'_, D> {
         ping.await.map_err(|_| Closing::BackendAway)
     }
 
-    async fn refuse(&mut self, error: &ApiError, client_id: Option<Uuid>) -> Result<(), Closing> {
+    async fn refuse(&mut self, error: &ApiError, client_id: Option<&str>) -> Result<(), Closing> {
         self.sockets.refusals.refused(error.code());
         self.tell(Message::Text(Utf8Bytes::from(frame::error(error, client_id)))).await
     }

@@ -74,6 +74,8 @@ const LEASE_MS: u32 = 600_000;
 pub(crate) struct FakeAdmin {
     states: States,
     doors: Arc<Mutex<HashMap<Vec<u8>, FakeDoor>>>,
+    /// When sessions are over, if not later than any test.
+    pub(crate) session_ends: Arc<Mutex<Option<prost_types::Timestamp>>>,
     /// What a method is answered instead, if anything.
     broken: Arc<Mutex<HashMap<&'static str, ApiError>>>,
     calls: Arc<Mutex<Vec<String>>>,
@@ -259,6 +261,7 @@ impl Visitors for FakeAdmin {
             routing_key: None,
             mode: "bot".into(),
             created_at: later(),
+            expires_at: self.session_ends.lock().expect("not poisoned").or_else(later),
         }))
     }
 }
@@ -410,6 +413,8 @@ pub(crate) struct FakeBackend {
 pub(crate) struct BackendSocket {
     /// Who acts, under HMAC#2.
     pub(crate) actor: String,
+    /// Whose visitor it is.
+    pub(crate) tenant_id: String,
     socket: Socket,
 }
 
@@ -489,7 +494,7 @@ async fn answer_as_told(State(backend): State<FakeBackend>, mut request: Request
         tokio::spawn(async move {
             let upgraded = TokioIo::new(upgrading.await.expect("upgraded"));
             let socket = Socket::from_raw_socket(upgraded, Role::Server, None).await;
-            let _ = backend.sockets.send(BackendSocket { actor, socket });
+            let _ = backend.sockets.send(BackendSocket { actor, tenant_id, socket });
         });
         return response;
     }

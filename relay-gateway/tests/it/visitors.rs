@@ -315,6 +315,19 @@ async fn whoever_keeps_failing_is_turned_away_unheard() {
     let asked = fixture.admin.calls().len();
     assert_eq!(wrong().await.0, 429);
     assert_eq!(fixture.admin.calls().len(), asked);
+
+    let fixture = Fixture::leased_with(600_000, &[("GATEWAY_UNVERIFIED_PER_MIN", "3")]).await;
+    let invented = async || {
+        let url = url(&fixture, &format!("create/visitor-session?tenant_id={}", TenantId::generate()));
+        let preflight = from_page(fixture.client.request(Method::OPTIONS, url), PAGE);
+        preflight.send().await.expect("an answer").status().as_u16()
+    };
+    let mut answers = Vec::new();
+    for _ in 0..6 {
+        answers.push(invented().await);
+    }
+    assert_eq!(answers, [204, 204, 204, 204, 429, 429], "preflights cost as much");
+    assert_eq!(times(&fixture, "GetTenant"), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

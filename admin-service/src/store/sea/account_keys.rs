@@ -3,15 +3,14 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sea_orm::{
-    ActiveValue::Set, DatabaseTransaction, PaginatorTrait as _, QueryOrder as _, TransactionTrait as _, prelude::*,
-    sea_query::ExprTrait as _,
+    ActiveValue::Set, DatabaseTransaction, PaginatorTrait as _, QueryOrder as _, prelude::*, sea_query::ExprTrait as _,
 };
 use shared::{
     TenantId,
     time::{from_unix_ms, now},
 };
 
-use super::{SeaStore, broken_row, next_revision, translate, write_audit};
+use super::{SeaStore, broken_row, next_revision, note_last_used, translate, write_audit};
 use crate::{
     domain::{account_key::AccountKey, audit::AuditEntry, tenant::TenantStatus},
     store::{
@@ -140,19 +139,7 @@ impl AccountKeyStore for SeaStore {
     }
 
     async fn account_keys_used(&self, used: &[(Uuid, Timestamp)]) -> Result<(), StoreError> {
-        let transaction = self.connection.begin().await.map_err(translate)?;
-        for (id, at) in used {
-            account_key::Entity::update_many()
-                .col_expr(account_key::Column::LastUsedAt, stored_time(*at).into())
-                .filter(account_key::Column::Id.eq(*id))
-                // Another replica may have written a later one.
-                .filter(
-                    account_key::Column::LastUsedAt.is_null().or(account_key::Column::LastUsedAt.lt(stored_time(*at))),
-                )
-                .exec(&transaction)
-                .await
-                .map_err(translate)?;
-        }
-        transaction.commit().await.map_err(translate)
+        use account_key::{Column, Entity};
+        note_last_used::<Entity>(self, (Column::Id, Column::LastUsedAt), used).await
     }
 }

@@ -2,12 +2,10 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sea_orm::{
-    ActiveValue::Set, QueryOrder as _, QuerySelect as _, TransactionTrait as _, prelude::*, sea_query::ExprTrait as _,
-};
+use sea_orm::{ActiveValue::Set, QueryOrder as _, QuerySelect as _, TransactionTrait as _, prelude::*};
 use shared::{SessionId, TenantId, time::from_unix_ms};
 
-use super::{SeaStore, broken_row, translate, widgets};
+use super::{SeaStore, broken_row, note_last_used, translate, widgets};
 use crate::{
     domain::{
         credentials::WidgetKey,
@@ -110,19 +108,7 @@ impl VisitorStore for SeaStore {
     }
 
     async fn widget_keys_used(&self, used: &[(Uuid, Timestamp)]) -> Result<(), StoreError> {
-        let transaction = self.connection.begin().await.map_err(translate)?;
-        for (id, at) in used {
-            widget_key::Entity::update_many()
-                .col_expr(widget_key::Column::LastUsedAt, stored_time(*at).into())
-                .filter(widget_key::Column::Id.eq(*id))
-                // Another replica may have written a later one.
-                .filter(
-                    widget_key::Column::LastUsedAt.is_null().or(widget_key::Column::LastUsedAt.lt(stored_time(*at))),
-                )
-                .exec(&transaction)
-                .await
-                .map_err(translate)?;
-        }
-        transaction.commit().await.map_err(translate)
+        use widget_key::{Column, Entity};
+        note_last_used::<Entity>(self, (Column::Id, Column::LastUsedAt), used).await
     }
 }

@@ -19,17 +19,14 @@ use shared::{
     websocket::{self, Socket},
 };
 use tokio::time::timeout;
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        Message as WsMessage,
-        protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
-    },
+use tokio_tungstenite::tungstenite::{
+    Message as WsMessage,
+    protocol::{CloseFrame, Role, frame::coding::CloseCode},
 };
 
 use super::{
     Backend,
-    dto::{Conversation, MESSAGE, Message, MessageRow},
+    dto::{MESSAGE, Message, MessageRow},
     live::Listener,
     messages::{self, Said},
     records::{self, NewConversation},
@@ -37,8 +34,11 @@ use super::{
     verify::Actor,
 };
 
-/// Messages in `welcome`, and those read at once afterwards.
+/// Messages in `welcome`, at most, and those read at once afterwards.
 const HISTORY: u64 = 50;
+
+/// Bytes of messages in `welcome`, well below what the relay takes in one frame: a page of the longest is more.
+const LARGEST_HISTORY: usize = 256 * 1024;
 
 /// How long the relay may take to say whose conversation it is, and either side to take a frame.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -59,10 +59,11 @@ const LARGEST_FRAME: usize = 256 * 1024;
 ///
 /// **The backend answers** `hello` with `{"type":"welcome","session_id","conversation_id","status":"bot|waiting|assigned|resolved",
 /// "operator":null|{"display_name","avatar_url"},"history":[message…],"read_up_to":null|"<message_id>"}`, the newest 50, oldest
-/// first. Each `message` with `{"type":"ack","client_id","message_id","created_at"}` once it is kept: the same `client_id` again
+/// first, fewer where they are long. Each `message` with `{"type":"ack","client_id","message_id","created_at"}` once it is kept: the same `client_id` again
 /// is the same message. Whatever else is said in the conversation is `{"type":"message","message":{"id","role","content",
 /// "citations":[],"attachments":[],"client_id"?,"created_at"}}`, in the order of its ids, each once; a socket's own messages come as `ack`
-/// alone. `resume` is answered with all messages after the named one, as if they were new. Beside these there are
+/// alone, in their place among the others. `resume` is answered with all messages after the named one up to those that were new
+/// since `welcome`, as if they were new too; what is in `history` is among them. Beside these there are
 /// `{"type":"typing","role"}`, `{"type":"status","status","operator"}` and `{"type":"error","error_code","message","client_id"?,
 /// "retry_after_seconds"?}`. The relay passes on every text frame unread, up to 1 MiB.
 ///
@@ -89,12 +90,8 @@ pub(super) async fn visitor_socket(State(backend): State<Backend>, mut request: 
     let tasks = backend.sockets.clone();
     tasks.spawn(async move {
         let Ok(upgraded) = upgrading.await else { return };
-        let config = WebSocketConfig::default()
-            .read_buffer_size(4096)
-            .write_buffer_size(0)
-            .max_message_size(Some(LARGEST_FRAME))
-            .max_frame_size(Some(LARGEST_FRAME));
-        let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        let config = websocket::config(LARGEST_FRAME);
+        let mut socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
         let stopping = backend.stopping.clone();
         let ended = tokio::select! {
             () = stopping.cancelled() => Ended::Stopping,
@@ -157,18 +154,17 @@ async fn send(socket: &mut Socket, frame: &Value) -> Result<(), Ended> {
     }
 }
 
-/// The next frame: text that is a JSON object.
-async fn receive(socket: &mut Socket) -> Result<Map<String, Value>, Ended> {
-    loop {
-        let message = timeout(SILENCE, socket.next()).await.map_err(|_| Ended::Left)?;
-        match message.ok_or(Ended::Left)?.map_err(|_| Ended::Left)? {
-            WsMessage::Text(text) => {
-                return serde_json::from_str(&text).map_err(|_| Ended::Relay("frames are JSON objects"));
-            }
-            WsMessage::Close(_) => return Err(Ended::Left),
-            WsMessage::Binary(_) => return Err(Ended::Relay("frames are text")),
-            WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_) => {}
+/// The next frame: text that is a JSON object; or a ping.
+async fn receive(socket: &mut Socket) -> Result<Heard, Ended> {
+    let message = timeout(SILENCE, socket.next()).await.map_err(|_| Ended::Left)?;
+    match message.ok_or(Ended::Left)?.map_err(|_| Ended::Left)? {
+        WsMessage::Text(text) => {
+            serde_json::from_str(&text).map(Heard::Frame).map_err(|_| Ended::Relay("frames are JSON objects"))
         }
+        WsMessage::Close(_) => Err(Ended::Left),
+        WsMessage::Binary(_) => Err(Ended::Relay("frames are text")),
+        // As good a time as any to look: whoever commits and dies before it says so has told nobody.
+        WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_) => Ok(Heard::News),
     }
 }
 
@@ -178,11 +174,18 @@ async fn converse(
     tenant_id: TenantId,
     session: SessionId,
 ) -> Result<(), Ended> {
-    let hello = timeout(PATIENCE, receive(socket)).await.map_err(|_| Ended::Relay("nobody said hello"))??;
-    let conversation = begin_or_go_on(backend, tenant_id, session, hello).await?;
+    let hello = async {
+        loop {
+            if let Heard::Frame(hello) = receive(socket).await? {
+                return Ok::<_, Ended>(hello);
+            }
+        }
+    };
+    let hello = timeout(PATIENCE, hello).await.map_err(|_| Ended::Relay("nobody said hello"))??;
+    let conversation_id = begin_or_go_on(backend, tenant_id, session, hello).await?;
     // Listened to before it is read: what comes in between is heard of.
-    let mut listener = backend.live.listen(&conversation.id);
-    let mut talk = Talk::welcome(socket, backend, tenant_id, session, conversation).await?;
+    let mut listener = backend.live.listen(&conversation_id);
+    let mut talk = Talk::welcome(socket, backend, tenant_id, session, conversation_id).await?;
     loop {
         match talk.next(socket, &mut listener).await? {
             Heard::Frame(frame) => talk.answer(socket, frame).await?,
@@ -192,13 +195,13 @@ async fn converse(
     }
 }
 
-/// The session's conversation: the one that is not closed, or a new one.
+/// The id of the session's conversation: the one that is not closed, or a new one.
 async fn begin_or_go_on(
     backend: &Backend,
     tenant_id: TenantId,
     session: SessionId,
     hello: Map<String, Value>,
-) -> Result<Conversation, Ended> {
+) -> Result<String, Ended> {
     #[derive(FromQueryResult)]
     struct Found {
         id: String,
@@ -237,9 +240,8 @@ async fn begin_or_go_on(
             records::insert_conversation(&transaction, tenant_id, new).await.map_err(unavailable)?
         }
     };
-    let conversation = records::find_conversation(&transaction, tenant_id, &id).await?;
     transaction.commit().await.map_err(unavailable)?;
-    Ok(conversation)
+    Ok(id)
 }
 
 /// What woke a socket.
@@ -259,10 +261,25 @@ struct Talk<'a> {
     welcomed: String,
     /// The newest message that was sent, or acknowledged.
     sent: String,
-    /// Said on this socket, and acknowledged: not to be sent as well. Those up to `sent` are forgotten.
-    own: Vec<String>,
+    /// Said on this socket, and not acknowledged yet: the message's id and the client's.
+    own: Vec<(String, String)>,
     /// Everything after this message was sent again.
     resumed: Option<String>,
+}
+
+/// The newest of these that are at most so many bytes together, and one at least.
+fn newest_within(mut messages: Vec<Value>, most: usize) -> Vec<Value> {
+    let mut bytes = 0;
+    let fitting = messages.iter().rev().take_while(|message| {
+        bytes += message.to_string().len();
+        bytes <= most
+    });
+    let kept = fitting.count().max(1).min(messages.len());
+    messages.split_off(messages.len() - kept)
+}
+
+fn ack_frame(message: &Message, client_id: &str) -> Value {
+    json!({"type": "ack", "client_id": client_id, "message_id": message.id, "created_at": message.created_at})
 }
 
 fn message_frame(message: &Message) -> Value {
@@ -275,7 +292,7 @@ impl<'a> Talk<'a> {
         backend: &'a Backend,
         tenant_id: TenantId,
         session: SessionId,
-        conversation: Conversation,
+        conversation_id: String,
     ) -> Result<Self, Ended> {
         #[derive(FromQueryResult)]
         struct Read {
@@ -285,12 +302,13 @@ impl<'a> Talk<'a> {
             "SELECT * FROM (SELECT {MESSAGE} FROM message WHERE conversation_id = ? ORDER BY id DESC LIMIT ?) ORDER BY id"
         );
         let reader = backend.store.reader();
+        let conversation = records::find_conversation(reader, tenant_id, &conversation_id).await?;
         let rows: Vec<MessageRow> =
             all(reader, &sql, [conversation.id.clone().into(), HISTORY.into()]).await.map_err(unavailable)?;
-        let history: Vec<Message> = rows.into_iter().map(Message::from).collect();
+        let history = newest_within(rows.into_iter().map(|row| json!(Message::from(row))).collect(), LARGEST_HISTORY);
         let sql = "SELECT read_up_to FROM conversation WHERE id = ?";
         let read: Option<Read> = one(reader, sql, [conversation.id.clone().into()]).await.map_err(unavailable)?;
-        let newest = history.last().map(|message| message.id.clone()).unwrap_or_default();
+        let newest = history.last().and_then(|message| message["id"].as_str()).unwrap_or_default().to_owned();
         let welcome = json!({
             "type": "welcome",
             "session_id": session.to_string(),
@@ -315,7 +333,7 @@ impl<'a> Talk<'a> {
 
     async fn next(&self, socket: &mut Socket, listener: &mut Listener) -> Result<Heard, Ended> {
         tokio::select! {
-            frame = receive(socket) => frame.map(Heard::Frame),
+            heard = receive(socket) => heard,
             () = listener.changed() => Ok(Heard::News),
         }
     }
@@ -357,14 +375,14 @@ impl<'a> Talk<'a> {
                 }
                 let said = Said { role: "visitor", content: &content, attachments, client_id };
                 let message = messages::say(self.backend, self.tenant_id, &self.conversation_id, said).await?;
-                let ack = json!({
-                    "type": "ack", "client_id": client_id, "message_id": message.id, "created_at": message.created_at,
-                });
-                send(socket, &ack).await?;
+                let client_id = client_id.unwrap_or_default();
                 if message.id > self.sent {
-                    self.own.push(message.id);
+                    // In its place among what others have said: who resumes from here has missed nothing before it.
+                    self.own.push((message.id, client_id.to_owned()));
+                    Ok(())
+                } else {
+                    Ok(send(socket, &ack_frame(&message, client_id)).await?)
                 }
-                Ok(())
             }
             "read" => {
                 let message_id = fields.text("message_id", 64);
@@ -427,11 +445,14 @@ impl<'a> Talk<'a> {
             let Some(newest) = messages.last() else { break };
             let newest = newest.id.clone();
             for message in &messages {
-                if !self.own.contains(&message.id) {
-                    send(socket, &message_frame(message)).await?;
-                }
+                let own =
+                    self.own.iter().position(|(id, _)| *id == message.id).map(|place| self.own.swap_remove(place));
+                let frame = match own {
+                    Some((_, client_id)) => ack_frame(message, &client_id),
+                    None => message_frame(message),
+                };
+                send(socket, &frame).await?;
             }
-            self.own.retain(|id| *id > newest);
             self.sent = newest;
         }
         let reader = self.backend.store.reader();
