@@ -8,6 +8,7 @@
 //! | `/api/v1/ws/widget` | [`socket`]: becomes a WebSocket |
 //! | `/widget.js` | [`widget`]: what pages embed |
 //! | `/.well-known/jwks.json` | [`jwks`] |
+//! | `/openapi.json` | [`document`]: the visitor lane |
 //! | `/healthz`, `/readyz` | probes |
 
 use std::{net::IpAddr, sync::Arc};
@@ -38,6 +39,7 @@ use crate::{
 
 mod client_address;
 mod cors;
+mod document;
 mod facade;
 mod jwks;
 mod owned;
@@ -45,6 +47,8 @@ mod signed;
 mod socket;
 mod visitors;
 mod widget;
+
+pub use document::openapi;
 
 /// What the handlers share.
 pub(crate) struct Gateway<D> {
@@ -92,6 +96,7 @@ pub(crate) fn router<D: TenantDirectory>(
         .route("/widget.js", get(widget::script))
         // Beside the API, for who has only that under one URL.
         .route("/api/v1/widget.js", get(widget::script))
+        .route("/openapi.json", get(|| async { axum::Json(openapi()) }))
         .route("/.well-known/jwks.json", jwks::route(gateway.signing_keys.clone()))
         .merge(health::routes(stopping, move || {
             let held = lease.is_held();

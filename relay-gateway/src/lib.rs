@@ -13,3 +13,5 @@ mod metrics;
 pub mod server;
 mod signing_keys;
 mod sockets;
+
+pub use ingress::openapi;

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use http::request::Parts;
-use shared::{ApiError, query::Query, time::now_unix_ms, websocket};
+use shared::{ApiError, Failure, query::Query, time::now_unix_ms, websocket};
 
 use super::{Gateway, client_address, cors::Asker, request_id};
 use crate::{
@@ -18,6 +18,27 @@ use crate::{
     sockets::{Closing, Visit},
 };
 
+/// A visitor's conversation, over a WebSocket.
+///
+/// The visitor says `{"type":"message","client_id":"<uuid>","content":"…","attachments":[]}`, `{"type":"typing"}`,
+/// `{"type":"read","message_id"}` or `{"type":"resume","after":"<message_id>"}`. It hears `welcome` first, then what the chat
+/// backend says (its document has them under `/ws/visitor`), and from the relay itself `{"type":"config","widget_config"}`
+/// where the widget's look has changed and `{"type":"error","error_code","message","client_id"?,"retry_after_seconds"?}` where a
+/// frame was refused.
+///
+/// It is closed with 4401 (the token opens no session: refresh it), 4403 (forbidden: the reason begins with
+/// `tenant_suspended`, `invalid_widget_key` or `origin_not_allowed`), 4408 (idle, or nothing is read), 4413 (a frame beyond the
+/// limit), 4429 (too many frames, or sockets of one session), 1012 (the relay restarts), 1013 (the chat backend is away, or there
+/// is no room), 1002, 1003 or 1007 (not WebSocket, not text, not UTF-8), or what the chat backend gives from 4000 to 4999.
+#[utoipa::path(
+    get, path = "/api/v1/ws/widget", tag = "visitors",
+    params(("token" = String, Query, description = "The session's visitor_token")),
+    responses(
+        (status = 101, description = "The connection is a WebSocket; what is wrong with the token is said by its close code"),
+        (status = 426, description = "`upgrade_required`", body = Failure),
+        (status = 429, description = "`rate_limited`", body = Failure),
+    )
+)]
 pub(super) async fn upgrade<D: TenantDirectory>(
     State(gateway): State<Arc<Gateway<D>>>,
     mut request: Request,

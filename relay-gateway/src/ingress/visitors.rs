@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use proto::visitors::v1::{OpenSessionRequest, RefreshTokenRequest, visitors_client::VisitorsClient};
 use serde_json::{Map, Value, json};
 use shared::{
-    ApiError, ErrorCode, Success, TenantId,
+    ApiError, Envelope, ErrorCode, Failure, Success, TenantId,
     body::{self, json_object},
     fields::Fields,
     origin::Origin,
@@ -26,6 +26,7 @@ use shared::{
 use super::{
     Gateway, client_address,
     cors::{self, Asker},
+    document::{BegunSession, NewSession, RefreshedToken, WidgetConfig},
     request_id,
 };
 use crate::{
@@ -41,6 +42,20 @@ use crate::{
 const LARGEST_METADATA: usize = 4096;
 const LONGEST_LOCALE: usize = 35;
 
+/// Begin a visitor's session, from a page that is allowed.
+#[utoipa::path(
+    post, path = "/api/v1/create/visitor-session", tag = "visitors", request_body = NewSession,
+    responses(
+        (status = 201, description = "Begun", body = Envelope<BegunSession>),
+        (status = 400, description = "`malformed_json`", body = Failure),
+        (status = 401, description = "`invalid_widget_key`", body = Failure),
+        (status = 403, description = "`origin_not_allowed`, `tenant_suspended`", body = Failure),
+        (status = 413, description = "`body_too_large`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 429, description = "`rate_limited`: of the key, or of the address", body = Failure),
+        (status = 503, description = "`directory_unavailable`", body = Failure),
+    )
+)]
 pub(super) async fn create_session<D: TenantDirectory>(
     State(gateway): State<Arc<Gateway<D>>>,
     request: Request,
@@ -48,6 +63,23 @@ pub(super) async fn create_session<D: TenantDirectory>(
     answer(&gateway, request, "POST", async |call, body| call.create_session(body).await).await
 }
 
+/// What a widget draws itself from.
+#[utoipa::path(
+    get, path = "/api/v1/fetch/widget-config", tag = "visitors",
+    params(
+        ("tenant_id" = Uuid, Query),
+        ("widget_public_key" = String, Query),
+        ("locale" = Option<String>, Query, description = "`fr` unless said otherwise"),
+    ),
+    responses(
+        (status = 200, description = "The configuration", body = Envelope<WidgetConfig>),
+        (status = 401, description = "`invalid_widget_key`", body = Failure),
+        (status = 403, description = "`origin_not_allowed`, `tenant_suspended`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 429, description = "`rate_limited`", body = Failure),
+        (status = 503, description = "`directory_unavailable`", body = Failure),
+    )
+)]
 pub(super) async fn fetch_config<D: TenantDirectory>(
     State(gateway): State<Arc<Gateway<D>>>,
     request: Request,
@@ -55,6 +87,17 @@ pub(super) async fn fetch_config<D: TenantDirectory>(
     answer(&gateway, request, "GET", async |call, _| call.fetch_config().await).await
 }
 
+/// Another token for a session, by one that may have ended.
+#[utoipa::path(
+    post, path = "/api/v1/refresh/visitor-token", tag = "visitors", security(("visitor_token" = [])),
+    responses(
+        (status = 200, description = "Refreshed", body = Envelope<RefreshedToken>),
+        (status = 401, description = "`invalid_visitor_token`, `invalid_widget_key`", body = Failure),
+        (status = 403, description = "`origin_not_allowed`, `tenant_suspended`", body = Failure),
+        (status = 429, description = "`rate_limited`", body = Failure),
+        (status = 503, description = "`directory_unavailable`", body = Failure),
+    )
+)]
 pub(super) async fn refresh_token<D: TenantDirectory>(
     State(gateway): State<Arc<Gateway<D>>>,
     request: Request,

@@ -40,6 +40,14 @@ static GZIPPED: LazyLock<Variant> = LazyLock::new(|| {
     Variant::new(encoder.finish().expect("memory takes it").into(), Some("gzip"))
 });
 
+/// The widget that pages embed. `If-None-Match` is answered, and gzip is sent where it is taken.
+#[utoipa::path(
+    get, path = "/widget.js", tag = "visitors",
+    responses(
+        (status = 200, description = "The script", body = String, content_type = "text/javascript"),
+        (status = 304, description = "It is the one that is known"),
+    )
+)]
 pub(super) async fn script(request: Request) -> Response {
     let variant = if takes_gzip(request.headers()) { &*GZIPPED } else { &*PLAIN };
     let mut response = if is_known(request.headers(), &variant.etag) {

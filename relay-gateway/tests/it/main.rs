@@ -4,6 +4,7 @@ mod backend;
 mod facade;
 mod fakes;
 mod leased;
+mod openapi;
 mod owned;
 mod refusals;
 mod sockets;
