@@ -64,6 +64,7 @@ async fn a_visitor_asks_is_answered_and_goes_on_after_a_reload() {
         (&json!("bot"), &json!("Track your order from the link in your e-mail."))
     );
     assert!(answer["message"]["citations"].as_array().is_some_and(|citations| citations.len() == 1));
+    assert_eq!(answer["message"]["citations"][0]["title"], "Orders");
     let answer_id = answer["message"]["id"].as_str().expect("an id").to_owned();
     visitor.say(&json!({"type": "read", "message_id": answer_id})).await;
 
@@ -85,15 +86,15 @@ async fn a_visitor_asks_is_answered_and_goes_on_after_a_reload() {
         (&seen["message"]["role"], &seen["message"]["content"]),
         (&json!("visitor"), &json!("Do you repair zeppelins?"))
     );
+    assert_eq!(visitor.hear("status").await["status"], "waiting");
     let ticket = visitor.hear("message").await;
     assert_eq!(ticket["message"]["role"], "system");
-    assert_eq!(visitor.hear("status").await["status"], "waiting");
 
     // A person takes over, from the tenant's backend.
     let path = format!("add/message?conversation_id={}", welcome["conversation_id"].as_str().expect("an id"));
     signed(&world, &tenant, &path, json!({"role": "agent", "content": "Hello, this is Ada."})).await;
-    assert_eq!(visitor.hear("message").await["message"]["content"], "Hello, this is Ada.");
     assert_eq!(visitor.hear("status").await["status"], "assigned");
+    assert_eq!(visitor.hear("message").await["message"]["content"], "Hello, this is Ada.");
     visitor.ask("Thank you!").await;
     visitor.hear("ack").await;
     // The bot keeps out of it: what comes next is what Ada says.
@@ -109,6 +110,7 @@ async fn what_was_missed_is_delivered_in_order_and_nothing_twice() {
     let (mut visitor, welcome) = connect(&world, &session).await;
     let path = format!("add/message?conversation_id={}", welcome["conversation_id"].as_str().expect("an id"));
     signed(&world, &tenant, &path, json!({"role": "agent", "content": "0"})).await;
+    visitor.hear("status").await;
     let known = visitor.hear("message").await["message"]["id"].clone();
     drop(visitor);
     for n in 1..=120 {

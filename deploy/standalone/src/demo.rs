@@ -23,6 +23,7 @@ use tonic::{
 };
 
 const PAGE: &str = include_str!("demo/page.html");
+const ICON: &str = include_str!("demo/icon.svg");
 const STYLE: &str = include_str!("demo/style.css");
 
 /// Strict, as a careful tenant's page would be: the widget works under it.
@@ -59,6 +60,7 @@ pub(crate) fn router(admin: SocketAddr, key: &SecretString) -> Result<Router, In
     Ok(Router::new()
         .route("/demo", get(page))
         .route("/demo/style.css", get(|| async { ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
+        .route("/demo/icon.svg", get(|| async { ([(header::CONTENT_TYPE, "image/svg+xml")], ICON) }))
         .with_state(Demo { tenants, key }))
 }
 

@@ -3,23 +3,27 @@ import { RelayError } from "./http";
 import type { Options } from "./options";
 
 const ADVICE: Readonly<Record<string, string>> = {
-  invalid_widget_key: "The widget key was rotated or revoked: paste the current embed code into the page.",
+  invalid_widget_key:
+    "The widget key is wrong, or was rotated or revoked: paste the current embed code into the page " +
+    "(GET /api/v1/widgets/embed-code).",
   tenant_suspended: "The tenant is suspended: ask the operator of the relay to reactivate it.",
   rate_limited: "Too many requests for now: the widget comes back by itself.",
+  not_served:
+    "The relay closed the chat (4403) without saying why: paste the current embed code, and check the tenant's " +
+    "status and allowed_origins.",
 };
 
 export function allowOrigin({ tenantId, baseUrl }: Options): string {
   return (
     `Add ${location.origin} to the tenant's allowed_origins (POST ${baseUrl}/api/v1/update/tenant?tenant_id=${tenantId} ` +
-    `{"allowed_origins":["${location.origin}"]}) or to the widget key's allowed_domains`
+    `{"allowed_origins":["${location.origin}", and those it has: the list is replaced]}) or to the widget key's allowed_domains`
   );
 }
 
 export function describeFailure(failure: unknown, relayAnswers: boolean, options: Options): string {
   if (failure instanceof RelayError) {
-    const advice =
-      failure.code === "origin_not_allowed" ? `${allowOrigin(options)}.` : (ADVICE[failure.code] ?? "");
-    return `${failure.code}: ${failure.message} ${advice}`.trim();
+    const { code, message } = failure;
+    return `${code}: ${code === "origin_not_allowed" ? `${allowOrigin(options)}.` : (ADVICE[code] ?? message)}`;
   }
   const { baseUrl } = options;
   return relayAnswers

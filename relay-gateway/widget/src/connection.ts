@@ -10,8 +10,10 @@ export interface ConnectionOwner {
   socketUrl(token: string): string;
   onState(state: LinkState): void;
   onFrame(frame: ServerFrame): void;
-  /** `failure` is the relay's HTTP refusal, or `null` when it closed the socket with 4403. */
-  onBlocked(failure: RelayError | null): void;
+  /** The relay refused this page, by HTTP or by closing the socket with 4403. */
+  onBlocked(failure: RelayError): void;
+  /** Whether a person is about to answer somebody who is looking. */
+  awaitsPerson(): boolean;
   /** The frame in flight was too large for the relay. */
   onTooLarge(): void;
 }
@@ -29,21 +31,24 @@ const SUSPICIOUS_FAILURES = 4;
 
 export class Connection {
   state: LinkState = "idle";
-  private socket: WebSocket | null = null;
-  private token: string | null = null;
-  private rejected: string | null = null;
-  private attempt = 0;
-  private mayRetryAtOnce = true;
+  #socket: WebSocket | null = null;
+  #token: string | null = null;
+  #rejected: string | null = null;
+  #attempt = 0;
+  #mayRetryAtOnce = true;
   /** Every dial and every drop starts a new generation; callbacks of an older one are ignored. */
-  private generation = 0;
-  private timer = 0;
-  private stableTimer = 0;
+  #generation = 0;
+  #timer = 0;
+  #stableTimer = 0;
+  readonly #owner: ConnectionOwner;
 
-  constructor(private readonly owner: ConnectionOwner) {}
+  constructor(owner: ConnectionOwner) {
+    this.#owner = owner;
+  }
 
   /** Dials now, unless it is dialling or connected already. */
   connect(): void {
-    if (this.state !== "dialling" && this.state !== "ready") void this.dial();
+    if (this.state !== "dialling" && this.state !== "ready") void this.#dial();
   }
 
   /** Dials now if it is waiting or asleep, and leaves it alone if nobody asked for it or it is blocked. */
@@ -53,121 +58,129 @@ export class Connection {
 
   /** Gives the connection up for one that looks dead. */
   recycle(): void {
-    if (this.state === "ready" || this.state === "dialling") this.backOff(0);
+    if (this.state === "ready" || this.state === "dialling") this.#backOff(0);
   }
 
   /** Lets go of the socket, as for the back/forward cache; `wake` brings it back. */
   pause(): void {
     if (this.state === "idle" || this.state === "blocked") return;
-    this.drop();
-    this.become("asleep");
+    this.#drop();
+    this.#become("asleep");
   }
 
   close(): void {
-    this.drop();
+    this.#drop();
     this.state = "idle";
   }
 
   send(frame: ClientFrame): boolean {
-    if (this.state !== "ready" || this.socket?.readyState !== WebSocket.OPEN) return false;
-    this.socket.send(JSON.stringify(frame));
+    if (this.state !== "ready" || this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(JSON.stringify(frame));
     return true;
   }
 
-  private async dial(): Promise<void> {
-    this.drop();
-    const generation = this.generation;
-    const isCurrent = (): boolean => generation === this.generation;
-    this.become("dialling");
+  async #dial(): Promise<void> {
+    this.#drop();
+    const generation = this.#generation;
+    const isCurrent = (): boolean => generation === this.#generation;
+    this.#become("dialling");
     try {
-      const session = await this.owner.obtainSession(this.rejected);
+      const session = await this.#owner.obtainSession(this.#rejected);
       if (!isCurrent()) return;
-      this.rejected = null;
-      this.token = session.token;
-      this.listen(new WebSocket(this.owner.socketUrl(session.token)), isCurrent);
+      this.#rejected = null;
+      this.#token = session.token;
+      this.#listen(new WebSocket(this.#owner.socketUrl(session.token)), isCurrent);
     } catch (failure) {
       if (!isCurrent()) return;
-      if (failure instanceof RelayError && !failure.transient) this.block(failure);
-      else this.backOff(failure instanceof RelayError ? (failure.retryAfterMs ?? 0) : 0);
+      if (failure instanceof RelayError && !failure.transient) this.#block(failure);
+      else this.#backOff(failure instanceof RelayError ? (failure.retryAfterMs ?? 0) : 0);
     }
   }
 
-  private listen(socket: WebSocket, isCurrent: () => boolean): void {
-    this.socket = socket;
-    this.timer = window.setTimeout(() => this.backOff(0), WELCOME_TIMEOUT_MS);
+  #listen(socket: WebSocket, isCurrent: () => boolean): void {
+    this.#socket = socket;
+    this.#timer = window.setTimeout(() => this.#backOff(0), WELCOME_TIMEOUT_MS);
     socket.onmessage = ({ data }) => {
       const frame = isCurrent() ? parseFrame(data) : null;
       if (frame === null) return;
       if (frame.type === "welcome") {
-        clearTimeout(this.timer);
-        this.stableTimer = window.setTimeout(() => {
-          this.attempt = 0;
-          this.mayRetryAtOnce = true;
+        clearTimeout(this.#timer);
+        this.#stableTimer = window.setTimeout(() => {
+          this.#attempt = 0;
+          this.#mayRetryAtOnce = true;
         }, STABLE_AFTER_MS);
         this.state = "ready";
       }
-      this.owner.onFrame(frame);
-      if (frame.type === "welcome") this.owner.onState("ready");
+      this.#owner.onFrame(frame);
+      if (frame.type === "welcome") this.#owner.onState("ready");
     };
-    socket.onclose = ({ code }) => {
-      if (isCurrent()) this.closed(code);
+    socket.onclose = ({ code, reason }) => {
+      if (isCurrent()) this.#closed(code, reason);
     };
   }
 
-  private closed(code: number): void {
+  #closed(code: number, reason: string): void {
     switch (code) {
       case 4401:
-        this.rejected = this.token;
-        if (this.mayRetryAtOnce) {
-          this.mayRetryAtOnce = false;
-          void this.dial();
-        } else this.backOff(0);
+        this.#rejected = this.#token;
+        if (this.#mayRetryAtOnce) {
+          this.#mayRetryAtOnce = false;
+          void this.#dial();
+        } else this.#backOff(0);
         break;
       case 4403:
-        this.block(null);
+        this.#block(refusal(reason));
         break;
       case 4408:
-        this.pause();
+        // Who waits for a person, with the page before them, is to see the answer when it comes.
+        if (this.#owner.awaitsPerson()) this.#backOff(0);
+        else this.pause();
         break;
       case 4413:
-        this.owner.onTooLarge();
-        this.backOff(0);
+        this.#owner.onTooLarge();
+        this.#backOff(0);
         break;
       case 4429:
-        this.backOff(FLOOD_BACKOFF_MS);
+        this.#backOff(FLOOD_BACKOFF_MS);
         break;
       default:
-        this.backOff(0);
+        this.#backOff(0);
     }
   }
 
-  private block(failure: RelayError | null): void {
-    this.drop();
-    this.become("blocked");
-    this.owner.onBlocked(failure);
+  #block(failure: RelayError): void {
+    this.#drop();
+    this.#become("blocked");
+    this.#owner.onBlocked(failure);
   }
 
   /** Waits with full jitter, at least `leastMs`. */
-  private backOff(leastMs: number): void {
-    this.drop();
-    this.attempt += 1;
-    if (this.attempt % SUSPICIOUS_FAILURES === 0) this.rejected = this.token;
-    this.timer = window.setTimeout(() => this.wake(), backoffMs(this.attempt, leastMs));
-    this.become("waiting");
+  #backOff(leastMs: number): void {
+    this.#drop();
+    this.#attempt += 1;
+    if (this.#attempt % SUSPICIOUS_FAILURES === 0) this.#rejected = this.#token;
+    this.#timer = window.setTimeout(() => this.wake(), backoffMs(this.#attempt, leastMs));
+    this.#become("waiting");
   }
 
-  private drop(): void {
-    this.generation += 1;
-    clearTimeout(this.timer);
-    clearTimeout(this.stableTimer);
-    this.socket?.close(1000);
-    this.socket = null;
+  #drop(): void {
+    this.#generation += 1;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#stableTimer);
+    this.#socket?.close(1000);
+    this.#socket = null;
   }
 
-  private become(state: LinkState): void {
+  #become(state: LinkState): void {
     this.state = state;
-    this.owner.onState(state);
+    this.#owner.onState(state);
   }
+}
+
+/** A 4403's reason begins with an error code, unless something between has replaced it. */
+function refusal(reason: string): RelayError {
+  const [, code = "not_served", message = reason] = /^([a-z_]+): (.*)/.exec(reason) ?? [];
+  return new RelayError(403, code, message, null);
 }
 
 /** Full jitter under a ceiling that doubles from half a second to half a minute. */

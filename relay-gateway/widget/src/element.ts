@@ -17,73 +17,73 @@ let topmost = 2147483000;
 export class ChatRelayElement extends HTMLElement implements Slot {
   side: Position = "bottom-right";
   isOpen = false;
-  private widget: Widget | null = null;
-  private view: View | null = null;
-  private root: HTMLElement | null = null;
-  private returnFocusTo: HTMLElement | null = null;
-  private isDrawing = false;
-  private onGone: () => void = () => undefined;
+  #widget: Widget | null = null;
+  #view: View | null = null;
+  #root: HTMLElement | null = null;
+  #returnFocusTo: HTMLElement | null = null;
+  #isDrawing = false;
+  #onGone: () => void = () => undefined;
 
   /** Called once, before the element is put into the page. `onGone` tells that it was taken out for good. */
   attach(widget: Widget, onGone: () => void): void {
-    this.widget = widget;
-    this.onGone = onGone;
-    for (const name of EVENTS) widget.events.on(name, (detail) => this.dispatch(name, detail));
-    widget.events.on("open", () => this.opened());
-    widget.events.on("close", () => this.closed());
-    widget.onChange = () => this.draw();
+    this.#widget = widget;
+    this.#onGone = onGone;
+    for (const name of EVENTS) widget.events.on(name, (detail) => this.#dispatch(name, detail));
+    widget.events.on("open", () => this.#opened());
+    widget.events.on("close", () => this.#closed());
+    widget.onChange = () => this.#draw();
   }
 
   disconnectedCallback(): void {
     // An element that is only moved comes back at once.
     queueMicrotask(() => {
-      if (!this.isConnected) this.teardown();
+      if (!this.isConnected) this.#teardown();
     });
   }
 
   place(index: number, isCrowded: boolean, shiftPx: number): void {
-    this.root?.style.setProperty("--slot", String(index));
-    this.root?.style.setProperty("--shift", `${shiftPx}px`);
-    if (this.root) setAttribute(this.root, "data-crowded", isCrowded ? (index === 0 ? "first" : "behind") : null);
+    this.#root?.style.setProperty("--slot", String(index));
+    this.#root?.style.setProperty("--shift", `${shiftPx}px`);
+    if (this.#root) setAttribute(this.#root, "data-crowded", isCrowded ? (index === 0 ? "first" : "behind") : null);
   }
 
-  private teardown(): void {
-    this.widget?.destroy();
-    this.widget = null;
-    this.view?.destroy();
-    this.view = null;
+  #teardown(): void {
+    this.#widget?.destroy();
+    this.#widget = null;
+    this.#view?.destroy();
+    this.#view = null;
     leaveSlot(this);
-    this.onGone();
+    this.#onGone();
   }
 
-  private dispatch<K extends EventName>(name: K, detail: EventMap[K]): void {
+  #dispatch<K extends EventName>(name: K, detail: EventMap[K]): void {
     this.dispatchEvent(new CustomEvent(`chat-relay:${name}`, { detail, bubbles: true, composed: true }));
   }
 
   /** Draws the state; what drawing itself changes (a message seen) is drawn once more, not in a circle. */
-  private draw(): void {
-    const { widget } = this;
-    if (widget === null || widget.state.config === null || this.isDrawing) return;
-    this.isDrawing = true;
+  #draw(): void {
+    const widget = this.#widget;
+    if (widget === null || widget.state.config === null || this.#isDrawing) return;
+    this.#isDrawing = true;
     try {
-      this.view ??= this.build(widget);
-      this.view.render(widget.state, widget.appearance);
-      if (this.reads(widget)) {
+      this.#view ??= this.#build(widget);
+      this.#view.render(widget.state, widget.appearance);
+      if (this.#reads(widget)) {
         const { state } = widget;
         widget.seen();
-        if (widget.state !== state) this.view.render(widget.state, widget.appearance);
+        if (widget.state !== state) this.#view.render(widget.state, widget.appearance);
       }
-      this.settle(widget);
+      this.#settle(widget);
     } finally {
-      this.isDrawing = false;
+      this.#isDrawing = false;
     }
   }
 
-  private reads({ state }: Widget): boolean {
-    return state.open && document.visibilityState === "visible" && this.view?.panel.messages.showsEnd === true;
+  #reads({ state }: Widget): boolean {
+    return state.open && document.visibilityState === "visible" && this.#view?.panel.messages.showsEnd === true;
   }
 
-  private settle({ state, appearance }: Widget): void {
+  #settle({ state, appearance }: Widget): void {
     const side = appearance.position ?? state.config?.position ?? "bottom-right";
     if (side === this.side && state.open === this.isOpen) return;
     this.side = side;
@@ -91,30 +91,30 @@ export class ChatRelayElement extends HTMLElement implements Slot {
     arrange();
   }
 
-  private build(widget: Widget): View {
+  #build(widget: Widget): View {
     const shadow = this.shadowRoot ?? this.attachShadow({ mode: "open" });
     adoptStyles(shadow, widget.options.nonce);
     const view = new View(shadow, widget);
-    this.root = shadow.querySelector<HTMLElement>(".root");
+    this.#root = shadow.querySelector<HTMLElement>(".root");
     this.side = widget.appearance.position ?? widget.state.config?.position ?? "bottom-right";
     takeSlot(this);
     arrange();
     return view;
   }
 
-  private opened(): void {
+  #opened(): void {
     this.style.setProperty("--chat-relay-z", String((topmost += 1)));
-    this.view?.panel.opened();
-    if (this.widget?.opensByItself) return;
+    this.#view?.panel.opened();
+    if (this.#widget?.opensByItself) return;
     const before = document.activeElement;
-    this.returnFocusTo = before instanceof HTMLElement && before !== document.body && before !== this ? before : null;
-    this.view?.panel.focusComposer();
+    this.#returnFocusTo = before instanceof HTMLElement && before !== document.body && before !== this ? before : null;
+    this.#view?.panel.focusComposer();
   }
 
-  private closed(): void {
-    const target = this.returnFocusTo?.isConnected ? this.returnFocusTo : this.view?.launcher.button;
+  #closed(): void {
+    const target = this.#returnFocusTo?.isConnected ? this.#returnFocusTo : this.#view?.launcher.button;
     const focused = document.activeElement;
     if (focused === this || focused === document.body) target?.focus({ preventScroll: true });
-    this.returnFocusTo = null;
+    this.#returnFocusTo = null;
   }
 }

@@ -15,20 +15,20 @@ export type EventName = keyof EventMap;
 export type Listener<K extends EventName> = (detail: EventMap[K]) => void;
 
 export class Emitter {
-  private readonly listeners = new Map<EventName, Set<(detail: never) => void>>();
-  private isReady = false;
+  readonly #listeners = new Map<EventName, Set<(detail: never) => void>>();
+  #isReady = false;
 
   on<K extends EventName>(name: K, listener: Listener<K>): () => void {
-    const listeners = this.listeners.get(name) ?? new Set();
-    this.listeners.set(name, listeners);
+    const listeners = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, listeners);
     listeners.add(listener);
-    if (name === "ready" && this.isReady) guarded(listener, {} as EventMap[K]);
+    if (name === "ready" && this.#isReady) guarded(listener, {} as EventMap[K]);
     return () => void listeners.delete(listener);
   }
 
   emit<K extends EventName>(name: K, detail: EventMap[K]): void {
-    if (name === "ready") this.isReady = true;
-    for (const listener of [...(this.listeners.get(name) ?? [])]) guarded(listener as Listener<K>, detail);
+    if (name === "ready") this.#isReady = true;
+    for (const listener of [...(this.#listeners.get(name) ?? [])]) guarded(listener as Listener<K>, detail);
   }
 }
 

@@ -22,14 +22,18 @@ export class RelayError extends Error {
 }
 
 export class RelayApi {
-  constructor(private readonly options: Options) {}
+  readonly #options: Options;
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
 
   async fetchConfig(locale: string): Promise<WidgetConfig> {
-    return parseConfig(await this.call(this.url("fetch/widget-config", { locale }), {}));
+    return parseConfig(await this.#call(this.#url("fetch/widget-config", { locale }), {}));
   }
 
   async createSession(locale: string): Promise<Session> {
-    const { tenantId, publicKey, routingKey, mode } = this.options;
+    const { tenantId, publicKey, routingKey, mode } = this.#options;
     const body = {
       tenant_id: tenantId,
       widget_public_key: publicKey,
@@ -44,44 +48,44 @@ export class RelayApi {
       ...(routingKey === null ? {} : { routing_key: routingKey }),
       ...(mode === null ? {} : { mode }),
     };
-    return this.session("create/visitor-session", {
+    return this.#session("create/visitor-session", {
       body: JSON.stringify(body),
       headers: { "Content-Type": "application/json" },
     });
   }
 
   async refreshToken(token: string): Promise<Session> {
-    return this.session("refresh/visitor-token", { headers: { Authorization: `Bearer ${token}` } });
+    return this.#session("refresh/visitor-token", { headers: { Authorization: `Bearer ${token}` } });
   }
 
   socketUrl(token: string): string {
-    return `${this.options.baseUrl.replace(/^http/, "ws")}/api/v1/ws/widget?token=${encodeURIComponent(token)}`;
+    return `${this.#options.baseUrl.replace(/^http/, "ws")}/api/v1/ws/widget?token=${encodeURIComponent(token)}`;
   }
 
   /** Whether anything answers at the relay's address, readable for this origin or not. */
   async answers(): Promise<boolean> {
     try {
-      await this.fetch(this.url("fetch/widget-config", {}), { mode: "no-cors" });
+      await this.#fetch(this.#url("fetch/widget-config", {}), { mode: "no-cors" });
       return true;
     } catch {
       return false;
     }
   }
 
-  private async session(path: string, init: RequestInit): Promise<Session> {
-    const session = parseSession(await this.call(this.url(path, {}), { ...init, method: "POST" }));
+  async #session(path: string, init: RequestInit): Promise<Session> {
+    const session = parseSession(await this.#call(this.#url(path, {}), { ...init, method: "POST" }));
     if (session === null) throw new Error("the answer holds no session");
     return session;
   }
 
-  private url(path: string, query: Readonly<Record<string, string>>): string {
-    const { baseUrl, tenantId, publicKey } = this.options;
+  #url(path: string, query: Readonly<Record<string, string>>): string {
+    const { baseUrl, tenantId, publicKey } = this.#options;
     const search = new URLSearchParams({ tenant_id: tenantId, widget_public_key: publicKey, ...query });
     return `${baseUrl}/api/v1/${path}?${search}`;
   }
 
-  private async call(url: string, init: RequestInit): Promise<unknown> {
-    const response = await this.fetch(url, init);
+  async #call(url: string, init: RequestInit): Promise<unknown> {
+    const response = await this.#fetch(url, init);
     const body = record(await response.json().catch(() => null));
     if (response.ok) return body["data"];
     throw new RelayError(
@@ -92,7 +96,7 @@ export class RelayApi {
     );
   }
 
-  private fetch(url: string, init: RequestInit): Promise<Response> {
+  #fetch(url: string, init: RequestInit): Promise<Response> {
     // Browsers without AbortSignal.timeout have a timeout of their own, only longer.
     return fetch(url, { ...init, credentials: "omit", cache: "no-store", signal: AbortSignal.timeout?.(TIMEOUT_MS) ?? null });
   }

@@ -16,12 +16,16 @@ const PREFIX = "out:";
  * entry: its `client_id` makes the relay answer with the same message.
  */
 export class Outbox {
-  constructor(private readonly storage: Storage) {}
+  readonly #storage: Storage;
+
+  constructor(storage: Storage) {
+    this.#storage = storage;
+  }
 
   load(): OutboxEntry[] {
     const entries: OutboxEntry[] = [];
-    for (const clientId of this.storage.names(PREFIX)) {
-      const { content, createdAt, failure } = this.storage.readRecord(PREFIX + clientId);
+    for (const clientId of this.#storage.names(PREFIX)) {
+      const { content, createdAt, failure } = this.#storage.readRecord(PREFIX + clientId);
       if (typeof content === "string" && typeof createdAt === "string") {
         entries.push({ clientId, content, createdAt, failure: typeof failure === "string" ? failure : null });
       }
@@ -30,10 +34,10 @@ export class Outbox {
   }
 
   save(entry: OutboxEntry): void {
-    this.storage.write(PREFIX + entry.clientId, entry);
+    this.#storage.write(PREFIX + entry.clientId, entry);
   }
 
   remove(clientId: string): void {
-    this.storage.remove(PREFIX + clientId);
+    this.#storage.remove(PREFIX + clientId);
   }
 }

@@ -11,7 +11,7 @@ export interface Message {
   readonly createdAt: string;
   /** The titles of the documents it cites, each once. */
   readonly sources: readonly string[];
-  /** The `client_id` it was sent with, where it is known to be ours. */
+  /** The `client_id` it was sent with, where a widget sent it. */
   readonly clientId: string | null;
 }
 

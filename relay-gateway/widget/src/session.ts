@@ -9,15 +9,20 @@ const KEY = "session";
 const RENEW_BEFORE_MS = 60_000;
 
 export class Sessions {
-  constructor(
-    private readonly api: RelayApi,
-    private readonly storage: Storage,
-    private readonly locale: () => string,
-    private readonly lockName: string,
-  ) {}
+  readonly #api: RelayApi;
+  readonly #storage: Storage;
+  readonly #locale: () => string;
+  readonly #lockName: string;
+
+  constructor(api: RelayApi, storage: Storage, locale: () => string, lockName: string) {
+    this.#api = api;
+    this.#storage = storage;
+    this.#locale = locale;
+    this.#lockName = lockName;
+  }
 
   stored(): Session | null {
-    return parseSession(this.storage.read(KEY));
+    return parseSession(this.#storage.read(KEY));
   }
 
   isStoredUnder(name: string): boolean {
@@ -29,33 +34,33 @@ export class Sessions {
    * another tab has done so. Fails as the relay's HTTP calls do.
    */
   async obtain(rejected: string | null): Promise<Session> {
-    return exclusively(this.lockName, async () => {
+    return exclusively(this.#lockName, async () => {
       const session = this.stored();
-      if (session === null) return this.create();
+      if (session === null) return this.#create();
       const expiring = Date.parse(session.expiresAt) - Date.now() < RENEW_BEFORE_MS;
-      return expiring || session.token === rejected ? this.renew(session) : session;
+      return expiring || session.token === rejected ? this.#renew(session) : session;
     });
   }
 
-  private async renew(session: Session): Promise<Session> {
+  async #renew(session: Session): Promise<Session> {
     try {
-      return this.keep(await this.api.refreshToken(session.token));
+      return this.#keep(await this.#api.refreshToken(session.token));
     } catch (failure) {
       const isOver = failure instanceof RelayError && (failure.status === 401 || failure.status === 404);
       // A rotated key says nothing about the session: a new one would fail as well.
       if (!isOver || failure.code === "invalid_widget_key") throw failure;
-      this.storage.remove(KEY);
-      return this.create();
+      this.#storage.remove(KEY);
+      return this.#create();
     }
   }
 
-  private async create(): Promise<Session> {
-    return this.keep(await this.api.createSession(this.locale()));
+  async #create(): Promise<Session> {
+    return this.#keep(await this.#api.createSession(this.#locale()));
   }
 
-  private keep(session: Session): Session {
+  #keep(session: Session): Session {
     const { sessionId, token, expiresAt } = session;
-    this.storage.write(KEY, { session_id: sessionId, visitor_token: token, expires_at: expiresAt });
+    this.#storage.write(KEY, { session_id: sessionId, visitor_token: token, expires_at: expiresAt });
     return session;
   }
 }

@@ -5,23 +5,20 @@ const PREFIX = "chat-relay";
 
 /** A namespace in localStorage or sessionStorage: JSON values which never throw. */
 export class Storage {
-  private readonly memory = new Map<string, string>();
+  readonly #memory = new Map<string, string>();
+  readonly #namespace: string;
+  readonly #kind: "localStorage" | "sessionStorage";
 
-  constructor(
-    private readonly kind: "localStorage" | "sessionStorage",
-    tenantId: string,
-    publicKey: string,
-  ) {
-    this.namespace = `${PREFIX}:${tenantId}:${publicKey}:`;
+  constructor(kind: "localStorage" | "sessionStorage", tenantId: string, publicKey: string) {
+    this.#kind = kind;
+    this.#namespace = `${PREFIX}:${tenantId}:${publicKey}:`;
   }
 
-  private readonly namespace: string;
-
   read(name: string): unknown {
-    const key = this.namespace + name;
-    let raw = this.memory.get(key) ?? null;
+    const key = this.#namespace + name;
+    let raw = this.#memory.get(key) ?? null;
     try {
-      raw ??= window[this.kind].getItem(key);
+      raw ??= window[this.#kind].getItem(key);
       return raw === null ? null : JSON.parse(raw);
     } catch {
       return null;
@@ -33,21 +30,21 @@ export class Storage {
   }
 
   write(name: string, value: unknown): void {
-    const key = this.namespace + name;
+    const key = this.#namespace + name;
     const raw = JSON.stringify(value);
     try {
-      window[this.kind].setItem(key, raw);
-      this.memory.delete(key);
+      window[this.#kind].setItem(key, raw);
+      this.#memory.delete(key);
     } catch {
-      this.memory.set(key, raw);
+      this.#memory.set(key, raw);
     }
   }
 
   remove(name: string): void {
-    const key = this.namespace + name;
-    this.memory.delete(key);
+    const key = this.#namespace + name;
+    this.#memory.delete(key);
     try {
-      window[this.kind].removeItem(key);
+      window[this.#kind].removeItem(key);
     } catch {
       // Nothing was stored where nothing can be removed.
     }
@@ -55,10 +52,10 @@ export class Storage {
 
   /** The names under `prefix`, without it. */
   names(prefix: string): string[] {
-    const start = this.namespace + prefix;
-    let keys = [...this.memory.keys()];
+    const start = this.#namespace + prefix;
+    let keys = [...this.#memory.keys()];
     try {
-      keys = keys.concat(Object.keys(window[this.kind]));
+      keys = keys.concat(Object.keys(window[this.#kind]));
     } catch {
       // Only memory is left.
     }
@@ -67,6 +64,6 @@ export class Storage {
 
   /** Tells which name another tab changed, where the event is about this namespace. */
   changedName(event: StorageEvent): string | null {
-    return event.key?.startsWith(this.namespace) ? event.key.slice(this.namespace.length) : null;
+    return event.key?.startsWith(this.#namespace) ? event.key.slice(this.#namespace.length) : null;
   }
 }

@@ -6,9 +6,6 @@ import type { OutboxEntry } from "./outbox";
 /** How many messages stay in memory; older ones are the server's to keep. */
 const KEPT_MESSAGES = 100;
 
-/** Clocks of visitor and relay may differ by this much when an echo is matched to what was sent. */
-const CLOCK_SKEW_MS = 120_000;
-
 /** A line of the widget's own in the conversation, standing after the message `after`. */
 export interface Note {
   readonly kind: "joined" | "resolved";
@@ -74,7 +71,8 @@ export function reduce(state: State, action: Action): State {
       return welcomed(state, action);
     case "message": {
       const { message } = action;
-      const typing = state.typing === message.role ? null : state.typing;
+      // Whatever comes is what was being written, or has overtaken it: the bot may have handed over to a person.
+      const typing = message.role === "visitor" ? state.typing : null;
       return { ...state, typing, messages: merge(state, [message]) };
     }
     case "ack":
@@ -153,11 +151,9 @@ function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>
 function acknowledged(state: State, ack: Extract<ServerFrame, { type: "ack" }>): State {
   const entry = state.outbox.find(({ clientId }) => clientId === ack.clientId);
   const outbox = state.outbox.filter((other) => other !== entry);
-  // An echo that was taken for this entry, but is another message, stands for itself again.
-  const messages = state.messages.map((message) => {
-    if (message.id === ack.messageId) return { ...message, clientId: ack.clientId };
-    return message.clientId === ack.clientId ? { ...message, clientId: null } : message;
-  });
+  const messages = state.messages.map((message) =>
+    message.id === ack.messageId ? { ...message, clientId: ack.clientId } : message,
+  );
   if (!entry || messages.some(({ id }) => id === ack.messageId)) return { ...state, outbox, messages };
   const own: Message = {
     id: ack.messageId,
@@ -167,30 +163,14 @@ function acknowledged(state: State, ack: Extract<ServerFrame, { type: "ack" }>):
     sources: [],
     clientId: ack.clientId,
   };
-  return { ...state, outbox, messages: merge({ ...state, messages, outbox }, [own]) };
+  return { ...state, outbox, messages: merge({ ...state, messages }, [own]) };
 }
 
-/**
- * Adds what is new. A new message of the visitor with the text of an unacknowledged one is taken for its
- * echo (stored, its ack lost), so that it does not show twice until the resend is acknowledged.
- */
+/** Adds what is new. What was sent from here names its `client_id`, and so takes its outbox entry's place. */
 function merge(state: State, incoming: readonly Message[]): readonly Message[] {
   const byId = new Map(state.messages.map((message) => [message.id, message]));
-  let unmatched = unseenOutbox(state);
-  for (const message of incoming) {
-    if (byId.has(message.id)) continue;
-    const echoed =
-      message.role === "visitor" && message.clientId === null
-        ? unmatched.find((entry) => isEcho(message, entry))
-        : undefined;
-    unmatched = unmatched.filter((entry) => entry !== echoed);
-    byId.set(message.id, echoed ? { ...message, clientId: echoed.clientId } : message);
-  }
+  for (const message of incoming) if (!byId.has(message.id)) byId.set(message.id, message);
   return [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1)).slice(-KEPT_MESSAGES);
-}
-
-function isEcho(message: Message, entry: OutboxEntry): boolean {
-  return message.content === entry.content && Date.parse(message.createdAt) > Date.parse(entry.createdAt) - CLOCK_SKEW_MS;
 }
 
 function noted(state: State, now: { readonly status: ConversationStatus; readonly operator: Operator | null }): readonly Note[] {
@@ -198,9 +178,15 @@ function noted(state: State, now: { readonly status: ConversationStatus; readonl
   const joined = now.status === "assigned" && (state.status !== "assigned" || name !== (state.operator?.displayName ?? null));
   const resolved = now.status === "resolved" && state.status !== "resolved";
   if (!joined && !resolved) return state.notes;
-  const after = newestId(state);
   const kind = joined ? "joined" : "resolved";
+  const after = joined && state.status !== "assigned" ? newestBeforeAgent(state) : newestId(state);
   return [...state.notes, { kind, name, after, key: `${kind}:${after}:${state.notes.length}` }];
+}
+
+/** A person who joins may have spoken before the relay says so: the note stands before their first words. */
+function newestBeforeAgent({ messages }: State): string {
+  const others = messages.filter(({ role }) => role !== "agent");
+  return others[others.length - 1]?.id ?? "";
 }
 
 function later(a: string, b: string): string {

@@ -35,58 +35,58 @@ export class Widget implements ConnectionOwner, ViewActions {
   /** An opening that nobody asked for at this moment must not take the focus. */
   opensByItself = false;
 
-  private readonly api: RelayApi;
-  private readonly local: Storage;
-  private readonly perVisit: Storage;
-  private readonly sessions: Sessions;
-  private readonly outbox: Outbox;
-  private readonly connection = new Connection(this);
-  private readonly told = new Set<string>();
-  private readonly timers = new Map<string, number>();
-  private readonly listeners = new AbortController();
-  private inFlight: string | null = null;
-  private heldUntil = 0;
-  private readSent = "";
-  private typingSentAt = 0;
-  private recheckedAt = 0;
-  private wasReady = false;
-  private opensWhenReady: boolean;
-  private wakeConfig: () => void = () => undefined;
+  readonly #api: RelayApi;
+  readonly #local: Storage;
+  readonly #perVisit: Storage;
+  readonly #sessions: Sessions;
+  readonly #outbox: Outbox;
+  readonly #connection = new Connection(this);
+  readonly #told = new Set<string>();
+  readonly #timers = new Map<string, number>();
+  readonly #listeners = new AbortController();
+  #inFlight: string | null = null;
+  #heldUntil = 0;
+  #readSent = "";
+  #typingSentAt = 0;
+  #recheckedAt = 0;
+  #wasReady = false;
+  #opensWhenReady: boolean;
+  #wakeConfig: () => void = () => undefined;
 
   constructor(
     readonly options: Options,
     public appearance: Appearance,
   ) {
     const { tenantId, publicKey } = options;
-    this.api = new RelayApi(options);
-    this.local = new Storage("localStorage", tenantId, publicKey);
-    this.perVisit = new Storage("sessionStorage", tenantId, publicKey);
-    this.outbox = new Outbox(this.local);
+    this.#api = new RelayApi(options);
+    this.#local = new Storage("localStorage", tenantId, publicKey);
+    this.#perVisit = new Storage("sessionStorage", tenantId, publicKey);
+    this.#outbox = new Outbox(this.#local);
     const locale = (): string => this.appearance.locale;
-    this.sessions = new Sessions(this.api, this.local, locale, `chat-relay:${tenantId}:${publicKey}`);
-    this.opensWhenReady = options.open;
+    this.#sessions = new Sessions(this.#api, this.#local, locale, `chat-relay:${tenantId}:${publicKey}`);
+    this.#opensWhenReady = options.open;
   }
 
   async start(): Promise<void> {
-    this.listenToPage();
-    const stored = this.sessions.stored() !== null;
-    this.apply({ type: "queued", entries: this.outbox.load() });
-    this.apply({ type: "patch", patch: { loading: stored } });
-    this.apply({ type: "read", upTo: String(this.local.read("read") ?? "") });
-    if (!(await this.fetchConfigUntilServed(stored))) return;
+    this.#listenToPage();
+    const stored = this.#sessions.stored() !== null;
+    this.#apply({ type: "queued", entries: this.#outbox.load() });
+    this.#apply({ type: "patch", patch: { loading: stored } });
+    this.#apply({ type: "read", upTo: String(this.#local.read("read") ?? "") });
+    if (!(await this.#fetchConfigUntilServed(stored))) return;
     this.events.emit("ready", {});
-    if (stored || this.state.outbox.some((entry) => entry.failure === null)) this.connection.connect();
-    if (!this.opensWhenReady) return;
+    if (stored || this.state.outbox.some((entry) => entry.failure === null)) this.#connection.connect();
+    if (!this.#opensWhenReady) return;
     this.opensByItself = true;
     this.open();
     this.opensByItself = false;
   }
 
   destroy(): void {
-    this.listeners.abort();
-    for (const timer of this.timers.values()) clearTimeout(timer);
-    this.timers.clear();
-    this.connection.close();
+    this.#listeners.abort();
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+    this.#connection.close();
     this.onChange = () => undefined;
   }
 
@@ -94,21 +94,21 @@ export class Widget implements ConnectionOwner, ViewActions {
 
   open(): void {
     if (this.state.config === null) {
-      this.opensWhenReady = true;
+      this.#opensWhenReady = true;
       return;
     }
     if (this.state.open) return;
-    this.local.write("opened", true);
-    this.apply({ type: "patch", patch: { open: true } });
-    if (this.state.blocked) void this.recheck();
-    else this.connection.connect();
+    this.#local.write("opened", true);
+    this.#apply({ type: "patch", patch: { open: true } });
+    if (this.state.blocked) void this.#recheck();
+    else this.#connection.connect();
     this.events.emit("open", {});
   }
 
   close(): void {
-    this.opensWhenReady = false;
+    this.#opensWhenReady = false;
     if (!this.state.open) return;
-    this.apply({ type: "patch", patch: { open: false } });
+    this.#apply({ type: "patch", patch: { open: false } });
     this.events.emit("close", {});
   }
 
@@ -120,92 +120,91 @@ export class Widget implements ConnectionOwner, ViewActions {
   send(content: string): void {
     if (content === "" || content.length > MAX_CONTENT_CHARS) return;
     const entry = { clientId: randomId(), content, createdAt: new Date().toISOString(), failure: null };
-    this.outbox.save(entry);
-    this.apply({ type: "queued", entries: [entry] });
-    this.typingSentAt = 0;
-    this.pump();
+    this.#outbox.save(entry);
+    this.#apply({ type: "queued", entries: [entry] });
+    this.#typingSentAt = 0;
+    this.#pump();
   }
 
   retry(clientId: string): void {
-    this.markFailed(clientId, null);
-    this.pump();
+    this.#markFailed(clientId, null);
+    this.#pump();
   }
 
   discard(clientId: string): void {
-    this.outbox.remove(clientId);
-    this.apply({ type: "discarded", clientId });
+    this.#outbox.remove(clientId);
+    this.#apply({ type: "discarded", clientId });
   }
 
   typed(): void {
     if (this.state.blocked) return;
-    this.connection.wake();
-    if (Date.now() - this.typingSentAt < TYPING_SENT_EVERY_MS) return;
-    if (this.connection.send({ type: "typing" })) this.typingSentAt = Date.now();
+    this.#connection.wake();
+    if (Date.now() - this.#typingSentAt < TYPING_SENT_EVERY_MS) return;
+    if (this.#connection.send({ type: "typing" })) this.#typingSentAt = Date.now();
   }
 
   /** The view says that the newest message is in sight. */
   seen(): void {
     const newest = newestIncomingId(this.state);
     if (newest > this.state.readUpTo) {
-      this.local.write("read", newest);
-      this.apply({ type: "read", upTo: newest });
+      this.#local.write("read", newest);
+      this.#apply({ type: "read", upTo: newest });
     }
-    if (newest > this.readSent && this.connection.send({ type: "read", message_id: newest })) this.readSent = newest;
+    if (newest > this.#readSent && this.#connection.send({ type: "read", message_id: newest })) this.#readSent = newest;
   }
 
   mayGreet(): boolean {
-    const { local, perVisit } = this;
-    return local.read("opened") === null && perVisit.read("greeted") === null && !this.state.blocked;
+    return this.#local.read("opened") === null && this.#perVisit.read("greeted") === null && !this.state.blocked;
   }
 
   dismissGreeting(): void {
-    this.perVisit.write("greeted", true);
+    this.#perVisit.write("greeted", true);
     this.onChange();
   }
 
   // What the connection asks and tells.
 
   obtainSession(rejectedToken: string | null): Promise<Session> {
-    return this.sessions.obtain(rejectedToken);
+    return this.#sessions.obtain(rejectedToken);
   }
 
   socketUrl(token: string): string {
-    return this.api.socketUrl(token);
+    return this.#api.socketUrl(token);
   }
 
   onState(link: LinkState): void {
     if (link === "ready") {
-      this.pump();
+      this.#pump();
     } else {
-      this.inFlight = null;
-      this.stop("ack");
-      if (this.state.typing !== null) this.apply({ type: "patch", patch: { typing: null } });
+      this.#inFlight = null;
+      this.#stop("ack");
+      if (this.state.typing !== null) this.#apply({ type: "patch", patch: { typing: null } });
     }
-    this.updateTrouble();
+    this.#updateTrouble();
   }
 
   onFrame(frame: ServerFrame): void {
     const before = this.state;
-    this.apply(frame);
+    this.#apply(frame);
     switch (frame.type) {
       case "welcome":
-        this.welcomed(frame, before);
+        this.#welcomed(frame, before);
         break;
       case "ack":
-        this.settled(frame.clientId);
-        this.outbox.remove(frame.clientId);
-        this.pump();
+        this.#settled(frame.clientId);
+        this.#outbox.remove(frame.clientId);
+        this.#pump();
         break;
       case "typing":
-        this.after("typing", TYPING_SHOWN_MS, () => this.apply({ type: "patch", patch: { typing: null } }));
+        this.#after("typing", TYPING_SHOWN_MS, () => this.#apply({ type: "patch", patch: { typing: null } }));
         break;
       case "error":
-        this.refused(frame);
+        this.#refused(frame);
         break;
       default:
     }
-    if (frame.type !== "welcome" || this.wasReady) this.emitNewMessages(before);
-    if (frame.type === "welcome") this.wasReady = true;
+    if (frame.type !== "welcome" || this.#wasReady) this.#emitNewMessages(before);
+    if (frame.type === "welcome") this.#wasReady = true;
     if ("status" in frame && (before.status !== frame.status || frame.type === "status")) {
       const { status, operator } = frame;
       const person = operator === null ? null : { display_name: operator.displayName };
@@ -213,23 +212,23 @@ export class Widget implements ConnectionOwner, ViewActions {
     }
   }
 
-  onBlocked(failure: RelayError | null): void {
-    const message =
-      failure === null
-        ? `The relay closed the chat (4403): the tenant was suspended, the widget key rotated, or ${location.origin} is not ` +
-          `allowed any more. Paste the current embed code, and check the tenant's status and allowed_origins.`
-        : describeFailure(failure, true, this.options);
-    this.fail(failure?.code ?? "not_served", message);
-    this.apply({ type: "patch", patch: { blocked: true, typing: null } });
+  onBlocked(failure: RelayError): void {
+    this.#fail(failure.code, describeFailure(failure, true, this.options));
+    this.#apply({ type: "patch", patch: { blocked: true, typing: null } });
+  }
+
+  awaitsPerson(): boolean {
+    const { status } = this.state;
+    return (status === "waiting" || status === "assigned") && document.visibilityState === "visible";
   }
 
   onTooLarge(): void {
-    if (this.inFlight !== null) this.markFailed(this.inFlight, "too_long");
+    if (this.#inFlight !== null) this.#markFailed(this.#inFlight, "too_long");
   }
 
   // Inside.
 
-  private apply(action: Action): void {
+  #apply(action: Action): void {
     const unread = unreadCount(this.state);
     this.state = reduce(this.state, action);
     this.onChange();
@@ -237,7 +236,7 @@ export class Widget implements ConnectionOwner, ViewActions {
     if (now !== unread) this.events.emit("unread", { count: now });
   }
 
-  private emitNewMessages(before: State): void {
+  #emitNewMessages(before: State): void {
     if (before.messages === this.state.messages) return;
     const known = new Set(before.messages.map((message) => message.id));
     for (const { id, role, content } of this.state.messages) {
@@ -245,68 +244,69 @@ export class Widget implements ConnectionOwner, ViewActions {
     }
   }
 
-  private welcomed(frame: Extract<ServerFrame, { type: "welcome" }>, before: State): void {
-    this.readSent = frame.readUpTo ?? "";
+  #welcomed(frame: Extract<ServerFrame, { type: "welcome" }>, before: State): void {
+    this.#readSent = frame.readUpTo ?? "";
     const newest = before.sessionId === frame.sessionId ? newestId(before) : "";
     const oldest = frame.history[0]?.id ?? "";
     // Older than all of the history: something may lie between, which only a resume brings.
-    if (newest !== "" && newest < oldest) this.connection.send({ type: "resume", after: newest });
+    if (newest !== "" && newest < oldest) this.#connection.send({ type: "resume", after: newest });
   }
 
   /** Sends the oldest unsent message, one at a time: so they arrive in the order they were written. */
-  private pump(): void {
+  #pump(): void {
     const next = this.state.outbox.find((entry) => entry.failure === null);
-    if (!next || this.inFlight !== null || this.state.blocked) return;
-    if (this.connection.state === "idle" || this.connection.state === "asleep") this.connection.connect();
-    const wait = this.heldUntil - Date.now();
+    if (!next || this.#inFlight !== null || this.state.blocked) return;
+    if (this.#connection.state === "idle" || this.#connection.state === "asleep") this.#connection.connect();
+    const wait = this.#heldUntil - Date.now();
     if (wait > 0) {
-      this.after("held", wait, () => this.pump());
+      this.#after("held", wait, () => this.#pump());
       return;
     }
     const { clientId, content } = next;
-    if (!this.connection.send({ type: "message", client_id: clientId, content, attachments: [] })) return;
-    this.inFlight = clientId;
-    this.after("ack", ACK_TIMEOUT_MS, () => this.connection.recycle());
+    if (!this.#connection.send({ type: "message", client_id: clientId, content, attachments: [] })) return;
+    this.#inFlight = clientId;
+    this.#after("ack", ACK_TIMEOUT_MS, () => this.#connection.recycle());
   }
 
-  private settled(clientId: string): void {
-    if (this.inFlight !== clientId) return;
-    this.inFlight = null;
-    this.stop("ack");
+  #settled(clientId: string): void {
+    if (this.#inFlight !== clientId) return;
+    this.#inFlight = null;
+    this.#stop("ack");
   }
 
-  private refused({ code, message, clientId, retryAfterMs }: Extract<ServerFrame, { type: "error" }>): void {
+  #refused({ code, message, clientId, retryAfterMs }: Extract<ServerFrame, { type: "error" }>): void {
     this.events.emit("error", { error_code: code, message });
     if (clientId === null) return;
-    this.settled(clientId);
-    if (TRANSIENT_REFUSALS.includes(code)) this.heldUntil = Date.now() + (retryAfterMs ?? RETRY_AFTER_MS);
-    else this.markFailed(clientId, code);
-    this.pump();
+    this.#settled(clientId);
+    const isTransient = retryAfterMs !== null || TRANSIENT_REFUSALS.includes(code);
+    if (isTransient) this.#heldUntil = Date.now() + (retryAfterMs ?? RETRY_AFTER_MS);
+    else this.#markFailed(clientId, code);
+    this.#pump();
   }
 
-  private markFailed(clientId: string, failure: string | null): void {
-    this.apply({ type: "failed", clientId, failure });
+  #markFailed(clientId: string, failure: string | null): void {
+    this.#apply({ type: "failed", clientId, failure });
     const entry = this.state.outbox.find((other) => other.clientId === clientId);
-    if (entry) this.outbox.save(entry);
+    if (entry) this.#outbox.save(entry);
   }
 
-  private fail(code: string, message: string): void {
-    tellDeveloper(message, this.told);
+  #fail(code: string, message: string): void {
+    tellDeveloper(message, this.#told);
     this.events.emit("error", { error_code: code, message });
   }
 
   /** Tries until the relay serves this page; `false` when it will not. */
-  private async fetchConfigUntilServed(wasServedBefore: boolean): Promise<boolean> {
+  async #fetchConfigUntilServed(wasServedBefore: boolean): Promise<boolean> {
     for (let attempt = 1, unreadable = 0; ; attempt += 1) {
       let leastMs = 0;
       try {
-        this.apply({ type: "config", config: await this.api.fetchConfig(this.appearance.locale) });
-        return !this.listeners.signal.aborted;
+        this.#apply({ type: "config", config: await this.#api.fetchConfig(this.appearance.locale) });
+        return !this.#listeners.signal.aborted;
       } catch (failure) {
-        if (this.listeners.signal.aborted) return false;
+        if (this.#listeners.signal.aborted) return false;
         const isRefusal = failure instanceof RelayError;
-        const answers = isRefusal || (navigator.onLine && (await this.api.answers()));
-        if (navigator.onLine) this.fail(isRefusal ? failure.code : "unreachable", describeFailure(failure, answers, this.options));
+        const answers = isRefusal || (navigator.onLine && (await this.#api.answers()));
+        if (navigator.onLine) this.#fail(isRefusal ? failure.code : "unreachable", describeFailure(failure, answers, this.options));
         if (isRefusal && !failure.transient) return false;
         if (isRefusal) leastMs = failure.retryAfterMs ?? 1000;
         else if (answers && !wasServedBefore) {
@@ -316,89 +316,89 @@ export class Widget implements ConnectionOwner, ViewActions {
         }
       }
       await new Promise<void>((resolve) => {
-        this.wakeConfig = resolve;
-        this.after("config", backoffMs(attempt, leastMs), resolve);
+        this.#wakeConfig = resolve;
+        this.#after("config", backoffMs(attempt, leastMs), resolve);
       });
     }
   }
 
   /** Whether the page is served again, asked when the visitor looks. */
-  private async recheck(): Promise<void> {
-    if (Date.now() - this.recheckedAt < RECHECK_EVERY_MS) return;
-    this.recheckedAt = Date.now();
+  async #recheck(): Promise<void> {
+    if (Date.now() - this.#recheckedAt < RECHECK_EVERY_MS) return;
+    this.#recheckedAt = Date.now();
     try {
-      this.apply({ type: "config", config: await this.api.fetchConfig(this.appearance.locale) });
-      this.apply({ type: "patch", patch: { blocked: false } });
-      this.connection.connect();
+      this.#apply({ type: "config", config: await this.#api.fetchConfig(this.appearance.locale) });
+      this.#apply({ type: "patch", patch: { blocked: false } });
+      this.#connection.connect();
     } catch (failure) {
-      if (failure instanceof RelayError) this.fail(failure.code, describeFailure(failure, true, this.options));
+      if (failure instanceof RelayError) this.#fail(failure.code, describeFailure(failure, true, this.options));
     }
   }
 
-  private updateTrouble(): void {
-    const { state } = this.connection;
+  #updateTrouble(): void {
+    const { state } = this.#connection;
     if (state === "waiting" || state === "dialling") {
-      if (this.state.trouble !== null || !navigator.onLine) this.showTrouble();
-      else if (!this.timers.has("trouble")) this.after("trouble", TROUBLE_SHOWN_AFTER_MS, () => this.showTrouble());
+      if (this.state.trouble !== null || !navigator.onLine) this.#showTrouble();
+      else if (!this.#timers.has("trouble")) this.#after("trouble", TROUBLE_SHOWN_AFTER_MS, () => this.#showTrouble());
       return;
     }
-    this.stop("trouble");
-    if (this.state.trouble !== null) this.apply({ type: "patch", patch: { trouble: null } });
+    this.#stop("trouble");
+    if (this.state.trouble !== null) this.#apply({ type: "patch", patch: { trouble: null } });
   }
 
-  private showTrouble(): void {
-    const trouble = !navigator.onLine ? "offline" : this.wasReady ? "reconnecting" : "connecting";
-    this.apply({ type: "patch", patch: { trouble } });
+  #showTrouble(): void {
+    const trouble = !navigator.onLine ? "offline" : this.#wasReady ? "reconnecting" : "connecting";
+    this.#apply({ type: "patch", patch: { trouble } });
   }
 
-  private listenToPage(): void {
-    const { signal } = this.listeners;
-    window.addEventListener("online", () => this.backOnline(), { signal });
-    window.addEventListener("offline", () => this.wentOffline(), { signal });
-    window.addEventListener("pagehide", () => this.connection.pause(), { signal });
-    window.addEventListener("pageshow", () => this.connection.wake(), { signal });
-    window.addEventListener("storage", (event) => this.otherTabWrote(event), { signal });
-    document.addEventListener("visibilitychange", () => this.visibilityChanged(), { signal });
+  #listenToPage(): void {
+    const { signal } = this.#listeners;
+    window.addEventListener("online", () => this.#backOnline(), { signal });
+    window.addEventListener("offline", () => this.#wentOffline(), { signal });
+    window.addEventListener("pagehide", () => this.#connection.pause(), { signal });
+    window.addEventListener("pageshow", () => this.#connection.wake(), { signal });
+    window.addEventListener("storage", (event) => this.#otherTabWrote(event), { signal });
+    document.addEventListener("visibilitychange", () => this.#visibilityChanged(), { signal });
   }
 
-  private backOnline(): void {
-    this.wakeConfig();
-    this.connection.wake();
-    this.updateTrouble();
+  #backOnline(): void {
+    this.#wakeConfig();
+    this.#connection.wake();
+    this.#updateTrouble();
   }
 
-  private wentOffline(): void {
-    this.connection.recycle();
-    this.updateTrouble();
+  #wentOffline(): void {
+    this.#connection.recycle();
+    this.#updateTrouble();
   }
 
-  private visibilityChanged(): void {
+  #visibilityChanged(): void {
     if (document.visibilityState !== "visible") return;
-    this.connection.wake();
+    this.#connection.wake();
     this.onChange();
   }
 
-  private otherTabWrote(event: StorageEvent): void {
-    const name = this.local.changedName(event);
+  #otherTabWrote(event: StorageEvent): void {
+    const name = this.#local.changedName(event);
     if (name === null) return;
-    if (name === "read") this.apply({ type: "read", upTo: String(this.local.read("read") ?? "") });
-    const startedThere = this.sessions.isStoredUnder(name) && event.newValue !== null;
-    if (startedThere && this.connection.state === "idle" && this.state.config !== null) this.connection.connect();
+    if (name === "read") this.#apply({ type: "read", upTo: String(this.#local.read("read") ?? "") });
+    const startedThere = this.#sessions.isStoredUnder(name) && event.newValue !== null;
+    if (startedThere && this.#connection.state === "idle" && this.state.config !== null) this.#connection.connect();
     const sentThere = name.startsWith("out:") && event.newValue === null ? name.slice(4) : null;
-    if (sentThere !== null && sentThere !== this.inFlight) this.apply({ type: "discarded", clientId: sentThere });
+    if (sentThere !== null && sentThere !== this.#inFlight) this.#apply({ type: "discarded", clientId: sentThere });
   }
 
-  private after(name: string, ms: number, run: () => void): void {
-    this.stop(name);
+  #after(name: string, ms: number, run: () => void): void {
+    this.#stop(name);
     const timer = window.setTimeout(() => {
-      this.timers.delete(name);
+      this.#timers.delete(name);
       run();
     }, ms);
-    this.timers.set(name, timer);
+    this.#timers.set(name, timer);
   }
 
-  private stop(name: string): void {
-    clearTimeout(this.timers.get(name));
-    this.timers.delete(name);
+  #stop(name: string): void {
+    clearTimeout(this.#timers.get(name));
+    this.#timers.delete(name);
   }
 }

@@ -52,6 +52,8 @@ impl Reason {
 pub(super) struct Citation {
     chunk_id: String,
     document_id: String,
+    /// The document's, as people know it.
+    title: String,
     document_version: i64,
     /// The share of the question's words that the passage holds, 0 to 1.
     score: f64,
@@ -61,6 +63,7 @@ pub(super) struct Citation {
 struct Candidate {
     id: String,
     document_id: String,
+    title: String,
     document_version: i64,
     text: String,
     covered: i64,
@@ -89,11 +92,11 @@ pub(super) async fn reply(
             SELECT rowid, -bm25(chunk_search, 0.0, 1.0, 2.0) AS score
             FROM chunk_search WHERE chunk_search MATCH ? ORDER BY bm25(chunk_search, 0.0, 1.0, 2.0) LIMIT ?
         )
-        SELECT chunk.id, chunk.document_id, chunk.document_version, chunk.text,
+        SELECT chunk.id, chunk.document_id, document.title, chunk.document_version, chunk.text,
             (SELECT count(*) FROM json_each(?) AS term WHERE EXISTS (
                 SELECT 1 FROM chunk_search WHERE chunk_search MATCH term.value AND chunk_search.rowid = best.rowid
             )) AS covered
-        FROM best JOIN chunk ON chunk.rowid = best.rowid
+        FROM best JOIN chunk ON chunk.rowid = best.rowid JOIN document ON document.id = chunk.document_id
         WHERE chunk.tenant_id = ?
         -- A title is shared by all passages of its document: what a passage says itself decides between them.
         ORDER BY covered DESC, (SELECT count(*) FROM json_each(?) AS term WHERE EXISTS (
@@ -130,9 +133,10 @@ fn judge(candidates: Vec<Candidate>, terms: usize) -> Reply {
         .into_iter()
         .filter(|candidate| share(candidate.covered) >= THRESHOLD)
         .take(3)
-        .map(|Candidate { id, document_id, document_version, covered, .. }| Citation {
+        .map(|Candidate { id, document_id, title, document_version, covered, .. }| Citation {
             chunk_id: id,
             document_id,
+            title,
             document_version,
             score: share(covered),
         })
@@ -218,6 +222,7 @@ mod tests {
         let candidate = |covered| Candidate {
             id: "c".into(),
             document_id: "d".into(),
+            title: "t".into(),
             document_version: 1,
             text: "passage".into(),
             covered,

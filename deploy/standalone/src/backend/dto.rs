@@ -107,7 +107,7 @@ pub(super) struct Message {
     conversation_id: String,
     tenant_id: String,
     /// `visitor`, `agent`, `bot` or `system`.
-    role: String,
+    pub(super) role: String,
     content: String,
     #[schema(value_type = Vec<Attachment>)]
     attachments: Value,

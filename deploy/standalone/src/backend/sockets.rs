@@ -438,8 +438,14 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
-    /// Sends what is new, in order, and who answers, where that is new.
+    /// Sends what is new, in order, and who answers, where that is new: before what they say.
     async fn catch_up(&mut self, socket: &mut Socket) -> Result<(), Ended> {
+        let reader = self.backend.store.reader();
+        let conversation = records::find_conversation(reader, self.tenant_id, &self.conversation_id).await?;
+        let is_new = conversation.handling != self.handling;
+        self.handling = conversation.handling;
+        let status = json!({"type": "status", "status": self.handling, "operator": null});
+        let mut status = is_new.then_some(status);
         loop {
             let messages = self.read(&self.sent, None).await?;
             let Some(newest) = messages.last() else { break };
@@ -451,17 +457,19 @@ impl<'a> Talk<'a> {
                     Some((_, client_id)) => ack_frame(message, &client_id),
                     None => message_frame(message),
                 };
+                if message.role != "visitor"
+                    && let Some(status) = status.take()
+                {
+                    send(socket, &status).await?;
+                }
                 send(socket, &frame).await?;
             }
             self.sent = newest;
         }
-        let reader = self.backend.store.reader();
-        let conversation = records::find_conversation(reader, self.tenant_id, &self.conversation_id).await?;
-        if conversation.handling != self.handling {
-            self.handling = conversation.handling;
-            send(socket, &json!({"type": "status", "status": self.handling, "operator": null})).await?;
+        match status {
+            Some(status) => send(socket, &status).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn read(&self, after: &str, up_to: Option<&str>) -> Result<Vec<Message>, Ended> {

@@ -9,22 +9,22 @@ export interface Face {
 
 export class Avatar {
   readonly element = el("span", { class: "avatar", "aria-hidden": "true" });
-  private shown = "";
+  #shown = "";
 
   show(face: Face): void {
     const key = JSON.stringify(face);
-    if (key === this.shown) return;
-    this.shown = key;
-    this.showFallback(face);
+    if (key === this.#shown) return;
+    this.#shown = key;
+    this.#showFallback(face);
     if (face.imageUrl === null) return;
     const image = el("img", { alt: "", referrerpolicy: "no-referrer" });
     image.addEventListener("load", () => {
-      if (key === this.shown) this.element.replaceChildren(image);
+      if (key === this.#shown) this.element.replaceChildren(image);
     });
     image.src = face.imageUrl;
   }
 
-  private showFallback({ name }: Face): void {
+  #showFallback({ name }: Face): void {
     const initial = Array.from(name?.trim() ?? "")[0]?.toLocaleUpperCase();
     this.element.replaceChildren(initial ?? icon("chat"));
   }

@@ -16,34 +16,36 @@ export interface ComposerActions {
 export class ComposerView {
   readonly element: HTMLElement;
   readonly input = el("textarea", { rows: "1", id: "input", autocomplete: "off", enterkeyhint: "send", dir: "auto" });
-  private readonly counter = el("div", { class: "counter", id: "counter" });
-  private readonly submit: HTMLButtonElement;
-  private blocked = false;
-  private language: Language | null = null;
+  readonly #counter = el("div", { class: "counter", id: "counter" });
+  readonly #submit: HTMLButtonElement;
+  #blocked = false;
+  #language: Language | null = null;
+  readonly #actions: ComposerActions;
 
-  constructor(private readonly actions: ComposerActions) {
-    this.submit = button("send", () => this.send(), icon("send"));
-    this.element = el("div", "composer", el("div", "field", this.input, this.submit), this.counter);
+  constructor(actions: ComposerActions) {
+    this.#actions = actions;
+    this.#submit = button("send", () => this.#send(), icon("send"));
+    this.element = el("div", "composer", el("div", "field", this.input, this.#submit), this.#counter);
     this.input.addEventListener("input", () => {
-      this.actions.typed();
+      this.#actions.typed();
       this.measure();
     });
     this.input.addEventListener("keydown", (event) => {
       // keyCode 229 is how Safari says that Enter belongs to an input method.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
       event.preventDefault();
-      this.send();
+      this.#send();
     });
   }
 
   render(state: State, language: Language): void {
     const { t } = language;
-    this.blocked = state.blocked;
-    this.language = language;
+    this.#blocked = state.blocked;
+    this.#language = language;
     const placeholder = localised(state.config?.placeholder ?? "", "Write a message", t.defaultPlaceholder);
     setAttribute(this.input, "placeholder", placeholder);
     setAttribute(this.input, "aria-label", t.composerLabel);
-    setAttribute(this.submit, "aria-label", t.send);
+    setAttribute(this.#submit, "aria-label", t.send);
     this.input.readOnly = state.blocked;
     this.measure();
   }
@@ -54,23 +56,23 @@ export class ComposerView {
     input.style.setProperty("height", "auto");
     if (input.scrollHeight > 0) input.style.setProperty("height", `${input.scrollHeight}px`);
     const left = MAX_CONTENT_CHARS - input.value.trim().length;
-    this.submit.disabled = this.blocked || left < 0 || left === MAX_CONTENT_CHARS;
-    const counts = left <= COUNT_FROM && this.language !== null;
-    this.counter.hidden = !counts;
-    setAttribute(this.counter, "class", left < 0 ? "counter over" : "counter");
+    this.#submit.disabled = this.#blocked || left < 0 || left === MAX_CONTENT_CHARS;
+    const counts = left <= COUNT_FROM && this.#language !== null;
+    this.#counter.hidden = !counts;
+    setAttribute(this.#counter, "class", left < 0 ? "counter over" : "counter");
     setAttribute(this.input, "aria-invalid", left < 0 ? "true" : null);
     setAttribute(this.input, "aria-describedby", counts ? "counter" : null);
-    if (counts && this.language) {
-      const { t } = this.language;
-      setText(this.counter, left < 0 ? t.charactersOver(-left) : t.charactersLeft(left));
+    if (counts && this.#language) {
+      const { t } = this.#language;
+      setText(this.#counter, left < 0 ? t.charactersOver(-left) : t.charactersLeft(left));
     }
   }
 
-  private send(): void {
-    if (this.submit.disabled) return;
+  #send(): void {
+    if (this.#submit.disabled) return;
     const content = this.input.value.trim();
     this.input.value = "";
-    this.actions.send(content);
+    this.#actions.send(content);
     this.measure();
     this.input.focus();
   }

@@ -8,27 +8,28 @@ import { botFace, operatorFace } from "./timeline";
 
 export class HeaderView {
   readonly element: HTMLElement;
-  private readonly avatar = new Avatar();
-  private readonly title = el("h2", { class: "title", dir: "auto" });
-  private readonly presence = el("span", "presence");
-  private readonly statusText = el("span");
-  private readonly close: HTMLButtonElement;
+  readonly #avatar = new Avatar();
+  readonly #title = el("h2", { class: "title", dir: "auto" });
+  readonly #presence = el("span", "presence");
+  readonly #statusText = el("span", { dir: "auto" });
+  readonly #status = el("div", "status", this.#presence, this.#statusText);
+  readonly #close: HTMLButtonElement;
 
   constructor(onClose: () => void) {
-    this.close = button("close", onClose, icon("close"));
-    const status = el("div", "status", this.presence, this.statusText);
-    const names = el("div", "names", this.title, status);
-    this.element = el("header", "header", this.avatar.element, names, this.close);
+    this.#close = button("close", onClose, icon("close"));
+    const names = el("div", "names", this.#title, this.#status);
+    this.element = el("header", "header", this.#avatar.element, names, this.#close);
   }
 
   render(state: State, language: Language): void {
     const isWithOperator = state.status === "assigned";
-    this.avatar.show(isWithOperator ? operatorFace(state, language) : botFace(state));
-    setText(this.title, titleText(state, language));
-    setText(this.statusText, statusText(state, language));
+    this.#avatar.show(isWithOperator ? operatorFace(state, language) : botFace(state));
+    setText(this.#title, titleText(state, language));
+    setText(this.#statusText, statusText(state, language));
+    this.#status.hidden = state.blocked;
     const presence = state.config?.online === false && !isWithOperator ? "away" : "online";
-    setAttribute(this.presence, "class", `presence ${presence}`);
-    setAttribute(this.close, "aria-label", language.t.closeChat);
+    setAttribute(this.#presence, "class", `presence ${presence}`);
+    setAttribute(this.#close, "aria-label", language.t.closeChat);
   }
 }
 

@@ -13,15 +13,15 @@ export interface LauncherActions {
 export class LauncherView {
   readonly button: HTMLButtonElement;
   readonly element: HTMLElement;
-  private readonly badge = el("span", { class: "badge", "aria-hidden": "true" });
-  private readonly greetingText = el("span", { dir: "auto" });
-  private readonly greeting: HTMLElement;
-  private readonly dismiss: HTMLButtonElement;
+  readonly #badge = el("span", { class: "badge", "aria-hidden": "true" });
+  readonly #greetingText = el("span", { dir: "auto" });
+  readonly #greeting: HTMLElement;
+  readonly #dismiss: HTMLButtonElement;
 
   constructor(actions: LauncherActions, panelId: string) {
-    this.button = button("launcher", () => actions.toggle(), icon("chat"), icon("chevron"), this.badge);
+    this.button = button("launcher", () => actions.toggle(), icon("chat"), icon("chevron"), this.#badge);
     setAttribute(this.button, "aria-controls", panelId);
-    this.dismiss = button(
+    this.#dismiss = button(
       "dismiss",
       () => {
         actions.dismissGreeting();
@@ -29,13 +29,13 @@ export class LauncherView {
       },
       icon("close"),
     );
-    this.greeting = el(
+    this.#greeting = el(
       "div",
       "greeting",
-      button("greeting-open", () => actions.open(), this.greetingText),
-      this.dismiss,
+      button("greeting-open", () => actions.open(), this.#greetingText),
+      this.#dismiss,
     );
-    this.element = el("div", "corner", this.greeting, this.button);
+    this.element = el("div", "corner", this.#greeting, this.button);
   }
 
   render(state: State, { t }: Language, showsGreeting: boolean): void {
@@ -43,11 +43,11 @@ export class LauncherView {
     const label = state.open ? t.closeChat : unread > 0 ? `${t.openChat}, ${t.unread(unread)}` : t.openChat;
     setAttribute(this.button, "aria-label", label);
     setAttribute(this.button, "aria-expanded", String(state.open));
-    setText(this.badge, unread > 9 ? "9+" : String(unread));
-    this.badge.hidden = unread === 0 || state.open;
+    setText(this.#badge, unread > 9 ? "9+" : String(unread));
+    this.#badge.hidden = unread === 0 || state.open;
     const greeting = localised(state.config?.greeting ?? "", "Hello! How can we help?", t.defaultGreeting);
-    setText(this.greetingText, greeting);
-    setAttribute(this.dismiss, "aria-label", t.dismissGreeting);
-    this.greeting.hidden = !showsGreeting || state.open;
+    setText(this.#greetingText, greeting);
+    setAttribute(this.#dismiss, "aria-label", t.dismissGreeting);
+    this.#greeting.hidden = !showsGreeting || state.open;
   }
 }

@@ -20,108 +20,113 @@ export interface MessagesActions extends RowActions {
 
 export class MessagesView {
   readonly element: HTMLElement;
-  private readonly rows = new Map<string, LineView | BubbleView>();
-  private readonly log = el("div", { class: "log", role: "log", "aria-live": "polite" });
-  private readonly typingFace = new Avatar();
-  private readonly typingText = el("span", "sr-only");
-  private readonly typing: HTMLElement;
-  private readonly scroller = el("div", { class: "scroller", tabindex: "0", role: "group" });
-  private readonly pillText = el("span");
-  private readonly pill: HTMLElement;
-  private newest = "";
-  private ownRows = 0;
-  private atEnd = true;
-  private readonly resizes: ResizeObserver;
+  readonly #rows = new Map<string, LineView | BubbleView>();
+  readonly #log = el("div", { class: "log", role: "log", "aria-live": "polite" });
+  readonly #typingFace = new Avatar();
+  readonly #typingText = el("span", "sr-only");
+  readonly #typing: HTMLElement;
+  readonly #scroller = el("div", { class: "scroller", tabindex: "0", role: "group" });
+  readonly #pillText = el("span");
+  readonly #pill: HTMLElement;
+  #newest = "";
+  #ownRows = 0;
+  #atEnd = true;
+  /** How far it can be scrolled, as last laid out. */
+  #range = 0;
+  readonly #resizes: ResizeObserver;
+  readonly #actions: MessagesActions;
 
-  constructor(
-    private readonly actions: MessagesActions,
-  ) {
+  constructor(actions: MessagesActions) {
+    this.#actions = actions;
     const dots = el("span", { class: "bubble dots", "aria-hidden": "true" }, el("i"), el("i"), el("i"));
-    const body = el("div", "body", this.typingText, dots);
-    this.typing = el("div", "row theirs first last typing", this.typingFace.element, body);
-    this.pill = button("pill", () => this.toEnd(true), icon("chevron"), this.pillText);
-    this.pill.hidden = true;
-    this.scroller.append(this.log, this.typing);
-    this.element = el("div", "messages", this.scroller, this.pill);
-    this.scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    const body = el("div", "body", this.#typingText, dots);
+    this.#typing = el("div", "row theirs first last typing", this.#typingFace.element, body);
+    this.#pill = button("pill", () => this.toEnd(true), icon("chevron"), this.#pillText);
+    this.#pill.hidden = true;
+    this.#scroller.append(this.#log, this.#typing);
+    this.element = el("div", "messages", this.#scroller, this.#pill);
+    this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     // Keyboards, growing composers and loading images must not hide the newest message.
-    this.resizes = new ResizeObserver(() => {
-      if (this.atEnd) this.toEnd(false);
+    this.#resizes = new ResizeObserver(() => {
+      if (this.#atEnd) this.toEnd(false);
+      this.#range = this.#scroller.scrollHeight - this.#scroller.clientHeight;
     });
-    this.resizes.observe(this.scroller);
-    this.resizes.observe(this.log);
+    for (const part of [this.#scroller, this.#log, this.#typing]) this.#resizes.observe(part);
   }
 
   /** Whether the newest message is in sight. */
   get showsEnd(): boolean {
-    return this.atEnd;
+    return this.#atEnd;
   }
 
   render(state: State, language: Language): void {
     const { t } = language;
-    setAttribute(this.scroller, "aria-label", t.messages);
-    setAttribute(this.log, "aria-label", t.messages);
-    setText(this.pillText, t.newMessages);
+    setAttribute(this.#scroller, "aria-label", t.messages);
+    setAttribute(this.#log, "aria-label", t.messages);
+    setText(this.#pillText, t.newMessages);
 
     const rows = timeline(state, language);
-    this.sync(rows, language);
+    this.#sync(rows, language);
     const isTyping = state.typing !== null;
     const face = state.typing === "agent" ? operatorFace(state, language) : botFace(state);
-    this.typing.hidden = !isTyping;
-    setText(this.typingText, isTyping ? t.isTyping(face.name ?? t.chatTitle) : "");
-    if (isTyping) this.typingFace.show(face);
+    this.#typing.hidden = !isTyping;
+    setText(this.#typingText, isTyping ? t.isTyping(face.name ?? t.chatTitle) : "");
+    if (isTyping) this.#typingFace.show(face);
 
     const ownRows = rows.filter((row) => row.kind === "bubble" && row.role === "visitor").length;
     const newest = newestIncomingId(state);
-    const wrote = ownRows > this.ownRows;
-    if (this.atEnd || wrote) this.toEnd(false);
-    else if (newest > this.newest) this.pill.hidden = false;
-    this.ownRows = ownRows;
-    this.newest = newest;
+    const wrote = ownRows > this.#ownRows;
+    if (this.#atEnd || wrote) this.toEnd(false);
+    else if (newest > this.#newest) this.#pill.hidden = false;
+    this.#ownRows = ownRows;
+    this.#newest = newest;
   }
 
   toEnd(smooth: boolean): void {
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.scroller.scrollTo({ top: this.scroller.scrollHeight, behavior: smooth && !calm ? "smooth" : "auto" });
-    if (!smooth) this.atEnd = true;
-    this.pill.hidden = true;
+    this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: smooth && !calm ? "smooth" : "auto" });
+    if (!smooth) this.#atEnd = true;
+    this.#pill.hidden = true;
   }
 
   destroy(): void {
-    this.resizes.disconnect();
+    this.#resizes.disconnect();
   }
 
-  private sync(rows: readonly Row[], language: Language): void {
+  #sync(rows: readonly Row[], language: Language): void {
     const keys = new Set(rows.map((row) => row.key));
-    const added = rows.filter((row) => !this.rows.has(row.key)).length;
-    setAttribute(this.log, "aria-live", added > ANNOUNCED_ROWS ? "off" : "polite");
-    for (const [key, view] of this.rows) {
+    const added = rows.filter((row) => !this.#rows.has(row.key)).length;
+    setAttribute(this.#log, "aria-live", added > ANNOUNCED_ROWS ? "off" : "polite");
+    for (const [key, view] of this.#rows) {
       if (keys.has(key)) continue;
       view.element.remove();
-      this.rows.delete(key);
+      this.#rows.delete(key);
     }
-    let next = this.log.firstElementChild;
+    let next = this.#log.firstElementChild;
     for (const row of rows) {
-      const view = this.view(row, language);
+      const view = this.#view(row, language);
       if (view.element === next) next = next.nextElementSibling;
-      else this.log.insertBefore(view.element, next);
+      else this.#log.insertBefore(view.element, next);
     }
   }
 
-  private view(row: Row, language: Language): LineView | BubbleView {
-    const view = this.rows.get(row.key) ?? (row.kind === "bubble" ? new BubbleView(row, this.actions) : new LineView());
+  #view(row: Row, language: Language): LineView | BubbleView {
+    const view = this.#rows.get(row.key) ?? (row.kind === "bubble" ? new BubbleView(row, this.#actions) : new LineView());
     if (view instanceof LineView) view.update(row as LineRow);
     else view.update(row as BubbleRow, language);
-    this.rows.set(row.key, view);
+    this.#rows.set(row.key, view);
     return view;
   }
 
-  private scrolled(): void {
-    const { scrollTop, scrollHeight, clientHeight } = this.scroller;
-    const wasAtEnd = this.atEnd;
-    this.atEnd = scrollHeight - clientHeight - scrollTop < END_PX;
-    if (!this.atEnd || wasAtEnd) return;
-    this.pill.hidden = true;
-    this.actions.onChange();
+  #scrolled(): void {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    const range = scrollHeight - clientHeight;
+    const wasAtEnd = this.#atEnd;
+    // Nobody scrolled away where the room has changed: the observer is about to follow.
+    if (wasAtEnd && range !== this.#range) return;
+    this.#atEnd = range - scrollTop < END_PX;
+    if (!this.#atEnd || wasAtEnd) return;
+    this.#pill.hidden = true;
+    this.#actions.onChange();
   }
 }

@@ -17,35 +17,35 @@ export class PanelView {
   readonly element: HTMLElement;
   readonly composer: ComposerView;
   readonly messages: MessagesView;
-  private readonly header: HeaderView;
-  private readonly bar = el("div", "bar");
-  private readonly notice = el("div", "notice");
-  private readonly branding = el("div", "branding");
-  private readonly sheet = matchMedia(SHEET_QUERY);
-  private readonly onSheetChange = (): void => this.applyShape();
-  private readonly onViewport = (): void => this.applyViewport();
+  readonly #header: HeaderView;
+  readonly #bar = el("div", { class: "bar", dir: "auto" });
+  readonly #notice = el("div", { class: "notice", dir: "auto" });
+  readonly #branding = el("div", "branding");
+  readonly #sheet = matchMedia(SHEET_QUERY);
+  readonly #onSheetChange = (): void => this.#applyShape();
+  readonly #onViewport = (): void => this.#applyViewport();
 
   constructor(actions: PanelActions, id: string) {
-    this.header = new HeaderView(() => actions.close());
+    this.#header = new HeaderView(() => actions.close());
     this.messages = new MessagesView(actions);
     this.composer = new ComposerView(actions);
     this.element = el(
       "div",
       { class: "panel", id, role: "dialog", tabindex: "-1" },
-      this.header.element,
-      this.bar,
+      this.#header.element,
+      this.#bar,
       this.messages.element,
-      this.notice,
+      this.#notice,
       this.composer.element,
-      this.branding,
+      this.#branding,
     );
     this.element.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !event.isComposing) actions.close();
-      if (event.key === "Tab" && this.sheet.matches) this.trap(event);
+      if (event.key === "Tab" && this.#sheet.matches) this.#trap(event);
     });
-    this.sheet.addEventListener("change", this.onSheetChange);
-    window.visualViewport?.addEventListener("resize", this.onViewport);
-    window.visualViewport?.addEventListener("scroll", this.onViewport);
+    this.#sheet.addEventListener("change", this.#onSheetChange);
+    window.visualViewport?.addEventListener("resize", this.#onViewport);
+    window.visualViewport?.addEventListener("scroll", this.#onViewport);
   }
 
   render(state: State, language: Language): void {
@@ -53,23 +53,23 @@ export class PanelView {
     setAttribute(this.element, "aria-label", titleText(state, language));
     this.element.toggleAttribute("inert", !state.open);
     setAttribute(this.element, "data-open", String(state.open));
-    setText(this.bar, troubleText(state, language));
-    this.bar.hidden = state.trouble === null || state.blocked;
-    setText(this.notice, state.blocked ? t.unavailable : "");
-    this.notice.hidden = !state.blocked;
-    setText(this.branding, t.poweredBy);
-    this.branding.hidden = state.config?.showBranding !== true;
-    this.header.render(state, language);
+    setText(this.#bar, troubleText(state, language));
+    this.#bar.hidden = state.trouble === null || state.blocked;
+    setText(this.#notice, state.blocked ? t.unavailable : "");
+    this.#notice.hidden = !state.blocked;
+    setText(this.#branding, t.poweredBy);
+    this.#branding.hidden = state.config?.showBranding !== true;
+    this.#header.render(state, language);
     this.messages.render(state, language);
     this.composer.render(state, language);
-    this.applyShape();
+    this.#applyShape();
   }
 
   /** On opening: what was laid out while hidden is measured again, and the newest message shown. */
   opened(): void {
     this.composer.measure();
     this.messages.toEnd(false);
-    this.applyViewport();
+    this.#applyViewport();
   }
 
   focusComposer(): void {
@@ -77,18 +77,18 @@ export class PanelView {
   }
 
   destroy(): void {
-    this.sheet.removeEventListener("change", this.onSheetChange);
-    window.visualViewport?.removeEventListener("resize", this.onViewport);
-    window.visualViewport?.removeEventListener("scroll", this.onViewport);
+    this.#sheet.removeEventListener("change", this.#onSheetChange);
+    window.visualViewport?.removeEventListener("resize", this.#onViewport);
+    window.visualViewport?.removeEventListener("scroll", this.#onViewport);
     this.messages.destroy();
   }
 
-  private applyShape(): void {
-    setAttribute(this.element, "aria-modal", this.sheet.matches ? "true" : null);
+  #applyShape(): void {
+    setAttribute(this.element, "aria-modal", this.#sheet.matches ? "true" : null);
   }
 
   /** On-screen keyboards shrink the visual viewport only: the sheet follows it, so that they hide nothing. */
-  private applyViewport(): void {
+  #applyViewport(): void {
     const viewport = window.visualViewport;
     if (!viewport || viewport.scale > 1.01) return;
     this.element.style.setProperty("--viewport-height", `${viewport.height}px`);
@@ -96,7 +96,7 @@ export class PanelView {
   }
 
   /** Keeps Tab within the sheet: behind it the page cannot be seen. */
-  private trap(event: KeyboardEvent): void {
+  #trap(event: KeyboardEvent): void {
     const stops = [...this.element.querySelectorAll<HTMLElement>("a[href], button, textarea, [tabindex='0']")].filter(
       (node) => !node.hasAttribute("disabled") && node.offsetParent !== null,
     );

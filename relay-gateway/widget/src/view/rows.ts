@@ -12,7 +12,7 @@ export interface RowActions {
 }
 
 export class LineView {
-  readonly element = el("div");
+  readonly element = el("div", { dir: "auto" });
 
   update({ kind, text }: LineRow): void {
     this.element.className = `line ${kind}`;
@@ -22,21 +22,20 @@ export class LineView {
 
 export class BubbleView {
   readonly element: HTMLElement;
-  private readonly avatar = new Avatar();
-  private readonly author = el("span", "sr-only");
-  private readonly name = el("span", { class: "name", "aria-hidden": "true" });
-  private readonly sourcesLabel = el("span", "sources-label");
-  private readonly meta = el("div", "meta");
-  private metaKey = "";
+  readonly #avatar = new Avatar();
+  readonly #author = el("span", "sr-only");
+  readonly #name = el("span", { class: "name", "aria-hidden": "true" });
+  readonly #sourcesLabel = el("span", "sources-label");
+  readonly #meta = el("div", "meta");
+  #metaKey = "";
+  readonly #actions: RowActions;
 
-  constructor(
-    row: BubbleRow,
-    private readonly actions: RowActions,
-  ) {
-    const body = el("div", "body", this.name, this.author, bubble(row.content));
-    if (row.sources.length > 0) body.append(this.sources(row.sources));
-    body.append(this.meta);
-    this.element = el("div", "", this.avatar.element, body);
+  constructor(row: BubbleRow, actions: RowActions) {
+    this.#actions = actions;
+    const body = el("div", "body", this.#name, this.#author, bubble(row.content));
+    if (row.sources.length > 0) body.append(this.#sources(row.sources));
+    body.append(this.#meta);
+    this.element = el("div", "", this.#avatar.element, body);
   }
 
   update(row: BubbleRow, language: Language): void {
@@ -49,25 +48,25 @@ export class BubbleView {
       `row ${side}${first ? " first" : ""}${last ? " last" : ""}${delivery === null ? "" : ` ${delivery}`}`,
     );
     const name = row.face.name ?? t.chatTitle;
-    setText(this.author, `${role === "visitor" ? t.youSaid : t.said(name)} `);
-    setText(this.name, role === "agent" && first ? name : "");
-    setText(this.sourcesLabel, t.sources);
-    if (role !== "visitor") this.avatar.show(row.face);
-    this.updateMeta(row, language);
+    setText(this.#author, `${role === "visitor" ? t.youSaid : t.said(name)} `);
+    setText(this.#name, role === "agent" && first ? name : "");
+    setText(this.#sourcesLabel, t.sources);
+    if (role !== "visitor") this.#avatar.show(row.face);
+    this.#updateMeta(row, language);
   }
 
-  private updateMeta(row: BubbleRow, language: Language): void {
+  #updateMeta(row: BubbleRow, language: Language): void {
     const { t } = language;
     const key = [row.last, row.delivery, row.failure, row.at, language.locale].join();
-    if (key === this.metaKey) return;
-    this.metaKey = key;
+    if (key === this.#metaKey) return;
+    this.#metaKey = key;
     const { clientId } = row;
     const parts: Node[] = [];
     if (row.delivery === "failed" && clientId !== null) {
       parts.push(
         el("span", "state", icon("alert"), row.failure === "too_long" ? t.tooLong : t.notSent),
-        button("link", () => this.actions.retry(clientId), t.retry),
-        button("link", () => this.actions.discard(clientId), t.remove),
+        button("link", () => this.#actions.retry(clientId), t.retry),
+        button("link", () => this.#actions.discard(clientId), t.remove),
       );
     } else if (row.delivery === "sending") {
       parts.push(el("span", "state", t.sending));
@@ -77,13 +76,13 @@ export class BubbleView {
         parts.push(el("span", "state", icon("check"), el("span", "sr-only", t.sent)));
       }
     }
-    this.meta.replaceChildren(...parts);
+    this.#meta.replaceChildren(...parts);
   }
 
-  private sources(titles: readonly string[]): HTMLElement {
+  #sources(titles: readonly string[]): HTMLElement {
     const list = el("ul");
     for (const title of titles) list.append(el("li", { dir: "auto" }, title));
-    return el("div", "sources", this.sourcesLabel, list);
+    return el("div", "sources", this.#sourcesLabel, list);
   }
 }
 

@@ -55,7 +55,8 @@ export function timeline(state: State, language: Language): Row[] {
 
   const welcome = welcomeText(state, language);
   if (welcome !== null) {
-    rows.push(bubble({ key: "welcome", role: "bot", content: welcome, face: botFace(state) }));
+    // A new text is a new row: bubbles never change what they say.
+    rows.push(bubble({ key: `welcome:${welcome}`, role: "bot", content: welcome, face: botFace(state) }));
   }
   const notes = [...state.notes];
   const addNotes = (reached: (after: string) => boolean): void => {

@@ -22,74 +22,73 @@ export interface ViewActions extends PanelActions, LauncherActions {
 export class View {
   readonly panel: PanelView;
   readonly launcher: LauncherView;
-  private readonly root: HTMLElement;
-  private readonly announcer = el("div", { class: "sr-only", role: "status" });
-  private readonly dark = matchMedia("(prefers-color-scheme: dark)");
-  private readonly onDark = (): void => this.actions.onChange();
-  private readonly greetingTimer: number;
-  private greets = false;
-  private words: Language | null = null;
-  private wordsKey = "";
-  private announced = "";
+  readonly #root: HTMLElement;
+  readonly #announcer = el("div", { class: "sr-only", role: "status" });
+  readonly #dark = matchMedia("(prefers-color-scheme: dark)");
+  readonly #onDark = (): void => this.#actions.onChange();
+  readonly #greetingTimer: number;
+  #greets = false;
+  #words: Language | null = null;
+  #wordsKey = "";
+  #announced = "";
+  readonly #actions: ViewActions;
 
-  constructor(
-    shadow: ShadowRoot,
-    private readonly actions: ViewActions,
-  ) {
+  constructor(shadow: ShadowRoot, actions: ViewActions) {
+    this.#actions = actions;
     this.launcher = new LauncherView(actions, "panel");
     this.panel = new PanelView(actions, "panel");
-    this.root = el("div", "root", this.panel.element, this.launcher.element, this.announcer);
-    shadow.append(this.root);
+    this.#root = el("div", "root", this.panel.element, this.launcher.element, this.#announcer);
+    shadow.append(this.#root);
     // Page-wide shortcuts would take what is typed here for commands: from outside, it is no input field.
-    for (const name of ["keydown", "keypress", "keyup"]) this.root.addEventListener(name, (event) => event.stopPropagation());
-    this.dark.addEventListener("change", this.onDark);
-    this.greetingTimer = window.setTimeout(() => {
-      this.greets = true;
+    for (const name of ["keydown", "keypress", "keyup"]) this.#root.addEventListener(name, (event) => event.stopPropagation());
+    this.#dark.addEventListener("change", this.#onDark);
+    this.#greetingTimer = window.setTimeout(() => {
+      this.#greets = true;
       actions.onChange();
     }, GREETING_DELAY_MS);
   }
 
   render(state: State, appearance: Appearance): void {
-    const words = this.language(appearance);
-    this.applyLook(state, appearance, words);
+    const words = this.#language(appearance);
+    this.#applyLook(state, appearance, words);
     this.panel.render(state, words);
-    this.launcher.render(state, words, this.greets && this.actions.mayGreet());
-    this.announce(state, words);
+    this.launcher.render(state, words, this.#greets && this.#actions.mayGreet());
+    this.#announce(state, words);
   }
 
   destroy(): void {
-    clearTimeout(this.greetingTimer);
-    this.dark.removeEventListener("change", this.onDark);
+    clearTimeout(this.#greetingTimer);
+    this.#dark.removeEventListener("change", this.#onDark);
     this.panel.destroy();
-    this.root.remove();
+    this.#root.remove();
   }
 
-  private language({ locale, localeGiven }: Appearance): Language {
+  #language({ locale, localeGiven }: Appearance): Language {
     const key = `${locale}:${localeGiven}:${document.documentElement.dir}`;
-    if (this.words === null || this.wordsKey !== key) this.words = language(locale, localeGiven);
-    this.wordsKey = key;
-    return this.words;
+    if (this.#words === null || this.#wordsKey !== key) this.#words = language(locale, localeGiven);
+    this.#wordsKey = key;
+    return this.#words;
   }
 
-  private applyLook({ config, open }: State, { theme, position, colour }: Appearance, { dir, words }: Language): void {
-    const isDark = theme === "auto" ? this.dark.matches : theme === "dark";
+  #applyLook({ config, open }: State, { theme, position, colour }: Appearance, { dir, words }: Language): void {
+    const isDark = theme === "auto" ? this.#dark.matches : theme === "dark";
     // The relay always sends a theme colour; its default says nothing about the brand.
     const own = config?.themeColour?.toUpperCase() === DEFAULT_COLOUR ? null : config?.themeColour;
     const look = palette(colour ?? own ?? config?.brandColour ?? DEFAULT_COLOUR, isDark);
-    const { style } = this.root;
+    const { style } = this.#root;
     style.setProperty("--accent", look.accent);
     style.setProperty("--on-accent", look.onAccent);
     style.setProperty("--accent-text", look.accentText);
     style.setProperty("--accent-rgb", look.accentRgb);
-    setAttribute(this.root, "data-theme", isDark ? "dark" : "light");
-    setAttribute(this.root, "data-position", position ?? config?.position ?? "bottom-right");
-    setAttribute(this.root, "data-open", String(open));
-    setAttribute(this.root, "dir", dir);
-    setAttribute(this.root, "lang", words);
+    setAttribute(this.#root, "data-theme", isDark ? "dark" : "light");
+    setAttribute(this.#root, "data-position", position ?? config?.position ?? "bottom-right");
+    setAttribute(this.#root, "data-open", String(open));
+    setAttribute(this.#root, "dir", dir);
+    setAttribute(this.#root, "lang", words);
   }
 
   /** Says each change once; what merely repeats is not worth an interruption. */
-  private announce(state: State, words: Language): void {
+  #announce(state: State, words: Language): void {
     const unread = unreadCount(state);
     const said = state.blocked
       ? words.t.unavailable
@@ -98,7 +97,7 @@ export class View {
         : unread > 0
           ? words.t.unread(unread)
           : "";
-    if (said !== this.announced) setText(this.announcer, said);
-    this.announced = said;
+    if (said !== this.#announced) setText(this.#announcer, said);
+    this.#announced = said;
   }
 }

@@ -1,0 +1,129 @@
+// Where the line is pasted: in frames, twice, beside another widget, under strict policies, and on /demo.
+import assert from "node:assert/strict";
+import { Tab, eventually } from "./browser.mjs";
+import { scene } from "./scene.mjs";
+
+const stage = scene();
+const QUESTION = "Where is my order?";
+const ANSWER = "Track your order from the link in your e-mail.";
+
+async function answers(tab) {
+  await tab.open();
+  await tab.write(QUESTION);
+  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+}
+
+/** Every violation of a Content-Security-Policy, as the page hears of it. */
+async function comeWatchingPolicies(come) {
+  const visitor = await come();
+  const violations = [];
+  await visitor.context.exposeFunction("__violated", (violation) => violations.push(violation));
+  await visitor.context.addInitScript(() =>
+    document.addEventListener("securitypolicyviolation", ({ effectiveDirective, blockedURI }) =>
+      window.__violated(`${effectiveDirective} ${blockedURI}`),
+    ),
+  );
+  const onConsole = () => visitor.said.filter(({ text }) => /content security policy|trusted/i.test(text)).map(({ text }) => text);
+  return { visitor, violations, onConsole };
+}
+
+stage.test("in an iframe", async (come) => {
+  const tenant = await stage.tenant();
+  const inner = stage.put(await tenant.embedCode());
+  const visitor = await come();
+  const { page } = await visitor.visit(stage.put(`<iframe src="${inner}" title="chat" width="420" height="640"></iframe>`, { host: "outside" }));
+  await answers(new Tab(page, { frame: page.frameLocator("iframe") }));
+  assert.deepEqual(visitor.advice, []);
+});
+
+stage.test("the same line twice is one widget", async (come) => {
+  const tenant = await stage.tenant();
+  const code = await tenant.embedCode();
+  const tab = await (await come()).visit(stage.put(code + code));
+  await answers(tab);
+  await tab.page.waitForLoadState("load");
+  assert.equal(await tab.page.locator("chat-relay-widget").count(), 1);
+  await tab.page.evaluate((html) => {
+    const { src, dataset } = document.createRange().createContextualFragment(html).firstElementChild;
+    const script = Object.assign(document.createElement("script"), { src });
+    Object.assign(script.dataset, dataset);
+    const loaded = new Promise((resolve) => script.addEventListener("load", resolve));
+    document.body.append(script);
+    return loaded;
+  }, code);
+  assert.equal(await tab.page.locator("chat-relay-widget").count(), 1);
+});
+
+stage.test("two keys are two widgets side by side, each with its own conversation", async (come) => {
+  const tenant = await stage.tenant();
+  const codes = [await tenant.embedCode(), await tenant.furtherEmbedCode("Second")];
+  const visitor = await come();
+  const { page } = await visitor.visit(stage.put(codes.join("\n")));
+  const tabs = [new Tab(page, { index: 0 }), new Tab(page, { index: 1 })];
+  for (const tab of tabs) await tab.launcher.waitFor();
+  const apart = (boxes) => boxes[0].x + boxes[0].width <= boxes[1].x || boxes[1].x + boxes[1].width <= boxes[0].x;
+  assert.ok(apart(await Promise.all(tabs.map(({ launcher }) => launcher.boundingBox()))), "launchers do not overlap");
+  for (const tab of tabs) await answers(tab);
+  await eventually(async () =>
+    assert.ok(apart(await Promise.all(tabs.map(({ panel }) => panel.boundingBox()))), "panels do not overlap"),
+  );
+  assert.equal((await tenant.conversations()).length, 2);
+  const [, key] = /data-public-key="([^"]+)"/.exec(codes[1]);
+  await page.evaluate((publicKey) => window.ChatRelay.widget(publicKey).close(), key);
+  const isOpen = await page.locator("chat-relay-widget").evaluateAll((widgets) =>
+    widgets.map(({ shadowRoot, isOpen }) => [shadowRoot.querySelector(".launcher").getAttribute("aria-expanded"), isOpen].join()),
+  );
+  assert.deepEqual(isOpen.sort(), ["false,false", "true,true"]);
+});
+
+stage.test("under a policy that allows nothing but the relay", async (come) => {
+  const tenant = await stage.tenant();
+  const { url } = stage.relay;
+  const policy = [
+    "default-src 'none'",
+    `script-src ${url}`,
+    `connect-src ${url} ${url.replace("http", "ws")}`,
+    "require-trusted-types-for 'script'",
+  ].join("; ");
+  const { visitor, violations, onConsole } = await comeWatchingPolicies(come);
+  const tab = await visitor.visit(stage.put(await tenant.embedCode(), { headers: { "Content-Security-Policy": policy } }));
+  await answers(tab);
+  assert.equal(await tab.launcher.evaluate((node) => getComputedStyle(node).borderRadius), "50%", "it has its styles");
+  assert.deepEqual(violations, []);
+  assert.deepEqual(onConsole(), []);
+});
+
+stage.test("a policy that forgets connect-src is named on the console", async (come) => {
+  const tenant = await stage.tenant();
+  const policy = `default-src 'none'; script-src ${stage.relay.url}`;
+  const { visitor, violations } = await comeWatchingPolicies(come);
+  const tab = await visitor.visit(stage.put(await tenant.embedCode(), { headers: { "Content-Security-Policy": policy } }));
+  await eventually(() => assert.equal(visitor.advice.length, 1));
+  assert.match(visitor.advice[0], /cannot be reached from .* connect-src/);
+  assert.equal(await tab.launcher.count(), 0);
+  assert.ok(violations.length > 0 && violations.every((violation) => violation.startsWith("connect-src")), violations.join());
+});
+
+stage.test("on /demo, under its own policy", async (come) => {
+  const tenant = await stage.relay.provision([stage.relay.url]);
+  await tenant.ingest("Orders", ANSWER);
+  const { visitor, violations, onConsole } = await comeWatchingPolicies(come);
+  const tab = await visitor.visit(`${stage.relay.url}/demo`);
+  assert.ok((await tab.page.locator("pre").textContent()).includes(tenant.id), "it shows the line to paste");
+  await answers(tab);
+  assert.deepEqual(violations, []);
+  assert.deepEqual(onConsole(), []);
+  assert.deepEqual(visitor.advice, []);
+});
+
+stage.test("a widget that is taken out of the page leaves it", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  const sockets = [];
+  visitor.context.on("page", (page) => page.on("websocket", (socket) => sockets.push(socket)));
+  const tab = await visitor.visit(stage.put(await tenant.embedCode()));
+  await answers(tab);
+  assert.deepEqual(sockets.map((socket) => socket.isClosed()), [false]);
+  await tab.widget.evaluate((element) => element.remove());
+  await eventually(() => assert.deepEqual(sockets.map((socket) => socket.isClosed()), [true]));
+});

@@ -1,0 +1,46 @@
+// Host pages, on origins which are not the relay's: a plain server, reached by several names of this machine.
+import { once } from "node:events";
+import { createServer } from "node:http";
+
+export class Pages {
+  #server = createServer((request, response) => this.#answer(request, response));
+  #pages = new Map();
+
+  static async start() {
+    const pages = new Pages();
+    pages.#server.listen(0, "127.0.0.1");
+    await once(pages.#server, "listening");
+    return pages;
+  }
+
+  /** Browsers take every name under localhost for this machine, and each for an origin of its own. */
+  origin(host = "shop") {
+    return `http://${host}.localhost:${this.#server.address().port}`;
+  }
+
+  /** Puts up a page around some HTML, and answers its path. */
+  put(path, body, { lang = "en", dir = "ltr", headers = {} } = {}) {
+    const html = `<!doctype html>
+<html lang="${lang}" dir="${dir}">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>A shop</title></head>
+<body><main><h1>A shop</h1><p><button id="host" type="button">A button of the page</button></p></main>
+${body}</body></html>`;
+    this.#pages.set(path, { html, headers });
+    return path;
+  }
+
+  async stop() {
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await once(this.#server, "close");
+  }
+
+  #answer(request, response) {
+    const page = this.#pages.get(request.url);
+    if (page === undefined) {
+      response.writeHead(request.url === "/favicon.ico" ? 204 : 404).end();
+      return;
+    }
+    response.writeHead(200, { "Content-Type": "text/html; charset=utf-8", ...page.headers }).end(page.html);
+  }
+}

@@ -1,0 +1,65 @@
+// What every test file starts once: a relay, host pages, a browser; and what every test ends with.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Visitor, launch, picture } from "./browser.mjs";
+import { Link } from "./link.mjs";
+import { Pages } from "./pages.mjs";
+import { Relay } from "./relay.mjs";
+
+/** With `withLink`, browsers reach the relay over a link that can be cut. */
+export function scene({ withLink = false } = {}) {
+  const stage = {
+    /** A tenant with something to answer from, whose pages are of this host. */
+    async tenant(fields) {
+      const tenant = await stage.relay.provision([stage.pages.origin()], fields);
+      await tenant.ingest("Orders", "Track your order from the link in your e-mail.");
+      return tenant;
+    },
+
+    /** The address of a new page with this in it. */
+    put(html, { host, ...page } = {}) {
+      pagesPut += 1;
+      return stage.pages.origin(host) + stage.pages.put(`/page-${pagesPut}`, html, page);
+    },
+
+    /** A test in which visitors come and go; a picture is kept of what they saw when it failed. */
+    test(name, act) {
+      test(name, async () => {
+        const visitors = [];
+        const come = async (options) => {
+          visitors.push(await Visitor.come(stage.browser, options));
+          return visitors[visitors.length - 1];
+        };
+        try {
+          await act(come);
+          for (const { uncaught } of visitors) assert.deepEqual(uncaught, []);
+        } catch (failure) {
+          for (const [number, page] of visitors.flatMap(({ context }) => context.pages()).entries()) {
+            await picture(page, `failed-${name.replace(/\W+/g, "-")}-${number}`).catch(() => undefined);
+          }
+          for (const { said } of visitors) console.error(said.map(({ type, text }) => `${type}: ${text}`).join("\n"));
+          throw failure;
+        } finally {
+          for (const visitor of visitors) await visitor.leave();
+        }
+      });
+    },
+  };
+  let pagesPut = 0;
+
+  before(async () => {
+    if (withLink) stage.link = await Link.start();
+    stage.pages = await Pages.start();
+    stage.browser = await launch();
+    stage.relay = await Relay.start({ relayUrl: stage.link?.url });
+    stage.link?.leadTo(stage.relay.port);
+  });
+
+  after(async () => {
+    await stage.browser?.close();
+    await stage.relay?.stop();
+    await stage.pages?.stop();
+    await stage.link?.stop();
+  });
+  return stage;
+}
