@@ -79,7 +79,7 @@ def test_the_steps_work_as_pasted(started):
         '"created":true',
         " visitor: Where is my order?\n     bot: Track your order from the link in your e-mail.",
         "TCK-000001",
-        '# <script src="http://127.0.0.1:7811/widget.js" data-tenant-id="',
+        '<script src="http://127.0.0.1:7811/widget.js" data-tenant-id="',
     ):
         assert expected in run.stdout, run.stdout
     assert (checkout / "tenant.env").stat().st_mode & 0o777 == 0o600

@@ -125,8 +125,10 @@ impl<D: TenantDirectory> Subscription<D> {
                     let message = message?.ok_or(Ended::Closed)?;
                     let (grant, begun) = (message.grant, Instant::now());
                     let acknowledge = self.apply(message).await?;
-                    // What we took to close sockets is no silence of the replica's.
-                    asked += begun.elapsed();
+                    if unanswered.is_some() {
+                        // What we took to close sockets is no silence of the replica's.
+                        asked += begun.elapsed();
+                    }
                     to.send(say(Message::Acknowledge(acknowledge))).await.map_err(|_| Ended::Closed)?;
                     if let Some(grant) = grant {
                         self.directory.granted(grant.id, grant.lease_ms);

@@ -1,13 +1,13 @@
 //! Rates, each a full period's worth at once: a tenant's, spent only by calls it really signed, and a widget key's, spent by
 //! the sessions it opens.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{net::IpAddr, num::NonZeroU32, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use shared::{ApiError, ErrorCode, SessionId, TenantId};
 use uuid::Uuid;
 
-use super::{limiters::Limiters, tenant::TenantState};
+use super::{floods::network, limiters::Limiters, tenant::TenantState};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -15,23 +15,35 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 const MINUTE_SECONDS: u64 = 60;
 const HOUR_SECONDS: u64 = 3600;
 
-/// What widget keys open: sessions, an hour's worth at once.
-pub(crate) struct SessionRates(Limiters<Uuid>);
+/// What widget keys open: sessions, an hour's worth at once, of which one address has a share: a key is public, and nobody is to
+/// use it up alone.
+pub(crate) struct SessionRates {
+    keys: Limiters<Uuid>,
+    shares: Limiters<(Uuid, IpAddr)>,
+}
+
+/// One of so many of a key's sessions is an address's at most; many people may be behind one.
+const SHARE: u32 = 4;
+const LEAST_SHARE: NonZeroU32 = NonZeroU32::new(30).expect("not zero");
 
 impl SessionRates {
     pub(crate) fn new() -> Self {
-        Self(Limiters::per(Duration::from_secs(HOUR_SECONDS)))
+        let hour = Duration::from_secs(HOUR_SECONDS);
+        Self { keys: Limiters::per(hour), shares: Limiters::per(hour) }
     }
 
-    /// Spends one session of the key's.
+    /// Spends one session of the key's, for an address.
     ///
     /// # Errors
     /// [`ErrorCode::RateLimited`] with `Retry-After`.
-    pub(crate) fn admit(&self, key_id: Uuid, limit: NonZeroU32) -> Result<(), ApiError> {
-        self.0.spend(key_id, limit).map(drop).map_err(|seconds| {
+    pub(crate) fn admit(&self, key_id: Uuid, limit: NonZeroU32, client: IpAddr) -> Result<(), ApiError> {
+        let share = NonZeroU32::new(limit.get() / SHARE).unwrap_or(NonZeroU32::MIN).max(LEAST_SHARE);
+        // The address's first: what it may not have, it does not take from others.
+        let spent = self.shares.spend((key_id, network(client)), share).and_then(|_| self.keys.spend(key_id, limit));
+        spent.map(drop).map_err(|seconds| {
             let message = format!(
-                "This widget key may open {limit} sessions an hour. Come back in {seconds} s, or use a key with a higher \
-                 rate_limit_per_hour."
+                "This widget key may open {limit} sessions an hour, {share} of them from one address. Come back in {seconds} s, \
+                 or use a key with a higher rate_limit_per_hour."
             );
             ApiError::new(ErrorCode::RateLimited, message).retry_after_seconds(seconds)
         })
@@ -136,6 +148,21 @@ mod tests {
         assert_eq!((error.code(), allowance.remaining), (ErrorCode::RateLimited, 0));
         assert!((1..=20).contains(&allowance.reset_seconds), "a third of a minute each: {allowance:?}");
         assert!(rates.admit(&other).is_ok(), "a tenant spends its own");
+    }
+
+    #[test]
+    fn no_address_uses_up_a_key_alone() {
+        let (rates, key) = (SessionRates::new(), Uuid::new_v4());
+        let limit = NonZeroU32::new(200).expect("not zero");
+        let begun = |address: &str| {
+            let address = address.parse().expect("an address");
+            (0..300).filter(|_| rates.admit(key, limit, address).is_ok()).count()
+        };
+        assert_eq!(
+            [begun("192.0.2.1"), begun("192.0.2.2"), begun("2001:db8::1"), begun("2001:db8::2")],
+            [50, 50, 50, 0]
+        );
+        assert_eq!([begun("192.0.2.3"), begun("192.0.2.4")], [50, 0], "the key's own limit is spent");
     }
 
     #[test]

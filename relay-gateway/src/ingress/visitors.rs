@@ -117,8 +117,7 @@ async fn answer<D: TenantDirectory>(
     let request_id = request_id(&parts.extensions);
     let mut call = Call { gateway, parts, request_id, readable_by: None };
     if let Err(error) = gateway.visitor_floods.admit(client, Instant::now()) {
-        gateway.metrics.refused(error.code());
-        return error.into_response();
+        return call.refuse(error).await;
     }
     let unproven = gateway.visitor_floods.unproven(client);
     if call.parts.method == Method::OPTIONS {
@@ -135,18 +134,14 @@ async fn answer<D: TenantDirectory>(
             response
         }
         Err(error) => {
-            gateway.metrics.refused(error.code());
             // Neither is the caller's fault, or it is paid for where it is counted.
             if matches!(error.code(), ErrorCode::DirectoryUnavailable | ErrorCode::RateLimited) {
                 unproven.forgive();
             }
-            error.into_response()
+            return call.refuse(error).await;
         }
     };
-    cors::vary(response.headers_mut());
-    if let Some(origin) = &call.readable_by {
-        cors::allow(response.headers_mut(), origin);
-    }
+    call.let_read(&mut response);
     response
 }
 
@@ -159,6 +154,36 @@ struct Call<'a, D> {
 }
 
 impl<D: TenantDirectory> Call<'_, D> {
+    fn let_read(&self, response: &mut Response) {
+        cors::vary(response.headers_mut());
+        if let Some(origin) = &self.readable_by {
+            cors::allow(response.headers_mut(), origin);
+        }
+    }
+
+    /// Refuses the call so that the page learns why, where it may: what was refused before anybody was judged is judged by the
+    /// tenant that the URL names, and that there is too much, or nobody to ask, is no secret.
+    async fn refuse(mut self, error: ApiError) -> Response {
+        self.gateway.metrics.refused(error.code());
+        if let (None, Asker::Page(origin, text)) = (&self.readable_by, Asker::read(&self.parts.headers)) {
+            let may_read = match error.code() {
+                ErrorCode::RateLimited | ErrorCode::DirectoryUnavailable => true,
+                ErrorCode::OriginNotAllowed => false,
+                _ => match named(&self.parts) {
+                    (Some(tenant_id), key) => {
+                        let found = self.look_up(tenant_id, &key).await.ok().flatten();
+                        found.is_some_and(|(_, door)| door.allows(&origin))
+                    }
+                    (None, _) => false,
+                },
+            };
+            self.readable_by = may_read.then_some(text);
+        }
+        let mut response = error.into_response();
+        self.let_read(&mut response);
+        response
+    }
+
     /// A preflight that names a tenant is answered by its own origins. One that does not cannot be judged yet: the page may
     /// ask, and whether it may read the answer is judged with the call. Says, too, whether it cost nothing or was allowed.
     async fn preflight(&self, method: &'static str) -> (Response, bool) {
@@ -239,7 +264,7 @@ impl<D: TenantDirectory> Call<'_, D> {
         let widget = opened(&door)?;
         let client = super::client_of(&self.parts, &self.gateway.trusted_proxies);
         self.gateway.session_floods.admit(client, Instant::now())?;
-        self.gateway.session_rates.admit(widget.key_id, widget.sessions_per_hour)?;
+        self.gateway.session_rates.admit(widget.key_id, widget.sessions_per_hour, client)?;
         self.gateway.session_floods.refused(client, Instant::now());
         let message = OpenSessionRequest {
             tenant_id: tenant_id.as_uuid().as_bytes().to_vec(),
@@ -291,17 +316,7 @@ impl<D: TenantDirectory> Call<'_, D> {
             )
         };
         let text = bearer(&self.parts.headers).ok_or_else(invalid)?;
-        let verified = self.gateway.signing_keys.verify(text).await?;
-        let token = match verified {
-            Some(token) => token,
-            None => {
-                // The page is told why, where it names a tenant that lets it in.
-                if let (Some(tenant_id), key) = named(&self.parts) {
-                    self.admit(tenant_id, &key).await?;
-                }
-                return Err(invalid());
-            }
-        };
+        let token = self.gateway.signing_keys.verify(text).await?.ok_or_else(invalid)?;
         let door = self.admit(token.tenant_id, &token.widget_key).await?;
         if let Asker::Page(asker, _) = Asker::read(&self.parts.headers)
             && asker != token.origin

@@ -305,6 +305,33 @@ async fn a_key_opens_so_many_sessions_an_hour_and_an_address_begins_so_many_a_mi
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_learns_why_it_was_refused_where_it_is_allowed() {
+    let fixture = Fixture::leased_with(600_000, &[("GATEWAY_UNVERIFIED_PER_MIN", "6")]).await;
+    let query = [("tenant_id", &fixture.tenant.id), ("widget_public_key", &fixture.tenant.widget_public_key)];
+    let named = |body: &'static str, origin: &str| {
+        let request = fixture.client.post(url(&fixture, "create/visitor-session")).query(&query).body(body);
+        from_page(request, origin).send()
+    };
+    let readable = |answer: &reqwest::Response| answer.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+    for (body, status) in [("{", 400), ("{}", 422)] {
+        let answer = named(body, PAGE).await.expect("an answer");
+        assert_eq!((answer.status().as_u16(), readable(&answer)), (status, true), "{body}");
+        let answer = named(body, "https://evil.example").await.expect("an answer");
+        assert_eq!((answer.status().as_u16(), readable(&answer)), (status, false), "{body}");
+    }
+    fixture.admin.break_method("GetTenant", ApiError::new(ErrorCode::StoreUnavailable, "away"));
+    fixture.admin.push_change(None).await;
+    let answer = from_page(config(&fixture, &fixture.tenant), PAGE).send().await.expect("an answer");
+    assert_eq!((answer.status().as_u16(), readable(&answer)), (503, true));
+    for _ in 0..3 {
+        named("{", PAGE).await.expect("an answer");
+    }
+    let answer = named("{", PAGE).await.expect("an answer");
+    assert_eq!((answer.status().as_u16(), readable(&answer)), (429, true));
+    assert!(answer.headers().contains_key(header::RETRY_AFTER));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_keeps_failing_is_turned_away_unheard() {
     let fixture = Fixture::leased_with(600_000, &[("GATEWAY_UNVERIFIED_PER_MIN", "3")]).await;
     let wrong = || refusal(from_page(config(&fixture, &fixture.tenant), "https://evil.example"));
