@@ -14,7 +14,7 @@ use std::{
 
 use secrecy::ExposeSecret as _;
 use shared::{
-    ApiError, ErrorCode,
+    ApiError, ErrorCode, call_span,
     request_id::RequestId,
     telemetry,
     time::{as_millis, since_boot_ms},
@@ -24,7 +24,7 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
-use tracing::{Instrument as _, field::Empty};
+use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::{config::AdminConfig, metrics::GatewayMetrics};
 
@@ -200,7 +200,8 @@ impl AdminClient {
     where
         F: Future<Output = Result<Response<R>, Status>>,
     {
-        let span = tracing::info_span!(
+        let span = call_span!(
+            !Span::current().is_disabled(),
             "rpc",
             otel.name = method,
             otel.kind = "client",

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use proto::visitors::v1::{GetSessionRequest, Session, visitors_client::VisitorsClient};
 use serde_json::{Value, json};
 use shared::{
-    ApiError, ErrorCode, TenantId,
+    ApiError, ErrorCode, TenantId, call_span,
     coherence::Changes,
     origin::Origin,
     request_id::RequestId,
@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{Message, protocol::Role};
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::{
     admin_client::AdminClient,
@@ -111,7 +111,8 @@ impl<D: TenantDirectory> Sockets<D> {
         let this = Arc::clone(self);
         let span = match &visit {
             // A trace of its own: the request that it began as has long been answered.
-            Ok(visit) => tracing::info_span!(
+            Ok(visit) => call_span!(
+                !Span::current().is_disabled(),
                 parent: None,
                 "socket",
                 tenant_id = %visit.token.tenant_id,
@@ -120,7 +121,7 @@ impl<D: TenantDirectory> Sockets<D> {
             ),
             Err(_) => tracing::debug_span!(parent: None, "socket"),
         };
-        span.follows_from(tracing::Span::current());
+        span.follows_from(Span::current());
         let speaking = async move {
             let upgraded = match upgrading.await {
                 Ok(upgraded) => TokioIo::new(upgraded),

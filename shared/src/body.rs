@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
+use hyper::body::Frame;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use crate::{ApiError, ErrorCode, signature::BodyDigest};
 
@@ -26,15 +29,17 @@ pub struct BodyBounds {
 const DISCARDED: usize = 16 * 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads a body whole and hashes it as it arrives. A declared length over the limit is refused unread.
-///
-/// # Errors
-/// [`ErrorCode::BodyTooLarge`], [`ErrorCode::RequestTimeout`], or [`ErrorCode::MalformedRequest`] where the
-/// connection breaks or the framing is wrong.
-pub async fn read(headers: &HeaderMap, body: Body, bounds: BodyBounds) -> Result<(Bytes, BodyDigest), ApiError> {
-    tokio::time::timeout(bounds.total_timeout, read_pieces(headers, body, bounds))
-        .await
-        .unwrap_or_else(|_| Err(too_slow()))
+/// The next piece, within its own time and that of the whole. Most are there already, and need no timer.
+async fn next_piece(
+    body: &mut Body,
+    bounds: BodyBounds,
+    deadline: Instant,
+) -> Result<Option<Result<Frame<Bytes>, axum::Error>>, ApiError> {
+    if let Some(piece) = body.frame().now_or_never() {
+        return if Instant::now() > deadline { Err(too_slow()) } else { Ok(piece) };
+    }
+    let late = deadline.min(Instant::now() + bounds.idle_timeout);
+    tokio::time::timeout_at(late, body.frame()).await.map_err(|_| too_slow())
 }
 
 fn too_slow() -> ApiError {
@@ -54,7 +59,12 @@ fn discard(mut body: Body) {
     }));
 }
 
-async fn read_pieces(headers: &HeaderMap, mut body: Body, bounds: BodyBounds) -> Result<(Bytes, BodyDigest), ApiError> {
+/// Reads a body whole and hashes it as it arrives. A declared length over the limit is refused unread.
+///
+/// # Errors
+/// [`ErrorCode::BodyTooLarge`], [`ErrorCode::RequestTimeout`], or [`ErrorCode::MalformedRequest`] where the
+/// connection breaks or the framing is wrong.
+pub async fn read(headers: &HeaderMap, mut body: Body, bounds: BodyBounds) -> Result<(Bytes, BodyDigest), ApiError> {
     let too_large = || {
         ApiError::new(ErrorCode::BodyTooLarge, format!("The body may have at most {} bytes. Send less.", bounds.limit))
     };
@@ -71,13 +81,13 @@ async fn read_pieces(headers: &HeaderMap, mut body: Body, bounds: BodyBounds) ->
         }
     };
 
+    let deadline = Instant::now() + bounds.total_timeout;
     let mut hasher = Sha256::new();
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     let mut length = 0;
     loop {
-        let frame = tokio::time::timeout(bounds.idle_timeout, body.frame()).await.map_err(|_| too_slow())?;
-        let Some(frame) = frame else { break };
+        let Some(frame) = next_piece(&mut body, bounds, deadline).await? else { break };
         let frame = frame.map_err(|error| {
             ApiError::new(ErrorCode::MalformedRequest, "The body could not be read to its end. Send the request again.")
                 .caused_by(error)

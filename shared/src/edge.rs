@@ -16,7 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
-    ApiError, ErrorCode,
+    ApiError, ErrorCode, call_span,
     request_id::{RequestId, X_REQUEST_ID},
     telemetry::{self, metrics::HttpServerMetrics},
 };
@@ -54,7 +54,8 @@ async fn around(State(edge): State<Edge>, mut request: Request, next: Next) -> R
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
 
-    let span = tracing::info_span!(
+    let span = call_span!(
+        telemetry::is_recorded(request.headers()),
         "request",
         otel.name = format_args!("{method} {route}"),
         otel.kind = "server",
@@ -85,9 +86,13 @@ async fn around(State(edge): State<Edge>, mut request: Request, next: Next) -> R
             span.record("otel.status_code", "ERROR");
             match &error {
                 Some(error) => {
-                    tracing::error!(error_code = error.code().as_str(), cause = error.cause(), "request failed");
+                    let (request_id, error_code) = (request_id.as_str(), error.code().as_str());
+                    tracing::error!(request_id, route, error_code, cause = error.cause(), "request failed");
                 }
-                None => tracing::warn!(status = status.as_u16(), "answered with a server error from behind"),
+                None => {
+                    let (request_id, status) = (request_id.as_str(), status.as_u16());
+                    tracing::warn!(request_id, route, status, "answered with a server error from behind");
+                }
             }
         }
         let took = started.elapsed();
@@ -95,6 +100,9 @@ async fn around(State(edge): State<Edge>, mut request: Request, next: Next) -> R
         if edge.access_log {
             tracing::info!(
                 target: "access",
+                request_id = request_id.as_str(),
+                method = %method,
+                route,
                 status = status.as_u16(),
                 error_code = error.as_ref().map(|error| error.code().as_str()),
                 took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),

@@ -17,7 +17,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util:
 mod context;
 pub mod metrics;
 
-pub use context::{adopt_caller, current_trace_id, inject, inject_metadata};
+pub use context::{adopt_caller, current_trace_id, inject, inject_metadata, is_recorded};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,9 @@ impl Telemetry {
             let exporter =
                 opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint.as_str()).build()?;
             provider = provider.with_batch_exporter(exporter);
-            root = Sampler::TraceIdRatioBased(config.trace_ratio.0);
+            // Which calls are recorded is decided before they have a span: what has one and no parent is.
+            root = Sampler::AlwaysOn;
+            context::record_share(config.trace_ratio.0);
         }
         let provider = provider.with_sampler(Sampler::ParentBased(Box::new(root))).build();
         global::set_text_map_propagator(TraceContextPropagator::new());

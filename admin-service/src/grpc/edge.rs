@@ -13,6 +13,7 @@ use prometheus_client::{encoding::EncodeLabelSet, registry::Unit};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use shared::{
+    call_span,
     request_id::X_REQUEST_ID,
     telemetry::{
         self,
@@ -26,7 +27,8 @@ use tracing::{Span, field::Empty};
 pub(super) fn span(request: &Request<()>) -> Span {
     let method = known_method(request.uri().path());
     let request_id = request.headers().get(X_REQUEST_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let span = tracing::info_span!(
+    let span = call_span!(
+        telemetry::is_recorded(request.headers()),
         "rpc",
         otel.name = method,
         otel.kind = "server",

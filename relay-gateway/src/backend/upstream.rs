@@ -16,7 +16,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, RootCertStore};
-use shared::{ApiError, ErrorCode, telemetry};
+use shared::{ApiError, ErrorCode, call_span, telemetry};
 use tower_http::timeout::TimeoutBody;
 use tracing::{Instrument as _, Span, field::Empty};
 
@@ -178,7 +178,8 @@ impl Upstream {
     }
 
     async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<(Answer, Span), UpstreamError> {
-        let span = tracing::info_span!(
+        let span = call_span!(
+            !Span::current().is_disabled(),
             "upstream",
             otel.name = format_args!("{} {}", request.method(), self.name),
             otel.kind = "client",

@@ -1,5 +1,7 @@
 //! W3C trace context across process boundaries: taken from callers, carried over gRPC and HTTP.
 
+use std::sync::OnceLock;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     global,
@@ -10,8 +12,52 @@ use tonic::metadata::MetadataMap;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+/// The share of traces begun here that is recorded; unset where there is nowhere to record them to.
+static RECORDED_SHARE: OnceLock<f64> = OnceLock::new();
+
+/// Says which share of traces begun here is recorded. Once a process.
+pub(super) fn record_share(share: f64) {
+    let _ = RECORDED_SHARE.set(share);
+}
+
+/// Whether a call with these headers is recorded: as its caller has decided, or, where it begins the trace, by chance. It is asked
+/// before there is a span: one that nobody will see costs more than all else that is done for a small call.
+#[must_use]
+pub fn is_recorded(headers: &HeaderMap) -> bool {
+    let Some(share) = RECORDED_SHARE.get() else { return false };
+    match headers.get("traceparent").and_then(caller_records) {
+        Some(decision) => decision,
+        None => fastrand::f64() < *share,
+    }
+}
+
+/// The decision in a `traceparent` (W3C Trace Context, section 3.2); `None` where it is none.
+fn caller_records(header: &HeaderValue) -> Option<bool> {
+    let text = header.to_str().ok()?;
+    let mut fields = text.split('-');
+    let well_formed = |field: Option<&str>, digits: usize| {
+        field.is_some_and(|field| field.len() == digits && field.bytes().any(|byte| byte != b'0'))
+    };
+    let version = fields.next()?;
+    if version.len() != 2 || version == "ff" || !well_formed(fields.next(), 32) || !well_formed(fields.next(), 16) {
+        return None;
+    }
+    u8::from_str_radix(fields.next()?.get(..2)?, 16).ok().map(|flags| flags & 1 == 1)
+}
+
+/// A span for a call that is recorded, at INFO; for one that is not, the same at DEBUG, which only a log that asks for it sees.
+#[macro_export]
+macro_rules! call_span {
+    ($recorded:expr, $($fields:tt)+) => {
+        if $recorded { tracing::info_span!($($fields)+) } else { tracing::debug_span!($($fields)+) }
+    };
+}
+
 /// Makes the caller's span (`traceparent`) the parent of `span`.
 pub fn adopt_caller(span: &Span, headers: &HeaderMap) {
+    if span.is_disabled() {
+        return;
+    }
     let context = global::get_text_map_propagator(|propagator| propagator.extract(&FromHeaders(headers)));
     if context.span().span_context().is_valid() {
         // Refused only for a span that is disabled, and then there is nothing to adopt.
@@ -22,13 +68,20 @@ pub fn adopt_caller(span: &Span, headers: &HeaderMap) {
 /// The id of the trace `span` belongs to, 32 hexadecimal digits; `None` where telemetry is off.
 #[must_use]
 pub fn current_trace_id(span: &Span) -> Option<String> {
+    if span.is_disabled() {
+        return None;
+    }
     let context = span.context();
     let id = context.span().span_context().trace_id();
     (id != opentelemetry::trace::TraceId::INVALID).then(|| id.to_string())
 }
 
-/// Writes the trace context of `span` into an outgoing request's headers, in place of what is there.
+/// Writes the trace context of `span` into an outgoing request's headers, in place of what is there. A span that nobody sees
+/// writes nothing: the caller's context goes on as it came.
 pub fn inject(span: &Span, headers: &mut HeaderMap) {
+    if span.is_disabled() {
+        return;
+    }
     global::get_text_map_propagator(|propagator| {
         propagator.inject_context(&span.context(), &mut IntoHeaders(headers));
     });
@@ -59,6 +112,32 @@ impl Injector for IntoHeaders<'_> {
     fn set(&mut self, key: &str, value: String) {
         if let (Ok(name), Ok(value)) = (key.parse::<HeaderName>(), HeaderValue::try_from(value)) {
             self.0.insert(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callers_decision_is_read_where_there_is_one() {
+        let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+        for (text, decision) in [
+            (format!("00-{trace}-{span}-01"), Some(true)),
+            (format!("00-{trace}-{span}-00"), Some(false)),
+            (format!("00-{trace}-{span}-03"), Some(true)),
+            (format!("cc-{trace}-{span}-01-later"), Some(true)),
+            (format!("ff-{trace}-{span}-01"), None),
+            (format!("00-{}-{span}-01", "0".repeat(32)), None),
+            (format!("00-{trace}-{}-01", "0".repeat(16)), None),
+            (format!("00-{trace}-{span}"), None),
+            (format!("00-{trace}-{span}-xx"), None),
+            ("é".to_owned(), None),
+            (String::new(), None),
+        ] {
+            let header = HeaderValue::from_bytes(text.as_bytes()).expect("a header value");
+            assert_eq!(caller_records(&header), decision, "{text}");
         }
     }
 }
