@@ -129,6 +129,48 @@ stage.test("the keyboard alone opens, writes, closes, and finds its way back", a
   await eventually(async () => assert.equal(await tab.focused(), "host"));
 });
 
+stage.test("a focus whose button goes stays in the chat", async (come) => {
+  const tenant = await stage.tenant();
+  const tab = await (await come()).visit(stage.put(await tenant.embedCode()));
+  await tab.open();
+  await tab.write("Where is my order?");
+  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+  await tab.page.evaluate(() => {
+    const session = Object.keys(localStorage).find((key) => key.endsWith(":session"));
+    const keep = (content) => {
+      const entry = { content, createdAt: new Date().toISOString(), failure: "unanswered" };
+      localStorage.setItem(session.replace(/session$/, `out:${crypto.randomUUID()}`), JSON.stringify(entry));
+    };
+    keep("try again");
+    keep("\ud83d forget it");
+  });
+  await tab.page.reload();
+  await tab.open();
+  const { keyboard } = tab.page;
+  const press = async (row, name) => {
+    await tab.widget.locator(".row.failed", { hasText: row }).getByRole("button", { name }).focus();
+    await keyboard.press("Enter");
+    assert.equal(await tab.focused(), "input");
+  };
+  await press("\ufffd forget it", "Delete");
+  await press("try again", "Retry");
+  await eventually(async () => assert.ok((await tab.bubbles()).includes("sent: try again")));
+
+  for (let number = 1; number <= 20; number += 1) await tenant.say("agent", `Step ${number}`);
+  await tab.widget.getByText("Step 20", { exact: true }).waitFor();
+  await tab.widget.locator(".scroller").focus();
+  await keyboard.press("Home");
+  await eventually(async () => assert.equal(await tab.widget.locator(".scroller").evaluate((node) => node.scrollTop), 0));
+  await tenant.say("agent", "Step 21");
+  const pill = tab.widget.getByRole("button", { name: "New messages" });
+  await pill.waitFor();
+  await keyboard.press("Tab");
+  assert.equal(await tab.focused(), "pill");
+  await keyboard.press("Enter");
+  await pill.waitFor({ state: "hidden" });
+  assert.equal(await tab.focused(), "scroller");
+});
+
 stage.test("over a small screen the focus stays in the sheet", async (come) => {
   const tenant = await stage.tenant();
   const visitor = await come({ viewport: SMALL, hasTouch: true, isMobile: true });

@@ -121,6 +121,24 @@ stage.test("who reads further up stays there, and is told of what comes below", 
   await eventually(async () => assert.equal(await isInSight(), true));
 });
 
+stage.test("a page title cut within an emoji, and half of one in a message, keep nobody from writing", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  await visitor.context.addInitScript(() => {
+    addEventListener("DOMContentLoaded", () => (document.title = `${"x".repeat(149)}\u{1F600}\ud83d`));
+  });
+  const tab = await visitor.visit(stage.put(await tenant.embedCode()));
+  await tab.open();
+  await tab.input.evaluate((input) => {
+    input.value = "\ud83d Where is my order?";
+    input.dispatchEvent(new Event("input"));
+  });
+  await tab.input.press("Enter");
+  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+  assert.equal((await tenant.messages())[0].content, "\ufffd Where is my order?");
+  assert.deepEqual(visitor.advice, []);
+});
+
 stage.test("a new look is there at once in a page that is open", async (come) => {
   const tenant = await stage.tenant();
   const tab = await (await come()).visit(stage.put(await tenant.embedCode()));

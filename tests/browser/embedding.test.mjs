@@ -127,3 +127,96 @@ stage.test("a widget that is taken out of the page leaves it", async (come) => {
   await tab.widget.evaluate((element) => element.remove());
   await eventually(() => assert.deepEqual(sockets.map((socket) => socket.isClosed()), [true]));
 });
+
+stage.test("the page hears of everything, by ChatRelay.on and as DOM events, and can open and close", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  await visitor.context.addInitScript(() => {
+    window.heard = { dom: [], api: [] };
+    for (const name of ["ready", "open", "close", "message", "status"]) {
+      document.addEventListener(`chat-relay:${name}`, ({ detail }) => window.heard.dom.push([name, detail.content ?? ""]));
+    }
+  });
+  const tab = await visitor.visit(stage.put(await tenant.embedCode()));
+  await tab.launcher.waitFor();
+  const unsubscribed = await tab.page.evaluate(() => {
+    const note = (name) => (detail) => window.heard.api.push([name, detail.content ?? ""]);
+    const stops = ["ready", "open", "close", "message", "status"].map((name) => window.ChatRelay.on(name, note(name)));
+    window.ChatRelay.on("open", () => {
+      throw new Error("a listener of the page");
+    });
+    window.ChatRelay.toggle();
+    return stops.length;
+  });
+  assert.equal(unsubscribed, 5);
+  await tab.panel.and(tab.widget.locator("[data-open=true]")).waitFor();
+  await tab.write(QUESTION);
+  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+  await tab.page.evaluate(() => window.ChatRelay.toggle());
+  assert.equal(await tab.launcher.getAttribute("aria-expanded"), "false");
+  const { dom, api } = await tab.page.evaluate(() => window.heard);
+  assert.deepEqual(dom, api);
+  const told = api.filter(([name]) => name !== "status");
+  assert.deepEqual(told, [["ready", ""], ["open", ""], ["message", QUESTION], ["message", ANSWER], ["close", ""]]);
+  assert.ok(api.some(([name]) => name === "status"));
+  assert.equal(await tab.page.evaluate(() => window.ChatRelay.widget("pk_another")), null);
+});
+
+stage.test("theme, colour, place and language follow the script element while the widget lives", async (come) => {
+  const tenant = await stage.tenant();
+  const tab = await (await come()).visit(stage.put(await tenant.embedCode()));
+  await tab.launcher.waitFor();
+  const root = tab.widget.locator(".root");
+  const set = (name, value) =>
+    tab.page.evaluate(([key, to]) => document.querySelector("script[data-public-key]").setAttribute(key, to), [name, value]);
+  const has = (name, value) => eventually(async () => assert.equal(await root.getAttribute(name), value));
+  await set("data-theme", "dark");
+  await has("data-theme", "dark");
+  await set("data-position", "bottom-left");
+  await has("data-position", "bottom-left");
+  const { x } = await tab.launcher.boundingBox();
+  assert.ok(x < 100, `the launcher stands at ${x}`);
+  await set("data-locale", "fr");
+  await has("lang", "fr");
+  await set("data-theme", "light");
+  await set("data-color", "#7a1fa2");
+  const colour = () => tab.launcher.evaluate((node) => getComputedStyle(node).backgroundColor);
+  await eventually(async () => assert.equal(await colour(), "rgb(122, 31, 162)"));
+  await set("data-locale", `en-${"x-verylong".repeat(9)}`);
+  await has("lang", "en");
+});
+
+stage.test("where storage is refused the chat works for the page view", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  await visitor.context.addInitScript(() => {
+    const refuse = { get: () => { throw new DOMException("refused", "SecurityError"); } };
+    for (const kind of ["localStorage", "sessionStorage"]) Object.defineProperty(window, kind, refuse);
+  });
+  await answers(await visitor.visit(stage.put(await tenant.embedCode())));
+  assert.deepEqual(visitor.advice, []);
+});
+
+stage.test("who is told that the chat is offline, and gets through all the same, is not told so any more", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  await visitor.context.route(/widget-config/, async (route) => {
+    const response = await route.fetch();
+    const json = await response.json();
+    await route.fulfill({ response, json: { ...json, data: { ...json.data, is_online: false } } });
+  });
+  const tab = await visitor.visit(stage.put(await tenant.embedCode()));
+  await tab.launcher.waitFor();
+  assert.equal(await tab.status.textContent(), "Offline. Leave us a message.");
+  await tab.open();
+  await eventually(async () => assert.notEqual(await tab.status.textContent(), "Offline. Leave us a message."));
+});
+
+stage.test("in a sandboxed frame, whose origin no relay lets in, the advice is another one", async (come) => {
+  const tenant = await stage.tenant();
+  const inner = stage.put(await tenant.embedCode());
+  const visitor = await come();
+  await visitor.visit(stage.put(`<iframe src="${inner}" title="chat" sandbox="allow-scripts"></iframe>`));
+  await eventually(() => assert.equal(visitor.advice.length, 1));
+  assert.match(visitor.advice[0], /Serve the page over http or https, outside of sandboxed frames/);
+});

@@ -8,6 +8,7 @@ export class Link {
   #pairs = new Set();
   #isCut = false;
   #losesAnswers = false;
+  #lastWords = null;
   #silent = new WeakSet();
 
   static async start() {
@@ -27,6 +28,11 @@ export class Link {
     this.#isCut = true;
     this.#losesAnswers = false;
     for (const socket of this.#pairs) socket.resetAndDestroy();
+  }
+
+  /** Breaks off in the middle of what the relay says, right before these words; then takes no new connection. */
+  cutBefore(words) {
+    this.#lastWords = words;
   }
 
   mend() {
@@ -67,6 +73,18 @@ export class Link {
       });
     }
     browser.on("data", (bytes) => relay.write(bytes));
-    relay.on("data", (bytes) => this.#losesAnswers || this.#silent.has(browser) || browser.write(bytes));
+    relay.on("data", (bytes) => this.#pass(browser, bytes));
+  }
+  #pass(browser, bytes) {
+    if (this.#losesAnswers || this.#silent.has(browser)) return;
+    const end = this.#lastWords === null ? -1 : bytes.indexOf(this.#lastWords);
+    if (end < 0) {
+      browser.write(bytes);
+      return;
+    }
+    this.#lastWords = null;
+    this.#isCut = true;
+    this.#silent.add(browser);
+    browser.end(bytes.subarray(0, end));
   }
 }

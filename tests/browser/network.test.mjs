@@ -117,14 +117,170 @@ stage.test("a killed relay comes back with the conversation, and takes what was 
   await agrees(tenant, tab, [...begun, "sent: before", "sent: during", "sent: during it still", "sent: after"]);
 });
 
-stage.test("everything said during a long absence arrives, once and in order", async (come) => {
-  const { tenant, tab, begun } = await talking(come);
+/** Mends the link; the page hears of it, and so does not wait for longer than the test. */
+async function mend(tab) {
+  stage.link.mend();
+  await tab.page.evaluate(() => window.dispatchEvent(new Event("online")));
+}
+
+/** More is said behind a cut link than the history that greets a returning visitor holds. */
+async function misses(tenant, tab) {
   stage.link.cut();
   await eventually(async () => assert.equal(await tab.trouble.textContent(), "Reconnecting…"));
-  // More than the history that greets a returning visitor.
   const news = Array.from({ length: 60 }, (_, number) => `news ${number}`);
   for (const text of news) await tenant.say("agent", text);
-  stage.link.mend();
+  return news;
+}
+
+stage.test("everything said during a long absence arrives, once and in order", async (come) => {
+  const { tenant, tab, begun } = await talking(come);
+  const news = await misses(tenant, tab);
+  await mend(tab);
   await eventually(async () => assert.deepEqual(await tab.bubbles(), [...begun, ...news]));
   assert.equal((await tenant.messages()).length, 63);
+});
+
+stage.test("an absence whose news break off half-way leaves no gap", async (come) => {
+  const { tenant, tab, begun } = await talking(come);
+  const news = await misses(tenant, tab);
+  stage.link.cutBefore('"news 4"');
+  await mend(tab);
+  const history = news.slice(10);
+  await eventually(async () => assert.deepEqual(await tab.bubbles(), [...begun, ...news.slice(0, 4), ...history]));
+  await tenant.say("agent", "one more");
+  await mend(tab);
+  await eventually(async () => assert.deepEqual(await tab.bubbles(), [...begun, ...news, "one more"]));
+});
+
+stage.test("a connection long silent is renewed when the page comes into sight again, one in use is not", async (come) => {
+  const { visitor, tab, begun } = await talking(come);
+  const page = await visitor.context.newPage();
+  const sockets = [];
+  page.on("websocket", (socket) => sockets.push(socket));
+  await page.clock.install();
+  await page.goto(tab.page.url());
+  const late = new Tab(page);
+  await late.open();
+  await eventually(async () => assert.deepEqual(await late.bubbles(), begun));
+  const comesIntoSight = () => page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await page.clock.fastForward("00:50");
+  await comesIntoSight();
+  assert.equal(sockets.length, 1);
+  await page.clock.fastForward("00:20");
+  await comesIntoSight();
+  await eventually(() => assert.deepEqual(sockets.map((socket) => socket.isClosed()), [true, false]));
+  await late.write("Still here?");
+  await eventually(async () => assert.equal((await late.bubbles()).at(-1), "sent: Still here?"));
+});
+
+stage.test("a message without any answer is failed in the end, and the next one is sent", async (come) => {
+  const { tenant, visitor, tab, begun } = await talking(come);
+  const page = await visitor.context.newPage();
+  await page.clock.install();
+  // The other tab would send it.
+  const url = tab.page.url();
+  await tab.page.close();
+  // A relay that never hears of one message.
+  await page.routeWebSocket(/ws\/widget/, (socket) => {
+    const relay = socket.connectToServer();
+    socket.onMessage((frame) => frame.includes("a black hole") || relay.send(frame));
+  });
+  await page.goto(url);
+  const late = new Tab(page);
+  await late.open();
+  await eventually(async () => assert.deepEqual(await late.bubbles(), begun));
+  await late.write("a black hole");
+  await late.write("the next");
+  await eventually(async () => {
+    await page.clock.fastForward("00:05");
+    assert.deepEqual(await late.bubbles(), [...begun, "sent: the next", "failed: a black hole"]);
+  });
+  assert.equal((await tenant.messages()).at(-1).content, "the next");
+});
+
+stage.test("what a closed tab has not sent is sent by another one that is open", async (come) => {
+  const { tenant, visitor, tab, begun } = await talking(come);
+  const doomed = await visitor.visit(tab.page.url());
+  await doomed.open();
+  await eventually(async () => assert.deepEqual(await doomed.bubbles(), begun));
+  await doomed.page.evaluate(() => window.dispatchEvent(new Event("pagehide")));
+  await doomed.page.evaluate(() => (WebSocket.prototype.send = () => undefined));
+  await doomed.write("do not forget me");
+  await doomed.page.close();
+  await agrees(tenant, tab, [...begun, "sent: do not forget me"]);
+});
+
+/** A tab whose sockets pass through `intercept(socket, relay, count)`, in a conversation that has begun. */
+async function intercepted(come, intercept) {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  const page = await visitor.context.newPage();
+  let sockets = 0;
+  await page.routeWebSocket(/ws\/widget/, (socket) => intercept(socket, socket.connectToServer(), (sockets += 1)));
+  await page.goto(stage.put(await tenant.embedCode()));
+  const tab = new Tab(page);
+  await tab.open();
+  return { tenant, visitor, tab };
+}
+
+stage.test("a token the relay takes no more is renewed, and the conversation goes on", async (come) => {
+  const tokens = [];
+  const { tenant, tab } = await intercepted(come, (socket, relay, count) => {
+    tokens.push(new URL(socket.url()).searchParams.get("token"));
+    socket.onMessage((frame) => {
+      if (count === 1 && frame.includes("message")) void socket.close({ code: 4401, reason: "token_expired" });
+      else relay.send(frame);
+    });
+  });
+  const renewed = tab.page.waitForRequest(/refresh\/visitor-token/);
+  await tab.write(QUESTION);
+  await renewed;
+  await eventually(async () => assert.deepEqual(await tab.bubbles(), [GREETING, `sent: ${QUESTION}`, ANSWER]));
+  assert.equal(tokens.length, 2);
+  assert.notEqual(tokens[0], tokens[1]);
+  assert.equal((await tenant.messages()).length, 2);
+});
+
+stage.test("a message that meets the close of an idle connection is sent over the next one", async (come) => {
+  const { tab } = await intercepted(come, (socket, relay, count) => {
+    socket.onMessage((frame) => {
+      if (count === 1 && frame.includes("message")) void socket.close({ code: 4408, reason: "idle" });
+      else relay.send(frame);
+    });
+  });
+  await tab.write(QUESTION);
+  await eventually(async () => assert.deepEqual(await tab.bubbles(), [GREETING, `sent: ${QUESTION}`, ANSWER]));
+});
+
+stage.test("a refusal that names no message is of the one in flight, and the next one is sent", async (come) => {
+  const { tab } = await intercepted(come, (socket, relay) => {
+    socket.onMessage((frame) => {
+      const refusal = { type: "error", error_code: "malformed_json", message: "A frame must be a JSON object." };
+      if (frame.includes("unreadable")) socket.send(JSON.stringify(refusal));
+      else relay.send(frame);
+    });
+  });
+  await tab.write("unreadable");
+  await tab.write(QUESTION);
+  await eventually(async () =>
+    assert.deepEqual(await tab.bubbles(), [GREETING, `sent: ${QUESTION}`, ANSWER, "failed: unreadable"]),
+  );
+});
+
+stage.test("a time that cannot be read stops nothing, and what is seen is told once a second", async (come) => {
+  let reads = 0;
+  const { tenant, tab } = await intercepted(come, (socket, relay) => {
+    relay.onMessage((frame) => socket.send(frame.replace(/"created_at":"[^"]*"/g, '"created_at":"yesterday"')));
+    socket.onMessage((frame) => {
+      if (frame.includes('"read"')) reads += 1;
+      relay.send(frame);
+    });
+  });
+  await tab.write(QUESTION);
+  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+  const begun = Date.now();
+  for (let number = 1; number <= 10; number += 1) await tenant.say("agent", `Step ${number}`);
+  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), "Step 10"));
+  const seconds = (Date.now() - begun) / 1000;
+  assert.ok(reads <= seconds + 2, `${reads} in ${seconds} s`);
 });

@@ -14,6 +14,8 @@ const ADVICE: Readonly<Record<string, string>> = {
 };
 
 export function allowOrigin({ tenantId, baseUrl }: Options): string {
+  // Files and sandboxed frames share the origin "null", which no relay lets in.
+  if (!/^http/.test(self.origin)) return "Serve the page over http or https, outside of sandboxed frames";
   return (
     `Add ${location.origin} to the tenant's allowed_origins (POST ${baseUrl}/api/v1/update/tenant?tenant_id=${tenantId} ` +
     `{"allowed_origins":["${location.origin}", and those it has: the list is replaced]}) or to the widget key's allowed_domains`

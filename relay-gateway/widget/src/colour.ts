@@ -2,15 +2,16 @@
 
 type Rgb = readonly [number, number, number];
 
+/** By the names of the style sheets' properties. */
 export interface Palette {
   /** Fills: launcher, own bubbles, send button. */
   readonly accent: string;
   /** Text and icons on a fill: contrast 4.5 or more. */
-  readonly onAccent: string;
+  readonly "on-accent": string;
   /** The accent as text or focus ring on the surface: contrast 4.5 or more. */
-  readonly accentText: string;
+  readonly "accent-text": string;
   /** The accent as "r, g, b", for tints. */
-  readonly accentRgb: string;
+  readonly "accent-rgb": string;
 }
 
 const WHITE: Rgb = [255, 255, 255];
@@ -29,9 +30,9 @@ export function palette(hex: string, dark: boolean): Palette {
   const accent = moveAway(brand, away, surface, dark ? 1.9 : 1.2);
   return {
     accent: format(accent),
-    onAccent: format([WHITE, INK].find((ink) => contrast(ink, accent) >= TEXT_CONTRAST) ?? BLACK),
-    accentText: format(moveAway(brand, away, surface, TEXT_CONTRAST)),
-    accentRgb: accent.join(", "),
+    "on-accent": format([WHITE, INK].find((ink) => contrast(ink, accent) >= TEXT_CONTRAST) ?? BLACK),
+    "accent-text": format(moveAway(brand, away, surface, TEXT_CONTRAST)),
+    "accent-rgb": accent.join(", "),
   };
 }
 

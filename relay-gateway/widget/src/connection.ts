@@ -12,8 +12,8 @@ export interface ConnectionOwner {
   onFrame(frame: ServerFrame): void;
   /** The relay refused this page, by HTTP or by closing the socket with 4403. */
   onBlocked(failure: RelayError): void;
-  /** Whether a person is about to answer somebody who is looking. */
-  awaitsPerson(): boolean;
+  /** Whether an idle connection is worth another: something is unsent, or a person about to answer who is looking. */
+  needsConnection(): boolean;
   /** The frame in flight was too large for the relay. */
   onTooLarge(): void;
 }
@@ -22,6 +22,12 @@ const BACKOFF_MIN_MS = 500;
 const BACKOFF_MAX_MS = 30_000;
 const FLOOD_BACKOFF_MS = 10_000;
 const WELCOME_TIMEOUT_MS = 20_000;
+
+/** So that the browsers do not all come back in the same second: to a relay that restarts (1012), or is overburdened (1013). */
+const SPREAD_MS: Readonly<Record<number, number>> = { 1012: 3000, 1013: 10_000 };
+
+/** A connection may die unnoticed while its page is out of sight; one that was silent for this long is not trusted. */
+const TRUSTED_FOR_MS = 60_000;
 
 /** A connection that lasted this long was a good one: the next trouble starts from the shortest wait. */
 const STABLE_AFTER_MS = 10_000;
@@ -35,6 +41,7 @@ export class Connection {
   #token: string | null = null;
   #rejected: string | null = null;
   #attempt = 0;
+  #heardAt = 0;
   #mayRetryAtOnce = true;
   /** Every dial and every drop starts a new generation; callbacks of an older one are ignored. */
   #generation = 0;
@@ -54,6 +61,12 @@ export class Connection {
   /** Dials now if it is waiting or asleep, and leaves it alone if nobody asked for it or it is blocked. */
   wake(): void {
     if (this.state === "waiting" || this.state === "asleep") this.connect();
+  }
+
+  /** For a page that comes into sight again. */
+  revive(): void {
+    if (this.state === "ready" && Date.now() - this.#heardAt > TRUSTED_FOR_MS) void this.#dial();
+    else this.wake();
   }
 
   /** Gives the connection up for one that looks dead. */
@@ -101,7 +114,9 @@ export class Connection {
     this.#socket = socket;
     this.#timer = window.setTimeout(() => this.#backOff(0), WELCOME_TIMEOUT_MS);
     socket.onmessage = ({ data }) => {
-      const frame = isCurrent() ? parseFrame(data) : null;
+      if (!isCurrent()) return;
+      this.#heardAt = Date.now();
+      const frame = parseFrame(data);
       if (frame === null) return;
       if (frame.type === "welcome") {
         clearTimeout(this.#timer);
@@ -132,8 +147,7 @@ export class Connection {
         this.#block(refusal(reason));
         break;
       case 4408:
-        // Who waits for a person, with the page before them, is to see the answer when it comes.
-        if (this.#owner.awaitsPerson()) this.#backOff(0);
+        if (this.#owner.needsConnection()) this.#backOff(0);
         else this.pause();
         break;
       case 4413:
@@ -144,7 +158,7 @@ export class Connection {
         this.#backOff(FLOOD_BACKOFF_MS);
         break;
       default:
-        this.#backOff(0);
+        this.#backOff(Math.random() * (SPREAD_MS[code] ?? 0));
     }
   }
 

@@ -83,8 +83,7 @@ export class ChatRelayElement extends HTMLElement implements Slot {
     return state.open && document.visibilityState === "visible" && this.#view?.panel.messages.showsEnd === true;
   }
 
-  #settle({ state, appearance }: Widget): void {
-    const side = appearance.position ?? state.config?.position ?? "bottom-right";
+  #settle({ state, side }: Widget): void {
     if (side === this.side && state.open === this.isOpen) return;
     this.side = side;
     this.isOpen = state.open;
@@ -96,7 +95,7 @@ export class ChatRelayElement extends HTMLElement implements Slot {
     adoptStyles(shadow, widget.options.nonce);
     const view = new View(shadow, widget);
     this.#root = shadow.querySelector<HTMLElement>(".root");
-    this.side = widget.appearance.position ?? widget.state.config?.position ?? "bottom-right";
+    this.side = widget.side;
     takeSlot(this);
     arrange();
     return view;

@@ -1,6 +1,6 @@
 // The relay's three HTTP calls: envelope in, typed data or a typed failure out.
 import type { Options } from "./options";
-import { parseConfig, parseSession, record, retryAfterMs, text, type Session, type WidgetConfig } from "./protocol";
+import { clean, parseConfig, parseSession, record, retryAfterMs, text, type Session, type WidgetConfig } from "./protocol";
 
 const TIMEOUT_MS = 15_000;
 
@@ -41,9 +41,9 @@ export class RelayApi {
       locale,
       metadata: {
         // Without the fragment: some pages keep secrets there.
-        page_url: location.href.replace(/#.*$/, "").slice(0, 700),
-        page_title: document.title.slice(0, 150),
-        referrer: document.referrer.slice(0, 400),
+        page_url: clean(location.href.replace(/#.*$/, ""), 700),
+        page_title: clean(document.title, 150),
+        referrer: clean(document.referrer, 400),
       },
       ...(routingKey === null ? {} : { routing_key: routingKey }),
       ...(mode === null ? {} : { mode }),

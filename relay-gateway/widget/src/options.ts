@@ -1,10 +1,12 @@
 // What the page asks for: the attributes of the script element, read in one place.
-import { hexColour, position, type Position } from "./protocol";
+import { clean, hexColour, position, type Position } from "./protocol";
+import { canonical } from "./text";
 
 export type Theme = "light" | "dark" | "auto";
 
 /** Attributes which may change while the widget lives. */
 export interface Appearance {
+  /** As BCP 47 writes it. */
   readonly locale: string;
   /** Whether the page named the locale itself, or it was guessed from the document or browser. */
   readonly localeGiven: boolean;
@@ -24,12 +26,14 @@ export interface Options {
   readonly nonce: string | null;
 }
 
+const MAX_ROUTING_KEY_CHARS = 100;
+
 export const LIVE_ATTRIBUTES = ["data-locale", "data-position", "data-theme", "data-color"];
 
 export function readAppearance(script: HTMLScriptElement): Appearance {
   const { locale, position: side, theme, color } = script.dataset;
   return {
-    locale: locale || document.documentElement.lang || navigator.language || "en",
+    locale: canonical(locale || document.documentElement.lang || navigator.language),
     localeGiven: Boolean(locale),
     position: position(side),
     theme: theme === "light" || theme === "dark" ? theme : "auto",
@@ -47,7 +51,7 @@ export function readOptions(script: HTMLScriptElement): Options | null {
     publicKey: publicKey.trim(),
     baseUrl: base,
     mode: mode === "bot" || mode === "human" ? mode : null,
-    routingKey: routingKey || null,
+    routingKey: routingKey ? clean(routingKey, MAX_ROUTING_KEY_CHARS) : null,
     open: open !== undefined && open !== "false",
     nonce: nonce || script.nonce || null,
   };

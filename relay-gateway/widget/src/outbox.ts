@@ -1,4 +1,5 @@
 // Messages the relay has not acknowledged yet, kept so that neither a reload nor a dead network loses one.
+import { clean, moment, text } from "./protocol";
 import type { Storage } from "./storage";
 
 export interface OutboxEntry {
@@ -23,14 +24,20 @@ export class Outbox {
   }
 
   load(): OutboxEntry[] {
-    const entries: OutboxEntry[] = [];
-    for (const clientId of this.#storage.names(PREFIX)) {
-      const { content, createdAt, failure } = this.#storage.readRecord(PREFIX + clientId);
-      if (typeof content === "string" && typeof createdAt === "string") {
-        entries.push({ clientId, content, createdAt, failure: typeof failure === "string" ? failure : null });
-      }
-    }
+    const entries = this.#storage.names(PREFIX).flatMap((clientId) => this.read(clientId));
     return entries.sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
+  }
+
+  /** The entry, or nothing where none that can be read is kept. */
+  read(clientId: string): OutboxEntry[] {
+    const { content, createdAt, failure } = this.#storage.readRecord(PREFIX + clientId);
+    if (typeof content !== "string") return [];
+    return [{ clientId, content: clean(content, Infinity), createdAt: moment(createdAt), failure: text(failure) }];
+  }
+
+  /** Which entry a name in the storage is about. */
+  idIn(name: string): string | null {
+    return name.startsWith(PREFIX) ? name.slice(PREFIX.length) : null;
   }
 
   save(entry: OutboxEntry): void {

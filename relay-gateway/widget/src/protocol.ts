@@ -88,6 +88,17 @@ export function text(value: unknown): string | null {
   return typeof value === "string" && value !== "" ? value : null;
 }
 
+/** At most `most` characters, and such as the relay takes: it refuses JSON with half an emoji or a NUL in it. */
+export function clean(value: string, most = MAX_CONTENT_CHARS): string {
+  return [...value].slice(0, most).join("").replace(/[\p{Cs}\0]/gu, "\uFFFD");
+}
+
+/** A time that can be told; now, where it cannot. */
+export function moment(value: unknown): string {
+  const raw = text(value);
+  return raw === null || Number.isNaN(Date.parse(raw)) ? new Date().toISOString() : raw;
+}
+
 export function retryAfterMs(value: unknown): number | null {
   const seconds = typeof value === "string" ? Number.parseFloat(value) : value;
   return typeof seconds === "number" && seconds >= 0 ? Math.min(seconds, 3600) * 1000 : null;
@@ -139,7 +150,7 @@ export function parseMessage(value: unknown): Message | null {
     id,
     role: from,
     content: text(json["content"]) ?? "",
-    createdAt: text(json["created_at"]) ?? new Date().toISOString(),
+    createdAt: moment(json["created_at"]),
     sources: [...new Set(known(list(json["citations"]).map((citation) => text(record(citation)["title"]))))],
     clientId: text(json["client_id"]),
   };
@@ -200,7 +211,7 @@ export function parseFrame(data: unknown): ServerFrame | null {
       const clientId = text(json["client_id"]);
       const messageId = text(json["message_id"]);
       if (clientId === null || messageId === null) return null;
-      return { type: "ack", clientId, messageId, createdAt: text(json["created_at"]) ?? new Date().toISOString() };
+      return { type: "ack", clientId, messageId, createdAt: moment(json["created_at"]) };
     }
     case "message": {
       const message = parseMessage(json["message"]);

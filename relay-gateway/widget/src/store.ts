@@ -136,6 +136,8 @@ function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>
   const messages = merge(base, frame.history);
   return {
     ...base,
+    // Who is welcomed is welcomed by the chat backend: it is there.
+    config: base.config && { ...base.config, online: true },
     messages,
     complete: (first ? frame.history.length < WELCOME_HISTORY : base.complete) && messages.length < KEPT_MESSAGES,
     sessionId: frame.sessionId,

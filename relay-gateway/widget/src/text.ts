@@ -4,6 +4,7 @@ import { en } from "./locales/en";
 import { fr } from "./locales/fr";
 
 const DICTIONARIES: Readonly<Record<string, Dictionary>> = { en, fr };
+const MAX_LOCALE_CHARS = 35;
 const RIGHT_TO_LEFT = new Set(["ar", "he", "iw", "fa", "ur", "ps", "sd", "ug", "yi", "dv", "ckb"]);
 
 export interface Language {
@@ -16,8 +17,7 @@ export interface Language {
   readonly day: (iso: string) => string;
 }
 
-export function language(wanted: string, localeGiven: boolean): Language {
-  const locale = canonical(wanted);
+export function language(locale: string, localeGiven: boolean): Language {
   const words = longestPrefix(locale);
   const documentIsRtl = !localeGiven && document.documentElement.dir === "rtl";
   const primary = locale.split("-")[0] ?? "";
@@ -47,13 +47,15 @@ function longestPrefix(locale: string): string {
   return "en";
 }
 
-/** As BCP 47 writes it; English for what no browser understands. */
-function canonical(locale: string): string {
+/** As BCP 47 writes it; English for what no browser understands, and for what the relay finds too long. */
+export function canonical(locale: string): string {
   try {
-    return Intl.getCanonicalLocales(locale.trim().replace(/_/g, "-"))[0] ?? "en";
+    const [tag] = Intl.getCanonicalLocales(locale.trim().replace(/_/g, "-"));
+    if (tag && tag.length <= MAX_LOCALE_CHARS) return tag;
   } catch {
-    return "en";
+    // English, then.
   }
+  return "en";
 }
 
 function relativeDay(locale: string, iso: string): string | null {

@@ -6,7 +6,7 @@ import { RelayApi, RelayError } from "./http";
 import { randomId } from "./id";
 import type { Appearance, Options } from "./options";
 import { Outbox } from "./outbox";
-import { MAX_CONTENT_CHARS, type ServerFrame, type Session } from "./protocol";
+import { clean, MAX_CONTENT_CHARS, type Position, type ServerFrame, type Session } from "./protocol";
 import { Sessions } from "./session";
 import { Storage } from "./storage";
 import { INITIAL, newestId, newestIncomingId, reduce, unreadCount, type Action, type State } from "./store";
@@ -18,6 +18,13 @@ const TYPING_SENT_EVERY_MS = 3000;
 const ACK_TIMEOUT_MS = 20_000;
 const RETRY_AFTER_MS = 4000;
 const RECHECK_EVERY_MS = 30_000;
+const READ_SENT_EVERY_MS = 1000;
+
+/** A message that got no answer this often stands in the way of the next no longer. */
+const MOST_TIMEOUTS = 3;
+
+/** The tab a message was written in has the first try at sending it. */
+const OTHER_TAB_SENDS_MS = 5000;
 
 /** A page that was never served and gets no readable answer is asked for this often, then left in peace. */
 const UNREADABLE_ATTEMPTS = 3;
@@ -25,6 +32,9 @@ const UNREADABLE_WAIT_MS = 15_000;
 
 /** Refusals of a message that say nothing about the message: it is sent again. */
 const TRANSIENT_REFUSALS = ["directory_unavailable", "backend_unreachable", "rate_limited"];
+
+/** Refusals of a frame that could not be read so far as to say which message it was. */
+const UNREADABLE_FRAME = ["malformed_json", "validation_failed", "body_too_large"];
 
 export class Widget implements ConnectionOwner, ViewActions {
   readonly events = new Emitter();
@@ -46,7 +56,12 @@ export class Widget implements ConnectionOwner, ViewActions {
   readonly #listeners = new AbortController();
   #inFlight: string | null = null;
   #heldUntil = 0;
+  readonly #timeouts = new Map<string, number>();
+  #seen = "";
   #readSent = "";
+  /** The gap in the history which a resume is to fill: it follows this message and ends with that one. */
+  #gapAfter = "";
+  #gapEnd = "";
   #typingSentAt = 0;
   #recheckedAt = 0;
   #wasReady = false;
@@ -67,6 +82,11 @@ export class Widget implements ConnectionOwner, ViewActions {
     this.#opensWhenReady = options.open;
   }
 
+  /** Where on the page it stands. */
+  get side(): Position {
+    return this.appearance.position ?? this.state.config?.position ?? "bottom-right";
+  }
+
   async start(): Promise<void> {
     this.#listenToPage();
     const stored = this.#sessions.stored() !== null;
@@ -75,7 +95,7 @@ export class Widget implements ConnectionOwner, ViewActions {
     this.#apply({ type: "read", upTo: String(this.#local.read("read") ?? "") });
     if (!(await this.#fetchConfigUntilServed(stored))) return;
     this.events.emit("ready", {});
-    if (stored || this.state.outbox.some((entry) => entry.failure === null)) this.#connection.connect();
+    if (stored || this.#hasUnsent()) this.#connection.connect();
     if (!this.#opensWhenReady) return;
     this.opensByItself = true;
     this.open();
@@ -119,7 +139,7 @@ export class Widget implements ConnectionOwner, ViewActions {
 
   send(content: string): void {
     if (content === "" || content.length > MAX_CONTENT_CHARS) return;
-    const entry = { clientId: randomId(), content, createdAt: new Date().toISOString(), failure: null };
+    const entry = { clientId: randomId(), content: clean(content), createdAt: new Date().toISOString(), failure: null };
     this.#outbox.save(entry);
     this.#apply({ type: "queued", entries: [entry] });
     this.#typingSentAt = 0;
@@ -127,6 +147,7 @@ export class Widget implements ConnectionOwner, ViewActions {
   }
 
   retry(clientId: string): void {
+    this.#timeouts.delete(clientId);
     this.#markFailed(clientId, null);
     this.#pump();
   }
@@ -150,7 +171,8 @@ export class Widget implements ConnectionOwner, ViewActions {
       this.#local.write("read", newest);
       this.#apply({ type: "read", upTo: newest });
     }
-    if (newest > this.#readSent && this.#connection.send({ type: "read", message_id: newest })) this.#readSent = newest;
+    this.#seen = newest;
+    this.#tellRead();
   }
 
   mayGreet(): boolean {
@@ -195,6 +217,9 @@ export class Widget implements ConnectionOwner, ViewActions {
         this.#outbox.remove(frame.clientId);
         this.#pump();
         break;
+      case "message":
+        if (frame.message.id === this.#gapEnd) this.#gapAfter = "";
+        break;
       case "typing":
         this.#after("typing", TYPING_SHOWN_MS, () => this.#apply({ type: "patch", patch: { typing: null } }));
         break;
@@ -217,9 +242,10 @@ export class Widget implements ConnectionOwner, ViewActions {
     this.#apply({ type: "patch", patch: { blocked: true, typing: null } });
   }
 
-  awaitsPerson(): boolean {
+  needsConnection(): boolean {
     const { status } = this.state;
-    return (status === "waiting" || status === "assigned") && document.visibilityState === "visible";
+    const awaitsPerson = status === "waiting" || status === "assigned";
+    return this.#hasUnsent() || (awaitsPerson && document.visibilityState === "visible");
   }
 
   onTooLarge(): void {
@@ -246,10 +272,25 @@ export class Widget implements ConnectionOwner, ViewActions {
 
   #welcomed(frame: Extract<ServerFrame, { type: "welcome" }>, before: State): void {
     this.#readSent = frame.readUpTo ?? "";
-    const newest = before.sessionId === frame.sessionId ? newestId(before) : "";
-    const oldest = frame.history[0]?.id ?? "";
-    // Older than all of the history: something may lie between, which only a resume brings.
-    if (newest !== "" && newest < oldest) this.#connection.send({ type: "resume", after: newest });
+    if (before.sessionId !== frame.sessionId) this.#gapAfter = this.#seen = "";
+    else this.#gapAfter ||= newestId(before);
+    this.#gapEnd = frame.history[0]?.id ?? "";
+    // Older than all of the history: something may lie between, which only a resume brings. Should it break off
+    // half-way, the next one starts from the same message: what has come since hides the gap.
+    if (this.#gapAfter >= this.#gapEnd) this.#gapAfter = "";
+    if (this.#gapAfter !== "") this.#connection.send({ type: "resume", after: this.#gapAfter });
+  }
+
+  /** Tells the relay what was seen, one message for all within a second. */
+  #tellRead(): void {
+    if (this.#seen <= this.#readSent || this.#timers.has("read")) return;
+    if (!this.#connection.send({ type: "read", message_id: this.#seen })) return;
+    this.#readSent = this.#seen;
+    this.#after("read", READ_SENT_EVERY_MS, () => this.#tellRead());
+  }
+
+  #hasUnsent(): boolean {
+    return this.state.outbox.some((entry) => entry.failure === null);
   }
 
   /** Sends the oldest unsent message, one at a time: so they arrive in the order they were written. */
@@ -265,7 +306,14 @@ export class Widget implements ConnectionOwner, ViewActions {
     const { clientId, content } = next;
     if (!this.#connection.send({ type: "message", client_id: clientId, content, attachments: [] })) return;
     this.#inFlight = clientId;
-    this.#after("ack", ACK_TIMEOUT_MS, () => this.#connection.recycle());
+    this.#after("ack", ACK_TIMEOUT_MS, () => this.#unanswered(clientId));
+  }
+
+  #unanswered(clientId: string): void {
+    const timeouts = (this.#timeouts.get(clientId) ?? 0) + 1;
+    this.#timeouts.set(clientId, timeouts);
+    if (timeouts >= MOST_TIMEOUTS) this.#markFailed(clientId, "unanswered");
+    this.#connection.recycle();
   }
 
   #settled(clientId: string): void {
@@ -276,11 +324,12 @@ export class Widget implements ConnectionOwner, ViewActions {
 
   #refused({ code, message, clientId, retryAfterMs }: Extract<ServerFrame, { type: "error" }>): void {
     this.events.emit("error", { error_code: code, message });
-    if (clientId === null) return;
-    this.#settled(clientId);
+    const refused = clientId ?? (UNREADABLE_FRAME.includes(code) ? this.#inFlight : null);
+    if (refused === null) return;
+    this.#settled(refused);
     const isTransient = retryAfterMs !== null || TRANSIENT_REFUSALS.includes(code);
     if (isTransient) this.#heldUntil = Date.now() + (retryAfterMs ?? RETRY_AFTER_MS);
-    else this.#markFailed(clientId, code);
+    else this.#markFailed(refused, code);
     this.#pump();
   }
 
@@ -327,10 +376,13 @@ export class Widget implements ConnectionOwner, ViewActions {
     if (Date.now() - this.#recheckedAt < RECHECK_EVERY_MS) return;
     this.#recheckedAt = Date.now();
     try {
-      this.#apply({ type: "config", config: await this.#api.fetchConfig(this.appearance.locale) });
+      const config = await this.#api.fetchConfig(this.appearance.locale);
+      if (this.#listeners.signal.aborted) return;
+      this.#apply({ type: "config", config });
       this.#apply({ type: "patch", patch: { blocked: false } });
       this.#connection.connect();
     } catch (failure) {
+      if (this.#listeners.signal.aborted) return;
       if (failure instanceof RelayError) this.#fail(failure.code, describeFailure(failure, true, this.options));
     }
   }
@@ -374,7 +426,7 @@ export class Widget implements ConnectionOwner, ViewActions {
 
   #visibilityChanged(): void {
     if (document.visibilityState !== "visible") return;
-    this.#connection.wake();
+    this.#connection.revive();
     this.onChange();
   }
 
@@ -384,8 +436,12 @@ export class Widget implements ConnectionOwner, ViewActions {
     if (name === "read") this.#apply({ type: "read", upTo: String(this.#local.read("read") ?? "") });
     const startedThere = this.#sessions.isStoredUnder(name) && event.newValue !== null;
     if (startedThere && this.#connection.state === "idle" && this.state.config !== null) this.#connection.connect();
-    const sentThere = name.startsWith("out:") && event.newValue === null ? name.slice(4) : null;
-    if (sentThere !== null && sentThere !== this.#inFlight) this.#apply({ type: "discarded", clientId: sentThere });
+    const clientId = this.#outbox.idIn(name);
+    if (clientId === null || clientId === this.#inFlight) return;
+    const entries = this.#outbox.read(clientId);
+    this.#apply(entries.length > 0 ? { type: "queued", entries } : { type: "discarded", clientId });
+    // Should that tab be closed before it has sent it. Both may: the relay takes it once.
+    if (this.state.config !== null && this.#hasUnsent()) this.#after("unsent", OTHER_TAB_SENDS_MS, () => this.#pump());
   }
 
   #after(name: string, ms: number, run: () => void): void {

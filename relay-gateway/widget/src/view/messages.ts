@@ -42,7 +42,7 @@ export class MessagesView {
     const body = el("div", "body", this.#typingText, dots);
     this.#typing = el("div", "row theirs first last typing", this.#typingFace.element, body);
     this.#pill = button("pill", () => this.toEnd(true), icon("chevron"), this.#pillText);
-    this.#pill.hidden = true;
+    this.#hidePill();
     this.#scroller.append(this.#log, this.#typing);
     this.element = el("div", "messages", this.#scroller, this.#pill);
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
@@ -86,7 +86,7 @@ export class MessagesView {
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: smooth && !calm ? "smooth" : "auto" });
     if (!smooth) this.#atEnd = true;
-    this.#pill.hidden = true;
+    this.#hidePill();
   }
 
   destroy(): void {
@@ -126,7 +126,13 @@ export class MessagesView {
     if (wasAtEnd && range !== this.#range) return;
     this.#atEnd = range - scrollTop < END_PX;
     if (!this.#atEnd || wasAtEnd) return;
-    this.#pill.hidden = true;
+    this.#hidePill();
     this.#actions.onChange();
+  }
+
+  #hidePill(): void {
+    // Else the focus would be lost, and the keyboard with it.
+    if (this.#pill.matches(":focus")) this.#scroller.focus({ preventScroll: true });
+    this.#pill.hidden = true;
   }
 }

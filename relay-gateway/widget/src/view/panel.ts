@@ -22,8 +22,7 @@ export class PanelView {
   readonly #notice = el("div", { class: "notice", dir: "auto" });
   readonly #branding = el("div", "branding");
   readonly #sheet = matchMedia(SHEET_QUERY);
-  readonly #onSheetChange = (): void => this.#applyShape();
-  readonly #onViewport = (): void => this.#applyViewport();
+  readonly #listeners = new AbortController();
 
   constructor(actions: PanelActions, id: string) {
     this.#header = new HeaderView(() => actions.close());
@@ -43,9 +42,11 @@ export class PanelView {
       if (event.key === "Escape" && !event.isComposing) actions.close();
       if (event.key === "Tab" && this.#sheet.matches) this.#trap(event);
     });
-    this.#sheet.addEventListener("change", this.#onSheetChange);
-    window.visualViewport?.addEventListener("resize", this.#onViewport);
-    window.visualViewport?.addEventListener("scroll", this.#onViewport);
+    const { signal } = this.#listeners;
+    this.#sheet.addEventListener("change", () => this.#applyShape(), { signal });
+    for (const name of ["resize", "scroll"]) {
+      window.visualViewport?.addEventListener(name, () => this.#applyViewport(), { signal });
+    }
   }
 
   render(state: State, language: Language): void {
@@ -60,7 +61,10 @@ export class PanelView {
     setText(this.#branding, t.poweredBy);
     this.#branding.hidden = state.config?.showBranding !== true;
     this.#header.render(state, language);
+    const focused = this.#focused;
     this.messages.render(state, language);
+    // It went with its message, as Retry and Delete do: the visitor goes on where they write.
+    if (focused?.isConnected === false) this.focusComposer();
     this.composer.render(state, language);
     this.#applyShape();
   }
@@ -77,10 +81,12 @@ export class PanelView {
   }
 
   destroy(): void {
-    this.#sheet.removeEventListener("change", this.#onSheetChange);
-    window.visualViewport?.removeEventListener("resize", this.#onViewport);
-    window.visualViewport?.removeEventListener("scroll", this.#onViewport);
+    this.#listeners.abort();
     this.messages.destroy();
+  }
+
+  get #focused(): Element | null {
+    return (this.element.getRootNode() as ShadowRoot).activeElement;
   }
 
   #applyShape(): void {
@@ -100,9 +106,9 @@ export class PanelView {
     const stops = [...this.element.querySelectorAll<HTMLElement>("a[href], button, textarea, [tabindex='0']")].filter(
       (node) => !node.hasAttribute("disabled") && node.offsetParent !== null,
     );
-    const root = this.element.getRootNode() as ShadowRoot;
+    const focused = this.#focused;
     const [from, to] = event.shiftKey ? [stops[0], stops[stops.length - 1]] : [stops[stops.length - 1], stops[0]];
-    if (root.activeElement !== from && root.activeElement !== this.element) return;
+    if (focused !== from && focused !== this.element) return;
     event.preventDefault();
     to?.focus();
   }

@@ -75,11 +75,7 @@ export class View {
     // The relay always sends a theme colour; its default says nothing about the brand.
     const own = config?.themeColour?.toUpperCase() === DEFAULT_COLOUR ? null : config?.themeColour;
     const look = palette(colour ?? own ?? config?.brandColour ?? DEFAULT_COLOUR, isDark);
-    const { style } = this.#root;
-    style.setProperty("--accent", look.accent);
-    style.setProperty("--on-accent", look.onAccent);
-    style.setProperty("--accent-text", look.accentText);
-    style.setProperty("--accent-rgb", look.accentRgb);
+    for (const [name, value] of Object.entries(look)) this.#root.style.setProperty(`--${name}`, value);
     setAttribute(this.#root, "data-theme", isDark ? "dark" : "light");
     setAttribute(this.#root, "data-position", position ?? config?.position ?? "bottom-right");
     setAttribute(this.#root, "data-open", String(open));
