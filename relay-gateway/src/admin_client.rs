@@ -24,7 +24,7 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
-use tracing::{Instrument as _, Span, field::Empty};
+use tracing::{Instrument as _, field::Empty};
 
 use crate::{config::AdminConfig, metrics::GatewayMetrics};
 
@@ -201,7 +201,8 @@ impl AdminClient {
         F: Future<Output = Result<Response<R>, Status>>,
     {
         let span = call_span!(
-            !Span::current().is_disabled(),
+            telemetry::records_now(),
+            else DEBUG,
             "rpc",
             otel.name = method,
             otel.kind = "client",

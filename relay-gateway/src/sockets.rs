@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use proto::visitors::v1::{GetSessionRequest, Session, visitors_client::VisitorsClient};
 use serde_json::{Value, json};
 use shared::{
-    ApiError, ErrorCode, TenantId, call_span,
+    ApiError, ErrorCode, TenantId,
     coherence::Changes,
     origin::Origin,
     request_id::RequestId,
@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{Message, protocol::Role};
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
 use crate::{
     admin_client::AdminClient,
@@ -110,9 +110,8 @@ impl<D: TenantDirectory> Sockets<D> {
     pub(crate) fn welcome(self: &Arc<Self>, upgrading: hyper::upgrade::OnUpgrade, visit: Result<Visit, Closing>) {
         let this = Arc::clone(self);
         let span = match &visit {
-            // A trace of its own: the request that it began as has long been answered.
-            Ok(visit) => call_span!(
-                !Span::current().is_disabled(),
+            // For log lines alone: a trace that ends hours later helps nobody, nor does a request's that stays open so long.
+            Ok(visit) => tracing::info_span!(
                 parent: None,
                 "socket",
                 tenant_id = %visit.token.tenant_id,
@@ -121,7 +120,6 @@ impl<D: TenantDirectory> Sockets<D> {
             ),
             Err(_) => tracing::debug_span!(parent: None, "socket"),
         };
-        span.follows_from(Span::current());
         let speaking = async move {
             let upgraded = match upgrading.await {
                 Ok(upgraded) => TokioIo::new(upgraded),

@@ -56,6 +56,7 @@ async fn around(State(edge): State<Edge>, mut request: Request, next: Next) -> R
 
     let span = call_span!(
         telemetry::is_recorded(request.headers()),
+        else DEBUG,
         "request",
         otel.name = format_args!("{method} {route}"),
         otel.kind = "server",

@@ -17,7 +17,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util:
 mod context;
 pub mod metrics;
 
-pub use context::{adopt_caller, current_trace_id, inject, inject_metadata, is_recorded};
+pub use context::{adopt_caller, current_trace_id, inject, inject_metadata, is_recorded, records_now};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,13 +134,13 @@ impl Telemetry {
                 .with_current_span(false)
                 .boxed(),
         };
-        // Spans are made at INFO whatever the log says, so that trace context does not hang on log levels.
+        // Whatever the log says: trace context does not hang on log levels.
         let spans = tracing_opentelemetry::layer()
             .with_tracer(provider.tracer(service_name))
             .with_location(false)
             .with_threads(false)
             .with_filter(tracing_subscriber::filter::filter_fn(|metadata| {
-                metadata.is_span() && *metadata.level() <= tracing::Level::INFO
+                metadata.is_span() && metadata.target() == context::RECORDED
             }));
         tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init()?;
         Ok(Self { provider })

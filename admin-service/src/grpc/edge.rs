@@ -29,6 +29,7 @@ pub(super) fn span(request: &Request<()>) -> Span {
     let request_id = request.headers().get(X_REQUEST_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let span = call_span!(
         telemetry::is_recorded(request.headers()),
+        else INFO,
         "rpc",
         otel.name = method,
         otel.kind = "server",

@@ -16,7 +16,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::{ClientConfig, RootCertStore};
-use shared::{ApiError, ErrorCode, call_span, telemetry};
+use shared::{ApiError, ErrorCode, call_span, request_id::X_REQUEST_ID, telemetry};
 use tower_http::timeout::TimeoutBody;
 use tracing::{Instrument as _, Span, field::Empty};
 
@@ -153,6 +153,7 @@ impl Upstream {
     /// Sends one request under a span of its own and answers with a body that streams, each piece within the idle timeout.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response, UpstreamError> {
         let started = Instant::now();
+        let request_id = request.headers().get(X_REQUEST_ID).cloned();
         let (answer, span) = self.exchange(request).await?;
         // We asked for no upgrade, so a switch of protocols is no answer.
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -164,7 +165,7 @@ impl Upstream {
         let (metrics, name) = (self.metrics.clone(), self.name);
         let body = TimeoutBody::new(self.timeouts.idle, body).map_err(move |error| {
             // The head is out, so the caller sees a broken connection: only here is it known why.
-            span.in_scope(|| tracing::warn!(%error, "an answer broke off half-way"));
+            span.in_scope(|| tracing::warn!(?request_id, %error, "an answer broke off half-way"));
             metrics.upstream_answered(name, "broken_body", started.elapsed());
             error
         });
@@ -179,7 +180,8 @@ impl Upstream {
 
     async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<(Answer, Span), UpstreamError> {
         let span = call_span!(
-            !Span::current().is_disabled(),
+            telemetry::records_now(),
+            else DEBUG,
             "upstream",
             otel.name = format_args!("{} {}", request.method(), self.name),
             otel.kind = "client",

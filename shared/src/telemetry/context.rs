@@ -45,17 +45,35 @@ fn caller_records(header: &HeaderValue) -> Option<bool> {
     u8::from_str_radix(fields.next()?.get(..2)?, 16).ok().map(|flags| flags & 1 == 1)
 }
 
-/// A span for a call that is recorded, at INFO; for one that is not, the same at DEBUG, which only a log that asks for it sees.
+/// Whether what is done right now is part of a call that is recorded.
+#[must_use]
+pub fn records_now() -> bool {
+    records(&Span::current())
+}
+
+fn records(span: &Span) -> bool {
+    span.metadata().is_some_and(|metadata| metadata.target() == RECORDED)
+}
+
+/// What is exported of all spans: those of calls that are recorded.
+pub(super) const RECORDED: &str = "recorded";
+
+/// A span for a call: exported where the call is recorded. Where it is not, it is for log lines alone, at the level given: INFO, or
+/// DEBUG where calls are so many that a log has to ask for it.
 #[macro_export]
 macro_rules! call_span {
-    ($recorded:expr, $($fields:tt)+) => {
-        if $recorded { tracing::info_span!($($fields)+) } else { tracing::debug_span!($($fields)+) }
+    ($recorded:expr, else $level:ident, $name:literal, $($fields:tt)+) => {
+        if $recorded {
+            tracing::info_span!(target: "recorded", $name, $($fields)+)
+        } else {
+            tracing::span!(tracing::Level::$level, $name, $($fields)+)
+        }
     };
 }
 
 /// Makes the caller's span (`traceparent`) the parent of `span`.
 pub fn adopt_caller(span: &Span, headers: &HeaderMap) {
-    if span.is_disabled() {
+    if !records(span) {
         return;
     }
     let context = global::get_text_map_propagator(|propagator| propagator.extract(&FromHeaders(headers)));
@@ -68,7 +86,7 @@ pub fn adopt_caller(span: &Span, headers: &HeaderMap) {
 /// The id of the trace `span` belongs to, 32 hexadecimal digits; `None` where telemetry is off.
 #[must_use]
 pub fn current_trace_id(span: &Span) -> Option<String> {
-    if span.is_disabled() {
+    if !records(span) {
         return None;
     }
     let context = span.context();
@@ -76,10 +94,10 @@ pub fn current_trace_id(span: &Span) -> Option<String> {
     (id != opentelemetry::trace::TraceId::INVALID).then(|| id.to_string())
 }
 
-/// Writes the trace context of `span` into an outgoing request's headers, in place of what is there. A span that nobody sees
+/// Writes the trace context of `span` into an outgoing request's headers, in place of what is there. One that is not recorded
 /// writes nothing: the caller's context goes on as it came.
 pub fn inject(span: &Span, headers: &mut HeaderMap) {
-    if span.is_disabled() {
+    if !records(span) {
         return;
     }
     global::get_text_map_propagator(|propagator| {
