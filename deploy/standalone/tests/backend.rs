@@ -366,6 +366,20 @@ async fn pages_go_on_where_they_ended() {
     assert_eq!(texts, ["m2", "m3", "m4"]);
 }
 
+#[tokio::test]
+async fn a_socket_is_for_a_visitor_who_shakes_hands() {
+    let backend = Backend::start().await;
+    let tenant = TenantId::generate();
+    let (status, answer) = backend.call(tenant, Method::GET, "/ws/visitor", None).await;
+    assert_eq!(
+        (status, &answer["errors"][0]["field"]),
+        (422, &json!("X-Relay-Actor")),
+        "a tenant's call is no visitor's"
+    );
+    let unsigned = backend.send(Method::GET, "/ws/visitor", b"", Vec::new()).await;
+    assert_eq!((unsigned.0, &unsigned.1["error_code"]), (401, &json!("invalid_relay_signature")));
+}
+
 #[test]
 fn the_contract_for_backends_says_what_is_sent() {
     let document = serde_json::to_value(backend::openapi()).expect("serializes");
