@@ -1,8 +1,7 @@
 //! The chat backend: calls go to `<base>/<rest>` under HMAC#2, answers stream back. Contract, section 4.
 
-use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use secrecy::ExposeSecret as _;
 use shared::{
@@ -14,15 +13,17 @@ use shared::{
 use crate::{config::BackendConfig, metrics::GatewayMetrics};
 
 mod headers;
+mod pool;
+mod streamed;
 mod upstream;
 mod visitors;
 
 pub(crate) use headers::strip_request;
-pub(crate) use upstream::{Base, Upstream, UpstreamError};
+pub(crate) use streamed::Streamed;
+pub(crate) use upstream::{Upstream, UpstreamError};
 
 /// The chat backend.
 pub(crate) struct Backend {
-    base: Base,
     key: RelayKey,
     upstream: Upstream,
 }
@@ -44,9 +45,8 @@ pub(crate) struct Relayed<'a> {
 impl Backend {
     pub(crate) fn new(config: &BackendConfig, metrics: GatewayMetrics) -> Self {
         Self {
-            base: Base::new(&config.url),
             key: RelayKey::new(config.relay_secret.expose_secret().as_bytes()),
-            upstream: Upstream::new("chat-backend", config.timeouts, metrics),
+            upstream: Upstream::new("chat-backend", &config.url, config.timeouts, metrics),
         }
     }
 
@@ -55,19 +55,24 @@ impl Backend {
         self.upstream.is_reachable()
     }
 
+    /// Closes connections that have been free for too long. Call it now and then.
+    pub(crate) fn tidy(&self) {
+        self.upstream.tidy();
+    }
+
     /// Sends the call on. A call that may have arrived is never sent twice.
     ///
     /// # Errors
     /// `backend_*`, each of which says whether the call may have arrived.
-    pub(crate) async fn relay(&self, call: Relayed<'_>) -> Result<Response, ApiError> {
-        let uri = self.base.join(call.rest, call.query)?;
+    pub(crate) async fn relay(&self, call: Relayed<'_>) -> Result<Response<Streamed>, ApiError> {
+        let path = self.upstream.path(call.rest, call.query)?;
         let mut headers = call.headers;
         strip_request(&mut headers);
         headers::strip_credentials(&mut headers);
-        self.sign(&mut headers, &call.method, &uri, call.tenant_id, call.actor, call.digest);
+        self.sign(&mut headers, &call.method, path.as_str(), call.tenant_id, call.actor, call.digest);
         let mut request = Request::new(Full::new(call.body));
         *request.method_mut() = call.method;
-        *request.uri_mut() = uri;
+        *request.uri_mut() = path.into();
         *request.headers_mut() = headers;
         self.upstream.send(request).await.map_err(UpstreamError::into_backend_error)
     }
@@ -76,13 +81,12 @@ impl Backend {
         &self,
         headers: &mut HeaderMap,
         method: &Method,
-        uri: &Uri,
+        path_and_query: &str,
         tenant_id: TenantId,
         actor: &str,
         body: &BodyDigest,
     ) {
         let (timestamp, tenant_id) = (now_unix_ms().to_string(), tenant_id.to_string());
-        let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
         let call = RelayedCall {
             timestamp: &timestamp,
             method: method.as_str(),

@@ -2,7 +2,7 @@
 //!
 //! | path | who |
 //! |---|---|
-//! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`owned`] or relayed |
+//! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`owned`] or relayed; before the router, which they do not need |
 //! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`facade`], where they are exposed |
 //! | `/api/v1/{create/visitor-session,fetch/widget-config,refresh/visitor-token}` | [`visitors`]: checked by origin |
 //! | `/api/v1/ws/widget` | [`socket`]: becomes a WebSocket |
@@ -11,20 +11,30 @@
 //! | `/openapi.json` | [`document`]: the visitor lane |
 //! | `/healthz`, `/readyz` | probes |
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
     Router,
     extract::Request,
     routing::{any, get, options},
 };
-use http::request::Parts;
-use shared::{body::BodyBounds, health, request_id::RequestId, serve::PeerAddr};
+use http::{Response, request::Parts};
+use hyper::body::Incoming;
+use shared::{
+    body::BodyBounds,
+    edge::Edge,
+    health,
+    request_id::RequestId,
+    serve::{App, PeerAddr},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin_client::AdminClient,
-    backend::{Backend, Base, Upstream},
+    backend::{Backend, Upstream},
     config::{Exposed, List, Network},
     directory::{LeaseView, TenantDirectory},
     domain::{
@@ -37,6 +47,7 @@ use crate::{
     sockets::Sockets,
 };
 
+mod body;
 mod client_address;
 mod cors;
 mod document;
@@ -48,6 +59,7 @@ mod socket;
 mod visitors;
 mod widget;
 
+use body::Body;
 pub use document::openapi;
 
 /// What the handlers share.
@@ -58,7 +70,7 @@ pub(crate) struct Gateway<D> {
     pub(crate) signing_keys: SigningKeys,
     pub(crate) sockets: Arc<Sockets<D>>,
     /// The REST facade, for the paths that are passed through.
-    pub(crate) admin_rest: (Base, Upstream),
+    pub(crate) admin_rest: Upstream,
     pub(crate) exposed: Exposed,
     pub(crate) replays: ReplayGuard,
     pub(crate) rates: Rates,
@@ -75,14 +87,51 @@ pub(crate) struct Gateway<D> {
     pub(crate) metrics: GatewayMetrics,
 }
 
-/// The gateway's router, edge not included.
-pub(crate) fn router<D: TenantDirectory>(
-    gateway: &Arc<Gateway<D>>,
-    lease: LeaseView,
-    stopping: CancellationToken,
-) -> Router {
+/// The gateway as it is served.
+pub(crate) struct Ingress<D> {
+    gateway: Arc<Gateway<D>>,
+    edge: Edge,
+    router: Router,
+}
+
+impl<D> Clone for Ingress<D> {
+    fn clone(&self) -> Self {
+        Self { gateway: Arc::clone(&self.gateway), edge: self.edge.clone(), router: self.router.clone() }
+    }
+}
+
+impl<D: TenantDirectory> Ingress<D> {
+    /// What is in `pages` beside the gateway's own.
+    pub(crate) fn new(
+        gateway: Arc<Gateway<D>>,
+        edge: Edge,
+        pages: Router,
+        lease: LeaseView,
+        stopping: CancellationToken,
+    ) -> Self {
+        let router = edge.clone().wrap(router(&gateway, lease, stopping).merge(pages));
+        Self { gateway, edge, router }
+    }
+}
+
+/// A router costs a signed call as much as verifying it does (boxed futures and bodies, a route to match), so those are told
+/// by their path, and handled with the types they really have.
+impl<D: TenantDirectory> App for Ingress<D> {
+    type Body = Body;
+
+    async fn answer(&self, request: http::Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        if request.uri().path().starts_with(signed::PREFIX) {
+            let handle = async |request, request_id| signed::relay(&self.gateway, request, peer, request_id).await;
+            self.edge.around(request, signed::ROUTE, handle).await
+        } else {
+            self.router.answer(request, peer).await.map(Body::Made)
+        }
+    }
+}
+
+/// Everything but the signed lane.
+fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>, lease: LeaseView, stopping: CancellationToken) -> Router {
     let mut router = Router::new()
-        .route("/api/v1/relay/{*rest}", any(signed::relay::<D>))
         .route(
             "/api/v1/create/visitor-session",
             options(visitors::create_session::<D>).post(visitors::create_session::<D>),

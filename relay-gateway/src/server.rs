@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin_client::{AdminClient, InvalidAdmin},
-    backend::{Backend, Base, Upstream},
+    backend::{Backend, Upstream},
     config::{Config, UpstreamTimeouts},
     directory::{CachedDirectory, Concerned, GrpcDirectory, LeaseView, Subscription, TenantDirectory},
     domain::{
@@ -25,7 +25,7 @@ use crate::{
         rate::{Rates, SessionRates},
         replay::ReplayGuard,
     },
-    ingress::{self, Gateway},
+    ingress::{Gateway, Ingress},
     metrics::{DirectoryMetrics, GatewayMetrics, SocketMetrics},
     signing_keys::SigningKeys,
     sockets::{Behind, Sockets},
@@ -34,7 +34,7 @@ use crate::{
 /// The service's name in metrics.
 const NAME: &str = "relay-gateway";
 
-/// How often quiet addresses are forgotten.
+/// How often quiet addresses are forgotten, and connections that nobody uses closed.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// What the REST facade may take beside what a change waits.
@@ -135,7 +135,7 @@ pub async fn start_on(
         admin,
         backend,
         sockets: Arc::clone(&sockets),
-        admin_rest: (Base::new(&config.admin_rest), Upstream::new("admin-rest", facade_timeouts, own_metrics.clone())),
+        admin_rest: Upstream::new("admin-rest", &config.admin_rest, facade_timeouts, own_metrics.clone()),
         exposed: config.exposed,
         replays: ReplayGuard::new(),
         rates: Rates::new(),
@@ -153,8 +153,8 @@ pub async fn start_on(
     let public = listener.local_addr()?;
     let mut tasks = JoinSet::new();
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
-    let router = edge.wrap(ingress::router(&gateway, lease, stopping.clone()).merge(pages));
-    tasks.spawn(serve::serve(listener, router, config.bounds, stopping.clone()));
+    let ingress = Ingress::new(Arc::clone(&gateway), edge, pages, lease, stopping.clone());
+    tasks.spawn(serve::serve(listener, ingress, config.bounds, stopping.clone()));
     tasks.spawn(tidy(gateway, stopping.clone()));
     tasks.spawn(drain(sockets, config.sockets.drain, config.bounds, stopping.clone()));
     if let Some(address) = config.ops_listen {
@@ -185,6 +185,8 @@ async fn drain<D: TenantDirectory>(
 
 async fn tidy<D>(gateway: Arc<Gateway<D>>, stopping: CancellationToken) {
     while tokio::time::timeout(TIDY_EVERY, stopping.cancelled()).await.is_err() {
+        gateway.backend.tidy();
+        gateway.admin_rest.tidy();
         gateway.floods.forget_quiet();
         gateway.admin_floods.forget_quiet();
         gateway.developer_floods.forget_quiet();

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use http::{HeaderMap, header};
+use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
-use hyper::body::Frame;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
@@ -30,11 +29,11 @@ const DISCARDED: usize = 16 * 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The next piece, within its own time and that of the whole. Most are there already, and need no timer.
-async fn next_piece(
-    body: &mut Body,
+async fn next_piece<B: Body<Data = Bytes> + Unpin>(
+    body: &mut B,
     bounds: BodyBounds,
     deadline: Instant,
-) -> Result<Option<Result<Frame<Bytes>, axum::Error>>, ApiError> {
+) -> Result<Option<Result<Frame<Bytes>, B::Error>>, ApiError> {
     if let Some(piece) = body.frame().now_or_never() {
         return if Instant::now() > deadline { Err(too_slow()) } else { Ok(piece) };
     }
@@ -47,7 +46,7 @@ fn too_slow() -> ApiError {
 }
 
 /// Reads on for a moment and throws away: a connection closed over unread data is reset, and the answer lost with it.
-fn discard(mut body: Body) {
+fn discard<B: Body<Data = Bytes> + Send + Unpin + 'static>(mut body: B) {
     tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, async move {
         let mut length = 0;
         while let Some(Ok(frame)) = body.frame().await {
@@ -64,7 +63,10 @@ fn discard(mut body: Body) {
 /// # Errors
 /// [`ErrorCode::BodyTooLarge`], [`ErrorCode::RequestTimeout`], or [`ErrorCode::MalformedRequest`] where the
 /// connection breaks or the framing is wrong.
-pub async fn read(headers: &HeaderMap, mut body: Body, bounds: BodyBounds) -> Result<(Bytes, BodyDigest), ApiError> {
+pub async fn read<B>(headers: &HeaderMap, mut body: B, bounds: BodyBounds) -> Result<(Bytes, BodyDigest), ApiError>
+where
+    B: Body<Data = Bytes, Error: std::fmt::Display> + Send + Unpin + 'static,
+{
     let too_large = || {
         ApiError::new(ErrorCode::BodyTooLarge, format!("The body may have at most {} bytes. Send less.", bounds.limit))
     };

@@ -2,17 +2,17 @@
 //!
 //! Handlers return an [`ApiError`]; here, and only here, it becomes a body and its cause a log line.
 
-use std::time::Instant;
+use std::{panic::AssertUnwindSafe, time::Instant};
 
 use axum::{
     Router,
     body::Body,
-    extract::{MatchedPath, Request, State},
+    extract::{MatchedPath, State},
     middleware::{self, Next},
-    response::{IntoResponse as _, Response},
+    response::IntoResponse as _,
 };
-use http::{HeaderValue, header};
-use tower_http::catch_panic::CatchPanicLayer;
+use futures_util::FutureExt as _;
+use http::{HeaderValue, Request, Response, header};
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
@@ -33,103 +33,118 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Wraps a finished router: its fallbacks become 404 and 405 in the envelope, its panics 500.
+    /// Wraps a finished router: its fallbacks become 404 and 405 in the envelope, its panics 500. Handlers find the
+    /// [`RequestId`] in the request's extensions.
     pub fn wrap(self, router: Router) -> Router {
         router
             .fallback(|| async { ApiError::new(ErrorCode::NotFound, "There is nothing at this path.") })
             .method_not_allowed_fallback(|| async {
                 ApiError::new(ErrorCode::MethodNotAllowed, "This path takes other methods: see the Allow header.")
             })
-            .layer(CatchPanicLayer::custom(render_panic))
-            .layer(middleware::from_fn_with_state(self, around))
-    }
-}
-
-async fn around(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let request_id = RequestId::take_or_generate(request.headers());
-    request.headers_mut().insert(X_REQUEST_ID, request_id.as_header().clone());
-    request.extensions_mut().insert(request_id.clone());
-    let method = request.method().clone();
-    let matched = request.extensions().get::<MatchedPath>().cloned();
-    let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
-
-    let span = call_span!(
-        telemetry::is_recorded(request.headers()),
-        else DEBUG,
-        "request",
-        otel.name = format_args!("{method} {route}"),
-        otel.kind = "server",
-        otel.status_code = Empty,
-        request_id = request_id.as_str(),
-        trace_id = Empty,
-        http.request.method = %method,
-        http.route = route,
-        http.response.status_code = Empty,
-    );
-    telemetry::adopt_caller(&span, request.headers());
-    if let Some(trace_id) = telemetry::current_trace_id(&span) {
-        span.record("trace_id", trace_id);
+            .layer(middleware::from_fn_with_state(self, around_router))
     }
 
-    async {
-        let mut response = next.run(request).await;
-        let error = response.extensions_mut().remove::<ApiError>();
-        if let Some(error) = &error {
-            render(error, request_id.as_str(), &mut response);
+    /// Answers one request by `handle`, without a router. `route` is a template such as `/fetch/tenant`, never a path that a
+    /// caller chose.
+    pub async fn around<B, C: From<Body>>(
+        &self,
+        mut request: Request<B>,
+        route: &str,
+        handle: impl AsyncFnOnce(Request<B>, RequestId) -> Response<C>,
+    ) -> Response<C> {
+        let started = Instant::now();
+        let request_id = RequestId::take_or_generate(request.headers());
+        request.headers_mut().insert(X_REQUEST_ID, request_id.as_header().clone());
+        let method = request.method().clone();
+
+        let span = call_span!(
+            telemetry::is_recorded(request.headers()),
+            else DEBUG,
+            "request",
+            otel.name = format_args!("{method} {route}"),
+            otel.kind = "server",
+            otel.status_code = Empty,
+            request_id = request_id.as_str(),
+            trace_id = Empty,
+            http.request.method = %method,
+            http.route = route,
+            http.response.status_code = Empty,
+        );
+        telemetry::adopt_caller(&span, request.headers());
+        if let Some(trace_id) = telemetry::current_trace_id(&span) {
+            span.record("trace_id", trace_id);
         }
-        response.headers_mut().insert(X_REQUEST_ID, request_id.as_header().clone());
 
-        let status = response.status();
-        let span = tracing::Span::current();
-        span.record("http.response.status_code", status.as_u16());
-        if status.is_server_error() {
-            span.record("otel.status_code", "ERROR");
-            match &error {
-                Some(error) => {
-                    let (request_id, error_code) = (request_id.as_str(), error.code().as_str());
-                    tracing::error!(request_id, route, error_code, cause = error.cause(), "request failed");
-                }
-                None => {
-                    let (request_id, status) = (request_id.as_str(), status.as_u16());
-                    tracing::warn!(request_id, route, status, "answered with a server error from behind");
+        async {
+            let answered = AssertUnwindSafe(handle(request, request_id.clone())).catch_unwind().await;
+            let mut response = answered.unwrap_or_else(|panic| after_panic(panic.as_ref()));
+            let error = response.extensions_mut().remove::<ApiError>();
+            if let Some(error) = &error {
+                render(error, request_id.as_str(), &mut response);
+            }
+            response.headers_mut().insert(X_REQUEST_ID, request_id.as_header().clone());
+
+            let status = response.status();
+            let span = tracing::Span::current();
+            span.record("http.response.status_code", status.as_u16());
+            if status.is_server_error() {
+                span.record("otel.status_code", "ERROR");
+                match &error {
+                    Some(error) => {
+                        let (request_id, error_code) = (request_id.as_str(), error.code().as_str());
+                        tracing::error!(request_id, route, error_code, cause = error.cause(), "request failed");
+                    }
+                    None => {
+                        let (request_id, status) = (request_id.as_str(), status.as_u16());
+                        tracing::warn!(request_id, route, status, "answered with a server error from behind");
+                    }
                 }
             }
+            let took = started.elapsed();
+            self.metrics.observe(self.server, &method, route, status, took);
+            if self.access_log {
+                tracing::info!(
+                    target: "access",
+                    request_id = request_id.as_str(),
+                    method = %method,
+                    route,
+                    status = status.as_u16(),
+                    error_code = error.as_ref().map(|error| error.code().as_str()),
+                    took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                    "answered"
+                );
+            }
+            response
         }
-        let took = started.elapsed();
-        edge.metrics.observe(edge.server, &method, route, status, took);
-        if edge.access_log {
-            tracing::info!(
-                target: "access",
-                request_id = request_id.as_str(),
-                method = %method,
-                route,
-                status = status.as_u16(),
-                error_code = error.as_ref().map(|error| error.code().as_str()),
-                took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                "answered"
-            );
-        }
-        response
+        .instrument(span)
+        .await
     }
-    .instrument(span)
-    .await
 }
 
-fn render(error: &ApiError, request_id: &str, response: &mut Response) {
+async fn around_router(State(edge): State<Edge>, request: Request<Body>, next: Next) -> Response<Body> {
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let handle = async |mut request: Request<Body>, request_id: RequestId| {
+        request.extensions_mut().insert(request_id);
+        next.run(request).await
+    };
+    edge.around(request, route, handle).await
+}
+
+fn render<C: From<Body>>(error: &ApiError, request_id: &str, response: &mut Response<C>) {
     let body = error.body(request_id);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    *response.body_mut() = Body::from(body);
+    *response.body_mut() = Body::from(body).into();
 }
 
-fn render_panic(panic: Box<dyn std::any::Any + Send>) -> Response {
+fn after_panic<C: From<Body>>(panic: &(dyn std::any::Any + Send)) -> Response<C> {
     let text = panic
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without a text");
-    ApiError::internal(format!("panic: {text}")).into_response()
+    ApiError::internal(format!("panic: {text}")).into_response().map(C::from)
 }

@@ -4,14 +4,39 @@
 //! hostile client from holding a public listener; so the accept loop is ours. A connection that becomes a WebSocket leaves it:
 //! neither its bounds nor its draining reach what another protocol made of the connection.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use bytes::Bytes;
+use hyper::{Request, Response, body::Incoming};
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
+
+use connection::Draining;
+
+mod connection;
+
+/// What is served: a router, or what knows a shorter way for some requests.
+pub trait App: Clone + Send + Sync + 'static {
+    /// The answers' bodies.
+    type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static;
+
+    /// Answers one request of a connection from `peer`.
+    fn answer(&self, request: Request<Incoming>, peer: SocketAddr)
+    -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// Handlers find the connection's address in the request's extensions, as [`PeerAddr`].
+impl App for Router {
+    type Body = Body;
+
+    async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        request.extensions_mut().insert(PeerAddr(peer));
+        let Ok(response) = self.clone().call(request.map(Body::new)).await;
+        response
+    }
+}
 
 /// The address a connection came from, as a request extension.
 #[derive(Clone, Copy, Debug)]
@@ -54,11 +79,10 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Serves `app` until `stopping` is cancelled and [`Bounds::drain_delay`] is over, then stops accepting, lets requests in
 /// flight finish for [`Bounds::drain_timeout`], and returns.
-pub async fn serve(listener: TcpListener, app: Router, bounds: Bounds, stopping: CancellationToken) {
-    let (connections, draining) = (TaskTracker::new(), CancellationToken::new());
+pub async fn serve<A: App>(listener: TcpListener, app: A, bounds: Bounds, stopping: CancellationToken) {
+    let connections = TaskTracker::new();
+    let draining = Arc::new(Draining::default());
     let room = Arc::new(Semaphore::new(bounds.max_connections));
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(bounds.header_timeout);
 
     let told_to_stop = async {
         stopping.cancelled().await;
@@ -88,32 +112,15 @@ pub async fn serve(listener: TcpListener, app: Router, bounds: Bounds, stopping:
         };
         // An answer's head and body are written together; waiting to fill a segment only adds latency.
         let _ = stream.set_nodelay(true);
-        let app = app.clone();
-        let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(PeerAddr(peer));
-            app.clone().call(request.map(Body::new))
-        });
-        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
-        let draining = draining.clone();
+        let (app, draining) = (app.clone(), Arc::clone(&draining));
         connections.spawn(async move {
-            let mut connection = pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = draining.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            // A connection that breaks concerns its client only.
-            if let Err(error) = ended {
-                tracing::debug!(%error, %peer, "connection ended");
-            }
+            connection::serve(stream, peer, app, bounds.header_timeout, &draining).await;
             drop(permit);
         });
     }
 
     drop(listener);
-    draining.cancel();
+    draining.begin();
     connections.close();
     if tokio::time::timeout(bounds.drain_timeout, connections.wait()).await.is_err() {
         tracing::warn!("some requests did not finish within the drain timeout");

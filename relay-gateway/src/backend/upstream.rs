@@ -1,68 +1,29 @@
 //! An HTTP upstream: pooled connections, three timeouts, answers that stream. What is sent to it is the caller's.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
 };
 
-use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use http::{Request, StatusCode, Uri, uri};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
-use rustls::{ClientConfig, RootCertStore};
 use shared::{ApiError, ErrorCode, call_span, request_id::X_REQUEST_ID, telemetry};
-use tower_http::timeout::TimeoutBody;
 use tracing::{Instrument as _, Span, field::Empty};
 
-use super::headers;
+use super::{
+    headers,
+    pool::{Connection, ExchangeError, Pool},
+    streamed::{Exchange, Streamed},
+};
 use crate::{
     config::{HttpUrl, UpstreamTimeouts},
     metrics::GatewayMetrics,
 };
-
-/// Idle connections are closed after this; upstreams commonly wait longer, so it is we who close.
-const POOL_IDLE: Duration = Duration::from_secs(20);
-
-/// Where an upstream's paths begin.
-#[derive(Clone, Debug)]
-pub(crate) struct Base {
-    scheme: uri::Scheme,
-    authority: uri::Authority,
-    /// Without a trailing slash.
-    path: String,
-}
-
-impl Base {
-    pub(crate) fn new(url: &HttpUrl) -> Self {
-        let parsed: Uri = url.as_url().as_str().parse().expect("a URL with host and without fragment is a URI");
-        let parts = parsed.into_parts();
-        Self {
-            scheme: parts.scheme.expect("checked: http or https"),
-            authority: parts.authority.expect("checked: it has a host"),
-            path: url.as_url().path().trim_end_matches('/').to_owned(),
-        }
-    }
-
-    /// `<base>/<rest>?<query>`, with nothing decoded or encoded on the way.
-    pub(crate) fn join(&self, rest: &str, query: Option<&str>) -> Result<Uri, ApiError> {
-        let path = match query {
-            Some(query) => format!("{}/{rest}?{query}", self.path),
-            None => format!("{}/{rest}", self.path),
-        };
-        Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(path)
-            .build()
-            .map_err(|error| ApiError::new(ErrorCode::MalformedRequest, "The path cannot be sent on.").caused_by(error))
-    }
-}
 
 /// Why an upstream gave no answer.
 #[derive(Debug)]
@@ -108,53 +69,70 @@ impl UpstreamError {
 }
 
 /// A client for one upstream.
-pub(crate) struct Upstream {
-    name: &'static str,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    timeouts: UpstreamTimeouts,
-    metrics: GatewayMetrics,
+pub(crate) struct Upstream(Arc<Shared>);
+
+/// What the answers that stream still need of it.
+pub(super) struct Shared {
+    pub(super) name: &'static str,
+    /// `Host`, as every request has it.
+    host: HeaderValue,
+    /// Where its paths begin, without a trailing slash.
+    base_path: String,
+    pub(super) pool: Pool,
+    pub(super) timeouts: UpstreamTimeouts,
+    pub(super) metrics: GatewayMetrics,
     reachable: AtomicBool,
 }
 
-/// What an upstream answers, its body not begun.
-pub(crate) type Answer = http::Response<Incoming>;
-
 impl Upstream {
-    pub(crate) fn new(name: &'static str, timeouts: UpstreamTimeouts, metrics: GatewayMetrics) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(timeouts.connect));
-        let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()
-            .unwrap_or_else(|error| {
-                // A container without CA certificates still reaches upstreams over plain HTTP.
-                tracing::warn!(%error, upstream = name, "no CA certificates: https will be refused");
-                let nobody = ClientConfig::builder().with_root_certificates(RootCertStore::empty());
-                HttpsConnectorBuilder::new().with_tls_config(nobody.with_no_client_auth())
-            })
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            // Sends again only what was never written to a connection that had closed while idle.
-            .retry_canceled_requests(true)
-            .build(connector);
-        Self { name, client, timeouts, metrics, reachable: AtomicBool::new(true) }
+    pub(crate) fn new(name: &'static str, url: &HttpUrl, timeouts: UpstreamTimeouts, metrics: GatewayMetrics) -> Self {
+        let url = url.as_url();
+        let target: Uri = url.origin().ascii_serialization().parse().expect("an http or https URL has such an origin");
+        let host = target.authority().map_or("", |authority| authority.as_str());
+        Self(Arc::new(Shared {
+            name,
+            host: HeaderValue::from_str(host).expect("an authority is a header value"),
+            base_path: url.path().trim_end_matches('/').to_owned(),
+            pool: Pool::new(name, target, timeouts.connect),
+            timeouts,
+            metrics,
+            reachable: AtomicBool::new(true),
+        }))
     }
 
     /// Whether it could be reached when it was last tried; before that it is taken to be there.
     pub(crate) fn is_reachable(&self) -> bool {
-        self.reachable.load(Ordering::Relaxed)
+        self.0.reachable.load(Ordering::Relaxed)
     }
 
-    /// Sends one request under a span of its own and answers with a body that streams, each piece within the idle timeout.
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response, UpstreamError> {
+    /// Closes connections that have been free for too long. Call it now and then.
+    pub(crate) fn tidy(&self) {
+        self.0.pool.tidy();
+    }
+
+    /// `<base>/<rest>?<query>`, with nothing decoded or encoded on the way.
+    ///
+    /// # Errors
+    /// [`ErrorCode::MalformedRequest`] where that is not a path.
+    pub(crate) fn path(&self, rest: &str, query: Option<&str>) -> Result<PathAndQuery, ApiError> {
+        let base = &self.0.base_path;
+        let mut path = String::with_capacity(base.len() + rest.len() + query.map_or(0, str::len) + 2);
+        for part in [base, "/", rest] {
+            path.push_str(part);
+        }
+        if let Some(query) = query {
+            path.push('?');
+            path.push_str(query);
+        }
+        path.try_into()
+            .map_err(|error| ApiError::new(ErrorCode::MalformedRequest, "The path cannot be sent on.").caused_by(error))
+    }
+
+    /// Sends one request to a [path](Self::path) under a span of its own, and answers with a body that streams.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Streamed>, UpstreamError> {
         let started = Instant::now();
         let request_id = request.headers().get(X_REQUEST_ID).cloned();
-        let (answer, span) = self.exchange(request).await?;
+        let (answer, connection, span) = self.exchange(request, started).await?;
         // We asked for no upgrade, so a switch of protocols is no answer.
         if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(UpstreamError::Broken("101 without an upgrade".to_owned()));
@@ -162,69 +140,77 @@ impl Upstream {
         let (mut parts, body) = answer.into_parts();
         headers::strip_response(&mut parts.headers);
         parts.extensions.clear();
-        let (metrics, name) = (self.metrics.clone(), self.name);
-        let body = TimeoutBody::new(self.timeouts.idle, body).map_err(move |error| {
-            // The head is out, so the caller sees a broken connection: only here is it known why.
-            span.in_scope(|| tracing::warn!(?request_id, %error, "an answer broke off half-way"));
-            metrics.upstream_answered(name, "broken_body", started.elapsed());
-            error
-        });
-        Ok(Response::from_parts(parts, Body::new(body)))
+        let exchange = Exchange { upstream: Arc::clone(&self.0), started, request_id, span };
+        Ok(Response::from_parts(parts, Streamed::new(body, connection, exchange)))
     }
 
     /// Sends a request that asks for another protocol, and answers as the upstream does: whether it switched is the caller's
     /// to look at.
-    pub(crate) async fn upgrade(&self, request: Request<Full<Bytes>>) -> Result<Answer, UpstreamError> {
-        self.exchange(request).await.map(|(answer, _)| answer)
+    pub(crate) async fn upgrade(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, UpstreamError> {
+        self.exchange(request, Instant::now()).await.map(|(answer, _, _)| answer)
     }
 
-    async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<(Answer, Span), UpstreamError> {
+    async fn exchange(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        started: Instant,
+    ) -> Result<(Response<Incoming>, Connection, Span), UpstreamError> {
+        let shared = &*self.0;
         let span = call_span!(
             telemetry::records_now(),
             else DEBUG,
             "upstream",
-            otel.name = format_args!("{} {}", request.method(), self.name),
+            otel.name = format_args!("{} {}", request.method(), shared.name),
             otel.kind = "client",
             otel.status_code = Empty,
             http.request.method = %request.method(),
-            server.address = request.uri().host(),
+            server.address = shared.host.to_str().unwrap_or_default(),
             http.response.status_code = Empty,
         );
+        request.headers_mut().insert(header::HOST, shared.host.clone());
         telemetry::inject(&span, request.headers_mut());
-        let started = Instant::now();
-        let answer = tokio::time::timeout(self.timeouts.header, self.client.request(request))
-            .instrument(span.clone())
-            .await
-            .map_err(|_| UpstreamError::Timeout)
-            .and_then(|answer| {
-                answer.map_err(|error| {
-                    let cause = with_sources(&error);
-                    if error.is_connect() { UpstreamError::Unreachable(cause) } else { UpstreamError::Broken(cause) }
-                })
-            });
-        let outcome = answer.as_ref().map_or_else(UpstreamError::outcome, |answer| class(answer.status()));
-        self.metrics.upstream_answered(self.name, outcome, started.elapsed());
-        let is_reachable = !matches!(answer, Err(UpstreamError::Unreachable(_)));
-        if self.reachable.load(Ordering::Relaxed) != is_reachable
-            && self.reachable.swap(is_reachable, Ordering::Relaxed) != is_reachable
-        {
-            // Once, however many are turned away.
-            match &answer {
-                Err(UpstreamError::Unreachable(cause)) => {
-                    tracing::warn!(upstream = self.name, cause, "cannot be reached")
-                }
-                _ => tracing::info!(upstream = self.name, "can be reached again"),
-            }
-        }
+        let due = tokio::time::Instant::from_std(started + shared.timeouts.header);
+        let answer = shared.pool.exchange(request, due).instrument(span.clone()).await.map_err(UpstreamError::from);
+        let outcome = answer.as_ref().map_or_else(UpstreamError::outcome, |(answer, _)| class(answer.status()));
+        shared.metrics.upstream_answered(shared.name, outcome, started.elapsed());
+        shared.reached(answer.as_ref().err());
         match answer {
-            Ok(answer) => {
+            Ok((answer, connection)) => {
                 span.record("http.response.status_code", answer.status().as_u16());
-                Ok((answer, span))
+                Ok((answer, connection, span))
             }
             Err(error) => {
                 span.record("otel.status_code", "ERROR");
                 Err(error)
             }
+        }
+    }
+}
+
+impl Shared {
+    /// Says when the upstream went away and when it came back: once, however many are turned away.
+    fn reached(&self, error: Option<&UpstreamError>) {
+        let is_reachable = !matches!(error, Some(UpstreamError::Unreachable(_)));
+        if self.reachable.load(Ordering::Relaxed) == is_reachable
+            || self.reachable.swap(is_reachable, Ordering::Relaxed) == is_reachable
+        {
+            return;
+        }
+        match error {
+            Some(UpstreamError::Unreachable(cause)) => {
+                tracing::warn!(upstream = self.name, cause, "cannot be reached");
+            }
+            _ => tracing::info!(upstream = self.name, "can be reached again"),
+        }
+    }
+}
+
+impl From<ExchangeError> for UpstreamError {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Connect(error) => Self::Unreachable(with_sources(&*error)),
+            ExchangeError::Late => Self::Timeout,
+            ExchangeError::Broken(error) => Self::Broken(with_sources(&error)),
         }
     }
 }
@@ -252,25 +238,24 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use shared::telemetry::metrics::Metrics;
+
     use super::*;
 
-    fn base(url: &str) -> Base {
-        Base::new(&url.parse().expect("a URL"))
-    }
-
-    #[test]
-    fn what_follows_relay_is_appended_to_the_base_untouched() {
-        for (url, rest, query, joined) in [
-            (
-                "http://h:1",
-                "add/message",
-                Some("conversation_id=a%20b"),
-                "http://h:1/add/message?conversation_id=a%20b",
-            ),
-            ("http://h:1/", "a", None, "http://h:1/a"),
-            ("https://h/v1/", "a%2Fb", Some(""), "https://h/v1/a%2Fb?"),
+    #[tokio::test]
+    async fn what_follows_relay_is_appended_to_the_base_untouched() {
+        let timeouts = UpstreamTimeouts { connect: Duration::ZERO, header: Duration::ZERO, idle: Duration::ZERO };
+        for (url, rest, query, host, path) in [
+            ("http://h:1", "add/message", Some("conversation_id=a%20b"), "h:1", "/add/message?conversation_id=a%20b"),
+            ("http://h:80/", "a", None, "h", "/a"),
+            ("https://[::1]/v1/", "a%2Fb", Some(""), "[::1]", "/v1/a%2Fb?"),
         ] {
-            assert_eq!(base(url).join(rest, query).expect("joins").to_string(), joined);
+            let url = url.parse().expect("a URL");
+            let upstream = Upstream::new("test", &url, timeouts, GatewayMetrics::new(&Metrics::default()));
+            assert_eq!(upstream.0.host, host);
+            assert_eq!(upstream.path(rest, query).expect("a path"), path);
         }
     }
 }

@@ -27,7 +27,7 @@ impl Backend {
     /// # Errors
     /// `backend_*`.
     pub(crate) async fn open_socket(&self, tenant_id: TenantId, session: SessionId) -> Result<Socket, ApiError> {
-        let uri = self.base.join(PATH, None)?;
+        let path = self.upstream.path(PATH, None)?;
         let key = generate_key();
         let mut headers = HeaderMap::new();
         for (name, value) in
@@ -37,9 +37,9 @@ impl Backend {
         }
         headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(&key).map_err(ApiError::internal)?);
         let actor = format!("visitor:{session}");
-        self.sign(&mut headers, &Method::GET, &uri, tenant_id, &actor, &BodyDigest::of(b""));
+        self.sign(&mut headers, &Method::GET, path.as_str(), tenant_id, &actor, &BodyDigest::of(b""));
         let mut request = Request::new(Full::default());
-        *request.uri_mut() = uri;
+        *request.uri_mut() = path.into();
         *request.headers_mut() = headers;
         let answer = self.upstream.upgrade(request).await.map_err(UpstreamError::into_backend_error)?;
         let accepted = answer.headers().get(header::SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);

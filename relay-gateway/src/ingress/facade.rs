@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Instant};
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     response::Response,
 };
@@ -58,14 +59,14 @@ pub(super) async fn pass_developer<D: TenantDirectory>(
 }
 
 async fn pass_through<D>(gateway: &Gateway<D>, floods: &Floods, request: Request) -> Result<Response, ApiError> {
-    let (base, upstream) = &gateway.admin_rest;
+    let upstream = &gateway.admin_rest;
     let client = client_address(&request, &gateway.trusted_proxies);
     floods.admit(client, Instant::now())?;
     let (parts, body) = request.into_parts();
     let (body, _) = body::read(&parts.headers, body, gateway.body).await?;
     let mut sent = http::Request::new(Full::new(body));
     *sent.method_mut() = parts.method;
-    *sent.uri_mut() = base.join(parts.uri.path().trim_start_matches('/'), parts.uri.query())?;
+    *sent.uri_mut() = upstream.path(parts.uri.path().trim_start_matches('/'), parts.uri.query())?.into();
     *sent.headers_mut() = parts.headers;
     strip_request(sent.headers_mut());
     let answer = upstream.send(sent).await.map_err(|error| {
@@ -82,5 +83,5 @@ async fn pass_through<D>(gateway: &Gateway<D>, floods: &Floods, request: Request
     if answer.status() == StatusCode::UNAUTHORIZED {
         floods.refused(client, Instant::now());
     }
-    Ok(answer)
+    Ok(answer.map(Body::new))
 }

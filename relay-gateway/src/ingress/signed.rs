@@ -3,19 +3,17 @@
 //! Headers and window cost nothing; the tenant costs a lookup; the body costs its transfer and a hash; only then is the
 //! signature known, and only a verified call may spend memory (replay) or its tenant's budget (rate).
 
-use std::{sync::Arc, time::Instant};
+use std::{net::SocketAddr, time::Instant};
 
-use axum::{
-    extract::{Request, State},
-    response::{IntoResponse as _, Response},
-};
-use http::{HeaderValue, Method, header};
-use shared::{ApiError, ErrorCode, body, time::now_unix_ms};
+use axum::response::IntoResponse as _;
+use http::{HeaderValue, Method, Request, Response, header};
+use hyper::body::Incoming;
+use shared::{ApiError, ErrorCode, body, request_id::RequestId, time::now_unix_ms};
 
 use super::{
-    Gateway, client_address,
+    Body, Gateway,
+    client_address::behind_proxies,
     owned::{self, Owned},
-    request_id,
 };
 use crate::{
     backend::Relayed,
@@ -27,7 +25,10 @@ use crate::{
 };
 
 /// What precedes the part of the path that the backend sees.
-const PREFIX: &str = "/api/v1/relay/";
+pub(super) const PREFIX: &str = "/api/v1/relay/";
+
+/// The lane's name in metrics and spans.
+pub(super) const ROUTE: &str = "/api/v1/relay/{*rest}";
 
 /// Kept by the chat backend, but what it holds is the relay's to check.
 const CONTACT_TICKET: &str = "create/contact-ticket";
@@ -55,12 +56,17 @@ impl From<ApiError> for Refusal {
     }
 }
 
-pub(super) async fn relay<D: TenantDirectory>(State(gateway): State<Arc<Gateway<D>>>, request: Request) -> Response {
-    match admit_and_answer(&gateway, request).await {
+pub(super) async fn relay<D: TenantDirectory>(
+    gateway: &Gateway<D>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    request_id: RequestId,
+) -> Response<Body> {
+    match admit_and_answer(gateway, request, peer, request_id).await {
         Ok(response) => response,
         Err(Refusal { error, allow, allowance }) => {
             gateway.metrics.refused(error.code());
-            let mut response = error.into_response();
+            let mut response = error.into_response().map(Body::Made);
             if let Some(allow) = allow {
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
             }
@@ -72,12 +78,16 @@ pub(super) async fn relay<D: TenantDirectory>(State(gateway): State<Arc<Gateway<
     }
 }
 
-async fn admit_and_answer<D: TenantDirectory>(gateway: &Gateway<D>, request: Request) -> Result<Response, Refusal> {
-    let client = client_address(&request, &gateway.trusted_proxies);
-    gateway.floods.admit(client, Instant::now())?;
+async fn admit_and_answer<D: TenantDirectory>(
+    gateway: &Gateway<D>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    request_id: RequestId,
+) -> Result<Response<Body>, Refusal> {
     let (parts, body) = request.into_parts();
+    let client = behind_proxies(peer.ip(), &parts.headers, &gateway.trusted_proxies);
+    gateway.floods.admit(client, Instant::now())?;
     let target = target(&parts.method, parts.uri.path())?;
-    let request_id = request_id(&parts.extensions);
 
     let call = SignedCall::read(&parts.headers)?;
     call.check_window(now_unix_ms())?;
@@ -111,7 +121,9 @@ async fn admit_and_answer<D: TenantDirectory>(gateway: &Gateway<D>, request: Req
 
     let tenant_id = tenant.id;
     let answer = match target {
-        Target::Owned(owned) => owned::answer(owned, &gateway.admin, tenant_id, &request_id, &body).await,
+        Target::Owned(owned) => owned::answer(owned, &gateway.admin, tenant_id, &request_id, &body)
+            .await
+            .map(|answer| answer.map(Body::Made)),
         Target::Backend { rest, check } => match check(&body) {
             Ok(()) => {
                 let call = Relayed {
@@ -124,7 +136,7 @@ async fn admit_and_answer<D: TenantDirectory>(gateway: &Gateway<D>, request: Req
                     tenant_id,
                     actor: "tenant",
                 };
-                gateway.backend.relay(call).await
+                gateway.backend.relay(call).await.map(|answer| answer.map(Body::Streamed))
             }
             Err(error) => Err(error),
         },

@@ -1,0 +1,126 @@
+//! The body of an upstream's answer, as it streams.
+
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tracing::Span;
+
+use super::{pool::Connection, upstream::Shared};
+
+/// An answer's body, each piece within the upstream's idle timeout. Read to its end, it gives the connection back.
+pub(crate) struct Streamed {
+    body: Incoming,
+    connection: Option<Connection>,
+    is_waiting: bool,
+    exchange: Exchange,
+}
+
+/// What is said of an exchange whose answer breaks off half-way.
+pub(super) struct Exchange {
+    pub(super) upstream: Arc<Shared>,
+    pub(super) started: Instant,
+    pub(super) request_id: Option<HeaderValue>,
+    pub(super) span: Span,
+}
+
+/// Why an answer broke off.
+#[derive(Debug)]
+pub(crate) enum BrokenOff {
+    Silence,
+    Connection(hyper::Error),
+}
+
+impl fmt::Display for BrokenOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silence => f.write_str("nothing came for as long as an answer may pause"),
+            Self::Connection(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for BrokenOff {}
+
+impl Streamed {
+    pub(super) fn new(body: Incoming, connection: Connection, exchange: Exchange) -> Self {
+        let mut streamed = Self { body, connection: Some(connection), is_waiting: false, exchange };
+        streamed.give_back_at_end();
+        streamed
+    }
+
+    fn give_back_at_end(&mut self) {
+        if self.body.is_end_stream() {
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.exchange.upstream.pool.give_back(connection);
+        }
+    }
+
+    /// Whether nothing has come for too long.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(connection) = &mut self.connection else { return Poll::Pending };
+        if !self.is_waiting {
+            self.is_waiting = true;
+            connection.due(tokio::time::Instant::now() + self.exchange.upstream.timeouts.idle);
+        }
+        connection.timer().poll(cx)
+    }
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let broken = match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(piece))) => {
+                self.is_waiting = false;
+                self.give_back_at_end();
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            Poll::Ready(None) => {
+                self.give_back();
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Err(error))) => BrokenOff::Connection(error),
+            Poll::Pending => {
+                ready!(self.poll_silence(cx));
+                BrokenOff::Silence
+            }
+        };
+        self.connection = None;
+        self.exchange.broke_off(&broken);
+        Poll::Ready(Some(Err(broken)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Exchange {
+    /// The head is out, so the caller sees a broken connection: only here is it known why.
+    fn broke_off(&self, why: &BrokenOff) {
+        let Self { upstream, started, request_id, span } = self;
+        span.in_scope(|| tracing::warn!(?request_id, error = %why, "an answer broke off half-way"));
+        upstream.metrics.upstream_answered(upstream.name, "broken_body", started.elapsed());
+    }
+}
