@@ -8,7 +8,8 @@ use admin_service::{
 };
 use shared::{
     config::Sources,
-    process, shutdown,
+    process::{self, Threads},
+    shutdown,
     telemetry::metrics::{HttpServerMetrics, Metrics},
 };
 
@@ -16,7 +17,7 @@ fn main() -> ExitCode {
     match Config::load(&Sources::process()) {
         Ok(config) => {
             let telemetry = config.telemetry.clone();
-            process::run("admin-service", None, &telemetry, serve(config), |_| 1)
+            process::run("admin-service", None, &telemetry, Threads::Shared, serve(config), |_| 1)
         }
         Err(error) => error.report(),
     }

@@ -1,14 +1,16 @@
 //! The chat backend: calls go to `<base>/<rest>` under HMAC#2, answers stream back. Contract, section 4.
 
+use std::mem;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use secrecy::ExposeSecret as _;
 use shared::{
     ApiError, TenantId,
-    signature::{BodyDigest, RelayKey, RelayedCall, relay_headers},
-    time::now_unix_ms,
+    signature::{BodyDigest, RelayKey, RelayedCall, Signature, relay_headers},
 };
+use uuid::Uuid;
 
 use crate::{config::BackendConfig, metrics::GatewayMetrics};
 
@@ -30,16 +32,19 @@ pub(crate) struct Backend {
 
 /// A verified call on its way to the backend.
 pub(crate) struct Relayed<'a> {
-    pub(crate) method: Method,
+    pub(crate) method: &'a Method,
     /// What follows `/relay/`, as it was sent.
     pub(crate) rest: &'a str,
     pub(crate) query: Option<&'a str>,
-    pub(crate) headers: HeaderMap,
+    /// Taken out.
+    pub(crate) headers: &'a mut HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) digest: &'a BodyDigest,
     pub(crate) tenant_id: TenantId,
     /// `tenant`, `visitor:<session>` or `operator:<id>`.
     pub(crate) actor: &'a str,
+    /// Unix milliseconds.
+    pub(crate) at_ms: i64,
 }
 
 impl Backend {
@@ -66,42 +71,39 @@ impl Backend {
     /// `backend_*`, each of which says whether the call may have arrived.
     pub(crate) async fn relay(&self, call: Relayed<'_>) -> Result<Response<Streamed>, ApiError> {
         let path = self.upstream.path(call.rest, call.query)?;
-        let mut headers = call.headers;
-        strip_request(&mut headers);
-        headers::strip_credentials(&mut headers);
-        self.sign(&mut headers, &call.method, path.as_str(), call.tenant_id, call.actor, call.digest);
+        headers::strip_call(call.headers);
         let mut request = Request::new(Full::new(call.body));
-        *request.method_mut() = call.method;
+        *request.headers_mut() = mem::take(call.headers);
+        let signed = Signed { tenant_id: call.tenant_id, actor: call.actor, at_ms: call.at_ms, body: call.digest };
+        self.sign(request.headers_mut(), call.method, path.as_str(), &signed);
+        *request.method_mut() = call.method.clone();
         *request.uri_mut() = path.into();
-        *request.headers_mut() = headers;
         self.upstream.send(request).await.map_err(UpstreamError::into_backend_error)
     }
 
-    fn sign(
-        &self,
-        headers: &mut HeaderMap,
-        method: &Method,
-        path_and_query: &str,
-        tenant_id: TenantId,
-        actor: &str,
-        body: &BodyDigest,
-    ) {
-        let (timestamp, tenant_id) = (now_unix_ms().to_string(), tenant_id.to_string());
-        let call = RelayedCall {
-            timestamp: &timestamp,
-            method: method.as_str(),
-            path_and_query,
-            tenant_id: &tenant_id,
-            actor,
-        };
-        let signature = self.key.sign(&call, body).to_hex();
+    fn sign(&self, headers: &mut HeaderMap, method: &Method, path_and_query: &str, signed: &Signed<'_>) {
+        let (mut id, mut time, mut digits) = (Uuid::encode_buffer(), itoa::Buffer::new(), [0; Signature::DIGITS]);
+        let tenant_id = &*signed.tenant_id.as_uuid().hyphenated().encode_lower(&mut id);
+        let timestamp = time.format(signed.at_ms);
+        let actor = signed.actor;
+        let call = RelayedCall { timestamp, method: method.as_str(), path_and_query, tenant_id, actor };
+        let signature = self.key.sign(&call, signed.body);
         for (name, text) in [
-            (relay_headers::TENANT_ID, tenant_id.as_str()),
-            (relay_headers::TIMESTAMP, &timestamp),
+            (relay_headers::TENANT_ID, tenant_id),
+            (relay_headers::TIMESTAMP, timestamp),
             (relay_headers::ACTOR, actor),
-            (relay_headers::SIGNATURE, &signature),
+            (relay_headers::SIGNATURE, signature.write_hex(&mut digits)),
         ] {
             headers.insert(name, HeaderValue::from_str(text).expect("ids, digits and actors are visible ASCII"));
         }
     }
+}
+
+/// What a signature is about, beside the request's line.
+struct Signed<'a> {
+    tenant_id: TenantId,
+    actor: &'a str,
+    /// Unix milliseconds.
+    at_ms: i64,
+    body: &'a BodyDigest,
 }

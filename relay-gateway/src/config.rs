@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use shared::{
     body::BodyBounds,
     config::{ConfigError, Settings, Sources, Spec, check_secret},
+    lanes,
     serve::Bounds,
     telemetry::TelemetryConfig,
 };
@@ -39,6 +40,8 @@ pub struct Config {
     pub ops_listen: Option<SocketAddr>,
     /// This gateway's name.
     pub id: String,
+    /// How many threads serve.
+    pub threads: NonZeroUsize,
     /// How the admin service is reached.
     pub admin: AdminConfig,
     /// How the chat backend is reached.
@@ -212,6 +215,7 @@ impl Config {
         let listen = settings.required("listen");
         let ops_listen = settings.optional("ops_listen");
         let id = settings.optional("id");
+        let threads = settings.optional("threads");
         let urls = settings.checked("admin_grpc", |urls: &List<HttpUrl>| {
             if urls.0.iter().all(|url| url.as_url().scheme() == "http") {
                 Ok(())
@@ -265,6 +269,7 @@ impl Config {
             listen: listen?,
             ops_listen: ops_listen?,
             id: id?.unwrap_or_else(|| Uuid::new_v4().to_string()),
+            threads: threads?.unwrap_or_else(lanes::available),
             admin: AdminConfig {
                 urls: urls?,
                 token: token?.into(),

@@ -120,12 +120,14 @@ impl<D: TenantDirectory> App for Ingress<D> {
     type Body = Body;
 
     async fn answer(&self, request: http::Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        if request.uri().path().starts_with(signed::PREFIX) {
-            let handle = async |request, request_id| signed::relay(&self.gateway, request, peer, request_id).await;
-            self.edge.around(request, signed::ROUTE, handle).await
-        } else {
-            self.router.answer(request, peer).await.map(Body::Made)
+        if !request.uri().path().starts_with(signed::PREFIX) {
+            return self.router.answer(request, peer).await.map(Body::Made);
         }
+        let (mut head, body) = request.into_parts();
+        let passage = self.edge.enter(&head.method, &mut head.headers, signed::ROUTE);
+        let call = signed::relay(&self.gateway, &mut head, body, peer, passage.request_id());
+        let response = passage.handle(call).await;
+        passage.leave(&head.method, response)
     }
 }
 

@@ -8,7 +8,8 @@ use relay_gateway::{
 };
 use shared::{
     config::Sources,
-    process, shutdown,
+    process::{self, Threads},
+    shutdown,
     telemetry::metrics::{HttpServerMetrics, Metrics},
 };
 
@@ -17,7 +18,7 @@ fn main() -> ExitCode {
         Ok(config) => {
             let telemetry = config.telemetry.clone();
             let id = config.id.clone();
-            process::run("relay-gateway", Some(&id), &telemetry, serve(config), |_| 1)
+            process::run("relay-gateway", Some(&id), &telemetry, Threads::FirstLane, serve(config), |_| 1)
         }
         Err(error) => error.report(),
     }

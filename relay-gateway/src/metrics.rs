@@ -5,11 +5,10 @@ use std::time::Duration;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Unit,
 };
 use shared::{
     ErrorCode,
-    telemetry::metrics::{Metrics, Seconds, SecondsBuckets},
+    telemetry::metrics::{Metrics, Seconds},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -39,27 +38,17 @@ pub(crate) struct GatewayMetrics {
 
 impl GatewayMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
-        let made = Self {
-            refusals: Family::default(),
-            admin_calls: Seconds::new_with_constructor(SecondsBuckets),
-            upstream: Seconds::new_with_constructor(SecondsBuckets),
-        };
+        let refusals = Family::<RefusalLabels, Counter>::default();
         metrics.register(|registry| {
-            registry.register("relay_refusals", "Calls refused by the gateway, by error code", made.refusals.clone());
-            registry.register_with_unit(
-                "rpc_client_call_duration",
-                "Time the admin service took, by method and outcome",
-                Unit::Seconds,
-                made.admin_calls.clone(),
-            );
-            registry.register_with_unit(
-                "http_client_request_duration",
-                "Time an upstream took to begin its answer, by upstream and outcome",
-                Unit::Seconds,
-                made.upstream.clone(),
-            );
+            registry.register("relay_refusals", "Calls refused by the gateway, by error code", refusals.clone());
         });
-        made
+        let calls = "Time the admin service took, by method and outcome";
+        let upstream = "Time an upstream took to begin its answer, by upstream and outcome";
+        Self {
+            refusals,
+            admin_calls: Seconds::new(metrics, "rpc_client_call_duration", calls),
+            upstream: Seconds::new(metrics, "http_client_request_duration", upstream),
+        }
     }
 
     pub(crate) fn refused(&self, reason: ErrorCode) {
@@ -67,11 +56,11 @@ impl GatewayMetrics {
     }
 
     pub(crate) fn admin_called(&self, rpc_method: &'static str, outcome: &'static str, took: Duration) {
-        self.admin_calls.get_or_create(&CallLabels { rpc_method, outcome }).observe(took.as_secs_f64());
+        self.admin_calls.observe(CallLabels { rpc_method, outcome }, took);
     }
 
     pub(crate) fn upstream_answered(&self, upstream: &'static str, outcome: &'static str, took: Duration) {
-        self.upstream.get_or_create(&UpstreamLabels { upstream, outcome }).observe(took.as_secs_f64());
+        self.upstream.observe(UpstreamLabels { upstream, outcome }, took);
     }
 }
 

@@ -28,16 +28,20 @@ pub struct BodyBounds {
 const DISCARDED: usize = 16 * 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The next piece, within its own time and that of the whole. Most are there already, and need no timer.
+/// The next piece, within its own time and that of the whole, which begins with the first that is waited for. Most are there
+/// already, and need neither a timer nor a look at the clock.
 async fn next_piece<B: Body<Data = Bytes> + Unpin>(
     body: &mut B,
     bounds: BodyBounds,
-    deadline: Instant,
+    deadline: &mut Option<Instant>,
 ) -> Result<Option<Result<Frame<Bytes>, B::Error>>, ApiError> {
     if let Some(piece) = body.frame().now_or_never() {
-        return if Instant::now() > deadline { Err(too_slow()) } else { Ok(piece) };
+        let is_late = deadline.is_some_and(|deadline| Instant::now() > deadline);
+        return if is_late { Err(too_slow()) } else { Ok(piece) };
     }
-    let late = deadline.min(Instant::now() + bounds.idle_timeout);
+    let now = Instant::now();
+    let deadline = *deadline.get_or_insert(now + bounds.total_timeout);
+    let late = deadline.min(now + bounds.idle_timeout);
     tokio::time::timeout_at(late, body.frame()).await.map_err(|_| too_slow())
 }
 
@@ -83,13 +87,13 @@ where
         }
     };
 
-    let deadline = Instant::now() + bounds.total_timeout;
+    let mut deadline = None;
     let mut hasher = Sha256::new();
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     let mut length = 0;
     loop {
-        let Some(frame) = next_piece(&mut body, bounds, deadline).await? else { break };
+        let Some(frame) = next_piece(&mut body, bounds, &mut deadline).await? else { break };
         let frame = frame.map_err(|error| {
             ApiError::new(ErrorCode::MalformedRequest, "The body could not be read to its end. Send the request again.")
                 .caused_by(error)

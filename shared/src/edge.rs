@@ -2,7 +2,7 @@
 //!
 //! Handlers return an [`ApiError`]; here, and only here, it becomes a body and its cause a log line.
 
-use std::{panic::AssertUnwindSafe, time::Instant};
+use std::{borrow::Cow, panic::AssertUnwindSafe, time::Instant};
 
 use axum::{
     Router,
@@ -12,8 +12,8 @@ use axum::{
     response::IntoResponse as _,
 };
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Request, Response, header};
-use tracing::{Instrument as _, field::Empty};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::{
     ApiError, ErrorCode, call_span,
@@ -44,21 +44,14 @@ impl Edge {
             .layer(middleware::from_fn_with_state(self, around_router))
     }
 
-    /// Answers one request by `handle`, without a router. `route` is a template such as `/fetch/tenant`, never a path that a
+    /// Lets a request in: gives it its id and its span. `route` is a template such as `/fetch/tenant`, never a path that a
     /// caller chose.
-    pub async fn around<B, C: From<Body>>(
-        &self,
-        mut request: Request<B>,
-        route: &str,
-        handle: impl AsyncFnOnce(Request<B>, RequestId) -> Response<C>,
-    ) -> Response<C> {
+    pub fn enter(&self, method: &Method, headers: &mut HeaderMap, route: impl Into<Cow<'static, str>>) -> Passage<'_> {
+        let route = route.into();
         let started = Instant::now();
-        let request_id = RequestId::take_or_generate(request.headers());
-        request.headers_mut().insert(X_REQUEST_ID, request_id.as_header().clone());
-        let method = request.method().clone();
-
+        let request_id = RequestId::take_or_give(headers);
         let span = call_span!(
-            telemetry::is_recorded(request.headers()),
+            telemetry::is_recorded(headers),
             else DEBUG,
             "request",
             otel.name = format_args!("{method} {route}"),
@@ -67,68 +60,89 @@ impl Edge {
             request_id = request_id.as_str(),
             trace_id = Empty,
             http.request.method = %method,
-            http.route = route,
+            http.route = &*route,
             http.response.status_code = Empty,
         );
-        telemetry::adopt_caller(&span, request.headers());
+        telemetry::adopt_caller(&span, headers);
         if let Some(trace_id) = telemetry::current_trace_id(&span) {
             span.record("trace_id", trace_id);
         }
-
-        async {
-            let answered = AssertUnwindSafe(handle(request, request_id.clone())).catch_unwind().await;
-            let mut response = answered.unwrap_or_else(|panic| after_panic(panic.as_ref()));
-            let error = response.extensions_mut().remove::<ApiError>();
-            if let Some(error) = &error {
-                render(error, request_id.as_str(), &mut response);
-            }
-            response.headers_mut().insert(X_REQUEST_ID, request_id.as_header().clone());
-
-            let status = response.status();
-            let span = tracing::Span::current();
-            span.record("http.response.status_code", status.as_u16());
-            if status.is_server_error() {
-                span.record("otel.status_code", "ERROR");
-                match &error {
-                    Some(error) => {
-                        let (request_id, error_code) = (request_id.as_str(), error.code().as_str());
-                        tracing::error!(request_id, route, error_code, cause = error.cause(), "request failed");
-                    }
-                    None => {
-                        let (request_id, status) = (request_id.as_str(), status.as_u16());
-                        tracing::warn!(request_id, route, status, "answered with a server error from behind");
-                    }
-                }
-            }
-            let took = started.elapsed();
-            self.metrics.observe(self.server, &method, route, status, took);
-            if self.access_log {
-                tracing::info!(
-                    target: "access",
-                    request_id = request_id.as_str(),
-                    method = %method,
-                    route,
-                    status = status.as_u16(),
-                    error_code = error.as_ref().map(|error| error.code().as_str()),
-                    took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                    "answered"
-                );
-            }
-            response
-        }
-        .instrument(span)
-        .await
+        Passage { edge: self, route, started, request_id, span }
     }
 }
 
-async fn around_router(State(edge): State<Edge>, request: Request<Body>, next: Next) -> Response<Body> {
+/// A request on its way through an edge.
+pub struct Passage<'a> {
+    edge: &'a Edge,
+    route: Cow<'static, str>,
+    started: Instant,
+    request_id: RequestId,
+    span: Span,
+}
+
+impl Passage<'_> {
+    /// The request's id.
+    #[must_use]
+    pub fn request_id(&self) -> &RequestId {
+        &self.request_id
+    }
+
+    /// Handles the request, in its span; a panic becomes an answer.
+    pub async fn handle<C: From<Body>>(&self, handler: impl Future<Output = Response<C>>) -> Response<C> {
+        let handled = AssertUnwindSafe(handler).catch_unwind().instrument(self.span.clone()).await;
+        handled.unwrap_or_else(|panic| after_panic(panic.as_ref()))
+    }
+
+    /// Lets the answer out: renders its error, counts it, and leaves a line in the log.
+    pub fn leave<C: From<Body>>(self, method: &Method, mut response: Response<C>) -> Response<C> {
+        let Self { edge, route, started, request_id, span } = self;
+        let _entered = span.enter();
+        let error = response.extensions_mut().remove::<ApiError>();
+        if let Some(error) = &error {
+            render(error, request_id.as_str(), &mut response);
+        }
+        let status = response.status();
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+            match &error {
+                Some(error) => {
+                    let (request_id, error_code) = (request_id.as_str(), error.code().as_str());
+                    tracing::error!(request_id, %route, error_code, cause = error.cause(), "request failed");
+                }
+                None => {
+                    let (request_id, status) = (request_id.as_str(), status.as_u16());
+                    tracing::warn!(request_id, %route, status, "answered with a server error from behind");
+                }
+            }
+        }
+        let took = started.elapsed();
+        if edge.access_log {
+            tracing::info!(
+                target: "access",
+                request_id = request_id.as_str(),
+                %method,
+                %route,
+                status = status.as_u16(),
+                error_code = error.as_ref().map(|error| error.code().as_str()),
+                took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                "answered"
+            );
+        }
+        edge.metrics.observe(edge.server, method, route, status, took);
+        response.headers_mut().insert(X_REQUEST_ID, request_id.into_header());
+        response
+    }
+}
+
+async fn around_router(State(edge): State<Edge>, mut request: Request<Body>, next: Next) -> Response<Body> {
+    let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
-    let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let handle = async |mut request: Request<Body>, request_id: RequestId| {
-        request.extensions_mut().insert(request_id);
-        next.run(request).await
-    };
-    edge.around(request, route, handle).await
+    let route = matched.map_or(Cow::Borrowed("unmatched"), |matched| matched.as_str().to_owned().into());
+    let passage = edge.enter(&method, request.headers_mut(), route);
+    request.extensions_mut().insert(passage.request_id().clone());
+    let response = passage.handle(next.run(request)).await;
+    passage.leave(&method, response)
 }
 
 fn render<C: From<Body>>(error: &ApiError, request_id: &str, response: &mut Response<C>) {

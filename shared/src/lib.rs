@@ -10,6 +10,7 @@ pub mod edge;
 mod error;
 pub mod fields;
 pub mod health;
+pub mod lanes;
 pub mod origin;
 pub mod process;
 pub mod query;

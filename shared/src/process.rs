@@ -6,8 +6,18 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     config::EXIT_CONFIG,
+    lanes,
     telemetry::{Telemetry, TelemetryConfig},
 };
+
+/// The threads a process runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// As many as cores, which take work from each other.
+    Shared,
+    /// One: it is the first of the [lanes](crate::lanes) that are started on it.
+    FirstLane,
+}
 
 /// Runs `serve` to its end. An error is printed as well as logged: it may come before anybody reads logs. `exit_code` says
 /// what it means to whoever started the process.
@@ -15,11 +25,12 @@ pub fn run<E: Display>(
     name: &'static str,
     instance: Option<&str>,
     telemetry: &TelemetryConfig,
+    threads: Threads,
     serve: impl Future<Output = Result<(), E>>,
     exit_code: impl FnOnce(&E) -> u8,
 ) -> ExitCode {
     raise_descriptor_limit();
-    let runtime = match runtime() {
+    let runtime = match runtime(threads) {
         Ok(runtime) => runtime,
         Err(error) => return failed(name, &error, 1),
     };
@@ -35,10 +46,12 @@ pub fn run<E: Display>(
     })
 }
 
-/// As many threads as cores; where there is one, nobody to steal work from, which saves a twelfth of a small request.
-fn runtime() -> io::Result<Runtime> {
-    let is_alone = std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1);
-    let mut builder = if is_alone { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+fn runtime(threads: Threads) -> io::Result<Runtime> {
+    // Where there is one core there is nobody to take work from, which saves a twelfth of a small request.
+    let mut builder = match threads {
+        Threads::Shared if lanes::available().get() > 1 => Builder::new_multi_thread(),
+        Threads::Shared | Threads::FirstLane => Builder::new_current_thread(),
+    };
     builder.enable_all().build()
 }
 

@@ -1,6 +1,6 @@
 //! The id that ties one call's log lines, spans and answers together.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::Entry};
 use uuid::Builder;
 
 use crate::time::now_unix_ms;
@@ -15,13 +15,22 @@ const LONGEST: usize = 64;
 pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// Takes the caller's id from `headers`, or makes one. A caller's id is 1 to 64 of `A-Z a-z 0-9 . _ -`:
-    /// anything else could forge log lines, so it is replaced.
-    #[must_use]
-    pub fn take_or_generate(headers: &HeaderMap) -> Self {
-        match headers.get(&X_REQUEST_ID) {
-            Some(value) if is_well_formed(value.as_bytes()) => Self(value.clone()),
-            _ => Self::generate(),
+    /// Takes the caller's id from `headers`, or makes one and puts it there. A caller's id is 1 to 64 of
+    /// `A-Z a-z 0-9 . _ -`: anything else could forge log lines, so it is replaced.
+    pub fn take_or_give(headers: &mut HeaderMap) -> Self {
+        match headers.entry(X_REQUEST_ID) {
+            Entry::Occupied(mut given) => {
+                let id =
+                    if is_well_formed(given.get().as_bytes()) { Self(given.get().clone()) } else { Self::generate() };
+                // Once, whatever else was given.
+                given.insert(id.0.clone());
+                id
+            }
+            Entry::Vacant(place) => {
+                let id = Self::generate();
+                place.insert(id.0.clone());
+                id
+            }
         }
     }
 
@@ -44,6 +53,12 @@ impl RequestId {
         self.0.to_str().expect("only visible ASCII is taken")
     }
 
+    /// The id as a header's value, and nothing else any more.
+    #[must_use]
+    pub fn into_header(self) -> HeaderValue {
+        self.0
+    }
+
     /// The id as a header's value.
     #[must_use]
     pub fn as_header(&self) -> &HeaderValue {
@@ -64,7 +79,9 @@ mod tests {
         let with = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(X_REQUEST_ID, HeaderValue::from_str(value).expect("a header value"));
-            RequestId::take_or_generate(&headers).as_str().to_owned()
+            let id = RequestId::take_or_give(&mut headers).as_str().to_owned();
+            assert_eq!(headers[X_REQUEST_ID], id, "what is sent on is what is logged");
+            id
         };
         assert_eq!(with("call-7.a_B"), "call-7.a_B");
         for hostile in ["", "a b", "a\tb", "é", "{\"x\":1}", &"a".repeat(65)] {

@@ -4,16 +4,30 @@
 //! hostile client from holding a public listener; so the accept loop is ours. A connection that becomes a WebSocket leaves it:
 //! neither its bounds nor its draining reach what another protocol made of the connection.
 
-use std::{error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use hyper::{Request, Response, body::Incoming};
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
 use connection::Draining;
+
+use crate::lanes::Lanes;
 
 mod connection;
 
@@ -80,6 +94,18 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves `app` until `stopping` is cancelled and [`Bounds::drain_delay`] is over, then stops accepting, lets requests in
 /// flight finish for [`Bounds::drain_timeout`], and returns.
 pub async fn serve<A: App>(listener: TcpListener, app: A, bounds: Bounds, stopping: CancellationToken) {
+    serve_on(Lanes::one(), listener, app, bounds, stopping).await;
+}
+
+/// The same, with the connections spread over lanes.
+pub async fn serve_on<A: App>(
+    lanes: Lanes,
+    listener: TcpListener,
+    app: A,
+    bounds: Bounds,
+    stopping: CancellationToken,
+) {
+    let open: Arc<[AtomicUsize]> = lanes.runtimes().iter().map(|_| AtomicUsize::new(0)).collect();
     let connections = TaskTracker::new();
     let draining = Arc::new(Draining::default());
     let room = Arc::new(Semaphore::new(bounds.max_connections));
@@ -112,11 +138,19 @@ pub async fn serve<A: App>(listener: TcpListener, app: A, bounds: Bounds, stoppi
         };
         // An answer's head and body are written together; waiting to fill a segment only adds latency.
         let _ = stream.set_nodelay(true);
+        // To the lane that has the fewest: connections live long, so it is they that have to be even.
+        let lane = (0..open.len()).min_by_key(|lane| open[*lane].load(Ordering::Relaxed)).unwrap_or_default();
+        let place = Place { open: Arc::clone(&open), lane, _permit: permit };
+        open[lane].fetch_add(1, Ordering::Relaxed);
         let (app, draining) = (app.clone(), Arc::clone(&draining));
-        connections.spawn(async move {
-            connection::serve(stream, peer, app, bounds.header_timeout, &draining).await;
-            drop(permit);
-        });
+        let served = async move {
+            match moved_here(stream, lane) {
+                Ok(stream) => connection::serve(stream, peer, app, bounds.header_timeout, &draining).await,
+                Err(error) => tracing::warn!(%error, "a connection was lost on its way to its lane"),
+            }
+            drop(place);
+        };
+        connections.spawn_on(served, &lanes.runtimes()[lane]);
     }
 
     drop(listener);
@@ -125,4 +159,22 @@ pub async fn serve<A: App>(listener: TcpListener, app: A, bounds: Bounds, stoppi
     if tokio::time::timeout(bounds.drain_timeout, connections.wait()).await.is_err() {
         tracing::warn!("some requests did not finish within the drain timeout");
     }
+}
+
+/// A connection's place: in its lane, and among all there may be.
+struct Place {
+    open: Arc<[AtomicUsize]>,
+    lane: usize,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open[self.lane].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A stream is woken by the runtime it was made on: on another lane it has to be made anew.
+fn moved_here(stream: TcpStream, lane: usize) -> io::Result<TcpStream> {
+    if lane == 0 { Ok(stream) } else { TcpStream::from_std(stream.into_std()?) }
 }

@@ -50,10 +50,18 @@ impl Signature {
         Some(Self(bytes))
     }
 
+    /// How many hexadecimal digits it has.
+    pub const DIGITS: usize = 64;
+
     /// Its 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn to_hex(self) -> String {
         hex::encode(self.0)
+    }
+
+    /// The same, written into `digits`.
+    pub fn write_hex(self, digits: &mut [u8; Self::DIGITS]) -> &str {
+        hex::encode_to_str(self.0, digits).expect("32 bytes are 64 digits")
     }
 
     /// Its bytes. A verified one is as good as random to anybody without the key.

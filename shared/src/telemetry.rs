@@ -15,6 +15,7 @@ use tracing_subscriber::fmt::format;
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 mod context;
+mod histogram;
 pub mod metrics;
 
 pub use context::{adopt_caller, current_trace_id, inject, inject_metadata, is_recorded, records_now};

@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{Request, Response};
-use prometheus_client::{encoding::EncodeLabelSet, registry::Unit};
+use prometheus_client::encoding::EncodeLabelSet;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use shared::{
@@ -17,7 +17,7 @@ use shared::{
     request_id::X_REQUEST_ID,
     telemetry::{
         self,
-        metrics::{Metrics, Seconds, SecondsBuckets},
+        metrics::{Metrics, Seconds},
     },
 };
 use tower::{Layer, Service};
@@ -82,16 +82,8 @@ pub(crate) struct RpcMetrics(Seconds<RpcLabels>);
 
 impl RpcMetrics {
     pub(crate) fn new(metrics: &Metrics) -> Self {
-        let duration = Seconds::new_with_constructor(SecondsBuckets);
-        metrics.register(|registry| {
-            registry.register_with_unit(
-                "rpc_server_call_duration",
-                "Time from a gRPC call's arrival to its answer, by method and gRPC status",
-                Unit::Seconds,
-                duration.clone(),
-            );
-        });
-        Self(duration)
+        let help = "Time from a gRPC call's arrival to its answer, by method and gRPC status";
+        Self(Seconds::new(metrics, "rpc_server_call_duration", help))
     }
 }
 
@@ -143,7 +135,7 @@ where
             // An error is all head: its status is there. Without one the call goes on well.
             let status = answer.headers().get("grpc-status").and_then(|value| value.to_str().ok()).unwrap_or("0");
             let labels = RpcLabels { rpc_method, rpc_response_status_code: status.to_owned() };
-            duration.get_or_create(&labels).observe(started.elapsed().as_secs_f64());
+            duration.observe(labels, started.elapsed());
             Ok(answer)
         })
     }

@@ -6,7 +6,11 @@ use chat_relay::{
     config::{BackendConfig, Config},
     server::{self, StartError},
 };
-use shared::{config::Sources, process, shutdown};
+use shared::{
+    config::Sources,
+    process::{self, Threads},
+    shutdown,
+};
 
 fn main() -> ExitCode {
     let mut sources = Sources::process();
@@ -15,7 +19,14 @@ fn main() -> ExitCode {
         match BackendConfig::load(&sources) {
             Ok(config) => {
                 let telemetry = config.telemetry.clone();
-                process::run("chat-backend", None, &telemetry, serve_backend(config), StartError::exit_code)
+                process::run(
+                    "chat-backend",
+                    None,
+                    &telemetry,
+                    Threads::Shared,
+                    serve_backend(config),
+                    StartError::exit_code,
+                )
             }
             Err(error) => error.report(),
         }
@@ -23,7 +34,7 @@ fn main() -> ExitCode {
         match Config::load(&sources) {
             Ok(config) => {
                 let telemetry = config.telemetry.clone();
-                process::run("chat-relay", None, &telemetry, serve(config), StartError::exit_code)
+                process::run("chat-relay", None, &telemetry, Threads::Shared, serve(config), StartError::exit_code)
             }
             Err(error) => error.report(),
         }

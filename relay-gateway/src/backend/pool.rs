@@ -21,19 +21,20 @@ use hyper::{
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::{ClientConfig, RootCertStore};
+use shared::lanes::PerLane;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tower::{BoxError, Service as _};
 
-/// Free connections are closed after this; upstreams commonly wait longer, so it is we who close.
-const KEPT_FREE: Duration = Duration::from_secs(20);
+/// Connections are used no more after this; upstreams commonly wait longer, so it is we who close.
+const KEPT_UNUSED: Duration = Duration::from_secs(20);
 
 /// Connections to one upstream.
 pub(super) struct Pool {
     connector: HttpsConnector<HttpConnector>,
     /// Scheme and authority.
     target: Uri,
-    /// The one used last is on top, so that those there are too many of grow old.
-    free: Mutex<Vec<Connection>>,
+    /// The one used last is on top, so that those there are too many of grow old. A connection stays on the lane that opened it.
+    free: PerLane<Mutex<Vec<Connection>>>,
 }
 
 /// A connection that one exchange has for itself.
@@ -41,7 +42,8 @@ pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// One timer for every wait there is: to be moved later costs it a store, and to be made anew a lock and an allocation.
     timer: Pin<Box<Sleep>>,
-    free_since: Instant,
+    /// When its last exchange began.
+    used: Instant,
 }
 
 /// Why there was no answer.
@@ -71,24 +73,28 @@ impl Pool {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        Self { connector, target, free: Mutex::default() }
+        Self { connector, target, free: PerLane::default() }
     }
 
-    /// Sends a request and answers with the head that comes before `due`, and the connection: its owner gives it back once it has
-    /// read the body. Only what was never written, because the connection had closed meanwhile, is sent again.
+    /// Sends a request and answers with the head that comes in time, and the connection: its owner gives it back once it has read
+    /// the body. Only what was never written, because the connection had closed meanwhile, is sent again.
     pub(super) async fn exchange(
         &self,
         mut request: Request<Full<Bytes>>,
-        due: Instant,
+        started: Instant,
+        timeout: Duration,
     ) -> Result<(Response<Incoming>, Connection), ExchangeError> {
+        let due = started + timeout;
         loop {
-            let (mut connection, is_new) = match self.take() {
+            let (mut connection, is_new) = match self.take(started) {
                 Some(free) => (free, false),
-                None => match timeout_at(due, self.connect()).await {
+                // Boxed, so that an exchange on a free connection does not carry about what connecting takes.
+                None => match Box::pin(timeout_at(due, self.connect())).await {
                     Ok(connected) => (connected.map_err(ExchangeError::Connect)?, true),
                     Err(_) => return Err(ExchangeError::Late),
                 },
             };
+            connection.used = started;
             connection.due(due);
             let Connection { sender, timer, .. } = &mut connection;
             let mut answer = pin!(sender.try_send_request(request));
@@ -118,42 +124,46 @@ impl Pool {
             let _ = connection.with_upgrades().await;
         });
         let now = Instant::now();
-        Ok(Connection { sender, timer: Box::pin(sleep_until(now)), free_since: now })
+        Ok(Connection { sender, timer: Box::pin(sleep_until(now)), used: now })
     }
 
     /// The connection used last of those that can be used at once.
-    fn take(&self) -> Option<Connection> {
-        let mut free = self.free();
+    fn take(&self, now: Instant) -> Option<Connection> {
+        let mut free = lock(&self.free);
         loop {
             let top =
                 free.iter().rposition(|connection| connection.sender.is_ready() || connection.sender.is_closed())?;
             // What is above has just been given back, and is about to be ready.
             let connection = free.remove(top);
-            if !connection.sender.is_closed() && connection.free_since.elapsed() < KEPT_FREE {
+            if connection.is_fresh(now) {
                 return Some(connection);
             }
         }
     }
 
     /// Takes back a connection whose answer was read to its end.
-    pub(super) fn give_back(&self, mut connection: Connection) {
-        if !connection.sender.is_closed() {
-            connection.free_since = Instant::now();
-            self.free().push(connection);
-        }
+    pub(super) fn give_back(&self, connection: Connection) {
+        lock(&self.free).push(connection);
     }
 
     /// Closes what has been free for too long. Call it now and then.
     pub(super) fn tidy(&self) {
-        self.free().retain(|connection| !connection.sender.is_closed() && connection.free_since.elapsed() < KEPT_FREE);
-    }
-
-    fn free(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+        let now = Instant::now();
+        for lane in self.free.iter() {
+            lock(lane).retain(|connection| connection.is_fresh(now));
+        }
     }
 }
 
+fn lock(free: &Mutex<Vec<Connection>>) -> MutexGuard<'_, Vec<Connection>> {
+    free.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Connection {
+    fn is_fresh(&self, now: Instant) -> bool {
+        !self.sender.is_closed() && now.saturating_duration_since(self.used) < KEPT_UNUSED
+    }
+
     /// Sets the timer.
     pub(super) fn due(&mut self, at: Instant) {
         self.timer.as_mut().reset(at);

@@ -169,8 +169,8 @@ impl Upstream {
         );
         request.headers_mut().insert(header::HOST, shared.host.clone());
         telemetry::inject(&span, request.headers_mut());
-        let due = tokio::time::Instant::from_std(started + shared.timeouts.header);
-        let answer = shared.pool.exchange(request, due).instrument(span.clone()).await.map_err(UpstreamError::from);
+        let exchange = shared.pool.exchange(request, started.into(), shared.timeouts.header);
+        let answer = exchange.instrument(span.clone()).await.map_err(UpstreamError::from);
         let outcome = answer.as_ref().map_or_else(UpstreamError::outcome, |(answer, _)| class(answer.status()));
         shared.metrics.upstream_answered(shared.name, outcome, started.elapsed());
         shared.reached(answer.as_ref().err());

@@ -6,6 +6,7 @@ use hyper_util::rt::TokioIo;
 use shared::{
     ApiError, SessionId, TenantId,
     signature::BodyDigest,
+    time::now_unix_ms,
     websocket::{self, Socket},
 };
 use tokio_tungstenite::tungstenite::{
@@ -13,7 +14,7 @@ use tokio_tungstenite::tungstenite::{
     protocol::Role,
 };
 
-use super::{Backend, UpstreamError};
+use super::{Backend, Signed, UpstreamError};
 
 /// Below the backend's base URL.
 const PATH: &str = "ws/visitor";
@@ -37,7 +38,8 @@ impl Backend {
         }
         headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(&key).map_err(ApiError::internal)?);
         let actor = format!("visitor:{session}");
-        self.sign(&mut headers, &Method::GET, path.as_str(), tenant_id, &actor, &BodyDigest::of(b""));
+        let signed = Signed { tenant_id, actor: &actor, at_ms: now_unix_ms(), body: &BodyDigest::of(b"") };
+        self.sign(&mut headers, &Method::GET, path.as_str(), &signed);
         let mut request = Request::new(Full::default());
         *request.uri_mut() = path.into();
         *request.headers_mut() = headers;

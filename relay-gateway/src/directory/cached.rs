@@ -154,6 +154,25 @@ impl<D: TenantDirectory> TenantDirectory for CachedDirectory<D> {
             inner.metrics.looked_up(Lookup::Hit);
             return Ok(known);
         }
+        // Boxed, so that who finds it cached does not carry about what asking takes.
+        Box::pin(self.fetch(id, request_id)).await
+    }
+
+    async fn door(
+        &self,
+        tenant: &TenantState,
+        widget_key: &str,
+        request_id: &RequestId,
+    ) -> Result<Arc<Door>, ApiError> {
+        let inner = &*self.0;
+        inner.doors.get(tenant, widget_key, async || inner.source.door(tenant, widget_key, request_id).await).await
+    }
+}
+
+impl<D: TenantDirectory> CachedDirectory<D> {
+    /// Asks, or waits for who asks already.
+    async fn fetch(&self, id: TenantId, request_id: &RequestId) -> Result<Known, ApiError> {
+        let inner = &*self.0;
         let mut landing = {
             let mut following = inner.following();
             let now = since_boot_ms();
@@ -189,16 +208,6 @@ impl<D: TenantDirectory> TenantDirectory for CachedDirectory<D> {
             Ok(Some(landed)) => landed,
             Ok(None) | Err(_) => Err(ApiError::internal("a fetch ended without an answer")),
         }
-    }
-
-    async fn door(
-        &self,
-        tenant: &TenantState,
-        widget_key: &str,
-        request_id: &RequestId,
-    ) -> Result<Arc<Door>, ApiError> {
-        let inner = &*self.0;
-        inner.doors.get(tenant, widget_key, async || inner.source.door(tenant, widget_key, request_id).await).await
     }
 }
 

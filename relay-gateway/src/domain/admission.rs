@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue, header::Entry};
 use serde_json::json;
 use shared::{
     ApiError, ErrorCode, TenantId,
@@ -24,21 +24,22 @@ static NOBODY: LazyLock<TenantKey> = LazyLock::new(|| {
 });
 
 /// The three headers of a signed call, each well formed.
-pub(crate) struct SignedCall<'a> {
+pub(crate) struct SignedCall {
     pub(crate) tenant_id: TenantId,
     /// The decimal text as sent: it is what was signed.
-    timestamp: &'a str,
+    timestamp: HeaderValue,
     pub(crate) timestamp_ms: i64,
     pub(crate) signature: Signature,
 }
 
-impl<'a> SignedCall<'a> {
-    /// Reads the headers.
+impl SignedCall {
+    /// Takes them out of a call's headers: they prove the caller to the relay, and are nothing to the chat backend.
     ///
     /// # Errors
     /// [`ErrorCode::MissingSignatureHeaders`], [`ErrorCode::MalformedSignatureHeaders`].
-    pub(crate) fn read(headers: &'a HeaderMap) -> Result<Self, ApiError> {
-        let [tenant_id, timestamp, signature] = [&TENANT_ID, &TIMESTAMP, &SIGNATURE].map(|name| single(headers, name));
+    pub(crate) fn take(headers: &mut HeaderMap) -> Result<Self, ApiError> {
+        let [tenant_id, timestamp, signature] =
+            [TENANT_ID, TIMESTAMP, SIGNATURE].map(|name| take_single(headers, name));
         let missing: Vec<_> = [
             (&tenant_id, "X-Bloonio-Tenant-Id"),
             (&timestamp, "X-Bloonio-Timestamp"),
@@ -57,15 +58,21 @@ impl<'a> SignedCall<'a> {
             .once()
             .and_then(|text| text.parse().ok())
             .ok_or_else(|| malformed("X-Bloonio-Tenant-Id must be the tenant's UUID, once."))?;
-        let timestamp = timestamp.once().filter(|text| is_decimal(text));
-        let (timestamp, timestamp_ms) = timestamp
-            .and_then(|text| Some((text, text.parse().ok()?)))
+        let timestamp_ms = timestamp
+            .once()
+            .filter(|text| is_decimal(text))
+            .and_then(|text| text.parse().ok())
             .ok_or_else(|| malformed("X-Bloonio-Timestamp must be Unix milliseconds in decimal digits, once."))?;
         let signature = signature
             .once()
             .and_then(|text| Signature::from_hex(text.as_bytes()))
             .ok_or_else(|| malformed("X-Bloonio-Signature must be 64 hexadecimal digits, once."))?;
+        let Given::Once(timestamp) = timestamp else { unreachable!("it was read") };
         Ok(Self { tenant_id, timestamp, timestamp_ms, signature })
+    }
+
+    fn timestamp(&self) -> &str {
+        self.timestamp.to_str().expect("it is digits")
     }
 
     /// Whether the call was signed within the window around `now_ms`.
@@ -100,7 +107,7 @@ impl<'a> SignedCall<'a> {
         body_bytes: usize,
     ) -> Result<&'t TenantState, ApiError> {
         let key = tenant.map_or(&*NOBODY, |tenant| &tenant.key);
-        let right = key.verify(self.timestamp, body, &self.signature);
+        let right = key.verify(self.timestamp(), body, &self.signature);
         let Some(tenant) = tenant.filter(|_| right) else {
             return Err(ApiError::new(
                 ErrorCode::InvalidSignature,
@@ -108,10 +115,10 @@ impl<'a> SignedCall<'a> {
                  compare `received` with what your code signed, then the tenant id and secret you use.",
             )
             .received(json!({
-                "timestamp": self.timestamp,
+                "timestamp": self.timestamp(),
                 "body_bytes": body_bytes,
                 "body_sha256": body.as_hex(),
-                "signing_string": signing_string(self.timestamp, body),
+                "signing_string": signing_string(self.timestamp(), body),
             })));
         };
         Ok(tenant)
@@ -123,29 +130,29 @@ pub(crate) fn suspended() -> ApiError {
     ApiError::new(ErrorCode::TenantSuspended, "This tenant is suspended. Ask the platform's operator to reactivate it.")
 }
 
-enum Given<'a> {
+enum Given {
     Absent,
-    Once(&'a str),
+    /// With a text that is visible ASCII.
+    Once(HeaderValue),
     Unusable,
 }
 
-impl<'a> Given<'a> {
-    fn once(&self) -> Option<&'a str> {
+impl Given {
+    fn once(&self) -> Option<&str> {
         match self {
-            Self::Once(text) => Some(text),
+            Self::Once(value) => value.to_str().ok(),
             Self::Absent | Self::Unusable => None,
         }
     }
 }
 
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Given<'a> {
-    let mut values = headers.get_all(name).iter();
+fn take_single(headers: &mut HeaderMap, name: HeaderName) -> Given {
+    let Entry::Occupied(given) = headers.entry(name) else { return Given::Absent };
+    let (_, mut values) = given.remove_entry_mult();
     match (values.next(), values.next()) {
-        (None, _) => Given::Absent,
-        (Some(value), None) => value
-            .to_str()
-            .map_or(Given::Unusable, |text| if text.is_empty() { Given::Absent } else { Given::Once(text) }),
-        (Some(_), Some(_)) => Given::Unusable,
+        (Some(value), None) if value.is_empty() => Given::Absent,
+        (Some(value), None) if value.to_str().is_ok() => Given::Once(value),
+        _ => Given::Unusable,
     }
 }
 
@@ -160,8 +167,6 @@ fn malformed(message: &'static str) -> ApiError {
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
-
-    use http::HeaderValue;
 
     use super::*;
     use crate::domain::tenant::Generation;
@@ -206,14 +211,14 @@ mod tests {
             ("x-bloonio-timestamp", "1718960000000"),
             ("x-bloonio-signature", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"),
         ];
-        assert_eq!(code(SignedCall::read(&headers(&good))), None);
+        assert_eq!(code(SignedCall::take(&mut headers(&good))), None);
         for index in 0..good.len() {
             let mut without = good.to_vec();
             without.remove(index);
-            assert_eq!(code(SignedCall::read(&headers(&without))), Some(ErrorCode::MissingSignatureHeaders));
+            assert_eq!(code(SignedCall::take(&mut headers(&without))), Some(ErrorCode::MissingSignatureHeaders));
             let mut twice = good.to_vec();
             twice.push(good[index]);
-            assert_eq!(code(SignedCall::read(&headers(&twice))), Some(ErrorCode::MalformedSignatureHeaders));
+            assert_eq!(code(SignedCall::take(&mut headers(&twice))), Some(ErrorCode::MalformedSignatureHeaders));
             let wrong: &[&str] = match index {
                 0 => &["x", "019e4ae71a2b7c3d8e4f5a6b7c8d9e0f", "019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0g"],
                 1 => &["-1", "+1", "1e3", "1718960000000.0", " 1", "0x1", "99999999999999999999", "é"],
@@ -223,7 +228,7 @@ mod tests {
                 let mut broken = good.to_vec();
                 broken[index].1 = text;
                 assert_eq!(
-                    code(SignedCall::read(&headers(&broken))),
+                    code(SignedCall::take(&mut headers(&broken))),
                     Some(ErrorCode::MalformedSignatureHeaders),
                     "{text}"
                 );
@@ -234,24 +239,25 @@ mod tests {
     #[test]
     fn the_window_is_thirty_seconds_either_way_inclusive() {
         for (offset, inside) in [(0, true), (30_000, true), (-30_000, true), (30_001, false), (-30_001, false)] {
-            let headers = signed(b"k", &(NOW + offset).to_string(), b"");
-            let call = SignedCall::read(&headers).expect("well formed");
+            let mut headers = signed(b"k", &(NOW + offset).to_string(), b"");
+            let call = SignedCall::take(&mut headers).expect("well formed");
             assert_eq!(call.check_window(NOW).is_ok(), inside, "{offset}");
         }
         for extreme in ["0", "9223372036854775807"] {
-            let headers = signed(b"k", extreme, b"");
-            let call = SignedCall::read(&headers).expect("well formed");
+            let mut headers = signed(b"k", extreme, b"");
+            let call = SignedCall::take(&mut headers).expect("well formed");
             assert_eq!(code(call.check_window(NOW)), Some(ErrorCode::TimestampOutOfWindow));
         }
-        let headers = signed(b"k", &(NOW - 31_000).to_string(), b"");
-        let error = SignedCall::read(&headers).expect("well formed").check_window(NOW).expect_err("stale").to_string();
+        let mut headers = signed(b"k", &(NOW - 31_000).to_string(), b"");
+        let error =
+            SignedCall::take(&mut headers).expect("well formed").check_window(NOW).expect_err("stale").to_string();
         assert!(error.contains("31000 ms behind") && error.contains(&NOW.to_string()), "{error}");
     }
 
     #[test]
     fn unknown_and_wrong_are_one_answer_that_explains_itself() {
-        let headers = signed(b"right", "1718960000000", b"body");
-        let call = SignedCall::read(&headers).expect("well formed");
+        let mut headers = signed(b"right", "1718960000000", b"body");
+        let call = SignedCall::take(&mut headers).expect("well formed");
         let digest = BodyDigest::of(b"body");
         let (right, wrong) = (tenant(b"right"), tenant(b"wrong"));
         assert!(call.verify(Some(&right), &digest, 4).is_ok());

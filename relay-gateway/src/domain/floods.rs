@@ -7,6 +7,7 @@
 use std::{
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -25,6 +26,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub(crate) struct Floods {
     clock: DefaultClock,
     refusals: DefaultKeyedRateLimiter<IpAddr>,
+    /// Whether any address may be turned away: mostly none is, and then nobody has to be looked up.
+    is_any_blocked: AtomicBool,
     /// Until when an address is turned away.
     blocked: Cache<IpAddr, Instant>,
 }
@@ -34,6 +37,7 @@ impl Floods {
         Self {
             clock: DefaultClock::default(),
             refusals: RateLimiter::keyed(Quota::per_minute(per_min)),
+            is_any_blocked: AtomicBool::new(false),
             blocked: Cache::builder().max_capacity(MOST_BLOCKED).time_to_live(LONGEST_WAIT).build(),
         }
     }
@@ -42,7 +46,11 @@ impl Floods {
     ///
     /// # Errors
     /// [`ErrorCode::RateLimited`] with `Retry-After`.
-    pub(crate) fn admit(&self, address: IpAddr, now: Instant) -> Result<(), ApiError> {
+    pub(crate) fn admit(&self, address: IpAddr) -> Result<(), ApiError> {
+        if self.is_any_blocked.load(Ordering::Relaxed) { self.admit_at(address, Instant::now()) } else { Ok(()) }
+    }
+
+    fn admit_at(&self, address: IpAddr, now: Instant) -> Result<(), ApiError> {
         match self.blocked.get(&network(address)).and_then(|until| until.checked_duration_since(now)) {
             None => Ok(()),
             Some(wait) => Err(ApiError::new(
@@ -58,6 +66,7 @@ impl Floods {
         let network = network(address);
         if let Err(over) = self.refusals.check_key(&network) {
             self.blocked.insert(network, now + over.wait_time_from(self.clock.now()).min(LONGEST_WAIT));
+            self.is_any_blocked.store(true, Ordering::Relaxed);
         }
     }
 
@@ -71,6 +80,12 @@ impl Floods {
     pub(crate) fn forget_quiet(&self) {
         self.refusals.retain_recent();
         self.refusals.shrink_to_fit();
+        // Said before it is looked at: who is turned away meanwhile says otherwise, afterwards.
+        self.is_any_blocked.store(false, Ordering::Relaxed);
+        self.blocked.run_pending_tasks();
+        if self.blocked.entry_count() > 0 {
+            self.is_any_blocked.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -116,12 +131,14 @@ mod tests {
         let now = Instant::now();
         for _ in 0..3 {
             floods.refused(flood, now);
-            assert!(floods.admit(flood, now).is_ok(), "within the limit");
+            assert!(floods.admit_at(flood, now).is_ok(), "within the limit");
         }
         floods.refused(flood, now);
-        assert_eq!(floods.admit(flood, now).expect_err("over").code(), ErrorCode::RateLimited);
-        assert!(floods.admit(neighbour, now).is_err(), "the same /64");
-        assert!(floods.admit(other, now).is_ok());
-        assert!(floods.admit(flood, now + Duration::from_secs(21)).is_ok(), "a third of a minute later");
+        assert_eq!(floods.admit_at(flood, now).expect_err("over").code(), ErrorCode::RateLimited);
+        assert!(floods.admit_at(neighbour, now).is_err(), "the same /64");
+        assert!(floods.admit_at(other, now).is_ok());
+        assert!(floods.admit_at(flood, now + Duration::from_secs(21)).is_ok(), "a third of a minute later");
+        floods.forget_quiet();
+        assert!(floods.admit(flood).is_err(), "forgetting the quiet forgives nobody");
     }
 }

@@ -61,7 +61,7 @@ pub(super) async fn pass_developer<D: TenantDirectory>(
 async fn pass_through<D>(gateway: &Gateway<D>, floods: &Floods, request: Request) -> Result<Response, ApiError> {
     let upstream = &gateway.admin_rest;
     let client = client_address(&request, &gateway.trusted_proxies);
-    floods.admit(client, Instant::now())?;
+    floods.admit(client)?;
     let (parts, body) = request.into_parts();
     let (body, _) = body::read(&parts.headers, body, gateway.body).await?;
     let mut sent = http::Request::new(Full::new(body));

@@ -3,10 +3,10 @@
 //! Headers and window cost nothing; the tenant costs a lookup; the body costs its transfer and a hash; only then is the
 //! signature known, and only a verified call may spend memory (replay) or its tenant's budget (rate).
 
-use std::{net::SocketAddr, time::Instant};
+use std::net::SocketAddr;
 
 use axum::response::IntoResponse as _;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Response, header, request::Parts};
 use hyper::body::Incoming;
 use shared::{ApiError, ErrorCode, body, request_id::RequestId, time::now_unix_ms};
 
@@ -22,6 +22,7 @@ use crate::{
         admission::{self, SignedCall},
         rate::Allowance,
     },
+    metrics::GatewayMetrics,
 };
 
 /// What precedes the part of the path that the backend sees.
@@ -56,50 +57,42 @@ impl From<ApiError> for Refusal {
     }
 }
 
+/// Answers a call. Its head stays where it is, for a future that is moved has to be copied; what is sent on is taken out of it.
 pub(super) async fn relay<D: TenantDirectory>(
     gateway: &Gateway<D>,
-    request: Request<Incoming>,
+    head: &mut Parts,
+    body: Incoming,
     peer: SocketAddr,
-    request_id: RequestId,
+    request_id: &RequestId,
 ) -> Response<Body> {
-    match admit_and_answer(gateway, request, peer, request_id).await {
+    match admit_and_answer(gateway, head, body, peer, request_id).await {
         Ok(response) => response,
-        Err(Refusal { error, allow, allowance }) => {
-            gateway.metrics.refused(error.code());
-            let mut response = error.into_response().map(Body::Made);
-            if let Some(allow) = allow {
-                response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-            }
-            if let Some(allowance) = allowance {
-                allowance.write(response.headers_mut());
-            }
-            response
-        }
+        Err(refusal) => refusal.answer(&gateway.metrics),
     }
 }
 
 async fn admit_and_answer<D: TenantDirectory>(
     gateway: &Gateway<D>,
-    request: Request<Incoming>,
+    head: &mut Parts,
+    body: Incoming,
     peer: SocketAddr,
-    request_id: RequestId,
+    request_id: &RequestId,
 ) -> Result<Response<Body>, Refusal> {
-    let (parts, body) = request.into_parts();
-    let client = behind_proxies(peer.ip(), &parts.headers, &gateway.trusted_proxies);
-    gateway.floods.admit(client, Instant::now())?;
-    let target = target(&parts.method, parts.uri.path())?;
+    let client = behind_proxies(peer.ip(), &head.headers, &gateway.trusted_proxies);
+    gateway.floods.admit(client)?;
+    let target = target(&head.method, head.uri.path())?;
 
-    let call = SignedCall::read(&parts.headers)?;
+    let call = SignedCall::take(&mut head.headers)?;
     call.check_window(now_unix_ms())?;
     let unproven = gateway.floods.unproven(client);
-    let tenant = match gateway.directory.lookup(call.tenant_id, &request_id).await {
+    let tenant = match gateway.directory.lookup(call.tenant_id, request_id).await {
         Ok(known) => known.tenant,
         Err(error) => {
             unproven.forgive();
             return Err(error.into());
         }
     };
-    let (body, digest) = body::read(&parts.headers, body, gateway.body).await?;
+    let (body, digest) = body::read(&head.headers, body, gateway.body).await?;
     // Once more: a body may be held back until the replay guard has forgotten what this call is a copy of.
     let now_ms = now_unix_ms();
     call.check_window(now_ms)?;
@@ -111,7 +104,7 @@ async fn admit_and_answer<D: TenantDirectory>(
     // Reading again is no replay, but what was signed for reading must not come back as a write. The price: of a read and
     // a write without a body, signed in one millisecond, the later write is refused and must be signed anew.
     let first = gateway.replays.admit(&call.signature, call.timestamp_ms, now_ms);
-    if !matches!(parts.method, Method::GET | Method::HEAD) {
+    if !matches!(head.method, Method::GET | Method::HEAD) {
         first?;
     }
     let allowance = gateway
@@ -119,22 +112,24 @@ async fn admit_and_answer<D: TenantDirectory>(
         .admit(tenant)
         .map_err(|(error, allowance)| Refusal { allowance: Some(allowance), ..error.into() })?;
 
-    let tenant_id = tenant.id;
     let answer = match target {
-        Target::Owned(owned) => owned::answer(owned, &gateway.admin, tenant_id, &request_id, &body)
-            .await
-            .map(|answer| answer.map(Body::Made)),
+        Target::Owned(owned) => {
+            let answer = owned::answer(owned, &gateway.admin, tenant.id, request_id, &body);
+            // Boxed, so that the calls that are sent on do not carry about what these take.
+            Box::pin(answer).await.map(|answer| answer.map(Body::Made))
+        }
         Target::Backend { rest, check } => match check(&body) {
             Ok(()) => {
                 let call = Relayed {
-                    method: parts.method,
+                    method: &head.method,
                     rest,
-                    query: parts.uri.query(),
-                    headers: parts.headers,
+                    query: head.uri.query(),
+                    headers: &mut head.headers,
                     body,
                     digest: &digest,
-                    tenant_id,
+                    tenant_id: tenant.id,
                     actor: "tenant",
+                    at_ms: now_ms,
                 };
                 gateway.backend.relay(call).await.map(|answer| answer.map(Body::Streamed))
             }
@@ -144,6 +139,21 @@ async fn admit_and_answer<D: TenantDirectory>(
     let mut response = answer.map_err(|error| Refusal { allowance: Some(allowance), ..error.into() })?;
     allowance.write(response.headers_mut());
     Ok(response)
+}
+
+impl Refusal {
+    fn answer(self, metrics: &GatewayMetrics) -> Response<Body> {
+        let Self { error, allow, allowance } = self;
+        metrics.refused(error.code());
+        let mut response = error.into_response().map(Body::Made);
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        if let Some(allowance) = allowance {
+            allowance.write(response.headers_mut());
+        }
+        response
+    }
 }
 
 fn target<'a>(method: &Method, path: &'a str) -> Result<Target<'a>, Refusal> {
@@ -165,6 +175,9 @@ fn target<'a>(method: &Method, path: &'a str) -> Result<Target<'a>, Refusal> {
 
 /// `.` and `..`, however written and whatever parameters follow, would leave the backend's base path on some servers.
 fn has_dot_segment(rest: &str) -> bool {
+    if !rest.contains(['.', '%']) {
+        return false;
+    }
     let plain =
         rest.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\").replace("%3b", ";");
     plain

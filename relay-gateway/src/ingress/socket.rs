@@ -44,7 +44,7 @@ pub(super) async fn upgrade<D: TenantDirectory>(
     mut request: Request,
 ) -> Result<Response, ApiError> {
     let client = client_address(&request, &gateway.trusted_proxies);
-    gateway.visitor_floods.admit(client, Instant::now())?;
+    gateway.visitor_floods.admit(client)?;
     let (upgrading, response) = match websocket::accept(&mut request) {
         Ok(accepted) => accepted,
         Err(refused) => return Ok(*refused),

@@ -116,7 +116,7 @@ async fn answer<D: TenantDirectory>(
     let (parts, body) = request.into_parts();
     let request_id = request_id(&parts.extensions);
     let mut call = Call { gateway, parts, request_id, readable_by: None };
-    if let Err(error) = gateway.visitor_floods.admit(client, Instant::now()) {
+    if let Err(error) = gateway.visitor_floods.admit(client) {
         return call.refuse(error).await;
     }
     let unproven = gateway.visitor_floods.unproven(client);
@@ -263,7 +263,7 @@ impl<D: TenantDirectory> Call<'_, D> {
         }
         let widget = opened(&door)?;
         let client = super::client_of(&self.parts, &self.gateway.trusted_proxies);
-        self.gateway.session_floods.admit(client, Instant::now())?;
+        self.gateway.session_floods.admit(client)?;
         self.gateway.session_rates.admit(widget.key_id, widget.sessions_per_hour, client)?;
         self.gateway.session_floods.refused(client, Instant::now());
         let message = OpenSessionRequest {

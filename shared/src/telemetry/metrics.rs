@@ -1,7 +1,10 @@
 //! Prometheus metrics of one process, and the operations listener that shows them.
 
 use std::{
-    sync::{Arc, Mutex},
+    borrow::Cow,
+    fmt,
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -9,12 +12,12 @@ use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use http::{StatusCode, header};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{
-        family::{Family, MetricConstructor},
-        histogram::Histogram,
-    },
+    metrics::family::Family,
     registry::{Registry, Unit},
 };
+
+use super::histogram::Histogram;
+use crate::lanes::PerLane;
 
 /// Where a process registers what it counts. Cloning shares it.
 #[derive(Clone, Debug, Default)]
@@ -46,18 +49,42 @@ async fn show(State(metrics): State<Metrics>) -> impl IntoResponse {
     }
 }
 
-/// A family of histograms of seconds, by a set of labels.
-pub type Seconds<Labels> = Family<Labels, Histogram, SecondsBuckets>;
+/// How long things took, by a set of labels. Cloning shares it.
+#[derive(Debug)]
+pub struct Seconds<L> {
+    family: Family<L, Histogram>,
+    /// Most are like the one before: it is found without hashing its labels under a lock that all lanes share.
+    last: Arc<PerLane<Last<L>>>,
+}
 
-/// OpenTelemetry's recommended buckets for request durations, and three below for what answers in microseconds.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SecondsBuckets;
+type Last<L> = Mutex<Option<(L, Histogram)>>;
 
-impl MetricConstructor<Histogram> for SecondsBuckets {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new([
-            0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
-        ])
+impl<L> Clone for Seconds<L> {
+    fn clone(&self) -> Self {
+        Self { family: self.family.clone(), last: Arc::clone(&self.last) }
+    }
+}
+
+impl<L: Clone + Eq + Hash + EncodeLabelSet + fmt::Debug + Send + Sync + 'static> Seconds<L> {
+    /// Registers the family; its name ends in `_seconds`.
+    #[must_use]
+    pub fn new(metrics: &Metrics, name: &str, help: &str) -> Self {
+        let family = Family::default();
+        metrics.register(|registry| registry.register_with_unit(name, help, Unit::Seconds, family.clone()));
+        Self { family, last: Arc::default() }
+    }
+
+    /// Counts one.
+    pub fn observe(&self, labels: L, took: Duration) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((like, histogram)) if *like == labels => histogram.observe(took),
+            _ => {
+                let histogram = self.family.get_or_create_owned(&labels);
+                histogram.observe(took);
+                *last = Some((labels, histogram));
+            }
+        }
     }
 }
 
@@ -65,30 +92,20 @@ impl MetricConstructor<Histogram> for SecondsBuckets {
 struct RouteLabels {
     server: &'static str,
     http_request_method: &'static str,
-    http_route: String,
+    http_route: Cow<'static, str>,
     http_response_status_code: u16,
 }
 
 /// Requests served, by listener, method, route and status: OpenTelemetry's `http.server.request.duration`.
 #[derive(Clone, Debug)]
-pub struct HttpServerMetrics {
-    duration: Seconds<RouteLabels>,
-}
+pub struct HttpServerMetrics(Seconds<RouteLabels>);
 
 impl HttpServerMetrics {
     /// Registers the family. A process with several servers shares one.
     #[must_use]
     pub fn new(metrics: &Metrics) -> Self {
-        let duration = Seconds::new_with_constructor(SecondsBuckets);
-        metrics.register(|registry| {
-            registry.register_with_unit(
-                "http_server_request_duration",
-                "Time from a request's head to its answer's head, by route and status",
-                Unit::Seconds,
-                duration.clone(),
-            );
-        });
-        Self { duration }
+        let help = "Time from a request's head to its answer's head, by route and status";
+        Self(Seconds::new(metrics, "http_server_request_duration", help))
     }
 
     /// Counts one request. `route` is a template such as `/fetch/tenant`, never a path a caller chose.
@@ -96,17 +113,17 @@ impl HttpServerMetrics {
         &self,
         server: &'static str,
         method: &http::Method,
-        route: &str,
+        route: Cow<'static, str>,
         status: StatusCode,
         took: Duration,
     ) {
         let labels = RouteLabels {
             server,
             http_request_method: known_method(method),
-            http_route: route.to_owned(),
+            http_route: route,
             http_response_status_code: status.as_u16(),
         };
-        self.duration.get_or_create(&labels).observe(took.as_secs_f64());
+        self.0.observe(labels, took);
     }
 }
 

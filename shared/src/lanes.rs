@@ -1,0 +1,116 @@
+//! One thread a core, each with a runtime of its own: a connection, what is asked for it and what is counted of it stay on one
+//! core, and nothing is stolen or woken across. What every request touches is kept [`PerLane`].
+
+use std::{cell::Cell, io, num::NonZeroUsize, ops::Deref, sync::Arc, thread};
+
+use tokio::runtime::{Builder, Handle};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+thread_local! {
+    static CURRENT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The lane this thread is; 0 on threads that are none.
+#[must_use]
+pub fn current() -> usize {
+    CURRENT.get()
+}
+
+/// How many lanes there are where nobody says otherwise: as many as there are cores for this process.
+#[must_use]
+pub fn available() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Lanes. The first is the runtime they were started on; the others run until the last clone of this is dropped.
+#[derive(Clone, Debug)]
+pub struct Lanes {
+    runtimes: Arc<[Handle]>,
+    _others: Arc<DropGuard>,
+}
+
+impl Lanes {
+    /// The runtime this is called on, alone.
+    #[must_use]
+    pub fn one() -> Self {
+        Self { runtimes: Arc::new([Handle::current()]), _others: Arc::new(CancellationToken::new().drop_guard()) }
+    }
+
+    /// Starts all but the first, which is the runtime this is called on.
+    ///
+    /// # Errors
+    /// The system's, where it has no more threads or descriptors.
+    pub fn start(count: NonZeroUsize) -> io::Result<Self> {
+        let (mut runtimes, stop) = (vec![Handle::current()], CancellationToken::new());
+        let others = Arc::new(stop.clone().drop_guard());
+        for lane in 1..count.get() {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            runtimes.push(runtime.handle().clone());
+            let stopped = stop.clone().cancelled_owned();
+            thread::Builder::new().name(format!("lane-{lane}")).spawn(move || {
+                CURRENT.set(lane);
+                runtime.block_on(stopped);
+            })?;
+        }
+        Ok(Self { runtimes: runtimes.into(), _others: others })
+    }
+
+    /// Their runtimes, the one they were started on first.
+    pub(crate) fn runtimes(&self) -> &[Handle] {
+        &self.runtimes
+    }
+}
+
+/// One value for each lane, of which each finds its own: written without waiting for others, and read by who adds them up.
+#[derive(Debug)]
+pub struct PerLane<T>(Box<[OwnLine<T>]>);
+
+/// Alone on its cache line, so that writing it does not slow down a neighbour's core.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct OwnLine<T>(T);
+
+impl<T: Default> Default for PerLane<T> {
+    fn default() -> Self {
+        Self((0..available().get()).map(|_| OwnLine::default()).collect())
+    }
+}
+
+impl<T> PerLane<T> {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|line| &line.0)
+    }
+}
+
+/// This lane's. Where there are more lanes than cores, some share one.
+impl<T> Deref for PerLane<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0[current() % self.0.len()].0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_lane_is_a_thread_that_knows_its_number() {
+        let lanes = Lanes::start(NonZeroUsize::new(3).expect("not zero")).expect("starts");
+        let counts = Arc::new(PerLane::<AtomicU64>::default());
+        for (index, runtime) in lanes.runtimes().iter().enumerate() {
+            let counts = Arc::clone(&counts);
+            let on = runtime.spawn(async move {
+                counts.fetch_add(1, Ordering::Relaxed);
+                (current(), thread::current().id())
+            });
+            let (lane, thread) = on.await.expect("runs");
+            assert_eq!((lane, thread == thread::current().id()), (index, index == 0));
+        }
+        assert_eq!(counts.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>(), 3);
+    }
+}
