@@ -3,19 +3,33 @@
 //!
 //! `cargo bench -p admin-service` (or `-- 100000` for another size). Prints a table; the medians are what to compare.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use admin_service::{
     audit::{Action, AuditEntry, Caller},
     config::DatabaseConfig,
     credentials::WidgetKey,
     settings::TenantSettings,
-    store::{self, PageStart, SeaStore, TenantStore as _, VisitorStore as _},
+    store::{self, PageStart, Replacement, SeaStore, TenantStore as _, VisitorStore as _},
     tenant::{Tenant, TenantStatus},
 };
-use e2e::postgres::Postgres;
-use sea_orm::{ConnectionTrait as _, Database};
+use e2e::{postgres::Postgres, seed};
+use serde_json::Value;
 use shared::{TenantId, time::now};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt as _},
+    util::SubscriberInitExt as _,
+};
+use url::Url;
 use uuid::Uuid;
 
 const CALLS: usize = 200;
@@ -23,14 +37,18 @@ const CALLS: usize = 200;
 #[tokio::main]
 async fn main() {
     let most = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(1_000_000);
-    println!("| database | tenants | provision | fetch | by widget key | first page | deep page | audit log |");
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
+    println!(
+        "| database | tenants | provision | rotate | fetch | a gateway's lookup | by widget key | first page | deep page | audit log |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     let postgres = Postgres::start();
     for size in [1_000, most] {
         let directory = tempfile::tempdir().expect("a directory");
         let sqlite = format!("sqlite://{}?mode=rwc", directory.path().join("admin.db").display());
         row("SQLite", &sqlite, size).await;
-        row("PostgreSQL", &postgres.database(&format!("tenants_{size}")), size).await;
+        let url = postgres.database(&format!("tenants_{size}"));
+        row("PostgreSQL", &url, size).await;
+        println!("| PostgreSQL, rows read | {size} | {} |", rows_read(&url, size).await.join(" | "));
     }
     println!(
         "\nEach cell: p50 / p99 over {CALLS} calls, one at a time. A page has 100 tenants; the deep one begins in the middle."
@@ -38,68 +56,23 @@ async fn main() {
 }
 
 async fn row(name: &str, url: &str, size: u64) {
-    let config =
-        DatabaseConfig { url: url.to_owned().into(), max_connections: 4, statement_timeout: Duration::from_secs(60) };
+    let config = database(url);
     store::connect(&config).await.expect("it opens").close().await.expect("it closes");
-    seed(url, size).await;
+    seed::silent_tenants(url, size).await;
     let store = store::connect(&config).await.expect("it opens");
     let middle = middle(&store, size).await;
     let keys: Vec<(TenantId, String)> = page_keys(&store, middle).await;
 
-    let provision = time(async |_| create(&store).await).await;
-    let fetch = time(async |_| drop(store.find(middle.into()).await.expect("reads"))).await;
-    let by_key = time(async |call| {
-        let (tenant, key) = &keys[call % keys.len()];
-        store.widget_door(*tenant, key).await.expect("reads");
-    })
-    .await;
-    let first = time(async |_| drop(store.page(PageStart::Offset(0), 100).await.expect("reads"))).await;
-    let deep = time(async |_| drop(store.page(PageStart::After(middle), 100).await.expect("reads"))).await;
-    let audit = time(async |_| drop(store.audit_log(Some(middle.into()), None, 100).await.expect("reads"))).await;
-    println!("| {name} | {size} | {provision} | {fetch} | {by_key} | {first} | {deep} | {audit} |");
+    let mut cells = Vec::new();
+    for query in QUERIES {
+        cells.push(time(async |call| run(&store, query, middle, &keys[call % keys.len()]).await).await);
+    }
+    println!("| {name} | {size} | {} |", cells.join(" | "));
     store.close().await.expect("it closes");
 }
 
-/// Rows made by the database itself, a tenant and its audit row each: through the store a million would take an hour.
-async fn seed(url: &str, size: u64) {
-    let connection = Database::connect(url).await.expect("it connects");
-    let settings = serde_json::to_string(&TenantSettings { tenant_name: "Seeded".into(), ..TenantSettings::default() })
-        .expect("serializes");
-    let statements = if url.starts_with("sqlite") {
-        let numbers = format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {size})");
-        let id = "unhex(printf('%012x', 1700000000000 + i) || '7000' || printf('%016x', i))";
-        [
-            format!(
-                "{numbers} INSERT INTO tenant (id, status, sealed_secret, widget_public_key, settings, revision, created_at, updated_at)
-                 SELECT {id}, 'active', randomblob(120), 'pk_' || hex(randomblob(16)), '{settings}', i, 1700000000000 + i, 1700000000000 + i FROM n"
-            ),
-            format!(
-                "{numbers} INSERT INTO audit_log (id, tenant_id, actor, action, request_id, changed_fields, occurred_at, revision)
-                 SELECT {id}, {id}, 'bench', 'provision_tenant', 'r', '[]', 1700000000000 + i, i FROM n"
-            ),
-            format!("UPDATE directory SET revision = {size}, tenant_total = {size}"),
-            "ANALYZE".to_owned(),
-        ]
-    } else {
-        let id = "(lpad(to_hex(1700000000000 + i), 12, '0') || '7000' || lpad(to_hex(i), 16, '0'))::uuid";
-        let numbers = format!("FROM generate_series(1::bigint, {size}::bigint) AS i");
-        [
-            format!(
-                "INSERT INTO tenant (id, status, sealed_secret, widget_public_key, settings, revision, created_at, updated_at)
-                 SELECT {id}, 'active', decode(repeat(md5(i::text), 7), 'hex'), 'pk_' || md5(i::text), '{settings}', i, 1700000000000 + i, 1700000000000 + i {numbers}"
-            ),
-            format!(
-                "INSERT INTO audit_log (id, tenant_id, actor, action, request_id, changed_fields, occurred_at, revision)
-                 SELECT {id}, {id}, 'bench', 'provision_tenant', 'r', '[]', 1700000000000 + i, i {numbers}"
-            ),
-            format!("UPDATE directory SET revision = {size}, tenant_total = {size}"),
-            "ANALYZE".to_owned(),
-        ]
-    };
-    for sql in statements {
-        connection.execute_unprepared(&sql).await.expect("seeded");
-    }
-    connection.close().await.expect("it closes");
+fn database(url: &str) -> DatabaseConfig {
+    DatabaseConfig { url: url.to_owned().into(), max_connections: 4, statement_timeout: Duration::from_secs(60) }
 }
 
 async fn middle(store: &SeaStore, size: u64) -> Uuid {
@@ -125,9 +98,107 @@ async fn create(store: &SeaStore) {
         widget_key_rotated_at: None,
         revision: 0,
     };
+    store.create(tenant, vec![0; 120], entry(id, Action::ProvisionTenant)).await.expect("created");
+}
+
+/// What is measured, in the table's order.
+#[derive(Clone, Copy)]
+enum Query {
+    Provision,
+    Rotate,
+    Fetch,
+    Lookup,
+    ByWidgetKey,
+    FirstPage,
+    DeepPage,
+    AuditLog,
+}
+
+const QUERIES: [Query; 8] = [
+    Query::Provision,
+    Query::Rotate,
+    Query::Fetch,
+    Query::Lookup,
+    Query::ByWidgetKey,
+    Query::FirstPage,
+    Query::DeepPage,
+    Query::AuditLog,
+];
+
+async fn run(store: &SeaStore, query: Query, middle: Uuid, (tenant, key): &(TenantId, String)) {
+    match query {
+        Query::Provision => create(store).await,
+        Query::Rotate => {
+            let audit = entry(*tenant, Action::RotateTenantSecret);
+            store.rotate(*tenant, Replacement::Secret(vec![1; 120]), audit).await.map(drop).expect("rotated");
+        }
+        Query::Fetch => drop(store.find(middle.into()).await.expect("reads")),
+        Query::Lookup => drop(store.find_keyed(*tenant).await.expect("reads")),
+        Query::ByWidgetKey => drop(store.widget_door(*tenant, key).await.expect("reads")),
+        Query::FirstPage => drop(store.page(PageStart::Offset(0), 100).await.expect("reads")),
+        Query::DeepPage => drop(store.page(PageStart::After(middle), 100).await.expect("reads")),
+        Query::AuditLog => drop(store.audit_log(Some(middle.into()), None, 100).await.expect("reads")),
+    }
+}
+
+fn entry(tenant: TenantId, action: Action) -> AuditEntry {
     let caller = Caller { actor: "bench".into(), request_id: String::new() };
-    let audit = AuditEntry::new(id, &caller, Action::ProvisionTenant, ["tenant_name"]);
-    store.create(tenant, vec![0; 120], audit).await.expect("created");
+    AuditEntry::new(tenant, &caller, action, ["tenant_name"])
+}
+
+/// Rows that each query reads from tables and indexes, as PostgreSQL's own plans count them while they run.
+async fn rows_read(url: &str, size: u64) -> Vec<String> {
+    const EXPLAIN: &str = "-c session_preload_libraries=auto_explain -c auto_explain.log_min_duration=0 \
+                           -c auto_explain.log_analyze=on -c auto_explain.log_format=json -c auto_explain.log_level=notice";
+    let plans = Plans::default();
+    let _listening = tracing_subscriber::registry().with(plans.clone()).set_default();
+    let mut explained = Url::parse(url).expect("a URL");
+    explained.query_pairs_mut().append_pair("options", EXPLAIN);
+    let store = store::connect(&database(explained.as_str())).await.expect("it opens");
+    let middle = middle(&store, size).await;
+    let keys = page_keys(&store, middle).await;
+    let mut counts = Vec::new();
+    for query in QUERIES {
+        plans.0.lock().expect("not poisoned").clear();
+        run(&store, query, middle, &keys[0]).await;
+        let read: f64 = plans.0.lock().expect("not poisoned").iter().map(rows_scanned).sum();
+        counts.push(read.to_string());
+    }
+    store.close().await.expect("it closes");
+    counts
+}
+
+/// The plans that a connection of this thread was told of.
+#[derive(Clone, Default)]
+struct Plans(Arc<Mutex<Vec<Value>>>);
+
+impl<S: Subscriber> Layer<S> for Plans {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() == "sqlx::postgres::notice" {
+            event.record(&mut self.clone());
+        }
+    }
+}
+
+impl Visit for Plans {
+    fn record_debug(&mut self, _: &Field, value: &dyn fmt::Debug) {
+        let text = format!("{value:?}");
+        if let Some((_, plan)) = text.split_once("plan:") {
+            let plan: Value = serde_json::from_str(plan).expect("a plan is JSON");
+            self.0.lock().expect("not poisoned").push(plan["Plan"].clone());
+        }
+    }
+}
+
+/// What a plan's scans read: what they gave, and what they read and threw away.
+fn rows_scanned(plan: &Value) -> f64 {
+    let number = |field: &str| plan[field].as_f64().unwrap_or_default();
+    let below: f64 = plan["Plans"].as_array().into_iter().flatten().map(rows_scanned).sum();
+    if !plan["Node Type"].as_str().is_some_and(|node| node.ends_with("Scan")) {
+        return below;
+    }
+    let thrown_away = number("Rows Removed by Filter") + number("Rows Removed by Index Recheck");
+    below + (number("Actual Rows") + thrown_away) * number("Actual Loops")
 }
 
 /// p50 / p99 of a call, in words.

@@ -7,7 +7,7 @@ mod admin_client;
 mod backend;
 pub mod config;
 mod directory;
-mod domain;
+pub mod domain;
 mod ingress;
 mod metrics;
 pub mod server;

@@ -88,9 +88,13 @@ impl Passage<'_> {
     }
 
     /// Handles the request, in its span; a panic becomes an answer.
-    pub async fn handle<C: From<Body>>(&self, handler: impl Future<Output = Response<C>>) -> Response<C> {
-        let handled = AssertUnwindSafe(handler).catch_unwind().instrument(self.span.clone()).await;
-        handled.unwrap_or_else(|panic| after_panic(panic.as_ref()))
+    pub fn handle<C: From<Body>, H: Future<Output = Response<C>>>(
+        &self,
+        handler: H,
+    ) -> impl Future<Output = Response<C>> + use<C, H> {
+        // No async block: that would keep room for the handler twice, before and while it runs.
+        let handled = AssertUnwindSafe(handler).catch_unwind().instrument(self.span.clone());
+        handled.map(|handled| handled.unwrap_or_else(|panic| after_panic(panic.as_ref())))
     }
 
     /// Lets the answer out: renders its error, counts it, and leaves a line in the log.

@@ -6,6 +6,7 @@ pub mod fleet;
 pub mod link;
 pub mod postgres;
 pub mod process;
+pub mod seed;
 pub mod signed;
 pub mod visitor;
 pub mod world;

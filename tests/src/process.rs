@@ -153,6 +153,12 @@ impl Process {
         self.signal("-CONT");
     }
 
+    /// The system's number for it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How much memory the process has resident.
     ///
     /// # Panics

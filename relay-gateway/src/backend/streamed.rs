@@ -23,13 +23,13 @@ pub(crate) struct Streamed {
     connection: Option<Connection>,
     is_waiting: bool,
     exchange: Exchange,
+    request_id: Option<HeaderValue>,
 }
 
-/// What is said of an exchange whose answer breaks off half-way.
+/// An exchange with an upstream.
 pub(super) struct Exchange {
     pub(super) upstream: Arc<Shared>,
     pub(super) started: Instant,
-    pub(super) request_id: Option<HeaderValue>,
     pub(super) span: Span,
 }
 
@@ -52,8 +52,13 @@ impl fmt::Display for BrokenOff {
 impl Error for BrokenOff {}
 
 impl Streamed {
-    pub(super) fn new(body: Incoming, connection: Connection, exchange: Exchange) -> Self {
-        let mut streamed = Self { body, connection: Some(connection), is_waiting: false, exchange };
+    pub(super) fn new(
+        body: Incoming,
+        connection: Connection,
+        exchange: Exchange,
+        request_id: Option<HeaderValue>,
+    ) -> Self {
+        let mut streamed = Self { body, connection: Some(connection), is_waiting: false, exchange, request_id };
         streamed.give_back_at_end();
         streamed
     }
@@ -79,6 +84,14 @@ impl Streamed {
         }
         connection.timer().poll(cx)
     }
+
+    /// The head is out, so the caller sees a broken connection: only here is it known why.
+    fn broke_off(&mut self, why: &BrokenOff) {
+        self.connection = None;
+        let (Exchange { upstream, started, span }, request_id) = (&self.exchange, &self.request_id);
+        span.in_scope(|| tracing::warn!(?request_id, error = %why, "an answer broke off half-way"));
+        upstream.metrics.upstream_answered(upstream.name, "broken_body", started.elapsed());
+    }
 }
 
 impl Body for Streamed {
@@ -102,8 +115,7 @@ impl Body for Streamed {
                 BrokenOff::Silence
             }
         };
-        self.connection = None;
-        self.exchange.broke_off(&broken);
+        self.broke_off(&broken);
         Poll::Ready(Some(Err(broken)))
     }
 
@@ -113,14 +125,5 @@ impl Body for Streamed {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-impl Exchange {
-    /// The head is out, so the caller sees a broken connection: only here is it known why.
-    fn broke_off(&self, why: &BrokenOff) {
-        let Self { upstream, started, request_id, span } = self;
-        span.in_scope(|| tracing::warn!(?request_id, error = %why, "an answer broke off half-way"));
-        upstream.metrics.upstream_answered(upstream.name, "broken_body", started.elapsed());
     }
 }

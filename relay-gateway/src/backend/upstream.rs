@@ -9,11 +9,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use shared::{ApiError, ErrorCode, call_span, request_id::X_REQUEST_ID, telemetry};
-use tracing::{Instrument as _, Span, field::Empty};
+use tracing::{Instrument as _, field::Empty};
 
 use super::{
     headers,
@@ -129,33 +130,36 @@ impl Upstream {
     }
 
     /// Sends one request to a [path](Self::path) under a span of its own, and answers with a body that streams.
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Streamed>, UpstreamError> {
-        let started = Instant::now();
+    pub(crate) fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> impl Future<Output = Result<Response<Streamed>, UpstreamError>> {
         let request_id = request.headers().get(X_REQUEST_ID).cloned();
-        let (answer, connection, span) = self.exchange(request, started).await?;
-        // We asked for no upgrade, so a switch of protocols is no answer.
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(UpstreamError::Broken("101 without an upgrade".to_owned()));
-        }
-        let (mut parts, body) = answer.into_parts();
-        headers::strip_response(&mut parts.headers);
-        parts.extensions.clear();
-        let exchange = Exchange { upstream: Arc::clone(&self.0), started, request_id, span };
-        Ok(Response::from_parts(parts, Streamed::new(body, connection, exchange)))
+        self.exchange(request).map(|exchanged| {
+            let (answer, connection, exchange) = exchanged?;
+            // We asked for no upgrade, so a switch of protocols is no answer.
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Err(UpstreamError::Broken("101 without an upgrade".to_owned()));
+            }
+            let (mut parts, body) = answer.into_parts();
+            headers::strip_response(&mut parts.headers);
+            parts.extensions.clear();
+            Ok(Response::from_parts(parts, Streamed::new(body, connection, exchange, request_id)))
+        })
     }
 
     /// Sends a request that asks for another protocol, and answers as the upstream does: whether it switched is the caller's
     /// to look at.
     pub(crate) async fn upgrade(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, UpstreamError> {
-        self.exchange(request, Instant::now()).await.map(|(answer, _, _)| answer)
+        self.exchange(request).await.map(|(answer, ..)| answer)
     }
 
-    async fn exchange(
+    fn exchange(
         &self,
         mut request: Request<Full<Bytes>>,
-        started: Instant,
-    ) -> Result<(Response<Incoming>, Connection, Span), UpstreamError> {
+    ) -> impl Future<Output = Result<(Response<Incoming>, Connection, Exchange), UpstreamError>> {
         let shared = &*self.0;
+        let started = Instant::now();
         let span = call_span!(
             telemetry::records_now(),
             else DEBUG,
@@ -169,21 +173,23 @@ impl Upstream {
         );
         request.headers_mut().insert(header::HOST, shared.host.clone());
         telemetry::inject(&span, request.headers_mut());
-        let exchange = shared.pool.exchange(request, started.into(), shared.timeouts.header);
-        let answer = exchange.instrument(span.clone()).await.map_err(UpstreamError::from);
-        let outcome = answer.as_ref().map_or_else(UpstreamError::outcome, |(answer, _)| class(answer.status()));
-        shared.metrics.upstream_answered(shared.name, outcome, started.elapsed());
-        shared.reached(answer.as_ref().err());
-        match answer {
-            Ok((answer, connection)) => {
-                span.record("http.response.status_code", answer.status().as_u16());
-                Ok((answer, connection, span))
+        let exchange = shared.pool.exchange(request, started.into(), shared.timeouts.header).instrument(span.clone());
+        exchange.map(move |answer| {
+            let answer = answer.map_err(UpstreamError::from);
+            let outcome = answer.as_ref().map_or_else(UpstreamError::outcome, |(answer, _)| class(answer.status()));
+            shared.metrics.upstream_answered(shared.name, outcome, started.elapsed());
+            shared.reached(answer.as_ref().err());
+            match answer {
+                Ok((answer, connection)) => {
+                    span.record("http.response.status_code", answer.status().as_u16());
+                    Ok((answer, connection, Exchange { upstream: Arc::clone(&self.0), started, span }))
+                }
+                Err(error) => {
+                    span.record("otel.status_code", "ERROR");
+                    Err(error)
+                }
             }
-            Err(error) => {
-                span.record("otel.status_code", "ERROR");
-                Err(error)
-            }
-        }
+        })
     }
 }
 

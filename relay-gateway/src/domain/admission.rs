@@ -12,9 +12,9 @@ use shared::{
 
 use super::tenant::TenantState;
 
-pub(crate) const TENANT_ID: HeaderName = HeaderName::from_static("x-bloonio-tenant-id");
-pub(crate) const TIMESTAMP: HeaderName = HeaderName::from_static("x-bloonio-timestamp");
-pub(crate) const SIGNATURE: HeaderName = HeaderName::from_static("x-bloonio-signature");
+pub const TENANT_ID: HeaderName = HeaderName::from_static("x-bloonio-tenant-id");
+pub const TIMESTAMP: HeaderName = HeaderName::from_static("x-bloonio-timestamp");
+pub const SIGNATURE: HeaderName = HeaderName::from_static("x-bloonio-signature");
 
 /// Stands in for the key of a tenant that does not exist, so that it takes as long to refuse as one that does.
 static NOBODY: LazyLock<TenantKey> = LazyLock::new(|| {
@@ -24,12 +24,12 @@ static NOBODY: LazyLock<TenantKey> = LazyLock::new(|| {
 });
 
 /// The three headers of a signed call, each well formed.
-pub(crate) struct SignedCall {
-    pub(crate) tenant_id: TenantId,
+pub struct SignedCall {
+    pub tenant_id: TenantId,
     /// The decimal text as sent: it is what was signed.
     timestamp: HeaderValue,
-    pub(crate) timestamp_ms: i64,
-    pub(crate) signature: Signature,
+    pub timestamp_ms: i64,
+    pub signature: Signature,
 }
 
 impl SignedCall {
@@ -37,7 +37,7 @@ impl SignedCall {
     ///
     /// # Errors
     /// [`ErrorCode::MissingSignatureHeaders`], [`ErrorCode::MalformedSignatureHeaders`].
-    pub(crate) fn take(headers: &mut HeaderMap) -> Result<Self, ApiError> {
+    pub fn take(headers: &mut HeaderMap) -> Result<Self, ApiError> {
         let [tenant_id, timestamp, signature] =
             [TENANT_ID, TIMESTAMP, SIGNATURE].map(|name| take_single(headers, name));
         let missing: Vec<_> = [
@@ -79,7 +79,7 @@ impl SignedCall {
     ///
     /// # Errors
     /// [`ErrorCode::TimestampOutOfWindow`], with the relay's time and the difference.
-    pub(crate) fn check_window(&self, now_ms: i64) -> Result<(), ApiError> {
+    pub fn check_window(&self, now_ms: i64) -> Result<(), ApiError> {
         let ahead = self.timestamp_ms.saturating_sub(now_ms);
         if (-WINDOW_MS..=WINDOW_MS).contains(&ahead) {
             return Ok(());
@@ -100,7 +100,7 @@ impl SignedCall {
     ///
     /// # Errors
     /// [`ErrorCode::InvalidSignature`] with what was received.
-    pub(crate) fn verify<'t>(
+    pub fn verify<'t>(
         &self,
         tenant: Option<&'t TenantState>,
         body: &BodyDigest,
@@ -126,7 +126,7 @@ impl SignedCall {
 }
 
 /// The answer to a suspended tenant, once its signature is proven.
-pub(crate) fn suspended() -> ApiError {
+pub fn suspended() -> ApiError {
     ApiError::new(ErrorCode::TenantSuspended, "This tenant is suspended. Ask the platform's operator to reactivate it.")
 }
 

@@ -14,23 +14,23 @@ const LONGEST_MESSAGE_ID: usize = 64;
 
 /// A frame that is well formed, as the backend gets it: written anew, so that nothing rides along.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Frame {
+pub struct Frame {
     /// Its JSON.
-    pub(crate) text: String,
+    pub text: String,
     /// The message's own id, where it is one.
-    pub(crate) client_id: Option<String>,
+    pub client_id: Option<String>,
 }
 
 /// Why a frame was refused, and which message it was, where that could be read.
 #[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) error: ApiError,
-    pub(crate) client_id: Option<String>,
+pub struct Refused {
+    pub error: ApiError,
+    pub client_id: Option<String>,
 }
 
 impl Frame {
     /// Reads one.
-    pub(crate) fn read(text: &str) -> Result<Self, Refused> {
+    pub fn read(text: &str) -> Result<Self, Refused> {
         let object: Map<String, Value> = serde_json::from_str(text).map_err(|_| Refused {
             error: ApiError::new(ErrorCode::MalformedJson, "A frame must be a JSON object."),
             client_id: None,
@@ -69,7 +69,7 @@ impl Frame {
 }
 
 /// What a visitor is told of a frame that was refused.
-pub(crate) fn error(error: &ApiError, client_id: Option<&str>) -> String {
+pub fn error(error: &ApiError, client_id: Option<&str>) -> String {
     let mut frame = json!({
         "type": "error",
         "error_code": error.code().as_str(),

@@ -17,7 +17,7 @@ const HOUR_SECONDS: u64 = 3600;
 
 /// What widget keys open: sessions, an hour's worth at once, of which one address has a share: a key is public, and nobody is to
 /// use it up alone.
-pub(crate) struct SessionRates {
+pub struct SessionRates {
     keys: Limiters<Uuid>,
     shares: Limiters<(Uuid, IpAddr)>,
 }
@@ -26,17 +26,19 @@ pub(crate) struct SessionRates {
 const SHARE: u32 = 4;
 const LEAST_SHARE: NonZeroU32 = NonZeroU32::new(30).expect("not zero");
 
-impl SessionRates {
-    pub(crate) fn new() -> Self {
+impl Default for SessionRates {
+    fn default() -> Self {
         let hour = Duration::from_secs(HOUR_SECONDS);
         Self { keys: Limiters::per(hour), shares: Limiters::per(hour) }
     }
+}
 
+impl SessionRates {
     /// Spends one session of the key's, for an address.
     ///
     /// # Errors
     /// [`ErrorCode::RateLimited`] with `Retry-After`.
-    pub(crate) fn admit(&self, key_id: Uuid, limit: NonZeroU32, client: IpAddr) -> Result<(), ApiError> {
+    pub fn admit(&self, key_id: Uuid, limit: NonZeroU32, client: IpAddr) -> Result<(), ApiError> {
         let share = NonZeroU32::new(limit.get() / SHARE).unwrap_or(NonZeroU32::MIN).max(LEAST_SHARE);
         // The address's first: what it may not have, it does not take from others.
         let spent = self.shares.spend((key_id, network(client)), share).and_then(|_| self.keys.spend(key_id, limit));
@@ -51,44 +53,46 @@ impl SessionRates {
 }
 
 /// What visitors send: frames, and the openings of sockets, by session, however many sockets it has.
-pub(crate) struct VisitorRates {
+pub struct VisitorRates {
     frames_per_min: NonZeroU32,
     sessions: Limiters<SessionId>,
 }
 
 impl VisitorRates {
-    pub(crate) fn new(frames_per_min: NonZeroU32) -> Self {
+    pub fn new(frames_per_min: NonZeroU32) -> Self {
         Self { frames_per_min, sessions: Limiters::per(Duration::from_secs(MINUTE_SECONDS)) }
     }
 
     /// Whether a session may send one more.
-    pub(crate) fn admits(&self, session: SessionId) -> bool {
+    pub fn admits(&self, session: SessionId) -> bool {
         self.sessions.spend(session, self.frames_per_min).is_ok()
     }
 }
 
 /// The rates of the tenants that called lately.
-pub(crate) struct Rates(Limiters<TenantId>);
+pub struct Rates(Limiters<TenantId>);
 
 /// What a tenant has left, as the response headers say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Allowance {
+pub struct Allowance {
     limit: u32,
     remaining: u32,
     /// Until `remaining` is `limit` again, or, where nothing remains, until one call is.
     reset_seconds: u64,
 }
 
-impl Rates {
-    pub(crate) fn new() -> Self {
+impl Default for Rates {
+    fn default() -> Self {
         Self(Limiters::per(Duration::from_secs(MINUTE_SECONDS)))
     }
+}
 
+impl Rates {
     /// Spends one call of the tenant's.
     ///
     /// # Errors
     /// [`ErrorCode::RateLimited`] with `Retry-After`; the headers of [`Allowance`] come with it.
-    pub(crate) fn admit(&self, tenant: &TenantState) -> Result<Allowance, (ApiError, Allowance)> {
+    pub fn admit(&self, tenant: &TenantState) -> Result<Allowance, (ApiError, Allowance)> {
         let limit = tenant.rate_limit_per_min.get();
         match self.0.spend(tenant.id, tenant.rate_limit_per_min) {
             Ok(remaining) => {
@@ -108,15 +112,19 @@ impl Rates {
 
 impl Allowance {
     /// `RateLimit-Policy` and `RateLimit` as of draft-ietf-httpapi-ratelimit-headers-11.
-    pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        let Self { limit, remaining, reset_seconds } = self;
-        for (name, text) in [
-            (RATE_LIMIT_POLICY, format!("\"tenant\";q={limit};w={MINUTE_SECONDS}")),
-            (RATE_LIMIT, format!("\"tenant\";r={remaining};t={reset_seconds}")),
+    pub fn write(&self, headers: &mut HeaderMap) {
+        let Self { limit, remaining, reset_seconds } = *self;
+        for (name, fields) in [
+            (RATE_LIMIT_POLICY, [(";q=", limit.into()), (";w=", MINUTE_SECONDS)]),
+            (RATE_LIMIT, [(";r=", remaining.into()), (";t=", reset_seconds)]),
         ] {
-            if let Ok(value) = HeaderValue::try_from(text) {
-                headers.insert(name, value);
+            let mut text = String::with_capacity(48);
+            text.push_str("\"tenant\"");
+            for (field, number) in fields {
+                text.push_str(field);
+                text.push_str(itoa::Buffer::new().format(number));
             }
+            headers.insert(name, HeaderValue::try_from(text).expect("names and digits are visible ASCII"));
         }
     }
 }
@@ -140,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_minutes_worth_may_come_at_once_and_then_no_more() {
-        let rates = Rates::new();
+        let rates = Rates::default();
         let (one, other) = (tenant(TenantId::generate(), 3), tenant(TenantId::generate(), 3));
         let left: Vec<_> = (0..3).map(|_| rates.admit(&one).expect("room").remaining).collect();
         assert_eq!(left, [2, 1, 0]);
@@ -152,7 +160,7 @@ mod tests {
 
     #[test]
     fn no_address_uses_up_a_key_alone() {
-        let (rates, key) = (SessionRates::new(), Uuid::new_v4());
+        let (rates, key) = (SessionRates::default(), Uuid::new_v4());
         let limit = NonZeroU32::new(200).expect("not zero");
         let begun = |address: &str| {
             let address = address.parse().expect("an address");
@@ -167,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_changed_limit_counts_at_once() {
-        let rates = Rates::new();
+        let rates = Rates::default();
         let id = TenantId::generate();
         rates.admit(&tenant(id, 1)).expect("room");
         rates.admit(&tenant(id, 1)).expect_err("spent");

@@ -9,22 +9,22 @@ use shared::{TenantId, signature::TenantKey};
 
 /// What admission needs of a tenant.
 #[derive(Debug)]
-pub(crate) struct TenantState {
-    pub(crate) id: TenantId,
-    pub(crate) suspended: bool,
+pub struct TenantState {
+    pub id: TenantId,
+    pub suspended: bool,
     /// Keyed for HMAC#1.
-    pub(crate) key: TenantKey,
-    pub(crate) rate_limit_per_min: NonZeroU32,
-    pub(crate) generation: Generation,
+    pub key: TenantKey,
+    pub rate_limit_per_min: NonZeroU32,
+    pub generation: Generation,
 }
 
 /// Tells what was learnt of a tenant at one time from what was learnt at another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Generation(u64);
+pub struct Generation(u64);
 
 impl Generation {
     /// One that was never there before.
-    pub(crate) fn next() -> Self {
+    pub fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use axum::response::IntoResponse as _;
+use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Response, header, request::Parts};
 use hyper::body::Incoming;
 use shared::{ApiError, ErrorCode, body, request_id::RequestId, time::now_unix_ms};
@@ -58,17 +59,15 @@ impl From<ApiError> for Refusal {
 }
 
 /// Answers a call. Its head stays where it is, for a future that is moved has to be copied; what is sent on is taken out of it.
-pub(super) async fn relay<D: TenantDirectory>(
+pub(super) fn relay<D: TenantDirectory>(
     gateway: &Gateway<D>,
     head: &mut Parts,
     body: Incoming,
     peer: SocketAddr,
     request_id: &RequestId,
-) -> Response<Body> {
-    match admit_and_answer(gateway, head, body, peer, request_id).await {
-        Ok(response) => response,
-        Err(refusal) => refusal.answer(&gateway.metrics),
-    }
+) -> impl Future<Output = Response<Body>> {
+    admit_and_answer(gateway, head, body, peer, request_id)
+        .map(|answered| answered.unwrap_or_else(|refusal| refusal.answer(&gateway.metrics)))
 }
 
 async fn admit_and_answer<D: TenantDirectory>(

@@ -1,0 +1,267 @@
+//! What a signed call costs beside the barest proxy there can be: real processes on one core, the load and the upstream on
+//! another, interleaved, and compared in one run. CPU time a call is the figure to trust where a machine is shared.
+//!
+//! `cargo build --release --workspace --bins && cargo bench --workspace --bench load [-- --help]`.
+
+use std::{
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::{Parser, Subcommand};
+use e2e::{
+    process::Process,
+    seed,
+    signed::Tenant,
+    world::{Operator, admin_environment, environment, gateway_environment, until_ready},
+};
+use futures_util::{StreamExt as _, stream};
+use generator::{Callers, Load, Measured};
+use serde_json::json;
+
+mod generator;
+mod machine;
+mod servers;
+
+/// Measures a gateway with everything on beside a proxy that verifies nothing.
+#[derive(Parser)]
+struct Options {
+    /// Bytes of a call's body.
+    #[arg(long, value_delimiter = ',', default_value = "200,2048,65536")]
+    sizes: Vec<usize>,
+    /// Seconds each target is measured at a time.
+    #[arg(long, default_value_t = 3)]
+    seconds: u64,
+    /// How often; medians are shown.
+    #[arg(long, default_value_t = 3)]
+    repeat: usize,
+    /// Connections, each with one call at a time.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Calls a second of the run at a fixed rate; 0 leaves it out.
+    #[arg(long, default_value_t = 5000)]
+    rate: u32,
+    /// Tenants who call, the second half as often as the first, the third a third as often (Zipf).
+    #[arg(long, default_value_t = 1000)]
+    tenants: usize,
+    /// Tenants who are provisioned beside them and never call.
+    #[arg(long, default_value_t = 0)]
+    silent: u64,
+    /// Cores of the gateway and its admin service; the load is on the machine's last.
+    #[arg(long, default_value_t = 1)]
+    cores: usize,
+    #[command(subcommand)]
+    role: Option<Role>,
+    /// What cargo passes.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// What this program is where it starts itself once more.
+#[derive(Subcommand)]
+#[command(hide = true)]
+enum Role {
+    Upstream,
+    Collector,
+    BareProxy { upstream: SocketAddr },
+}
+
+fn main() {
+    let options = Options::parse();
+    match options.role {
+        Some(Role::Upstream) => servers::upstream(),
+        Some(Role::Collector) => servers::collector(),
+        Some(Role::BareProxy { upstream }) => servers::bare_proxy(upstream),
+        None => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+            .block_on(measure(&options)),
+    }
+}
+
+/// Something that answers calls.
+struct Target {
+    name: &'static str,
+    address: SocketAddr,
+    /// Whose CPU time and memory are its own.
+    processes: Vec<u32>,
+}
+
+async fn measure(options: &Options) {
+    let load_core = machine::last_core();
+    let gateway_cores: Vec<usize> = (0..options.cores).collect();
+    machine::run_on(&[load_core]);
+    let (upstream, collector) = (Server::start(&["upstream"]), Server::start(&["collector"]));
+    machine::run_on(&gateway_cores);
+    let bare = Server::start(&["bare-proxy", &upstream.address.to_string()]);
+    let data = tempfile::tempdir().expect("a directory");
+    let database = format!("sqlite://{}?mode=rwc", data.path().join("admin.db").display());
+    let mut variables = admin_environment(&database);
+    variables.extend(environment(&[("ADMIN_ACCESS_LOG", "false")]));
+    if options.silent > 0 {
+        // The schema first; and nobody is to follow a million changes.
+        let mut admin = Process::start("admin-service", &[], &variables);
+        let _ = admin.address("admin-grpc");
+        admin.terminate();
+        admin.wait();
+        seed::silent_tenants(&database, options.silent).await;
+    }
+    let admin = Process::start("admin-service", &[], &variables);
+    let (rest, grpc) = (admin.address("admin-rest"), admin.address("admin-grpc"));
+    let mut variables = gateway_environment(grpc, upstream.address);
+    // Everything on: leases, replays, rates, metrics, request ids, one trace in a hundred.
+    variables.extend(environment(&[
+        ("GATEWAY_ACCESS_LOG", "false"),
+        ("GATEWAY_OPS_LISTEN", "127.0.0.1:0"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{}", collector.address)),
+        ("OTEL_TRACES_SAMPLER_ARG", "0.01"),
+    ]));
+    let gateway = Process::start("relay-gateway", &[], &variables);
+    let relay = gateway.address("gateway");
+    machine::run_on(&[load_core]);
+    until_ready(relay).await;
+
+    let tenants = provision(&Operator::at(rest), options.tenants).await;
+    let targets = [
+        Target { name: "bare proxy", address: bare.address, processes: vec![bare.child.id()] },
+        Target { name: "relay gateway", address: relay, processes: vec![gateway.id(), admin.id()] },
+    ];
+    println!("{}", machine::describe());
+    println!(
+        "{} tenants call, {} are silent; {} connections; gateway and admin service on {} core(s); medians of {} x {} s",
+        options.tenants, options.silent, options.connections, options.cores, options.repeat, options.seconds
+    );
+    let plan = options
+        .sizes
+        .iter()
+        .map(|size| (*size, None))
+        .chain((options.rate > 0).then(|| (options.sizes.first().copied().unwrap_or(200), Some(options.rate))));
+    for (size, rate) in plan {
+        let callers = Arc::new(Callers::new(&tenants, size));
+        // Every tenant once: what is measured is a gateway that knows them.
+        warm_up(&targets[1], &callers).await;
+        let mut runs: Vec<Vec<Run>> = targets.iter().map(|_| Vec::new()).collect();
+        for _ in 0..options.repeat {
+            for (target, runs) in targets.iter().zip(&mut runs) {
+                runs.push(run(target, &callers, rate, options, upstream.address).await);
+            }
+        }
+        print_table(&targets, &runs, size, rate, options);
+    }
+}
+
+/// What one run says of a target.
+struct Run {
+    per_second: f64,
+    user_us: f64,
+    system_us: f64,
+    p50_us: f64,
+    p99_us: f64,
+    resident_mib: f64,
+}
+
+async fn run(
+    target: &Target,
+    callers: &Arc<Callers>,
+    rate: Option<u32>,
+    options: &Options,
+    upstream: SocketAddr,
+) -> Run {
+    let load = Load {
+        target: target.address,
+        callers: Arc::clone(callers),
+        connections: options.connections,
+        warm_up: Duration::from_secs(1),
+        lasting: Duration::from_secs(options.seconds),
+        rate,
+    };
+    let before = servers::counted(upstream).await;
+    let Measured { answered, all, mut took, elapsed, used } = load.run(|| machine::cpu_time(&target.processes)).await;
+    let after = servers::counted(upstream).await;
+    // Nothing was answered that did not arrive, and nothing arrived cut.
+    let body_bytes = all * callers.body_bytes() as u64;
+    assert_eq!((after.0 - before.0, after.1 - before.1), (all, body_bytes), "{} lost or repeated calls", target.name);
+    took.sort_unstable();
+    let micros = |percent: usize| f64::from(took[(took.len() - 1) * percent / 100]) / 10.0;
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / answered as f64;
+    Run {
+        per_second: answered as f64 / elapsed.as_secs_f64(),
+        user_us: each(used.user),
+        system_us: each(used.system),
+        p50_us: micros(50),
+        p99_us: micros(99),
+        resident_mib: machine::resident_bytes(&target.processes) as f64 / 1_048_576.0,
+    }
+}
+
+fn print_table(targets: &[Target], runs: &[Vec<Run>], size: usize, rate: Option<u32>, options: &Options) {
+    match rate {
+        None => println!("\n### {size} B, as fast as {} connections go\n", options.connections),
+        Some(rate) => println!("\n### {size} B, {rate} calls a second, time counted from when a call was due\n"),
+    }
+    println!(
+        "| target | calls/s | CPU us a call | user + system | of the bare proxy's | p50 us | p99 us | resident MiB |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
+    let cpu = |runs: &[Run]| median(runs, |run| run.user_us + run.system_us);
+    for (target, of_target) in targets.iter().zip(runs) {
+        println!(
+            "| {} | {:.0} | {:.2} | {:.2} + {:.2} | {:.2} | {:.0} | {:.0} | {:.0} |",
+            target.name,
+            median(of_target, |run| run.per_second),
+            cpu(of_target),
+            median(of_target, |run| run.user_us),
+            median(of_target, |run| run.system_us),
+            cpu(of_target) / cpu(&runs[0]),
+            median(of_target, |run| run.p50_us),
+            median(of_target, |run| run.p99_us),
+            median(of_target, |run| run.resident_mib),
+        );
+    }
+}
+
+fn median(runs: &[Run], of: impl Fn(&Run) -> f64) -> f64 {
+    let mut all: Vec<f64> = runs.iter().map(of).collect();
+    all.sort_unstable_by(f64::total_cmp);
+    all[all.len() / 2]
+}
+
+async fn provision(operator: &Operator, count: usize) -> Vec<Tenant> {
+    stream::iter(0..count)
+        .map(|index| {
+            let fields = json!({"tenant_name": format!("Tenant {index}"), "rate_limit_per_min": 6_000_000});
+            async move { operator.provision(fields).await }
+        })
+        .buffer_unordered(32)
+        .collect()
+        .await
+}
+
+async fn warm_up(gateway: &Target, callers: &Arc<Callers>) {
+    stream::iter(0..32).for_each_concurrent(None, |part| callers.call_each_once(gateway.address, part, 32)).await;
+}
+
+/// This program in another role, stopped when dropped.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(role: &[&str]) -> Self {
+        let program = std::env::current_exe().expect("a program has a path");
+        let mut child = Command::new(program).args(role).stdout(Stdio::piped()).spawn().expect("it starts");
+        let address = servers::read_address(child.stdout.take().expect("piped"));
+        Self { child, address }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
