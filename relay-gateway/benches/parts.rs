@@ -27,6 +27,7 @@ fn tenant() -> TenantState {
         suspended: false,
         key: TenantKey::new(b"sk_a-secret-of-the-usual-length-00"),
         rate_limit_per_min: NonZeroU32::MAX,
+        rate: Default::default(),
         generation: Generation::next(),
     }
 }
@@ -77,7 +78,7 @@ fn admit(criterion: &mut Criterion) {
             |signature| {
                 let now = now_unix_ms();
                 replays.admit(&signature, now, now).expect("the first time");
-                rates.admit(&tenant).map(drop).map_err(|(error, _)| error).expect("within its rate");
+                rates.admit(&tenant, now).map(drop).map_err(|(error, _)| error).expect("within its rate");
             },
             criterion::BatchSize::SmallInput,
         );

@@ -11,7 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moka::{notification::RemovalCause, sync::Cache};
+use moka::sync::Cache;
+use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter, sync::Cache as FastCache};
 use shared::{
     ApiError, TenantId,
     coherence::{
@@ -42,7 +43,7 @@ const REPEATED_FOR: Duration = Duration::from_secs(3);
 
 /// The bytes a tenant costs here, rather too many than too few: its keyed state, its place in the map, the eviction policy's
 /// notes, the allocator's rounding. With what it costs elsewhere in the gateway, 1007 were measured (BENCHMARKS.md).
-const ENTRY_BYTES: u32 = 768;
+const ENTRY_BYTES: u64 = 768;
 
 /// A directory that keeps what another one answered. Cloning shares it.
 pub(crate) struct CachedDirectory<D>(Arc<Inner<D>>);
@@ -57,12 +58,25 @@ struct Inner<D> {
     source: D,
     /// What `following` says, for those who only read.
     lease: LeaseView,
-    known: Cache<TenantId, Known>,
+    /// Read by every call: a read marks the entry and notes nothing.
+    known: FastCache<TenantId, Known, UnitWeighter, DefaultHashBuilder, CountEvictions>,
     /// Apart, so that who invents ids does not push out tenants that are real.
     unknown: Cache<TenantId, Known>,
     doors: Doors,
     following: Mutex<Following>,
     metrics: DirectoryMetrics,
+}
+
+/// Tenants dropped for want of room.
+#[derive(Clone)]
+struct CountEvictions(DirectoryMetrics);
+
+impl Lifecycle<TenantId, Known> for CountEvictions {
+    type RequestState = ();
+
+    fn on_evict(&self, (): &mut (), _: TenantId, _: Known) {
+        self.0.evicted();
+    }
 }
 
 /// How the directory is followed, and the fetches that race its changes.
@@ -76,16 +90,15 @@ struct Following {
 impl<D: TenantDirectory> CachedDirectory<D> {
     /// In front of `source`, with about so many bytes for tenants. Without a lease it keeps nothing.
     pub(crate) fn new(source: D, capacity_bytes: u64, lease: LeaseView, metrics: DirectoryMetrics) -> Self {
-        let evictions = metrics.clone();
-        let known = Cache::builder()
-            .max_capacity(capacity_bytes)
-            .weigher(|_, _| ENTRY_BYTES)
-            .eviction_listener(move |_, _, cause| {
-                if cause == RemovalCause::Size {
-                    evictions.evicted();
-                }
-            })
-            .build();
+        let most = capacity_bytes / ENTRY_BYTES;
+        let evictions = CountEvictions(metrics.clone());
+        let known = FastCache::with(
+            usize::try_from(most).unwrap_or(usize::MAX),
+            most,
+            UnitWeighter,
+            DefaultHashBuilder::default(),
+            evictions,
+        );
         let unknown = Cache::builder().max_capacity(MOST_UNKNOWN).time_to_live(UNKNOWN_KEPT).build();
         let (doors, following) = (Doors::new(), Mutex::default());
         Self(Arc::new(Inner { source, lease, known, unknown, doors, following, metrics }))
@@ -107,12 +120,12 @@ impl<D: TenantDirectory> CachedDirectory<D> {
         match &changes.keys {
             Some(keys) => {
                 for id in keys {
-                    inner.known.invalidate(id);
+                    inner.known.remove(id);
                     inner.unknown.invalidate(id);
                 }
             }
             None => {
-                inner.known.invalidate_all();
+                inner.known.clear();
                 inner.unknown.invalidate_all();
             }
         }
@@ -259,8 +272,11 @@ impl<D: TenantDirectory> FlightGuard<D> {
                 Landing::Repeat => return None,
                 // Under the lock: a change that comes now finds it in the cache, and drops it.
                 Landing::Keep => {
-                    let cache = if known.tenant.is_some() { &inner.known } else { &inner.unknown };
-                    cache.insert(self.id, known.clone());
+                    if known.tenant.is_some() {
+                        inner.known.insert(self.id, known.clone());
+                    } else {
+                        inner.unknown.insert(self.id, known.clone());
+                    }
                 }
                 Landing::Discard => return Some(Err(ApiError::internal("a fetch that was given up has landed"))),
             }

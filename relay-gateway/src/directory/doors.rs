@@ -63,6 +63,7 @@ mod tests {
             suspended: false,
             key: TenantKey::new(b"k"),
             rate_limit_per_min: NonZeroU32::MIN,
+            rate: Default::default(),
             generation: Generation::next(),
         }
     }

@@ -115,6 +115,7 @@ fn keyed(id: TenantId, wire: WireState) -> Result<TenantState, ApiError> {
         suspended,
         key: TenantKey::new(&secret),
         rate_limit_per_min: NonZeroU32::new(wire.rate_limit_per_min).unwrap_or(NonZeroU32::MIN),
+        rate: Default::default(),
         generation: Generation::next(),
     })
 }

@@ -187,6 +187,7 @@ mod tests {
             suspended: false,
             key: TenantKey::new(secret),
             rate_limit_per_min: NonZeroU32::MIN,
+            rate: Default::default(),
             generation: Generation::next(),
         }
     }

@@ -7,7 +7,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use shared::{ApiError, ErrorCode, SessionId, TenantId};
 use uuid::Uuid;
 
-use super::{floods::network, limiters::Limiters, tenant::TenantState};
+use super::{
+    floods::network,
+    limiters::{AtHand, Limiters},
+    tenant::TenantState,
+};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -72,6 +76,11 @@ impl VisitorRates {
 /// The rates of the tenants that called lately.
 pub struct Rates(Limiters<TenantId>);
 
+/// A tenant's rate, kept with what is known of the tenant: its calls need not look it up, and spend from the same one as those
+/// that knew the tenant before a change.
+#[derive(Debug, Default)]
+pub struct RateAtHand(AtHand);
+
 /// What a tenant has left, as the response headers say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
@@ -88,13 +97,13 @@ impl Default for Rates {
 }
 
 impl Rates {
-    /// Spends one call of the tenant's.
+    /// Spends one call of the tenant's, at a Unix time in milliseconds.
     ///
     /// # Errors
     /// [`ErrorCode::RateLimited`] with `Retry-After`; the headers of [`Allowance`] come with it.
-    pub fn admit(&self, tenant: &TenantState) -> Result<Allowance, (ApiError, Allowance)> {
+    pub fn admit(&self, tenant: &TenantState, now_ms: i64) -> Result<Allowance, (ApiError, Allowance)> {
         let limit = tenant.rate_limit_per_min.get();
-        match self.0.spend(tenant.id, tenant.rate_limit_per_min) {
+        match self.0.spend_at_hand(&tenant.rate.0, tenant.id, tenant.rate_limit_per_min, now_ms) {
             Ok(remaining) => {
                 let spent = u64::from(limit.saturating_sub(remaining));
                 Ok(Allowance { limit, remaining, reset_seconds: (spent * MINUTE_SECONDS).div_ceil(u64::from(limit)) })
@@ -136,12 +145,15 @@ mod tests {
     use super::*;
     use crate::domain::tenant::Generation;
 
+    const NOW: i64 = 1_718_960_000_000;
+
     fn tenant(id: TenantId, limit: u32) -> TenantState {
         TenantState {
             id,
             suspended: false,
             key: TenantKey::new(b"k"),
             rate_limit_per_min: NonZeroU32::new(limit).expect("not zero"),
+            rate: Default::default(),
             generation: Generation::next(),
         }
     }
@@ -150,12 +162,12 @@ mod tests {
     fn a_minutes_worth_may_come_at_once_and_then_no_more() {
         let rates = Rates::default();
         let (one, other) = (tenant(TenantId::generate(), 3), tenant(TenantId::generate(), 3));
-        let left: Vec<_> = (0..3).map(|_| rates.admit(&one).expect("room").remaining).collect();
+        let left: Vec<_> = (0..3).map(|_| rates.admit(&one, NOW).expect("room").remaining).collect();
         assert_eq!(left, [2, 1, 0]);
-        let (error, allowance) = rates.admit(&one).expect_err("spent");
+        let (error, allowance) = rates.admit(&one, NOW).expect_err("spent");
         assert_eq!((error.code(), allowance.remaining), (ErrorCode::RateLimited, 0));
         assert!((1..=20).contains(&allowance.reset_seconds), "a third of a minute each: {allowance:?}");
-        assert!(rates.admit(&other).is_ok(), "a tenant spends its own");
+        assert!(rates.admit(&other, NOW).is_ok(), "a tenant spends its own");
     }
 
     #[test]
@@ -177,11 +189,25 @@ mod tests {
     fn a_changed_limit_counts_at_once() {
         let rates = Rates::default();
         let id = TenantId::generate();
-        rates.admit(&tenant(id, 1)).expect("room");
-        rates.admit(&tenant(id, 1)).expect_err("spent");
-        assert_eq!(rates.admit(&tenant(id, 100)).expect("raised").remaining, 99);
-        rates.admit(&tenant(id, 1)).expect("lowered, and new");
-        rates.admit(&tenant(id, 1)).expect_err("spent");
+        rates.admit(&tenant(id, 1), NOW).expect("room");
+        rates.admit(&tenant(id, 1), NOW).expect_err("spent");
+        assert_eq!(rates.admit(&tenant(id, 100), NOW).expect("raised").remaining, 99);
+        rates.admit(&tenant(id, 1), NOW).expect("lowered, and new");
+        rates.admit(&tenant(id, 1), NOW).expect_err("spent");
+    }
+
+    #[test]
+    fn what_is_known_anew_of_a_tenant_gives_it_nothing_new_to_spend() {
+        let rates = Rates::default();
+        let id = TenantId::generate();
+        let (before, after) = (tenant(id, 2), tenant(id, 2));
+        rates.admit(&before, NOW).expect("room");
+        rates.admit(&after, NOW).expect("room");
+        rates.admit(&before, NOW + 1).expect_err("spent by both");
+        // Forgotten where rates are kept, as after a long pause: what is at hand is put back.
+        rates.0.forget(id);
+        rates.admit(&before, NOW + 40_000).expect_err("spent");
+        rates.admit(&tenant(id, 2), NOW + 40_000).expect_err("spent");
     }
 
     #[test]

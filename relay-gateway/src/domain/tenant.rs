@@ -7,6 +7,8 @@ use std::{
 
 use shared::{TenantId, signature::TenantKey};
 
+use super::rate::RateAtHand;
+
 /// What admission needs of a tenant.
 #[derive(Debug)]
 pub struct TenantState {
@@ -15,6 +17,7 @@ pub struct TenantState {
     /// Keyed for HMAC#1.
     pub key: TenantKey,
     pub rate_limit_per_min: NonZeroU32,
+    pub rate: RateAtHand,
     pub generation: Generation,
 }
 

@@ -108,7 +108,7 @@ async fn admit_and_answer<D: TenantDirectory>(
     }
     let allowance = gateway
         .rates
-        .admit(tenant)
+        .admit(tenant, now_ms)
         .map_err(|(error, allowance)| Refusal { allowance: Some(allowance), ..error.into() })?;
 
     let answer = match target {
