@@ -36,7 +36,7 @@ pub(crate) struct Relayed<'a> {
     /// What follows `/relay/`, as it was sent.
     pub(crate) rest: &'a str,
     pub(crate) query: Option<&'a str>,
-    /// Taken out.
+    /// Left empty: they are moved into what is sent.
     pub(crate) headers: &'a mut HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) digest: &'a BodyDigest,
@@ -60,7 +60,7 @@ impl Backend {
         self.upstream.is_reachable()
     }
 
-    /// Closes connections that have been free for too long. Call it now and then.
+    /// Closes connections that have been idle for too long. Call it now and then.
     pub(crate) fn tidy(&self) {
         self.upstream.tidy();
     }

@@ -12,9 +12,9 @@ use secrecy::SecretString;
 use shared::{
     body::BodyBounds,
     config::{ConfigError, Settings, Sources, Spec, check_secret},
-    lanes,
     serve::Bounds,
     telemetry::TelemetryConfig,
+    workers,
 };
 use url::Url;
 use uuid::Uuid;
@@ -269,7 +269,7 @@ impl Config {
             listen: listen?,
             ops_listen: ops_listen?,
             id: id?.unwrap_or_else(|| Uuid::new_v4().to_string()),
-            threads: threads?.unwrap_or_else(lanes::available),
+            threads: threads?.unwrap_or_else(workers::available),
             admin: AdminConfig {
                 urls: urls?,
                 token: token?.into(),

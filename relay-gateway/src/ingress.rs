@@ -11,10 +11,7 @@
 //! | `/openapi.json` | [`document`]: the visitor lane |
 //! | `/healthz`, `/readyz` | probes |
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -28,7 +25,7 @@ use shared::{
     edge::Edge,
     health,
     request_id::RequestId,
-    serve::{App, PeerAddr},
+    serve::{App, Peer},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -114,18 +111,18 @@ impl<D: TenantDirectory> Ingress<D> {
     }
 }
 
-/// A router costs a signed call as much as verifying it does (boxed futures and bodies, a route to match), so those are told
-/// by their path, and handled with the types they really have.
+/// A router costs a small signed call about what verifying it does (boxed futures and bodies, a route to match), so signed calls
+/// are told by their path, and handled with the types they really have.
 impl<D: TenantDirectory> App for Ingress<D> {
     type Body = Body;
 
-    async fn answer(&self, request: http::Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    async fn answer(&self, request: http::Request<Incoming>, peer: &Peer) -> Response<Body> {
         if !request.uri().path().starts_with(signed::PREFIX) {
             return self.router.answer(request, peer).await.map(Body::Made);
         }
         let (mut head, body) = request.into_parts();
         let passage = self.edge.enter(&head.method, &mut head.headers, signed::ROUTE);
-        let call = signed::relay(&self.gateway, &mut head, body, peer, passage.request_id());
+        let call = signed::relay(&self.gateway, &mut head, body, peer.address.ip(), passage.request_id());
         let response = passage.handle(call).await;
         passage.leave(&head.method, response)
     }
@@ -177,7 +174,7 @@ fn client_of(parts: &Parts, trusted: &List<Network>) -> IpAddr {
 }
 
 fn client_of_peer(extensions: &http::Extensions, headers: &http::HeaderMap, trusted: &List<Network>) -> IpAddr {
-    let peer = extensions.get::<PeerAddr>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip());
+    let peer = extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.address.ip());
     client_address::behind_proxies(peer, headers, trusted)
 }
 

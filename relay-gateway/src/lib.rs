@@ -7,6 +7,7 @@ mod admin_client;
 mod backend;
 pub mod config;
 mod directory;
+#[doc(hidden)] // Public for the benchmarks alone.
 pub mod domain;
 mod ingress;
 mod metrics;

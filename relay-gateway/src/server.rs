@@ -6,9 +6,9 @@ use axum::Router;
 use shared::{
     coherence::LONGEST_LEASE_MS,
     edge::Edge,
-    lanes::Lanes,
     serve::{self, Bounds},
     telemetry::metrics::{HttpServerMetrics, Metrics},
+    workers::Workers,
 };
 use tokio::{
     net::TcpListener,
@@ -62,7 +62,7 @@ pub struct Running {
     leaving: CancellationToken,
     subscription: JoinHandle<()>,
     /// Visitors' sockets live on them longer than the requests they came as.
-    _lanes: Lanes,
+    _workers: Workers,
 }
 
 impl Running {
@@ -154,11 +154,11 @@ pub async fn start_on(
     });
 
     let public = listener.local_addr()?;
-    let lanes = Lanes::start(config.threads)?;
+    let workers = Workers::start(config.threads)?;
     let mut tasks = JoinSet::new();
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
     let ingress = Ingress::new(Arc::clone(&gateway), edge, pages, lease, stopping.clone());
-    tasks.spawn(serve::serve_on(lanes.clone(), listener, ingress, config.bounds, stopping.clone()));
+    tasks.spawn(serve::serve_on(workers.clone(), listener, ingress, config.bounds, stopping.clone()));
     tasks.spawn(tidy(gateway, stopping.clone()));
     tasks.spawn(drain(sockets, config.sockets.drain, config.bounds, stopping.clone()));
     if let Some(address) = config.ops_listen {
@@ -166,10 +166,10 @@ pub async fn start_on(
         tracing::info!(server = "gateway-ops", address = %listener.local_addr()?, "listening");
         tasks.spawn(serve::serve(listener, metrics.router(), config.bounds, stopping));
     }
-    tracing::info!(server = "gateway", address = %public, gateway_id = config.id, threads = config.threads, "listening");
+    tracing::info!(server = "gateway", address = %public, gateway_id = config.id, workers = config.threads, "listening");
     let leaving = CancellationToken::new();
     let subscription = tokio::spawn(subscription.run(leaving.clone()));
-    Ok(Running { public, tasks, leaving, subscription, _lanes: lanes })
+    Ok(Running { public, tasks, leaving, subscription, _workers: workers })
 }
 
 /// Closes visitors' sockets once the gateway stops.

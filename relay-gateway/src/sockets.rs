@@ -14,6 +14,7 @@ use shared::{
     coherence::Changes,
     origin::Origin,
     request_id::RequestId,
+    serve::Peer,
     websocket::{self, Socket},
 };
 use tokio::{
@@ -107,7 +108,12 @@ impl<D: TenantDirectory> Sockets<D> {
 
     /// Speaks with a browser, once its connection is a WebSocket: until either side leaves, or something forbids it. A visit
     /// that was refused is told why.
-    pub(crate) fn welcome(self: &Arc<Self>, upgrading: hyper::upgrade::OnUpgrade, visit: Result<Visit, Closing>) {
+    pub(crate) fn welcome(
+        self: &Arc<Self>,
+        upgrading: hyper::upgrade::OnUpgrade,
+        peer: Option<Peer>,
+        visit: Result<Visit, Closing>,
+    ) {
         let this = Arc::clone(self);
         let span = match &visit {
             // For log lines alone: a trace that ends hours later helps nobody, nor does a request's that stays open so long.
@@ -137,6 +143,7 @@ impl<D: TenantDirectory> Sockets<D> {
             this.metrics.closed(closing.code());
             tracing::debug!(?closing, "socket closed");
             linger(&mut browser, &closing).await;
+            drop(peer);
         };
         self.tasks.spawn(speaking.instrument(span));
     }

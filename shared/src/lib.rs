@@ -10,7 +10,6 @@ pub mod edge;
 mod error;
 pub mod fields;
 pub mod health;
-pub mod lanes;
 pub mod origin;
 pub mod process;
 pub mod query;
@@ -23,6 +22,7 @@ pub mod telemetry;
 mod tenant_id;
 pub mod time;
 pub mod websocket;
+pub mod workers;
 
 pub use error::{ApiError, Envelope, ErrorCode, Failure, FieldError, Success};
 pub use session_id::{InvalidSessionId, SessionId};

@@ -6,8 +6,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     config::EXIT_CONFIG,
-    lanes,
     telemetry::{Telemetry, TelemetryConfig},
+    workers,
 };
 
 /// The threads a process runs on.
@@ -15,8 +15,8 @@ use crate::{
 pub enum Threads {
     /// As many as cores, which take work from each other.
     Shared,
-    /// One: it is the first of the [lanes](crate::lanes) that are started on it.
-    FirstLane,
+    /// One: it is the first of the [workers](crate::workers) that are started on it.
+    FirstWorker,
 }
 
 /// Runs `serve` to its end. An error is printed as well as logged: it may come before anybody reads logs. `exit_code` says
@@ -41,7 +41,8 @@ pub fn run<E: Display>(
         };
         let ended = serve.await;
         let code = ended.map_or_else(|error| failed(name, &error, exit_code(&error)), |()| ExitCode::SUCCESS);
-        telemetry.shutdown();
+        // On a thread of its own: the last spans leave over a connection that this one drives.
+        let _ = tokio::task::spawn_blocking(move || telemetry.shutdown()).await;
         code
     })
 }
@@ -49,14 +50,15 @@ pub fn run<E: Display>(
 fn runtime(threads: Threads) -> io::Result<Runtime> {
     // Where there is one core there is nobody to take work from, which saves a twelfth of a small request.
     let mut builder = match threads {
-        Threads::Shared if lanes::available().get() > 1 => Builder::new_multi_thread(),
-        Threads::Shared | Threads::FirstLane => Builder::new_current_thread(),
+        Threads::Shared if workers::available().get() > 1 => Builder::new_multi_thread(),
+        Threads::Shared | Threads::FirstWorker => Builder::new_current_thread(),
     };
     builder.enable_all().build()
 }
 
-/// A connection is a descriptor, a visitor's socket two; what a process is given by default is for a shell.
-fn raise_descriptor_limit() {
+/// Raises the limit of descriptors to what the process may have: a connection is one, a visitor's socket two, and what a process
+/// is given by default is for a shell.
+pub fn raise_descriptor_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {

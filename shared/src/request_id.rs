@@ -58,12 +58,6 @@ impl RequestId {
     pub fn into_header(self) -> HeaderValue {
         self.0
     }
-
-    /// The id as a header's value.
-    #[must_use]
-    pub fn as_header(&self) -> &HeaderValue {
-        &self.0
-    }
 }
 
 fn is_well_formed(id: &[u8]) -> bool {

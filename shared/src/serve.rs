@@ -20,14 +20,14 @@ use bytes::Bytes;
 use hyper::{Request, Response, body::Incoming};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
 use connection::Draining;
 
-use crate::lanes::Lanes;
+use crate::workers::Workers;
 
 mod connection;
 
@@ -36,25 +36,29 @@ pub trait App: Clone + Send + Sync + 'static {
     /// The answers' bodies.
     type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static;
 
-    /// Answers one request of a connection from `peer`.
-    fn answer(&self, request: Request<Incoming>, peer: SocketAddr)
-    -> impl Future<Output = Response<Self::Body>> + Send;
+    /// Answers one request of a connection.
+    fn answer(&self, request: Request<Incoming>, peer: &Peer) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
-/// Handlers find the connection's address in the request's extensions, as [`PeerAddr`].
+/// Handlers find the [`Peer`] in the request's extensions.
 impl App for Router {
     type Body = Body;
 
-    async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        request.extensions_mut().insert(PeerAddr(peer));
+    async fn answer(&self, mut request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+        request.extensions_mut().insert(peer.clone());
         let Ok(response) = self.clone().call(request.map(Body::new)).await;
         response
     }
 }
 
-/// The address a connection came from, as a request extension.
-#[derive(Clone, Copy, Debug)]
-pub struct PeerAddr(pub SocketAddr);
+/// Who is at the other end of a connection. What becomes of the connection keeps it for as long as it lasts: by that its worker
+/// counts as busy.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The address it came from.
+    pub address: SocketAddr,
+    _place: Arc<Place>,
+}
 
 /// Bounds of one listener.
 #[derive(Clone, Copy, Debug)]
@@ -94,20 +98,21 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves `app` until `stopping` is cancelled and [`Bounds::drain_delay`] is over, then stops accepting, lets requests in
 /// flight finish for [`Bounds::drain_timeout`], and returns.
 pub async fn serve<A: App>(listener: TcpListener, app: A, bounds: Bounds, stopping: CancellationToken) {
-    serve_on(Lanes::one(), listener, app, bounds, stopping).await;
+    serve_on(Workers::one(), listener, app, bounds, stopping).await;
 }
 
-/// The same, with the connections spread over lanes.
+/// The same, with the connections spread over workers.
 pub async fn serve_on<A: App>(
-    lanes: Lanes,
+    workers: Workers,
     listener: TcpListener,
     app: A,
     bounds: Bounds,
     stopping: CancellationToken,
 ) {
-    let open: Arc<[AtomicUsize]> = lanes.runtimes().iter().map(|_| AtomicUsize::new(0)).collect();
+    let open: Arc<[AtomicUsize]> = workers.runtimes().iter().map(|_| AtomicUsize::new(0)).collect();
     let connections = TaskTracker::new();
     let draining = Arc::new(Draining::default());
+    let mut accepted_so_far = 0_usize;
     let room = Arc::new(Semaphore::new(bounds.max_connections));
 
     let told_to_stop = async {
@@ -126,7 +131,7 @@ pub async fn serve_on<A: App>(
             () = &mut told_to_stop => break,
             accepted = accept => accepted,
         };
-        let (stream, peer) = match accepted {
+        let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, or the peer left: neither ends the listener. The pause keeps the
@@ -138,19 +143,18 @@ pub async fn serve_on<A: App>(
         };
         // An answer's head and body are written together; waiting to fill a segment only adds latency.
         let _ = stream.set_nodelay(true);
-        // To the lane that has the fewest: connections live long, so it is they that have to be even.
-        let lane = (0..open.len()).min_by_key(|lane| open[*lane].load(Ordering::Relaxed)).unwrap_or_default();
-        let place = Place { open: Arc::clone(&open), lane, _permit: permit };
-        open[lane].fetch_add(1, Ordering::Relaxed);
+        let worker = least_busy(&open, accepted_so_far);
+        accepted_so_far = accepted_so_far.wrapping_add(1);
+        let peer = Peer { address, _place: Arc::new(Place::taken(&open, worker)) };
         let (app, draining) = (app.clone(), Arc::clone(&draining));
         let served = async move {
-            match moved_here(stream, lane) {
-                Ok(stream) => connection::serve(stream, peer, app, bounds.header_timeout, &draining).await,
-                Err(error) => tracing::warn!(%error, "a connection was lost on its way to its lane"),
+            match moved_here(stream, worker) {
+                Ok(stream) => connection::serve(stream, &peer, app, bounds.header_timeout, &draining).await,
+                Err(error) => tracing::warn!(%error, "a connection was lost on its way to its worker"),
             }
-            drop(place);
+            drop(permit);
         };
-        connections.spawn_on(served, &lanes.runtimes()[lane]);
+        connections.spawn_on(served, &workers.runtimes()[worker]);
     }
 
     drop(listener);
@@ -161,20 +165,49 @@ pub async fn serve_on<A: App>(
     }
 }
 
-/// A connection's place: in its lane, and among all there may be.
+/// The worker with the fewest connections, and of several each in its turn.
+fn least_busy(open: &[AtomicUsize], turn: usize) -> usize {
+    (0..open.len())
+        .map(|after| (turn + after) % open.len())
+        .min_by_key(|worker| open[*worker].load(Ordering::Relaxed))
+        .unwrap_or_default()
+}
+
+/// A connection's place among those of its worker.
+#[derive(Debug)]
 struct Place {
     open: Arc<[AtomicUsize]>,
-    lane: usize,
-    _permit: Option<OwnedSemaphorePermit>,
+    worker: usize,
+}
+
+impl Place {
+    fn taken(open: &Arc<[AtomicUsize]>, worker: usize) -> Self {
+        open[worker].fetch_add(1, Ordering::Relaxed);
+        Self { open: Arc::clone(open), worker }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.open[self.lane].fetch_sub(1, Ordering::Relaxed);
+        self.open[self.worker].fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// A stream is woken by the runtime it was made on: on another lane it has to be made anew.
-fn moved_here(stream: TcpStream, lane: usize) -> io::Result<TcpStream> {
-    if lane == 0 { Ok(stream) } else { TcpStream::from_std(stream.into_std()?) }
+/// A stream is woken by the runtime it was made on: on another worker it has to be made anew.
+fn moved_here(stream: TcpStream, worker: usize) -> io::Result<TcpStream> {
+    if worker == 0 { Ok(stream) } else { TcpStream::from_std(stream.into_std()?) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_all_are_alike_each_worker_has_its_turn() {
+        let open = [3, 3, 3].map(AtomicUsize::new);
+        let picked: Vec<_> = (0..4).map(|turn| least_busy(&open, turn)).collect();
+        assert_eq!(picked, [0, 1, 2, 0]);
+        open[1].store(2, Ordering::Relaxed);
+        assert!((0..4).all(|turn| least_busy(&open, turn) == 1));
+    }
 }

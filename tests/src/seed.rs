@@ -1,11 +1,19 @@
 //! Tenants by the million, written by the database itself: through the service they would take an hour.
 
 use sea_orm::{ConnectionTrait as _, Database, DatabaseBackend};
+use uuid::Uuid;
 
 /// A tenant's first millisecond, so that these are older than any that is provisioned.
 const EPOCH_MS: u64 = 1_700_000_000_000;
 
-/// Adds so many tenants who never call (nobody has their secrets), with an audit row and a revision each, after what is there.
+/// The id of one of them, counted from 1.
+#[must_use]
+pub fn silent_id(number: u64) -> Uuid {
+    Uuid::from_u64_pair((EPOCH_MS + number) << 16 | 0x7000, number)
+}
+
+/// Adds so many tenants who never call (nobody has their secrets), with a bot, a widget key, an audit row and a revision each, after
+/// what is there.
 ///
 /// # Panics
 /// Where the database refuses.
@@ -43,6 +51,16 @@ pub async fn silent_tenants(url: &str, count: u64) {
             "INSERT INTO audit_log (id, tenant_id, actor, action, request_id, changed_fields, occurred_at, revision)
              SELECT {id}, {id}, 'bench', 'provision_tenant', 'r', '[]', {EPOCH_MS} + i, {revision} FROM {numbers}"
         ),
+        // As provisioning does: a default bot, whose first key is the tenant's own.
+        "INSERT INTO bot (id, tenant_id, name, is_default, created_at)
+         SELECT id, id, 'Default', true, created_at FROM tenant
+         WHERE NOT EXISTS (SELECT 1 FROM bot WHERE bot.tenant_id = tenant.id)"
+            .to_owned(),
+        "INSERT INTO widget_key
+             (id, tenant_id, bot_id, api_key, name, allowed_domains, rate_limit_per_hour, is_active, created_at)
+         SELECT id, id, id, widget_public_key, 'Default', '[]', 1000, true, created_at FROM tenant
+         WHERE NOT EXISTS (SELECT 1 FROM widget_key WHERE widget_key.tenant_id = tenant.id)"
+            .to_owned(),
         format!("UPDATE directory SET revision = revision + {count}, tenant_total = tenant_total + {count}"),
         "ANALYZE".to_owned(),
     ] {

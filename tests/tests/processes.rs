@@ -88,14 +88,48 @@ impl TraceService for Collector {
     }
 }
 
+impl Collector {
+    /// One that listens, and where.
+    async fn start() -> (Self, String) {
+        let collector = Self::default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let service = tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
+        tokio::spawn(service.serve_with_incoming(TcpIncoming::from(listener)));
+        (collector, endpoint)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_spans_leave_before_the_process_does() {
+    let (collector, endpoint) = Collector::start().await;
+    let mut world = World::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
+    let tenant = world.operator().provision(json!({"tenant_name": "Traced"})).await;
+    let trace_id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let answer = tenant
+        .request(&reqwest::Client::new(), Method::GET, &world.relay_url("fetch/tenant-info"), "")
+        .header("traceparent", format!("00-{trace_id}-00f067aa0ba902b7-01"))
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(answer.status(), 200);
+    drop(answer);
+    world.gateway.terminate();
+    assert!(world.gateway.wait().success());
+    let recorded = hex::decode(trace_id).expect("digits");
+    let exported = collector.0.lock().expect("not poisoned");
+    let mut spans = exported
+        .iter()
+        .flat_map(|request| &request.resource_spans)
+        .flat_map(|resource| &resource.scope_spans)
+        .flat_map(|scope| &scope.spans);
+    assert!(spans.any(|span| span.trace_id == recorded && span.name.contains("/api/v1/relay")), "{exported:?}");
+    assert!(!world.gateway.log().contains("spans may be lost"), "{}", world.gateway.log());
+}
+
 #[tokio::test]
 async fn one_trace_goes_through_gateway_admin_service_and_backend() {
-    let collector = Collector::default();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-    let service = tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
-    tokio::spawn(service.serve_with_incoming(TcpIncoming::from(listener)));
-
+    let (collector, endpoint) = Collector::start().await;
     let world = World::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).await;
     let tenant = world.operator().provision(json!({"tenant_name": "Traced"})).await;
     let (trace_id, caller) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");

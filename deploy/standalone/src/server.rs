@@ -219,7 +219,7 @@ fn gateway_config(
     let mut loaded = relay_gateway::config::Config::load(&environment([
         ("GATEWAY_LISTEN", config.listen.to_string()),
         ("GATEWAY_ID", "standalone".to_owned()),
-        // The threads it shares with the rest.
+        // One worker: this runtime, whose threads the services share.
         ("GATEWAY_THREADS", "1".to_owned()),
         ("GATEWAY_ADMIN_GRPC", format!("http://{}", admin.grpc)),
         ("GATEWAY_ADMIN_GRPC_TOKEN", grpc_token.expose_secret().to_owned()),

@@ -41,8 +41,8 @@ fn concerns_one_connection(name: &str) -> bool {
     )
 }
 
-/// Takes out what `is_dropped` names, what `Connection` names, and the relay's own. Few headers are, so the names that are there
-/// are looked at rather than those that could be.
+/// Takes out what `is_dropped` names, what `Connection` names, and the relay's own. A message has few
+/// headers, so those that are there are looked at rather than those that could be.
 fn strip(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
     let named = headers
         .get_all(header::CONNECTION)

@@ -1,7 +1,7 @@
 //! Connections to one upstream, kept open between exchanges.
 //!
-//! hyper's own connections, and a stack of those that are free. A pooled client for any host and either protocol spawns a task,
-//! hashes a key and boxes two futures for each request, which is a tenth of a small one's time; here is one host, and HTTP/1.1.
+//! hyper's own connections, and a stack of those that are idle. A pooled client for any host and either protocol spawns a task,
+//! hashes a key and boxes two futures for each request; here is one host, and HTTP/1.1.
 
 use std::{
     future::poll_fn,
@@ -21,20 +21,20 @@ use hyper::{
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use rustls::{ClientConfig, RootCertStore};
-use shared::lanes::PerLane;
+use shared::workers::PerWorker;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tower::{BoxError, Service as _};
 
-/// Connections are used no more after this; upstreams commonly wait longer, so it is we who close.
-const KEPT_UNUSED: Duration = Duration::from_secs(20);
+/// Connections are used no more after this. An upstream that closes sooner may close just as a call is sent, which is a 502.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Connections to one upstream.
 pub(super) struct Pool {
     connector: HttpsConnector<HttpConnector>,
     /// Scheme and authority.
     target: Uri,
-    /// The one used last is on top, so that those there are too many of grow old. A connection stays on the lane that opened it.
-    free: PerLane<Mutex<Vec<Connection>>>,
+    /// The one used last is on top, so that those there are too many of grow old. A connection stays on the worker that opened it.
+    idle: PerWorker<Mutex<Vec<Connection>>>,
 }
 
 /// A connection that one exchange has for itself.
@@ -42,7 +42,7 @@ pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// One timer for every wait there is: to be moved later costs it a store, and to be made anew a lock and an allocation.
     timer: Pin<Box<Sleep>>,
-    /// When its last exchange began.
+    /// When its last exchange began; a stream longer than the idle timeout is its last.
     used: Instant,
 }
 
@@ -51,7 +51,7 @@ pub(super) enum ExchangeError {
     /// There is no connection to be had: nothing was sent.
     Connect(BoxError),
     /// Not in time.
-    Late,
+    Timeout,
     /// The connection broke, or what came is not HTTP.
     Broken(hyper::Error),
 }
@@ -73,10 +73,10 @@ impl Pool {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        Self { connector, target, free: PerLane::default() }
+        Self { connector, target, idle: PerWorker::default() }
     }
 
-    /// Sends a request and answers with the head that comes in time, and the connection: its owner gives it back once it has read
+    /// Sends a request and answers with the head that comes in time, and the connection: its owner checks it in once it has read
     /// the body. Only what was never written, because the connection had closed meanwhile, is sent again.
     pub(super) async fn exchange(
         &self,
@@ -86,12 +86,14 @@ impl Pool {
     ) -> Result<(Response<Incoming>, Connection), ExchangeError> {
         let due = started + timeout;
         loop {
-            let (mut connection, is_new) = match self.take(started) {
-                Some(free) => (free, false),
-                // Boxed, so that an exchange on a free connection does not carry about what connecting takes.
+            let (mut connection, is_new) = match self.checkout(started) {
+                Some(idle) => (idle, false),
+                // Boxed, so that an exchange on an idle connection does not carry about what connecting takes.
                 None => match Box::pin(timeout_at(due, self.connect())).await {
-                    Ok(connected) => (connected.map_err(ExchangeError::Connect)?, true),
-                    Err(_) => return Err(ExchangeError::Late),
+                    Ok(Ok(connected)) => (connected, true),
+                    // One may have become idle meanwhile.
+                    Ok(Err(error)) => (self.checkout(started).ok_or(ExchangeError::Connect(error))?, false),
+                    Err(_) => return Err(ExchangeError::Timeout),
                 },
             };
             connection.used = started;
@@ -109,7 +111,7 @@ impl Pool {
                     Some(_) => return Err(ExchangeError::Connect(failed.into_error().into())),
                     None => return Err(ExchangeError::Broken(failed.into_error())),
                 },
-                None => return Err(ExchangeError::Late),
+                None => return Err(ExchangeError::Timeout),
             }
         }
     }
@@ -128,40 +130,44 @@ impl Pool {
     }
 
     /// The connection used last of those that can be used at once.
-    fn take(&self, now: Instant) -> Option<Connection> {
-        let mut free = lock(&self.free);
+    fn checkout(&self, now: Instant) -> Option<Connection> {
+        let mut idle = lock(&self.idle);
         loop {
             let top =
-                free.iter().rposition(|connection| connection.sender.is_ready() || connection.sender.is_closed())?;
+                idle.iter().rposition(|connection| connection.sender.is_ready() || connection.sender.is_closed())?;
             // What is above has just been given back, and is about to be ready.
-            let connection = free.remove(top);
+            let connection = idle.remove(top);
             if connection.is_fresh(now) {
                 return Some(connection);
             }
         }
     }
 
-    /// Takes back a connection whose answer was read to its end.
-    pub(super) fn give_back(&self, connection: Connection) {
-        lock(&self.free).push(connection);
+    pub(super) fn target(&self) -> &Uri {
+        &self.target
     }
 
-    /// Closes what has been free for too long. Call it now and then.
+    /// Takes back a connection whose answer was read to its end.
+    pub(super) fn check_in(&self, connection: Connection) {
+        lock(&self.idle).push(connection);
+    }
+
+    /// Closes what has been idle for too long. Call it now and then.
     pub(super) fn tidy(&self) {
         let now = Instant::now();
-        for lane in self.free.iter() {
-            lock(lane).retain(|connection| connection.is_fresh(now));
+        for worker in self.idle.iter() {
+            lock(worker).retain(|connection| connection.is_fresh(now));
         }
     }
 }
 
-fn lock(free: &Mutex<Vec<Connection>>) -> MutexGuard<'_, Vec<Connection>> {
-    free.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(idle: &Mutex<Vec<Connection>>) -> MutexGuard<'_, Vec<Connection>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Connection {
     fn is_fresh(&self, now: Instant) -> bool {
-        !self.sender.is_closed() && now.saturating_duration_since(self.used) < KEPT_UNUSED
+        !self.sender.is_closed() && now.saturating_duration_since(self.used) < IDLE_TIMEOUT
     }
 
     /// Sets the timer.

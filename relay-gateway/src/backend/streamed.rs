@@ -15,9 +15,9 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tracing::Span;
 
-use super::{pool::Connection, upstream::Shared};
+use super::{pool::Connection, upstream::Inner};
 
-/// An answer's body, each piece within the upstream's idle timeout. Read to its end, it gives the connection back.
+/// An answer's body, each piece within the upstream's idle timeout. Read to its end, its connection is free for the next.
 pub(crate) struct Streamed {
     body: Incoming,
     connection: Option<Connection>,
@@ -28,7 +28,7 @@ pub(crate) struct Streamed {
 
 /// An exchange with an upstream.
 pub(super) struct Exchange {
-    pub(super) upstream: Arc<Shared>,
+    pub(super) upstream: Arc<Inner>,
     pub(super) started: Instant,
     pub(super) span: Span,
 }
@@ -59,19 +59,19 @@ impl Streamed {
         request_id: Option<HeaderValue>,
     ) -> Self {
         let mut streamed = Self { body, connection: Some(connection), is_waiting: false, exchange, request_id };
-        streamed.give_back_at_end();
+        streamed.check_in_at_end();
         streamed
     }
 
-    fn give_back_at_end(&mut self) {
+    fn check_in_at_end(&mut self) {
         if self.body.is_end_stream() {
-            self.give_back();
+            self.check_in();
         }
     }
 
-    fn give_back(&mut self) {
+    fn check_in(&mut self) {
         if let Some(connection) = self.connection.take() {
-            self.exchange.upstream.pool.give_back(connection);
+            self.exchange.upstream.pool.check_in(connection);
         }
     }
 
@@ -102,11 +102,15 @@ impl Body for Streamed {
         let broken = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(piece))) => {
                 self.is_waiting = false;
-                self.give_back_at_end();
+                if piece.is_trailers() {
+                    // Nothing follows, and nobody asks whether it does.
+                    self.check_in();
+                }
+                self.check_in_at_end();
                 return Poll::Ready(Some(Ok(piece)));
             }
             Poll::Ready(None) => {
-                self.give_back();
+                self.check_in();
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(error))) => BrokenOff::Connection(error),

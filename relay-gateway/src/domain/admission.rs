@@ -126,7 +126,7 @@ impl SignedCall {
 }
 
 /// The answer to a suspended tenant, once its signature is proven.
-pub fn suspended() -> ApiError {
+pub(crate) fn suspended() -> ApiError {
     ApiError::new(ErrorCode::TenantSuspended, "This tenant is suspended. Ask the platform's operator to reactivate it.")
 }
 

@@ -69,7 +69,7 @@ impl Frame {
 }
 
 /// What a visitor is told of a frame that was refused.
-pub fn error(error: &ApiError, client_id: Option<&str>) -> String {
+pub(crate) fn error(error: &ApiError, client_id: Option<&str>) -> String {
     let mut frame = json!({
         "type": "error",
         "error_code": error.code().as_str(),

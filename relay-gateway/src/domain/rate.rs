@@ -21,7 +21,7 @@ const HOUR_SECONDS: u64 = 3600;
 
 /// What widget keys open: sessions, an hour's worth at once, of which one address has a share: a key is public, and nobody is to
 /// use it up alone.
-pub struct SessionRates {
+pub(crate) struct SessionRates {
     keys: Limiters<Uuid>,
     shares: Limiters<(Uuid, IpAddr)>,
 }
@@ -42,7 +42,7 @@ impl SessionRates {
     ///
     /// # Errors
     /// [`ErrorCode::RateLimited`] with `Retry-After`.
-    pub fn admit(&self, key_id: Uuid, limit: NonZeroU32, client: IpAddr) -> Result<(), ApiError> {
+    pub(crate) fn admit(&self, key_id: Uuid, limit: NonZeroU32, client: IpAddr) -> Result<(), ApiError> {
         let share = NonZeroU32::new(limit.get() / SHARE).unwrap_or(NonZeroU32::MIN).max(LEAST_SHARE);
         // The address's first: what it may not have, it does not take from others.
         let spent = self.shares.spend((key_id, network(client)), share).and_then(|_| self.keys.spend(key_id, limit));
@@ -57,18 +57,18 @@ impl SessionRates {
 }
 
 /// What visitors send: frames, and the openings of sockets, by session, however many sockets it has.
-pub struct VisitorRates {
+pub(crate) struct VisitorRates {
     frames_per_min: NonZeroU32,
     sessions: Limiters<SessionId>,
 }
 
 impl VisitorRates {
-    pub fn new(frames_per_min: NonZeroU32) -> Self {
+    pub(crate) fn new(frames_per_min: NonZeroU32) -> Self {
         Self { frames_per_min, sessions: Limiters::per(Duration::from_secs(MINUTE_SECONDS)) }
     }
 
     /// Whether a session may send one more.
-    pub fn admits(&self, session: SessionId) -> bool {
+    pub(crate) fn admits(&self, session: SessionId) -> bool {
         self.sessions.spend(session, self.frames_per_min).is_ok()
     }
 }

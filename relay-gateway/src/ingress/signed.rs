@@ -3,7 +3,7 @@
 //! Headers and window cost nothing; the tenant costs a lookup; the body costs its transfer and a hash; only then is the
 //! signature known, and only a verified call may spend memory (replay) or its tenant's budget (rate).
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use axum::response::IntoResponse as _;
 use futures_util::FutureExt as _;
@@ -63,7 +63,7 @@ pub(super) fn relay<D: TenantDirectory>(
     gateway: &Gateway<D>,
     head: &mut Parts,
     body: Incoming,
-    peer: SocketAddr,
+    peer: IpAddr,
     request_id: &RequestId,
 ) -> impl Future<Output = Response<Body>> {
     admit_and_answer(gateway, head, body, peer, request_id)
@@ -74,10 +74,10 @@ async fn admit_and_answer<D: TenantDirectory>(
     gateway: &Gateway<D>,
     head: &mut Parts,
     body: Incoming,
-    peer: SocketAddr,
+    peer: IpAddr,
     request_id: &RequestId,
 ) -> Result<Response<Body>, Refusal> {
-    let client = behind_proxies(peer.ip(), &head.headers, &gateway.trusted_proxies);
+    let client = behind_proxies(peer, &head.headers, &gateway.trusted_proxies);
     gateway.floods.admit(client)?;
     let target = target(&head.method, head.uri.path())?;
 

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use http::request::Parts;
-use shared::{ApiError, Failure, query::Query, time::now_unix_ms, websocket};
+use shared::{ApiError, Failure, query::Query, serve::Peer, time::now_unix_ms, websocket};
 
 use super::{Gateway, client_address, cors::Asker, request_id};
 use crate::{
@@ -45,6 +45,7 @@ pub(super) async fn upgrade<D: TenantDirectory>(
 ) -> Result<Response, ApiError> {
     let client = client_address(&request, &gateway.trusted_proxies);
     gateway.visitor_floods.admit(client)?;
+    let peer = request.extensions().get::<Peer>().cloned();
     let (upgrading, response) = match websocket::accept(&mut request) {
         Ok(accepted) => accepted,
         Err(refused) => return Ok(*refused),
@@ -53,7 +54,7 @@ pub(super) async fn upgrade<D: TenantDirectory>(
     if let Err(Closing::Token | Closing::Forbidden(_)) = visit {
         gateway.visitor_floods.refused(client, Instant::now());
     }
-    gateway.sockets.welcome(upgrading, visit);
+    gateway.sockets.welcome(upgrading, peer, visit);
     Ok(response)
 }
 

@@ -1,4 +1,4 @@
-//! Histograms of durations that are counted in without a lock, each lane for itself.
+//! Histograms of durations that are counted in without a lock, each worker for itself.
 
 use std::{
     fmt,
@@ -14,7 +14,7 @@ use prometheus_client::{
     metrics::{MetricType, TypedMetric},
 };
 
-use crate::lanes::PerLane;
+use crate::workers::PerWorker;
 
 /// Upper bounds in seconds: OpenTelemetry's recommended buckets for request durations, and three below for what answers in
 /// microseconds.
@@ -23,7 +23,7 @@ const BOUNDS: [f64; 17] =
 
 /// How long something took, in buckets. Cloning shares it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Histogram(Arc<PerLane<Counts>>);
+pub(super) struct Histogram(Arc<PerWorker<Counts>>);
 
 #[derive(Debug, Default)]
 struct Counts {

@@ -4,7 +4,7 @@ use std::{
     borrow::Cow,
     fmt,
     hash::Hash,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -17,7 +17,7 @@ use prometheus_client::{
 };
 
 use super::histogram::Histogram;
-use crate::lanes::PerLane;
+use crate::workers::PerWorker;
 
 /// Where a process registers what it counts. Cloning shares it.
 #[derive(Clone, Debug, Default)]
@@ -53,8 +53,8 @@ async fn show(State(metrics): State<Metrics>) -> impl IntoResponse {
 #[derive(Debug)]
 pub struct Seconds<L> {
     family: Family<L, Histogram>,
-    /// Most are like the one before: it is found without hashing its labels under a lock that all lanes share.
-    last: Arc<PerLane<Last<L>>>,
+    /// Most are like the one before: it is found without hashing its labels under a lock that all workers share.
+    last: Arc<PerWorker<Last<L>>>,
 }
 
 type Last<L> = Mutex<Option<(L, Histogram)>>;
@@ -76,14 +76,17 @@ impl<L: Clone + Eq + Hash + EncodeLabelSet + fmt::Debug + Send + Sync + 'static>
 
     /// Counts one.
     pub fn observe(&self, labels: L, took: Duration) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*last {
-            Some((like, histogram)) if *like == labels => histogram.observe(took),
-            _ => {
-                let histogram = self.family.get_or_create_owned(&labels);
-                histogram.observe(took);
-                *last = Some((labels, histogram));
-            }
+        // Taken only where several threads share a worker's: then the family is asked.
+        let mut last = self.last.try_lock().ok();
+        if let Some(Some((like, histogram))) = last.as_deref()
+            && *like == labels
+        {
+            return histogram.observe(took);
+        }
+        let histogram = self.family.get_or_create_owned(&labels);
+        histogram.observe(took);
+        if let Some(last) = &mut last {
+            **last = Some((labels, histogram));
         }
     }
 }

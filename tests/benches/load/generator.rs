@@ -196,9 +196,9 @@ impl Load {
             let pace = Arc::clone(pace);
             thread::spawn(move || let_go(&pace));
         }
-        for _ in 0..self.connections {
-            tasks.spawn_local(call(self.target, Arc::clone(&self.callers), Rc::clone(&state), pace.clone()));
-        }
+        let calling: Vec<_> = (0..self.connections)
+            .map(|_| tasks.spawn_local(call(self.target, Arc::clone(&self.callers), Rc::clone(&state), pace.clone())))
+            .collect();
         let (elapsed, used) = tasks
             .run_until(async {
                 tokio::time::sleep(self.warm_up).await;
@@ -207,7 +207,7 @@ impl Load {
                 tokio::time::sleep(self.lasting).await;
                 state.is_measuring.set(false);
                 let (elapsed, after) = (begun.elapsed(), cpu_time());
-                (elapsed, Cpu { user: after.user - before.user, system: after.system - before.system })
+                (elapsed, after.since(before))
             })
             .await;
         state.is_over.set(true);
@@ -215,7 +215,13 @@ impl Load {
             pace.due.close();
         }
         tasks.await;
+        for caller in calling {
+            caller.await.expect("no call failed");
+        }
         let took = state.took.take();
+        let answered = took.len() as f64;
+        let due = self.rate.map_or(1.0, |rate| f64::from(rate) * elapsed.as_secs_f64() * 0.99);
+        assert!(answered >= due, "{answered} calls were answered of {due} that were due");
         Measured { answered: took.len() as u64, all: state.calls.get(), took, elapsed, used }
     }
 }

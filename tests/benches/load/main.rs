@@ -1,7 +1,7 @@
-//! What a signed call costs beside the barest proxy there can be: real processes on one core, the load and the upstream on
-//! another, interleaved, and compared in one run. CPU time a call is the figure to trust where a machine is shared.
+//! What a signed call costs beside a plain proxy that verifies nothing: real processes on one core, the load and the upstream on
+//! another, interleaved, and compared in one run. CPU time a call is the figure to trust where a machine is shared. Linux only.
 //!
-//! `cargo build --release --workspace --bins && cargo bench --workspace --bench load [-- --help]`.
+//! `tests/load [--help]` builds what is measured, and runs this.
 
 use std::{
     net::SocketAddr,
@@ -27,6 +27,7 @@ mod servers;
 
 /// Measures a gateway with everything on beside a proxy that verifies nothing.
 #[derive(Parser)]
+#[command(disable_help_subcommand = true)]
 struct Options {
     /// Bytes of a call's body.
     #[arg(long, value_delimiter = ',', default_value = "200,2048,65536")]
@@ -35,22 +36,23 @@ struct Options {
     #[arg(long, default_value_t = 3)]
     seconds: u64,
     /// How often; medians are shown.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = at_least_one)]
     repeat: usize,
     /// Connections, each with one call at a time.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = at_least_one)]
     connections: usize,
     /// Calls a second of the run at a fixed rate; 0 leaves it out.
     #[arg(long, default_value_t = 5000)]
     rate: u32,
     /// Tenants who call, the second half as often as the first, the third a third as often (Zipf).
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
     tenants: usize,
     /// Tenants who are provisioned beside them and never call.
     #[arg(long, default_value_t = 0)]
     silent: u64,
-    /// Cores of the gateway and its admin service; the load is on the machine's last.
-    #[arg(long, default_value_t = 1)]
+    /// Cores of the gateway and its admin service, the first there are; the load and the upstream are on the last. Where that is
+    /// one of them, compare CPU time only.
+    #[arg(long, default_value_t = 1, value_parser = at_least_one)]
     cores: usize,
     #[command(subcommand)]
     role: Option<Role>,
@@ -61,19 +63,26 @@ struct Options {
 
 /// What this program is where it starts itself once more.
 #[derive(Subcommand)]
-#[command(hide = true)]
 enum Role {
+    #[command(hide = true)]
     Upstream,
+    #[command(hide = true)]
     Collector,
-    BareProxy { upstream: SocketAddr },
+    #[command(hide = true)]
+    PlainProxy { upstream: SocketAddr },
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "must be a number from 1".to_owned())
 }
 
 fn main() {
+    shared::process::raise_descriptor_limit();
     let options = Options::parse();
     match options.role {
         Some(Role::Upstream) => servers::upstream(),
         Some(Role::Collector) => servers::collector(),
-        Some(Role::BareProxy { upstream }) => servers::bare_proxy(upstream),
+        Some(Role::PlainProxy { upstream }) => servers::plain_proxy(upstream),
         None => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -91,12 +100,13 @@ struct Target {
 }
 
 async fn measure(options: &Options) {
-    let load_core = machine::last_core();
-    let gateway_cores: Vec<usize> = (0..options.cores).collect();
+    let cores = machine::cores();
+    let load_core = *cores.last().expect("it runs somewhere");
+    let gateway_cores: Vec<usize> = cores.iter().copied().take(options.cores).collect();
     machine::run_on(&[load_core]);
     let (upstream, collector) = (Server::start(&["upstream"]), Server::start(&["collector"]));
     machine::run_on(&gateway_cores);
-    let bare = Server::start(&["bare-proxy", &upstream.address.to_string()]);
+    let plain = Server::start(&["plain-proxy", &upstream.address.to_string()]);
     let data = tempfile::tempdir().expect("a directory");
     let database = format!("sqlite://{}?mode=rwc", data.path().join("admin.db").display());
     let mut variables = admin_environment(&database);
@@ -126,19 +136,18 @@ async fn measure(options: &Options) {
 
     let tenants = provision(&Operator::at(rest), options.tenants).await;
     let targets = [
-        Target { name: "bare proxy", address: bare.address, processes: vec![bare.child.id()] },
+        Target { name: "plain proxy", address: plain.address, processes: vec![plain.child.id()] },
         Target { name: "relay gateway", address: relay, processes: vec![gateway.id(), admin.id()] },
     ];
     println!("{}", machine::describe());
     println!(
-        "{} tenants call, {} are silent; {} connections; gateway and admin service on {} core(s); medians of {} x {} s",
-        options.tenants, options.silent, options.connections, options.cores, options.repeat, options.seconds
+        "{} tenants call, {} are silent; {} connections; gateway and admin service on core(s) {gateway_cores:?}, load and \
+         upstream on {load_core}, the plain proxy has one thread; medians of {} x {} s",
+        options.tenants, options.silent, options.connections, options.repeat, options.seconds
     );
-    let plan = options
-        .sizes
-        .iter()
-        .map(|size| (*size, None))
-        .chain((options.rate > 0).then(|| (options.sizes.first().copied().unwrap_or(200), Some(options.rate))));
+    // The fixed rate first: what a load at full speed leaves in memory is not that of a gateway at work.
+    let paced = (options.rate > 0).then(|| (options.sizes.first().copied().unwrap_or(200), Some(options.rate)));
+    let plan = paced.into_iter().chain(options.sizes.iter().map(|size| (*size, None)));
     for (size, rate) in plan {
         let callers = Arc::new(Callers::new(&tenants, size));
         // Every tenant once: what is measured is a gateway that knows them.
@@ -156,8 +165,10 @@ async fn measure(options: &Options) {
 /// What one run says of a target.
 struct Run {
     per_second: f64,
-    user_us: f64,
-    system_us: f64,
+    cpu_us: f64,
+    system_share: f64,
+    /// Cores that were busy with it.
+    busy: f64,
     p50_us: f64,
     p99_us: f64,
     resident_mib: f64,
@@ -186,11 +197,11 @@ async fn run(
     assert_eq!((after.0 - before.0, after.1 - before.1), (all, body_bytes), "{} lost or repeated calls", target.name);
     took.sort_unstable();
     let micros = |percent: usize| f64::from(took[(took.len() - 1) * percent / 100]) / 10.0;
-    let each = |time: Duration| time.as_secs_f64() * 1e6 / answered as f64;
     Run {
         per_second: answered as f64 / elapsed.as_secs_f64(),
-        user_us: each(used.user),
-        system_us: each(used.system),
+        cpu_us: used.total.as_secs_f64() * 1e6 / answered as f64,
+        system_share: used.system_share(),
+        busy: used.total.as_secs_f64() / elapsed.as_secs_f64(),
         p50_us: micros(50),
         p99_us: micros(99),
         resident_mib: machine::resident_bytes(&target.processes) as f64 / 1_048_576.0,
@@ -203,19 +214,19 @@ fn print_table(targets: &[Target], runs: &[Vec<Run>], size: usize, rate: Option<
         Some(rate) => println!("\n### {size} B, {rate} calls a second, time counted from when a call was due\n"),
     }
     println!(
-        "| target | calls/s | CPU us a call | user + system | of the bare proxy's | p50 us | p99 us | resident MiB |"
+        "| target | calls/s | CPU us a call | in the kernel | of the plain proxy's | cores busy | p50 us | p99 us | resident MiB |"
     );
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
-    let cpu = |runs: &[Run]| median(runs, |run| run.user_us + run.system_us);
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+    let cpu = |runs: &[Run]| median(runs, |run| run.cpu_us);
     for (target, of_target) in targets.iter().zip(runs) {
         println!(
-            "| {} | {:.0} | {:.2} | {:.2} + {:.2} | {:.2} | {:.0} | {:.0} | {:.0} |",
+            "| {} | {:.0} | {:.2} | {:.0} % | {:.2} | {:.2} | {:.0} | {:.0} | {:.0} |",
             target.name,
             median(of_target, |run| run.per_second),
             cpu(of_target),
-            median(of_target, |run| run.user_us),
-            median(of_target, |run| run.system_us),
+            median(of_target, |run| run.system_share * 100.0),
             cpu(of_target) / cpu(&runs[0]),
+            median(of_target, |run| run.busy),
             median(of_target, |run| run.p50_us),
             median(of_target, |run| run.p99_us),
             median(of_target, |run| run.resident_mib),

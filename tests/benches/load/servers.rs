@@ -1,4 +1,4 @@
-//! What stands around a gateway: an upstream that reads what it is sent and answers, the barest proxy to it, and a collector of
+//! What stands around a gateway: an upstream that reads what it is sent and answers, a plain proxy to it, and a collector of
 //! spans.
 
 use std::{
@@ -58,8 +58,8 @@ pub(crate) async fn counted(upstream: SocketAddr) -> (u64, u64) {
     (requests.parse().expect("a number"), bytes.parse().expect("a number"))
 }
 
-/// Passes every request on whole, and its answer back.
-pub(crate) fn bare_proxy(upstream: SocketAddr) {
+/// Passes every request on whole, and its answer back: hyper's server and hyper-util's pooled client, on one thread.
+pub(crate) fn plain_proxy(upstream: SocketAddr) {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let runtime = runtime();
