@@ -15,7 +15,7 @@ use crate::{
 pub enum Threads {
     /// As many as cores, which take work from each other.
     Shared,
-    /// One: it is the first of the [workers](crate::workers) that are started on it.
+    /// One: it is the first of the [`crate::workers`] that are started on it.
     FirstWorker,
 }
 
