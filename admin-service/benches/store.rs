@@ -187,8 +187,11 @@ impl<S: Subscriber> Layer<S> for Plans {
 }
 
 impl Visit for Plans {
-    fn record_debug(&mut self, _: &Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, _: &Field, text: &str) {
         if let Some((_, plan)) = text.split_once("plan:") {
             let plan: Value = serde_json::from_str(plan).expect("a plan is JSON");
             self.0.lock().expect("not poisoned").push(plan["Plan"].clone());

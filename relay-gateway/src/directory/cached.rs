@@ -41,8 +41,8 @@ const UNKNOWN_KEPT: Duration = Duration::from_secs(10);
 /// would otherwise be asked until the stream says to start over.
 const REPEATED_FOR: Duration = Duration::from_secs(3);
 
-/// The bytes a tenant costs here, rather too many than too few: its keyed state, its place in the map, the eviction policy's
-/// notes, the allocator's rounding. With what it costs elsewhere in the gateway, 1007 were measured (BENCHMARKS.md).
+/// The bytes a tenant is taken to cost here: its keyed state, its place in the map, the allocator's rounding. With what it costs
+/// elsewhere in the gateway, 1555 were measured (BENCHMARKS.md).
 const ENTRY_BYTES: u64 = 768;
 
 /// A directory that keeps what another one answered. Cloning shares it.

@@ -75,12 +75,12 @@ pub(crate) fn resident_bytes(processes: &[u32]) -> u64 {
 }
 
 /// Processor, cores, kernel.
-pub(crate) fn describe() -> String {
+pub(crate) fn describe(cores: &[usize]) -> String {
     let info = fs::read_to_string("/proc/cpuinfo").expect("Linux");
     let model = info
         .lines()
         .find_map(|line| line.strip_prefix("model name"))
         .map_or("?", |name| name.trim_matches(['\t', ':', ' ']));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").expect("Linux");
-    format!("{model}, {} cores, Linux {}", cores().len(), kernel.trim())
+    format!("{model}, {} cores, Linux {}", cores.len(), kernel.trim())
 }

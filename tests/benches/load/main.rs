@@ -139,7 +139,7 @@ async fn measure(options: &Options) {
         Target { name: "plain proxy", address: plain.address, processes: vec![plain.child.id()] },
         Target { name: "relay gateway", address: relay, processes: vec![gateway.id(), admin.id()] },
     ];
-    println!("{}", machine::describe());
+    println!("{}", machine::describe(&cores));
     println!(
         "{} tenants call, {} are silent; {} connections; gateway and admin service on core(s) {gateway_cores:?}, load and \
          upstream on {load_core}, the plain proxy has one thread; medians of {} x {} s",
