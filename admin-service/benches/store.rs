@@ -206,6 +206,7 @@ fn rows_scanned(plan: &Value) -> f64 {
     if !plan["Node Type"].as_str().is_some_and(|node| node.ends_with("Scan")) {
         return below;
     }
+    assert!(plan["Actual Rows"].is_number(), "a plan that was run says what it read: {plan}");
     let thrown_away = number("Rows Removed by Filter") + number("Rows Removed by Index Recheck");
     below + (number("Actual Rows") + thrown_away) * number("Actual Loops")
 }

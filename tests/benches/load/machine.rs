@@ -59,6 +59,8 @@ pub(crate) fn cpu_time(processes: &[u32]) -> Cpu {
             cpu.total += Duration::from_nanos(nanos);
         }
     }
+    // A thread may have ended just now, but not all of them.
+    assert!(!cpu.total.is_zero(), "the kernel does not say what threads use: it is built without schedstat");
     cpu
 }
 
