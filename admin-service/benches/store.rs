@@ -99,6 +99,8 @@ async fn create(store: &SeaStore) {
         updated_at: now,
         secret_rotated_at: None,
         widget_key_rotated_at: None,
+        token_generation: 0,
+        visitor_revocations: 0,
         revision: 0,
     };
     store.create(tenant, vec![0; 120], entry(id, Action::ProvisionTenant)).await.expect("created");
@@ -133,7 +135,11 @@ async fn run(store: &SeaStore, query: Query, (tenant, key): &(TenantId, String))
         Query::Provision => create(store).await,
         Query::Rotate => {
             let audit = entry(*tenant, Action::RotateTenantSecret);
-            store.rotate(*tenant, Replacement::Secret(vec![1; 120]), audit).await.map(drop).expect("rotated");
+            store
+                .rotate(*tenant, Replacement::Secret { sealed: vec![1; 120], revokes_issued: false }, audit)
+                .await
+                .map(drop)
+                .expect("rotated");
         }
         Query::Fetch => drop(store.find(*tenant).await.expect("reads")),
         Query::Lookup => drop(store.find_keyed(*tenant).await.expect("reads")),

@@ -90,12 +90,12 @@ impl AccountKeys {
         self.store.revoke_account_key(tenant_id, id, audit).await?.ok_or(UseCaseError::AccountKeyNotFound)
     }
 
-    /// Whom a key stands for, where it is valid and may do what `needed` names. It is read from the database every time, so
+    /// Whom a key stands for, where it is valid and may do one of what `needed` names. It is read from the database every time, so
     /// one that was revoked opens nothing at any replica.
     pub(crate) async fn authenticate(
         &self,
         text: Option<&str>,
-        needed: Ability,
+        needed: &[Ability],
         request_id: String,
     ) -> Result<Principal, UseCaseError> {
         let secret = text.and_then(AccountKeySecret::read).ok_or(UseCaseError::InvalidAccountKey)?;
@@ -106,8 +106,10 @@ impl AccountKeys {
         if status == TenantStatus::Suspended {
             return Err(UseCaseError::TenantSuspended);
         }
-        if !key.allows(needed) {
-            return Err(UseCaseError::MissingAbility(needed));
+        if let Some(first) = needed.first()
+            && !needed.iter().any(|needed| key.allows(*needed))
+        {
+            return Err(UseCaseError::MissingAbility(*first));
         }
         let caller = Caller { actor: format!("account_key:{}", key.id), request_id };
         Ok(Principal { account_key: key.id, tenant_id: key.tenant_id, caller })

@@ -133,6 +133,18 @@ impl From<UseCaseError> for ApiError {
             )
             .retry_after_seconds(1)
             .caused_by(cause),
+            UseCaseError::Store(StoreError::NoChanges(cause)) => Self::new(
+                ErrorCode::StoreUnavailable,
+                "The database takes no changes right now: its disk is full or failing, or it may only be read. Nothing was \
+                 changed: send the call again later.",
+            )
+            .retry_after_seconds(5)
+            .caused_by(cause),
+            UseCaseError::Store(StoreError::Unknown(cause)) => Self::new(
+                ErrorCode::OutcomeUnknown,
+                "The database's answer was lost: the change may have been made, or not. Look before you repeat it.",
+            )
+            .caused_by(cause),
             UseCaseError::Store(error) => Self::internal(error),
             UseCaseError::Sealed(error) => Self::internal(error),
             UseCaseError::Signing(cause) => Self::internal(cause),

@@ -10,6 +10,7 @@ mod directory;
 mod domain;
 mod errors;
 mod grpc;
+pub mod guarded;
 mod last_used;
 mod operators;
 mod propagation;

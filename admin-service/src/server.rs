@@ -110,6 +110,9 @@ pub async fn start(
         .map_err(|error: UseCaseError| StartError::SigningKey(error.to_string()))?;
     let propagation = Propagation::start(port.clone(), config.lease, PropagationMetrics::new(metrics)).await?;
     let tenants = Tenants::new(port.clone(), config.master_keys.clone(), propagation.clone());
+    let visitors = Visitors::open_with(port.clone(), tokens.clone(), propagation.clone(), &config.master_keys)
+        .await
+        .map_err(|error: UseCaseError| StartError::SigningKey(error.to_string()))?;
     let directory = Directory::new(port.clone(), config.master_keys);
     let account_keys = AccountKeys::new(port.clone());
     let developers = Developers {
@@ -117,7 +120,6 @@ pub async fn start(
         bots: Bots::new(port.clone()),
         widgets: Widgets::new(port.clone(), propagation.clone(), &config.relay_url),
     };
-    let visitors = Visitors::new(port.clone(), tokens.clone());
     let operators = Operators::new(port);
     let admin_key = AdminKey::new(&config.api_key);
 

@@ -51,6 +51,12 @@ pub enum StoreError {
     /// The database is away, busy past its timeout, or shutting down. Trying again may help.
     #[error("the database is not available: {0}")]
     Unavailable(String),
+    /// The database takes no changes: its disk is full or failing, or it may only be read. Nothing was changed.
+    #[error("the database takes no changes: {0}")]
+    NoChanges(String),
+    /// The answer to a commit was lost: it may have been made, or not.
+    #[error("it is not known whether it was committed: {0}")]
+    Unknown(String),
     /// What is stored is not what was written, or a statement is wrong. Trying again will not help.
     #[error("{0}")]
     Broken(String),
@@ -77,8 +83,13 @@ pub struct AtRevision<T> {
 /// A secret or key that takes another's place.
 #[derive(Clone, Debug)]
 pub enum Replacement {
-    /// A new sealed secret.
-    Secret(Vec<u8>),
+    /// A new sealed secret; with it, tokens that were issued before may end.
+    Secret {
+        /// Sealed.
+        sealed: Vec<u8>,
+        /// Whether visitors' minted tokens and operators' tokens of before are over.
+        revokes_issued: bool,
+    },
     /// A new widget key.
     WidgetKey(WidgetKey),
 }
@@ -280,8 +291,44 @@ pub trait VisitorStore: Send + Sync {
     /// Removes at most so many sessions that were over before, and answers how many.
     async fn forget_sessions(&self, before: Timestamp, most: u64) -> Result<u64, StoreError>;
 
+    /// Ends a visitor's minted tokens: those of the tenant's generation from now on are good. Answers when.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is no such tenant.
+    async fn revoke_visitor(
+        &self,
+        tenant_id: TenantId,
+        visitor_user_id: &str,
+        audit: AuditEntry,
+    ) -> Result<AtRevision<Timestamp>, StoreError>;
+
+    /// A tenant's visitors that were revoked after its count of revocations was this, each with the generation that its good
+    /// tokens have at least.
+    async fn revoked_visitors(&self, tenant_id: TenantId, after: u64) -> Result<Vec<(String, u64)>, StoreError>;
+
+    /// What a minted token rests on: the tenant, its default bot, and the generation that the visitor's good tokens have at least.
+    async fn known_visitor(
+        &self,
+        tenant_id: TenantId,
+        visitor_user_id: &str,
+    ) -> Result<Option<KnownVisitor>, StoreError>;
+
+    /// Removes revocations from before: no token they ended can still be presented.
+    async fn forget_revocations(&self, before: Timestamp) -> Result<(), StoreError>;
+
     /// Notes when widget keys were last used.
     async fn widget_keys_used(&self, used: &[(Uuid, Timestamp)]) -> Result<(), StoreError>;
+}
+
+/// What a minted token rests on.
+#[derive(Clone, Debug)]
+pub struct KnownVisitor {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// Its default bot.
+    pub bot_id: Uuid,
+    /// Tokens of an earlier generation are over.
+    pub generation: u64,
 }
 
 /// Keys that sign tokens.
@@ -289,6 +336,10 @@ pub trait VisitorStore: Send + Sync {
 pub trait SigningKeyStore: Send + Sync {
     /// All keys, newest first: the first signs, all verify.
     async fn signing_keys(&self) -> Result<Vec<SealedSigningKey>, StoreError>;
+
+    /// A secret of this deployment's by its name: the one that is kept, or `sealed`, which is then kept. Of several replicas that
+    /// start at once one wins.
+    async fn ensure_secret(&self, name: &'static str, sealed: Vec<u8>) -> Result<Vec<u8>, StoreError>;
 
     /// Writes `key` unless there is one already, and answers all keys. Of several replicas that start at once one wins.
     async fn ensure_signing_key(&self, key: SealedSigningKey) -> Result<Vec<SealedSigningKey>, StoreError>;

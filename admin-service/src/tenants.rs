@@ -65,6 +65,8 @@ impl Tenants {
             updated_at: now,
             secret_rotated_at: None,
             widget_key_rotated_at: None,
+            token_generation: 0,
+            visitor_revocations: 0,
             revision: 0,
         };
         let secret = TenantSecret::generate();
@@ -98,15 +100,19 @@ impl Tenants {
         Err(StoreError::Conflict.into())
     }
 
-    /// Answers the new secret, which is shown once, and when it took the old one's place.
+    /// Answers the new secret, which is shown once, and when it took the old one's place. Tokens that were issued for the tenant
+    /// before end with it where that is asked for: a secret that has leaked may have been used to get some.
     pub(crate) async fn rotate_secret(
         &self,
         caller: &Caller,
         id: TenantId,
+        revokes_issued: bool,
     ) -> Result<Changed<(TenantSecret, Timestamp)>, UseCaseError> {
         let secret = TenantSecret::generate();
-        let audit = AuditEntry::new(id, caller, Action::RotateTenantSecret, ["tenant_secret"]);
-        let changed = self.rotate(id, Replacement::Secret(self.seal(id, &secret)), audit).await?;
+        let fields = ["tenant_secret"].into_iter().chain(revokes_issued.then_some("issued_tokens"));
+        let audit = AuditEntry::new(id, caller, Action::RotateTenantSecret, fields);
+        let sealed = self.seal(id, &secret);
+        let changed = self.rotate(id, Replacement::Secret { sealed, revokes_issued }, audit).await?;
         Ok(changed.map(|tenant| (secret, tenant.updated_at)))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The signing key is made once, sealed in the database and shared by all replicas.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey as _};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    domain::{operator::Operator, signing_key::SealedSigningKey, visitor::VisitorSession},
+    domain::{operator::Operator, signing_key::SealedSigningKey, tenant::Tenant, visitor::VisitorSession},
     errors::UseCaseError,
     sealing::{MasterKeys, Place},
     store::SigningKeyStore,
@@ -65,6 +65,15 @@ struct Claims<'a> {
     widget_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<&'a str>,
+    /// The tenants an operator may act in, each with its role: this one alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tids: Option<BTreeMap<TenantId, &'a str>>,
+    /// [`Tenant::visitor_revocations`] when it was issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<u64>,
+    /// [`Tenant::token_generation`] when it was issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant_generation: Option<u64>,
 }
 
 impl<'a> Claims<'a> {
@@ -84,6 +93,9 @@ impl<'a> Claims<'a> {
             email_hash: None,
             widget_key: None,
             origin: None,
+            tids: None,
+            generation: None,
+            tenant_generation: None,
         }
     }
 }
@@ -153,11 +165,13 @@ impl Tokens {
     }
 
     /// A token that lets `operator` act in its tenant and nowhere else.
-    pub(crate) fn for_operator(&self, operator: &Operator) -> Result<SignedToken, UseCaseError> {
+    pub(crate) fn for_operator(&self, tenant: &Tenant, operator: &Operator) -> Result<SignedToken, UseCaseError> {
         let subject = operator.id.to_string();
         let claims = Claims {
             display_name: Some(&operator.display_name),
             routing_keys: Some(&operator.routing_keys),
+            tids: Some(BTreeMap::from([(operator.tenant_id, "operator")])),
+            tenant_generation: Some(tenant.token_generation),
             ..Claims::of(operator.tenant_id, "operator", OPERATOR_AUDIENCE, &subject)
         };
         self.sign(self.operator_ttl, claims)
@@ -166,12 +180,18 @@ impl Tokens {
     /// A token for a visitor the tenant knows.
     pub(crate) fn for_visitor(
         &self,
-        tenant_id: TenantId,
+        tenant: &Tenant,
         visitor_user_id: &str,
         email_hash: Option<&str>,
         ttl: Duration,
     ) -> Result<SignedToken, UseCaseError> {
-        let claims = Claims { email_hash, ..Claims::of(tenant_id, "visitor", VISITOR_AUDIENCE, visitor_user_id) };
+        let (generation, tenant_generation) = (Some(tenant.visitor_revocations), Some(tenant.token_generation));
+        let claims = Claims {
+            email_hash,
+            generation,
+            tenant_generation,
+            ..Claims::of(tenant.id, "visitor", VISITOR_AUDIENCE, visitor_user_id)
+        };
         self.sign(ttl, claims)
     }
 

@@ -3,18 +3,27 @@
 //! Gateways judge by what they know under a lease; here it is judged once more by what is committed, since what is handed out
 //! outlives the call.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use jiff::Timestamp;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
+use sha2::Sha256;
 use shared::{
     SessionId, TenantId,
     origin::{Origin, OriginPolicy},
     time::now,
 };
 
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
 use crate::{
     domain::{
+        audit::{Action, AuditEntry, Caller},
         credentials::WidgetKey,
         tenant::TenantStatus,
         visitor::{Mode, SESSION_LIFETIME, VisitorSession, WidgetDoor},
@@ -22,17 +31,30 @@ use crate::{
     },
     errors::UseCaseError,
     last_used::LastUsed,
-    store::VisitorStore,
+    propagation::Propagation,
+    sealing::{MasterKeys, Place},
+    store::{SigningKeyStore, StoreError, VisitorStore},
     tokens::{SignedToken, Tokens},
 };
 
 /// Sessions that are removed in one transaction: others write in between.
 const FORGOTTEN_AT_ONCE: u64 = 1000;
 
+/// What names the sessions of known visitors is kept under this name.
+const SESSION_SECRET: &str = "visitor_sessions";
+/// And sealed to this place.
+const SESSION_PLACE: Place = Place { row: Uuid::nil(), column: "secret.visitor_sessions" };
+
+/// Longer than any minted token lives: a revocation that is older ends nothing that could still be presented.
+const REVOCATIONS_KEPT: SignedDuration = SignedDuration::from_hours(48);
+
 #[derive(Clone)]
 pub(crate) struct Visitors {
     store: Arc<dyn VisitorStore>,
     tokens: Tokens,
+    propagation: Propagation,
+    /// Keyed with the deployment's own secret.
+    session_names: Hmac<Sha256>,
     used: Arc<LastUsed>,
 }
 
@@ -48,8 +70,75 @@ pub(crate) struct NewSession {
 }
 
 impl Visitors {
-    pub(crate) fn new(store: Arc<dyn VisitorStore>, tokens: Tokens) -> Self {
-        Self { store, tokens, used: Arc::default() }
+    /// Finds the secret that names known visitors' sessions, or makes it where this is the first start.
+    pub(crate) async fn open_with<S: VisitorStore + SigningKeyStore + 'static>(
+        store: Arc<S>,
+        tokens: Tokens,
+        propagation: Propagation,
+        master_keys: &MasterKeys,
+    ) -> Result<Self, UseCaseError> {
+        let mut fresh = Zeroizing::new([0; 32]);
+        getrandom::fill(fresh.as_mut()).expect("the system has randomness");
+        let sealed = store.ensure_secret(SESSION_SECRET, master_keys.seal(SESSION_PLACE, fresh.as_slice())).await?;
+        let secret = master_keys.open(SESSION_PLACE, &sealed)?;
+        let session_names = Hmac::new_from_slice(&secret).expect("HMAC takes a key of any length");
+        Ok(Self { store, tokens, propagation, session_names, used: Arc::default() })
+    }
+
+    /// The session that stands for a visitor whom the tenant's backend knows, for a token of this generation. It is derived from
+    /// tenant and visitor, so that it is the same on every gateway and with every token.
+    pub(crate) async fn known(
+        &self,
+        tenant_id: TenantId,
+        visitor_user_id: &str,
+        generation: u64,
+    ) -> Result<(SessionId, Uuid), UseCaseError> {
+        let known = self.store.known_visitor(tenant_id, visitor_user_id).await?.ok_or(UseCaseError::SessionOver)?;
+        if known.tenant.status == TenantStatus::Suspended {
+            return Err(UseCaseError::TenantSuspended);
+        }
+        if generation < known.generation {
+            return Err(UseCaseError::SessionOver);
+        }
+        let mut name = self.session_names.clone();
+        name.update(tenant_id.as_uuid().as_bytes());
+        name.update(visitor_user_id.as_bytes());
+        let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
+            <[u8; 32]>::from(name.finalize().into_bytes());
+        Ok((uuid::Builder::from_custom_bytes(bytes).into_uuid().into(), known.bot_id))
+    }
+
+    /// A tenant's visitors that were revoked after its count of revocations was this.
+    pub(crate) async fn revoked(&self, tenant_id: TenantId, after: u64) -> Result<Vec<(String, u64)>, UseCaseError> {
+        Ok(self.store.revoked_visitors(tenant_id, after).await?)
+    }
+
+    /// Ends a visitor's minted tokens, and waits for at most so long until that is true on every gateway; answers when it was
+    /// made, and whether it is true everywhere. A later call makes it once more, and waits for the rest.
+    pub(crate) async fn revoke(
+        &self,
+        caller: &Caller,
+        tenant_id: TenantId,
+        visitor_user_id: String,
+        wait: Option<Duration>,
+    ) -> Result<(Timestamp, bool), UseCaseError> {
+        let audit = AuditEntry::new(tenant_id, caller, Action::RevokeVisitor, ["visitor_tokens"]);
+        let (store, made) = (Arc::clone(&self.store), Arc::new(OnceLock::new()));
+        let note = Arc::clone(&made);
+        let change = async move {
+            let revoked = store.revoke_visitor(tenant_id, &visitor_user_id, audit).await?;
+            let _ = note.set(revoked.value);
+            Ok(revoked)
+        };
+        let everywhere = self.propagation.everywhere(change);
+        let Some(wait) = wait else { return Ok((everywhere.await?.value, true)) };
+        match tokio::time::timeout(wait, everywhere).await {
+            Ok(changed) => Ok((changed?.value, true)),
+            Err(_) => match made.get() {
+                Some(at) => Ok((*at, false)),
+                None => Err(StoreError::Unavailable("the change was not made in time".to_owned()).into()),
+            },
+        }
     }
 
     /// What a key opens; `None` where there is no such tenant.
@@ -131,9 +220,12 @@ impl Visitors {
         }
     }
 
-    /// Removes sessions that are over.
+    /// Removes sessions that are over, and revocations that end nothing any more.
     pub(crate) async fn forget_ended(&self) {
         let before: Timestamp = now();
+        if let Err(error) = self.store.forget_revocations(before - REVOCATIONS_KEPT).await {
+            tracing::warn!(%error, "old revocations were not removed");
+        }
         loop {
             match self.store.forget_sessions(before, FORGOTTEN_AT_ONCE).await {
                 Ok(FORGOTTEN_AT_ONCE) => {}

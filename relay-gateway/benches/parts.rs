@@ -2,16 +2,20 @@
 //!
 //! `cargo bench -p relay-gateway --bench parts`. The whole is `tests/benches/load`.
 
-use std::{hint::black_box, num::NonZeroU32};
+use std::{hint::black_box, num::NonZeroU32, time::Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue};
-use relay_gateway::domain::{
-    admission::{SIGNATURE, SignedCall, TENANT_ID, TIMESTAMP},
-    frame::Frame,
-    rate::Rates,
-    replay::ReplayGuard,
-    tenant::{Generation, TenantState},
+use relay_gateway::{
+    domain::{
+        admission::{SIGNATURE, SignedCall, TENANT_ID, TIMESTAMP},
+        frame::Frame,
+        tenant::{Generation, TenantState},
+    },
+    limits::{
+        replays::{ReplayGuard, Target, Use},
+        tenants::TenantRates,
+    },
 };
 use serde_json::json;
 use shared::{
@@ -28,6 +32,9 @@ fn tenant() -> TenantState {
         key: TenantKey::new(b"sk_a-secret-of-the-usual-length-00"),
         rate_limit_per_min: NonZeroU32::MAX,
         rate: Default::default(),
+        file_upload_enabled: true,
+        token_generation: 0,
+        visitor_revocations: 0,
         generation: Generation::next(),
     }
 }
@@ -67,7 +74,7 @@ fn verify(criterion: &mut Criterion) {
 /// What a verified call may still be refused for: that it came before, and that its tenant has none left.
 fn admit(criterion: &mut Criterion) {
     let tenant = tenant();
-    let (replays, rates) = (ReplayGuard::default(), Rates::default());
+    let (replays, rates) = (ReplayGuard::default(), TenantRates::default());
     let mut number = 0_u64;
     criterion.bench_function("admit", |bencher| {
         bencher.iter_batched(
@@ -77,8 +84,11 @@ fn admit(criterion: &mut Criterion) {
             },
             |signature| {
                 let now = now_unix_ms();
-                replays.admit(&signature, now, now).expect("the first time");
-                rates.admit(&tenant, now).map(drop).map_err(|(error, _)| error).expect("within its rate");
+                let used =
+                    Use::Write(Target::new(("POST", "add/message", Some("019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f"))));
+                replays.reserve(&signature, now, used, now).map(|mut held| held.spend()).expect("the first time");
+                let spent = rates.spend(tenant.id, &tenant.rate, tenant.rate_limit_per_min, Instant::now());
+                assert!(spent.is_ok(), "within its rate");
             },
             criterion::BatchSize::SmallInput,
         );

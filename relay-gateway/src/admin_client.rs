@@ -69,7 +69,6 @@ impl AdminClient {
             .map(|url| {
                 let endpoint = Endpoint::from_shared(url.as_url().to_string())?
                     .connect_timeout(config.timeout.min(Duration::from_secs(1)))
-                    .timeout(config.timeout)
                     .tcp_nodelay(true)
                     // A link that swallows everything is found out, and made anew, well within a lease.
                     .http2_keep_alive_interval(Duration::from_secs(2))
@@ -131,6 +130,29 @@ impl AdminClient {
         request
     }
 
+    /// Makes a change that says itself how long it waits to be true everywhere: at one replica after the other, each with all of the
+    /// time that is left. It may be repeated without harm.
+    ///
+    /// # Errors
+    /// As [`AdminClient::call`].
+    pub(crate) async fn change<M, R, F>(
+        &self,
+        method: &'static str,
+        request_id: &RequestId,
+        message: M,
+        within: Duration,
+        call: impl Fn(Channel, Request<M>) -> F,
+    ) -> Result<R, ApiError>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        let patient =
+            Self { timeout: within.saturating_mul(u32::try_from(self.replicas.len()).unwrap_or(1)), ..self.clone() };
+        let made = tokio::time::timeout(within, patient.call(method, request_id, message, call)).await;
+        made.unwrap_or_else(|_| Err(no_answer("no answer in time")))
+    }
+
     /// Makes one call: at the next replica where the last one is away, and again while all are but were there lately.
     /// `method` is its name in metrics and spans.
     ///
@@ -178,12 +200,7 @@ impl AdminClient {
             }
             if since_boot_ms() >= deadline {
                 let cause = away.map_or_else(|| "no replica is configured".to_owned(), |status| status.to_string());
-                return Err(ApiError::new(
-                    ErrorCode::DirectoryUnavailable,
-                    "The admin service gives no answer right now. What was asked may have been done; asking again does no harm.",
-                )
-                .retry_after_seconds(1)
-                .caused_by(cause));
+                return Err(no_answer(cause));
             }
             tokio::time::sleep(backoff.next_pause()).await;
         }
@@ -231,6 +248,15 @@ impl AdminClient {
         self.metrics.admin_called(method, outcome, started.elapsed());
         answer.map(Response::into_inner)
     }
+}
+
+fn no_answer(cause: impl ToString) -> ApiError {
+    ApiError::new(
+        ErrorCode::DirectoryUnavailable,
+        "The admin service gives no answer right now. What was asked may have been done; asking again does no harm.",
+    )
+    .retry_after_seconds(1)
+    .caused_by(cause)
 }
 
 /// Pauses that grow, each of a random length so that gateways do not come back all at once.

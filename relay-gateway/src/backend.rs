@@ -1,6 +1,6 @@
 //! The chat backend: calls go to `<base>/<rest>` under HMAC#2, answers stream back. Contract, section 4.
 
-use std::mem;
+use std::{mem, time::Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::{config::BackendConfig, metrics::GatewayMetrics};
 
 mod headers;
+mod link;
 mod pool;
 mod streamed;
 mod upstream;
@@ -45,6 +46,8 @@ pub(crate) struct Relayed<'a> {
     pub(crate) actor: &'a str,
     /// Unix milliseconds.
     pub(crate) at_ms: i64,
+    /// When its caller has waited long enough.
+    pub(crate) deadline: Instant,
 }
 
 impl Backend {
@@ -78,7 +81,7 @@ impl Backend {
         self.sign(request.headers_mut(), call.method, path.as_str(), &signed);
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = path.into();
-        self.upstream.send(request).await.map_err(UpstreamError::into_backend_error)
+        self.upstream.send(request, Some(call.deadline)).await.map_err(UpstreamError::into_backend_error)
     }
 
     fn sign(&self, headers: &mut HeaderMap, method: &Method, path_and_query: &str, signed: &Signed<'_>) {

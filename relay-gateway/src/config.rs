@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
+    num::{NonZeroU64, NonZeroUsize},
     str::FromStr,
     time::Duration,
 };
@@ -11,13 +11,16 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use shared::{
     body::BodyBounds,
-    config::{ConfigError, Settings, Sources, Spec, check_secret},
+    config::{ConfigError, Settings, Sibling, Sources, Spec, check_secret},
+    process,
     serve::Bounds,
     telemetry::TelemetryConfig,
     workers,
 };
 use url::Url;
 use uuid::Uuid;
+
+use crate::limits::{LimitsConfig, memory::MemoryConfig};
 
 const SPEC: Spec = Spec {
     program: "relay-gateway",
@@ -26,6 +29,23 @@ const SPEC: Spec = Spec {
     env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
     defaults: include_str!("../config.default.toml"),
     secrets: &["admin_grpc_token", "relay_secret"],
+    siblings: &[
+        Sibling {
+            program: "admin-service",
+            env_prefix: "ADMIN_",
+            defaults: include_str!("../../admin-service/config.default.toml"),
+        },
+        Sibling {
+            program: "chat-relay backend",
+            env_prefix: "CHAT_BACKEND_",
+            defaults: include_str!("../../deploy/standalone/backend.default.toml"),
+        },
+        Sibling {
+            program: "chat-relay",
+            env_prefix: "CHAT_RELAY_",
+            defaults: include_str!("../../deploy/standalone/config.default.toml"),
+        },
+    ],
 };
 
 /// Room for some tenants: a cache that held none would ask about every call.
@@ -52,14 +72,16 @@ pub struct Config {
     pub exposed: Exposed,
     /// Bounds of visitors' sockets.
     pub sockets: SocketConfig,
-    /// Sessions that one address may begin in a minute.
-    pub sessions_per_min: NonZeroU32,
+    /// How much of everything there may be.
+    pub limits: LimitsConfig,
+    /// Query parameters that are part of what a signature with a body is good once for.
+    pub replay_parameters: List<ParameterName>,
+    /// How long a signed call may wait for the relay, from the end of its body.
+    pub call_deadline: Duration,
     /// Bounds of a signed body.
     pub body: BodyBounds,
     /// Bounds of the public listener.
     pub bounds: Bounds,
-    /// Refused signatures per minute and client address.
-    pub unverified_per_min: NonZeroU32,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: List<Network>,
     /// Whether each request leaves a log line.
@@ -84,8 +106,6 @@ pub struct SocketConfig {
     pub limits: SocketLimits,
     /// Bytes a visitor's frame may have.
     pub frame_limit: usize,
-    /// Frames a visitor may send in a minute.
-    pub frames_per_min: NonZeroU32,
     /// How often either end is asked whether it is there.
     pub ping_every: Duration,
     /// How long a visitor may say nothing.
@@ -142,6 +162,10 @@ pub struct UpstreamTimeouts {
     pub header: Duration,
     /// For the next piece of its answer.
     pub idle: Duration,
+    /// How long a connection may be idle and still be used.
+    pub idle_connection: Duration,
+    /// How old a connection may be and still be used.
+    pub connection_age: Duration,
 }
 
 /// An `http` or `https` URL without user, query or fragment.
@@ -183,6 +207,21 @@ impl FromStr for Network {
             .or_else(|_| text.parse().map(|address: std::net::IpAddr| address.into()))
             .map(Self)
             .map_err(|_| "must be an address or a network such as 10.0.0.0/8".to_owned())
+    }
+}
+
+/// The name of a query parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterName(pub String);
+
+impl FromStr for ParameterName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
+            return Err("must be a parameter's name, such as conversation_id".to_owned());
+        }
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -234,6 +273,10 @@ impl Config {
         let connect = millis(&mut settings, "backend_connect_timeout_ms");
         let header = millis(&mut settings, "backend_header_timeout_ms");
         let idle = millis(&mut settings, "backend_idle_timeout_ms");
+        let idle_connection = millis(&mut settings, "backend_idle_ms");
+        let connection_age = millis(&mut settings, "backend_connection_age_ms");
+        let call_deadline = millis(&mut settings, "call_deadline_ms");
+        let replay_parameters = settings.optional("replay_parameters");
         let admin_api = settings.required("expose_admin_api");
         let developer_api = settings.required("expose_developer_api");
         let admin_rest = settings.required("admin_rest");
@@ -241,6 +284,12 @@ impl Config {
         let body_idle = millis(&mut settings, "body_idle_timeout_ms");
         let body_total = millis(&mut settings, "body_timeout_ms");
         let header_timeout = millis(&mut settings, "header_timeout_ms");
+        let write_timeout = millis(&mut settings, "write_timeout_ms");
+        let body_memory = settings.required("body_memory_bytes").map(NonZeroUsize::get);
+        let body_memory_per_address = settings.required("body_memory_per_address_bytes").map(NonZeroUsize::get);
+        let connections_per_address = settings.optional("max_connections_per_address");
+        let sockets_per_address = settings.optional("max_sockets_per_address");
+        let frame_bytes_per_min = settings.required("socket_bytes_per_min");
         let max_connections =
             settings.checked(
                 "max_connections",
@@ -265,6 +314,9 @@ impl Config {
         let access_log = settings.required("access_log");
         let telemetry = settings.telemetry();
         settings.finish()?;
+        let (max_connections, most_sockets) = (max_connections?, most_sockets?);
+        let trusted_proxies = trusted_proxies?.unwrap_or(List(Vec::<Network>::new()));
+        let share = |of: usize, given: Option<NonZeroUsize>| given.map_or(one_address_of(of), NonZeroUsize::get);
         Ok(Self {
             listen: listen?,
             ops_listen: ops_listen?,
@@ -280,42 +332,131 @@ impl Config {
             backend: BackendConfig {
                 url: backend_url?,
                 relay_secret: relay_secret?.into(),
-                timeouts: UpstreamTimeouts { connect: connect?, header: header?, idle: idle? },
+                timeouts: UpstreamTimeouts {
+                    connect: connect?,
+                    header: header?,
+                    idle: idle?,
+                    idle_connection: idle_connection?,
+                    connection_age: connection_age?,
+                },
             },
             admin_rest: admin_rest?,
             exposed: Exposed { admin_api: admin_api?, developer_api: developer_api? },
             sockets: SocketConfig {
                 limits: SocketLimits {
-                    most: most_sockets?,
+                    most: most_sockets,
                     most_per_tenant: most_per_tenant?,
                     most_per_session: most_per_session?,
                 },
                 frame_limit: frame_limit?,
-                frames_per_min: frames_per_min?,
                 ping_every: ping_every?,
                 idle_timeout: idle_timeout?,
                 send_timeout: send_timeout?,
                 drain: socket_drain?,
             },
-            sessions_per_min: sessions_per_min?,
+            limits: LimitsConfig {
+                failures_per_min: unverified_per_min?,
+                sessions_per_min: sessions_per_min?,
+                frames_per_min: frames_per_min?,
+                frame_bytes_per_min: frame_bytes_per_min?,
+                connections_per_address: share(max_connections, connections_per_address?),
+                sockets_per_address: share(most_sockets, sockets_per_address?),
+                body_memory: MemoryConfig { total: body_memory?, per_address: body_memory_per_address? },
+                proxies: trusted_proxies.0.iter().map(|network| network.0).collect(),
+            },
+            replay_parameters: replay_parameters?.unwrap_or(List(Vec::new())),
+            call_deadline: call_deadline?,
             body: BodyBounds { limit: body_limit?, idle_timeout: body_idle?, total_timeout: body_total? },
             bounds: Bounds {
                 header_timeout: header_timeout?,
-                max_connections: max_connections?,
+                write_timeout: write_timeout?,
+                max_connections,
                 drain_delay: drain_delay?,
                 drain_timeout: drain_timeout?,
             },
-            unverified_per_min: unverified_per_min?,
-            trusted_proxies: trusted_proxies?.unwrap_or(List(Vec::new())),
+            trusted_proxies,
             access_log: access_log?,
             telemetry: telemetry?,
         })
     }
 }
 
+/// What one address may have of so many, where nobody says otherwise: a quarter, and enough for a few people at least.
+fn one_address_of(all: usize) -> usize {
+    (all / 4).max(16).min(all)
+}
+
+/// Descriptors that are neither a connection's nor a socket's: listeners, logs, the admin service, workers' own.
+const OTHER_DESCRIPTORS: usize = 64;
+
+/// What a connection, and a visitor's socket, take of them: their own and one to the chat backend.
+const DESCRIPTORS_EACH: usize = 2;
+
+impl Config {
+    /// Fits the bounds on connections and sockets to the descriptors this process may have, and says so: a process without a
+    /// descriptor left can call nobody.
+    pub(crate) fn fit_descriptors(&mut self) {
+        process::raise_descriptor_limit();
+        let Some(limit) = process::descriptor_limit() else { return };
+        let before = (self.bounds.max_connections, self.sockets.limits.most);
+        self.fit_to(limit);
+        let now = (self.bounds.max_connections, self.sockets.limits.most);
+        if now != before {
+            tracing::warn!(
+                descriptors = limit,
+                max_connections = now.0,
+                max_sockets = now.1,
+                "max_connections {} and max_sockets {} were lowered to what the limit of descriptors allows: raise it (ulimit -n)",
+                before.0,
+                before.1,
+            );
+        }
+    }
+
+    fn fit_to(&mut self, descriptors: usize) {
+        let (connections, sockets) = (self.bounds.max_connections, self.sockets.limits.most);
+        let room = descriptors.saturating_sub(OTHER_DESCRIPTORS) / DESCRIPTORS_EACH;
+        if connections + sockets <= room {
+            return;
+        }
+        // Half for each, and what one does not want for the other.
+        let half = room / 2;
+        let fitted = |wanted: usize, others: usize| wanted.min(half.max(room.saturating_sub(others))).max(1);
+        let (connections, sockets) = (fitted(connections, sockets), fitted(sockets, connections));
+        self.bounds.max_connections = connections;
+        self.sockets.limits.most = sockets;
+        // What one address may have shrinks with the whole.
+        let limits = &mut self.limits;
+        limits.connections_per_address = limits.connections_per_address.min(one_address_of(connections));
+        limits.sockets_per_address = limits.sockets_per_address.min(one_address_of(sockets));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bounds_fit_the_descriptors_there_are() {
+        let mut config = load(&SECRETS).expect("loads");
+        config.fit_to(1_000_000);
+        assert_eq!((config.bounds.max_connections, config.sockets.limits.most), (20_000, 20_000));
+        assert_eq!((config.limits.connections_per_address, config.limits.sockets_per_address), (5000, 5000));
+        config.fit_to(1024);
+        let (connections, sockets) = (config.bounds.max_connections, config.sockets.limits.most);
+        assert!((connections + sockets) * 2 + OTHER_DESCRIPTORS <= 1024, "{connections} and {sockets}");
+        assert!(connections >= 200 && config.limits.connections_per_address < connections / 3);
+        let mut uneven = load(&[SECRETS[0], SECRETS[1], ("GATEWAY_MAX_CONNECTIONS", "100")]).expect("loads");
+        uneven.fit_to(1024);
+        assert_eq!((uneven.bounds.max_connections, uneven.sockets.limits.most), (100, 380), "who wants little has it");
+        config.fit_to(1);
+        assert_eq!((config.bounds.max_connections, config.sockets.limits.most), (1, 1));
+    }
+
+    const SECRETS: [(&str, &str); 2] = [
+        ("GATEWAY_ADMIN_GRPC_TOKEN", "a-token-to-hide-from-all"),
+        ("GATEWAY_RELAY_SECRET", "a-secret-to-hide-from-all"),
+    ];
 
     fn load(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -349,11 +490,7 @@ mod tests {
 
     #[test]
     fn the_admin_paths_are_closed_unless_opened() {
-        let secrets = [
-            ("GATEWAY_ADMIN_GRPC_TOKEN", "a-token-to-hide-from-all"),
-            ("GATEWAY_RELAY_SECRET", "a-secret-to-hide-from-all"),
-        ];
-        let config = load(&secrets).expect("loads");
+        let config = load(&SECRETS).expect("loads");
         assert_eq!(config.exposed, Exposed { admin_api: false, developer_api: true });
         assert!(!format!("{config:?}").contains("to-hide"));
     }

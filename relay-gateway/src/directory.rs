@@ -30,7 +30,7 @@ pub(crate) struct Known {
 }
 
 /// What callers are told where nothing trustworthy is known, whatever the trouble is.
-fn unavailable(cause: impl ToString) -> ApiError {
+pub(crate) fn unavailable(cause: impl ToString) -> ApiError {
     ApiError::new(
         ErrorCode::DirectoryUnavailable,
         "The relay cannot check this tenant right now. Nothing was forwarded: send the call again, signed anew.",
@@ -41,6 +41,16 @@ fn unavailable(cause: impl ToString) -> ApiError {
 
 /// Knows tenants.
 pub(crate) trait TenantDirectory: Send + Sync + 'static {
+    /// What is known of a tenant without asking anybody, where it may be used.
+    fn cached(&self, _id: TenantId) -> Option<Known> {
+        None
+    }
+
+    /// Whether a tenant's door, as a widget key opens it, is known without asking anybody.
+    fn has_door(&self, _tenant: &TenantState, _widget_key: &str) -> bool {
+        false
+    }
+
     /// The tenant's state, true at some moment after the call began.
     ///
     /// # Errors

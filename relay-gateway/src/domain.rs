@@ -2,10 +2,6 @@
 
 pub mod admission;
 pub(crate) mod door;
-pub(crate) mod floods;
 pub mod frame;
-mod limiters;
-pub mod rate;
-pub mod replay;
 pub mod tenant;
 pub(crate) mod token;

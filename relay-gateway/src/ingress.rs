@@ -11,21 +11,21 @@
 //! | `/openapi.json` | [`document`]: the visitor lane |
 //! | `/healthz`, `/readyz` | probes |
 
-use std::{net::IpAddr, sync::Arc};
+use std::{any::Any, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
     extract::Request,
     routing::{any, get, options},
 };
-use http::{Response, request::Parts};
-use hyper::body::Incoming;
+use http::Response;
 use shared::{
+    ApiError,
     body::BodyBounds,
     edge::Edge,
     health,
     request_id::RequestId,
-    serve::{App, Peer},
+    serve::{App, Gate, Peer, RequestBody},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -34,11 +34,7 @@ use crate::{
     backend::{Backend, Upstream},
     config::{Exposed, List, Network},
     directory::{LeaseView, TenantDirectory},
-    domain::{
-        floods::Floods,
-        rate::{Rates, SessionRates},
-        replay::ReplayGuard,
-    },
+    limits::Limits,
     metrics::GatewayMetrics,
     signing_keys::SigningKeys,
     sockets::Sockets,
@@ -48,11 +44,14 @@ mod body;
 mod client_address;
 mod cors;
 mod document;
+mod exceeded;
 mod facade;
 mod jwks;
+mod messages;
 mod owned;
 mod signed;
 mod socket;
+mod target;
 mod visitors;
 mod widget;
 
@@ -69,16 +68,11 @@ pub(crate) struct Gateway<D> {
     /// The REST facade, for the paths that are passed through.
     pub(crate) admin_rest: Upstream,
     pub(crate) exposed: Exposed,
-    pub(crate) replays: ReplayGuard,
-    pub(crate) rates: Rates,
-    pub(crate) session_rates: SessionRates,
-    pub(crate) floods: Floods,
-    /// Counted apart: strangers who fail at signing must not keep operators out.
-    pub(crate) admin_floods: Floods,
-    pub(crate) developer_floods: Floods,
-    pub(crate) visitor_floods: Arc<Floods>,
-    /// Sessions begun, which prove nothing.
-    pub(crate) session_floods: Floods,
+    pub(crate) limits: Arc<Limits>,
+    /// Query parameters that are part of what a signature is good once for.
+    pub(crate) replay_parameters: Vec<String>,
+    /// How long a signed call may wait for the relay.
+    pub(crate) call_deadline: Duration,
     pub(crate) body: BodyBounds,
     pub(crate) trusted_proxies: List<Network>,
     pub(crate) metrics: GatewayMetrics,
@@ -99,14 +93,8 @@ impl<D> Clone for Ingress<D> {
 
 impl<D: TenantDirectory> Ingress<D> {
     /// What is in `pages` beside the gateway's own.
-    pub(crate) fn new(
-        gateway: Arc<Gateway<D>>,
-        edge: Edge,
-        pages: Router,
-        lease: LeaseView,
-        stopping: CancellationToken,
-    ) -> Self {
-        let router = edge.clone().wrap(router(&gateway, lease, stopping).merge(pages));
+    pub(crate) fn new(gateway: Arc<Gateway<D>>, edge: Edge, pages: Router) -> Self {
+        let router = edge.clone().wrap(router(&gateway).merge(pages));
         Self { gateway, edge, router }
     }
 }
@@ -116,7 +104,7 @@ impl<D: TenantDirectory> Ingress<D> {
 impl<D: TenantDirectory> App for Ingress<D> {
     type Body = Body;
 
-    async fn answer(&self, request: http::Request<Incoming>, peer: &Peer) -> Response<Body> {
+    async fn answer(&self, request: http::Request<RequestBody>, peer: &Peer) -> Response<Body> {
         if !request.uri().path().starts_with(signed::PREFIX) {
             return self.router.answer(request, peer).await.map(Body::Made);
         }
@@ -128,8 +116,23 @@ impl<D: TenantDirectory> App for Ingress<D> {
     }
 }
 
+/// `/healthz` and `/readyz`.
+pub(crate) fn probes(lease: LeaseView, stopping: CancellationToken) -> Router {
+    health::routes(stopping, move || {
+        let held = lease.is_held();
+        async move { if held { Ok(()) } else { Err("directory: no lease from the admin service".to_owned()) } }
+    })
+}
+
+/// One address may have so many connections.
+impl Gate for Limits {
+    fn enter(&self, address: IpAddr) -> Result<Box<dyn Any + Send>, ApiError> {
+        Ok(Box::new(self.connect(address)?))
+    }
+}
+
 /// Everything but the signed lane.
-fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>, lease: LeaseView, stopping: CancellationToken) -> Router {
+fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
     let mut router = Router::new()
         .route(
             "/api/v1/create/visitor-session",
@@ -145,11 +148,7 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>, lease: LeaseView, stopp
         // Beside the API, for who has only that under one URL.
         .route("/api/v1/widget.js", get(widget::script))
         .route("/openapi.json", get(|| async { axum::Json(openapi()) }))
-        .route("/.well-known/jwks.json", jwks::route(gateway.signing_keys.clone()))
-        .merge(health::routes(stopping, move || {
-            let held = lease.is_held();
-            async move { if held { Ok(()) } else { Err("directory: no lease from the admin service".to_owned()) } }
-        }));
+        .route("/.well-known/jwks.json", jwks::route(gateway.signing_keys.clone()));
     if gateway.exposed.admin_api {
         for path in facade::ADMIN_PATHS {
             router = router.route(path, any(facade::pass_operator::<D>));
@@ -165,17 +164,8 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>, lease: LeaseView, stopp
 
 /// The address a request came from, behind the proxies we trust.
 fn client_address(request: &Request, trusted: &List<Network>) -> IpAddr {
-    client_of_peer(request.extensions(), request.headers(), trusted)
-}
-
-/// The same, where the body was taken out of the request.
-fn client_of(parts: &Parts, trusted: &List<Network>) -> IpAddr {
-    client_of_peer(&parts.extensions, &parts.headers, trusted)
-}
-
-fn client_of_peer(extensions: &http::Extensions, headers: &http::HeaderMap, trusted: &List<Network>) -> IpAddr {
-    let peer = extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.address.ip());
-    client_address::behind_proxies(peer, headers, trusted)
+    let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.address.ip());
+    client_address::behind_proxies(peer, request.headers(), trusted)
 }
 
 /// The request's id, which the edge has put there.

@@ -10,6 +10,8 @@ mod directory;
 #[doc(hidden)] // Public for the benchmarks alone.
 pub mod domain;
 mod ingress;
+#[doc(hidden)] // Public for the benchmarks alone.
+pub mod limits;
 mod metrics;
 pub mod server;
 mod signing_keys;

@@ -1,6 +1,11 @@
 //! The composition root: the only place that knows both the ingress and what stands behind its ports.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::Router;
 use shared::{
@@ -21,12 +26,8 @@ use crate::{
     backend::{Backend, Upstream},
     config::{Config, UpstreamTimeouts},
     directory::{CachedDirectory, Concerned, GrpcDirectory, LeaseView, Subscription, TenantDirectory},
-    domain::{
-        floods::Floods,
-        rate::{Rates, SessionRates},
-        replay::ReplayGuard,
-    },
-    ingress::{Gateway, Ingress},
+    ingress::{self, Gateway, Ingress},
+    limits::Limits,
     metrics::{DirectoryMetrics, GatewayMetrics, SocketMetrics},
     signing_keys::SigningKeys,
     sockets::{Behind, Sockets},
@@ -101,11 +102,12 @@ pub async fn start(
 pub async fn start_on(
     listener: TcpListener,
     pages: Router,
-    config: Config,
+    mut config: Config,
     metrics: &Metrics,
     http_metrics: HttpServerMetrics,
     stopping: CancellationToken,
 ) -> Result<Running, StartError> {
+    config.fit_descriptors();
     let own_metrics = GatewayMetrics::new(metrics);
     let admin = AdminClient::new(&config.admin, own_metrics.clone())?;
     // A change returns when it is true everywhere: giving up on it sooner would lose the secret that its answer shows once.
@@ -119,13 +121,13 @@ pub async fn start_on(
         DirectoryMetrics::new(metrics),
     );
     let backend = Arc::new(Backend::new(&config.backend, own_metrics.clone()));
-    let visitor_floods = Arc::new(Floods::new(config.unverified_per_min));
+    let limits = Arc::new(Limits::new(config.limits.clone()));
     let behind = Behind {
         directory: directory.clone(),
         lease: lease.clone(),
         admin: admin.clone(),
         backend: Arc::clone(&backend),
-        floods: Arc::clone(&visitor_floods),
+        limits: Arc::clone(&limits),
         refusals: own_metrics.clone(),
     };
     let sockets = Arc::new(Sockets::new(config.sockets, behind, SocketMetrics::new(metrics)));
@@ -140,14 +142,9 @@ pub async fn start_on(
         sockets: Arc::clone(&sockets),
         admin_rest: Upstream::new("admin-rest", &config.admin_rest, facade_timeouts, own_metrics.clone()),
         exposed: config.exposed,
-        replays: ReplayGuard::default(),
-        rates: Rates::default(),
-        session_rates: SessionRates::default(),
-        floods: Floods::new(config.unverified_per_min),
-        admin_floods: Floods::new(config.unverified_per_min),
-        developer_floods: Floods::new(config.unverified_per_min),
-        visitor_floods,
-        session_floods: Floods::new(config.sessions_per_min),
+        limits: Arc::clone(&limits),
+        replay_parameters: config.replay_parameters.0.into_iter().map(|name| name.0).collect(),
+        call_deadline: config.call_deadline,
         body: config.body,
         trusted_proxies: config.trusted_proxies,
         metrics: own_metrics,
@@ -157,14 +154,17 @@ pub async fn start_on(
     let workers = Workers::start(config.threads)?;
     let mut tasks = JoinSet::new();
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
-    let ingress = Ingress::new(Arc::clone(&gateway), edge, pages, lease, stopping.clone());
-    tasks.spawn(serve::serve_on(workers.clone(), listener, ingress, config.bounds, stopping.clone()));
+    let probes = ingress::probes(lease, stopping.clone());
+    let ingress = Ingress::new(Arc::clone(&gateway), edge, pages.merge(probes.clone()));
+    tasks.spawn(serve::serve_on(workers.clone(), listener, ingress, limits, config.bounds, stopping.clone()));
     tasks.spawn(tidy(gateway, stopping.clone()));
     tasks.spawn(drain(sockets, config.sockets.drain, config.bounds, stopping.clone()));
     if let Some(address) = config.ops_listen {
         let listener = serve::bind(address).await?;
         tracing::info!(server = "gateway-ops", address = %listener.local_addr()?, "listening");
-        tasks.spawn(serve::serve(listener, metrics.router(), config.bounds, stopping));
+        // Probes have a listener that no caller can fill.
+        let router = metrics.router().merge(probes);
+        tasks.spawn(serve::serve(listener, router, config.bounds, stopping));
     }
     tracing::info!(server = "gateway", address = %public, gateway_id = config.id, workers = config.threads, "listening");
     let leaving = CancellationToken::new();
@@ -191,10 +191,6 @@ async fn tidy<D>(gateway: Arc<Gateway<D>>, stopping: CancellationToken) {
     while tokio::time::timeout(TIDY_EVERY, stopping.cancelled()).await.is_err() {
         gateway.backend.tidy();
         gateway.admin_rest.tidy();
-        gateway.floods.forget_quiet();
-        gateway.admin_floods.forget_quiet();
-        gateway.developer_floods.forget_quiet();
-        gateway.visitor_floods.forget_quiet();
-        gateway.session_floods.forget_quiet();
+        gateway.limits.sweep(Instant::now());
     }
 }

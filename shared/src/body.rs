@@ -24,9 +24,24 @@ pub struct BodyBounds {
     pub total_timeout: Duration,
 }
 
-/// What is still read of a body that was refused, so that its sender reads the answer before the connection closes.
-const DISCARDED: usize = 16 * 1024 * 1024;
-const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+/// Where the memory for a body that is waited for is counted.
+pub trait Room {
+    /// Takes so many bytes in all, before they are there.
+    ///
+    /// # Errors
+    /// What the caller is told where there is no room.
+    fn grow_to(&mut self, bytes: usize) -> Result<(), ApiError>;
+}
+
+/// Not counted: for callers who are few and known.
+impl Room for () {
+    fn grow_to(&mut self, _: usize) -> Result<(), ApiError> {
+        Ok(())
+    }
+}
+
+/// The memory of a body without a declared length is taken in steps of so many bytes.
+const STEP: usize = 64 * 1024;
 
 /// The next piece, within its own time and that of the whole, which begins with the first that is waited for. Most are there
 /// already, and need neither a timer nor a look at the clock.
@@ -34,11 +49,13 @@ async fn next_piece<B: Body<Data = Bytes> + Unpin>(
     body: &mut B,
     bounds: BodyBounds,
     deadline: &mut Option<Instant>,
+    reserve: impl FnOnce() -> Result<(), ApiError>,
 ) -> Result<Option<Result<Frame<Bytes>, B::Error>>, ApiError> {
     if let Some(piece) = body.frame().now_or_never() {
         let is_late = deadline.is_some_and(|deadline| Instant::now() > deadline);
         return if is_late { Err(too_slow()) } else { Ok(piece) };
     }
+    reserve()?;
     let now = Instant::now();
     let deadline = *deadline.get_or_insert(now + bounds.total_timeout);
     let late = deadline.min(now + bounds.idle_timeout);
@@ -49,27 +66,20 @@ fn too_slow() -> ApiError {
     ApiError::new(ErrorCode::RequestTimeout, "The body did not arrive in time. Send the request again.")
 }
 
-/// Reads on for a moment and throws away: a connection closed over unread data is reset, and the answer lost with it.
-fn discard<B: Body<Data = Bytes> + Send + Unpin + 'static>(mut body: B) {
-    tokio::spawn(tokio::time::timeout(DISCARD_TIMEOUT, async move {
-        let mut length = 0;
-        while let Some(Ok(frame)) = body.frame().await {
-            length += frame.data_ref().map_or(0, Bytes::len);
-            if length > DISCARDED {
-                break;
-            }
-        }
-    }));
-}
-
-/// Reads a body whole and hashes it as it arrives. A declared length over the limit is refused unread.
+/// Reads a body whole and hashes it as it arrives. A declared length over the limit is refused unread. What is waited for is
+/// counted in `room` first.
 ///
 /// # Errors
 /// [`ErrorCode::BodyTooLarge`], [`ErrorCode::RequestTimeout`], or [`ErrorCode::MalformedRequest`] where the
-/// connection breaks or the framing is wrong.
-pub async fn read<B>(headers: &HeaderMap, mut body: B, bounds: BodyBounds) -> Result<(Bytes, BodyDigest), ApiError>
+/// connection breaks or the framing is wrong; and what `room` says.
+pub async fn read<B>(
+    headers: &HeaderMap,
+    mut body: B,
+    bounds: BodyBounds,
+    room: &mut impl Room,
+) -> Result<(Bytes, BodyDigest), ApiError>
 where
-    B: Body<Data = Bytes, Error: std::fmt::Display> + Send + Unpin + 'static,
+    B: Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
 {
     let too_large = || {
         ApiError::new(ErrorCode::BodyTooLarge, format!("The body may have at most {} bytes. Send less.", bounds.limit))
@@ -81,19 +91,18 @@ where
     let capacity = match declared.map(usize::try_from) {
         None => 0,
         Some(Ok(length)) if length <= bounds.limit => length,
-        Some(_) => {
-            discard(body);
-            return Err(too_large());
-        }
+        Some(_) => return Err(too_large()),
     };
 
     let mut deadline = None;
     let mut hasher = Sha256::new();
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
-    let mut length = 0;
+    let mut length = 0_usize;
     loop {
-        let Some(frame) = next_piece(&mut body, bounds, &mut deadline).await? else { break };
+        let needed = if declared.is_some() { capacity } else { length.next_multiple_of(STEP).max(STEP) };
+        let reserve = || room.grow_to(needed.min(bounds.limit));
+        let Some(frame) = next_piece(&mut body, bounds, &mut deadline, reserve).await? else { break };
         let frame = frame.map_err(|error| {
             ApiError::new(ErrorCode::MalformedRequest, "The body could not be read to its end. Send the request again.")
                 .caused_by(error)
@@ -101,7 +110,6 @@ where
         let Ok(chunk) = frame.into_data() else { continue };
         length += chunk.len();
         if length > bounds.limit {
-            discard(body);
             return Err(too_large());
         }
         hasher.update(&chunk);
@@ -134,4 +142,19 @@ pub fn json_object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
         Ok(_) => Err(ApiError::field("body", "must be a JSON object")),
         Err(error) => Err(ApiError::new(ErrorCode::MalformedJson, format!("The body is not JSON: {error}."))),
     }
+}
+
+/// Refuses a body with an encoding, where what is read here is JSON as it is.
+///
+/// # Errors
+/// [`ErrorCode::UnsupportedMediaType`].
+pub fn check_not_encoded(headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter().filter(|coding| !coding.is_empty());
+    if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        ErrorCode::UnsupportedMediaType,
+        "The body has a Content-Encoding, which is not read here: send it unencoded, without that header.",
+    ))
 }

@@ -14,6 +14,8 @@ use figment::{
 
 use crate::telemetry::TelemetryConfig;
 
+mod misspelt;
+
 /// `EX_USAGE`: the process was started wrongly, and starting it again will not help.
 pub const EXIT_CONFIG: u8 = 64;
 
@@ -32,6 +34,25 @@ pub struct Spec {
     pub defaults: &'static str,
     /// Keys that are never flags (a process list shows flags) and never printed.
     pub secrets: &'static [&'static str],
+    /// The other programs, whose settings people may take for this one's.
+    pub siblings: &'static [Sibling],
+}
+
+/// Another program of this project's.
+#[derive(Clone, Copy, Debug)]
+pub struct Sibling {
+    /// Its name.
+    pub program: &'static str,
+    /// What its variables begin with.
+    pub env_prefix: &'static str,
+    /// Its embedded defaults.
+    pub defaults: &'static str,
+}
+
+impl Sibling {
+    fn keys(&self) -> impl Iterator<Item = String> {
+        documented_keys(self.defaults).into_iter().map(|(key, _)| key)
+    }
 }
 
 /// Where settings come from. Its `Debug` names what is there and shows nothing of it.
@@ -154,6 +175,15 @@ impl Settings {
                 settings.give(key, value.clone(), format!("--{}", key.replace('_', "-")));
             }
         }
+        let names: Vec<_> = keys.iter().map(|(key, _)| settings.env_name(key)).collect();
+        let keys: Vec<_> = keys.iter().map(|(key, _)| key.as_str()).collect();
+        let given = sources.env.iter().map(|(name, _)| name.as_str());
+        let misspelt::Found { problems, unknown } = misspelt::variables(spec, &keys, &names, given);
+        settings.problems.extend(problems);
+        if !unknown.is_empty() {
+            // Nothing logs yet.
+            eprintln!("{}: warning: nothing reads {}", spec.program, unknown.join(", "));
+        }
         Ok(settings)
     }
 
@@ -181,7 +211,10 @@ impl Settings {
             if keys.iter().any(|(known, _)| *known == key) {
                 self.give(&key, text, source.to_owned());
             } else {
-                self.problems.push(format!("{source}: there is no setting named {key}; see --help"));
+                let known = keys.iter().map(|(known, _)| known.as_str());
+                let meant =
+                    misspelt::nearest(&key, known).map(|known| format!(": is {known} meant?")).unwrap_or_default();
+                self.problems.push(format!("{source}: there is no setting named {key}{meant}; see --help"));
             }
         }
     }
@@ -340,6 +373,7 @@ mod tests {
         env_names: &[("api_key", "OTHER_KEY")],
         defaults: "# Where it listens.\nlisten = \"127.0.0.1:1\"\n# How many.\ncount = 3\n# Hush.\napi_key = \"\"\n",
         secrets: &["api_key"],
+        siblings: &[],
     };
 
     fn sources(args: &[&str], env: &[(&str, &str)]) -> Sources {
@@ -380,7 +414,7 @@ mod tests {
         assert!(settings.required::<u32>("count").is_err());
         assert!(settings.required::<u32>("api_key").is_err());
         let text = settings.finish().expect_err("problems").to_string();
-        for expected in ["cuont", "nowhere", "THING_LISTEN", "-1", "api_key"] {
+        for expected in ["cuont: is count meant?", "nowhere", "THING_LISTEN", "-1", "api_key"] {
             assert!(text.contains(expected), "{expected} in {text}");
         }
         assert!(!text.contains("hunter2"), "{text}");

@@ -12,7 +12,7 @@ use axum::{
     response::IntoResponse as _,
 };
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::{
@@ -139,13 +139,39 @@ impl Passage<'_> {
     }
 }
 
+/// Refuses a request that two servers could read as two different ones: without a host or with several (RFC 9112, section
+/// 3.2), or with a transfer coding that is not read here.
+///
+/// # Errors
+/// [`ErrorCode::MalformedRequest`].
+pub fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), ApiError> {
+    let malformed = |message| Err(ApiError::new(ErrorCode::MalformedRequest, message));
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) if version == Version::HTTP_11 => return malformed("The request has no Host header: send one."),
+        (Some(_), Some(_)) => return malformed("The request has several Host headers: send one."),
+        _ => {}
+    }
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => malformed(
+            "The request's Transfer-Encoding is not read here: send the body chunked, or with a Content-Length.",
+        ),
+    }
+}
+
 async fn around_router(State(edge): State<Edge>, mut request: Request<Body>, next: Next) -> Response<Body> {
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.map_or(Cow::Borrowed("unmatched"), |matched| matched.as_str().to_owned().into());
     let passage = edge.enter(&method, request.headers_mut(), route);
     request.extensions_mut().insert(passage.request_id().clone());
-    let response = passage.handle(next.run(request)).await;
+    let response = match check_framing(request.version(), request.headers()) {
+        Ok(()) => passage.handle(next.run(request)).await,
+        Err(error) => error.into_response(),
+    };
     passage.leave(&method, response)
 }
 

@@ -10,6 +10,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::request_id::{RequestId, X_REQUEST_ID};
+
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $http:ident, $grpc:ident;)+) => {
         /// Every error a caller can meet. Stable: callers branch on it.
@@ -68,6 +70,8 @@ error_codes! {
     InvalidVisitorToken = "invalid_visitor_token", UNAUTHORIZED, Unauthenticated;
     /// Neither the tenant nor the widget key allows pages of this origin.
     OriginNotAllowed = "origin_not_allowed", FORBIDDEN, PermissionDenied;
+    /// The tenant may not use this: the feature is off in its settings.
+    FeatureDisabled = "feature_disabled", FORBIDDEN, PermissionDenied;
     /// The tenant is suspended.
     TenantSuspended = "tenant_suspended", FORBIDDEN, PermissionDenied;
     /// No such tenant.
@@ -96,6 +100,12 @@ error_codes! {
     MalformedJson = "malformed_json", BAD_REQUEST, InvalidArgument;
     /// The request could not be read to its end.
     MalformedRequest = "malformed_request", BAD_REQUEST, InvalidArgument;
+    /// The body has an encoding or a type that is not read here.
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, InvalidArgument;
+    /// The request's line is longer than is read.
+    UriTooLong = "uri_too_long", URI_TOO_LONG, InvalidArgument;
+    /// The request's head is larger, or has more fields, than is read.
+    HeadersTooLarge = "headers_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, InvalidArgument;
     /// A WebSocket is spoken here.
     UpgradeRequired = "upgrade_required", UPGRADE_REQUIRED, InvalidArgument;
     /// A field is missing, unknown or not of its form; `errors` names each.
@@ -118,11 +128,20 @@ error_codes! {
     BackendBadResponse = "backend_bad_response", BAD_GATEWAY, Internal;
     /// The relay may not trust what it knows of the tenant.
     DirectoryUnavailable = "directory_unavailable", SERVICE_UNAVAILABLE, Unavailable;
-    /// The database did not answer.
+    /// The relay has no room for this call right now.
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, ResourceExhausted;
+    /// The change is made, and not true everywhere yet.
+    ChangePropagating = "change_propagating", SERVICE_UNAVAILABLE, Unavailable;
+    /// The database did not answer, or took nothing: no change was made.
     StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, Unavailable;
+    /// The database's answer to a change was lost: the change may have been made, or not.
+    OutcomeUnknown = "outcome_unknown", SERVICE_UNAVAILABLE, Unknown;
     /// A fault of ours.
     Internal = "internal_error", INTERNAL_SERVER_ERROR, Internal;
 }
+
+/// Refused fields that are listed: an answer must not be many times as long as what was sent.
+const MOST_FIELD_ERRORS: usize = 50;
 
 /// One refused field of a 422.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -188,9 +207,14 @@ impl ApiError {
 
     /// Refused fields, all at once.
     #[must_use]
-    pub fn validation(errors: Vec<FieldError>) -> Self {
-        let mut error =
-            Self::new(ErrorCode::ValidationFailed, "Some fields were refused and nothing was written: see errors.");
+    pub fn validation(mut errors: Vec<FieldError>) -> Self {
+        let more = errors.len().saturating_sub(MOST_FIELD_ERRORS);
+        errors.truncate(MOST_FIELD_ERRORS);
+        let mut message = Cow::Borrowed("Some fields were refused and nothing was written: see errors.");
+        if more > 0 {
+            message.to_mut().push_str(&format!(" {more} more are not listed."));
+        }
+        let mut error = Self::new(ErrorCode::ValidationFailed, message);
         error.0.errors = errors;
         error
     }
@@ -251,10 +275,30 @@ impl ApiError {
         self.0.cause.as_deref()
     }
 
+    /// The whole answer as HTTP/1.1 sends it, for a connection that then closes: where no request was read that a handler could
+    /// answer.
+    #[must_use]
+    pub fn to_http1(&self, request_id: &RequestId) -> Vec<u8> {
+        let (status, body) = (self.0.code.statuses().0, self.body(request_id.as_str()));
+        let retry_after = self.0.retry_after_seconds.map(|seconds| format!("retry-after: {seconds}\r\n"));
+        let mut answer = format!(
+            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: application/json\r\ncache-control: no-store\r\n{}: {}\r\n\
+             {}content-length: {}\r\n\r\n",
+            X_REQUEST_ID,
+            request_id.as_str(),
+            retry_after.unwrap_or_default(),
+            body.len()
+        )
+        .into_bytes();
+        answer.extend_from_slice(&body);
+        answer
+    }
+
     /// The body of the answer (contract, section 2).
     #[must_use]
     pub fn body(&self, request_id: &str) -> Vec<u8> {
         serde_json::to_vec(&Failure {
+            success: false,
             status_code: self.0.code.statuses().0.as_u16(),
             error_code: self.0.code.as_str().to_owned(),
             message: self.0.message.to_string(),
@@ -330,6 +374,8 @@ impl ApiError {
 /// Every failure's body.
 #[derive(Serialize, ToSchema)]
 pub struct Failure {
+    /// `false`.
+    success: bool,
     /// The HTTP status, again.
     status_code: u16,
     /// Stable: branch on this.
@@ -351,6 +397,8 @@ pub struct Failure {
 /// Every success's body.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Envelope<T> {
+    /// `true`.
+    success: bool,
     /// The HTTP status, again.
     status_code: u16,
     /// What was asked for.
@@ -366,12 +414,12 @@ pub struct Success<T>(Envelope<T>);
 impl<T: Serialize> Success<T> {
     /// 200.
     pub fn ok(data: T, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Envelope { status_code: 200, data, message: message.into() })
+        Self(Envelope { success: true, status_code: 200, data, message: message.into() })
     }
 
     /// 201.
     pub fn created(data: T, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Envelope { status_code: 201, data, message: message.into() })
+        Self(Envelope { success: true, status_code: 201, data, message: message.into() })
     }
 }
 

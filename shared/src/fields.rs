@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{ApiError, FieldError};
+use crate::{ApiError, FieldError, attachments};
 
 /// A JSON object being read. `null` counts as absent.
 #[derive(Debug)]
@@ -115,19 +115,13 @@ impl Fields {
         }
     }
 
-    /// A list of objects whose JSON is at most `longest` bytes in all; empty where absent.
-    pub fn objects(&mut self, name: &str, most: usize, longest: usize) -> Vec<Value> {
-        match self.take(name) {
+    /// A message's attachments, `most` at most; empty where absent.
+    pub fn attachments(&mut self, name: &str, most: usize) -> Vec<Value> {
+        match self.take(name).map(|given| attachments::read(given, most)) {
             None => Vec::new(),
-            Some(Value::Array(items))
-                if items.len() <= most
-                    && items.iter().all(Value::is_object)
-                    && is_storable(&Value::Array(items.clone()), longest) =>
-            {
-                items
-            }
-            Some(_) => {
-                self.refuse(name, format!("must be a list of at most {most} objects, {longest} bytes in all"));
+            Some(Ok(attachments)) => attachments,
+            Some(Err(wrong)) => {
+                self.refuse(name, wrong);
                 Vec::new()
             }
         }
@@ -185,11 +179,10 @@ mod tests {
     #[test]
     fn what_no_database_would_take_is_refused() {
         for hostile in [json!({"a": "\0"}), json!({"\0": 1}), json!({"a": [{"b": ["x\0"]}]})] {
-            let Value::Object(object) = json!({"metadata": hostile, "items": [hostile]}) else { panic!("an object") };
+            let Value::Object(object) = json!({"metadata": hostile}) else { panic!("an object") };
             let mut fields = Fields::new(object);
             fields.object("metadata", 100);
-            fields.objects("items", 1, 100);
-            assert_eq!(fields.finish().expect_err("refused").errors().len(), 2, "{hostile}");
+            assert_eq!(fields.finish().expect_err("refused").errors().len(), 1, "{hostile}");
         }
         let Value::Object(object) = json!({"metadata": {"a": "\\u0000"}}) else { panic!("an object") };
         let mut fields = Fields::new(object);
@@ -212,7 +205,7 @@ mod tests {
         fields.number("ttl", 60..=100, 60);
         fields.choice("role", &["visitor", "agent"], "visitor");
         fields.object("meta", 10);
-        fields.objects("items", 1, 10);
+        fields.attachments("items", 1);
         let error = fields.finish().expect_err("refused");
         let names: Vec<_> = error.errors().iter().map(|error| error.field.as_str()).collect();
         assert_eq!(names, ["email", "name", "absent", "keys", "ttl", "role", "meta", "items"]);

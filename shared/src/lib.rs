@@ -3,6 +3,7 @@
 //! Wire facts ([`TenantId`], [`origin`], [`signature`], [`ErrorCode`]), and the plumbing every process
 //! has: [`config`], [`telemetry`], the HTTP [`edge`] and [`serve`].
 
+pub mod attachments;
 pub mod body;
 pub mod coherence;
 pub mod config;

@@ -67,6 +67,13 @@ pub fn raise_descriptor_limit() {
     }
 }
 
+/// How many descriptors the process may have; `None` where there is no limit.
+#[must_use]
+pub fn descriptor_limit() -> Option<usize> {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Nofile).current.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
 fn failed(name: &str, error: &impl Display, code: u8) -> ExitCode {
     eprintln!("{name}: cannot start: {error}");
     ExitCode::from(code)

@@ -21,6 +21,15 @@ impl Query {
         Self { pairs, errors: Vec::new() }
     }
 
+    /// The same, where a `+` is a plus and no space: the published client does not encode it.
+    #[must_use]
+    pub fn parse_literal_plus(query: Option<&str>) -> Self {
+        match query {
+            Some(query) if query.contains('+') => Self::parse(Some(&query.replace('+', "%2B"))),
+            query => Self::parse(query),
+        }
+    }
+
     /// A parameter that may be absent. An empty one counts as absent. `None` also where it was refused, which
     /// [`Query::finish`] reports.
     pub fn optional<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
@@ -46,7 +55,10 @@ impl Query {
 
     /// A whole number in a range, or its default.
     pub fn number(&mut self, name: &str, range: std::ops::RangeInclusive<u64>, default: u64) -> u64 {
-        let problem = format!("must be a whole number from {} to {}", range.start(), range.end());
+        let problem = match *range.end() {
+            u64::MAX => format!("must be a whole number from {}", range.start()),
+            end => format!("must be a whole number from {} to {end}", range.start()),
+        };
         match self.optional::<String>(name).map(|text| text.parse::<u64>()) {
             None => default,
             Some(Ok(number)) if range.contains(&number) => number,
@@ -86,6 +98,13 @@ mod tests {
         let error = query.finish().expect_err("refused");
         let fields: Vec<_> = error.errors().iter().map(|error| error.field.as_str()).collect();
         assert_eq!(fields, ["limit", "offset", "tenant_id", "absent"]);
+    }
+
+    #[test]
+    fn a_plus_is_a_plus_where_that_is_asked_for() {
+        let read = |query| Query::parse_literal_plus(Some(query)).optional::<String>("v");
+        assert_eq!(read("v=mary+x@e.com").as_deref(), Some("mary+x@e.com"));
+        assert_eq!(read("v=mary%2Bx%20y").as_deref(), Some("mary+x y"));
     }
 
     #[test]

@@ -5,9 +5,10 @@
 //! neither its bounds nor its draining reach what another protocol made of the connection.
 
 use std::{
+    any::Any,
     error::Error,
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -17,19 +18,22 @@ use std::{
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
 use connection::Draining;
+pub use connection::RequestBody;
 
-use crate::workers::Workers;
+use crate::{ApiError, request_id::RequestId, workers::Workers};
 
 mod connection;
+mod watched;
 
 /// What is served: a router, or what knows a shorter way for some requests.
 pub trait App: Clone + Send + Sync + 'static {
@@ -37,14 +41,14 @@ pub trait App: Clone + Send + Sync + 'static {
     type Body: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static;
 
     /// Answers one request of a connection.
-    fn answer(&self, request: Request<Incoming>, peer: &Peer) -> impl Future<Output = Response<Self::Body>> + Send;
+    fn answer(&self, request: Request<RequestBody>, peer: &Peer) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
 /// Handlers find the [`Peer`] in the request's extensions.
 impl App for Router {
     type Body = Body;
 
-    async fn answer(&self, mut request: Request<Incoming>, peer: &Peer) -> Response<Body> {
+    async fn answer(&self, mut request: Request<RequestBody>, peer: &Peer) -> Response<Body> {
         request.extensions_mut().insert(peer.clone());
         let Ok(response) = self.clone().call(request.map(Body::new)).await;
         response
@@ -65,6 +69,8 @@ pub struct Peer {
 pub struct Bounds {
     /// How long a request's head may take to arrive, and how long a connection may idle between requests.
     pub header_timeout: Duration,
+    /// How long a peer may read nothing of what is written to it.
+    pub write_timeout: Duration,
     /// How many connections are open at once; further ones wait in the kernel's queue.
     pub max_connections: usize,
     /// How long new connections are still taken once the process stops, with `/readyz` saying so: as long as the load
@@ -78,6 +84,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             max_connections: 20_000,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(25),
@@ -85,27 +92,59 @@ impl Default for Bounds {
     }
 }
 
+/// Says who may have a connection, by the address it comes from.
+pub trait Gate: Send + Sync + 'static {
+    /// Lets a connection in. What it answers is kept until the connection ends.
+    ///
+    /// # Errors
+    /// What the peer is answered before its connection is closed.
+    fn enter(&self, address: IpAddr) -> Result<Box<dyn Any + Send>, ApiError>;
+}
+
+/// Everybody may.
+impl Gate for () {
+    fn enter(&self, _: IpAddr) -> Result<Box<dyn Any + Send>, ApiError> {
+        Ok(Box::new(()))
+    }
+}
+
+/// Bytes that wait in the kernel for a peer to read them. Half as many again must be read before the kernel says that there is
+/// room: with the megabytes it would give by itself, a peer that reads slowly could not be told from one that reads nothing.
+const SEND_BUFFER: u32 = 256 * 1024;
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Peers without a place that are answered at once; further ones are closed without a word.
+const TURNED_AWAY_AT_ONCE: usize = 64;
+
 /// Opens a listening socket.
 ///
 /// # Errors
 /// The system's, naming the address.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bound().map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
 }
 
 /// Serves `app` until `stopping` is cancelled and [`Bounds::drain_delay`] is over, then stops accepting, lets requests in
 /// flight finish for [`Bounds::drain_timeout`], and returns.
 pub async fn serve<A: App>(listener: TcpListener, app: A, bounds: Bounds, stopping: CancellationToken) {
-    serve_on(Workers::one(), listener, app, bounds, stopping).await;
+    serve_on(Workers::one(), listener, app, Arc::new(()), bounds, stopping).await;
 }
 
-/// The same, with the connections spread over workers.
+/// The same, with the connections spread over workers, and a gate before them.
 pub async fn serve_on<A: App>(
     workers: Workers,
     listener: TcpListener,
     app: A,
+    gate: Arc<dyn Gate>,
     bounds: Bounds,
     stopping: CancellationToken,
 ) {
@@ -114,6 +153,8 @@ pub async fn serve_on<A: App>(
     let draining = Arc::new(Draining::default());
     let mut accepted_so_far = 0_usize;
     let room = Arc::new(Semaphore::new(bounds.max_connections));
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE));
+    let mut is_failing = false;
 
     let told_to_stop = async {
         stopping.cancelled().await;
@@ -132,12 +173,34 @@ pub async fn serve_on<A: App>(
             accepted = accept => accepted,
         };
         let (stream, address) = match accepted {
-            Ok(accepted) => accepted,
+            Ok(accepted) => {
+                if is_failing {
+                    is_failing = false;
+                    tracing::info!("connections are accepted again");
+                }
+                accepted
+            }
+            Err(error) if is_of_one_peer(&error) => continue,
             Err(error) => {
-                // Out of file descriptors, or the peer left: neither ends the listener. The pause keeps the
-                // first from spinning.
-                tracing::warn!(%error, "accept failed");
+                // Out of descriptors or memory: that does not end the listener. It is said once, however long it lasts, and
+                // the pause keeps the loop from spinning.
+                if !is_failing {
+                    is_failing = true;
+                    tracing::warn!(%error, "no connection can be accepted: see the limit of descriptors and max_connections");
+                }
                 tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        let entered = match gate.enter(address.ip()) {
+            Ok(entered) => entered,
+            Err(error) => {
+                if let Ok(place) = Arc::clone(&turned_away).try_acquire_owned() {
+                    connections.spawn(async move {
+                        turn_away(stream, &error).await;
+                        drop(place);
+                    });
+                }
                 continue;
             }
         };
@@ -149,10 +212,10 @@ pub async fn serve_on<A: App>(
         let (app, draining) = (app.clone(), Arc::clone(&draining));
         let served = async move {
             match moved_here(stream, worker) {
-                Ok(stream) => connection::serve(stream, &peer, app, bounds.header_timeout, &draining).await,
+                Ok(stream) => connection::serve(stream, &peer, app, bounds, &draining).await,
                 Err(error) => tracing::warn!(%error, "a connection was lost on its way to its worker"),
             }
-            drop(permit);
+            drop((permit, entered));
         };
         connections.spawn_on(served, &workers.runtimes()[worker]);
     }
@@ -162,6 +225,22 @@ pub async fn serve_on<A: App>(
     connections.close();
     if tokio::time::timeout(bounds.drain_timeout, connections.wait()).await.is_err() {
         tracing::warn!("some requests did not finish within the drain timeout");
+    }
+}
+
+/// Whether accepting failed because of the peer that was to be accepted, which has left.
+fn is_of_one_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// Tells a peer why it is not served, and closes.
+async fn turn_away(mut stream: TcpStream, error: &ApiError) {
+    let answer = error.to_http1(&RequestId::generate());
+    if let Ok(Ok(())) = tokio::time::timeout(Duration::from_secs(1), stream.write_all(&answer)).await {
+        connection::linger(stream).await;
     }
 }
 

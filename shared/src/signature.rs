@@ -46,6 +46,10 @@ impl Signature {
     #[must_use]
     pub fn from_hex(text: &[u8]) -> Option<Self> {
         let mut bytes = [0; 32];
+        // The decoder would take a `0x` before the digits.
+        if text.len() != Self::DIGITS {
+            return None;
+        }
         hex::decode_to_slice(text, &mut bytes).ok()?;
         Some(Self(bytes))
     }

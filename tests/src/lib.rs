@@ -8,5 +8,6 @@ pub mod postgres;
 pub mod process;
 pub mod seed;
 pub mod signed;
+pub mod small_disk;
 pub mod visitor;
 pub mod world;

@@ -135,6 +135,12 @@ impl Postgres {
 }
 
 impl Postgres {
+    /// Where its socket is.
+    #[must_use]
+    pub fn socket_directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Stops the server, whoever is connected, and starts it again.
     ///
     /// # Panics
@@ -145,6 +151,65 @@ impl Postgres {
         *server = Self::spawn(self.directory.path());
         drop(server);
         self.wait_until_it_answers();
+    }
+}
+
+/// A connection pooler before a server: each transaction may get another session.
+#[derive(Debug)]
+pub struct Pooler {
+    directory: TempDir,
+    process: Child,
+}
+
+impl Pooler {
+    /// Starts one before the server with this socket directory. It refuses startup parameters, except for those that it is told
+    /// to ignore (comma-separated), which it drops.
+    ///
+    /// # Panics
+    /// Where PgBouncer is not installed or does not start.
+    #[must_use]
+    pub fn before(server: &Path, ignored_parameters: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("opened for the pooler's user");
+        let (path, config) = (directory.path().display(), directory.path().join("pgbouncer.ini"));
+        let text = format!(
+            "[databases]\n* = host={} user=relay\n[pgbouncer]\nlisten_addr =\nlisten_port = {POOLER_PORT}\nunix_socket_dir = {path}\n\
+             auth_type = any\npool_mode = transaction\nignore_startup_parameters = {ignored_parameters}\n",
+            server.display()
+        );
+        fs::write(&config, text).expect("written");
+        let process = unprivileged(Path::new("pgbouncer"))
+            .arg("--quiet")
+            .arg(&config)
+            .current_dir("/")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the pooler starts: tests/run installs it");
+        let deadline = Instant::now() + PATIENCE;
+        while !directory.path().join(format!(".s.PGSQL.{POOLER_PORT}")).exists() {
+            assert!(Instant::now() < deadline, "the pooler does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { directory, process }
+    }
+
+    /// The URL of a database behind it.
+    ///
+    /// # Panics
+    /// Where its directory is not UTF-8.
+    #[must_use]
+    pub fn database(&self, name: &str) -> String {
+        let socket = self.directory.path().to_str().expect("utf-8").replace('/', "%2F");
+        format!("postgres://relay@{socket}:{POOLER_PORT}/{name}")
+    }
+}
+
+const POOLER_PORT: u16 = 6432;
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        stop(&mut self.process);
     }
 }
 

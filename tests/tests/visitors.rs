@@ -179,7 +179,10 @@ async fn a_long_history_is_welcomed_in_part() {
     let session = begin_session(world.relay, &tenant).await;
     let (mut visitor, welcome) = connect(&world, &session).await;
     let path = format!("/add/message?conversation_id={}", welcome["conversation_id"].as_str().expect("an id"));
-    let attachments = vec![json!({"type": "file", "url": format!("https://a.example/{}", "x".repeat(3000))}); 20];
+    let attachments = vec![
+        json!({"type": "file", "mime": "text/plain", "size": 1, "url": format!("https://a.example/{}", "x".repeat(2000))});
+        20
+    ];
     let body = json!({"role": "system", "content": "a long one", "attachments": attachments}).to_string();
     let mut known = None;
     for _ in 0..40 {

@@ -20,17 +20,31 @@ pub enum Ability {
     WidgetsWrite,
     /// Whatever concerns widgets.
     WidgetsAll,
+    /// See bots.
+    BotsRead,
+    /// Make them.
+    BotsWrite,
+    /// Whatever concerns bots.
+    BotsAll,
     /// Whatever there is.
     All,
 }
 
 /// The text is no ability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not an ability: there are widgets:read, widgets:write, widgets:* and *")]
+#[error("is not an ability: there are widgets:read, widgets:write, widgets:*, bots:read, bots:write, bots:* and *")]
 pub struct UnknownAbility;
 
 impl Ability {
-    const EVERY: [Self; 4] = [Self::WidgetsRead, Self::WidgetsWrite, Self::WidgetsAll, Self::All];
+    const EVERY: [Self; 7] = [
+        Self::WidgetsRead,
+        Self::WidgetsWrite,
+        Self::WidgetsAll,
+        Self::BotsRead,
+        Self::BotsWrite,
+        Self::BotsAll,
+        Self::All,
+    ];
 
     /// Its text.
     #[must_use]
@@ -39,6 +53,9 @@ impl Ability {
             Self::WidgetsRead => "widgets:read",
             Self::WidgetsWrite => "widgets:write",
             Self::WidgetsAll => "widgets:*",
+            Self::BotsRead => "bots:read",
+            Self::BotsWrite => "bots:write",
+            Self::BotsAll => "bots:*",
             Self::All => "*",
         }
     }
@@ -48,8 +65,9 @@ impl Ability {
     pub fn allows(self, needed: Self) -> bool {
         match self {
             Self::All => true,
-            Self::WidgetsAll => needed != Self::All,
-            Self::WidgetsRead | Self::WidgetsWrite => self == needed,
+            Self::WidgetsAll => matches!(needed, Self::WidgetsRead | Self::WidgetsWrite | Self::WidgetsAll),
+            Self::BotsAll => matches!(needed, Self::BotsRead | Self::BotsWrite | Self::BotsAll),
+            Self::WidgetsRead | Self::WidgetsWrite | Self::BotsRead | Self::BotsWrite => self == needed,
         }
     }
 }
@@ -170,6 +188,11 @@ mod tests {
         for (has, needed, allowed) in [
             (A::WidgetsRead, A::WidgetsRead, true),
             (A::WidgetsRead, A::WidgetsWrite, false),
+            (A::BotsAll, A::BotsWrite, true),
+            (A::BotsRead, A::BotsWrite, false),
+            (A::BotsAll, A::WidgetsRead, false),
+            (A::WidgetsAll, A::BotsRead, false),
+            (A::All, A::BotsWrite, true),
             (A::WidgetsWrite, A::WidgetsRead, false),
             (A::WidgetsAll, A::WidgetsWrite, true),
             (A::WidgetsAll, A::All, false),

@@ -41,6 +41,8 @@ pub enum Action {
     CreateWidgetKey,
     /// One of a bot's widget keys was revoked.
     RevokeWidgetKey,
+    /// A visitor's minted tokens were ended.
+    RevokeVisitor,
     /// A widget's look or copy was written.
     CustomizeWidget,
 }
@@ -62,6 +64,7 @@ impl Action {
             Self::CreateBot => "create_bot",
             Self::CreateWidgetKey => "create_widget_key",
             Self::RevokeWidgetKey => "revoke_widget_key",
+            Self::RevokeVisitor => "revoke_visitor",
             Self::CustomizeWidget => "customize_widget",
         }
     }

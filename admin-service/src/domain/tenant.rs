@@ -58,6 +58,10 @@ pub struct Tenant {
     pub secret_rotated_at: Option<Timestamp>,
     /// When its widget key was last rotated.
     pub widget_key_rotated_at: Option<Timestamp>,
+    /// Tokens of its visitors and operators that were issued under an earlier generation are over.
+    pub token_generation: u64,
+    /// How often its visitors were revoked. A minted token is of the generation that this was when it was issued.
+    pub visitor_revocations: u64,
     /// The directory's revision of its last change.
     pub revision: u64,
 }

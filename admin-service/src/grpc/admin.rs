@@ -2,8 +2,8 @@
 
 use proto::admin::v1::{
     ChangedTenant, ListAuditLogRequest, ListAuditLogResponse, ListTenantsRequest, ListTenantsResponse,
-    ProvisionTenantRequest, ProvisionTenantResponse, RotateTenantSecretResponse, RotateWidgetKeyResponse, Tenant,
-    TenantRequest, UpdateTenantRequest, tenant_admin_server::TenantAdmin,
+    ProvisionTenantRequest, ProvisionTenantResponse, RotateTenantSecretRequest, RotateTenantSecretResponse,
+    RotateWidgetKeyResponse, Tenant, TenantRequest, UpdateTenantRequest, tenant_admin_server::TenantAdmin,
 };
 use shared::ApiError;
 use tonic::{Request, Response, Status};
@@ -59,12 +59,13 @@ impl TenantAdmin for AdminService {
 
     async fn rotate_tenant_secret(
         &self,
-        request: Request<TenantRequest>,
+        request: Request<RotateTenantSecretRequest>,
     ) -> Result<Response<RotateTenantSecretResponse>, Status> {
         let caller = caller(&request)?;
-        let id = convert::tenant_id_from_text(&request.into_inner().tenant_id)?;
+        let RotateTenantSecretRequest { tenant_id, revoke_issued } = request.into_inner();
+        let id = convert::tenant_id_from_text(&tenant_id)?;
         let Changed { value: (secret, rotated_at), spread } =
-            self.tenants.rotate_secret(&caller, id).await.map_err(logged)?;
+            self.tenants.rotate_secret(&caller, id, revoke_issued).await.map_err(logged)?;
         Ok(Response::new(RotateTenantSecretResponse {
             tenant_id: id.to_string(),
             tenant_secret: secret.expose().to_owned(),

@@ -45,6 +45,9 @@ pub(super) fn state(opened: OpenedTenant) -> TenantState {
         hmac_key: hmac_key.to_vec(),
         rate_limit_per_min: tenant.settings.rate_limit_per_min,
         revision: tenant.revision,
+        file_upload_enabled: Some(tenant.settings.file_upload_enabled),
+        token_generation: tenant.token_generation,
+        visitor_revocations: tenant.visitor_revocations,
     }
 }
 
@@ -56,6 +59,7 @@ pub(super) fn widget(door: WidgetDoor) -> GetWidgetResponse {
         rate_limit_per_hour: key.rate_limit_per_hour,
         config_json: json!({
             "bot_id": key.bot_id,
+            "tenant_name": settings.tenant_name,
             "customization": look,
             "branding": {
                 "display_name": settings.branding_display_name,

@@ -7,7 +7,7 @@ use proto::identity::v1::{
     MintVisitorTokenRequest, MintVisitorTokenResponse, ProvisionOperatorRequest, ProvisionOperatorResponse,
     identity_server::Identity,
 };
-use shared::{ApiError, FieldError, TenantId};
+use shared::{ApiError, FieldError};
 use tonic::{Request, Response, Status};
 
 use super::{convert, edge::logged, request_id};
@@ -15,7 +15,7 @@ use crate::{
     domain::{
         audit::Caller,
         operator::{Email, OperatorProfile},
-        tenant::TenantStatus,
+        tenant::{Tenant, TenantStatus},
     },
     errors::UseCaseError,
     operators::Operators,
@@ -35,10 +35,11 @@ impl IdentityService {
     }
 
     /// The gateway has checked the tenant; what is handed out here outlives that check, so it is checked once more.
-    async fn active(&self, tenant_id: &[u8]) -> Result<TenantId, Status> {
+    async fn active(&self, tenant_id: &[u8]) -> Result<Tenant, Status> {
         let id = convert::tenant_id_from_bytes(tenant_id)?;
-        match self.tenants.fetch(id).await.map_err(logged)?.status {
-            TenantStatus::Active => Ok(id),
+        let tenant = self.tenants.fetch(id).await.map_err(logged)?;
+        match tenant.status {
+            TenantStatus::Active => Ok(tenant),
             TenantStatus::Suspended => Err(logged(UseCaseError::TenantSuspended)),
         }
     }
@@ -59,7 +60,7 @@ impl Identity for IdentityService {
             request.avatar_url,
         )
         .map_err(ApiError::validation)?;
-        let tenant_id = self.active(&request.tenant_id).await?;
+        let tenant_id = self.active(&request.tenant_id).await?.id;
         let (operator, created) = self.operators.provision(&caller, tenant_id, &profile).await.map_err(logged)?;
         Ok(Response::new(ProvisionOperatorResponse { operator: Some(convert::operator(operator)), created }))
     }
@@ -70,9 +71,9 @@ impl Identity for IdentityService {
     ) -> Result<Response<IssueOperatorTokenResponse>, Status> {
         let request = request.into_inner();
         let email = Email::parse(&request.email).map_err(|error| ApiError::validation(vec![error]))?;
-        let tenant_id = self.active(&request.tenant_id).await?;
-        let operator = self.operators.find(tenant_id, &email).await.map_err(logged)?;
-        let signed = self.tokens.for_operator(&operator).map_err(logged)?;
+        let tenant = self.active(&request.tenant_id).await?;
+        let operator = self.operators.find(tenant.id, &email).await.map_err(logged)?;
+        let signed = self.tokens.for_operator(&tenant, &operator).map_err(logged)?;
         Ok(Response::new(IssueOperatorTokenResponse {
             operator: Some(convert::operator(operator)),
             token: signed.token,
@@ -89,10 +90,10 @@ impl Identity for IdentityService {
         if !errors.is_empty() {
             return Err(ApiError::validation(errors).into());
         }
-        let tenant_id = self.active(&request.tenant_id).await?;
+        let tenant = self.active(&request.tenant_id).await?;
         let ttl = Duration::from_secs(request.ttl_seconds.into());
         let hash = request.visitor_email_hash.as_deref();
-        let signed = self.tokens.for_visitor(tenant_id, &request.visitor_user_id, hash, ttl).map_err(logged)?;
+        let signed = self.tokens.for_visitor(&tenant, &request.visitor_user_id, hash, ttl).map_err(logged)?;
         let expires_at = Some(convert::timestamp(signed.expires_at));
         Ok(Response::new(MintVisitorTokenResponse { token: signed.token, expires_at }))
     }

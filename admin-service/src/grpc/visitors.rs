@@ -1,16 +1,19 @@
 //! `Visitors`: sessions and tokens for the browsers that gateways have judged.
 
+use std::time::Duration;
+
 use proto::visitors::v1::{
-    GetSessionRequest, OpenSessionRequest, OpenSessionResponse, RefreshTokenRequest, RefreshTokenResponse, Session,
-    visitors_server::Visitors as Service,
+    AdmitVisitorRequest, GetSessionRequest, ListRevokedVisitorsRequest, ListRevokedVisitorsResponse,
+    OpenSessionRequest, OpenSessionResponse, RefreshTokenRequest, RefreshTokenResponse, RevokeVisitorRequest,
+    RevokeVisitorResponse, RevokedVisitor, Session, visitors_server::Visitors as Service,
 };
 use serde_json::{Map, Value};
 use shared::{ApiError, SessionId, origin::Origin};
 use tonic::{Request, Response, Status};
 
-use super::{convert, edge::logged};
+use super::{convert, edge::logged, request_id};
 use crate::{
-    domain::visitor::Mode,
+    domain::{audit::Caller, visitor::Mode},
     errors::UseCaseError,
     visitors::{NewSession, Visitors},
 };
@@ -71,6 +74,50 @@ impl Service for VisitorsService {
         let signed = refreshed.map_err(logged)?;
         let expires_at = Some(convert::timestamp(signed.expires_at));
         Ok(Response::new(RefreshTokenResponse { token: signed.token, expires_at }))
+    }
+
+    async fn admit_visitor(&self, request: Request<AdmitVisitorRequest>) -> Result<Response<Session>, Status> {
+        let AdmitVisitorRequest { tenant_id, visitor_user_id, generation } = request.into_inner();
+        let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
+        let known = self.visitors.known(tenant_id, &visitor_user_id, generation).await;
+        let (id, bot_id) = known.map_err(logged)?;
+        Ok(Response::new(Session {
+            session_id: id.to_string(),
+            bot_id: bot_id.to_string(),
+            locale: "fr".to_owned(),
+            metadata_json: "{}".to_owned(),
+            mode: Mode::Bot.as_str().to_owned(),
+            ..Session::default()
+        }))
+    }
+
+    async fn list_revoked_visitors(
+        &self,
+        request: Request<ListRevokedVisitorsRequest>,
+    ) -> Result<Response<ListRevokedVisitorsResponse>, Status> {
+        let ListRevokedVisitorsRequest { tenant_id, after } = request.into_inner();
+        let revoked = self.visitors.revoked(convert::tenant_id_from_bytes(&tenant_id)?, after).await.map_err(logged)?;
+        let revoked = revoked
+            .into_iter()
+            .map(|(visitor_user_id, generation)| RevokedVisitor { visitor_user_id, generation })
+            .collect();
+        Ok(Response::new(ListRevokedVisitorsResponse { revoked }))
+    }
+
+    async fn revoke_visitor(
+        &self,
+        request: Request<RevokeVisitorRequest>,
+    ) -> Result<Response<RevokeVisitorResponse>, Status> {
+        let caller = Caller { actor: "tenant".to_owned(), request_id: request_id(request.metadata()) };
+        let RevokeVisitorRequest { tenant_id, visitor_user_id, wait_ms } = request.into_inner();
+        let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
+        if visitor_user_id.trim().is_empty() || visitor_user_id.len() > 255 || visitor_user_id.contains('\0') {
+            return Err(ApiError::field("visitor_user_id", "must be 1 to 255 bytes").into());
+        }
+        let wait = (wait_ms > 0).then(|| Duration::from_millis(wait_ms.into()));
+        let revoked = self.visitors.revoke(&caller, tenant_id, visitor_user_id, wait).await;
+        let (at, is_everywhere) = revoked.map_err(logged)?;
+        Ok(Response::new(RevokeVisitorResponse { revoked_at: Some(convert::timestamp(at)), is_everywhere }))
     }
 
     async fn get_session(&self, request: Request<GetSessionRequest>) -> Result<Response<Session>, Status> {

@@ -51,7 +51,12 @@ impl Propagation {
         let in_flight = propagation.change_begins();
         let seen_through = async move {
             let _until_then = in_flight;
-            let AtRevision { value, revision } = change.await?;
+            let AtRevision { value, revision } = change.await.inspect_err(|error| {
+                // If it was committed after all, gateways are to hear of it; nobody waits until they have.
+                if matches!(error, StoreError::Unknown(_)) {
+                    propagation.announce();
+                }
+            })?;
             let spread = propagation.spread(revision).await;
             Ok(Changed { value, spread })
         };

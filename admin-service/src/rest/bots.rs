@@ -7,7 +7,7 @@ use shared::{ApiError, Envelope, Failure, Success, fields};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::developers::{Developers, Reader, Written};
+use super::developers::{BotReader, BotWritten, Developers};
 use crate::domain::bot::Bot;
 
 /// What a new bot is called.
@@ -44,7 +44,7 @@ pub(super) struct BotList {
 
 /// The tenant's bots, the default one first.
 #[utoipa::path(
-    get, path = "/api/v1/bots", tag = "bots", security(("account_key" = ["widgets:read"])),
+    get, path = "/api/v1/bots", tag = "bots", security(("account_key" = ["widgets:read"]), ("account_key" = ["bots:read"])),
     responses(
         (status = 200, description = "The bots", body = Envelope<BotList>),
         (status = 401, description = "`invalid_account_key`", body = Failure),
@@ -54,7 +54,7 @@ pub(super) struct BotList {
 )]
 pub(super) async fn list_bots(
     State(developers): State<Developers>,
-    Reader(by): Reader,
+    BotReader(by): BotReader,
 ) -> Result<Success<BotList>, ApiError> {
     let mut bots = developers.bots.list(by.tenant_id).await?;
     bots.sort_by_key(|bot| (!bot.is_default, bot.id));
@@ -64,7 +64,7 @@ pub(super) async fn list_bots(
 /// Make a bot.
 #[utoipa::path(
     post, path = "/api/v1/bots", tag = "bots", request_body = NewBot,
-    security(("account_key" = ["widgets:write"])),
+    security(("account_key" = ["widgets:write"]), ("account_key" = ["bots:write"])),
     responses(
         (status = 201, description = "Made", body = Envelope<BotView>),
         (status = 400, description = "`malformed_json`", body = Failure),
@@ -78,7 +78,7 @@ pub(super) async fn list_bots(
 )]
 pub(super) async fn create_bot(
     State(developers): State<Developers>,
-    Written(by, given): Written,
+    BotWritten(by, given): BotWritten,
 ) -> Result<Success<BotView>, ApiError> {
     let bot = developers.bots.create(&by, fields::Fields::new(given)).await?;
     Ok(Success::created(bot.into(), "Bot made."))

@@ -27,7 +27,14 @@ pub(super) struct Reader(pub(super) Principal);
 /// Who calls, where the account key may write.
 pub(super) struct Writer(pub(super) Principal);
 
-async fn authenticate(parts: &Parts, developers: &Developers, needed: Ability) -> Result<Principal, ApiError> {
+/// Who calls, where the account key may see bots.
+pub(super) struct BotReader(pub(super) Principal);
+
+/// What opens the two kinds of bot calls.
+const READS_BOTS: [Ability; 2] = [Ability::WidgetsRead, Ability::BotsRead];
+const WRITES_BOTS: [Ability; 2] = [Ability::WidgetsWrite, Ability::BotsWrite];
+
+async fn authenticate(parts: &Parts, developers: &Developers, needed: &[Ability]) -> Result<Principal, ApiError> {
     let mut given = parts.headers.get_all(header::AUTHORIZATION).iter();
     let text = given.next().and_then(|value| value.to_str().ok()).and_then(|value| value.split_once(' '));
     let text = text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, text)| text);
@@ -41,7 +48,7 @@ impl FromRequestParts<Developers> for Reader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, developers: &Developers) -> Result<Self, ApiError> {
-        authenticate(parts, developers, Ability::WidgetsRead).await.map(Self)
+        authenticate(parts, developers, &[Ability::WidgetsRead]).await.map(Self)
     }
 }
 
@@ -49,21 +56,48 @@ impl FromRequestParts<Developers> for Writer {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, developers: &Developers) -> Result<Self, ApiError> {
-        authenticate(parts, developers, Ability::WidgetsWrite).await.map(Self)
+        authenticate(parts, developers, &[Ability::WidgetsWrite]).await.map(Self)
     }
 }
 
-/// Who calls, where the account key may write, and the body. A body may be long in coming: the key is looked at again when
-/// it is there.
+impl FromRequestParts<Developers> for BotReader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, developers: &Developers) -> Result<Self, ApiError> {
+        authenticate(parts, developers, &READS_BOTS).await.map(Self)
+    }
+}
+
+/// Who calls, where the account key may write, and the body.
 pub(super) struct Written(pub(super) Principal, pub(super) Map<String, Value>);
+
+/// The same, of bots.
+pub(super) struct BotWritten(pub(super) Principal, pub(super) Map<String, Value>);
+
+/// A body may be long in coming: the key is looked at again when it is there.
+async fn written(
+    request: Request,
+    developers: &Developers,
+    needed: &[Ability],
+) -> Result<(Principal, Map<String, Value>), ApiError> {
+    let (parts, body) = request.into_parts();
+    authenticate(&parts, developers, needed).await?;
+    let fields = read_fields(&parts.headers, body).await?;
+    Ok((authenticate(&parts, developers, needed).await?, fields))
+}
 
 impl FromRequest<Developers> for Written {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, developers: &Developers) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        authenticate(&parts, developers, Ability::WidgetsWrite).await?;
-        let fields = read_fields(&parts.headers, body).await?;
-        Ok(Self(authenticate(&parts, developers, Ability::WidgetsWrite).await?, fields))
+        written(request, developers, &[Ability::WidgetsWrite]).await.map(|(by, fields)| Self(by, fields))
+    }
+}
+
+impl FromRequest<Developers> for BotWritten {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, developers: &Developers) -> Result<Self, ApiError> {
+        written(request, developers, &WRITES_BOTS).await.map(|(by, fields)| Self(by, fields))
     }
 }

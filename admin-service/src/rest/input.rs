@@ -64,11 +64,24 @@ impl<S: Sync> FromRequest<S> for Fields {
 
 /// A body that is a JSON object.
 pub(super) async fn read_fields(headers: &http::HeaderMap, body: Body) -> Result<Map<String, Value>, ApiError> {
-    let (bytes, _) = body::read(headers, body, BODY).await?;
+    body::check_not_encoded(headers)?;
+    let (bytes, _) = body::read(headers, body, BODY, &mut ()).await?;
     body::json_object(&bytes)
 }
 
 impl Params {
+    /// `true` or `false`; `false` where absent.
+    pub(super) fn flag(&mut self, name: &str) -> bool {
+        match self.0.optional::<String>(name).as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                self.0.refuse(name, "must be true or false");
+                false
+            }
+        }
+    }
+
     /// `?tenant_id=`, which every call on one tenant has.
     pub(super) fn tenant_id(mut self) -> Result<TenantId, ApiError> {
         let id = self.0.required("tenant_id");

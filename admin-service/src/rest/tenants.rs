@@ -67,7 +67,11 @@ pub(super) async fn update_tenant(
 /// Replace a tenant's secret. The old one is refused from the moment this returns.
 #[utoipa::path(
     post, path = "/api/v1/rotate/tenant-secret", tag = "tenants",
-    params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
+    params(
+        ("tenant_id" = uuid::Uuid, Query, description = "The tenant"),
+        ("revoke_issued" = Option<bool>, Query, description = "Whether visitors' minted tokens and operators' tokens that were \
+         issued before end with it; `false` unless said otherwise"),
+    ),
     responses(
         (status = 200, description = "Rotated, on every gateway", body = Envelope<RotatedSecret>),
         (status = 401, description = "`invalid_admin_key`", body = Failure),
@@ -79,10 +83,12 @@ pub(super) async fn update_tenant(
 pub(super) async fn rotate_tenant_secret(
     State(tenants): State<Tenants>,
     Known(caller): Known,
-    params: Params,
+    mut params: Params,
 ) -> Result<Success<RotatedSecret>, ApiError> {
+    let revokes_issued = params.flag("revoke_issued");
     let tenant_id: TenantId = params.tenant_id()?;
-    let Changed { value: (secret, rotated_at), spread } = tenants.rotate_secret(&caller, tenant_id).await?;
+    let Changed { value: (secret, rotated_at), spread } =
+        tenants.rotate_secret(&caller, tenant_id, revokes_issued).await?;
     let tenant_secret = secret.expose().to_owned();
     Ok(Success::ok(
         RotatedSecret { tenant_id, tenant_secret, rotated_at, propagation: spread.into() },

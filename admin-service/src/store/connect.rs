@@ -1,17 +1,24 @@
 //! Opening the database: pool bounds, durability, one owner of a SQLite file, migrations that several replicas may
 //! start at once.
 
-use std::{fs::File, os::unix::fs::OpenOptionsExt as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs::File, os::unix::fs::OpenOptionsExt as _, path::PathBuf, time::Duration};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode,
-    Statement, TransactionOptions, TransactionTrait as _,
+    Statement, TransactionOptions,
 };
 use sea_orm_migration::MigratorTrait as _;
 use secrecy::ExposeSecret as _;
 
-use super::{SeaStore, migration::Migrator};
-use crate::config::DatabaseConfig;
+use super::{
+    SeaStore,
+    migration::Migrator,
+    sea::{self, Kept},
+};
+use crate::{
+    config::DatabaseConfig,
+    guarded::{self, Anchor, CommitError, Guard, Guarded, SqliteFile},
+};
 
 /// The PostgreSQL advisory lock that migrating replicas queue for. Any number that is only ours.
 const MIGRATION_LOCK: i64 = 0x6368_6174_7265_6c61;
@@ -30,6 +37,12 @@ pub enum ConnectError {
         /// Why.
         source: std::io::Error,
     },
+    /// A connection pooler stands before PostgreSQL, which gives each transaction another session.
+    #[error(
+        "database_url leads to a connection pooler in transaction mode ({0}). The admin service needs sessions of its own, for \
+         LISTEN and for its settings: name the PostgreSQL server's own URL, usually on port 5432"
+    )]
+    Pooler(String),
     /// The database refuses or cannot be reached.
     #[error("cannot open the database: {0}")]
     Database(#[from] DbErr),
@@ -41,6 +54,24 @@ pub enum ConnectError {
 /// [`ConnectError`]. The URL, which may hold a password, is not in it.
 pub async fn connect(config: &DatabaseConfig) -> Result<SeaStore, ConnectError> {
     let lock = config.sqlite_file().map(lock).transpose()?;
+    let guard = Guard::default();
+    let (connection, anchor) = if lock.is_some() {
+        let file = SqliteFile {
+            url: config.url.expose_secret().to_owned(),
+            max_connections: config.max_connections,
+            busy_timeout: config.statement_timeout,
+        };
+        file.open(&guard, migrate).await?
+    } else {
+        (connect_to_server(config, &guard).await?, Anchor::none())
+    };
+    Ok(SeaStore::new(connection, guard, Kept { _lock: lock, anchor: tokio::sync::Mutex::new(anchor) }))
+}
+
+async fn connect_to_server(
+    config: &DatabaseConfig,
+    guard: &Guard,
+) -> Result<Guarded<DatabaseConnection>, ConnectError> {
     let mut options = ConnectOptions::new(config.url.expose_secret());
     let statement_timeout = config.statement_timeout;
     options
@@ -49,21 +80,46 @@ pub async fn connect(config: &DatabaseConfig) -> Result<SeaStore, ConnectError> 
         .connect_timeout(Duration::from_secs(10))
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
-        .map_sqlx_sqlite_opts(move |sqlite| {
-            sqlite
-                .pragma("journal_mode", "WAL")
-                // What was acknowledged survives a power cut, not only a crash.
-                .pragma("synchronous", "FULL")
-                .pragma("foreign_keys", "ON")
-                .busy_timeout(statement_timeout)
-        })
         .map_sqlx_postgres_opts(move |postgres| {
             let timeout = format!("{}ms", statement_timeout.as_millis());
             postgres.options([("statement_timeout", timeout.as_str()), ("lock_timeout", timeout.as_str())])
         });
-    let connection = Database::connect(options).await?;
+    guard.install(&mut options);
+    let connected = Database::connect(options).await.map_err(|error| match pooler_refusal(&error) {
+        Some(refusal) => ConnectError::Pooler(refusal),
+        None => error.into(),
+    })?;
+    let connection = guard.watch(connected);
+    check_session(&connection, statement_timeout).await?;
     migrate(&connection).await?;
-    Ok(SeaStore::new(connection, lock.map(Arc::new)))
+    Ok(connection)
+}
+
+/// What a pooler says to a startup parameter.
+fn pooler_refusal(error: &DbErr) -> Option<String> {
+    let sea_orm::SqlxError::Database(database) = guarded::cause(error)? else { return None };
+    let is_refusal = database.code().as_deref() == Some("08P01") && database.message().contains("startup parameter");
+    is_refusal.then(|| database.message().to_owned())
+}
+
+/// Makes sure that a session is a session: that its settings are ours, and that what it listens for is heard.
+async fn check_session(
+    connection: &Guarded<DatabaseConnection>,
+    statement_timeout: Duration,
+) -> Result<(), ConnectError> {
+    let sql = "SELECT setting FROM pg_settings WHERE name = 'statement_timeout'";
+    let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    let setting: String =
+        row.ok_or_else(|| DbErr::Custom("PostgreSQL has no statement_timeout".to_owned()))?.try_get("", "setting")?;
+    if setting != statement_timeout.as_millis().to_string() {
+        let evidence = format!("it drops startup options: statement_timeout is {setting} ms");
+        return Err(ConnectError::Pooler(evidence));
+    }
+    match sea::listener(connection.inner()).await {
+        Ok(_) => Ok(()),
+        Err(sea::NotListening::Deaf) => Err(ConnectError::Pooler("LISTEN hears no NOTIFY".to_owned())),
+        Err(sea::NotListening::Database(error)) => Err(guarded::conn_error(error).into()),
+    }
 }
 
 /// Takes the file beside the database that says whose it is. The system frees it when the process ends, however it ends.
@@ -90,12 +146,12 @@ fn open_private(path: PathBuf) -> Result<File, ConnectError> {
 }
 
 /// Brings the schema up to date in one transaction, so that a process killed in the middle leaves nothing behind.
-async fn migrate(connection: &DatabaseConnection) -> Result<(), DbErr> {
+async fn migrate(connection: &Guarded<DatabaseConnection>) -> Result<(), DbErr> {
     let options = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
     };
-    let transaction = connection.begin_with_options(options).await?;
+    let transaction = connection.begin(options).await?;
     if connection.get_database_backend() == DbBackend::Postgres {
         // Replicas that start together migrate one after the other; waiting for that, and an index over a million
         // rows, may take longer than any statement of a call.
@@ -107,6 +163,8 @@ async fn migrate(connection: &DatabaseConnection) -> Result<(), DbErr> {
             transaction.execute_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
         }
     }
-    Migrator::up(&transaction, None).await?;
-    transaction.commit().await
+    Migrator::up(transaction.inner(), None).await?;
+    transaction.commit().await.map_err(|error| match error {
+        CommitError::Failed(error) | CommitError::Unknown(error) => error,
+    })
 }

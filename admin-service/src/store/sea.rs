@@ -4,8 +4,8 @@ use std::{fs::File, sync::Arc};
 
 use jiff::Timestamp;
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqlErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait as _, prelude::*, sea_query::ExprTrait as _,
+    DatabaseConnection, DatabaseTransaction, DbErr, SqlErr, SqliteTransactionMode, TransactionOptions, prelude::*,
+    sea_query::ExprTrait as _,
 };
 
 use super::{
@@ -13,7 +13,10 @@ use super::{
     entity::{audit_log, directory},
     stored_time,
 };
-use crate::domain::audit::AuditEntry;
+use crate::{
+    domain::audit::AuditEntry,
+    guarded::{self, Anchor, CommitError, Guard, Guarded, Trouble},
+};
 
 mod account_keys;
 mod bots;
@@ -24,20 +27,34 @@ mod tenants;
 mod visitors;
 mod widgets;
 
+pub(super) use propagation::{NotListening, listener};
+
 /// The only row of `directory`.
 const DIRECTORY: i32 = 1;
+
+/// A transaction.
+type Transaction = Guarded<DatabaseTransaction>;
 
 /// The store.
 #[derive(Clone, Debug)]
 pub struct SeaStore {
-    connection: DatabaseConnection,
-    /// Held for as long as the store: whose a SQLite file is.
-    _lock: Option<Arc<File>>,
+    connection: Guarded<DatabaseConnection>,
+    guard: Guard,
+    kept: Arc<Kept>,
+}
+
+/// What is kept for as long as the store.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// Whose a SQLite file is.
+    pub(super) _lock: Option<File>,
+    /// What keeps a SQLite file usable on a full disk.
+    pub(super) anchor: tokio::sync::Mutex<Anchor>,
 }
 
 impl SeaStore {
-    pub(super) fn new(connection: DatabaseConnection, lock: Option<Arc<File>>) -> Self {
-        Self { connection, _lock: lock }
+    pub(super) fn new(connection: Guarded<DatabaseConnection>, guard: Guard, kept: Kept) -> Self {
+        Self { connection, guard, kept: Arc::new(kept) }
     }
 
     /// Closes every connection; SQLite folds its log into the file.
@@ -45,22 +62,29 @@ impl SeaStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn close(self) -> Result<(), StoreError> {
-        self.connection.close().await.map_err(translate)
+        let closed = self.connection.close().await.map_err(translate);
+        self.kept.anchor.lock().await.close().await.map_err(translate)?;
+        closed
     }
 
     /// A transaction that means to write: SQLite takes its one writer's place at once, rather than fail half-way.
-    async fn begin_write(&self) -> Result<DatabaseTransaction, StoreError> {
+    async fn begin_write(&self) -> Result<Transaction, StoreError> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        self.connection.begin_with_options(options).await.map_err(translate)
+        self.connection.begin(options).await.map_err(translate)
+    }
+
+    /// A transaction that only reads.
+    async fn begin_read(&self) -> Result<Transaction, StoreError> {
+        self.connection.begin(TransactionOptions::default()).await.map_err(translate)
     }
 }
 
 /// Takes the next revision. The row stays locked until the transaction commits, so revisions commit in their order. Whoever
 /// takes one writes its audit row: the log is the directory's history, and has no gaps.
-async fn next_revision(transaction: &DatabaseTransaction, new_tenants: i64) -> Result<i64, StoreError> {
+async fn next_revision(transaction: &Transaction, new_tenants: i64) -> Result<i64, StoreError> {
     let rows = directory::Entity::update_many()
         .col_expr(directory::Column::Revision, Expr::col(directory::Column::Revision).add(1))
         .col_expr(directory::Column::TenantTotal, Expr::col(directory::Column::TenantTotal).add(new_tenants))
@@ -71,7 +95,7 @@ async fn next_revision(transaction: &DatabaseTransaction, new_tenants: i64) -> R
     rows.first().map(|row| row.revision).ok_or_else(|| StoreError::Broken("directory has no row".to_owned()))
 }
 
-async fn current_directory(transaction: &DatabaseTransaction) -> Result<directory::Model, StoreError> {
+async fn current_directory(transaction: &Transaction) -> Result<directory::Model, StoreError> {
     directory::Entity::find_by_id(DIRECTORY)
         .one(transaction)
         .await
@@ -81,7 +105,7 @@ async fn current_directory(transaction: &DatabaseTransaction) -> Result<director
 
 /// Writes the row of the change that took `revision`, and has the other replicas told once it is committed.
 async fn write_audit(
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     entry: AuditEntry,
     revision: i64,
     at: Timestamp,
@@ -107,7 +131,7 @@ async fn note_last_used<E: EntityTrait>(
     (id, last_used_at): (E::Column, E::Column),
     used: &[(Uuid, Timestamp)],
 ) -> Result<(), StoreError> {
-    let transaction = store.connection.begin().await.map_err(translate)?;
+    let transaction = store.begin_write().await?;
     for (key, at) in used {
         E::update_many()
             .col_expr(last_used_at, stored_time(*at).into())
@@ -117,7 +141,7 @@ async fn note_last_used<E: EntityTrait>(
             .await
             .map_err(translate)?;
     }
-    transaction.commit().await.map_err(translate)
+    commit(transaction).await
 }
 
 fn revision_from_row(revision: i64) -> Result<u64, StoreError> {
@@ -133,31 +157,17 @@ fn translate(error: DbErr) -> StoreError {
     if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) {
         return StoreError::Conflict;
     }
-    match &error {
-        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => StoreError::Unavailable(error.to_string()),
-        DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => {
-            if is_transient(cause) {
-                StoreError::Unavailable(error.to_string())
-            } else {
-                StoreError::Broken(error.to_string())
-            }
-        }
-        _ => StoreError::Broken(error.to_string()),
+    match guarded::trouble(&error) {
+        Trouble::Away => StoreError::Unavailable(error.to_string()),
+        Trouble::NoChanges => StoreError::NoChanges(error.to_string()),
+        Trouble::Refused => StoreError::Broken(error.to_string()),
     }
 }
 
-fn is_transient(cause: &sea_orm::SqlxError) -> bool {
-    use sea_orm::SqlxError as E;
-    match cause {
-        E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => true,
-        E::Database(database) => database.code().is_some_and(|code| {
-            // PostgreSQL: connection trouble, shutting down, cancelled by a timeout, serialisation. SQLite: busy, locked,
-            // and their extended codes.
-            code.starts_with("08")
-                || code.starts_with("57")
-                || code.starts_with("53")
-                || matches!(code.as_ref(), "40001" | "40P01" | "55P03" | "5" | "6" | "261" | "517" | "773")
-        }),
-        _ => false,
-    }
+/// Commits: where this succeeds, it is committed.
+async fn commit(transaction: Transaction) -> Result<(), StoreError> {
+    transaction.commit().await.map_err(|error| match error {
+        CommitError::Failed(error) => translate(error),
+        CommitError::Unknown(error) => StoreError::Unknown(error.to_string()),
+    })
 }

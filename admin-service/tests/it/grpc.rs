@@ -3,8 +3,8 @@
 use e2e::world::{ADMIN_KEY, GRPC_TOKEN};
 use proto::{
     admin::v1::{
-        ListAuditLogRequest, ListTenantsRequest, ProvisionTenantRequest, TenantRequest, TenantSettings,
-        UpdateTenantRequest, tenant_admin_client::TenantAdminClient,
+        ListAuditLogRequest, ListTenantsRequest, ProvisionTenantRequest, RotateTenantSecretRequest, TenantRequest,
+        TenantSettings, UpdateTenantRequest, tenant_admin_client::TenantAdminClient,
     },
     directory::v1::{GetTenantRequest, TenantStatus, tenant_directory_client::TenantDirectoryClient},
     identity::v1::{
@@ -136,8 +136,9 @@ async fn tenant_admin_is_the_same_service_as_rest() {
     }
 
     let request = || TenantRequest { tenant_id: id.clone() };
+    let rotation = RotateTenantSecretRequest { tenant_id: id.clone(), revoke_issued: true };
     assert_ne!(
-        tenants.rotate_tenant_secret(admin(request())).await.expect("rotated").into_inner().tenant_secret,
+        tenants.rotate_tenant_secret(admin(rotation)).await.expect("rotated").into_inner().tenant_secret,
         made.tenant_secret
     );
     let key = tenants.rotate_widget_key(admin(request())).await.expect("rotated").into_inner().widget_public_key;

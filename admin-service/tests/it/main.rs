@@ -2,6 +2,7 @@
 
 mod accounts;
 mod architecture;
+mod failover;
 mod grpc;
 mod openapi;
 mod rest;

@@ -49,6 +49,8 @@ fn tenant(name: &str) -> Tenant {
         updated_at: now,
         secret_rotated_at: None,
         widget_key_rotated_at: None,
+        token_generation: 0,
+        visitor_revocations: 0,
         revision: 0,
     }
 }
@@ -85,7 +87,11 @@ async fn every_change_takes_the_next_revision(store: &SeaStore) {
     assert!(!opens(&created.widget_public_key).await, "the old key is nobody's");
     assert!(opens(&new_key).await);
     let secret = store
-        .rotate(created.id, Replacement::Secret(b"new".to_vec()), audit(created.id, Action::RotateTenantSecret))
+        .rotate(
+            created.id,
+            Replacement::Secret { sealed: b"new".to_vec(), revokes_issued: true },
+            audit(created.id, Action::RotateTenantSecret),
+        )
         .await
         .expect("rotated");
     assert!(secret.secret_rotated_at.is_some() && secret.revision > rotated.revision);

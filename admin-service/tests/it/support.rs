@@ -39,6 +39,11 @@ impl TestDatabase {
         assert!(ended.success(), "{sql}");
     }
 
+    /// Where the server's socket is. Only PostgreSQL has one.
+    pub(crate) fn socket_directory(&self) -> std::path::PathBuf {
+        self.postgres.as_ref().expect("PostgreSQL").socket_directory().to_owned()
+    }
+
     /// The same database, for another replica. Only PostgreSQL takes one.
     pub(crate) fn shared(&self) -> Self {
         Self { url: self.url.clone(), directory: None, postgres: self.postgres.clone() }

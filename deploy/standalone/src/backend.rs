@@ -181,7 +181,7 @@ impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        Ok(Self(Query::parse(parts.uri.query())))
+        Ok(Self(Query::parse_literal_plus(parts.uri.query())))
     }
 }
 

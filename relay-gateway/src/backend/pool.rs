@@ -2,37 +2,46 @@
 //!
 //! hyper's own connections, and a stack of those that are idle. A pooled client for any host and either protocol spawns a task,
 //! hashes a key and boxes two futures for each request; here is one host, and HTTP/1.1.
+//!
+//! An upstream may close an idle connection just as a call is sent on it. Connections are therefore left before the upstream
+//! would close them, and looked at before they are used again; what still meets a closed one is sent again as contract, section
+//! 4, *Sent again* allows.
 
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::{
     body::Incoming,
     client::conn::http1::{self, SendRequest},
 };
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::{ClientConfig, RootCertStore};
 use shared::workers::PerWorker;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tower::{BoxError, Service as _};
 
-/// Connections are used no more after this. An upstream that closes sooner may close just as a call is sent, which is a 502.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+use super::link::{Link, Traffic};
+use crate::config::UpstreamTimeouts;
+
+/// A connection that has been idle for longer is looked at before it is used: the runtime gets to hear whether it was closed.
+/// One that was used a moment ago is not, for its upstream has had no time to think it idle.
+const LOOK_AFTER: Duration = Duration::from_millis(20);
 
 /// Connections to one upstream.
 pub(super) struct Pool {
     connector: HttpsConnector<HttpConnector>,
     /// Scheme and authority.
     target: Uri,
+    timeouts: UpstreamTimeouts,
     /// The one used last is on top, so that those there are too many of grow old. A connection stays on the worker that opened it.
     idle: PerWorker<Mutex<Vec<Connection>>>,
 }
@@ -40,15 +49,19 @@ pub(super) struct Pool {
 /// A connection that one exchange has for itself.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
+    traffic: Arc<Traffic>,
     /// One timer for every wait there is: to be moved later costs it a store, and to be made anew a lock and an allocation.
     timer: Pin<Box<Sleep>>,
-    /// When its last exchange began; a stream longer than the idle timeout is its last.
+    opened: Instant,
+    /// When its last exchange ended.
     used: Instant,
+    /// How long it may then be idle.
+    idle: Duration,
 }
 
 /// Why there was no answer.
 pub(super) enum ExchangeError {
-    /// There is no connection to be had: nothing was sent.
+    /// There is no connection to be had, or nothing was written to it: nothing was sent.
     Connect(BoxError),
     /// Not in time.
     Timeout,
@@ -57,11 +70,11 @@ pub(super) enum ExchangeError {
 }
 
 impl Pool {
-    pub(super) fn new(name: &'static str, target: Uri, connect_timeout: Duration) -> Self {
+    pub(super) fn new(name: &'static str, target: Uri, timeouts: UpstreamTimeouts) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(connect_timeout));
+        tcp.set_connect_timeout(Some(timeouts.connect));
         let connector = HttpsConnectorBuilder::new()
             .with_native_roots()
             .unwrap_or_else(|error| {
@@ -73,30 +86,31 @@ impl Pool {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        Self { connector, target, idle: PerWorker::default() }
+        Self { connector, target, timeouts, idle: PerWorker::default() }
     }
 
-    /// Sends a request and answers with the head that comes in time, and the connection: its owner checks it in once it has read
-    /// the body. Only what was never written, because the connection had closed meanwhile, is sent again.
+    /// Sends a request and answers with the head that comes by `due`, and the connection: its owner checks it in once it has read
+    /// the body. A request is sent again once, on a new connection, where it went to a connection that had been used before, no
+    /// byte of an answer came, and either it only reads or no byte of it was written.
     pub(super) async fn exchange(
         &self,
         mut request: Request<Full<Bytes>>,
         started: Instant,
-        timeout: Duration,
+        due: Instant,
     ) -> Result<(Response<Incoming>, Connection), ExchangeError> {
-        let due = started + timeout;
+        let mut may_reuse = true;
         loop {
-            let (mut connection, is_new) = match self.checkout(started) {
-                Some(idle) => (idle, false),
+            let reused = if may_reuse { self.checkout(started).await } else { None };
+            let (mut connection, is_reused) = match reused {
+                Some(idle) => (idle, true),
                 // Boxed, so that an exchange on an idle connection does not carry about what connecting takes.
-                None => match Box::pin(timeout_at(due, self.connect())).await {
-                    Ok(Ok(connected)) => (connected, true),
-                    // One may have become idle meanwhile.
-                    Ok(Err(error)) => (self.checkout(started).ok_or(ExchangeError::Connect(error))?, false),
-                    Err(_) => return Err(ExchangeError::Timeout),
-                },
+                None => (Box::pin(self.connect_by(due)).await?, false),
             };
-            connection.used = started;
+            let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
+            // hyper keeps what it has begun to write. A copy is worth it where the upstream may have thought the connection idle.
+            let copy =
+                (is_reused && (only_reads || connection.idle_since(started) >= LOOK_AFTER)).then(|| request.clone());
+            let before = connection.traffic.now();
             connection.due(due);
             let Connection { sender, timer, .. } = &mut connection;
             let mut answer = pin!(sender.try_send_request(request));
@@ -104,43 +118,82 @@ impl Pool {
                 Poll::Ready(answer) => Poll::Ready(Some(answer)),
                 Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
             });
-            match answered.await {
+            let mut failed = match answered.await {
                 Some(Ok(answer)) => return Ok((answer, connection)),
-                Some(Err(mut failed)) => match failed.take_message() {
-                    Some(unsent) if !is_new => request = unsent,
-                    Some(_) => return Err(ExchangeError::Connect(failed.into_error().into())),
-                    None => return Err(ExchangeError::Broken(failed.into_error())),
-                },
+                Some(Err(failed)) => failed,
                 None => return Err(ExchangeError::Timeout),
+            };
+            let after = connection.traffic.now();
+            let (is_unwritten, is_unanswered) = (after.written == before.written, after.read == before.read);
+            match failed.take_message().or(copy.filter(|_| is_unanswered && (only_reads || is_unwritten))) {
+                Some(again) if is_reused => {
+                    may_reuse = false;
+                    request = again;
+                }
+                Some(_) => return Err(ExchangeError::Connect(failed.into_error().into())),
+                None if is_unwritten => return Err(ExchangeError::Connect(failed.into_error().into())),
+                None => return Err(ExchangeError::Broken(failed.into_error())),
             }
+        }
+    }
+
+    /// A new connection, within the connect timeout as a whole: name, TCP and TLS.
+    async fn connect_by(&self, due: Instant) -> Result<Connection, ExchangeError> {
+        let by = due.min(Instant::now() + self.timeouts.connect);
+        match timeout_at(by, self.connect()).await {
+            Ok(Ok(connected)) => Ok(connected),
+            Ok(Err(error)) => Err(ExchangeError::Connect(error)),
+            Err(_) => Err(ExchangeError::Connect("no connection within backend_connect_timeout_ms".into())),
         }
     }
 
     async fn connect(&self) -> Result<Connection, BoxError> {
         let mut connector = self.connector.clone();
         poll_fn(|cx| connector.poll_ready(cx)).await?;
-        let stream = connector.call(self.target.clone()).await?;
-        let (sender, connection) = http1::handshake(stream).await?;
+        let link = Link::new(TokioIo::new(connector.call(self.target.clone()).await?));
+        let traffic = link.traffic();
+        let (sender, connection) = http1::handshake(TokioIo::new(link)).await?;
         tokio::spawn(async move {
             // Whoever uses it is told.
             let _ = connection.with_upgrades().await;
         });
-        let now = Instant::now();
-        Ok(Connection { sender, timer: Box::pin(sleep_until(now)), used: now })
+        let (opened, idle) = (Instant::now(), self.timeouts.idle_connection);
+        Ok(Connection { sender, traffic, timer: Box::pin(sleep_until(opened)), opened, used: opened, idle })
     }
 
     /// The connection used last of those that can be used at once.
-    fn checkout(&self, now: Instant) -> Option<Connection> {
+    async fn checkout(&self, now: Instant) -> Option<Connection> {
+        loop {
+            let connection = self.take_idle(now)?;
+            if connection.idle_since(now) >= LOOK_AFTER {
+                // The runtime looks at what has come from the network before it goes on here.
+                tokio::task::yield_now().await;
+            }
+            if self.is_usable(&connection, now) {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn take_idle(&self, now: Instant) -> Option<Connection> {
         let mut idle = lock(&self.idle);
         loop {
             let top =
                 idle.iter().rposition(|connection| connection.sender.is_ready() || connection.sender.is_closed())?;
             // What is above has just been given back, and is about to be ready.
             let connection = idle.remove(top);
-            if connection.is_fresh(now) {
+            if self.is_usable(&connection, now) {
                 return Some(connection);
             }
         }
+    }
+
+    fn is_usable(&self, connection: &Connection, now: Instant) -> bool {
+        !connection.sender.is_closed()
+            && !connection.traffic.is_broken()
+            && connection.idle_since(now) < connection.idle
+            // An upstream that has moved to another address is found again.
+            && now.saturating_duration_since(connection.opened) < self.timeouts.connection_age
     }
 
     pub(super) fn target(&self) -> &Uri {
@@ -148,7 +201,8 @@ impl Pool {
     }
 
     /// Takes back a connection whose answer was read to its end.
-    pub(super) fn check_in(&self, connection: Connection) {
+    pub(super) fn check_in(&self, mut connection: Connection) {
+        connection.used = Instant::now();
         lock(&self.idle).push(connection);
     }
 
@@ -156,7 +210,7 @@ impl Pool {
     pub(super) fn tidy(&self) {
         let now = Instant::now();
         for worker in self.idle.iter() {
-            lock(worker).retain(|connection| connection.is_fresh(now));
+            lock(worker).retain(|connection| self.is_usable(connection, now));
         }
     }
 }
@@ -166,8 +220,20 @@ fn lock(idle: &Mutex<Vec<Connection>>) -> MutexGuard<'_, Vec<Connection>> {
 }
 
 impl Connection {
-    fn is_fresh(&self, now: Instant) -> bool {
-        !self.sender.is_closed() && now.saturating_duration_since(self.used) < IDLE_TIMEOUT
+    fn idle_since(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.used)
+    }
+
+    /// Obeys an answer's `Keep-Alive: timeout=` (seconds): the connection is left a second before.
+    pub(super) fn obey(&mut self, headers: &HeaderMap) {
+        let Some(hint) = headers.get("keep-alive").and_then(|value| value.to_str().ok()) else { return };
+        let seconds = hint.split(',').find_map(|field| {
+            let (name, value) = field.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("timeout").then(|| value.trim().trim_matches('"').parse::<u64>().ok())?
+        });
+        if let Some(seconds) = seconds {
+            self.idle = self.idle.min(Duration::from_secs(seconds.saturating_sub(1)));
+        }
     }
 
     /// Sets the timer.

@@ -43,7 +43,7 @@ pub(crate) enum BrokenOff {
 impl fmt::Display for BrokenOff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Silence => f.write_str("nothing came for as long as an answer may pause"),
+            Self::Silence => f.write_str("nothing came within backend_idle_timeout_ms"),
             Self::Connection(error) => error.fmt(f),
         }
     }

@@ -31,8 +31,8 @@ use crate::{
 pub(crate) enum UpstreamError {
     /// No connection: nothing was sent.
     Unreachable(String),
-    /// It took too long; the request may have arrived.
-    Timeout,
+    /// It took too long; the request may have arrived. Names the setting that says how long that is.
+    Timeout(&'static str),
     /// It broke off or answered something that is not HTTP; the request may have arrived.
     Broken(String),
 }
@@ -47,11 +47,13 @@ impl UpstreamError {
             )
             .retry_after_seconds(1)
             .caused_by(cause),
-            Self::Timeout => ApiError::new(
+            Self::Timeout(setting) => ApiError::new(
                 ErrorCode::BackendTimeout,
-                "The chat backend took too long. The call may have arrived: look before you repeat it.",
+                format!(
+                    "The chat backend took too long ({setting}). The call may have arrived: look before you repeat it."
+                ),
             )
-            .caused_by("no answer within backend_header_timeout_ms"),
+            .caused_by(format!("no answer within {setting}")),
             Self::Broken(cause) => ApiError::new(
                 ErrorCode::BackendBadResponse,
                 "The chat backend broke off. The call may have arrived: look before you repeat it.",
@@ -63,7 +65,7 @@ impl UpstreamError {
     const fn outcome(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "unreachable",
-            Self::Timeout => "timeout",
+            Self::Timeout(_) => "timeout",
             Self::Broken(_) => "broken",
         }
     }
@@ -94,7 +96,7 @@ impl Upstream {
             name,
             host: HeaderValue::from_str(host).expect("an authority is a header value"),
             base_path: url.path().trim_end_matches('/').to_owned(),
-            pool: Pool::new(name, target, timeouts.connect),
+            pool: Pool::new(name, target, timeouts),
             timeouts,
             metrics,
             reachable: AtomicBool::new(true),
@@ -133,15 +135,18 @@ impl Upstream {
     pub(crate) fn send(
         &self,
         request: Request<Full<Bytes>>,
+        deadline: Option<Instant>,
     ) -> impl Future<Output = Result<Response<Streamed>, UpstreamError>> {
         let request_id = request.headers().get(X_REQUEST_ID).cloned();
-        self.exchange(request).map(|exchanged| {
-            let (answer, connection, exchange) = exchanged?;
+        self.exchange(request, deadline).map(|exchanged| {
+            let (answer, mut connection, exchange) = exchanged?;
             // We asked for no upgrade, so a switch of protocols is no answer.
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Err(UpstreamError::Broken("101 without an upgrade".to_owned()));
             }
             let (mut parts, body) = answer.into_parts();
+            connection.obey(&parts.headers);
+            headers::settle_length(&mut parts.headers);
             headers::strip_response(&mut parts.headers);
             parts.extensions.clear();
             Ok(Response::from_parts(parts, Streamed::new(body, connection, exchange, request_id)))
@@ -151,16 +156,22 @@ impl Upstream {
     /// Sends a request that asks for another protocol, and answers as the upstream does: whether it switched is the caller's
     /// to look at.
     pub(crate) async fn upgrade(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, UpstreamError> {
-        self.exchange(request).await.map(|(answer, ..)| answer)
+        self.exchange(request, None).await.map(|(answer, ..)| answer)
     }
 
     /// Like [`Upstream::send`] no async block, which would keep room for the exchange twice.
     fn exchange(
         &self,
         mut request: Request<Full<Bytes>>,
+        deadline: Option<Instant>,
     ) -> impl Future<Output = Result<(Response<Incoming>, Connection, Exchange), UpstreamError>> {
         let inner = &*self.0;
         let started = Instant::now();
+        let header_due = started + inner.timeouts.header;
+        let (due, setting) = match deadline.filter(|deadline| *deadline < header_due) {
+            Some(deadline) => (deadline, "call_deadline_ms"),
+            None => (header_due, "backend_header_timeout_ms"),
+        };
         let span = call_span!(
             telemetry::records_now(),
             else DEBUG,
@@ -174,9 +185,9 @@ impl Upstream {
         );
         request.headers_mut().insert(header::HOST, inner.host.clone());
         telemetry::inject(&span, request.headers_mut());
-        let exchange = inner.pool.exchange(request, started.into(), inner.timeouts.header).instrument(span.clone());
+        let exchange = inner.pool.exchange(request, started.into(), due.into()).instrument(span.clone());
         exchange.map(move |answer| {
-            let answer = answer.map_err(UpstreamError::from);
+            let answer = answer.map_err(|error| UpstreamError::of(error, setting));
             let outcome = answer.as_ref().map_or_else(UpstreamError::outcome, |(answer, _)| class(answer.status()));
             inner.metrics.upstream_answered(inner.name, outcome, started.elapsed());
             inner.reached(answer.as_ref().err());
@@ -212,11 +223,11 @@ impl Inner {
     }
 }
 
-impl From<ExchangeError> for UpstreamError {
-    fn from(error: ExchangeError) -> Self {
+impl UpstreamError {
+    fn of(error: ExchangeError, setting: &'static str) -> Self {
         match error {
             ExchangeError::Connect(error) => Self::Unreachable(with_sources(&*error)),
-            ExchangeError::Timeout => Self::Timeout,
+            ExchangeError::Timeout => Self::Timeout(setting),
             ExchangeError::Broken(error) => Self::Broken(with_sources(&error)),
         }
     }
@@ -261,6 +272,8 @@ mod tests {
         connect: Duration::from_secs(20),
         header: Duration::from_secs(20),
         idle: Duration::from_secs(20),
+        idle_connection: Duration::from_secs(20),
+        connection_age: Duration::from_secs(60),
     };
 
     /// An upstream that answers the requests of each connection from a list of its own, and closes it after the last.
@@ -306,7 +319,7 @@ mod tests {
             let mut request = Request::new(Full::default());
             *request.method_mut() = method;
             *request.uri_mut() = self.upstream.path("p", None)?.into();
-            self.upstream.send(request).await
+            self.upstream.send(request, None).await
         }
 
         async fn body(&self, method: Method) -> String {
@@ -385,7 +398,7 @@ mod tests {
         let half = scripted.send(Method::GET).await.expect("a head").into_body().collect().await;
         assert!(half.expect_err("broken off").to_string().contains("nothing came"));
         // No answer comes.
-        assert!(matches!(scripted.send(Method::GET).await, Err(UpstreamError::Timeout)));
+        assert!(matches!(scripted.send(Method::GET).await, Err(UpstreamError::Timeout(_))));
         assert_eq!(scripted.body(Method::GET).await, "one");
         assert_eq!(scripted.body(Method::GET).await, "two");
         assert_eq!(scripted.arrived(), [1, 1, 1, 1, 1]);

@@ -2,7 +2,6 @@
 
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::Full;
-use hyper_util::rt::TokioIo;
 use shared::{
     ApiError, SessionId, TenantId,
     signature::BodyDigest,
@@ -53,6 +52,6 @@ impl Backend {
         }
         let upgraded = hyper::upgrade::on(answer).await;
         let upgraded = upgraded.map_err(|error| UpstreamError::Broken(error.to_string()).into_backend_error())?;
-        Ok(Socket::from_raw_socket(TokioIo::new(upgraded), Role::Client, Some(websocket::config(LARGEST_FRAME))).await)
+        Ok(websocket::socket(upgraded, Role::Client, LARGEST_FRAME, None).await)
     }
 }

@@ -159,12 +159,21 @@ impl<D: TenantDirectory> CachedDirectory<D> {
 }
 
 impl<D: TenantDirectory> TenantDirectory for CachedDirectory<D> {
-    async fn lookup(&self, id: TenantId, request_id: &RequestId) -> Result<Known, ApiError> {
+    fn cached(&self, id: TenantId) -> Option<Known> {
         let inner = &*self.0;
-        if inner.lease.is_held()
-            && let Some(known) = inner.cached(&id)
-        {
+        let known = if inner.lease.is_held() { inner.cached(&id) } else { None };
+        if known.is_some() {
             inner.metrics.looked_up(Lookup::Hit);
+        }
+        known
+    }
+
+    fn has_door(&self, tenant: &TenantState, widget_key: &str) -> bool {
+        self.0.doors.has(tenant, widget_key)
+    }
+
+    async fn lookup(&self, id: TenantId, request_id: &RequestId) -> Result<Known, ApiError> {
+        if let Some(known) = self.cached(id) {
             return Ok(known);
         }
         // Boxed, so that who finds it cached does not carry about what asking takes.

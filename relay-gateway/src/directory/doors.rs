@@ -29,6 +29,12 @@ impl Doors {
         Self(Cache::builder().max_capacity(MOST_KEPT).time_to_idle(KEPT_IDLE).build())
     }
 
+    /// Whether the door as the key opens it is kept.
+    pub(super) fn has(&self, tenant: &TenantState, widget_key: &str) -> bool {
+        let place: Place = (tenant.generation, widget_key.into());
+        self.0.get(&place).is_some_and(|cell| cell.initialized())
+    }
+
     /// The door as the key opens it, fetched where it is not kept; many who want one share a fetch.
     pub(super) async fn get(
         &self,
@@ -64,6 +70,9 @@ mod tests {
             key: TenantKey::new(b"k"),
             rate_limit_per_min: NonZeroU32::MIN,
             rate: Default::default(),
+            file_upload_enabled: true,
+            token_generation: 0,
+            visitor_revocations: 0,
             generation: Generation::next(),
         }
     }

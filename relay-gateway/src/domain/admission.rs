@@ -130,6 +130,15 @@ pub(crate) fn suspended() -> ApiError {
     ApiError::new(ErrorCode::TenantSuspended, "This tenant is suspended. Ask the platform's operator to reactivate it.")
 }
 
+/// The answer to a signature that was used before.
+pub(crate) fn replayed() -> ApiError {
+    ApiError::new(
+        ErrorCode::ReplayedRequest,
+        "This signature was already used. A signature with a body is good once for each method, path and conversation_id (128 at \
+         most); one without a body is good once. To send a call again, sign it with a later time.",
+    )
+}
+
 enum Given {
     Absent,
     /// With a text that is visible ASCII.
@@ -188,6 +197,9 @@ mod tests {
             key: TenantKey::new(secret),
             rate_limit_per_min: NonZeroU32::MIN,
             rate: Default::default(),
+            file_upload_enabled: true,
+            token_generation: 0,
+            visitor_revocations: 0,
             generation: Generation::next(),
         }
     }
@@ -223,7 +235,13 @@ mod tests {
             let wrong: &[&str] = match index {
                 0 => &["x", "019e4ae71a2b7c3d8e4f5a6b7c8d9e0f", "019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0g"],
                 1 => &["-1", "+1", "1e3", "1718960000000.0", " 1", "0x1", "99999999999999999999", "é"],
-                _ => &["aa", "g", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"],
+                _ => &[
+                    "aa",
+                    "g",
+                    "0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                    "0xaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                ],
             };
             for text in wrong {
                 let mut broken = good.to_vec();

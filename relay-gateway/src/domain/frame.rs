@@ -6,9 +6,8 @@ use uuid::Uuid;
 
 /// Characters a message may have.
 const LONGEST_MESSAGE: usize = 4000;
-/// Attachments a message may have, and bytes of JSON they may be.
+/// Attachments a message may have.
 const MOST_ATTACHMENTS: usize = 10;
-const LARGEST_ATTACHMENTS: usize = 16 * 1024;
 /// Ours are UUIDs; other backends may have others.
 const LONGEST_MESSAGE_ID: usize = 64;
 
@@ -19,6 +18,8 @@ pub struct Frame {
     pub text: String,
     /// The message's own id, where it is one.
     pub client_id: Option<String>,
+    /// Whether it is a message with attachments, which not every tenant takes.
+    pub has_attachments: bool,
 }
 
 /// Why a frame was refused, and which message it was, where that could be read.
@@ -51,7 +52,7 @@ impl Frame {
                     fields.require("client_id", "must be a UUID: the same one when the message is sent again");
                 }
                 let content = fields.text("content", LONGEST_MESSAGE);
-                let attachments = fields.objects("attachments", MOST_ATTACHMENTS, LARGEST_ATTACHMENTS);
+                let attachments = fields.attachments("attachments", MOST_ATTACHMENTS);
                 json!({"type": kind, "client_id": client_id, "content": content, "attachments": attachments})
             }
             "read" => json!({"type": kind, "message_id": fields.text("message_id", LONGEST_MESSAGE_ID)}),
@@ -64,8 +65,17 @@ impl Frame {
         };
         fields.finish()?;
         let client_id = client_id.filter(|_| kind == "message").map(str::to_owned);
-        Ok(Self { text: frame.to_string(), client_id })
+        let has_attachments = frame["attachments"].as_array().is_some_and(|attachments| !attachments.is_empty());
+        Ok(Self { text: frame.to_string(), client_id, has_attachments })
     }
+}
+
+/// The answer where a tenant takes no files.
+pub(crate) fn disabled() -> ApiError {
+    ApiError::new(
+        ErrorCode::FeatureDisabled,
+        "This tenant takes no files (file_upload_enabled is false): send the message without attachments.",
+    )
 }
 
 /// What a visitor is told of a frame that was refused.
@@ -92,6 +102,19 @@ mod tests {
     use super::*;
 
     const ID: &str = "6f1c1a52-5a0e-4a53-9d5f-0a4e6f0f3b11";
+
+    fn attachment() -> Value {
+        json!({"type": "image", "mime": "image/png", "size": 1, "url": "https://cdn.example.com/a.png"})
+    }
+
+    #[test]
+    fn a_message_says_whether_it_has_attachments() {
+        for (attachments, has) in [(json!([]), false), (json!(null), false), (json!([attachment()]), true)] {
+            let sent = json!({"type": "message", "client_id": ID, "content": "hi", "attachments": attachments});
+            let frame = Frame::read(&sent.to_string()).expect("well formed");
+            assert_eq!(frame.has_attachments, has, "{attachments}");
+        }
+    }
 
     #[test]
     fn a_frame_is_written_anew_and_nothing_rides_along() {
@@ -141,8 +164,8 @@ mod tests {
             (message("content", json!({"$gt": ""})), true),
             (message("attachments", json!("file")), true),
             (message("attachments", json!([1])), true),
-            (message("attachments", json!(vec![json!({}); MOST_ATTACHMENTS + 1])), true),
-            (message("attachments", json!([{"data": "x".repeat(LARGEST_ATTACHMENTS)}])), true),
+            (message("attachments", json!([{}])), true),
+            (message("attachments", json!(vec![attachment(); MOST_ATTACHMENTS + 1])), true),
             (json!({"type": "read"}).to_string(), false),
             (json!({"type": "resume", "after": "x".repeat(65)}).to_string(), false),
         ] {

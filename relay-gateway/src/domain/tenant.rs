@@ -7,7 +7,7 @@ use std::{
 
 use shared::{TenantId, signature::TenantKey};
 
-use super::rate::RateAtHand;
+use crate::limits::tenants::RateAtHand;
 
 /// What admission needs of a tenant.
 #[derive(Debug)]
@@ -18,6 +18,12 @@ pub struct TenantState {
     pub key: TenantKey,
     pub rate_limit_per_min: NonZeroU32,
     pub rate: RateAtHand,
+    /// Whether messages may have attachments.
+    pub file_upload_enabled: bool,
+    /// Minted tokens of an earlier generation are over.
+    pub token_generation: u64,
+    /// How often visitors of the tenant were revoked. Where it has not moved, no visitor was revoked since.
+    pub visitor_revocations: u64,
     pub generation: Generation,
 }
 

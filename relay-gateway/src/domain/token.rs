@@ -1,4 +1,7 @@
-//! A widget session's token: who signed it, and what it is bound to. Contract, section 5.
+//! Visitors' tokens: who signed one, and what it opens. Contract, section 5.
+//!
+//! A widget session's token is bound to session, widget key and origin. A minted token stands for a visitor that the tenant's
+//! backend knows: it is bound to nothing but the tenant and the visitor's id, and it is over when either is revoked.
 
 use std::collections::HashMap;
 
@@ -6,8 +9,9 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jw
 use serde::Deserialize;
 use shared::{SessionId, TenantId, origin::Origin};
 
-/// The `aud` of a widget session's token: no other token of the relay's passes for one.
-const AUDIENCE: &str = "chat-widget-session";
+/// The `aud` of a widget session's token, and of a minted one: no other token of the relay's passes for either.
+const SESSION: &str = "chat-widget-session";
+const MINTED: &str = "chat-widget";
 
 /// Ours have some 600 characters; what is much longer is not worth a hash.
 const LONGEST: usize = 4096;
@@ -20,19 +24,40 @@ pub(crate) struct Keyring(HashMap<String, DecodingKey>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VisitorToken {
     pub(crate) tenant_id: TenantId,
-    pub(crate) session: SessionId,
-    /// The widget key's text.
-    pub(crate) widget_key: String,
-    /// The page's.
-    pub(crate) origin: Origin,
+    pub(crate) opens: Opens,
     /// Unix seconds.
     expires_at: i64,
 }
 
+/// What a token opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Opens {
+    /// A widget's session.
+    Session {
+        session: SessionId,
+        /// The widget key's text.
+        widget_key: String,
+        /// The page's.
+        origin: Origin,
+    },
+    /// The session of a visitor that the tenant's backend knows.
+    Minted {
+        visitor_user_id: String,
+        /// It is over where the visitor, or the tenant, has a later one.
+        generation: u64,
+        tenant_generation: u64,
+    },
+}
+
 impl VisitorToken {
+    /// Unix milliseconds.
+    pub(crate) fn ends_at_ms(&self) -> i64 {
+        self.expires_at.saturating_mul(1000)
+    }
+
     /// Whether it has ended: then it only proves what session another may be asked for.
     pub(crate) fn has_ended(&self, now_unix_ms: i64) -> bool {
-        self.expires_at.saturating_mul(1000) <= now_unix_ms
+        self.ends_at_ms() <= now_unix_ms
     }
 }
 
@@ -47,11 +72,32 @@ pub(crate) enum Refused {
 
 #[derive(Deserialize)]
 struct Claims {
+    aud: String,
     sub: String,
     exp: i64,
     tenant_id: TenantId,
-    widget_key: String,
-    origin: String,
+    widget_key: Option<String>,
+    origin: Option<String>,
+    /// Absent from tokens of before there were generations, which are the first of theirs.
+    #[serde(default)]
+    generation: u64,
+    #[serde(default)]
+    tenant_generation: u64,
+}
+
+impl Claims {
+    fn opens(self) -> Option<Opens> {
+        Some(if self.aud == SESSION {
+            Opens::Session {
+                session: self.sub.parse().ok()?,
+                widget_key: self.widget_key?,
+                origin: self.origin?.parse().ok()?,
+            }
+        } else {
+            let Self { sub, generation, tenant_generation, .. } = self;
+            Opens::Minted { visitor_user_id: Some(sub).filter(|sub| !sub.is_empty())?, generation, tenant_generation }
+        })
+    }
 }
 
 impl Keyring {
@@ -77,17 +123,12 @@ impl Keyring {
         }
         let key = header.kid.and_then(|id| self.0.get(&id)).ok_or(Refused::UnknownKey)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_audience(&[AUDIENCE]);
+        validation.set_audience(&[SESSION, MINTED]);
         validation.set_required_spec_claims(&["aud", "exp", "sub"]);
         validation.validate_exp = false;
         let claims = decode::<Claims>(token, key, &validation).map_err(|_| Refused::Invalid)?.claims;
-        Ok(VisitorToken {
-            tenant_id: claims.tenant_id,
-            session: claims.sub.parse().map_err(|_| Refused::Invalid)?,
-            widget_key: claims.widget_key,
-            origin: claims.origin.parse().map_err(|_| Refused::Invalid)?,
-            expires_at: claims.exp,
-        })
+        let (tenant_id, expires_at) = (claims.tenant_id, claims.exp);
+        Ok(VisitorToken { tenant_id, opens: claims.opens().ok_or(Refused::Invalid)?, expires_at })
     }
 }
 
@@ -120,7 +161,7 @@ mod tests {
 
     fn claims(tenant: TenantId, session: SessionId) -> Value {
         json!({
-            "iss": "chat-relay", "aud": AUDIENCE, "sub": session.to_string(), "iat": NOW_MS / 1000,
+            "iss": "chat-relay", "aud": SESSION, "sub": session.to_string(), "iat": NOW_MS / 1000,
             "exp": NOW_MS / 1000 + 3600, "tenant_id": tenant, "role": "visitor",
             "widget_key": "pk_1", "origin": "https://shop.demo.com"
         })
@@ -132,9 +173,26 @@ mod tests {
         let (tenant, session) = (TenantId::generate(), SessionId::generate());
         let token = signed(&key, &json!({"alg": "EdDSA", "kid": "k1"}), &claims(tenant, session));
         let read = ring(&key).verify(&token).expect("verified");
-        assert_eq!((read.tenant_id, read.session, read.widget_key.as_str()), (tenant, session, "pk_1"));
-        assert_eq!(read.origin.to_string(), "https://shop.demo.com");
+        let origin = "https://shop.demo.com".parse().expect("an origin");
+        assert_eq!(read.tenant_id, tenant);
+        assert_eq!(read.opens, Opens::Session { session, widget_key: "pk_1".to_owned(), origin });
         assert!(!read.has_ended(NOW_MS + 3_599_999) && read.has_ended(NOW_MS + 3_600_000));
+    }
+
+    #[test]
+    fn a_minted_token_opens_its_visitors_session_and_is_of_a_generation() {
+        let (key, tenant) = (SigningKey::from_bytes(&[7; 32]), TenantId::generate());
+        let ours = json!({"alg": "EdDSA", "kid": "k1"});
+        let mut claims = json!({"aud": MINTED, "sub": "user-1", "exp": NOW_MS / 1000, "tenant_id": tenant});
+        let opens = |claims: &Value| ring(&key).verify(&signed(&key, &ours, claims)).expect("verified").opens;
+        let minted = |generation, tenant_generation| Opens::Minted {
+            visitor_user_id: "user-1".to_owned(),
+            generation,
+            tenant_generation,
+        };
+        assert_eq!(opens(&claims), minted(0, 0), "of before there were generations");
+        (claims["generation"], claims["tenant_generation"]) = (json!(3), json!(4));
+        assert_eq!(opens(&claims), minted(3, 4));
     }
 
     #[test]
@@ -172,7 +230,17 @@ mod tests {
             ("no signature", format!("{cut}.")),
             ("two parts", cut),
             ("an operator's", signed(&key, &ours, &with("aud", json!("chat-backend")))),
-            ("a known visitor's", signed(&key, &ours, &with("aud", json!("chat-widget")))),
+            (
+                "a nameless visitor's",
+                signed(
+                    &key,
+                    &ours,
+                    &json!({
+                        "aud": MINTED, "sub": "", "exp": NOW_MS, "tenant_id": TenantId::generate()
+                    }),
+                ),
+            ),
+            ("two audiences", signed(&key, &ours, &with("aud", json!([SESSION, MINTED])))),
             ("no audience", signed(&key, &ours, &without("aud"))),
             ("no end", signed(&key, &ours, &without("exp"))),
             ("no session", signed(&key, &ours, &with("sub", json!("user-1")))),

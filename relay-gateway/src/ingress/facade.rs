@@ -10,13 +10,16 @@ use axum::{
 };
 use http::StatusCode;
 use http_body_util::Full;
-use shared::{ApiError, ErrorCode, body};
+use shared::{
+    ApiError, ErrorCode,
+    body::{self, BodyBounds},
+};
 
 use super::{Gateway, client_address};
 use crate::{
     backend::{UpstreamError, strip_request},
     directory::TenantDirectory,
-    domain::floods::Floods,
+    limits::failures::FailureLimiter,
 };
 
 /// Every path of the facade that an account key opens.
@@ -44,44 +47,56 @@ pub(super) const ADMIN_PATHS: [&str; 12] = [
     "/api/v1/revoke/account-key",
 ];
 
+/// Bytes a body may have: the largest that is honest is a widget's copy.
+const BODY_LIMIT: usize = 256 * 1024;
+
 pub(super) async fn pass_operator<D: TenantDirectory>(
     State(gateway): State<Arc<Gateway<D>>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    pass_through(&gateway, &gateway.admin_floods, request).await
+    pass_through(&gateway, &gateway.limits.operator_failures, request).await
 }
 
 pub(super) async fn pass_developer<D: TenantDirectory>(
     State(gateway): State<Arc<Gateway<D>>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    pass_through(&gateway, &gateway.developer_floods, request).await
+    pass_through(&gateway, &gateway.limits.developer_failures, request).await
 }
 
-async fn pass_through<D>(gateway: &Gateway<D>, floods: &Floods, request: Request) -> Result<Response, ApiError> {
+async fn pass_through<D>(
+    gateway: &Gateway<D>,
+    failures: &FailureLimiter,
+    request: Request,
+) -> Result<Response, ApiError> {
     let upstream = &gateway.admin_rest;
     let client = client_address(&request, &gateway.trusted_proxies);
-    floods.admit(client)?;
+    // Keys are guessed no faster than signatures.
+    let charged = failures.charge(client, Instant::now())?;
     let (parts, body) = request.into_parts();
-    let (body, _) = body::read(&parts.headers, body, gateway.body).await?;
+    let mut held = gateway.limits.memory.hold(client);
+    let bounds = BodyBounds { limit: gateway.body.limit.min(BODY_LIMIT), ..gateway.body };
+    let (body, _) = body::read(&parts.headers, body, bounds, &mut held).await?;
     let mut sent = http::Request::new(Full::new(body));
     *sent.method_mut() = parts.method;
     *sent.uri_mut() = upstream.path(parts.uri.path().trim_start_matches('/'), parts.uri.query())?.into();
     *sent.headers_mut() = parts.headers;
     strip_request(sent.headers_mut());
-    let answer = upstream.send(sent).await.map_err(|error| {
+    let answer = upstream.send(sent, None).await;
+    if !matches!(&answer, Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED) {
+        charged.disarm();
+    }
+    let answer = answer.map_err(|error| {
         let message = "The admin service gave no answer. Look what is there before you repeat a change.";
         match error {
             UpstreamError::Unreachable(cause) | UpstreamError::Broken(cause) => {
                 ApiError::new(ErrorCode::DirectoryUnavailable, message).caused_by(cause)
             }
-            UpstreamError::Timeout => ApiError::new(ErrorCode::DirectoryUnavailable, message).caused_by("timeout"),
+            UpstreamError::Timeout(setting) => {
+                ApiError::new(ErrorCode::DirectoryUnavailable, message).caused_by(format!("no answer within {setting}"))
+            }
         }
         .retry_after_seconds(1)
     })?;
-    // Keys are guessed no faster than signatures.
-    if answer.status() == StatusCode::UNAUTHORIZED {
-        floods.refused(client, Instant::now());
-    }
     Ok(answer.map(Body::new))
 }

@@ -1,5 +1,7 @@
 //! What the relay answers itself: operators, tokens, tenant info. Owned by the admin service, reached over gRPC.
 
+use std::time::{Duration, Instant};
+
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use proto::{
@@ -8,11 +10,16 @@ use proto::{
         IssueOperatorTokenRequest, MintVisitorTokenRequest, Operator, ProvisionOperatorRequest, RoutingKeys,
         identity_client::IdentityClient,
     },
+    visitors::v1::{RevokeVisitorRequest, visitors_client::VisitorsClient},
 };
 use serde_json::json;
-use shared::{ApiError, Success, TenantId, body::json_object, fields::Fields, request_id::RequestId};
+use shared::{ApiError, ErrorCode, Success, TenantId, body::json_object, fields::Fields, request_id::RequestId};
+use tokio::time::timeout_at;
 
 use crate::admin_client::AdminClient;
+
+/// Of a call's time, what the answer of a change takes on its way.
+const ANSWER_MARGIN: Duration = Duration::from_millis(500);
 
 /// The calls the relay answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +27,14 @@ pub(super) enum Owned {
     ProvisionOperator,
     OperatorToken,
     VisitorToken,
+    RevokeVisitor,
     TenantInfo,
 }
+
+/// Bytes a body may have: the largest that is honest is an operator's profile.
+pub(super) const BODY_LIMIT: usize = 64 * 1024;
+/// Bytes a contact form may have: its fields at their longest, written with escapes.
+pub(super) const CONTACT_TICKET_LIMIT: usize = 192 * 1024;
 
 impl Owned {
     pub(super) fn at(rest: &str) -> Option<Self> {
@@ -29,6 +42,7 @@ impl Owned {
             "provision/operator" => Some(Self::ProvisionOperator),
             "fetch/operator-token" => Some(Self::OperatorToken),
             "mint/visitor-token" => Some(Self::VisitorToken),
+            "revoke/visitor" => Some(Self::RevokeVisitor),
             "fetch/tenant-info" => Some(Self::TenantInfo),
             _ => None,
         }
@@ -37,25 +51,47 @@ impl Owned {
     pub(super) const fn allow(self) -> &'static str {
         match self {
             Self::TenantInfo => "GET, HEAD",
-            Self::ProvisionOperator | Self::OperatorToken | Self::VisitorToken => "POST",
+            Self::ProvisionOperator | Self::OperatorToken | Self::VisitorToken | Self::RevokeVisitor => "POST",
         }
     }
 }
 
-/// Answers one of them for a verified tenant.
+/// Answers one of them for a verified tenant, by the deadline.
 pub(super) async fn answer(
     owned: Owned,
     admin: &AdminClient,
     tenant_id: TenantId,
     request_id: &RequestId,
     body: &[u8],
+    deadline: Instant,
 ) -> Result<Response, ApiError> {
     let tenant = tenant_id.as_uuid().as_bytes().to_vec();
+    if owned == Owned::RevokeVisitor {
+        return revoke_visitor(admin, tenant, request_id, body, deadline).await;
+    }
+    let answered = timeout_at(deadline.into(), answer_by_admin(owned, admin, tenant, request_id, body)).await;
+    answered.unwrap_or_else(|_| {
+        Err(ApiError::new(
+            ErrorCode::DirectoryUnavailable,
+            "The admin service gave no answer within call_deadline_ms. What was asked may have been done; asking again does no \
+             harm.",
+        )
+        .retry_after_seconds(1))
+    })
+}
+
+async fn answer_by_admin(
+    owned: Owned,
+    admin: &AdminClient,
+    tenant: Vec<u8>,
+    request_id: &RequestId,
+    body: &[u8],
+) -> Result<Response, ApiError> {
     match owned {
         Owned::ProvisionOperator => provision_operator(admin, tenant, request_id, body).await,
         Owned::OperatorToken => operator_token(admin, tenant, request_id, body).await,
         Owned::VisitorToken => visitor_token(admin, tenant, request_id, body).await,
-        Owned::TenantInfo => tenant_info(admin, tenant, request_id).await,
+        Owned::TenantInfo | Owned::RevokeVisitor => tenant_info(admin, tenant, request_id).await,
     }
 }
 
@@ -145,6 +181,42 @@ async fn visitor_token(
         .await?;
     let data = json!({ "token": answer.token, "expires_at": time(answer.expires_at)? });
     Ok(Success::created(data, "Visitor token minted.").into_response())
+}
+
+/// Ends a visitor's minted tokens and sockets. It is made once; where it is not true everywhere by the deadline, that is said,
+/// and the same call signed anew waits for the rest.
+async fn revoke_visitor(
+    admin: &AdminClient,
+    tenant_id: Vec<u8>,
+    request_id: &RequestId,
+    body: &[u8],
+    deadline: Instant,
+) -> Result<Response, ApiError> {
+    let mut fields = Fields::new(json_object(body)?);
+    let visitor_user_id = fields.text("visitor_user_id", 255);
+    fields.finish()?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    // What is left for the answer itself, once the admin service stops waiting.
+    let wait = left.saturating_sub(ANSWER_MARGIN);
+    let message = RevokeVisitorRequest {
+        tenant_id,
+        visitor_user_id: visitor_user_id.clone(),
+        wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1),
+    };
+    let method = "chatrelay.visitors.v1.Visitors/RevokeVisitor";
+    let answer = admin.change(method, request_id, message, left, |channel, request| async move {
+        VisitorsClient::new(channel).revoke_visitor(request).await
+    });
+    let answer = answer.await?;
+    if !answer.is_everywhere {
+        return Err(ApiError::new(
+            ErrorCode::ChangePropagating,
+            "The visitor is revoked, and not on every gateway yet. Send the call again, signed anew: it waits for the rest.",
+        )
+        .retry_after_seconds(1));
+    }
+    let data = json!({"visitor_user_id": visitor_user_id, "revoked_at": time(answer.revoked_at)?});
+    Ok(Success::ok(data, "Visitor revoked: its tokens and sockets are over.").into_response())
 }
 
 async fn tenant_info(admin: &AdminClient, tenant_id: Vec<u8>, request_id: &RequestId) -> Result<Response, ApiError> {

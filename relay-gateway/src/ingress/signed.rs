@@ -1,28 +1,43 @@
 //! The signed lane: every step of a signed call, cheapest refusal first. Contract, section 4.
 //!
-//! Headers and window cost nothing; the tenant costs a lookup; the body costs its transfer and a hash; only then is the
-//! signature known, and only a verified call may spend memory (replay) or its tenant's budget (rate).
+//! Headers and window cost nothing; a tenant that is not cached costs a look-up; the body costs its transfer and a hash; only
+//! then is the signature known. A verified call reserves its signature, then spends its tenant's rate, then goes out. A call
+//! that the relay itself refuses gives its signature back.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use axum::response::IntoResponse as _;
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Response, header, request::Parts};
-use hyper::body::Incoming;
-use shared::{ApiError, ErrorCode, body, request_id::RequestId, time::now_unix_ms};
+use shared::{
+    ApiError, ErrorCode,
+    body::{self, BodyBounds},
+    edge::check_framing,
+    request_id::RequestId,
+    serve::RequestBody,
+    time::now_unix_ms,
+};
+use tokio::time::timeout;
 
 use super::{
     Body, Gateway,
     client_address::behind_proxies,
+    exceeded::write_allowance,
+    messages,
     owned::{self, Owned},
+    target,
 };
 use crate::{
     backend::Relayed,
-    directory::TenantDirectory,
+    directory::{Known, TenantDirectory},
     domain::{
         admission::{self, SignedCall},
-        rate::Allowance,
+        tenant::TenantState,
     },
+    limits::{failures::FailureGuard, replays::Use, tenants::Allowance},
     metrics::GatewayMetrics,
 };
 
@@ -32,8 +47,9 @@ pub(super) const PREFIX: &str = "/api/v1/relay/";
 /// The lane's name in metrics and spans.
 pub(super) const ROUTE: &str = "/api/v1/relay/{*rest}";
 
-/// Kept by the chat backend, but what it holds is the relay's to check.
+/// Kept by the chat backend, but what they hold is the relay's to check.
 const CONTACT_TICKET: &str = "create/contact-ticket";
+const ADD_MESSAGE: &str = "add/message";
 
 const RELAYED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
@@ -42,7 +58,22 @@ enum Target<'a> {
     /// Answered here.
     Owned(Owned),
     /// Everything else: to the chat backend, once the body has passed a check.
-    Backend { rest: &'a str, check: fn(&[u8]) -> Result<(), ApiError> },
+    Backend { rest: &'a str, check: fn(&[u8], &TenantState) -> Result<(), ApiError>, body_limit: usize },
+}
+
+impl Target<'_> {
+    /// Bytes a body may have here: few where honest bodies are small.
+    fn body_limit(&self) -> usize {
+        match self {
+            Self::Owned(_) => owned::BODY_LIMIT,
+            Self::Backend { body_limit, .. } => *body_limit,
+        }
+    }
+
+    /// Whether the body is read here, which takes it as it is.
+    fn reads_body(&self) -> bool {
+        !matches!(self, Self::Backend { body_limit: usize::MAX, .. })
+    }
 }
 
 /// A refusal, with what the tenant has left where the call had spent some.
@@ -58,11 +89,11 @@ impl From<ApiError> for Refusal {
     }
 }
 
-/// Answers a call. Its head stays where it is, for a future that is moved has to be copied; what is sent on is taken out of it.
+/// Answers a call. Takes the head by `&mut`, to keep the future small; what is sent on is taken out of it.
 pub(super) fn relay<D: TenantDirectory>(
     gateway: &Gateway<D>,
     head: &mut Parts,
-    body: Incoming,
+    body: RequestBody,
     peer: IpAddr,
     request_id: &RequestId,
 ) -> impl Future<Output = Response<Body>> {
@@ -73,52 +104,72 @@ pub(super) fn relay<D: TenantDirectory>(
 async fn admit_and_answer<D: TenantDirectory>(
     gateway: &Gateway<D>,
     head: &mut Parts,
-    body: Incoming,
+    body: RequestBody,
     peer: IpAddr,
     request_id: &RequestId,
 ) -> Result<Response<Body>, Refusal> {
+    check_framing(head.version, &head.headers)?;
     let client = behind_proxies(peer, &head.headers, &gateway.trusted_proxies);
-    gateway.floods.admit(client)?;
-    let target = target(&head.method, head.uri.path())?;
+    let target = target(&head.method, head.uri.path(), head.uri.query())?;
+    let limits = &gateway.limits;
 
     let call = SignedCall::take(&mut head.headers)?;
     call.check_window(now_unix_ms())?;
-    let unproven = gateway.floods.unproven(client);
-    let tenant = match gateway.directory.lookup(call.tenant_id, request_id).await {
-        Ok(known) => known.tenant,
+    let (tenant, charged, waited) = match gateway.directory.cached(call.tenant_id) {
+        Some(known) => (known.tenant, None, Duration::ZERO),
+        // Boxed, so that calls of cached tenants do not carry about what asking takes.
+        None => Box::pin(look_up(gateway, &call, client, request_id)).await?,
+    };
+    let mut held = limits.memory.hold(client);
+    let bounds = BodyBounds { limit: gateway.body.limit.min(target.body_limit()), ..gateway.body };
+    let (body, digest) = body::read(&head.headers, body, bounds, &mut held).await?;
+    // Once more: a body may be held back until the replay guard has forgotten what this call is a copy of.
+    let (now_ms, now) = (now_unix_ms(), Instant::now());
+    call.check_window(now_ms)?;
+    let tenant = match call.verify(tenant.as_deref(), &digest, body.len()) {
+        Ok(tenant) => tenant,
         Err(error) => {
-            unproven.forgive();
+            // A call that was charged when it began stays charged.
+            if charged.is_none() {
+                limits.signed_failures.count(client, now).map_err(ApiError::from)?;
+            }
             return Err(error.into());
         }
     };
-    let (body, digest) = body::read(&head.headers, body, gateway.body).await?;
-    // Once more: a body may be held back until the replay guard has forgotten what this call is a copy of.
-    let now_ms = now_unix_ms();
-    call.check_window(now_ms)?;
-    let tenant = call.verify(tenant.as_deref(), &digest, body.len())?;
-    unproven.forgive();
+    if let Some(charged) = charged {
+        charged.disarm();
+    }
+    held.proven();
     if tenant.suspended {
         return Err(admission::suspended().into());
     }
-    // Reading again is no replay, but what was signed for reading must not come back as a write. The price: of a read and
-    // a write without a body, signed in one millisecond, the later write is refused and must be signed anew.
-    let first = gateway.replays.admit(&call.signature, call.timestamp_ms, now_ms);
-    if !matches!(head.method, Method::GET | Method::HEAD) {
-        first?;
-    }
-    let allowance = gateway
-        .rates
-        .admit(tenant, now_ms)
-        .map_err(|(error, allowance)| Refusal { allowance: Some(allowance), ..error.into() })?;
+    let used = match head.method {
+        Method::GET | Method::HEAD => Use::Read,
+        _ if body.is_empty() => Use::Once,
+        _ => Use::Write(target::name(&head.method, head.uri.path(), head.uri.query(), &gateway.replay_parameters)?),
+    };
+    let mut reservation =
+        limits.replays.reserve(&call.signature, call.timestamp_ms, used, now_ms).map_err(|_| admission::replayed())?;
+    let allowance = limits
+        .tenants
+        .admit(tenant, now)
+        .map_err(|(exceeded, allowance)| Refusal { allowance: Some(allowance), ..ApiError::from(exceeded).into() })?;
 
-    let answer = match target {
-        Target::Owned(owned) => {
-            let answer = owned::answer(owned, &gateway.admin, tenant.id, request_id, &body);
-            // Boxed, so that the calls that are sent on do not carry about what these take.
-            Box::pin(answer).await.map(|answer| answer.map(Body::Made))
-        }
-        Target::Backend { rest, check } => match check(&body) {
-            Ok(()) => {
+    // What the directory took before the body came is part of what a caller has waited for the relay.
+    let deadline = now + gateway.call_deadline.saturating_sub(waited);
+    let answer = match check(&target, &body, head, tenant) {
+        Err(error) => Err(error),
+        Ok(()) => match target {
+            Target::Owned(owned) => {
+                // Boxed, so that the calls that are sent on do not carry about what these take.
+                let answer = owned::answer(owned, &gateway.admin, tenant.id, request_id, &body, deadline);
+                let answer = Box::pin(answer).await;
+                if answer.is_ok() {
+                    reservation.spend();
+                }
+                answer.map(|answer| answer.map(Body::Made))
+            }
+            Target::Backend { rest, .. } => {
                 let call = Relayed {
                     method: &head.method,
                     rest,
@@ -129,15 +180,52 @@ async fn admit_and_answer<D: TenantDirectory>(
                     tenant_id: tenant.id,
                     actor: "tenant",
                     at_ms: now_ms,
+                    deadline,
                 };
-                gateway.backend.relay(call).await.map(|answer| answer.map(Body::Streamed))
+                // Spent before anything is sent: a caller who leaves half-way must not get it back.
+                reservation.spend();
+                let answer = gateway.backend.relay(call).await;
+                if matches!(&answer, Err(error) if error.code() == ErrorCode::BackendUnreachable) {
+                    reservation.give_back();
+                }
+                answer.map(|answer| answer.map(Body::Streamed))
             }
-            Err(error) => Err(error),
         },
     };
     let mut response = answer.map_err(|error| Refusal { allowance: Some(allowance), ..error.into() })?;
-    allowance.write(response.headers_mut());
+    write_allowance(allowance, response.headers_mut());
     Ok(response)
+}
+
+/// Asks for a tenant that is not cached, which is charged to the caller's address until the call has proved something.
+async fn look_up<D: TenantDirectory>(
+    gateway: &Gateway<D>,
+    call: &SignedCall,
+    client: IpAddr,
+    request_id: &RequestId,
+) -> Result<(Option<std::sync::Arc<TenantState>>, Option<FailureGuard>, Duration), ApiError> {
+    let started = Instant::now();
+    let charged = gateway.limits.signed_failures.charge(client, started)?;
+    let asked = timeout(gateway.call_deadline, gateway.directory.lookup(call.tenant_id, request_id)).await;
+    let asked = asked.unwrap_or_else(|_| Err(crate::directory::unavailable("no answer within call_deadline_ms")));
+    match asked {
+        Ok(Known { tenant, .. }) => Ok((tenant, Some(charged), started.elapsed())),
+        Err(error) => {
+            charged.disarm();
+            Err(error)
+        }
+    }
+}
+
+/// What is looked at before a call goes anywhere.
+fn check(target: &Target<'_>, body: &[u8], head: &Parts, tenant: &TenantState) -> Result<(), ApiError> {
+    if target.reads_body() {
+        body::check_not_encoded(&head.headers)?;
+    }
+    match target {
+        Target::Owned(_) => Ok(()),
+        Target::Backend { check, .. } => check(body, tenant),
+    }
 }
 
 impl Refusal {
@@ -149,21 +237,28 @@ impl Refusal {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
         }
         if let Some(allowance) = allowance {
-            allowance.write(response.headers_mut());
+            write_allowance(allowance, response.headers_mut());
         }
         response
     }
 }
 
-fn target<'a>(method: &Method, path: &'a str) -> Result<Target<'a>, Refusal> {
+fn target<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<Target<'a>, Refusal> {
     let rest = path.strip_prefix(PREFIX).unwrap_or_default();
-    if rest.is_empty() || has_dot_segment(rest) {
+    if rest.is_empty() || target::leaves_base(rest) {
         return Err(ApiError::new(ErrorCode::NotFound, "There is nothing at this path.").into());
     }
+    target::check_controls(rest, query)?;
     let (target, allow) = match Owned::at(rest) {
         Some(owned) => (Target::Owned(owned), owned.allow()),
-        None if rest == CONTACT_TICKET => (Target::Backend { rest, check: owned::check_contact_ticket }, "POST"),
-        None => (Target::Backend { rest, check: |_| Ok(()) }, RELAYED_METHODS),
+        None if target::is_path(rest, CONTACT_TICKET) => {
+            let body_limit = owned::CONTACT_TICKET_LIMIT;
+            (Target::Backend { rest, check: |body, _| owned::check_contact_ticket(body), body_limit }, "POST")
+        }
+        None if target::is_path(rest, ADD_MESSAGE) => {
+            (Target::Backend { rest, check: messages::check_attachments, body_limit: usize::MAX }, RELAYED_METHODS)
+        }
+        None => (Target::Backend { rest, check: |_, _| Ok(()), body_limit: usize::MAX }, RELAYED_METHODS),
     };
     if allow.split(", ").any(|allowed| allowed == method.as_str()) {
         return Ok(target);
@@ -172,25 +267,12 @@ fn target<'a>(method: &Method, path: &'a str) -> Result<Target<'a>, Refusal> {
     Err(Refusal { allow: Some(allow), ..error.into() })
 }
 
-/// `.` and `..`, however written and whatever parameters follow, would leave the backend's base path on some servers.
-fn has_dot_segment(rest: &str) -> bool {
-    if !rest.contains(['.', '%']) {
-        return false;
-    }
-    let plain =
-        rest.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\").replace("%3b", ";");
-    plain
-        .split(['/', '\\'])
-        .map(|segment| segment.split(';').next().unwrap_or_default())
-        .any(|segment| matches!(segment, "." | ".."))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn code(method: Method, path: &str) -> Option<ErrorCode> {
-        target(&method, path).err().map(|refusal| refusal.error.code())
+        target(&method, path, None).err().map(|refusal| refusal.error.code())
     }
 
     #[test]
@@ -211,11 +293,21 @@ mod tests {
             "a\\..\\b",
             "a%5c..",
             "./a",
+            "a/%252e%252e/b",
+            "a/%25252e./b",
+            "a%252f..%252fb",
         ] {
             assert_eq!(code(Method::GET, &format!("{PREFIX}{hostile}")), Some(ErrorCode::NotFound), "{hostile}");
         }
         for harmless in ["fetch/messages", "a..b/c", "foo..%2fbar", "a/...", "a%2Fb", ".well-known"] {
             assert_eq!(code(Method::GET, &format!("{PREFIX}{harmless}")), None, "{harmless}");
+        }
+        for control in ["a%00", "a%0d%0aset-cookie:x", "a%250a", "%7f", "a%1Fb"] {
+            assert_eq!(
+                code(Method::GET, &format!("{PREFIX}{control}")),
+                Some(ErrorCode::MalformedRequest),
+                "{control}"
+            );
         }
     }
 
@@ -224,7 +316,7 @@ mod tests {
         assert_eq!(code(Method::OPTIONS, "/api/v1/relay/add/message"), Some(ErrorCode::MethodNotAllowed));
         assert_eq!(code(Method::TRACE, "/api/v1/relay/add/message"), Some(ErrorCode::MethodNotAllowed));
         assert_eq!(code(Method::DELETE, "/api/v1/relay/add/message"), None);
-        let refusal = target(&Method::GET, "/api/v1/relay/provision/operator").err().expect("refused");
+        let refusal = target(&Method::GET, "/api/v1/relay/provision/operator", None).err().expect("refused");
         assert_eq!(refusal.allow, Some("POST"));
         assert_eq!(code(Method::POST, "/api/v1/relay/fetch/tenant-info"), Some(ErrorCode::MethodNotAllowed));
     }

@@ -3,22 +3,32 @@
 //! A browser shows a page nothing of a handshake that was refused, so one that is well formed is always completed: what is
 //! wrong with the token or the page is said by the close code.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Instant};
 
 use axum::{
     extract::{Request, State},
     response::Response,
 };
-use http::request::Parts;
+use http::{HeaderValue, header, request::Parts};
 use shared::{ApiError, Failure, query::Query, serve::Peer, time::now_unix_ms, websocket};
 
 use super::{Gateway, client_address, cors::Asker, request_id};
 use crate::{
     directory::TenantDirectory,
+    domain::token::Opens,
     sockets::{Closing, Visit},
 };
 
+/// What is spoken, as a subprotocol; it is selected where a client offers it.
+const SUBPROTOCOL: &str = "chat-relay.v1";
+/// What precedes a token among the subprotocols that a client offers.
+const BEARER: &str = "bearer.";
+
 /// A visitor's conversation, over a WebSocket.
+///
+/// The token is that of a widget's session, or one that `mint/visitor-token` made for a visitor whom the tenant's backend knows. It
+/// is sent as `Sec-WebSocket-Protocol: chat-relay.v1, bearer.<token>`, of which `chat-relay.v1` is selected, so that no proxy logs
+/// it; published clients send it as `?token=`.
 ///
 /// The visitor says `{"type":"message","client_id":"<uuid>","content":"…","attachments":[]}`, `{"type":"typing"}`,
 /// `{"type":"read","message_id"}` or `{"type":"resume","after":"<message_id>"}`. It hears `welcome` first, then what the chat
@@ -32,7 +42,10 @@ use crate::{
 /// is no room), 1002, 1003 or 1007 (not WebSocket, not text, not UTF-8), or what the chat backend gives from 4000 to 4999.
 #[utoipa::path(
     get, path = "/api/v1/ws/widget", tag = "visitors",
-    params(("token" = String, Query, description = "The session's visitor_token")),
+    params(
+        ("sec-websocket-protocol" = Option<String>, Header, description = "`chat-relay.v1, bearer.<visitor_token>`"),
+        ("token" = Option<String>, Query, description = "The visitor_token, where it is not among the subprotocols"),
+    ),
     responses(
         (status = 101, description = "The connection is a WebSocket; what is wrong with the token is said by its close code"),
         (status = 426, description = "`upgrade_required`", body = Failure),
@@ -44,15 +57,17 @@ pub(super) async fn upgrade<D: TenantDirectory>(
     mut request: Request,
 ) -> Result<Response, ApiError> {
     let client = client_address(&request, &gateway.trusted_proxies);
-    gateway.visitor_floods.admit(client)?;
     let peer = request.extensions().get::<Peer>().cloned();
-    let (upgrading, response) = match websocket::accept(&mut request) {
+    let (upgrading, mut response) = match websocket::accept(&mut request) {
         Ok(accepted) => accepted,
         Err(refused) => return Ok(*refused),
     };
+    if websocket::subprotocols(request.headers()).any(|offered| offered == SUBPROTOCOL) {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
     let visit = visit(&gateway, &request.into_parts().0, client).await;
     if let Err(Closing::Token | Closing::Forbidden(_)) = visit {
-        gateway.visitor_floods.refused(client, Instant::now());
+        gateway.limits.visitor_failures.count(client, Instant::now())?;
     }
     gateway.sockets.welcome(upgrading, peer, visit);
     Ok(response)
@@ -60,19 +75,28 @@ pub(super) async fn upgrade<D: TenantDirectory>(
 
 /// Who comes, by the token and the page alone; the tenant is judged once the socket has its place.
 async fn visit<D: TenantDirectory>(gateway: &Gateway<D>, parts: &Parts, client: IpAddr) -> Result<Visit, Closing> {
-    let text = Query::parse(parts.uri.query()).optional::<String>("token").ok_or(Closing::Token)?;
+    let text = token(parts).ok_or(Closing::Token)?;
     let verified = gateway.signing_keys.verify(&text).await;
     let token = verified
         .map_err(|_| Closing::TryAgain("the relay cannot check tokens right now: connect again later"))?
         .filter(|token| !token.has_ended(now_unix_ms()))
         .ok_or(Closing::Token)?;
-    match Asker::read(&parts.headers) {
-        // No browser, which would name the page: what holds the token may use it.
-        Asker::Unnamed => {}
-        Asker::Page(origin, _) if origin == token.origin => {}
-        Asker::Page(..) | Asker::Nameless => {
+    match (&token.opens, Asker::read(&parts.headers)) {
+        // No browser, which would name the page: what holds the token may use it. And a minted token is bound to no page.
+        (_, Asker::Unnamed) | (Opens::Minted { .. }, _) => {}
+        (Opens::Session { origin, .. }, Asker::Page(page, _)) if page == *origin => {}
+        (Opens::Session { .. }, Asker::Page(..) | Asker::Nameless) => {
             return Err(Closing::Forbidden("origin_not_allowed: the token is for pages of another origin"));
         }
     }
-    Ok(Visit { token, client, request_id: request_id(&parts.extensions) })
+    Ok(Visit::new(token, client, request_id(&parts.extensions)))
+}
+
+/// The token: among the subprotocols, where no proxy logs it, or in the URL, as published clients send it.
+fn token(parts: &Parts) -> Option<Cow<'_, str>> {
+    let offered = websocket::subprotocols(&parts.headers).find_map(|offered| offered.strip_prefix(BEARER));
+    match offered {
+        Some(token) => Some(token.into()),
+        None => Query::parse(parts.uri.query()).optional::<String>("token").map(Cow::Owned),
+    }
 }

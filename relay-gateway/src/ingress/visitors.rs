@@ -4,7 +4,7 @@
 //! Who fails here has proved nothing and has cost a lookup, so failures are counted by address; beginning a session proves
 //! nothing either, and is counted apart.
 
-use std::{sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use axum::{
     extract::{Request, State},
@@ -16,7 +16,7 @@ use proto::visitors::v1::{OpenSessionRequest, RefreshTokenRequest, visitors_clie
 use serde_json::{Map, Value, json};
 use shared::{
     ApiError, Envelope, ErrorCode, Failure, Success, TenantId,
-    body::{self, json_object},
+    body::{self, BodyBounds, json_object},
     fields::Fields,
     origin::Origin,
     query::Query,
@@ -35,9 +35,13 @@ use crate::{
         admission,
         door::{Door, Shut, Widget, is_key},
         tenant::TenantState,
+        token::Opens,
     },
+    limits::failures::FailureGuard,
 };
 
+/// Bytes a body may have: what follows, written with escapes.
+const BODY_LIMIT: usize = 64 * 1024;
 /// Bytes of JSON that a page may say of itself and its visitor.
 const LARGEST_METADATA: usize = 4096;
 const LONGEST_LOCALE: usize = 35;
@@ -115,34 +119,42 @@ async fn answer<D: TenantDirectory>(
     let client = client_address(&request, &gateway.trusted_proxies);
     let (parts, body) = request.into_parts();
     let request_id = request_id(&parts.extensions);
-    let mut call = Call { gateway, parts, request_id, readable_by: None };
-    if let Err(error) = gateway.visitor_floods.admit(client) {
-        return call.refuse(error).await;
-    }
-    let unproven = gateway.visitor_floods.unproven(client);
+    let mut call = Call { gateway, parts, request_id, client, readable_by: None, charged: None };
     if call.parts.method == Method::OPTIONS {
         let (response, is_proven) = call.preflight(method).await;
         if is_proven {
-            unproven.forgive();
+            call.disarm();
+        } else if call.charged.is_none() {
+            let _ = gateway.limits.visitor_failures.count(client, Instant::now());
         }
         return response;
     }
-    let answered = handle(&mut call, body).await;
-    let mut response = match answered {
-        Ok(response) => {
-            unproven.forgive();
+    match handle(&mut call, body).await {
+        Ok(mut response) => {
+            call.disarm();
+            call.let_read(&mut response);
             response
         }
-        Err(error) => {
-            // Neither is the caller's fault, or it is paid for where it is counted.
-            if matches!(error.code(), ErrorCode::DirectoryUnavailable | ErrorCode::RateLimited) {
-                unproven.forgive();
-            }
-            return call.refuse(error).await;
+        // Neither is the caller's fault, or it is paid for where it is counted.
+        Err(error)
+            if matches!(
+                error.code(),
+                ErrorCode::DirectoryUnavailable | ErrorCode::RateLimited | ErrorCode::Overloaded
+            ) =>
+        {
+            call.disarm();
+            call.refuse(error).await
         }
-    };
-    call.let_read(&mut response);
-    response
+        Err(error) => {
+            // A call that cost nothing is counted now that it has failed.
+            let counted = match call.charged {
+                Some(_) => Ok(()),
+                None => gateway.limits.visitor_failures.count(client, Instant::now()),
+            };
+            let refusal = counted.map_or_else(ApiError::from, |()| error);
+            call.refuse(refusal).await
+        }
+    }
 }
 
 /// One call, and who may read its answer.
@@ -150,10 +162,20 @@ struct Call<'a, D> {
     gateway: &'a Gateway<D>,
     parts: Parts,
     request_id: RequestId,
+    client: IpAddr,
     readable_by: Option<HeaderValue>,
+    /// Where the call has cost a look-up: what it was charged with until it proves something.
+    charged: Option<FailureGuard>,
 }
 
 impl<D: TenantDirectory> Call<'_, D> {
+    /// The call is good, or it is not its caller's fault that nobody knows.
+    fn disarm(&mut self) {
+        if let Some(charged) = self.charged.take() {
+            charged.disarm();
+        }
+    }
+
     fn let_read(&self, response: &mut Response) {
         cors::vary(response.headers_mut());
         if let Some(origin) = &self.readable_by {
@@ -186,7 +208,7 @@ impl<D: TenantDirectory> Call<'_, D> {
 
     /// A preflight that names a tenant is answered by its own origins. One that does not cannot be judged yet: the page may
     /// ask, and whether it may read the answer is judged with the call. Says, too, whether it cost nothing or was allowed.
-    async fn preflight(&self, method: &'static str) -> (Response, bool) {
+    async fn preflight(&mut self, method: &'static str) -> (Response, bool) {
         let Asker::Page(origin, text) = Asker::read(&self.parts.headers) else {
             return (cors::preflight(None, method), true);
         };
@@ -202,12 +224,23 @@ impl<D: TenantDirectory> Call<'_, D> {
     }
 
     /// What is known of a tenant and of its door as the key opens it; `None` where there is no such tenant.
-    async fn look_up(&self, tenant_id: TenantId, key: &str) -> Result<Option<(Arc<TenantState>, Arc<Door>)>, ApiError> {
-        let known = self.gateway.directory.lookup(tenant_id, &self.request_id).await?;
-        let Some(tenant) = known.tenant else { return Ok(None) };
+    async fn look_up(
+        &mut self,
+        tenant_id: TenantId,
+        key: &str,
+    ) -> Result<Option<(Arc<TenantState>, Arc<Door>)>, ApiError> {
         // Nobody is asked about a key that could be none: as any page finds it, the door is kept.
         let key = if is_key(key) { key } else { "" };
-        let door = self.gateway.directory.door(&tenant, key, &self.request_id).await?;
+        let directory = &self.gateway.directory;
+        let costs_nothing = directory
+            .cached(tenant_id)
+            .is_some_and(|known| known.tenant.is_none_or(|tenant| directory.has_door(&tenant, key)));
+        if !costs_nothing && self.charged.is_none() {
+            self.charged = Some(self.gateway.limits.visitor_failures.charge(self.client, Instant::now())?);
+        }
+        let known = directory.lookup(tenant_id, &self.request_id).await?;
+        let Some(tenant) = known.tenant else { return Ok(None) };
+        let door = directory.door(&tenant, key, &self.request_id).await?;
         Ok(Some((tenant, door)))
     }
 
@@ -231,7 +264,10 @@ impl<D: TenantDirectory> Call<'_, D> {
     }
 
     async fn create_session(&mut self, body: axum::body::Body) -> Result<Response, ApiError> {
-        let (body, _) = body::read(&self.parts.headers, body, self.gateway.body).await?;
+        body::check_not_encoded(&self.parts.headers)?;
+        let bounds = BodyBounds { limit: self.gateway.body.limit.min(BODY_LIMIT), ..self.gateway.body };
+        let mut held = self.gateway.limits.memory.hold(self.client);
+        let (body, _) = body::read(&self.parts.headers, body, bounds, &mut held).await?;
         let mut fields = Fields::new(json_object(&body)?);
         let tenant_id = fields.text("tenant_id", 36).parse::<TenantId>();
         if let Err(error) = &tenant_id {
@@ -262,10 +298,8 @@ impl<D: TenantDirectory> Call<'_, D> {
             return Err(ApiError::origin_not_allowed(origin));
         }
         let widget = opened(&door)?;
-        let client = super::client_of(&self.parts, &self.gateway.trusted_proxies);
-        self.gateway.session_floods.admit(client)?;
-        self.gateway.session_rates.admit(widget.key_id, widget.sessions_per_hour, client)?;
-        self.gateway.session_floods.refused(client, Instant::now());
+        let sessions = &self.gateway.limits.sessions;
+        sessions.begin(widget.key_id, widget.sessions_per_hour, self.client, Instant::now())?;
         let message = OpenSessionRequest {
             tenant_id: tenant_id.as_uuid().as_bytes().to_vec(),
             widget_public_key: key,
@@ -317,21 +351,23 @@ impl<D: TenantDirectory> Call<'_, D> {
         };
         let text = bearer(&self.parts.headers).ok_or_else(invalid)?;
         let token = self.gateway.signing_keys.verify(text).await?.ok_or_else(invalid)?;
-        let door = self.admit(token.tenant_id, &token.widget_key).await?;
+        // The tenant's backend mints the next of its own.
+        let Opens::Session { session, widget_key, origin } = token.opens else { return Err(invalid()) };
+        let door = self.admit(token.tenant_id, &widget_key).await?;
         if let Asker::Page(asker, _) = Asker::read(&self.parts.headers)
-            && asker != token.origin
+            && asker != origin
         {
-            let message = format!("The token is for pages of {}, and this page's Origin is {asker}.", token.origin);
+            let message = format!("The token is for pages of {origin}, and this page's Origin is {asker}.");
             return Err(ApiError::new(ErrorCode::OriginNotAllowed, message));
         }
-        if !door.allows(&token.origin) {
-            return Err(ApiError::origin_not_allowed(token.origin));
+        if !door.allows(&origin) {
+            return Err(ApiError::origin_not_allowed(origin));
         }
         let message = RefreshTokenRequest {
             tenant_id: token.tenant_id.as_uuid().as_bytes().to_vec(),
-            session_id: token.session.to_string(),
-            widget_public_key: token.widget_key,
-            origin: token.origin.to_string(),
+            session_id: session.to_string(),
+            widget_public_key: widget_key,
+            origin: origin.to_string(),
         };
         let method = "chatrelay.visitors.v1.Visitors/RefreshToken";
         let answer = self.gateway.admin.call(method, &self.request_id, message, |channel, request| async move {
@@ -339,7 +375,7 @@ impl<D: TenantDirectory> Call<'_, D> {
         });
         let answer = answer.await?;
         let data = json!({
-            "session_id": token.session.to_string(),
+            "session_id": session.to_string(),
             "visitor_token": answer.token,
             "expires_at": time(answer.expires_at)?,
         });

@@ -1,5 +1,6 @@
 //! Why a visitor's socket is closed, as the visitor's browser is told. Contract, section 5.
 
+use shared::websocket::TooMuch;
 use tokio_tungstenite::tungstenite::{
     Error as WsError,
     error::{CapacityError, ProtocolError},
@@ -48,6 +49,9 @@ impl Closing {
             WsError::Utf8(_) => Self::NotUtf8,
             WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Gone,
             WsError::Protocol(_) => Self::Protocol,
+            WsError::Io(error) if error.get_ref().is_some_and(|cause| cause.is::<TooMuch>()) => {
+                Self::TooFast("too many frames: send fewer")
+            }
             WsError::ConnectionClosed | WsError::AlreadyClosed => Self::Left,
             _ => Self::Gone,
         }

@@ -5,14 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use shared::{SessionId, TenantId, origin::Origin};
+use shared::{SessionId, TenantId};
 use tokio::sync::watch;
 
-use super::closing::Closing;
-use crate::{
-    config::SocketLimits,
-    domain::{door::Door, token::VisitorToken},
-};
+use super::{Visit, closing::Closing, judging::Grounds};
+use crate::{config::SocketLimits, domain::door::Door};
 
 /// What a socket is told from outside.
 #[derive(Clone, Debug, Default)]
@@ -41,9 +38,8 @@ struct Inner {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    widget_key: Arc<str>,
-    origin: Origin,
-    /// The door it came in by, once that is known.
+    grounds: Grounds,
+    /// The door it came in by, once that is known; none where it needs no door.
     door: Option<Arc<Door>>,
     directive: watch::Sender<Directive>,
 }
@@ -52,8 +48,7 @@ struct Entry {
 #[derive(Clone, Debug)]
 pub(super) struct Open {
     id: u64,
-    pub(super) widget_key: Arc<str>,
-    pub(super) origin: Origin,
+    pub(super) grounds: Grounds,
     pub(super) door: Option<Arc<Door>>,
     pub(super) directive: watch::Sender<Directive>,
 }
@@ -65,6 +60,7 @@ pub(super) struct Seat {
     id: u64,
     tenant_id: TenantId,
     session: SessionId,
+    grounds: Grounds,
     pub(super) directive: watch::Receiver<Directive>,
 }
 
@@ -79,7 +75,8 @@ impl Registry {
 
     /// Takes a place, where there is one. Judge the socket after this: a change that comes before it is then in what is known of
     /// the tenant, and one that comes after finds the socket here.
-    pub(super) fn take(self: &Arc<Self>, token: &VisitorToken) -> Result<Seat, Closing> {
+    pub(super) fn take(self: &Arc<Self>, visit: &Visit) -> Result<Seat, Closing> {
+        let (tenant_id, session) = (visit.token.tenant_id, visit.counted_as);
         let SocketLimits { most, most_per_tenant, most_per_session } = self.limits;
         let mut inner = self.inner();
         if inner.is_closed {
@@ -88,10 +85,10 @@ impl Registry {
         if inner.open >= most {
             return Err(Closing::TryAgain("the relay holds as many sockets as it may: connect again later"));
         }
-        if inner.tenants.get(&token.tenant_id).is_some_and(|sockets| sockets.len() >= most_per_tenant) {
+        if inner.tenants.get(&tenant_id).is_some_and(|sockets| sockets.len() >= most_per_tenant) {
             return Err(Closing::TryAgain("the tenant has as many sockets as it may: connect again later"));
         }
-        let of_session = inner.sessions.entry(token.session).or_default();
+        let of_session = inner.sessions.entry(session).or_default();
         if *of_session >= most_per_session {
             return Err(Closing::TooFast("the session has as many sockets as it may: close one"));
         }
@@ -100,14 +97,10 @@ impl Registry {
         inner.next += 1;
         let id = inner.next;
         let (sender, directive) = watch::channel(Directive::default());
-        let entry = Entry {
-            widget_key: token.widget_key.as_str().into(),
-            origin: token.origin.clone(),
-            door: None,
-            directive: sender,
-        };
-        inner.tenants.entry(token.tenant_id).or_default().insert(id, entry);
-        Ok(Seat { registry: Arc::clone(self), id, tenant_id: token.tenant_id, session: token.session, directive })
+        let grounds = Grounds::of(visit);
+        let entry = Entry { grounds: grounds.clone(), door: None, directive: sender };
+        inner.tenants.entry(tenant_id).or_default().insert(id, entry);
+        Ok(Seat { registry: Arc::clone(self), id, tenant_id, session, grounds, directive })
     }
 
     /// Notes the door a socket has now.
@@ -147,8 +140,8 @@ impl Registry {
 
 impl Open {
     fn new(id: u64, entry: &Entry) -> Self {
-        let Entry { widget_key, origin, door, directive } = entry.clone();
-        Self { id, widget_key, origin, door, directive }
+        let Entry { grounds, door, directive } = entry.clone();
+        Self { id, grounds, door, directive }
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -163,6 +156,11 @@ impl Inner {
 }
 
 impl Seat {
+    /// What its admission rests on.
+    pub(super) fn grounds(&self) -> Grounds {
+        self.grounds.clone()
+    }
+
     /// Notes the door a socket came in by, unless a change has noted a newer one.
     pub(super) fn came_in_by(&self, door: &Arc<Door>) {
         if let Some(entry) = self.registry.inner().entry(self.tenant_id, self.id) {

@@ -13,16 +13,17 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
-use super::{Sockets, Visit, closing::Closing, registry::Directive};
+use super::{Sockets, Visit, closing::Closing, judging::Grounds, registry::Directive};
 use crate::{
     directory::TenantDirectory,
-    domain::frame::{self, Frame},
+    domain::frame::{self, Frame, disabled},
     metrics::Direction,
 };
 
 pub(super) struct Relay<'a, D> {
     pub(super) sockets: &'a Sockets<D>,
     pub(super) visit: &'a Visit,
+    pub(super) grounds: Grounds,
     pub(super) browser: &'a mut Socket,
     pub(super) backend: &'a mut Socket,
     pub(super) directive: watch::Receiver<Directive>,
@@ -31,6 +32,9 @@ pub(super) struct Relay<'a, D> {
     /// Whether the backend has spoken: its `welcome` is the first that a visitor hears.
     pub(super) welcomed: bool,
 }
+
+/// Sessions live for 30 days: a timer that is due later than this is none.
+const LONGEST_TIMER: Duration = Duration::from_secs(3600 * 24 * 365);
 
 /// When each side was last heard of.
 struct Heard {
@@ -55,9 +59,13 @@ impl<D: TenantDirectory> Relay<'_, D> {
         let mut heard = Heard { browser: now, backend: now, visitor: now };
         // Sockets that were opened at once are not to be pinged at once for ever.
         let mut tick = pin!(sleep_until(now + config.ping_every.mul_f64(fastrand::f64())));
+        let left_ms = u64::try_from(self.ends_at_ms.saturating_sub(now_unix_ms())).unwrap_or_default();
+        // A timer takes no time that is too far away; a clock that was set is seen with the pings.
+        let mut end = pin!(sleep_until(now + Duration::from_millis(left_ms).min(LONGEST_TIMER)));
         loop {
             let welcomed = self.welcomed;
             tokio::select! {
+                () = &mut end => return Err(Closing::Token),
                 said = self.browser.next() => {
                     heard.browser = Instant::now();
                     let message = said.ok_or(Closing::Gone)?.map_err(|error| Closing::of_browser(&error))?;
@@ -82,7 +90,9 @@ impl<D: TenantDirectory> Relay<'_, D> {
                 }
                 () = &mut tick => {
                     self.check_pulse(&heard).await?;
-                    tick.as_mut().reset(Instant::now() + config.ping_every);
+                    // Never longer than it says: proxies close what is silent for a round number of seconds.
+                    let pause = config.ping_every.mul_f64(0.8 + fastrand::f64() / 5.0);
+                    tick.as_mut().reset(Instant::now() + pause);
                 }
             }
         }
@@ -90,10 +100,6 @@ impl<D: TenantDirectory> Relay<'_, D> {
 
     /// Answers whether it was a frame of the visitor's own.
     async fn heard_from_browser(&mut self, message: Message) -> Result<bool, Closing> {
-        // Whatever it is: pings cost as much.
-        if !self.sockets.rates.admits(self.visit.token.session) {
-            return Err(Closing::TooFast("too many frames: send fewer"));
-        }
         match message {
             Message::Text(text) => match Frame::read(&text) {
                 Ok(frame) => self.forward(frame).await.map(|()| true),
@@ -109,7 +115,7 @@ impl<D: TenantDirectory> Relay<'_, D> {
     }
 
     async fn forward(&mut self, frame: Frame) -> Result<(), Closing> {
-        match self.sockets.still_allowed(self.visit).await {
+        match self.sockets.still_allowed(self.visit, &self.grounds).await {
             Ok(()) => {}
             Err(Closing::TryAgain(_)) => {
                 let error = ApiError::new(
@@ -121,6 +127,9 @@ impl<D: TenantDirectory> Relay<'_, D> {
             }
             Err(closing) => return Err(closing),
         }
+        if frame.has_attachments && !self.sockets.takes_files(self.visit).await? {
+            return self.refuse(&disabled(), frame.client_id.as_deref()).await;
+        }
         self.sockets.metrics.relayed(Direction::ToBackend);
         send(self.backend, Message::text(frame.text), self.sockets.config.send_timeout)
             .await
@@ -130,7 +139,7 @@ impl<D: TenantDirectory> Relay<'_, D> {
     async fn heard_from_backend(&mut self, message: Message) -> Result<(), Closing> {
         match message {
             Message::Text(text) => {
-                self.sockets.still_allowed(self.visit).await?;
+                self.sockets.still_allowed(self.visit, &self.grounds).await?;
                 self.sockets.metrics.relayed(Direction::ToVisitor);
                 self.welcomed = true;
                 self.tell(Message::Text(text)).await

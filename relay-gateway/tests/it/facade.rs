@@ -70,7 +70,7 @@ async fn developers_paths_are_open_without_the_operators() {
     assert_eq!(seen, json!({"path": "/api/v1/widgets/keys?bot_id=b", "key": "Bearer ak_x"}));
     assert_eq!(refusal(call("fetch/tenants")).await, (404, "not_found".to_owned()));
     // Keys are guessed no faster than signatures.
-    for _ in 0..3 {
+    for _ in 0..2 {
         assert_eq!(call("bots").send().await.expect("an answer").status(), 401);
     }
     assert_eq!(refusal(call("bots")).await, (429, "rate_limited".to_owned()));
@@ -105,5 +105,5 @@ async fn admin_keys_are_guessed_no_faster_than_signatures() {
         let request = fixture.client.get(format!("http://{}/api/v1/fetch/tenants", fixture.relay));
         statuses.push(request.send().await.expect("an answer").status().as_u16());
     }
-    assert_eq!(statuses, [401, 401, 401, 401, 429, 429]);
+    assert_eq!(statuses, [401, 401, 401, 429, 429, 429]);
 }

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -24,7 +24,6 @@ use e2e::{
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 use futures_util::{SinkExt as _, StreamExt as _};
-use hyper_util::rt::TokioIo;
 use proto::{
     directory::v1::{
         Changes, GetTenantInfoRequest, GetTenantRequest, GetTenantResponse, GetWidgetRequest, GetWidgetResponse, Grant,
@@ -39,7 +38,9 @@ use proto::{
         identity_server::{Identity, IdentityServer},
     },
     visitors::v1::{
-        GetSessionRequest, OpenSessionRequest, OpenSessionResponse, RefreshTokenRequest, RefreshTokenResponse, Session,
+        AdmitVisitorRequest, GetSessionRequest, ListRevokedVisitorsRequest, ListRevokedVisitorsResponse,
+        OpenSessionRequest, OpenSessionResponse, RefreshTokenRequest, RefreshTokenResponse, RevokeVisitorRequest,
+        RevokeVisitorResponse, RevokedVisitor, Session,
         visitors_server::{Visitors, VisitorsServer},
     },
 };
@@ -49,7 +50,7 @@ use relay_gateway::{
 };
 use serde_json::{Value, json};
 use shared::{
-    ApiError, SessionId, TenantId,
+    ApiError, ErrorCode, SessionId, TenantId,
     config::Sources,
     signature::{BodyDigest, RelayKey, RelayedCall, Signature},
     telemetry::metrics::{HttpServerMetrics, Metrics},
@@ -76,6 +77,10 @@ pub(crate) struct FakeAdmin {
     doors: Arc<Mutex<HashMap<Vec<u8>, FakeDoor>>>,
     /// When sessions are over, if not later than any test.
     pub(crate) session_ends: Arc<Mutex<Option<prost_types::Timestamp>>>,
+    /// Visitors whose minted tokens are over.
+    pub(crate) revoked: Arc<Mutex<Vec<RevokedVisitor>>>,
+    /// Whether changes take longer to be true everywhere than anybody waits.
+    pub(crate) is_slow: Arc<AtomicBool>,
     /// What a method is answered instead, if anything.
     broken: Arc<Mutex<HashMap<&'static str, ApiError>>>,
     calls: Arc<Mutex<Vec<String>>>,
@@ -206,6 +211,8 @@ impl FakeAdmin {
             hmac_key: tenant.secret.clone().into_bytes(),
             rate_limit_per_min: 1000,
             revision: 1,
+            file_upload_enabled: Some(true),
+            ..TenantState::default()
         }));
     }
 }
@@ -249,6 +256,46 @@ impl Visitors for FakeAdmin {
         self.called("RefreshToken", &request)?;
         let token = request.into_inner().session_id;
         Ok(Answer::new(RefreshTokenResponse { token, expires_at: later() }))
+    }
+
+    async fn admit_visitor(&self, request: Rpc<AdmitVisitorRequest>) -> Result<Answer<Session>, Status> {
+        self.called("AdmitVisitor", &request)?;
+        let AdmitVisitorRequest { visitor_user_id, generation, .. } = request.into_inner();
+        let revoked = self.revoked.lock().expect("not poisoned");
+        if revoked.iter().any(|visitor| visitor.visitor_user_id == visitor_user_id && generation < visitor.generation) {
+            return Err(ApiError::new(ErrorCode::InvalidVisitorToken, "revoked").into());
+        }
+        Ok(Answer::new(Session {
+            session_id: format!("vs_{}", "7".repeat(32)),
+            bot_id: "b1".into(),
+            locale: "fr".into(),
+            metadata_json: "{}".into(),
+            mode: "bot".into(),
+            ..Session::default()
+        }))
+    }
+
+    async fn list_revoked_visitors(
+        &self,
+        request: Rpc<ListRevokedVisitorsRequest>,
+    ) -> Result<Answer<ListRevokedVisitorsResponse>, Status> {
+        self.called("ListRevokedVisitors", &request)?;
+        let after = request.into_inner().after;
+        let revoked = self.revoked.lock().expect("not poisoned");
+        let revoked = revoked.iter().filter(|visitor| visitor.generation > after).cloned().collect();
+        Ok(Answer::new(ListRevokedVisitorsResponse { revoked }))
+    }
+
+    async fn revoke_visitor(
+        &self,
+        request: Rpc<RevokeVisitorRequest>,
+    ) -> Result<Answer<RevokeVisitorResponse>, Status> {
+        self.called("RevokeVisitor", &request)?;
+        let is_everywhere = !self.is_slow.load(Ordering::SeqCst);
+        if !is_everywhere {
+            tokio::time::sleep(std::time::Duration::from_millis(request.into_inner().wait_ms.into())).await;
+        }
+        Ok(Answer::new(RevokeVisitorResponse { revoked_at: later(), is_everywhere }))
     }
 
     async fn get_session(&self, request: Rpc<GetSessionRequest>) -> Result<Answer<Session>, Status> {
@@ -492,8 +539,8 @@ async fn answer_as_told(State(backend): State<FakeBackend>, mut request: Request
     );
     if let Some((upgrading, response)) = socket {
         tokio::spawn(async move {
-            let upgraded = TokioIo::new(upgrading.await.expect("upgraded"));
-            let socket = Socket::from_raw_socket(upgraded, Role::Server, None).await;
+            let upgraded = upgrading.await.expect("upgraded");
+            let socket = websocket::socket(upgraded, Role::Server, 16 * 1024 * 1024, None).await;
             let _ = backend.sockets.send(BackendSocket { actor, tenant_id, socket });
         });
         return response;

@@ -3,9 +3,14 @@
 mod backend;
 mod facade;
 mod fakes;
+mod framing;
+mod holding;
+mod known_visitors;
 mod leased;
 mod openapi;
 mod owned;
+mod patience;
 mod refusals;
+mod replays;
 mod sockets;
 mod visitors;

@@ -130,7 +130,6 @@ async fn the_same_signed_call_is_taken_once() {
     let headers = fixture.tenant.headers(now_unix_ms(), b"{}");
     assert_eq!(again(Method::POST, "a", &headers).send().await.expect("an answer").status(), 200);
     assert_eq!(refusal(again(Method::POST, "a", &headers)).await, expected(409, "replayed_request"));
-    assert_eq!(refusal(again(Method::DELETE, "elsewhere", &headers)).await, expected(409, "replayed_request"));
     let headers = fixture.tenant.headers(now_unix_ms() - 1_000, b"{}");
     for _ in 0..3 {
         assert_eq!(
@@ -288,15 +287,15 @@ async fn a_flood_of_bad_signatures_is_turned_away_before_it_costs_a_lookup() {
             refusal(stranger.request(&fixture.client, Method::POST, &fixture.url("a"), index.to_string())).await.0,
         );
     }
-    assert_eq!(codes.iter().filter(|code| **code == 401).count(), 6, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| **code == 401).count(), 5, "a limit of five is five: {codes:?}");
     assert_eq!(codes.last(), Some(&429));
-    assert_eq!(fixture.admin.calls().len(), 6);
+    assert_eq!(fixture.admin.calls().len(), 5);
 }
 
 #[tokio::test]
 async fn a_lookup_is_counted_however_the_call_ends() {
     let fixture = Fixture::with(&[("GATEWAY_UNVERIFIED_PER_MIN", "3"), ("GATEWAY_BODY_LIMIT_BYTES", "10")]).await;
-    for _ in 0..4 {
+    for _ in 0..3 {
         let mut stream = tokio::net::TcpStream::connect(fixture.relay).await.expect("it connects");
         let answer = exchange(&mut stream, head(&fixture, now_unix_ms(), b"", "content-length: 11").as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
@@ -312,9 +311,7 @@ async fn trusted_proxies_tell_callers_apart() {
     let from = |who: &e2e::signed::Tenant, address: &str, body: &'static str| {
         who.request(&fixture.client, Method::POST, &fixture.url("a"), body).header("x-forwarded-for", address)
     };
-    for body in ["1", "2"] {
-        assert_eq!(refusal(from(&stranger, "198.51.100.1", body)).await.0, 401);
-    }
+    assert_eq!(refusal(from(&stranger, "198.51.100.1", "1")).await.0, 401);
     assert_eq!(refusal(from(&stranger, "198.51.100.1", "3")).await.0, 429);
     assert_eq!(from(&fixture.tenant, "198.51.100.2", "4").send().await.expect("an answer").status(), 200);
 }

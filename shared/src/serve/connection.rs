@@ -1,12 +1,11 @@
-//! One connection: how long it may wait for a request, and how it is drained.
+//! One connection: how long it may wait for a request, how long its peer may read nothing, and how it ends.
 //!
-//! Both are looked at once a request, so neither may cost one anything: hyper's own header timeout allocates and arms a timer for
-//! every request, and waiting for a token takes a lock that all connections share.
+//! All of it is looked at once a request, so none of it may cost one anything: hyper's own header timeout allocates and arms a
+//! timer for every request, and waiting for a token takes a lock that all connections share.
 
 use std::{
     convert::Infallible,
     future::poll_fn,
-    io::{self, IoSlice},
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -16,124 +15,134 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::{
-    Request,
-    body::Incoming,
-    rt::{Read, ReadBufCursor, Write},
-    server::conn::http1,
-    service::service_fn,
-};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{App, Peer};
+use super::{App, Bounds, Peer, watched::Watched};
 
-/// Serves one connection to its end. Its requests' heads get `head_timeout` each, counted from the end of the answer before.
-pub(super) async fn serve<A: App>(stream: TcpStream, peer: &Peer, app: A, head_timeout: Duration, draining: &Draining) {
-    let (turns, stream) = (Turns::default(), Watched::new(stream));
-    let (app, requests, is_blocked) = (&app, &turns, Arc::clone(&stream.is_blocked));
+/// What hyper keeps of one connection's unread bytes, at most; a request's head must fit into it.
+const READ_BUFFER: usize = 128 * 1024;
+
+/// How long a peer that reads nothing is waited for once the process stops.
+const STALL_WHILE_DRAINING: Duration = Duration::from_secs(5);
+
+/// What is still read of a request that was refused early, so that its sender gets to read the answer: a connection that is
+/// closed over unread bytes is reset, and the answer is lost with it.
+const LINGER_BYTES: u64 = 16 * 1024 * 1024;
+const LINGER_FOR: Duration = Duration::from_secs(2);
+
+/// Serves one connection to its end.
+pub(super) async fn serve<A: App>(stream: TcpStream, peer: &Peer, app: A, bounds: Bounds, draining: &Draining) {
+    let progress = Arc::new(Progress::default());
+    let (app, state) = (&app, &progress);
     let service = service_fn(move |request: Request<Incoming>| {
-        let turn = requests.begin();
-        async move { Ok::<_, Infallible>(app.answer(request, peer).await.map(|body| Answer { body, _turn: turn })) }
+        let turn = state.begin();
+        let request = request.map(|body| RequestBody::new(body, state));
+        async move {
+            let response = app.answer(request, peer).await;
+            if state.has_unread_body.load(Ordering::Relaxed) {
+                // hyper looks at the rest of the body before it writes the answer: then the answer says that the connection
+                // closes, and what comes is not taken for the next request.
+                tokio::task::yield_now().await;
+            }
+            Ok::<_, Infallible>(response.map(|body| Answer { body, _turn: turn }))
+        }
     });
-    let connection = http1::Builder::new().serve_connection(stream, service).with_upgrades();
-    let mut connection = pin!(connection);
-    let mut head_due = pin!(sleep(head_timeout));
+    let stream = Watched::new(stream, Arc::clone(&progress));
+    let mut builder = http1::Builder::new();
+    let mut connection = builder.max_buf_size(READ_BUFFER).serve_connection(stream, service).with_upgrades();
+    let mut due = pin!(sleep(bounds.header_timeout));
     let mut told = pin!(draining.told.cancelled());
     let (mut seen_turn, mut is_watching, mut is_closing) = (0, false, false);
+    let mut stalled_at = None;
 
     let ended = poll_fn(|cx| {
-        let mut polled = connection.as_mut().poll(cx);
+        let mut polled = Pin::new(&mut connection).poll(cx);
         if !is_closing && (!is_watching || draining.has_begun.load(Ordering::Acquire)) {
             is_watching = true;
             if told.as_mut().poll(cx).is_ready() {
                 is_closing = true;
-                connection.as_mut().graceful_shutdown();
+                stalled_at = None;
+                Pin::new(&mut connection).graceful_shutdown();
                 if polled.is_pending() {
-                    polled = connection.as_mut().poll(cx);
+                    polled = Pin::new(&mut connection).poll(cx);
                 }
             }
         }
         if let Poll::Ready(ended) = polled {
-            return Poll::Ready(ended.map_err(|error| error.to_string()));
+            return Poll::Ready(ended.map_err(Ended::Hyper));
         }
-        let turn = turns.now();
-        if is_blocked.load(Ordering::Relaxed) {
-            // Who reads slowly is not late with the next request: its time begins anew.
+        let turn = progress.turn();
+        if progress.is_blocked.load(Ordering::Relaxed) {
+            // A peer that reads slowly is not late with its next request: its time begins anew. One that reads nothing is left.
             seen_turn = u64::MAX;
+            let written = progress.written.load(Ordering::Relaxed);
+            if stalled_at != Some(written) {
+                stalled_at = Some(written);
+                let patience =
+                    if is_closing { bounds.write_timeout.min(STALL_WHILE_DRAINING) } else { bounds.write_timeout };
+                due.as_mut().reset(Instant::now() + patience);
+            }
+            if due.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(Ended::Unread));
+            }
         } else if turn.is_multiple_of(2) {
+            stalled_at = None;
             if turn != seen_turn {
                 // To a later time: that is one store, and the timer's wheel is not touched.
-                head_due.as_mut().reset(Instant::now() + head_timeout);
+                due.as_mut().reset(Instant::now() + bounds.header_timeout);
                 seen_turn = turn;
             }
-            if head_due.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Err("no request came in time".to_owned()));
+            if due.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(Ended::NoRequest));
             }
+        } else {
+            stalled_at = None;
         }
         Poll::Pending
     })
     .await;
+    let is_refused = progress.has_unread_body.load(Ordering::Relaxed) || progress.is_refused.load(Ordering::Relaxed);
     // A connection that breaks concerns its client only.
-    if let Err(error) = ended {
-        tracing::debug!(error, peer = %peer.address, "connection ended");
+    match ended {
+        Ok(()) => {}
+        Err(Ended::Hyper(error)) => tracing::debug!(%error, peer = %peer.address, "connection ended"),
+        Err(Ended::NoRequest) => tracing::debug!(peer = %peer.address, "no request came within header_timeout_ms"),
+        Err(Ended::Unread) => {
+            tracing::debug!(peer = %peer.address, "nothing was read within write_timeout_ms: connection closed");
+            if let Some(parts) = connection.into_parts() {
+                // What waits in the kernel is thrown away: nobody reads it.
+                let _ = parts.io.into_stream().set_zero_linger();
+            }
+            return;
+        }
+    }
+    if is_refused && let Some(parts) = connection.into_parts() {
+        Box::pin(linger(parts.io.into_stream())).await;
     }
 }
 
-/// A stream that knows whether the other end takes what is written to it.
-struct Watched {
-    io: TokioIo<TcpStream>,
-    is_blocked: Arc<AtomicBool>,
+/// Says that nothing more is sent, and reads on for a while.
+pub(super) async fn linger(mut stream: TcpStream) {
+    let _ = timeout(LINGER_FOR, async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+    })
+    .await;
 }
 
-impl Watched {
-    fn new(stream: TcpStream) -> Self {
-        Self { io: TokioIo::new(stream), is_blocked: Arc::default() }
-    }
-
-    fn wrote<T>(&self, polled: Poll<T>) -> Poll<T> {
-        self.is_blocked.store(polled.is_pending(), Ordering::Relaxed);
-        polled
-    }
-}
-
-impl Read for Watched {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buffer)
-    }
-}
-
-impl Write for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.wrote(polled)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.wrote(polled)
-    }
+/// Why a connection ended, where its client did not simply leave.
+enum Ended {
+    Hyper(hyper::Error),
+    NoRequest,
+    Unread,
 }
 
 /// Told to all connections at once: finish what is in flight, and close.
@@ -150,27 +159,77 @@ impl Draining {
     }
 }
 
-/// Whose turn it is: even while a request is awaited, odd while one is answered.
-#[derive(Clone, Default)]
-struct Turns(Arc<AtomicU64>);
+/// How far a connection has come.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Even while a request is awaited, odd while one is answered.
+    turn: AtomicU64,
+    /// Bytes the peer's side has taken.
+    pub(super) written: AtomicU64,
+    /// Whether a write waits for the peer.
+    pub(super) is_blocked: AtomicBool,
+    /// Whether the last request was answered before its body had come.
+    has_unread_body: AtomicBool,
+    /// Whether what came last could not be read as a request.
+    pub(super) is_refused: AtomicBool,
+}
 
-impl Turns {
-    fn begin(&self) -> Turn {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Turn(self.clone())
+impl Progress {
+    fn begin(self: &Arc<Self>) -> Turn {
+        self.turn.fetch_add(1, Ordering::Relaxed);
+        Turn(Arc::clone(self))
     }
 
-    fn now(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    pub(super) fn turn(&self) -> u64 {
+        self.turn.load(Ordering::Relaxed)
     }
 }
 
 /// Ours, until all of the answer is written to the connection's buffer, or it is given up.
-struct Turn(Turns);
+struct Turn(Arc<Progress>);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.0.fetch_add(1, Ordering::Relaxed);
+        self.0.turn.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A request's body, which says whether it was read to its end.
+pub struct RequestBody {
+    incoming: Incoming,
+    has_ended: bool,
+    progress: Arc<Progress>,
+}
+
+impl RequestBody {
+    fn new(incoming: Incoming, progress: &Arc<Progress>) -> Self {
+        Self { incoming, has_ended: false, progress: Arc::clone(progress) }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.has_ended = matches!(polled, Poll::Ready(None));
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let is_unread = !self.has_ended && !self.incoming.is_end_stream();
+        self.progress.has_unread_body.store(is_unread, Ordering::Relaxed);
     }
 }
 
@@ -243,7 +302,7 @@ mod tests {
         let stopping = CancellationToken::new();
         let bounds = Bounds { header_timeout: head_timeout, drain_timeout: PATIENCE * 2, ..Bounds::default() };
         let workers = Workers::start(NonZeroUsize::new(2).expect("not zero")).expect("threads");
-        let served = tokio::spawn(serve_on(workers, listener, router, bounds, stopping.clone()));
+        let served = tokio::spawn(serve_on(workers, listener, router, Arc::new(()), bounds, stopping.clone()));
         Server { address, slow, stopping, served }
     }
 

@@ -2,15 +2,13 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sea_orm::{
-    ActiveValue::Set, DatabaseTransaction, PaginatorTrait as _, QueryOrder as _, prelude::*, sea_query::ExprTrait as _,
-};
+use sea_orm::{ActiveValue::Set, PaginatorTrait as _, QueryOrder as _, prelude::*, sea_query::ExprTrait as _};
 use shared::{
     TenantId,
     time::{from_unix_ms, now},
 };
 
-use super::{SeaStore, broken_row, next_revision, note_last_used, translate, write_audit};
+use super::{SeaStore, Transaction, broken_row, commit, next_revision, note_last_used, translate, write_audit};
 use crate::{
     domain::{account_key::AccountKey, audit::AuditEntry, tenant::TenantStatus},
     store::{
@@ -47,7 +45,7 @@ fn of(tenant_id: TenantId) -> Select<account_key::Entity> {
 
 /// Whether a key that asks for a change may still have it. Once the change has its revision, no revocation or suspension is
 /// under way.
-pub(super) async fn authorize(transaction: &DatabaseTransaction, id: Uuid) -> Result<(), StoreError> {
+pub(super) async fn authorize(transaction: &Transaction, id: Uuid) -> Result<(), StoreError> {
     let row = account_key::Entity::find_by_id(id).one(transaction).await.map_err(translate)?;
     let Some(row) = row else { return Err(StoreError::Unauthorized) };
     let tenant = tenant::Entity::find_by_id(row.tenant_id).one(transaction).await.map_err(translate)?;
@@ -93,7 +91,7 @@ impl AccountKeyStore for SeaStore {
         };
         account_key::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
         write_audit(&transaction, audit, revision, key.created_at).await?;
-        transaction.commit().await.map_err(translate)
+        commit(transaction).await
     }
 
     async fn account_keys(&self, tenant_id: TenantId) -> Result<Option<Vec<AccountKey>>, StoreError> {
@@ -124,7 +122,7 @@ impl AccountKeyStore for SeaStore {
             account_key::ActiveModel { id: Set(id), revoked_at: Set(Some(stored_time(at))), ..Default::default() };
         let row = account_key::Entity::update(revoked).exec(&transaction).await.map_err(translate)?;
         write_audit(&transaction, audit, revision, at).await?;
-        transaction.commit().await.map_err(translate)?;
+        commit(transaction).await?;
         row.try_into().map(Some)
     }
 

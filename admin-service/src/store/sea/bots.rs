@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, PaginatorTrait as _, QueryOrder as _, prelude::*};
 use shared::{TenantId, time::from_unix_ms};
 
-use super::{SeaStore, account_keys, next_revision, translate, write_audit};
+use super::{SeaStore, account_keys, commit, next_revision, translate, write_audit};
 use crate::{
     domain::{audit::AuditEntry, bot::Bot},
     store::{BotStore, StoreError, entity::bot, stored_time},
@@ -54,7 +54,7 @@ impl BotStore for SeaStore {
         let at = bot.created_at;
         insert(&transaction, bot).await?;
         write_audit(&transaction, audit, revision, at).await?;
-        transaction.commit().await.map_err(translate)
+        commit(transaction).await
     }
 
     async fn bots(&self, tenant_id: TenantId) -> Result<Vec<Bot>, StoreError> {

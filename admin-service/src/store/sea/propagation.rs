@@ -1,5 +1,7 @@
 //! The history of changes, which is the audit log, and the replicas that spread them.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use sea_orm::{
@@ -10,6 +12,7 @@ use shared::{
     TenantId,
     coherence::{Changes, replica::Registration},
 };
+use tokio::time::timeout;
 
 use super::{SeaStore, broken_row, revision_from_row, translate};
 use crate::{
@@ -123,6 +126,36 @@ impl SeaStore {
     }
 }
 
+/// Why there is nobody to hear notifications.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::store) enum NotListening {
+    /// A notification that was sent did not come.
+    #[error("LISTEN hears no NOTIFY")]
+    Deaf,
+    /// The database's error.
+    #[error(transparent)]
+    Database(#[from] sea_orm::SqlxError),
+}
+
+/// How long a notification may take to come back.
+const ECHO_WITHIN: Duration = Duration::from_secs(5);
+
+/// Listens for what other replicas say, and has heard itself: behind a pooler that gives each transaction another session nothing
+/// is heard, and nothing says so.
+pub(in crate::store) async fn listener(connection: &DatabaseConnection) -> Result<PgListener, NotListening> {
+    let pool = connection.get_postgres_connection_pool();
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen(CHANNEL).await?;
+    let word = Uuid::new_v4().to_string();
+    sea_orm::sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&word).execute(pool).await?;
+    let echo = async {
+        while listener.recv().await?.payload() != word {}
+        Ok::<_, NotListening>(())
+    };
+    timeout(ECHO_WITHIN, echo).await.unwrap_or(Err(NotListening::Deaf))?;
+    Ok(listener)
+}
+
 #[async_trait]
 impl PropagationStore for SeaStore {
     async fn changes_after(
@@ -218,10 +251,14 @@ impl PropagationStore for SeaStore {
         if !self.is_shared() {
             return Ok(stream::pending().boxed());
         }
-        let broken = |error: sea_orm::SqlxError| StoreError::Unavailable(error.to_string());
-        let mut listener =
-            PgListener::connect_with(self.connection.get_postgres_connection_pool()).await.map_err(broken)?;
-        listener.listen(CHANNEL).await.map_err(broken)?;
+        let listener = listener(self.connection.inner()).await.map_err(|error| {
+            if matches!(error, NotListening::Deaf) {
+                tracing::error!(
+                    "LISTEN hears no NOTIFY: is there a connection pooler? Name the server's own URL in database_url"
+                );
+            }
+            StoreError::Unavailable(error.to_string())
+        })?;
         // A connection that was lost and made anew is an item too: what was missed meanwhile has to be looked for.
         let signals =
             stream::unfold(

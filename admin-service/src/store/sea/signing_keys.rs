@@ -4,12 +4,12 @@ use async_trait::async_trait;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder as _, QuerySelect as _, prelude::*};
 use shared::time::from_unix_ms;
 
-use super::{DIRECTORY, SeaStore, translate};
+use super::{DIRECTORY, SeaStore, commit, translate};
 use crate::{
     domain::signing_key::SealedSigningKey,
     store::{
         SigningKeyStore, StoreError,
-        entity::{directory, signing_key},
+        entity::{directory, secret, signing_key},
         stored_time,
     },
 };
@@ -34,6 +34,24 @@ impl SigningKeyStore for SeaStore {
         all(&self.connection).await
     }
 
+    async fn ensure_secret(&self, name: &'static str, sealed: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        let kept = secret::Entity::find_by_id(name).one(&self.connection).await.map_err(translate)?;
+        if let Some(kept) = kept {
+            return Ok(kept.sealed);
+        }
+        let transaction = self.begin_write().await?;
+        directory::Entity::find_by_id(DIRECTORY).lock_exclusive().one(&transaction).await.map_err(translate)?;
+        let kept = secret::Entity::find_by_id(name).one(&transaction).await.map_err(translate)?;
+        if let Some(kept) = kept {
+            transaction.rollback().await.map_err(translate)?;
+            return Ok(kept.sealed);
+        }
+        let row = secret::ActiveModel { name: Set(name.to_owned()), sealed: Set(sealed.clone()) };
+        secret::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
+        commit(transaction).await?;
+        Ok(sealed)
+    }
+
     async fn ensure_signing_key(&self, key: SealedSigningKey) -> Result<Vec<SealedSigningKey>, StoreError> {
         let transaction = self.begin_write().await?;
         // Replicas that start together take turns here, so that one makes the key and the others find it. It is no change
@@ -51,7 +69,7 @@ impl SigningKeyStore for SeaStore {
             created_at: Set(stored_time(key.created_at)),
         };
         signing_key::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
-        transaction.commit().await.map_err(translate)?;
+        commit(transaction).await?;
         Ok(vec![key])
     }
 }

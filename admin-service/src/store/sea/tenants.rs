@@ -2,16 +2,15 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sea_orm::{
-    ActiveValue::Set, DatabaseTransaction, QueryOrder as _, QuerySelect as _, TransactionTrait as _, prelude::*,
-};
+use sea_orm::{ActiveValue::Set, DatabaseBackend, QueryOrder as _, QuerySelect as _, Statement, prelude::*};
 use shared::{
     TenantId,
     time::{from_unix_ms, now},
 };
 
 use super::{
-    SeaStore, bots, broken_row, current_directory, next_revision, revision_from_row, translate, widgets, write_audit,
+    SeaStore, Transaction, bots, broken_row, commit, current_directory, next_revision, revision_from_row, translate,
+    widgets, write_audit,
 };
 use crate::{
     domain::{
@@ -43,6 +42,8 @@ impl TryFrom<tenant::Model> for Tenant {
             updated_at: from_unix_ms(row.updated_at),
             secret_rotated_at: row.secret_rotated_at.map(from_unix_ms),
             widget_key_rotated_at: row.widget_key_rotated_at.map(from_unix_ms),
+            token_generation: revision_from_row(row.token_generation)?,
+            visitor_revocations: revision_from_row(row.visitor_revocations)?,
             revision: revision_from_row(row.revision)?,
         })
     }
@@ -55,7 +56,7 @@ fn settings_json(settings: &TenantSettings) -> Result<Json, StoreError> {
 impl SeaStore {
     /// Reads the row to be changed and keeps others from changing it, lets `change` write on it, and commits it with
     /// its revision and audit row.
-    async fn change(
+    pub(super) async fn change(
         &self,
         id: TenantId,
         audit: AuditEntry,
@@ -75,13 +76,13 @@ impl SeaStore {
             widgets::replace(&transaction, &row.widget_public_key, &changed.widget_public_key).await?;
         }
         write_audit(&transaction, audit, revision, at).await?;
-        transaction.commit().await.map_err(translate)?;
+        commit(transaction).await?;
         changed.try_into()
     }
 
-    async fn lock_row(
+    pub(super) async fn lock_row(
         &self,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
         id: TenantId,
     ) -> Result<Option<tenant::Model>, StoreError> {
         // SQLite has no row locks and needs none: its writer is alone.
@@ -105,6 +106,8 @@ impl TenantStore for SeaStore {
             updated_at: Set(stored_time(tenant.updated_at)),
             secret_rotated_at: Set(None),
             widget_key_rotated_at: Set(None),
+            token_generation: Set(0),
+            visitor_revocations: Set(0),
         };
         tenant::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
         let bot = Bot {
@@ -129,17 +132,18 @@ impl TenantStore for SeaStore {
         bots::insert(&transaction, bot).await?;
         widgets::insert(&transaction, key).await?;
         write_audit(&transaction, audit, revision, tenant.created_at).await?;
-        transaction.commit().await.map_err(translate)?;
+        commit(transaction).await?;
         Ok(Tenant { revision: revision_from_row(revision)?, ..tenant })
     }
 
     async fn rotate(&self, id: TenantId, to: Replacement, audit: AuditEntry) -> Result<Tenant, StoreError> {
-        self.change(id, audit, |_, row, at| {
+        self.change(id, audit, |before, row, at| {
             let at = Set(Some(stored_time(at)));
             match to {
-                Replacement::Secret(sealed) => {
+                Replacement::Secret { sealed, revokes_issued } => {
                     row.sealed_secret = Set(sealed);
                     row.secret_rotated_at = at;
+                    row.token_generation = Set(before.token_generation + i64::from(revokes_issued));
                 }
                 Replacement::WidgetKey(key) => {
                     row.widget_public_key = Set(key.as_str().to_owned());
@@ -185,10 +189,10 @@ impl TenantStore for SeaStore {
     async fn find_keyed(&self, id: TenantId) -> Result<AtRevision<Option<KeyedTenant>>, StoreError> {
         // The revision is read first: under READ COMMITTED the row may then be newer than the revision says, which
         // costs a fetch too many, but never older, which would be a stale answer under a fresh number.
-        let transaction = self.connection.begin().await.map_err(translate)?;
+        let transaction = self.begin_read().await?;
         let directory = current_directory(&transaction).await?;
         let row = tenant::Entity::find_by_id(id.as_uuid()).one(&transaction).await.map_err(translate)?;
-        transaction.commit().await.map_err(translate)?;
+        commit(transaction).await?;
         let value = row
             .map(|row| {
                 let sealed_secret = row.sealed_secret.clone();
@@ -199,7 +203,7 @@ impl TenantStore for SeaStore {
     }
 
     async fn page(&self, start: PageStart, limit: u64) -> Result<(Page<Tenant>, u64), StoreError> {
-        let transaction = self.connection.begin().await.map_err(translate)?;
+        let transaction = self.begin_read().await?;
         let directory = current_directory(&transaction).await?;
         let newest_first = tenant::Entity::find().order_by_desc(tenant::Column::Id).limit(limit + 1);
         let rows = match start {
@@ -209,7 +213,7 @@ impl TenantStore for SeaStore {
         .all(&transaction)
         .await
         .map_err(translate)?;
-        transaction.commit().await.map_err(translate)?;
+        commit(transaction).await?;
         let page = cut(rows, limit, |row| row.id)?;
         Ok((page, revision_from_row(directory.tenant_total)?))
     }
@@ -233,7 +237,19 @@ impl TenantStore for SeaStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.connection.ping().await.map_err(translate)
+        if self.connection.get_database_backend() == DatabaseBackend::Postgres {
+            let sql = "SELECT current_setting('transaction_read_only') AS read_only";
+            let statement = Statement::from_string(DatabaseBackend::Postgres, sql);
+            let row = self.connection.query_one_raw(statement).await.map_err(translate)?;
+            let read_only: Option<String> = row.and_then(|row| row.try_get("", "read_only").ok());
+            if read_only.as_deref() != Some("off") {
+                // After a failover: connections made anew may lead to the server that takes changes.
+                self.guard.doubt();
+                return Err(StoreError::NoChanges("the server may only be read".to_owned()));
+            }
+            return Ok(());
+        }
+        tenant::Entity::find().limit(1).one(&self.connection).await.map(drop).map_err(translate)
     }
 }
 

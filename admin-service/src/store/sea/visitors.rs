@@ -2,19 +2,25 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sea_orm::{ActiveValue::Set, QueryOrder as _, QuerySelect as _, TransactionTrait as _, prelude::*};
-use shared::{SessionId, TenantId, time::from_unix_ms};
+use sea_orm::{ActiveValue::Set, QueryOrder as _, QuerySelect as _, prelude::*, sea_query::OnConflict};
+use shared::{
+    SessionId, TenantId,
+    time::{from_unix_ms, now},
+};
 
-use super::{SeaStore, broken_row, note_last_used, translate, widgets};
+use super::{
+    SeaStore, broken_row, commit, next_revision, note_last_used, revision_from_row, translate, widgets, write_audit,
+};
 use crate::{
     domain::{
+        audit::AuditEntry,
         credentials::WidgetKey,
         tenant::Tenant,
         visitor::{Mode, VisitorSession, WidgetDoor},
     },
     store::{
-        StoreError, VisitorStore,
-        entity::{bot, tenant, visitor_session, widget_key},
+        AtRevision, KnownVisitor, StoreError, VisitorStore,
+        entity::{bot, tenant, visitor_revocation, visitor_session, widget_key},
         stored_time,
     },
 };
@@ -43,7 +49,7 @@ impl TryFrom<visitor_session::Model> for VisitorSession {
 #[async_trait]
 impl VisitorStore for SeaStore {
     async fn widget_door(&self, tenant_id: TenantId, key: &str) -> Result<Option<WidgetDoor>, StoreError> {
-        let transaction = self.connection.begin().await.map_err(translate)?;
+        let transaction = self.begin_read().await?;
         let tenant = tenant::Entity::find_by_id(tenant_id.as_uuid()).one(&transaction).await.map_err(translate)?;
         let Some(tenant) = tenant else { return Ok(None) };
         let found = widget_key::Entity::find()
@@ -61,7 +67,7 @@ impl VisitorStore for SeaStore {
             }
             None => None,
         };
-        transaction.commit().await.map_err(translate)?;
+        commit(transaction).await?;
         Ok(Some(WidgetDoor { tenant: Tenant::try_from(tenant)?, opened }))
     }
 
@@ -104,6 +110,84 @@ impl VisitorStore for SeaStore {
             .exec(&self.connection)
             .await
             .map(|removed| removed.rows_affected)
+            .map_err(translate)
+    }
+
+    async fn revoke_visitor(
+        &self,
+        tenant_id: TenantId,
+        visitor_user_id: &str,
+        audit: AuditEntry,
+    ) -> Result<AtRevision<Timestamp>, StoreError> {
+        let transaction = self.begin_write().await?;
+        let row = self.lock_row(&transaction, tenant_id).await?.ok_or(StoreError::NotFound)?;
+        let at = now().max(from_unix_ms(row.updated_at));
+        let revision = next_revision(&transaction, 0).await?;
+        let generation = row.visitor_revocations + 1;
+        let changed = tenant::ActiveModel {
+            id: Set(row.id),
+            visitor_revocations: Set(generation),
+            updated_at: Set(stored_time(at)),
+            revision: Set(revision),
+            ..Default::default()
+        };
+        tenant::Entity::update(changed).exec(&transaction).await.map_err(translate)?;
+        let revoked = visitor_revocation::ActiveModel {
+            tenant_id: Set(row.id),
+            visitor_user_id: Set(visitor_user_id.to_owned()),
+            generation: Set(generation),
+            revoked_at: Set(stored_time(at)),
+        };
+        let key = [visitor_revocation::Column::TenantId, visitor_revocation::Column::VisitorUserId];
+        let written = [visitor_revocation::Column::Generation, visitor_revocation::Column::RevokedAt];
+        visitor_revocation::Entity::insert(revoked)
+            .on_conflict(OnConflict::columns(key).update_columns(written).to_owned())
+            .exec_without_returning(&transaction)
+            .await
+            .map_err(translate)?;
+        write_audit(&transaction, audit, revision, at).await?;
+        commit(transaction).await?;
+        Ok(AtRevision { value: at, revision: revision_from_row(revision)? })
+    }
+
+    async fn revoked_visitors(&self, tenant_id: TenantId, after: u64) -> Result<Vec<(String, u64)>, StoreError> {
+        let rows = visitor_revocation::Entity::find()
+            .filter(visitor_revocation::Column::TenantId.eq(tenant_id.as_uuid()))
+            .filter(visitor_revocation::Column::Generation.gt(i64::try_from(after).unwrap_or(i64::MAX)))
+            .all(&self.connection)
+            .await
+            .map_err(translate)?;
+        rows.into_iter().map(|row| Ok((row.visitor_user_id, revision_from_row(row.generation)?))).collect()
+    }
+
+    async fn known_visitor(
+        &self,
+        tenant_id: TenantId,
+        visitor_user_id: &str,
+    ) -> Result<Option<KnownVisitor>, StoreError> {
+        let transaction = self.begin_read().await?;
+        let tenant = tenant::Entity::find_by_id(tenant_id.as_uuid()).one(&transaction).await.map_err(translate)?;
+        let key = (tenant_id.as_uuid(), visitor_user_id.to_owned());
+        let revoked = visitor_revocation::Entity::find_by_id(key).one(&transaction).await.map_err(translate)?;
+        let bot = bot::Entity::find()
+            .filter(bot::Column::TenantId.eq(tenant_id.as_uuid()))
+            .filter(bot::Column::IsDefault.eq(true))
+            .one(&transaction)
+            .await
+            .map_err(translate)?;
+        commit(transaction).await?;
+        let Some(tenant) = tenant else { return Ok(None) };
+        let bot_id = bot.ok_or_else(|| broken_row("bot", "a tenant without its default bot"))?.id;
+        let generation = revoked.map_or(Ok(0), |row| revision_from_row(row.generation))?;
+        Ok(Some(KnownVisitor { tenant: tenant.try_into()?, bot_id, generation }))
+    }
+
+    async fn forget_revocations(&self, before: Timestamp) -> Result<(), StoreError> {
+        visitor_revocation::Entity::delete_many()
+            .filter(visitor_revocation::Column::RevokedAt.lt(stored_time(before)))
+            .exec(&self.connection)
+            .await
+            .map(drop)
             .map_err(translate)
     }
 

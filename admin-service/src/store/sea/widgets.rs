@@ -9,7 +9,7 @@ use shared::{
     time::{from_unix_ms, now},
 };
 
-use super::{SeaStore, account_keys, broken_row, next_revision, revision_from_row, translate, write_audit};
+use super::{SeaStore, account_keys, broken_row, commit, next_revision, revision_from_row, translate, write_audit};
 use crate::{
     domain::{
         audit::AuditEntry,
@@ -113,7 +113,7 @@ impl WidgetStore for SeaStore {
         let at = key.created_at;
         insert(&transaction, key).await?;
         write_audit(&transaction, audit, revision, at).await?;
-        transaction.commit().await.map_err(translate)?;
+        commit(transaction).await?;
         revision_from_row(revision)
     }
 
@@ -153,7 +153,7 @@ impl WidgetStore for SeaStore {
         let revoked = widget_key::ActiveModel { id: Set(id), is_active: Set(false), ..Default::default() };
         let row = widget_key::Entity::update(revoked).exec(&transaction).await.map_err(translate)?;
         write_audit(&transaction, audit, revision, now()).await?;
-        transaction.commit().await.map_err(translate)?;
+        commit(transaction).await?;
         Ok(AtRevision { value: row.try_into()?, revision: revision_from_row(revision)? })
     }
 
@@ -186,7 +186,7 @@ impl WidgetStore for SeaStore {
         };
         let row = bot::Entity::update(saved).exec(&transaction).await.map_err(translate)?;
         write_audit(&transaction, audit, revision, at).await?;
-        transaction.commit().await.map_err(translate)?;
+        commit(transaction).await?;
         Ok(AtRevision { value: look_from_row(row)?, revision: revision_from_row(revision)? })
     }
 }

@@ -4,10 +4,11 @@ use axum::extract::State;
 use shared::{ApiError, Envelope, Failure, Success, fields::Fields};
 
 use super::{
-    Object, Params, Tenant, body,
+    Backend, Object, Params, Tenant, body,
     dto::{CONVERSATION, Conversation, ConversationRow, List, given, page},
+    live,
     records::{self, NewConversation},
-    store::{Store, all, unavailable},
+    store::{Store, all, commit, unavailable},
 };
 
 /// Begin a conversation. `visitor_user_id` is the tenant's own name for the visitor.
@@ -20,10 +21,11 @@ use super::{
     )
 )]
 pub(super) async fn create_conversation(
-    State(store): State<Store>,
+    State(backend): State<Backend>,
     Tenant(tenant_id): Tenant,
     Object(object): Object,
 ) -> Result<Success<Conversation>, ApiError> {
+    let store = &backend.store;
     let mut fields = Fields::new(object);
     let new = NewConversation {
         visitor_user_id: fields.text("visitor_user_id", 255),
@@ -39,7 +41,8 @@ pub(super) async fn create_conversation(
     let transaction = store.begin().await.map_err(unavailable)?;
     let id = records::insert_conversation(&transaction, tenant_id, new).await.map_err(unavailable)?;
     let conversation = records::find_conversation(&transaction, tenant_id, &id).await?;
-    transaction.commit().await.map_err(unavailable)?;
+    commit(transaction).await?;
+    backend.live.changed(&live::of_visitor(tenant_id, &conversation.visitor_user_id));
     Ok(Success::created(conversation, "Conversation begun."))
 }
 

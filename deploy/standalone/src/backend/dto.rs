@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sea_orm::FromQueryResult;
 use serde::Serialize;
 use serde_json::Value;
-use shared::{ApiError, query::Query, time::from_unix_ms};
+use shared::{ApiError, attachments, query::Query, time::from_unix_ms};
 use utoipa::ToSchema;
 
 use super::{body::Attachment, bot::Citation};
@@ -158,7 +158,7 @@ impl From<MessageRow> for Message {
             tenant_id: row.tenant_id,
             role: row.role,
             content: row.content,
-            attachments: json(&row.attachments),
+            attachments: readable(json(&row.attachments)),
             citations: json(&row.citations),
             confidence: row.confidence,
             client_id: row.client_id,
@@ -353,14 +353,29 @@ pub(super) struct List<T> {
     pub(super) offset: u64,
 }
 
-/// `?limit=` (1 to 500) and `?offset=`.
+/// Rows of a page, at most.
+const MOST_ROWS: u64 = 500;
+
+/// `?limit=` and `?offset=`. The published client passes any number as limit: more than there may be is as many as there may be.
 pub(super) fn page(query: &mut Query, default: u64) -> (u64, u64) {
-    (query.number("limit", 1..=500, default), query.number("offset", 0..=1_000_000, 0))
+    let limit = query.number("limit", 1..=u64::MAX, default).min(MOST_ROWS);
+    (limit, query.number("offset", 0..=1_000_000, 0))
 }
 
 /// A required parameter, once [`Query::finish`] found nothing to refuse.
 pub(super) fn given<T>(parameter: Option<T>) -> Result<T, ApiError> {
     parameter.ok_or_else(|| ApiError::internal("a required parameter was neither read nor refused"))
+}
+
+/// Of the attachments that are kept, those that every reader can read: others were taken before they were checked.
+fn readable(attachments: Value) -> Value {
+    match attachments {
+        Value::Array(mut attachments) => {
+            attachments.retain(attachments::is_readable);
+            attachments.into()
+        }
+        _ => Value::Array(Vec::new()),
+    }
 }
 
 /// JSON we wrote ourselves.

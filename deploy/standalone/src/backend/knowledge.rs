@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     Object, Tenant, body,
     dto::{DOCUMENT, DocumentRow, KnowledgeDocument},
-    store::{Store, StoreError, execute, one, unavailable},
+    store::{Store, StoreError, commit, execute, one, unavailable},
 };
 
 /// A passage is as long as a person reads in a chat bubble. Characters.
@@ -70,7 +70,7 @@ pub(super) async fn ingest_knowledge(
     .map_err(unavailable)?
     .ok_or_else(|| ApiError::internal("a document that was just written is not there"))?;
     index(&transaction, tenant_id, &document, &title, &body).await.map_err(unavailable)?;
-    transaction.commit().await.map_err(unavailable)?;
+    commit(transaction).await?;
     Ok(Success::created(document.into(), "Knowledge ingested."))
 }
 

@@ -6,11 +6,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use shared::TenantId;
 use tokio::sync::watch;
 
 /// The conversations that somebody listens to. Cloning shares them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Live(Arc<Mutex<HashMap<String, watch::Sender<()>>>>);
+
+/// What the conversations of a visitor are listened to under, before there is one.
+pub(super) fn of_visitor(tenant_id: TenantId, visitor_user_id: &str) -> String {
+    format!("{tenant_id}/{visitor_user_id}")
+}
 
 /// Hears when there may be something new in one conversation.
 pub(super) struct Listener {

@@ -11,8 +11,11 @@ use super::{
     bot::{self, Reason, Reply},
     dto::{Conversation, List, MESSAGE, Message, MessageRow, given, page},
     records::{self, NewMessage, NewTicket},
-    store::{Store, StoreError, all, one, unavailable},
+    store::{Store, StoreError, all, commit, one, unavailable},
 };
+
+/// Attachments a message may have.
+pub(super) const MOST_ATTACHMENTS: usize = 20;
 
 /// Add a message. To a visitor's, while the bot answers, the bot replies before this returns: with a passage of what was
 /// ingested, or by handing over to a person with a ticket.
@@ -38,7 +41,7 @@ pub(super) async fn add_message(
     let mut fields = Fields::new(object);
     let role = fields.choice("role", &["visitor", "agent", "bot", "system"], "visitor");
     let content = fields.text("content", 8_000);
-    let attachments = fields.objects("attachments", 20, 64 * 1024);
+    let attachments = fields.attachments("attachments", MOST_ATTACHMENTS);
     fields.finish()?;
 
     let said = Said { role, content: &content, attachments, client_id: None };
@@ -93,7 +96,7 @@ pub(super) async fn say(
         .await
         .map_err(unavailable)?
         .ok_or_else(|| ApiError::internal("a message that was just written is not there"))?;
-    transaction.commit().await.map_err(unavailable)?;
+    commit(transaction).await?;
     backend.live.changed(conversation_id);
     Ok(message.into())
 }

@@ -10,9 +10,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use futures_util::{SinkExt as _, StreamExt as _};
-use hyper_util::rt::TokioIo;
-use sea_orm::FromQueryResult;
-use serde_json::{Map, Value};
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use serde_json::{Map, Value, json};
 use shared::{
     ApiError, Failure, SessionId, TenantId,
     fields::Fields,
@@ -26,8 +25,9 @@ use tokio_tungstenite::tungstenite::{
 
 use super::{
     Backend,
+    live::{self, Listener},
     records::{self, NewConversation},
-    store::{one, unavailable},
+    store::{commit, one, unavailable},
     verify::Actor,
 };
 
@@ -48,7 +48,9 @@ const LARGEST_FRAME: usize = 256 * 1024;
 /// `visitor:<session>`, with an empty body under HMAC#2; frames are JSON text, and are not signed again.
 ///
 /// **The relay says**, first, whose conversation it is: `{"type":"hello","session_id","bot_id","locale","metadata":{},
-/// "routing_key":null|"…","mode":"bot|human","origin"}`. Then what the visitor says, checked and written anew:
+/// "routing_key":null|"…","mode":"bot|human","origin":null|"…","visitor_user_id"?}`. Where `visitor_user_id` is there, the tenant's
+/// backend knows the visitor: the socket joins that visitor's newest active conversation, and where there is none, the first message
+/// begins one (`welcome` then has `conversation_id: null`). Then what the visitor says, checked and written anew:
 /// `{"type":"message","client_id":"<uuid>","content":"…","attachments":[]}`, `{"type":"typing"}`,
 /// `{"type":"read","message_id"}` and `{"type":"resume","after":"<message_id>"}`.
 ///
@@ -85,8 +87,7 @@ pub(super) async fn visitor_socket(State(backend): State<Backend>, mut request: 
     let tasks = backend.sockets.clone();
     tasks.spawn(async move {
         let Ok(upgraded) = upgrading.await else { return };
-        let config = websocket::config(LARGEST_FRAME);
-        let mut socket = Socket::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        let mut socket = websocket::socket(upgraded, Role::Server, LARGEST_FRAME, None).await;
         let stopping = backend.stopping.clone();
         let ended = tokio::select! {
             () = stopping.cancelled() => Ended::Stopping,
@@ -177,10 +178,15 @@ async fn converse(
         }
     };
     let hello = timeout(PATIENCE, hello).await.map_err(|_| Ended::Relay("nobody said hello"))??;
-    let conversation_id = begin_or_go_on(backend, tenant_id, session, hello).await?;
-    // Listened to before it is read: what comes in between is heard of.
-    let mut listener = backend.live.listen(&conversation_id);
-    let mut talk = Talk::welcome(socket, backend, tenant_id, session, conversation_id).await?;
+    let visitor = Visitor::read(tenant_id, session, hello)?;
+    let (mut talk, mut listener) = match visitor.conversation(backend).await? {
+        Some(id) => {
+            // Listened to before it is read: what comes in between is heard of.
+            let listener = backend.live.listen(&id);
+            (Talk::welcome(socket, backend, tenant_id, session, id).await?, listener)
+        }
+        None => wait_for_conversation(socket, backend, &visitor).await?,
+    };
     loop {
         match talk.next(socket, &mut listener).await? {
             Heard::Frame(frame) => talk.answer(socket, frame).await?,
@@ -190,53 +196,121 @@ async fn converse(
     }
 }
 
-/// The id of the session's conversation: the one that is not closed, or a new one.
-async fn begin_or_go_on(
-    backend: &Backend,
+/// Welcomes a known visitor who has no conversation yet: the first message begins one, or somebody else does.
+async fn wait_for_conversation<'a>(
+    socket: &mut Socket,
+    backend: &'a Backend,
+    visitor: &Visitor,
+) -> Result<(Talk<'a>, Listener), Ended> {
+    let (tenant_id, session) = (visitor.tenant_id, visitor.session);
+    let mut begun = backend.live.listen(&live::of_visitor(tenant_id, &visitor.user_id));
+    let welcome = json!({
+        "type": "welcome", "session_id": session.to_string(), "conversation_id": null, "status": visitor.handling(),
+        "operator": null, "history": [], "read_up_to": null,
+    });
+    send(socket, &welcome).await?;
+    loop {
+        let heard = tokio::select! {
+            heard = receive(socket) => heard?,
+            () = begun.changed() => Heard::News,
+        };
+        let first = match heard {
+            Heard::Frame(frame) if frame.get("type").and_then(Value::as_str) == Some("message") => Some(frame),
+            Heard::Frame(_) | Heard::News => None,
+        };
+        let id = match &first {
+            Some(_) => visitor.begin(backend).await?,
+            None => match visitor.conversation(backend).await? {
+                Some(id) => id,
+                None => continue,
+            },
+        };
+        let listener = backend.live.listen(&id);
+        let mut talk = Talk::from_the_start(backend, tenant_id, id, visitor.handling());
+        if let Some(frame) = first {
+            talk.answer(socket, frame).await?;
+        }
+        talk.catch_up(socket).await?;
+        return Ok((talk, listener));
+    }
+}
+
+/// Who speaks on a socket, and what their conversation is begun with.
+struct Visitor {
     tenant_id: TenantId,
     session: SessionId,
-    hello: Map<String, Value>,
-) -> Result<String, Ended> {
-    #[derive(FromQueryResult)]
-    struct Found {
-        id: String,
-    }
-    let mut fields = Fields::new(hello);
-    let _ = fields.choice("type", &["hello"], "hello");
-    let locale = fields.optional_text("locale", 35).unwrap_or_else(|| "fr".to_owned());
-    let mode = fields.choice("mode", &["bot", "human"], "bot");
-    let mut metadata = fields.object("metadata", 16 * 1024);
-    for field in ["origin", "bot_id", "routing_key"] {
-        if let Some(text) = fields.optional_text(field, 320) {
-            metadata.insert(field.to_owned(), text.into());
-        }
-    }
-    fields.finish().map_err(|_| Ended::Relay("hello is not of its form"))?;
+    /// The session, or the tenant's own name for a visitor it knows.
+    user_id: String,
+    /// Whether the tenant knows the visitor: then its conversation begins with the first message.
+    is_known: bool,
+    locale: String,
+    mode: &'static str,
+    metadata: Map<String, Value>,
+}
 
-    let transaction = backend.store.begin().await.map_err(unavailable)?;
-    let sql = "SELECT id FROM conversation WHERE tenant_id = ? AND visitor_user_id = ? AND status = 'active'
-               ORDER BY id DESC LIMIT 1";
-    let found: Option<Found> = one(&transaction, sql, [tenant_id.to_string().into(), session.to_string().into()])
-        .await
-        .map_err(unavailable)?;
-    let id = match found {
-        Some(found) => found.id,
-        None => {
-            let new = NewConversation {
-                visitor_user_id: session.to_string(),
-                visitor_display_name: None,
-                visitor_email: None,
-                visitor_phone: None,
-                locale,
-                channel: "text",
-                handling: if mode == "human" { "waiting" } else { "bot" },
-                metadata,
-            };
-            records::insert_conversation(&transaction, tenant_id, new).await.map_err(unavailable)?
+impl Visitor {
+    fn read(tenant_id: TenantId, session: SessionId, hello: Map<String, Value>) -> Result<Self, Ended> {
+        let mut fields = Fields::new(hello);
+        let _ = fields.choice("type", &["hello"], "hello");
+        let locale = fields.optional_text("locale", 35).unwrap_or_else(|| "fr".to_owned());
+        let mode = fields.choice("mode", &["bot", "human"], "bot");
+        let known = fields.optional_text("visitor_user_id", 255);
+        let mut metadata = fields.object("metadata", 16 * 1024);
+        for field in ["origin", "bot_id", "routing_key"] {
+            if let Some(text) = fields.optional_text(field, 320) {
+                metadata.insert(field.to_owned(), text.into());
+            }
         }
-    };
-    transaction.commit().await.map_err(unavailable)?;
-    Ok(id)
+        fields.finish().map_err(|_| Ended::Relay("hello is not of its form"))?;
+        let is_known = known.is_some();
+        let user_id = known.unwrap_or_else(|| session.to_string());
+        Ok(Self { tenant_id, session, user_id, is_known, locale, mode, metadata })
+    }
+
+    fn handling(&self) -> &'static str {
+        if self.mode == "human" { "waiting" } else { "bot" }
+    }
+
+    /// The id of the visitor's newest conversation that is not closed; a new one where there is none and one begins with the
+    /// socket.
+    async fn conversation(&self, backend: &Backend) -> Result<Option<String>, Ended> {
+        if self.is_known { Ok(self.newest(backend.store.reader()).await?) } else { self.begin(backend).await.map(Some) }
+    }
+
+    async fn newest(&self, connection: &impl ConnectionTrait) -> Result<Option<String>, ApiError> {
+        #[derive(FromQueryResult)]
+        struct Found {
+            id: String,
+        }
+        let sql = "SELECT id FROM conversation WHERE tenant_id = ? AND visitor_user_id = ? AND status = 'active'
+                   ORDER BY id DESC LIMIT 1";
+        let values = [self.tenant_id.to_string().into(), self.user_id.clone().into()];
+        let found: Option<Found> = one(connection, sql, values).await.map_err(unavailable)?;
+        Ok(found.map(|found| found.id))
+    }
+
+    /// The same, begun where there is none.
+    async fn begin(&self, backend: &Backend) -> Result<String, Ended> {
+        let transaction = backend.store.begin().await.map_err(unavailable)?;
+        if let Some(id) = self.newest(&transaction).await? {
+            transaction.rollback().await.map_err(unavailable)?;
+            return Ok(id);
+        }
+        let new = NewConversation {
+            visitor_user_id: self.user_id.clone(),
+            visitor_display_name: None,
+            visitor_email: None,
+            visitor_phone: None,
+            locale: self.locale.clone(),
+            channel: "text",
+            handling: self.handling(),
+            metadata: self.metadata.clone(),
+        };
+        let id = records::insert_conversation(&transaction, self.tenant_id, new).await.map_err(unavailable)?;
+        commit(transaction).await?;
+        backend.live.changed(&live::of_visitor(self.tenant_id, &self.user_id));
+        Ok(id)
+    }
 }
 
 /// What woke a socket.

@@ -1,19 +1,30 @@
 //! The backend's SQLite file: opened durable, one writer at a time, SQL by hand since full-text search is SQL by hand.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use admin_service::guarded::{self, Anchor, CommitError, Guard, Guarded, SqliteFile, Trouble};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    FromQueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _, Value,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, SqliteTransactionMode,
+    Statement, TransactionOptions, Value,
 };
 use shared::{ApiError, ErrorCode};
+use tokio::sync::Mutex;
 
 /// The database failed.
 pub type StoreError = DbErr;
 
+/// A transaction.
+pub(super) type Transaction = Guarded<DatabaseTransaction>;
+
+/// How long a statement waits for another writer: well below what callers wait for the relay.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The store.
 #[derive(Clone, Debug)]
-pub struct Store(DatabaseConnection);
+pub struct Store {
+    connection: Guarded<DatabaseConnection>,
+    anchor: Arc<Mutex<Anchor>>,
+}
 
 impl Store {
     /// Opens the file, making it and its tables where they are not there.
@@ -21,54 +32,61 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
-        let mut options = ConnectOptions::new(url);
-        options.max_connections(8).sqlx_logging(false).record_stmt_in_spans(false).map_sqlx_sqlite_opts(|sqlite| {
-            sqlite
-                .pragma("journal_mode", "WAL")
-                .pragma("synchronous", "FULL")
-                .pragma("foreign_keys", "ON")
-                .busy_timeout(Duration::from_secs(5))
-        });
-        let connection = Database::connect(options).await?;
-        let store = Self(connection);
-        let transaction = store.begin().await?;
-        upgrade(&transaction).await?;
-        transaction.commit().await?;
-        Ok(store)
+        let file = SqliteFile { url: url.to_owned(), max_connections: 8, busy_timeout: BUSY_TIMEOUT };
+        let (connection, anchor) = file.open(&Guard::default(), upgrade).await?;
+        Ok(Self { connection, anchor: Arc::new(Mutex::new(anchor)) })
     }
 
     /// Closes the file: SQLite folds its log into it.
     pub(super) async fn close(self) -> Result<(), StoreError> {
-        self.0.close().await
+        self.connection.close().await?;
+        self.anchor.lock().await.close().await
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        self.0.ping().await
+        self.connection.query_one_raw(statement("SELECT COUNT(*) FROM sqlite_schema", [])).await.map(drop)
     }
 
     /// A transaction that means to write: it takes the one writer's place at once, rather than fail half-way.
-    pub(super) async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        self.0.begin_with_options(options).await
+    pub(super) async fn begin(&self) -> Result<Transaction, StoreError> {
+        begin(&self.connection).await
     }
 
-    pub(super) fn reader(&self) -> &DatabaseConnection {
-        &self.0
+    pub(super) fn reader(&self) -> &Guarded<DatabaseConnection> {
+        &self.connection
     }
+}
+
+async fn begin(connection: &Guarded<DatabaseConnection>) -> Result<Transaction, StoreError> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    connection.begin(options).await
+}
+
+/// Commits: where this succeeds, it is committed.
+pub(super) async fn commit(transaction: Transaction) -> Result<(), ApiError> {
+    transaction.commit().await.map_err(|error| match error {
+        CommitError::Failed(error) => unavailable(error),
+        CommitError::Unknown(error) => ApiError::new(
+            ErrorCode::OutcomeUnknown,
+            "The database's answer was lost: it may have been written, or not. Look before you repeat it.",
+        )
+        .caused_by(error),
+    })
 }
 
 /// The schema in steps: the file says how many it has taken. A step that has landed is never edited.
 const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2_sockets.sql")];
 
-async fn upgrade(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
+async fn upgrade(connection: &Guarded<DatabaseConnection>) -> Result<(), StoreError> {
     #[derive(FromQueryResult)]
     struct Version {
         user_version: i64,
     }
-    let version: Option<Version> = one(transaction, "PRAGMA user_version", []).await?;
+    let transaction = begin(connection).await?;
+    let version: Option<Version> = one(&transaction, "PRAGMA user_version", []).await?;
     let taken = usize::try_from(version.map_or(0, |version| version.user_version)).unwrap_or_default();
     for step in STEPS.iter().skip(taken) {
         transaction.execute_unprepared(step).await?;
@@ -76,7 +94,9 @@ async fn upgrade(transaction: &DatabaseTransaction) -> Result<(), StoreError> {
     if taken < STEPS.len() {
         transaction.execute_unprepared(&format!("PRAGMA user_version = {}", STEPS.len())).await?;
     }
-    Ok(())
+    transaction.commit().await.map_err(|error| match error {
+        CommitError::Failed(error) | CommitError::Unknown(error) => error,
+    })
 }
 
 fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
@@ -109,7 +129,17 @@ pub(super) async fn execute(
 
 /// What the database's trouble means to a caller.
 pub(super) fn unavailable(error: StoreError) -> ApiError {
-    ApiError::new(ErrorCode::StoreUnavailable, "The chat backend's database does not answer. Try again.")
-        .retry_after_seconds(1)
-        .caused_by(error)
+    match guarded::trouble(&error) {
+        Trouble::NoChanges => ApiError::new(
+            ErrorCode::StoreUnavailable,
+            "The chat backend's database takes no changes right now: its disk is full or failing, or it may only be read. \
+             Nothing was changed: send the call again later.",
+        )
+        .retry_after_seconds(5),
+        Trouble::Away | Trouble::Refused => {
+            ApiError::new(ErrorCode::StoreUnavailable, "The chat backend's database does not answer. Try again.")
+                .retry_after_seconds(1)
+        }
+    }
+    .caused_by(error)
 }

@@ -11,7 +11,7 @@ use super::{
     Object, Params, Tenant, body,
     dto::{List, TICKET, Ticket, TicketRow, given, page},
     records::{self, NewConversation, NewMessage, NewTicket},
-    store::{Store, StoreError, all, one, unavailable},
+    store::{Store, StoreError, all, commit, one, unavailable},
 };
 
 /// What became of a contact form.
@@ -83,7 +83,7 @@ pub(super) async fn create_contact_ticket(
     }
     .await
     .map_err(unavailable)?;
-    transaction.commit().await.map_err(unavailable)?;
+    commit(transaction).await?;
     Ok(Success::created(opened, "Ticket opened."))
 }
 

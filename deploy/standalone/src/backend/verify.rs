@@ -42,7 +42,7 @@ async fn verified(key: &RelayKey, request: Request) -> Result<Request, ApiError>
     let (mut parts, body) = request.into_parts();
     // What costs nothing comes before the body.
     let (tenant_id, signature) = cheap_checks(&parts.headers)?;
-    let (bytes, digest) = body::read(&parts.headers, body, BODY).await?;
+    let (bytes, digest) = body::read(&parts.headers, body, BODY, &mut ()).await?;
     let call = RelayedCall {
         timestamp: single(&parts.headers, &relay_headers::TIMESTAMP)?,
         method: parts.method.as_str(),

@@ -57,6 +57,25 @@ fn message_frame(message: &Message) -> Value {
 }
 
 impl<'a> Talk<'a> {
+    /// A place before everything that is said: its visitor was welcomed without a conversation.
+    pub(super) fn from_the_start(
+        backend: &'a Backend,
+        tenant_id: TenantId,
+        conversation_id: String,
+        handling: &str,
+    ) -> Self {
+        Self {
+            backend,
+            tenant_id,
+            conversation_id,
+            handling: handling.to_owned(),
+            welcomed: String::new(),
+            sent: String::new(),
+            own: Vec::new(),
+            resumed: None,
+        }
+    }
+
     pub(super) async fn welcome(
         socket: &mut Socket,
         backend: &'a Backend,
@@ -138,7 +157,7 @@ impl<'a> Talk<'a> {
         match fields.choice("type", &["message", "typing", "read", "resume"], "") {
             "message" => {
                 let content = fields.text("content", 8_000);
-                let attachments = fields.objects("attachments", 20, 64 * 1024);
+                let attachments = fields.attachments("attachments", messages::MOST_ATTACHMENTS);
                 fields.finish()?;
                 // The relay lets none through without: who resends must be known by something.
                 let Some(client_id) = client_id else {

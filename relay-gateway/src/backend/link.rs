@@ -1,0 +1,115 @@
+//! The stream under a connection to an upstream: it counts what passes, and does not let a failed write hide an answer.
+//!
+//! An upstream may answer before it has read the body, and close. The write then fails while the answer waits to be read; hyper
+//! would report the write. So a failed write is kept quiet here: the read that follows brings the answer, or the end.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What has passed over a connection.
+#[derive(Default)]
+pub(super) struct Traffic {
+    written: AtomicU64,
+    read: AtomicU64,
+    is_broken: AtomicBool,
+}
+
+/// Bytes that have passed at one moment.
+#[derive(Clone, Copy)]
+pub(super) struct Passed {
+    pub(super) written: u64,
+    /// How often something was read.
+    pub(super) read: u64,
+}
+
+impl Traffic {
+    pub(super) fn now(&self) -> Passed {
+        Passed { written: self.written.load(Ordering::Relaxed), read: self.read.load(Ordering::Relaxed) }
+    }
+
+    /// Whether nothing more can be written.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Relaxed)
+    }
+}
+
+/// A stream whose traffic is counted.
+pub(super) struct Link<S> {
+    stream: S,
+    traffic: Arc<Traffic>,
+}
+
+impl<S> Link<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, traffic: Arc::default() }
+    }
+
+    pub(super) fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
+    }
+
+    fn wrote(&self, polled: Poll<io::Result<usize>>, cx: &Context<'_>) -> Poll<io::Result<usize>> {
+        match polled {
+            Poll::Ready(Ok(written)) => {
+                self.traffic.written.fetch_add(written as u64, Ordering::Relaxed);
+                Poll::Ready(Ok(written))
+            }
+            Poll::Ready(Err(_)) => {
+                if !self.traffic.is_broken.swap(true, Ordering::Relaxed) {
+                    // Once: the connection is polled again, and reads.
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Link<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() != before {
+            self.traffic.read.fetch_add(1, Ordering::Relaxed);
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Link<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(polled, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(polled, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,68 @@
+//! How many of something are open at once, by key.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Counts what is open. Cloning shares it.
+#[derive(Debug)]
+pub(crate) struct Places<K> {
+    most: usize,
+    taken: Arc<Mutex<HashMap<K, usize>>>,
+}
+
+/// One that is open, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place<K: Hash + Eq + Copy> {
+    key: K,
+    taken: Arc<Mutex<HashMap<K, usize>>>,
+}
+
+impl<K: Hash + Eq + Copy> Places<K> {
+    /// Of each key, `most` may be open at once.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, taken: Arc::default() }
+    }
+
+    /// Takes a place; `None` where the key has as many as it may.
+    pub(crate) fn take(&self, key: K) -> Option<Place<K>> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.get(&key).copied().unwrap_or_default();
+        if count >= self.most {
+            return None;
+        }
+        taken.insert(key, count + 1);
+        Some(Place { key, taken: Arc::clone(&self.taken) })
+    }
+}
+
+impl<K: Hash + Eq + Copy> Drop for Place<K> {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_has_its_own_places_and_gets_them_back() {
+        let places = Places::new(2);
+        let (first, second) = (places.take(1).expect("free"), places.take(1).expect("free"));
+        assert!(places.take(1).is_none() && places.take(2).is_some());
+        drop(first);
+        let again = places.take(1).expect("free again");
+        assert!(places.take(1).is_none());
+        drop((second, again));
+        assert!(places.taken.lock().expect("not poisoned").is_empty(), "nothing is left behind");
+    }
+}

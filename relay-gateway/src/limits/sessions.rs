@@ -1,0 +1,100 @@
+//! Visitors' sessions that are begun: by address, and by widget key.
+//!
+//! A widget key is public, so a few addresses must not use it up. An address may hold at most a quarter of what the key still
+//! has: each further address takes a quarter of a smaller rest, and everybody is left a handful.
+
+use std::{
+    net::IpAddr,
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
+
+use uuid::Uuid;
+
+use super::{
+    Exceeded, Limit,
+    gcra::{Rates, whole_seconds},
+    network,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// One address may hold one of so many of a key's remaining sessions.
+const SHARE: u32 = 4;
+/// What an address may hold however little is left: a visitor comes back, and has a phone too.
+const LEAST_SHARE: u32 = 5;
+
+pub(crate) struct SessionRates {
+    per_address: NonZeroU32,
+    addresses: Rates<IpAddr>,
+    keys: Rates<Uuid>,
+    shares: Rates<(Uuid, IpAddr)>,
+}
+
+impl SessionRates {
+    pub(super) fn new(per_address: NonZeroU32) -> Self {
+        Self { per_address, addresses: Rates::per(MINUTE), keys: Rates::per(HOUR), shares: Rates::per(HOUR) }
+    }
+
+    /// Spends one session of the key's, for an address.
+    ///
+    /// # Errors
+    /// [`Limit::AddressSessions`], [`Limit::KeyShare`], [`Limit::KeySessions`]; then nothing of the key is spent.
+    pub(crate) fn begin(&self, key: Uuid, limit: NonZeroU32, client: IpAddr, now: Instant) -> Result<(), Exceeded> {
+        let client = network(client);
+        let exceeded = |limit| move |wait| Exceeded { limit, retry_after_s: whole_seconds(wait) };
+        self.addresses.spend(client, 1, self.per_address, now).map_err(exceeded(Limit::AddressSessions))?;
+        let (whole, share) = (self.keys.of(key, limit), self.shares.of((key, client), limit));
+        let left = limit.get().saturating_sub(whole.cell.spent(whole.quota, now));
+        let allowed = (left / SHARE).max(LEAST_SHARE.min(limit.get()));
+        if share.cell.spent(share.quota, now) >= allowed {
+            // One of the address's own comes back in its turn.
+            return Err(exceeded(Limit::KeyShare)(HOUR / limit.get()));
+        }
+        whole.cell.spend(1, whole.quota, now).map_err(exceeded(Limit::KeySessions(limit.get())))?;
+        // What it spends of the key, it has spent of its share, whatever others did in between.
+        let _ = share.cell.spend(1, share.quota, now);
+        Ok(())
+    }
+
+    pub(super) fn sweep(&self) {
+        self.addresses.sweep();
+        self.keys.sweep();
+        self.shares.sweep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn many(count: u32) -> NonZeroU32 {
+        NonZeroU32::new(count).expect("not zero")
+    }
+
+    #[test]
+    fn a_few_addresses_do_not_use_up_a_key() {
+        let (rates, key, now) = (SessionRates::new(many(10_000)), Uuid::new_v4(), Instant::now());
+        let begun = |address: IpAddr| (0..500).filter(|_| rates.begin(key, many(1000), address, now).is_ok()).count();
+        let greedy: Vec<_> = (1..=12).map(|host| begun(IpAddr::from([192, 0, 2, host]))).collect();
+        assert!(greedy[0] <= 250 && greedy.is_sorted_by(|before, after| before >= after), "{greedy:?}");
+        assert!(begun("198.51.100.7".parse().expect("an address")) >= 5, "others still chat: {greedy:?}");
+        assert!(begun("2001:db8::1".parse().expect("an address")) >= 5);
+        assert_eq!(begun("2001:db8::2".parse().expect("an address")), 0, "a /64 is one address");
+    }
+
+    #[test]
+    fn a_small_key_opens_what_it_says_and_an_address_what_it_may() {
+        let (rates, now) = (SessionRates::new(many(5)), Instant::now());
+        let client: IpAddr = "192.0.2.1".parse().expect("an address");
+        let key = Uuid::new_v4();
+        let ends: Vec<_> = (0..4).map(|_| rates.begin(key, many(3), client, now).map_err(|over| over.limit)).collect();
+        assert_eq!(ends[..3], [Ok(()), Ok(()), Ok(())]);
+        assert!(ends[3].is_err());
+        let other = Uuid::new_v4();
+        rates.begin(other, many(1000), client, now).expect("its fifth");
+        let over = rates.begin(other, many(1000), client, now).expect_err("a sixth in one minute");
+        assert_eq!(over.limit, Limit::AddressSessions);
+    }
+}

@@ -1,0 +1,361 @@
+//! Who may have a socket, by what is known now: when it is opened, when its tenant changes, and, without a lease, with each
+//! frame.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream};
+use proto::visitors::v1::{
+    AdmitVisitorRequest, GetSessionRequest, ListRevokedVisitorsRequest, Session, visitors_client::VisitorsClient,
+};
+use serde_json::{Value, json};
+use shared::{ApiError, ErrorCode, SessionId, TenantId, coherence::Changes, origin::Origin, request_id::RequestId};
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    Closing, Sockets, Visit, all_closed,
+    registry::{Open, Seat},
+};
+use crate::{
+    directory::{Concerned, Known, TenantDirectory},
+    domain::{
+        door::{Door, Shut},
+        tenant::TenantState,
+        token::Opens,
+    },
+};
+
+/// Tenants that are judged at once after a change.
+const JUDGED_AT_ONCE: usize = 32;
+
+/// How long judging may take after a change, all tenants together: changes wait for it, and so does the lease. A socket that was
+/// not judged by then may be forbidden, and is closed for now.
+const JUDGED_WITHIN: Duration = Duration::from_secs(1);
+
+/// What a socket's admission rests on, to be judged anew when its tenant changes. Cloning shares it.
+#[derive(Clone, Debug)]
+pub(super) enum Grounds {
+    Widget {
+        key: Arc<str>,
+        origin: Origin,
+    },
+    Minted {
+        visitor_user_id: Arc<str>,
+        generation: u64,
+        tenant_generation: u64,
+        /// The tenant's count of revocations up to which the visitor is known not to be among them; [`UNSEEN`] before the first
+        /// look: what is looked up after a change has the change in it.
+        seen: Arc<AtomicU64>,
+    },
+}
+
+const UNSEEN: u64 = u64::MAX;
+
+impl Grounds {
+    pub(super) fn of(visit: &Visit) -> Self {
+        match &visit.token.opens {
+            Opens::Session { widget_key, origin, .. } => {
+                Self::Widget { key: widget_key.as_str().into(), origin: origin.clone() }
+            }
+            Opens::Minted { visitor_user_id, generation, tenant_generation } => Self::Minted {
+                visitor_user_id: visitor_user_id.as_str().into(),
+                generation: *generation,
+                tenant_generation: *tenant_generation,
+                seen: Arc::new(AtomicU64::new(UNSEEN)),
+            },
+        }
+    }
+}
+
+/// What an admitted visit opens.
+pub(super) struct Admitted {
+    pub(super) session: SessionId,
+    /// The first frame the backend gets: whose conversation this is, and what it was begun with.
+    pub(super) hello: String,
+    /// Unix milliseconds.
+    pub(super) ends_at_ms: i64,
+}
+
+/// Visitors of one tenant that were revoked, each with the generation that its valid tokens have.
+type Revoked = HashMap<String, u64>;
+
+impl<D: TenantDirectory> Sockets<D> {
+    /// The visit's session, where it is allowed at all.
+    pub(super) async fn admit(&self, visit: &Visit, seat: &Seat) -> Result<Admitted, Closing> {
+        // To connect counts as a frame.
+        if !self.limits.admits_frames(visit.counted_as, 1, 0, std::time::Instant::now()) {
+            return Err(Closing::TooFast("the session connects too often: wait"));
+        }
+        let grounds = seat.grounds();
+        let known = self.directory.lookup(visit.token.tenant_id, &visit.request_id).await;
+        if let Some(door) = self.judge(&known, &grounds, &visit.request_id).await? {
+            seat.came_in_by(&door);
+        }
+        let (session, origin, visitor_user_id) = match &visit.token.opens {
+            Opens::Session { session, origin, .. } => (self.session(visit, *session).await?, Some(origin), None),
+            Opens::Minted { visitor_user_id, generation, .. } => {
+                (self.visitor(visit, visitor_user_id, *generation).await?, None, Some(visitor_user_id.as_str()))
+            }
+        };
+        let over = session.expires_at.map_or(0, |at| at.seconds.saturating_mul(1000));
+        let ends_at_ms = match visit.token.opens {
+            // Its widget refreshes the token; the session goes on.
+            Opens::Session { .. } => over,
+            Opens::Minted { .. } => visit.token.ends_at_ms(),
+        };
+        let id = session.session_id.parse().map_err(|_| unchecked(&ApiError::internal("a session without an id")))?;
+        Ok(Admitted { session: id, hello: hello(session, origin, visitor_user_id), ends_at_ms })
+    }
+
+    /// What a widget's session was begun with.
+    async fn session(&self, visit: &Visit, session: SessionId) -> Result<Session, Closing> {
+        let message = GetSessionRequest {
+            tenant_id: visit.token.tenant_id.as_uuid().as_bytes().to_vec(),
+            session_id: session.to_string(),
+        };
+        let method = "chatrelay.visitors.v1.Visitors/GetSession";
+        let answer = self.admin.call(method, &visit.request_id, message, |channel, request| async move {
+            VisitorsClient::new(channel).get_session(request).await
+        });
+        answer.await.map_err(|error| over(&error))
+    }
+
+    /// The session that stands for a known visitor.
+    async fn visitor(&self, visit: &Visit, visitor_user_id: &str, generation: u64) -> Result<Session, Closing> {
+        let message = AdmitVisitorRequest {
+            tenant_id: visit.token.tenant_id.as_uuid().as_bytes().to_vec(),
+            visitor_user_id: visitor_user_id.to_owned(),
+            generation,
+        };
+        let method = "chatrelay.visitors.v1.Visitors/AdmitVisitor";
+        let answer = self.admin.call(method, &visit.request_id, message, |channel, request| async move {
+            VisitorsClient::new(channel).admit_visitor(request).await
+        });
+        answer.await.map_err(|error| over(&error))
+    }
+
+    /// Whether grounds still hold by what is known; the door where they are a widget's.
+    async fn judge(
+        &self,
+        known: &Result<Known, ApiError>,
+        grounds: &Grounds,
+        request_id: &RequestId,
+    ) -> Result<Option<Arc<Door>>, Closing> {
+        match grounds {
+            Grounds::Widget { key, origin } => {
+                let door = self.door(known, key, request_id).await?;
+                allowed(door, origin).map(Some)
+            }
+            Grounds::Minted { visitor_user_id, generation, tenant_generation, seen } => {
+                let tenant = active(known)?;
+                if *tenant_generation < tenant.token_generation {
+                    return Err(Closing::Token);
+                }
+                let (now, before) = (tenant.visitor_revocations, seen.load(Ordering::Acquire));
+                if now != before && before != UNSEEN {
+                    let revoked = self.revoked(tenant.id, before, request_id).await?;
+                    not_among(&revoked, visitor_user_id, *generation)?;
+                }
+                seen.store(now, Ordering::Release);
+                Ok(None)
+            }
+        }
+    }
+
+    /// A tenant's door, where a widget key opens it at all.
+    async fn door(
+        &self,
+        known: &Result<Known, ApiError>,
+        widget_key: &str,
+        request_id: &RequestId,
+    ) -> Result<Arc<Door>, Closing> {
+        let known = known.as_ref().map_err(unchecked)?;
+        let tenant = known.tenant.as_ref().ok_or_else(|| shut(Shut::Key))?;
+        let door = self.directory.door(tenant, widget_key, request_id).await.map_err(|error| unchecked(&error))?;
+        door.open(tenant).map_err(shut)?;
+        Ok(door)
+    }
+
+    /// The tenant's visitors that were revoked after its count of revocations was this.
+    async fn revoked(&self, tenant_id: TenantId, after: u64, request_id: &RequestId) -> Result<Revoked, Closing> {
+        let message = ListRevokedVisitorsRequest { tenant_id: tenant_id.as_uuid().as_bytes().to_vec(), after };
+        let method = "chatrelay.visitors.v1.Visitors/ListRevokedVisitors";
+        let answer = self.admin.call(method, request_id, message, |channel, request| async move {
+            VisitorsClient::new(channel).list_revoked_visitors(request).await
+        });
+        let revoked = answer.await.map_err(|error| unchecked(&error))?.revoked;
+        Ok(revoked.into_iter().map(|visitor| (visitor.visitor_user_id, visitor.generation)).collect())
+    }
+
+    /// Whether a frame may pass: what closes a socket is heard of while the lease is held, and asked for where it is not.
+    pub(super) async fn still_allowed(&self, visit: &Visit, grounds: &Grounds) -> Result<(), Closing> {
+        if self.lease.is_held() {
+            return Ok(());
+        }
+        let known = self.directory.lookup(visit.token.tenant_id, &visit.request_id).await;
+        self.judge(&known, grounds, &visit.request_id).await.map(drop)
+    }
+
+    /// Whether the visit's tenant takes files now.
+    pub(super) async fn takes_files(&self, visit: &Visit) -> Result<bool, Closing> {
+        let known = self.directory.lookup(visit.token.tenant_id, &visit.request_id).await;
+        active(&known).map(|tenant| tenant.file_upload_enabled)
+    }
+
+    /// Judges a tenant's sockets anew: those that are forbidden, or cannot be judged in time, are closed when this returns; the
+    /// others know of a new look.
+    async fn settle_tenant(&self, tenant_id: TenantId, deadline: Instant) {
+        let (known, mut doors, revoked) = (OnceCell::new(), HashMap::new(), OnceCell::new());
+        let sockets = self.registry.of(tenant_id);
+        // One question serves all: about everything since the first of them looked.
+        let since = sockets.iter().filter_map(Open::seen).min().unwrap_or_default();
+        let mut forbidden = Vec::new();
+        for socket in sockets {
+            let judging = self.judge_anew(tenant_id, &known, &mut doors, (since, &revoked), &socket);
+            if let Err(closing) = timeout_at(deadline, judging).await.unwrap_or(Err(UNCHECKED)) {
+                socket.directive.send_modify(|directive| directive.close = Some(closing));
+                forbidden.push(socket.directive);
+            }
+        }
+        all_closed(&forbidden).await;
+    }
+
+    /// Judges one of a tenant's sockets by what is known after a change; all that came by one key have one door.
+    async fn judge_anew(
+        &self,
+        tenant_id: TenantId,
+        known: &OnceCell<Result<Known, ApiError>>,
+        doors: &mut HashMap<Arc<str>, Result<Arc<Door>, Closing>>,
+        (since, revoked): (u64, &OnceCell<Revoked>),
+        socket: &Open,
+    ) -> Result<(), Closing> {
+        let request_id = RequestId::generate();
+        let known = known.get_or_init(|| self.directory.lookup(tenant_id, &request_id)).await;
+        match &socket.grounds {
+            Grounds::Widget { key, origin } => {
+                if !doors.contains_key(key) {
+                    let door = self.door(known, key, &request_id).await;
+                    doors.insert(Arc::clone(key), door);
+                }
+                let door = doors.get(key).cloned().unwrap_or(Err(UNCHECKED))?;
+                let door = allowed(door, origin)?;
+                self.registry.has_door(tenant_id, socket.id(), &door);
+                if let Some(look) = new_look(socket.door.as_deref(), &door) {
+                    socket.directive.send_modify(|directive| directive.look = Some(look));
+                }
+            }
+            Grounds::Minted { visitor_user_id, generation, tenant_generation, seen } => {
+                let tenant = active(known)?;
+                if *tenant_generation < tenant.token_generation {
+                    return Err(Closing::Token);
+                }
+                let before = seen.load(Ordering::Acquire);
+                if before != UNSEEN && before != tenant.visitor_revocations {
+                    let revoked = revoked.get_or_try_init(|| self.revoked(tenant_id, since, &request_id)).await?;
+                    not_among(revoked, visitor_user_id, *generation)?;
+                    seen.store(tenant.visitor_revocations, Ordering::Release);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Open {
+    /// Up to which count of revocations it is known not to be revoked, where that is known.
+    fn seen(&self) -> Option<u64> {
+        match &self.grounds {
+            Grounds::Minted { seen, .. } => Some(seen.load(Ordering::Acquire)).filter(|seen| *seen != UNSEEN),
+            Grounds::Widget { .. } => None,
+        }
+    }
+}
+
+impl<D: TenantDirectory> Concerned for Sockets<D> {
+    fn settle<'a>(&'a self, changes: &'a Changes<TenantId>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        let tenants = self.registry.tenants(changes.keys.as_deref());
+        let deadline = Instant::now() + JUDGED_WITHIN;
+        let judging = move |tenant_id| self.settle_tenant(tenant_id, deadline);
+        Box::pin(stream::iter(tenants).for_each_concurrent(JUDGED_AT_ONCE, judging))
+    }
+}
+
+/// What a socket that cannot be judged is closed with: it may be forbidden.
+const UNCHECKED: Closing = Closing::TryAgain("the relay cannot check the tenant right now: connect again later");
+
+fn unchecked(error: &ApiError) -> Closing {
+    tracing::debug!(cause = error.cause(), "a socket's tenant cannot be checked");
+    UNCHECKED
+}
+
+/// What it means that a session was not found.
+fn over(error: &ApiError) -> Closing {
+    match error.code() {
+        ErrorCode::InvalidVisitorToken => Closing::Token,
+        ErrorCode::TenantSuspended => shut(Shut::Suspended),
+        _ => unchecked(error),
+    }
+}
+
+/// A tenant whose visitors may talk.
+fn active(known: &Result<Known, ApiError>) -> Result<&TenantState, Closing> {
+    let tenant = known.as_ref().map_err(unchecked)?.tenant.as_deref().ok_or(Closing::Token)?;
+    if tenant.suspended { Err(shut(Shut::Suspended)) } else { Ok(tenant) }
+}
+
+fn not_among(revoked: &Revoked, visitor_user_id: &str, generation: u64) -> Result<(), Closing> {
+    let is_over = revoked.get(visitor_user_id).is_some_and(|valid| generation < *valid);
+    if is_over { Err(Closing::Token) } else { Ok(()) }
+}
+
+/// A reason begins with the `error_code` that a call would be refused with.
+fn shut(shut: Shut) -> Closing {
+    Closing::Forbidden(match shut {
+        Shut::Key => "invalid_widget_key: it was rotated or revoked; paste the current embed code",
+        Shut::Suspended => "tenant_suspended: ask the platform's operator",
+    })
+}
+
+fn allowed(door: Arc<Door>, origin: &Origin) -> Result<Arc<Door>, Closing> {
+    if door.allows(origin) {
+        Ok(door)
+    } else {
+        Err(Closing::Forbidden("origin_not_allowed: add it to the tenant's allowed_origins"))
+    }
+}
+
+/// The frame that tells a widget how it looks now, where that is not what it looked like.
+fn new_look(before: Option<&Door>, now: &Door) -> Option<Arc<str>> {
+    let before = before?.widget.as_ref()?;
+    let now = now.widget.as_ref()?;
+    (before.config != now.config).then(|| json!({"type": "config", "widget_config": now.config()}).to_string().into())
+}
+
+fn hello(session: Session, origin: Option<&Origin>, visitor_user_id: Option<&str>) -> String {
+    let Session { session_id, bot_id, locale, metadata_json, routing_key, mode, .. } = session;
+    let metadata: Value = serde_json::from_str(&metadata_json).unwrap_or_else(|_| json!({}));
+    let mut hello = json!({
+        "type": "hello",
+        "session_id": session_id,
+        "bot_id": bot_id,
+        "locale": locale,
+        "metadata": metadata,
+        "routing_key": routing_key,
+        "mode": mode,
+        "origin": origin.map(ToString::to_string),
+    });
+    if let Some(visitor_user_id) = visitor_user_id {
+        hello["visitor_user_id"] = visitor_user_id.into();
+    }
+    hello.to_string()
+}

@@ -1,0 +1,144 @@
+//! What a message's attachments must be (contract, section 4, *Attachments*): one check, at the gateway and at the chat backend.
+//!
+//! The published client reads a page of messages whole or not at all, so one attachment that it cannot read would hide all the
+//! others.
+
+use serde_json::{Map, Value, json};
+use url::Url;
+
+const LONGEST_TYPE: usize = 50;
+const LONGEST_MIME: usize = 255;
+const LONGEST_NAME: usize = 255;
+const LONGEST_URL: usize = 2048;
+/// Beyond this some readers of JSON round.
+const LARGEST_SIZE: u64 = (1 << 53) - 1;
+
+/// Reads a list of attachments, each written anew with the fields of the contract.
+///
+/// # Errors
+/// What is wrong with which of them.
+pub fn read(given: Value, most: usize) -> Result<Vec<Value>, String> {
+    let Value::Array(items) = given else { return Err("must be a list".to_owned()) };
+    if items.len() > most {
+        return Err(format!("must be a list of at most {most}"));
+    }
+    let numbered = items.into_iter().enumerate();
+    numbered.map(|(index, item)| one(item).map_err(|wrong| format!("entry {}: {wrong}", index + 1))).collect()
+}
+
+/// Whether something stored is an attachment that readers can read.
+#[must_use]
+pub fn is_readable(attachment: &Value) -> bool {
+    one(attachment.clone()).is_ok()
+}
+
+fn one(item: Value) -> Result<Value, String> {
+    let Value::Object(mut fields) = item else { return Err("must be an object".to_owned()) };
+    let kind = text(&mut fields, "type", LONGEST_TYPE)?;
+    let mime = text(&mut fields, "mime", LONGEST_MIME)?;
+    if !mime.split_once('/').is_some_and(|(kind, subtype)| !kind.is_empty() && !subtype.is_empty()) {
+        return Err("mime must be a media type such as image/png".to_owned());
+    }
+    let size = fields.remove("size").as_ref().and_then(Value::as_u64).filter(|size| *size <= LARGEST_SIZE);
+    let size = size.ok_or("size must be a whole number of bytes from 0")?;
+    let url = text(&mut fields, "url", LONGEST_URL)?;
+    let is_web = Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
+    if !is_web || url.contains(|character: char| character.is_whitespace() || character.is_control()) {
+        return Err("url must begin with http:// or https://".to_owned());
+    }
+    let name = match fields.get("name") {
+        None | Some(Value::Null) => None,
+        Some(_) => Some(text(&mut fields, "name", LONGEST_NAME)?),
+    };
+    fields.remove("name");
+    if let Some(other) = fields.keys().next() {
+        let other: String = other.chars().take(50).collect();
+        return Err(format!("has type, mime, size, url and name, and no {other:?}"));
+    }
+    let mut attachment = json!({"type": kind, "mime": mime, "size": size, "url": url});
+    if let Some(name) = name {
+        attachment["name"] = name.into();
+    }
+    Ok(attachment)
+}
+
+fn text(fields: &mut Map<String, Value>, name: &str, longest: usize) -> Result<String, String> {
+    match fields.remove(name) {
+        Some(Value::String(text))
+            if !text.trim().is_empty() && text.chars().count() <= longest && !text.contains('\0') =>
+        {
+            Ok(text)
+        }
+        _ => Err(format!("{name} must be a text of 1 to {longest} characters")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Value {
+        json!({"type": "image", "mime": "image/png", "size": 0, "url": "https://cdn.example.com/a.png"})
+    }
+
+    #[test]
+    fn what_the_contract_names_is_taken_and_written_anew() {
+        let mut named = good();
+        named["name"] = "a.png".into();
+        let mut unnamed = good();
+        unnamed["name"] = Value::Null;
+        assert_eq!(read(json!([good(), named, unnamed]), 3), Ok(vec![good(), named, good()]));
+        assert_eq!(read(json!([]), 3), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let with = |field: &str, value: Value| {
+            let mut item = good();
+            item[field] = value;
+            item
+        };
+        let without = |field: &str| {
+            let mut item = good();
+            item.as_object_mut().expect("an object").remove(field);
+            item
+        };
+        for hostile in [
+            json!({}),
+            json!("a"),
+            json!(null),
+            json!([]),
+            without("type"),
+            without("mime"),
+            without("size"),
+            without("url"),
+            with("type", json!(7)),
+            with("type", json!(" ")),
+            with("mime", json!("png")),
+            with("mime", json!("/")),
+            with("size", json!(-1)),
+            with("size", json!(1.5)),
+            with("size", json!("1")),
+            with("size", json!(u64::MAX)),
+            with("size", json!(null)),
+            with("url", json!("javascript:alert(1)")),
+            with("url", json!("data:text/html,x")),
+            with("url", json!("ftp://example.com/a")),
+            with("url", json!("//example.com/a")),
+            with("url", json!("/a")),
+            with("url", json!("java\nscript:alert(1)")),
+            with("url", json!(" https://example.com")),
+            with("url", json!("https://exa\tmple.com")),
+            with("url", json!(format!("https://example.com/{}", "a".repeat(LONGEST_URL)))),
+            with("url", json!("https://example.com/\u{0}")),
+            with("name", json!("")),
+            with("name", json!({})),
+            with("onload", json!("x")),
+        ] {
+            assert!(read(json!([good(), hostile]), 20).is_err(), "{hostile}");
+            assert!(!is_readable(&hostile));
+        }
+        assert!(read(json!({}), 20).is_err() && read(json!("a"), 20).is_err());
+        assert!(read(json!([good(), good()]), 1).is_err());
+    }
+}

@@ -1,0 +1,244 @@
+//! A database whose disk is full, fails, or may only be read: what is acknowledged is there after a crash, what is not is said to
+//! be not, and it heals without a restart.
+
+use std::process::{Command, Stdio};
+
+use e2e::{
+    process::Process,
+    signed::Tenant,
+    small_disk::SmallDisk,
+    world::{Operator, RELAY_SECRET, admin_environment, backend_environment, until_ready},
+};
+use serde_json::{Value, json};
+use shared::{
+    TenantId,
+    signature::{BodyDigest, RelayKey, RelayedCall},
+    time::now_unix_ms,
+};
+
+/// Bytes enough for a database and a log that grows for a while.
+const DISK_MIB: u32 = 12;
+
+struct Admin {
+    process: Process,
+    operator: Operator,
+}
+
+impl Admin {
+    async fn start(disk: &SmallDisk) -> Self {
+        let url = format!("sqlite://{}?mode=rwc", disk.path().join("admin.db").display());
+        let mut environment = admin_environment(&url);
+        environment.insert("ADMIN_DATABASE_STATEMENT_TIMEOUT_MS".to_owned(), "500".to_owned());
+        let process = Process::start("admin-service", &[], &environment);
+        let rest = process.address("admin-rest");
+        until_ready(rest).await;
+        Self { process, operator: Operator::at(rest) }
+    }
+
+    async fn rotate(&self, tenant_id: &str) -> (u16, Value) {
+        self.operator.call("POST", &format!("/rotate/tenant-secret?tenant_id={tenant_id}"), None).await
+    }
+
+    /// Rotations of the tenant that the history has.
+    async fn rotations(&self, tenant: &Tenant) -> usize {
+        let path = format!("/fetch/audit-log?tenant_id={}&limit=500", tenant.id);
+        let (status, log) = self.operator.call("GET", &path, None).await;
+        assert_eq!(status, 200, "{log}");
+        let entries = log["data"]["items"].as_array().expect("entries");
+        entries.iter().filter(|entry| entry["action"] == "rotate_tenant_secret").count()
+    }
+}
+
+/// A change that the database could not take: nothing was changed, and that is said.
+fn refused((status, body): &(u16, Value)) {
+    assert_eq!((*status, &body["error_code"]), (503, &json!("store_unavailable")), "{body}");
+    let message = body["message"].as_str().expect("a message");
+    assert!(message.contains("takes no changes") && message.contains("Nothing was changed"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_admin_service_acknowledges_on_a_full_disk_is_there_after_a_crash() {
+    let disk = SmallDisk::mount(DISK_MIB);
+    let mut admin = Admin::start(&disk).await;
+    let tenant = admin.operator.provision(json!({"tenant_name": "Full"})).await;
+    let mut acknowledged = 0;
+    for round in 0..4 {
+        disk.fill();
+        // Until there is no room left in the log: then for as long as there is none.
+        let mut refusals = 0;
+        while refusals < 4 {
+            let answer = admin.rotate(&tenant.id).await;
+            if answer.0 == 200 {
+                acknowledged += 1;
+            } else {
+                refused(&answer);
+                refusals += 1;
+            }
+        }
+        // What is refused for what it is, in the midst of it.
+        let (status, _) = admin.rotate(&TenantId::generate().to_string()).await;
+        assert!([404, 503].contains(&status), "{status}");
+        let (status, read) = admin.operator.call("GET", &format!("/fetch/tenant?tenant_id={}", tenant.id), None).await;
+        assert_eq!(status, 200, "it reads: {read}");
+        disk.free();
+        for _ in 0..3 {
+            let (status, body) = admin.rotate(&tenant.id).await;
+            assert_eq!(status, 200, "round {round}: it heals by itself: {body}");
+            acknowledged += 1;
+        }
+        assert_eq!(admin.rotations(&tenant).await, acknowledged, "round {round}");
+    }
+    admin.process.kill();
+    let admin = Admin::start(&disk).await;
+    assert_eq!(admin.rotations(&tenant).await, acknowledged, "what was acknowledged is there, and nothing else");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_service_starts_on_a_full_disk_reads_and_heals() {
+    let disk = SmallDisk::mount(DISK_MIB);
+    let mut admin = Admin::start(&disk).await;
+    let tenant = admin.operator.provision(json!({"tenant_name": "Full"})).await;
+    for is_clean in [false, true] {
+        if is_clean {
+            admin.process.terminate();
+        } else {
+            admin.process.kill();
+        }
+        let _ = admin.process.wait();
+        disk.fill();
+        admin = Admin::start(&disk).await;
+        let (status, read) = admin.operator.call("GET", &format!("/fetch/tenant?tenant_id={}", tenant.id), None).await;
+        assert_eq!(status, 200, "{read}");
+        let answer = admin.rotate(&tenant.id).await;
+        if answer.0 != 200 {
+            refused(&answer);
+        }
+        disk.free();
+        let (status, body) = admin.rotate(&tenant.id).await;
+        assert_eq!(status, 200, "after a stop that was clean: {is_clean}: {body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_may_only_be_read_or_a_file_that_is_locked_is_said_and_healed() {
+    let disk = SmallDisk::mount(DISK_MIB);
+    let mut admin = Admin::start(&disk).await;
+    let tenant = admin.operator.provision(json!({"tenant_name": "Locked"})).await;
+    let file = disk.path().join("admin.db");
+    let held = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\nc.execute('BEGIN IMMEDIATE')\n\
+                print('held', flush=True)\nsys.stdin.read()\n";
+    let mut locker = Command::new("python3")
+        .args(["-c", held])
+        .arg(&file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python starts");
+    let mut said = [0; 5];
+    std::io::Read::read_exact(locker.stdout.as_mut().expect("piped"), &mut said).expect("it holds the lock");
+    let (status, body) = admin.rotate(&tenant.id).await;
+    assert_eq!((status, &body["error_code"]), (503, &json!("store_unavailable")), "{body}");
+    drop(locker.stdin.take());
+    locker.wait().expect("python ends");
+    assert_eq!(admin.rotate(&tenant.id).await.0, 200);
+
+    let mut acknowledged = admin.rotations(&tenant).await;
+    admin.process.kill();
+    let _ = admin.process.wait();
+    disk.read_only(true);
+    let url = format!("sqlite://{}?mode=rwc", file.display());
+    let mut blocked = Process::start("admin-service", &[], &admin_environment(&url));
+    assert!(!blocked.wait().success(), "it cannot take the file for its own");
+    assert!(blocked.log().contains("admin.db"), "{}", blocked.log());
+    disk.read_only(false);
+    let mut admin = Admin::start(&disk).await;
+    for _ in 0..3 {
+        assert_eq!(admin.rotate(&tenant.id).await.0, 200);
+        acknowledged += 1;
+    }
+    admin.process.kill();
+    let admin = Admin::start(&disk).await;
+    assert_eq!(admin.rotations(&tenant).await, acknowledged);
+}
+
+struct Backend {
+    process: Process,
+    base: String,
+    tenant: TenantId,
+}
+
+impl Backend {
+    async fn start(disk: &SmallDisk, tenant: TenantId) -> Self {
+        let process = Process::start("chat-relay", &["backend"], &backend_environment(disk.path()));
+        let address = process.address("chat-backend");
+        until_ready(address).await;
+        Self { process, base: format!("http://{address}"), tenant }
+    }
+
+    /// A call as the gateway would sign it.
+    async fn call(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let (timestamp, tenant_id) = (now_unix_ms().to_string(), self.tenant.to_string());
+        let call =
+            RelayedCall { timestamp: &timestamp, method, path_and_query: path, tenant_id: &tenant_id, actor: "tenant" };
+        let signature = RelayKey::new(RELAY_SECRET.as_bytes()).sign(&call, &BodyDigest::of(body.as_bytes())).to_hex();
+        let request = reqwest::Client::new()
+            .request(method.parse().expect("a method"), format!("{}{path}", self.base))
+            .header("x-relay-tenant-id", tenant_id)
+            .header("x-relay-timestamp", &timestamp)
+            .header("x-relay-actor", "tenant")
+            .header("x-relay-signature", signature)
+            .body(body.to_owned());
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.expect("an envelope"))
+    }
+
+    async fn say(&self, conversation: &str, content: &str) -> (u16, Value) {
+        let body = json!({"role": "system", "content": content}).to_string();
+        self.call("POST", &format!("/add/message?conversation_id={conversation}"), &body).await
+    }
+
+    async fn messages(&self, conversation: &str) -> usize {
+        let (status, page) =
+            self.call("GET", &format!("/fetch/messages?conversation_id={conversation}&limit=500"), "").await;
+        assert_eq!(status, 200, "{page}");
+        page["data"]["items"].as_array().expect("messages").len()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_reference_backend_acknowledges_on_a_full_disk_is_there_after_a_crash() {
+    let disk = SmallDisk::mount(DISK_MIB);
+    let tenant = TenantId::generate();
+    let mut backend = Backend::start(&disk, tenant).await;
+    let (_, begun) = backend.call("POST", "/create/conversation", r#"{"visitor_user_id":"v"}"#).await;
+    let conversation = begun["data"]["id"].as_str().expect("an id").to_owned();
+    let mut acknowledged = 0;
+    for round in 0..4 {
+        disk.fill();
+        let mut refusals = 0;
+        while refusals < 4 {
+            let answer = backend.say(&conversation, "said").await;
+            if answer.0 == 201 {
+                acknowledged += 1;
+            } else {
+                refused(&answer);
+                refusals += 1;
+            }
+        }
+        assert_eq!(backend.say("no-such-conversation", "x").await.0, 404);
+        assert_eq!(backend.messages(&conversation).await, acknowledged, "it reads");
+        disk.free();
+        for _ in 0..3 {
+            let (status, body) = backend.say(&conversation, "said").await;
+            assert_eq!(status, 201, "round {round}: it heals by itself: {body}");
+            acknowledged += 1;
+        }
+    }
+    backend.process.kill();
+    let _ = backend.process.wait();
+    disk.fill();
+    let backend = Backend::start(&disk, tenant).await;
+    assert_eq!(backend.messages(&conversation).await, acknowledged, "what was acknowledged is there, and nothing else");
+    disk.free();
+    assert_eq!(backend.say(&conversation, "said").await.0, 201);
+}
