@@ -224,7 +224,7 @@ pub async fn serve_on<A: App>(
     draining.begin();
     connections.close();
     if tokio::time::timeout(bounds.drain_timeout, connections.wait()).await.is_err() {
-        tracing::warn!("some requests did not finish within the drain timeout");
+        tracing::warn!("some requests did not finish within drain_timeout_ms, and were cut");
     }
 }
 

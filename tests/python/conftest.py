@@ -28,6 +28,7 @@ class Deployment:
     """A running `chat-relay`; its addresses come from its log."""
 
     def __init__(self, data_dir):
+        self.data_dir = pathlib.Path(data_dir)
         env = {
             "PATH": os.environ["PATH"],
             "CHAT_RELAY_DATA_DIR": str(data_dir),

@@ -1,7 +1,11 @@
 """Every method of the published client, sync and async, unmodified, against a running deployment."""
 
 import asyncio
+import base64
+import contextlib
 import inspect
+import json
+import sqlite3
 import uuid
 
 import pytest
@@ -14,6 +18,8 @@ from bloonio_chat_relay_client import (
     set_chat_client,
     get_chat_client,
 )
+
+from conftest import PATIENCE_S
 
 
 @pytest.fixture
@@ -88,6 +94,52 @@ def test_the_bot_answers_from_ingested_knowledge_and_hands_over_what_it_does_not
     assert (ticket.ticket_number, ticket.conversation_id) == ("TCK-000001", conversation.id)
     assert chat.fetch_ticket(ticket.id) == ticket
     assert chat.list_tickets(status=TicketStatus.CLOSED) == [] == chat.list_tickets(assignee_user_id="nobody")
+
+
+def test_one_text_goes_to_many_conversations_at_once(settings):
+    async def announce():
+        async with AsyncChatRelayClient(settings) as chat:
+            begun = await asyncio.gather(
+                *(chat.create_conversation(visitor_user_id=f"user-{n}", locale="en") for n in range(60))
+            )
+            await asyncio.gather(
+                *(chat.send_message(c.id, content="We are closed today.", role=MessageRole.AGENT) for c in begun)
+            )
+            return [[m.content for m in await chat.list_messages(c.id)] for c in begun]
+
+    assert asyncio.run(announce()) == [["We are closed today."]] * 60
+
+
+def test_no_attachment_hides_a_page_of_messages(chat, deployment):
+    conversation = chat.create_conversation(visitor_user_id="user-1", locale="en")
+    good = {"type": "image", "mime": "image/png", "size": 0, "url": "https://example.com/a.png"}
+    for bad in ({**good, "size": -1}, {**good, "url": "javascript:alert(1)"}, {**good, "url": "/a.png"}):
+        with pytest.raises(ChatRelayError) as refused:
+            chat.send_message(conversation.id, content="bad", attachments=[bad])
+        assert (refused.value.status_code, refused.value.body["error_code"]) == (422, "validation_failed")
+    chat.send_message(conversation.id, content="good", role=MessageRole.AGENT, attachments=[good])
+    # What was taken before there was a check is passed over.
+    with contextlib.closing(sqlite3.connect(deployment.data_dir / "chat-backend.db", timeout=PATIENCE_S)) as kept, kept:
+        kept.execute(
+            "UPDATE message SET attachments = ? WHERE conversation_id = ?",
+            (json.dumps([{}, good, {**good, "size": -1}, "x"]), conversation.id),
+        )
+    (message,) = chat.list_messages(conversation.id)
+    assert [attachment.url for attachment in message.attachments] == [good["url"]]
+
+
+def test_any_limit_is_taken_and_a_plus_is_a_plus(chat):
+    begun = chat.create_conversation(visitor_user_id="mary+x@e.com", locale="en")
+    assert [c.id for c in chat.list_conversations(visitor_user_id="mary+x@e.com", limit=100_000)] == [begun.id]
+    assert chat.list_messages(begun.id, limit=1_000_000) == [] == chat.list_tickets(limit=501)
+
+
+def test_tokens_say_what_they_are_for(chat, tenant):
+    chat.provision_operator(email="merchant@acme.com", display_name="Merchant")
+    claims = chat.fetch_operator_token(email="merchant@acme.com")["operator_token"].split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+    assert claims["tids"] == {tenant["tenant_id"]: "operator"}
+    assert claims["tenant_id"] == tenant["tenant_id"]
 
 
 def test_visitor_tokens_and_tenant_info(chat, tenant):

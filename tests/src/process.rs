@@ -47,8 +47,24 @@ impl Process {
     /// Where it cannot be started.
     #[must_use]
     pub fn start(name: &str, args: &[&str], env: &HashMap<String, String>) -> Self {
-        let mut child = Command::new(binary(name))
-            .args(args)
+        let mut command = Command::new(binary(name));
+        command.args(args);
+        Self::spawn(command, env)
+    }
+
+    /// The same, with at most so many descriptors.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn start_within(descriptors: u32, name: &str, env: &HashMap<String, String>) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\"")]).arg(binary(name));
+        Self::spawn(command, env)
+    }
+
+    fn spawn(mut command: Command, env: &HashMap<String, String>) -> Self {
+        let mut child = command
             .env_clear()
             .envs(env)
             .stdin(Stdio::null())

@@ -139,6 +139,17 @@ impl Visitor {
         }
     }
 
+    /// The next frame, whatever it is.
+    ///
+    /// # Panics
+    /// Where it is closed instead.
+    pub async fn hear_any(&mut self) -> Value {
+        match self.next().await {
+            Said::Frame(frame) => frame,
+            other => panic!("{other:?} instead of a frame"),
+        }
+    }
+
     /// The code it is closed with; frames that come before are skipped.
     pub async fn closed(&mut self) -> u16 {
         loop {

@@ -516,3 +516,32 @@ async fn until_status(operator: &world::Operator, path: &str, expected: u16) {
         assert!(Instant::now() < deadline, "{path} is never answered with {expected}");
     }
 }
+
+/// Idle connections fill what they may, and no more: calls still find a descriptor for the backend, and the log stays short.
+#[tokio::test(flavor = "multi_thread")]
+async fn few_descriptors_are_enough_for_those_who_call() {
+    let world = World::start(&[]).await;
+    let tenant = world.operator().provision(json!({"tenant_name": "Few", "rate_limit_per_min": 6000})).await;
+    let mut environment = e2e::world::gateway_environment(world.grpc, world.backend_address);
+    environment.insert("GATEWAY_ACCESS_LOG".to_owned(), "false".to_owned());
+    let gateway = Process::start_within(256, "relay-gateway", &environment);
+    let relay = gateway.address("gateway");
+    e2e::world::until_ready(relay).await;
+    let mut idle = Vec::new();
+    for n in 0..300_u32 {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 1, u8::try_from(n % 2 + 1).expect("small")], 0).into()).expect("bound");
+        if let Ok(Ok(stream)) = tokio::time::timeout(Duration::from_millis(500), socket.connect(relay)).await {
+            idle.push(stream);
+        }
+    }
+    let url = format!("http://{relay}/api/v1/relay/fetch/conversations");
+    for _ in 0..20 {
+        let request = tenant.request(&reqwest::Client::new(), reqwest::Method::GET, &url, "");
+        assert_eq!(request.send().await.expect("an answer").status(), 200);
+    }
+    let log = gateway.log();
+    assert!(log.contains("were lowered to what the limit of descriptors allows"), "{log}");
+    assert!(log.lines().count() < 20, "{log}");
+    drop(idle);
+}

@@ -7,7 +7,7 @@ export type LinkState = "idle" | "dialling" | "ready" | "waiting" | "asleep" | "
 
 export interface ConnectionOwner {
   obtainSession(rejectedToken: string | null): Promise<Session>;
-  socketUrl(token: string): string;
+  openSocket(token: string): WebSocket;
   onState(state: LinkState): void;
   onFrame(frame: ServerFrame): void;
   /** The relay refused this page, by HTTP or by closing the socket with 4403. */
@@ -102,7 +102,7 @@ export class Connection {
       if (!isCurrent()) return;
       this.#rejected = null;
       this.#token = session.token;
-      this.#listen(new WebSocket(this.#owner.socketUrl(session.token)), isCurrent);
+      this.#listen(this.#owner.openSocket(session.token), isCurrent);
     } catch (failure) {
       if (!isCurrent()) return;
       if (failure instanceof RelayError && !failure.transient) this.#block(failure);

@@ -58,8 +58,10 @@ export class RelayApi {
     return this.#session("refresh/visitor-token", { headers: { Authorization: `Bearer ${token}` } });
   }
 
-  socketUrl(token: string): string {
-    return `${this.#options.baseUrl.replace(/^http/, "ws")}/api/v1/ws/widget?token=${encodeURIComponent(token)}`;
+  /** The token goes among the subprotocols, of which the relay selects the first: a URL would be logged on its way. */
+  openSocket(token: string): WebSocket {
+    const url = `${this.#options.baseUrl.replace(/^http/, "ws")}/api/v1/ws/widget`;
+    return new WebSocket(url, ["chat-relay.v1", `bearer.${token}`]);
   }
 
   /** Whether anything answers at the relay's address, readable for this origin or not. */

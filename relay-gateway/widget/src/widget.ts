@@ -190,8 +190,8 @@ export class Widget implements ConnectionOwner, ViewActions {
     return this.#sessions.obtain(rejectedToken);
   }
 
-  socketUrl(token: string): string {
-    return this.#api.socketUrl(token);
+  openSocket(token: string): WebSocket {
+    return this.#api.openSocket(token);
   }
 
   onState(link: LinkState): void {

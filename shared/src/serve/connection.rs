@@ -116,7 +116,7 @@ pub(super) async fn serve<A: App>(stream: TcpStream, peer: &Peer, app: A, bounds
         Err(Ended::Hyper(error)) => tracing::debug!(%error, peer = %peer.address, "connection ended"),
         Err(Ended::NoRequest) => tracing::debug!(peer = %peer.address, "no request came within header_timeout_ms"),
         Err(Ended::Unread) => {
-            tracing::debug!(peer = %peer.address, "nothing was read within write_timeout_ms: connection closed");
+            tracing::info!(peer = %peer.address, "an answer was cut: its reader took nothing within write_timeout_ms");
             if let Some(parts) = connection.into_parts() {
                 // What waits in the kernel is thrown away: nobody reads it.
                 let _ = parts.io.into_stream().set_zero_linger();

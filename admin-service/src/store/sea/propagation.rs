@@ -147,7 +147,12 @@ pub(in crate::store) async fn listener(connection: &DatabaseConnection) -> Resul
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
     let word = Uuid::new_v4().to_string();
-    sea_orm::sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&word).execute(pool).await?;
+    let told = sea_orm::sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&word).execute(pool).await;
+    match told {
+        // The pooler has given the sender the session that listens.
+        Err(sea_orm::SqlxError::Protocol(_)) => return Err(NotListening::Deaf),
+        told => told?,
+    };
     let echo = async {
         while listener.recv().await?.payload() != word {}
         Ok::<_, NotListening>(())
