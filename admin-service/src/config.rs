@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::{
     coherence::LONGEST_LEASE_MS,
-    config::{ConfigError, Settings, Sibling, Sources, Spec, check_secret},
+    config::{ConfigError, Settings, Sources, Spec, check_secret},
     telemetry::TelemetryConfig,
 };
 
@@ -23,23 +23,6 @@ const SPEC: Spec = Spec {
     env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
     defaults: include_str!("../config.default.toml"),
     secrets: &["api_key", "master_keys", "grpc_token", "database_url"],
-    siblings: &[
-        Sibling {
-            program: "relay-gateway",
-            env_prefix: "GATEWAY_",
-            defaults: include_str!("../../relay-gateway/config.default.toml"),
-        },
-        Sibling {
-            program: "chat-relay backend",
-            env_prefix: "CHAT_BACKEND_",
-            defaults: include_str!("../../deploy/standalone/backend.default.toml"),
-        },
-        Sibling {
-            program: "chat-relay",
-            env_prefix: "CHAT_RELAY_",
-            defaults: include_str!("../../deploy/standalone/config.default.toml"),
-        },
-    ],
 };
 
 /// A checked configuration.

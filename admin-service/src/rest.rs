@@ -73,7 +73,7 @@ pub(crate) fn router(
     developers: Developers,
     tokens: &Tokens,
     admin_key: AdminKey,
-    stopping: CancellationToken,
+    probes: Router,
 ) -> Router {
     let (of_tenants, _) = tenant_routes().split_for_parts();
     let (of_account_keys, _) = account_key_routes().split_for_parts();
@@ -82,15 +82,11 @@ pub(crate) fn router(
         .with_state(tenants.clone())
         .merge(of_account_keys.with_state(developers.account_keys.clone()))
         .layer(middleware::from_fn_with_state(admin_key, require_admin_key));
-    let ready_tenants = tenants.clone();
     let jwks = tokens.jwks().to_owned();
     Router::new()
         .merge(protected)
         .merge(of_developers.with_state(developers))
-        .merge(health::routes(stopping, move || {
-            let tenants = ready_tenants.clone();
-            async move { tenants.is_available().await.map_err(|error| format!("database: {error}")) }
-        }))
+        .merge(probes)
         .route(
             "/.well-known/jwks.json",
             get(|| async move { ([(header::CONTENT_TYPE, "application/jwk-set+json")], jwks) }),
@@ -105,6 +101,14 @@ pub(crate) fn router(
             // It takes the admin key: nobody may lay another page over it.
             .layer(middleware::map_response(never_framed)),
         )
+}
+
+/// `/healthz` and `/readyz`.
+pub(crate) fn probes(tenants: Tenants, stopping: CancellationToken) -> Router {
+    health::routes(stopping, move || {
+        let tenants = tenants.clone();
+        async move { tenants.is_available().await.map_err(|error| format!("database: {error}")) }
+    })
 }
 
 async fn never_framed(mut response: Response) -> Response {

@@ -129,7 +129,8 @@ pub async fn start(
     let bounds = Bounds { drain_delay: config.drain_delay, drain_timeout: config.drain_timeout, ..Bounds::default() };
     let mut tasks = JoinSet::new();
 
-    let router = rest::router(tenants.clone(), developers, &tokens, admin_key.clone(), stopping.clone());
+    let probes = rest::probes(tenants.clone(), stopping.clone());
+    let router = rest::router(tenants.clone(), developers, &tokens, admin_key.clone(), probes.clone());
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
     tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
 
@@ -186,7 +187,7 @@ pub async fn start(
     if let Some(address) = config.ops_listen {
         let listener = serve::bind(address).await?;
         tracing::info!(server = "admin-ops", address = %listener.local_addr()?, "listening");
-        tasks.spawn(serve::serve(listener, metrics.router(), bounds, stopping));
+        tasks.spawn(serve::serve(listener, metrics.router().merge(probes), bounds, stopping));
     }
     tracing::info!(server = "admin-rest", address = %rest, "listening");
     tracing::info!(server = "admin-grpc", address = %grpc, "listening");

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use shared::{
     body::BodyBounds,
-    config::{ConfigError, Settings, Sibling, Sources, Spec, check_secret},
+    config::{ConfigError, Settings, Sources, Spec, check_secret},
     process,
     serve::Bounds,
     telemetry::TelemetryConfig,
@@ -29,23 +29,6 @@ const SPEC: Spec = Spec {
     env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
     defaults: include_str!("../config.default.toml"),
     secrets: &["admin_grpc_token", "relay_secret"],
-    siblings: &[
-        Sibling {
-            program: "admin-service",
-            env_prefix: "ADMIN_",
-            defaults: include_str!("../../admin-service/config.default.toml"),
-        },
-        Sibling {
-            program: "chat-relay backend",
-            env_prefix: "CHAT_BACKEND_",
-            defaults: include_str!("../../deploy/standalone/backend.default.toml"),
-        },
-        Sibling {
-            program: "chat-relay",
-            env_prefix: "CHAT_RELAY_",
-            defaults: include_str!("../../deploy/standalone/config.default.toml"),
-        },
-    ],
 };
 
 /// Room for some tenants: a cache that held none would ask about every call.
@@ -362,7 +345,6 @@ impl Config {
                 connections_per_address: share(max_connections, connections_per_address?),
                 sockets_per_address: share(most_sockets, sockets_per_address?),
                 body_memory: MemoryConfig { total: body_memory?, per_address: body_memory_per_address? },
-                proxies: trusted_proxies.0.iter().map(|network| network.0).collect(),
             },
             replay_parameters: replay_parameters?.unwrap_or(List(Vec::new())),
             call_deadline: call_deadline?,

@@ -1,6 +1,6 @@
 //! Everything that counts: rates, failures, replays, open connections and sockets, buffered bytes.
 //!
-//! One rule for all of it: `now` is passed in, what is counted is bounded, and [`Limits::sweep`] is the one place that forgets.
+//! One rule for all of it: `now` is passed in, what is counted is bounded, and `Limits::sweep` is the one place that forgets.
 //! A limit of five admits five, however many come at once. Counted per gateway and in memory. What a caller is told is said by
 //! `ingress/exceeded.rs`; this module knows neither HTTP nor sockets.
 
@@ -47,8 +47,6 @@ pub struct LimitsConfig {
     pub sockets_per_address: usize,
     /// Bytes of bodies that are waited for: of all callers together, and of one address that has proved nothing.
     pub body_memory: memory::MemoryConfig,
-    /// Proxies: the connections from them are their clients', and are not counted as theirs.
-    pub proxies: Vec<IpNet>,
 }
 
 /// Which limit was reached. Each is one of a caller's settings or of the gateway's, and is named to the caller.
@@ -97,7 +95,8 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    pub(crate) fn new(config: LimitsConfig) -> Self {
+    /// Connections from `proxies` are their clients', and are not counted as theirs.
+    pub(crate) fn new(config: &LimitsConfig, proxies: Vec<IpNet>) -> Self {
         let failures = || FailureLimiter::new(config.failures_per_min);
         Self {
             replays: ReplayGuard::default(),
@@ -111,7 +110,7 @@ impl Limits {
             connections: Places::new(config.connections_per_address),
             sockets: Places::new(config.sockets_per_address),
             memory: BodyMemory::new(config.body_memory),
-            proxies: config.proxies,
+            proxies,
         }
     }
 

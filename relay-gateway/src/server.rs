@@ -59,6 +59,7 @@ pub struct Running {
     /// Where it listens.
     pub public: SocketAddr,
     tasks: JoinSet<()>,
+    probes: Router,
     /// Gives the lease up, once nobody needs it any more.
     leaving: CancellationToken,
     subscription: JoinHandle<()>,
@@ -67,6 +68,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// `/healthz` and `/readyz`, for a listener that no caller fills.
+    pub fn probes(&self) -> Router {
+        self.probes.clone()
+    }
+
     /// Waits until the gateway was told to stop and everything in flight is done.
     pub async fn drained(mut self) {
         while let Some(ended) = self.tasks.join_next().await {
@@ -121,7 +127,8 @@ pub async fn start_on(
         DirectoryMetrics::new(metrics),
     );
     let backend = Arc::new(Backend::new(&config.backend, own_metrics.clone()));
-    let limits = Arc::new(Limits::new(config.limits.clone()));
+    let proxies = config.trusted_proxies.0.iter().map(|network| network.0).collect();
+    let limits = Arc::new(Limits::new(&config.limits, proxies));
     let behind = Behind {
         directory: directory.clone(),
         lease: lease.clone(),
@@ -163,13 +170,13 @@ pub async fn start_on(
         let listener = serve::bind(address).await?;
         tracing::info!(server = "gateway-ops", address = %listener.local_addr()?, "listening");
         // Probes have a listener that no caller can fill.
-        let router = metrics.router().merge(probes);
+        let router = metrics.router().merge(probes.clone());
         tasks.spawn(serve::serve(listener, router, config.bounds, stopping));
     }
     tracing::info!(server = "gateway", address = %public, gateway_id = config.id, workers = config.threads, "listening");
     let leaving = CancellationToken::new();
     let subscription = tokio::spawn(subscription.run(leaving.clone()));
-    Ok(Running { public, tasks, leaving, subscription, _workers: workers })
+    Ok(Running { public, tasks, probes, leaving, subscription, _workers: workers })
 }
 
 /// Closes visitors' sockets once the gateway stops.

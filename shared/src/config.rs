@@ -15,6 +15,7 @@ use figment::{
 use crate::telemetry::TelemetryConfig;
 
 mod misspelt;
+mod programs;
 
 /// `EX_USAGE`: the process was started wrongly, and starting it again will not help.
 pub const EXIT_CONFIG: u8 = 64;
@@ -34,25 +35,6 @@ pub struct Spec {
     pub defaults: &'static str,
     /// Keys that are never flags (a process list shows flags) and never printed.
     pub secrets: &'static [&'static str],
-    /// The other programs, whose settings people may take for this one's.
-    pub siblings: &'static [Sibling],
-}
-
-/// Another program of this project's.
-#[derive(Clone, Copy, Debug)]
-pub struct Sibling {
-    /// Its name.
-    pub program: &'static str,
-    /// What its variables begin with.
-    pub env_prefix: &'static str,
-    /// Its embedded defaults.
-    pub defaults: &'static str,
-}
-
-impl Sibling {
-    fn keys(&self) -> impl Iterator<Item = String> {
-        documented_keys(self.defaults).into_iter().map(|(key, _)| key)
-    }
 }
 
 /// Where settings come from. Its `Debug` names what is there and shows nothing of it.
@@ -178,7 +160,7 @@ impl Settings {
         let names: Vec<_> = keys.iter().map(|(key, _)| settings.env_name(key)).collect();
         let keys: Vec<_> = keys.iter().map(|(key, _)| key.as_str()).collect();
         let given = sources.env.iter().map(|(name, _)| name.as_str());
-        let misspelt::Found { problems, unknown } = misspelt::variables(spec, &keys, &names, given);
+        let misspelt::Found { problems, unknown } = misspelt::variables(spec.env_prefix, &keys, &names, given);
         settings.problems.extend(problems);
         if !unknown.is_empty() {
             // Nothing logs yet.
@@ -373,7 +355,6 @@ mod tests {
         env_names: &[("api_key", "OTHER_KEY")],
         defaults: "# Where it listens.\nlisten = \"127.0.0.1:1\"\n# How many.\ncount = 3\n# Hush.\napi_key = \"\"\n",
         secrets: &["api_key"],
-        siblings: &[],
     };
 
     fn sources(args: &[&str], env: &[(&str, &str)]) -> Sources {

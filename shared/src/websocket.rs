@@ -66,7 +66,7 @@ pub fn accept(request: &mut Request) -> Result<(OnUpgrade, Response), Box<Respon
     Ok((hyper::upgrade::on(request), response))
 }
 
-/// What the handshake's key is answered, or what the request lacks. Proxies that know nothing of WebSockets send HTTP/1.0 and
+/// What the handshake's key is answered, or what the request lacks. Proxies without WebSocket support send HTTP/1.0 and
 /// remove `Upgrade` and `Connection`, so each is named.
 fn accept_key<B>(request: &http::Request<B>) -> Result<HeaderValue, &'static str> {
     let headers = request.headers();

@@ -226,7 +226,11 @@ async function intercepted(come, intercept) {
 stage.test("a token the relay takes no more is renewed, and the conversation goes on", async (come) => {
   const tokens = [];
   const { tenant, tab } = await intercepted(come, (socket, relay, count) => {
-    tokens.push(new URL(socket.url()).searchParams.get("token"));
+    // A URL is logged on its way; a subprotocol is not.
+    assert.equal(new URL(socket.url()).search, "");
+    const [spoken, bearer] = socket.protocols();
+    assert.equal(spoken, "chat-relay.v1");
+    tokens.push(bearer);
     socket.onMessage((frame) => {
       if (count === 1 && frame.includes("message")) void socket.close({ code: 4401, reason: "token_expired" });
       else relay.send(frame);

@@ -166,7 +166,7 @@ impl Pooler {
     /// to ignore (comma-separated), which it drops.
     ///
     /// # Panics
-    /// Where PgBouncer is not installed or does not start.
+    /// Where `PgBouncer` is not installed or does not start.
     #[must_use]
     pub fn before(server: &Path, ignored_parameters: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");

@@ -6,20 +6,8 @@ use admin_service::config::check_database_url;
 use relay_gateway::config::{HttpUrl, List, Network};
 use secrecy::SecretString;
 use shared::{
-    config::{ConfigError, Settings, Sibling, Sources, Spec, check_secret},
+    config::{ConfigError, Settings, Sources, Spec, check_secret},
     telemetry::TelemetryConfig,
-};
-
-const ADMIN: Sibling = Sibling {
-    program: "admin-service",
-    env_prefix: "ADMIN_",
-    defaults: include_str!("../../../admin-service/config.default.toml"),
-};
-
-const GATEWAY: Sibling = Sibling {
-    program: "relay-gateway",
-    env_prefix: "GATEWAY_",
-    defaults: include_str!("../../../relay-gateway/config.default.toml"),
 };
 
 const SPEC: Spec = Spec {
@@ -33,11 +21,6 @@ const SPEC: Spec = Spec {
     ],
     defaults: include_str!("../config.default.toml"),
     secrets: &["api_key"],
-    siblings: &[
-        ADMIN,
-        GATEWAY,
-        Sibling { program: "chat-relay backend", env_prefix: BACKEND_SPEC.env_prefix, defaults: BACKEND_SPEC.defaults },
-    ],
 };
 
 const BACKEND_SPEC: Spec = Spec {
@@ -47,11 +30,6 @@ const BACKEND_SPEC: Spec = Spec {
     env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
     defaults: include_str!("../backend.default.toml"),
     secrets: &["relay_secret"],
-    siblings: &[
-        GATEWAY,
-        ADMIN,
-        Sibling { program: "chat-relay", env_prefix: "CHAT_RELAY_", defaults: include_str!("../config.default.toml") },
-    ],
 };
 
 /// The one-process deployment.

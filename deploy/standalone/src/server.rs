@@ -128,7 +128,8 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
     if let Some(address) = config.ops_listen {
         let listener = serve::bind(address).await?;
         tracing::info!(server = "ops", address = %listener.local_addr()?, "listening");
-        running.servers.spawn(serve::serve(listener, metrics.router(), Bounds::default(), behind.clone()));
+        let router = metrics.router().merge(gateway.probes());
+        running.servers.spawn(serve::serve(listener, router, Bounds::default(), behind.clone()));
     }
     let key_file = config.api_key.is_none().then(|| data.path(ADMIN_KEY));
     print_next_steps(gateway.public, admin.rest, key_file.as_deref(), config.demo_page);

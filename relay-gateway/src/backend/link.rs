@@ -11,16 +11,24 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use shared::time::as_millis;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 
-/// What has passed over a connection.
-#[derive(Default)]
+/// What has passed over a connection, and what is known of it. It is apart from the connection, which is moved with each answer
+/// and has to be small.
 pub(super) struct Traffic {
     written: AtomicU64,
     read: AtomicU64,
     is_broken: AtomicBool,
+    opened: Instant,
+    /// How long the connection may be idle, in milliseconds.
+    idle_ms: AtomicU64,
 }
 
 /// Bytes that have passed at one moment.
@@ -36,6 +44,21 @@ impl Traffic {
         Passed { written: self.written.load(Ordering::Relaxed), read: self.read.load(Ordering::Relaxed) }
     }
 
+    /// When the connection was made.
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// How long the connection may be idle and still be used.
+    pub(super) fn idle(&self) -> Duration {
+        Duration::from_millis(self.idle_ms.load(Ordering::Relaxed))
+    }
+
+    /// Lets it be idle for so long at most.
+    pub(super) fn shorten_idle(&self, most: Duration) {
+        self.idle_ms.fetch_min(as_millis(most), Ordering::Relaxed);
+    }
+
     /// Whether nothing more can be written.
     pub(super) fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::Relaxed)
@@ -49,8 +72,15 @@ pub(super) struct Link<S> {
 }
 
 impl<S> Link<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, traffic: Arc::default() }
+    pub(super) fn new(stream: S, idle: Duration) -> Self {
+        let traffic = Traffic {
+            written: AtomicU64::default(),
+            read: AtomicU64::default(),
+            is_broken: AtomicBool::default(),
+            opened: Instant::now(),
+            idle_ms: as_millis(idle).into(),
+        };
+        Self { stream, traffic: Arc::new(traffic) }
     }
 
     pub(super) fn traffic(&self) -> Arc<Traffic> {

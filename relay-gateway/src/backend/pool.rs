@@ -52,11 +52,8 @@ pub(super) struct Connection {
     traffic: Arc<Traffic>,
     /// One timer for every wait there is: to be moved later costs it a store, and to be made anew a lock and an allocation.
     timer: Pin<Box<Sleep>>,
-    opened: Instant,
     /// When its last exchange ended.
     used: Instant,
-    /// How long it may then be idle.
-    idle: Duration,
 }
 
 /// Why there was no answer.
@@ -150,15 +147,16 @@ impl Pool {
     async fn connect(&self) -> Result<Connection, BoxError> {
         let mut connector = self.connector.clone();
         poll_fn(|cx| connector.poll_ready(cx)).await?;
-        let link = Link::new(TokioIo::new(connector.call(self.target.clone()).await?));
+        let stream = TokioIo::new(connector.call(self.target.clone()).await?);
+        let link = Link::new(stream, self.timeouts.idle_connection);
         let traffic = link.traffic();
         let (sender, connection) = http1::handshake(TokioIo::new(link)).await?;
         tokio::spawn(async move {
             // Whoever uses it is told.
             let _ = connection.with_upgrades().await;
         });
-        let (opened, idle) = (Instant::now(), self.timeouts.idle_connection);
-        Ok(Connection { sender, traffic, timer: Box::pin(sleep_until(opened)), opened, used: opened, idle })
+        let now = Instant::now();
+        Ok(Connection { sender, traffic, timer: Box::pin(sleep_until(now)), used: now })
     }
 
     /// The connection used last of those that can be used at once.
@@ -191,9 +189,9 @@ impl Pool {
     fn is_usable(&self, connection: &Connection, now: Instant) -> bool {
         !connection.sender.is_closed()
             && !connection.traffic.is_broken()
-            && connection.idle_since(now) < connection.idle
+            && connection.idle_since(now) < connection.traffic.idle()
             // An upstream that has moved to another address is found again.
-            && now.saturating_duration_since(connection.opened) < self.timeouts.connection_age
+            && now.saturating_duration_since(connection.traffic.opened()) < self.timeouts.connection_age
     }
 
     pub(super) fn target(&self) -> &Uri {
@@ -225,14 +223,14 @@ impl Connection {
     }
 
     /// Obeys an answer's `Keep-Alive: timeout=` (seconds): the connection is left a second before.
-    pub(super) fn obey(&mut self, headers: &HeaderMap) {
+    pub(super) fn obey(&self, headers: &HeaderMap) {
         let Some(hint) = headers.get("keep-alive").and_then(|value| value.to_str().ok()) else { return };
         let seconds = hint.split(',').find_map(|field| {
             let (name, value) = field.split_once('=')?;
             name.trim().eq_ignore_ascii_case("timeout").then(|| value.trim().trim_matches('"').parse::<u64>().ok())?
         });
         if let Some(seconds) = seconds {
-            self.idle = self.idle.min(Duration::from_secs(seconds.saturating_sub(1)));
+            self.traffic.shorten_idle(Duration::from_secs(seconds.saturating_sub(1)));
         }
     }
 

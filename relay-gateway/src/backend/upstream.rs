@@ -139,7 +139,7 @@ impl Upstream {
     ) -> impl Future<Output = Result<Response<Streamed>, UpstreamError>> {
         let request_id = request.headers().get(X_REQUEST_ID).cloned();
         self.exchange(request, deadline).map(|exchanged| {
-            let (answer, mut connection, exchange) = exchanged?;
+            let (answer, connection, exchange) = exchanged?;
             // We asked for no upgrade, so a switch of protocols is no answer.
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Err(UpstreamError::Broken("101 without an upgrade".to_owned()));

@@ -1,6 +1,6 @@
 //! Settings that nobody reads: a misspelt one must not be without effect in silence.
 
-use super::{Sibling, Spec};
+use super::programs::{PROGRAMS, Program};
 
 /// How many letters a name may be away from a setting's to be taken for it.
 const CLOSE: usize = 2;
@@ -17,37 +17,44 @@ pub(super) struct Found {
     pub(super) unknown: Vec<String>,
 }
 
-/// Looks at every variable that is not one of the program's `keys`.
+/// Looks at every variable under the programs' prefixes that is not one of this program's `names`, in the order of its `keys`.
 pub(super) fn variables<'a>(
-    spec: Spec,
+    env_prefix: &str,
     keys: &[&str],
     names: &[String],
     given: impl Iterator<Item = &'a str>,
 ) -> Found {
     let mut found = Found::default();
+    let others: Vec<&Program> = PROGRAMS.iter().filter(|program| program.env_prefix != env_prefix).collect();
     for variable in given {
-        if names.iter().any(|name| name == variable) || is_left_alone(variable) || is_siblings(spec.siblings, variable)
-        {
+        // Several programs may be given one environment.
+        let is_anothers = others.iter().any(|program| program.has(&key(variable, program.env_prefix)));
+        if names.iter().any(|name| name == variable) || is_anothers || is_left_alone(variable) {
             continue;
         }
-        let own = variable.strip_prefix(spec.env_prefix);
-        if own.is_none() && !spec.siblings.iter().any(|sibling| variable.starts_with(sibling.env_prefix)) {
+        let is_own = variable.starts_with(env_prefix);
+        if !is_own && !others.iter().any(|program| variable.starts_with(program.env_prefix)) {
             continue;
         }
-        let key = own.map(str::to_ascii_lowercase);
-        let renamed = key.as_deref().and_then(|key| keys.iter().position(|known| *known == key)).map(|at| &names[at]);
-        let elsewhere = key.as_deref().and_then(|key| sibling_with(spec.siblings, key));
+        let own_key = key(variable, env_prefix);
+        let renamed = keys.iter().position(|known| *known == own_key).map(|at| &names[at]);
         if let Some(name) = renamed {
             found.problems.push(format!("{variable} is not read: the variable is {name}"));
-        } else if let Some((sibling, name)) = elsewhere {
-            found.problems.push(format!("{variable} is not read: this is a setting of {}, as {name}", sibling.program));
+        } else if let Some(program) = others.iter().find(|program| program.has(&own_key)) {
+            let name = format!("{}{}", program.env_prefix, own_key.to_ascii_uppercase());
+            found.problems.push(format!("{variable} is not read: this is a setting of {}, as {name}", program.name));
         } else if let Some(name) = nearest(variable, names.iter().map(String::as_str)) {
             found.problems.push(format!("{variable} is not a setting: is {name} meant?"));
-        } else if own.is_some() {
+        } else if is_own {
             found.unknown.push(variable.to_owned());
         }
     }
     found
+}
+
+/// The key that a variable with this prefix would set; empty where it has another.
+fn key(variable: &str, prefix: &str) -> String {
+    variable.strip_prefix(prefix).map(str::to_ascii_lowercase).unwrap_or_default()
 }
 
 /// The known name that is closest, if it is close.
@@ -64,45 +71,23 @@ fn is_left_alone(variable: &str) -> bool {
         || variable.contains("_PORT_")
 }
 
-/// Whether it is a sibling's variable: several programs may be given one environment.
-fn is_siblings(siblings: &[Sibling], variable: &str) -> bool {
-    siblings.iter().any(|sibling| {
-        let key = variable.strip_prefix(sibling.env_prefix).map(str::to_ascii_lowercase);
-        key.is_some_and(|key| sibling.keys().any(|known| known == key))
-    })
-}
-
-fn sibling_with(siblings: &[Sibling], key: &str) -> Option<(Sibling, String)> {
-    let sibling = siblings.iter().find(|sibling| sibling.keys().any(|known| known == key))?;
-    Some((*sibling, format!("{}{}", sibling.env_prefix, key.to_ascii_uppercase())))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SPEC: Spec = Spec {
-        program: "thing",
-        about: "A thing.",
-        env_prefix: "THING_",
-        env_names: &[("api_key", "ADMIN_API_KEY")],
-        defaults: "listen = \"\"\nmax_sockets = 3\napi_key = \"\"\n",
-        secrets: &["api_key"],
-        siblings: &[Sibling { program: "admin", env_prefix: "ADMIN_", defaults: "api_key = \"\"\nlease_ms = 1\n" }],
-    };
-
     fn look(variable: &str) -> Found {
-        let keys = ["listen", "max_sockets", "api_key"];
-        let names = ["THING_LISTEN", "THING_MAX_SOCKETS", "ADMIN_API_KEY"].map(str::to_owned);
-        variables(SPEC, &keys, &names, [variable].into_iter())
+        let keys = ["listen", "max_things", "api_key"];
+        let names = ["THING_LISTEN", "THING_MAX_THINGS", "ADMIN_API_KEY"].map(str::to_owned);
+        variables("THING_", &keys, &names, [variable].into_iter())
     }
 
     #[test]
     fn a_variable_that_is_nearly_a_setting_is_an_error_that_names_it() {
         for (misspelt, meant) in [
             ("THING_LISTN", "THING_LISTEN"),
-            ("THING_MAX_SOKETS", "THING_MAX_SOCKETS"),
-            ("THING_MAXSOCKET", "THING_MAX_SOCKETS"),
+            ("THING_MAX_THIGNS", "THING_MAX_THINGS"),
+            ("THING_MAXTHING", "THING_MAX_THINGS"),
+            ("THING_MAX_SOCKETS", "GATEWAY_MAX_SOCKETS"),
             ("ADMIN_API_KYE", "ADMIN_API_KEY"),
             ("THING_API_KEY", "ADMIN_API_KEY"),
             ("THING_LEASE_MS", "ADMIN_LEASE_MS"),
