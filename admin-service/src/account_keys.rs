@@ -106,10 +106,8 @@ impl AccountKeys {
         if status == TenantStatus::Suspended {
             return Err(UseCaseError::TenantSuspended);
         }
-        if let Some(first) = needed.first()
-            && !needed.iter().any(|needed| key.allows(*needed))
-        {
-            return Err(UseCaseError::MissingAbility(*first));
+        if !needed.iter().any(|needed| key.allows(*needed)) {
+            return Err(UseCaseError::MissingAbility(needed.first().copied().unwrap_or(Ability::All)));
         }
         let caller = Caller { actor: format!("account_key:{}", key.id), request_id };
         Ok(Principal { account_key: key.id, tenant_id: key.tenant_id, caller })

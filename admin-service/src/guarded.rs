@@ -11,7 +11,7 @@
 use std::{
     str::FromStr as _,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -27,6 +27,10 @@ use sea_orm::{
         sqlite::{SqliteConnectOptions, SqliteLockingMode},
     },
 };
+use tokio::sync::watch;
+
+/// How often connections are put in doubt by what anybody may cause.
+const DOUBT_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a connection that is given back may take to settle what it owes.
 const SETTLE_WITHIN: Duration = Duration::from_secs(5);
@@ -53,7 +57,7 @@ pub enum CommitError {
 
 /// When connections were last put in doubt. Cloning shares it.
 #[derive(Clone, Debug, Default)]
-pub struct Guard(Arc<Mutex<Option<Instant>>>);
+pub struct Guard(Arc<watch::Sender<Option<Instant>>>);
 
 impl Guard {
     /// Has the pools of these options close connections that may not serve again. Call it last: it replaces other hooks.
@@ -87,20 +91,36 @@ impl Guard {
     /// Lets a connection that is given back do what it still owes, such as the rollback of a transaction that was dropped, and
     /// answers whether it may serve again.
     async fn settle<C: sqlx::Connection>(&self, connection: &mut C, age: Duration) -> Result<bool, sqlx::Error> {
+        let begun = Instant::now();
         let settled = tokio::time::timeout(SETTLE_WITHIN, connection.ping()).await;
         settled.map_err(|_| sqlx::Error::PoolTimedOut)??;
-        Ok(!connection.is_in_transaction() && !self.doubts(age))
+        Ok(!connection.is_in_transaction() && !self.doubts(age + begun.elapsed()))
     }
 
     /// Connections that are open now do not serve again.
     pub fn doubt(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.0.send_replace(Some(Instant::now()));
+    }
+
+    /// The same, unless that was said a moment ago: for what anybody may cause.
+    pub fn doubt_now_and_then(&self) {
+        if self.0.borrow().is_none_or(|raised| raised.elapsed() > DOUBT_EVERY) {
+            self.doubt();
+        }
+    }
+
+    /// Returns once connections are put in doubt after this was called: for who keeps one that no pool sees.
+    pub fn doubted(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut raised = self.0.subscribe();
+        async move {
+            // The sender lives as long as the store.
+            let _ = raised.changed().await;
+        }
     }
 
     /// Whether a connection of this age was open when connections were put in doubt.
     fn doubts(&self, age: Duration) -> bool {
-        let raised = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        raised.is_some_and(|raised| age >= raised.elapsed())
+        self.0.borrow().is_some_and(|raised| age >= raised.elapsed())
     }
 
     /// Has the errors of a connection looked at.
@@ -109,7 +129,8 @@ impl Guard {
     }
 
     fn note(&self, error: &DbErr) {
-        if is_doubtful(error) {
+        // A connection that was not made says nothing of those that are.
+        if !matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_)) && is_doubtful(error) {
             self.doubt();
         }
     }
@@ -151,7 +172,7 @@ impl SqliteFile {
                 sqlx::query("SELECT COUNT(*) FROM sqlite_schema").fetch_one(&mut anchor).await.map_err(conn_error)?;
                 Ok((connection, Anchor(Some(anchor))))
             }
-            Err(error) if trouble(&error) != Trouble::Refused => {
+            Err(error) if has_no_room(&error) => {
                 let alone = self.open_with(guard, SqliteLockingMode::Exclusive, &prepare).await.map_err(|_| error)?;
                 tracing::warn!("the database's disk seems to be full: one connection serves it until the next start");
                 Ok((alone, Anchor(None)))
@@ -385,6 +406,12 @@ fn postgres_trouble(code: &str) -> Trouble {
         _ if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => Trouble::Away,
         _ => Trouble::Refused,
     }
+}
+
+/// Whether SQLite could not make the file by which connections share a database.
+fn has_no_room(error: &DbErr) -> bool {
+    let Some(sqlx::Error::Database(database)) = cause(error) else { return false };
+    sqlite_code(database.as_ref()).is_some_and(|code| matches!(code, SQLITE_FULL | SQLITE_IOERR | SQLITE_CANTOPEN))
 }
 
 /// Whether an error leaves it open what the connections that were there are good for.

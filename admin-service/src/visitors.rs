@@ -136,7 +136,7 @@ impl Visitors {
             Ok(changed) => Ok((changed?.value, true)),
             Err(_) => match made.get() {
                 Some(at) => Ok((*at, false)),
-                None => Err(StoreError::Unavailable("the change was not made in time".to_owned()).into()),
+                None => Err(StoreError::Unknown("the change is still being made".to_owned()).into()),
             },
         }
     }
@@ -220,7 +220,7 @@ impl Visitors {
         }
     }
 
-    /// Removes sessions that are over, and revocations that end nothing any more.
+    /// Removes sessions that are over, and revocations whose tokens have all ended.
     pub(crate) async fn forget_ended(&self) {
         let before: Timestamp = now();
         if let Err(error) = self.store.forget_revocations(before - REVOCATIONS_KEPT).await {

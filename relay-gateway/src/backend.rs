@@ -68,7 +68,7 @@ impl Backend {
         self.upstream.tidy();
     }
 
-    /// Sends the call on. A call that may have arrived is never sent twice.
+    /// Sends the call on. A call that changes something and may have arrived is never sent twice.
     ///
     /// # Errors
     /// `backend_*`, each of which says whether the call may have arrived.

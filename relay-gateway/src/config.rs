@@ -71,6 +71,9 @@ pub struct Config {
     pub access_log: bool,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
+    /// Descriptors that a connection, or a visitor's socket, takes of this process: its own and one to the chat backend, and a third
+    /// where the backend is in this process too.
+    pub descriptors_each: usize,
 }
 
 /// What of the REST facade is passed through.
@@ -359,6 +362,7 @@ impl Config {
             trusted_proxies,
             access_log: access_log?,
             telemetry: telemetry?,
+            descriptors_each: 2,
         })
     }
 }
@@ -370,9 +374,6 @@ fn one_address_of(all: usize) -> usize {
 
 /// Descriptors that are neither a connection's nor a socket's: listeners, logs, the admin service, workers' own.
 const OTHER_DESCRIPTORS: usize = 64;
-
-/// What a connection, and a visitor's socket, take of them: their own and one to the chat backend.
-const DESCRIPTORS_EACH: usize = 2;
 
 impl Config {
     /// Fits the bounds on connections and sockets to the descriptors this process may have, and says so: a process without a
@@ -397,20 +398,23 @@ impl Config {
 
     fn fit_to(&mut self, descriptors: usize) {
         let (connections, sockets) = (self.bounds.max_connections, self.sockets.limits.most);
-        let room = descriptors.saturating_sub(OTHER_DESCRIPTORS) / DESCRIPTORS_EACH;
+        let room = descriptors.saturating_sub(OTHER_DESCRIPTORS) / self.descriptors_each;
         if connections + sockets <= room {
             return;
         }
         // Half for each, and what one does not want for the other.
         let half = room / 2;
         let fitted = |wanted: usize, others: usize| wanted.min(half.max(room.saturating_sub(others))).max(1);
+        let before = (connections, sockets);
         let (connections, sockets) = (fitted(connections, sockets), fitted(sockets, connections));
         self.bounds.max_connections = connections;
         self.sockets.limits.most = sockets;
-        // What one address may have shrinks with the whole.
+        // What one address may have shrinks with the whole, unless it was set.
+        let share =
+            |given: usize, before, now| if given == one_address_of(before) { one_address_of(now) } else { given };
         let limits = &mut self.limits;
-        limits.connections_per_address = limits.connections_per_address.min(one_address_of(connections));
-        limits.sockets_per_address = limits.sockets_per_address.min(one_address_of(sockets));
+        limits.connections_per_address = share(limits.connections_per_address, before.0, connections);
+        limits.sockets_per_address = share(limits.sockets_per_address, before.1, sockets);
     }
 }
 

@@ -127,7 +127,7 @@ impl Limits {
     }
 
     /// Forgets what is over. Call it now and then: it only frees memory.
-    pub(crate) fn sweep(&self, now: Instant) {
+    pub(crate) fn sweep(&self) {
         for failures in
             [&self.signed_failures, &self.visitor_failures, &self.operator_failures, &self.developer_failures]
         {
@@ -136,7 +136,7 @@ impl Limits {
         self.tenants.sweep();
         self.sessions.sweep();
         self.visitors.sweep();
-        self.memory.sweep(now);
+        self.memory.sweep();
     }
 
     /// Counts a session's frames and bytes below the WebSocket library.

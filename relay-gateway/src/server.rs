@@ -1,11 +1,6 @@
 //! The composition root: the only place that knows both the ingress and what stands behind its ports.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use shared::{
@@ -198,6 +193,6 @@ async fn tidy<D>(gateway: Arc<Gateway<D>>, stopping: CancellationToken) {
     while tokio::time::timeout(TIDY_EVERY, stopping.cancelled()).await.is_err() {
         gateway.backend.tidy();
         gateway.admin_rest.tidy();
-        gateway.limits.sweep(Instant::now());
+        gateway.limits.sweep();
     }
 }

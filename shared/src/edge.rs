@@ -110,6 +110,10 @@ impl Passage<'_> {
         if status.is_server_error() {
             span.record("otel.status_code", "ERROR");
             match &error {
+                // Strangers can cause it as often as they like.
+                Some(error) if error.code() == ErrorCode::Overloaded => {
+                    tracing::debug!(%route, "refused for want of room");
+                }
                 Some(error) => {
                     let (request_id, error_code) = (request_id.as_str(), error.code().as_str());
                     tracing::error!(request_id, %route, error_code, cause = error.cause(), "request failed");

@@ -72,6 +72,7 @@ impl Identity for IdentityService {
         let request = request.into_inner();
         let email = Email::parse(&request.email).map_err(|error| ApiError::validation(vec![error]))?;
         let tenant = self.active(&request.tenant_id).await?;
+        let tenant = as_verified(tenant, request.token_generation);
         let operator = self.operators.find(tenant.id, &email).await.map_err(logged)?;
         let signed = self.tokens.for_operator(&tenant, &operator).map_err(logged)?;
         Ok(Response::new(IssueOperatorTokenResponse {
@@ -90,7 +91,7 @@ impl Identity for IdentityService {
         if !errors.is_empty() {
             return Err(ApiError::validation(errors).into());
         }
-        let tenant = self.active(&request.tenant_id).await?;
+        let tenant = as_verified(self.active(&request.tenant_id).await?, request.token_generation);
         let ttl = Duration::from_secs(request.ttl_seconds.into());
         let hash = request.visitor_email_hash.as_deref();
         let signed = self.tokens.for_visitor(&tenant, &request.visitor_user_id, hash, ttl).map_err(logged)?;
@@ -104,6 +105,12 @@ impl Identity for IdentityService {
     ) -> Result<Response<GetSigningKeysResponse>, Status> {
         Ok(Response::new(GetSigningKeysResponse { jwks_json: self.tokens.jwks().to_owned() }))
     }
+}
+
+/// The tenant of the generation that the gateway verified the call by. Where a rotation has ended that generation meanwhile, a
+/// token of it opens nothing.
+fn as_verified(tenant: Tenant, token_generation: Option<u64>) -> Tenant {
+    Tenant { token_generation: token_generation.unwrap_or(tenant.token_generation), ..tenant }
 }
 
 fn refused_fields(request: &MintVisitorTokenRequest) -> Vec<FieldError> {

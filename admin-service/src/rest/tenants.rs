@@ -69,8 +69,9 @@ pub(super) async fn update_tenant(
     post, path = "/api/v1/rotate/tenant-secret", tag = "tenants",
     params(
         ("tenant_id" = uuid::Uuid, Query, description = "The tenant"),
-        ("revoke_issued" = Option<bool>, Query, description = "Whether visitors' minted tokens and operators' tokens that were \
-         issued before end with it; `false` unless said otherwise"),
+        ("revoke_issued" = Option<bool>, Query, description = "Whether tokens that were issued before end with it: visitors' \
+         minted ones, and their sockets, before this returns; operators' tokens name the generation that ended. `false` unless said \
+         otherwise"),
     ),
     responses(
         (status = 200, description = "Rotated, on every gateway", body = Envelope<RotatedSecret>),

@@ -39,8 +39,8 @@ pub enum ConnectError {
     },
     /// A connection pooler stands before PostgreSQL, which gives each transaction another session.
     #[error(
-        "database_url leads to a connection pooler in transaction mode ({0}). The admin service needs sessions of its own, for \
-         LISTEN and for its settings: name the PostgreSQL server's own URL, usually on port 5432"
+        "database_url leads to a connection pooler: {0}. The admin service needs sessions of its own, for LISTEN and for its \
+         settings: name the PostgreSQL server's own URL, usually on port 5432"
     )]
     Pooler(String),
     /// The database refuses or cannot be reached.
@@ -55,7 +55,7 @@ pub enum ConnectError {
 pub async fn connect(config: &DatabaseConfig) -> Result<SeaStore, ConnectError> {
     let lock = config.sqlite_file().map(lock).transpose()?;
     let guard = Guard::default();
-    let (connection, anchor) = if lock.is_some() {
+    let (connection, anchor) = if config.url.expose_secret().starts_with("sqlite:") {
         let file = SqliteFile {
             url: config.url.expose_secret().to_owned(),
             max_connections: config.max_connections,
@@ -117,7 +117,9 @@ async fn check_session(
     }
     match sea::listener(connection.inner()).await {
         Ok(_) => Ok(()),
-        Err(sea::NotListening::Deaf) => Err(ConnectError::Pooler("LISTEN hears no NOTIFY".to_owned())),
+        Err(sea::NotListening::Deaf) => {
+            Err(ConnectError::Pooler("in transaction mode, LISTEN hears no NOTIFY".to_owned()))
+        }
         Err(sea::NotListening::Database(error)) => Err(guarded::conn_error(error).into()),
     }
 }

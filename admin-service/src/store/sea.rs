@@ -164,6 +164,13 @@ fn translate(error: DbErr) -> StoreError {
     }
 }
 
+/// Ends a transaction that has only read: that its end is lost changes nothing.
+async fn end_read(transaction: Transaction) -> Result<(), StoreError> {
+    transaction.commit().await.map_err(|error| match error {
+        CommitError::Failed(error) | CommitError::Unknown(error) => translate(error),
+    })
+}
+
 /// Commits: where this succeeds, it is committed.
 async fn commit(transaction: Transaction) -> Result<(), StoreError> {
     transaction.commit().await.map_err(|error| match error {

@@ -221,8 +221,11 @@ async fn tokens_verify_against_the_published_keys_and_name_one_tenant() {
     let again = again.operator.expect("an operator");
     assert_eq!(again.routing_keys, ["sales"], "absent keys leave those that are there");
 
-    let issue =
-        |tenant_id: &str| IssueOperatorTokenRequest { tenant_id: bytes(tenant_id), email: "merchant@ACME.com".into() };
+    let issue = |tenant_id: &str| IssueOperatorTokenRequest {
+        tenant_id: bytes(tenant_id),
+        email: "merchant@ACME.com".into(),
+        token_generation: None,
+    };
     let issued = identity.issue_operator_token(gateway(issue(&tenant.id))).await.expect("issued").into_inner();
     let claims = verified_claims(&issued.token, &jwks, "chat-backend");
     assert_eq!(
@@ -233,6 +236,7 @@ async fn tokens_verify_against_the_published_keys_and_name_one_tenant() {
     assert_eq!(code(&elsewhere), Some(ErrorCode::OperatorNotFound));
 
     let mint = |ttl_seconds: u32| MintVisitorTokenRequest {
+        token_generation: None,
         tenant_id: bytes(&tenant.id),
         visitor_user_id: "user-123".into(),
         visitor_email_hash: Some("sha256:00".into()),

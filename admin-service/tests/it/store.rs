@@ -305,6 +305,37 @@ async fn tenants_from_before_get_their_bot_and_key() {
     store.close().await.expect("it closes");
 }
 
+/// Tenants that were there before generations are in the first one, with everything else as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_from_before_are_in_the_first_generation() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = format!("sqlite://{}", directory.path().join("yesterday.db").display());
+    let on = postgres();
+    for url in [&file, &on.url] {
+        let store = store::connect(&database(url)).await.expect("it opens");
+        let before = create(&store, "Before").await;
+        store.close().await.expect("it closes");
+        let yesterday = [
+            "ALTER TABLE tenant DROP COLUMN token_generation",
+            "ALTER TABLE tenant DROP COLUMN visitor_revocations",
+            "DROP TABLE visitor_revocation",
+            "DROP TABLE secret",
+            "DELETE FROM seaql_migrations WHERE version = 'm0005_minted'",
+        ];
+        let raw = sea_orm::Database::connect(url.as_str()).await.expect("it opens");
+        for statement in yesterday {
+            sea_orm::ConnectionTrait::execute_unprepared(&raw, statement).await.expect(statement);
+        }
+        raw.close().await.expect("it closes");
+        let store = store::connect(&database(url)).await.expect("it opens");
+        assert_eq!(store.find(before.id).await.expect("reads"), Some(before.clone()), "{url}");
+        let to = Replacement::Secret { sealed: vec![7; 60], revokes_issued: true };
+        let rotated = store.rotate(before.id, to, audit(before.id, Action::RotateTenantSecret)).await.expect("rotated");
+        assert_eq!(rotated.token_generation, before.token_generation + 1, "{url}");
+        store.close().await.expect("it closes");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_saw_nothing_is_told_everything_or_starts_over() {
     let on = postgres();

@@ -231,6 +231,9 @@ fn gateway_config(
         ("GATEWAY_ACCESS_LOG", config.access_log.to_string()),
     ]))?;
     loaded.telemetry = config.telemetry.clone();
+    if config.chat_backend_url.is_none() {
+        loaded.descriptors_each = 3;
+    }
     if let Some(proxies) = &config.trusted_proxies {
         loaded.trusted_proxies = proxies.clone();
     }

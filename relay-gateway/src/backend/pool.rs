@@ -58,8 +58,10 @@ pub(super) struct Connection {
 
 /// Why there was no answer.
 pub(super) enum ExchangeError {
-    /// There is no connection to be had, or nothing was written to it: nothing was sent.
+    /// There is no connection to be had: nothing was sent.
     Connect(BoxError),
+    /// The connection broke before anything was written to it: nothing was sent.
+    Unsent(hyper::Error),
     /// Not in time.
     Timeout,
     /// The connection broke, or what came is not HTTP.
@@ -127,8 +129,8 @@ impl Pool {
                     may_reuse = false;
                     request = again;
                 }
-                Some(_) => return Err(ExchangeError::Connect(failed.into_error().into())),
-                None if is_unwritten => return Err(ExchangeError::Connect(failed.into_error().into())),
+                Some(_) => return Err(ExchangeError::Unsent(failed.into_error())),
+                None if is_unwritten => return Err(ExchangeError::Unsent(failed.into_error())),
                 None => return Err(ExchangeError::Broken(failed.into_error())),
             }
         }
@@ -136,11 +138,14 @@ impl Pool {
 
     /// A new connection, within the connect timeout as a whole: name, TCP and TLS.
     async fn connect_by(&self, due: Instant) -> Result<Connection, ExchangeError> {
-        let by = due.min(Instant::now() + self.timeouts.connect);
-        match timeout_at(by, self.connect()).await {
+        let by = Instant::now() + self.timeouts.connect;
+        match timeout_at(by.min(due), self.connect()).await {
             Ok(Ok(connected)) => Ok(connected),
             Ok(Err(error)) => Err(ExchangeError::Connect(error)),
-            Err(_) => Err(ExchangeError::Connect("no connection within backend_connect_timeout_ms".into())),
+            Err(_) if by <= due => {
+                Err(ExchangeError::Connect("no connection within backend_connect_timeout_ms".into()))
+            }
+            Err(_) => Err(ExchangeError::Connect("no connection by the call's deadline".into())),
         }
     }
 

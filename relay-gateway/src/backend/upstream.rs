@@ -31,6 +31,8 @@ use crate::{
 pub(crate) enum UpstreamError {
     /// No connection: nothing was sent.
     Unreachable(String),
+    /// The connection broke before anything was sent.
+    Unsent(String),
     /// It took too long; the request may have arrived. Names the setting that says how long that is.
     Timeout(&'static str),
     /// It broke off or answered something that is not HTTP; the request may have arrived.
@@ -41,7 +43,7 @@ impl UpstreamError {
     /// What it means to a caller of the chat backend.
     pub(crate) fn into_backend_error(self) -> ApiError {
         match self {
-            Self::Unreachable(cause) => ApiError::new(
+            Self::Unreachable(cause) | Self::Unsent(cause) => ApiError::new(
                 ErrorCode::BackendUnreachable,
                 "The chat backend cannot be reached. Nothing was sent: send the call again, signed anew.",
             )
@@ -64,7 +66,7 @@ impl UpstreamError {
 
     const fn outcome(&self) -> &'static str {
         match self {
-            Self::Unreachable(_) => "unreachable",
+            Self::Unreachable(_) | Self::Unsent(_) => "unreachable",
             Self::Timeout(_) => "timeout",
             Self::Broken(_) => "broken",
         }
@@ -227,6 +229,7 @@ impl UpstreamError {
     fn of(error: ExchangeError, setting: &'static str) -> Self {
         match error {
             ExchangeError::Connect(error) => Self::Unreachable(with_sources(&*error)),
+            ExchangeError::Unsent(error) => Self::Unsent(with_sources(&error)),
             ExchangeError::Timeout => Self::Timeout(setting),
             ExchangeError::Broken(error) => Self::Broken(with_sources(&error)),
         }

@@ -28,8 +28,8 @@ pub(super) fn behind_proxies(peer: IpAddr, headers: &HeaderMap, trusted: &List<N
         }
         nearest
     };
-    let x_forwarded_for = hops(headers, "x-forwarded-for", |element| Some(element));
-    let forwarded = hops(headers, "forwarded", forwarded_for);
+    let x_forwarded_for = hops(headers, "x-forwarded-for", false, |element| Some(element));
+    let forwarded = hops(headers, "forwarded", true, forwarded_for);
     match (x_forwarded_for.is_empty(), forwarded.is_empty()) {
         (_, true) => nearest(x_forwarded_for),
         (true, false) => nearest(forwarded),
@@ -41,16 +41,17 @@ pub(super) fn behind_proxies(peer: IpAddr, headers: &HeaderMap, trusted: &List<N
 }
 
 /// The addresses of a header's elements, nearest last; `None` where an element names none.
-fn hops(headers: &HeaderMap, name: &str, node: fn(&str) -> Option<&str>) -> Vec<Option<IpAddr>> {
+fn hops(headers: &HeaderMap, name: &str, has_quotes: bool, node: fn(&str) -> Option<&str>) -> Vec<Option<IpAddr>> {
     let values = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
-    values.flat_map(elements).map(|element| node(element).and_then(address)).collect()
+    values.flat_map(|text| elements(text, has_quotes)).map(|element| node(element).and_then(address)).collect()
 }
 
-/// A list's elements: commas within quotes separate nothing.
-fn elements(text: &str) -> impl Iterator<Item = &str> {
+/// A list's elements. Where it may have quotes, commas within them separate nothing; elsewhere a quote that somebody left open must
+/// not swallow what a proxy added.
+fn elements(text: &str, has_quotes: bool) -> impl Iterator<Item = &str> {
     let mut is_quoted = false;
     text.split(move |character| {
-        is_quoted ^= character == '"';
+        is_quoted ^= has_quotes && character == '"';
         character == ',' && !is_quoted
     })
     .map(str::trim)
@@ -112,6 +113,7 @@ mod tests {
             ("10.0.0.1", "6.6.6.6, nonsense, 10.0.0.2", "10.0.0.2"),
             ("10.0.0.1", "6.6.6.6, unknown", "10.0.0.1"),
             ("10.0.0.1", "", "10.0.0.1"),
+            ("10.0.0.1", "\", 198.51.100.1", "198.51.100.1"),
         ] {
             assert_eq!(client(peer, &[("x-forwarded-for", header)]), address(expected), "{header}");
         }

@@ -76,7 +76,15 @@ async fn pass_through<D>(
     let (parts, body) = request.into_parts();
     let mut held = gateway.limits.memory.hold(client);
     let bounds = BodyBounds { limit: gateway.body.limit.min(BODY_LIMIT), ..gateway.body };
-    let (body, _) = body::read(&parts.headers, body, bounds, &mut held).await?;
+    let (body, _) = match body::read(&parts.headers, body, bounds, &mut held).await {
+        Ok(read) => read,
+        Err(error) => {
+            if error.code() == ErrorCode::Overloaded {
+                charged.disarm();
+            }
+            return Err(error);
+        }
+    };
     let mut sent = http::Request::new(Full::new(body));
     *sent.method_mut() = parts.method;
     *sent.uri_mut() = upstream.path(parts.uri.path().trim_start_matches('/'), parts.uri.query())?.into();
@@ -89,7 +97,7 @@ async fn pass_through<D>(
     let answer = answer.map_err(|error| {
         let message = "The admin service gave no answer. Look what is there before you repeat a change.";
         match error {
-            UpstreamError::Unreachable(cause) | UpstreamError::Broken(cause) => {
+            UpstreamError::Unreachable(cause) | UpstreamError::Unsent(cause) | UpstreamError::Broken(cause) => {
                 ApiError::new(ErrorCode::DirectoryUnavailable, message).caused_by(cause)
             }
             UpstreamError::Timeout(setting) => {

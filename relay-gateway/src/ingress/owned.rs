@@ -13,10 +13,10 @@ use proto::{
     visitors::v1::{RevokeVisitorRequest, visitors_client::VisitorsClient},
 };
 use serde_json::json;
-use shared::{ApiError, ErrorCode, Success, TenantId, body::json_object, fields::Fields, request_id::RequestId};
+use shared::{ApiError, ErrorCode, Success, body::json_object, fields::Fields, request_id::RequestId};
 use tokio::time::timeout_at;
 
-use crate::admin_client::AdminClient;
+use crate::{admin_client::AdminClient, domain::tenant::TenantState};
 
 /// Of a call's time, what the answer of a change takes on its way.
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
@@ -60,16 +60,18 @@ impl Owned {
 pub(super) async fn answer(
     owned: Owned,
     admin: &AdminClient,
-    tenant_id: TenantId,
+    tenant: &TenantState,
     request_id: &RequestId,
     body: &[u8],
     deadline: Instant,
 ) -> Result<Response, ApiError> {
-    let tenant = tenant_id.as_uuid().as_bytes().to_vec();
+    let token_generation = Some(tenant.token_generation);
+    let tenant = tenant.id.as_uuid().as_bytes().to_vec();
     if owned == Owned::RevokeVisitor {
         return revoke_visitor(admin, tenant, request_id, body, deadline).await;
     }
-    let answered = timeout_at(deadline.into(), answer_by_admin(owned, admin, tenant, request_id, body)).await;
+    let answered =
+        timeout_at(deadline.into(), answer_by_admin(owned, admin, tenant, token_generation, request_id, body)).await;
     answered.unwrap_or_else(|_| {
         Err(ApiError::new(
             ErrorCode::DirectoryUnavailable,
@@ -84,13 +86,14 @@ async fn answer_by_admin(
     owned: Owned,
     admin: &AdminClient,
     tenant: Vec<u8>,
+    token_generation: Option<u64>,
     request_id: &RequestId,
     body: &[u8],
 ) -> Result<Response, ApiError> {
     match owned {
         Owned::ProvisionOperator => provision_operator(admin, tenant, request_id, body).await,
-        Owned::OperatorToken => operator_token(admin, tenant, request_id, body).await,
-        Owned::VisitorToken => visitor_token(admin, tenant, request_id, body).await,
+        Owned::OperatorToken => operator_token(admin, tenant, token_generation, request_id, body).await,
+        Owned::VisitorToken => visitor_token(admin, tenant, token_generation, request_id, body).await,
         Owned::TenantInfo | Owned::RevokeVisitor => tenant_info(admin, tenant, request_id).await,
     }
 }
@@ -137,11 +140,12 @@ async fn provision_operator(
 async fn operator_token(
     admin: &AdminClient,
     tenant_id: Vec<u8>,
+    token_generation: Option<u64>,
     request_id: &RequestId,
     body: &[u8],
 ) -> Result<Response, ApiError> {
     let mut fields = Fields::new(json_object(body)?);
-    let message = IssueOperatorTokenRequest { tenant_id, email: fields.text("email", 254) };
+    let message = IssueOperatorTokenRequest { tenant_id, email: fields.text("email", 254), token_generation };
     fields.finish()?;
     let answer = admin
         .call("chatrelay.identity.v1.Identity/IssueOperatorToken", request_id, message, |channel, request| async move {
@@ -163,12 +167,14 @@ async fn operator_token(
 async fn visitor_token(
     admin: &AdminClient,
     tenant_id: Vec<u8>,
+    token_generation: Option<u64>,
     request_id: &RequestId,
     body: &[u8],
 ) -> Result<Response, ApiError> {
     let mut fields = Fields::new(json_object(body)?);
     let message = MintVisitorTokenRequest {
         tenant_id,
+        token_generation,
         visitor_user_id: fields.text("visitor_user_id", 255),
         visitor_email_hash: fields.optional_text("visitor_email_hash", 255),
         ttl_seconds: fields.number("ttl_seconds", 60..=86_400, 3_600),

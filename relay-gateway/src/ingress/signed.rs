@@ -28,7 +28,7 @@ use super::{
     exceeded::write_allowance,
     messages,
     owned::{self, Owned},
-    target,
+    target::Path,
 };
 use crate::{
     backend::Relayed,
@@ -110,7 +110,7 @@ async fn admit_and_answer<D: TenantDirectory>(
 ) -> Result<Response<Body>, Refusal> {
     check_framing(head.version, &head.headers)?;
     let client = behind_proxies(peer, &head.headers, &gateway.trusted_proxies);
-    let target = target(&head.method, head.uri.path(), head.uri.query())?;
+    let (target, path) = target(&head.method, head.uri.path(), head.uri.query())?;
     let limits = &gateway.limits;
 
     let call = SignedCall::take(&mut head.headers)?;
@@ -122,7 +122,15 @@ async fn admit_and_answer<D: TenantDirectory>(
     };
     let mut held = limits.memory.hold(client);
     let bounds = BodyBounds { limit: gateway.body.limit.min(target.body_limit()), ..gateway.body };
-    let (body, digest) = body::read(&head.headers, body, bounds, &mut held).await?;
+    let (body, digest) = match body::read(&head.headers, body, bounds, &mut held).await {
+        Ok(read) => read,
+        Err(error) => {
+            if let Some(charged) = charged.filter(|_| error.code() == ErrorCode::Overloaded) {
+                charged.disarm();
+            }
+            return Err(error.into());
+        }
+    };
     // Once more: a body may be held back until the replay guard has forgotten what this call is a copy of.
     let (now_ms, now) = (now_unix_ms(), Instant::now());
     call.check_window(now_ms)?;
@@ -146,7 +154,7 @@ async fn admit_and_answer<D: TenantDirectory>(
     let used = match head.method {
         Method::GET | Method::HEAD => Use::Read,
         _ if body.is_empty() => Use::Once,
-        _ => Use::Write(target::name(&head.method, head.uri.path(), head.uri.query(), &gateway.replay_parameters)?),
+        _ => Use::Write(path.target(&head.method, head.uri.query(), &gateway.replay_parameters)?),
     };
     let mut reservation =
         limits.replays.reserve(&call.signature, call.timestamp_ms, used, now_ms).map_err(|_| admission::replayed())?;
@@ -162,10 +170,12 @@ async fn admit_and_answer<D: TenantDirectory>(
         Ok(()) => match target {
             Target::Owned(owned) => {
                 // Boxed, so that the calls that are sent on do not carry about what these take.
-                let answer = owned::answer(owned, &gateway.admin, tenant.id, request_id, &body, deadline);
+                let answer = owned::answer(owned, &gateway.admin, tenant, request_id, &body, deadline);
+                // Spent before anything is asked: a caller who leaves half-way must not get it back.
+                reservation.spend();
                 let answer = Box::pin(answer).await;
-                if answer.is_ok() {
-                    reservation.spend();
+                if matches!(&answer, Err(error) if is_refusal(error.code())) {
+                    reservation.give_back();
                 }
                 answer.map(|answer| answer.map(Body::Made))
             }
@@ -182,10 +192,9 @@ async fn admit_and_answer<D: TenantDirectory>(
                     at_ms: now_ms,
                     deadline,
                 };
-                // Spent before anything is sent: a caller who leaves half-way must not get it back.
                 reservation.spend();
                 let answer = gateway.backend.relay(call).await;
-                if matches!(&answer, Err(error) if error.code() == ErrorCode::BackendUnreachable) {
+                if matches!(&answer, Err(error) if is_refusal(error.code())) {
                     reservation.give_back();
                 }
                 answer.map(|answer| answer.map(Body::Streamed))
@@ -195,6 +204,26 @@ async fn admit_and_answer<D: TenantDirectory>(
     let mut response = answer.map_err(|error| Refusal { allowance: Some(allowance), ..error.into() })?;
     write_allowance(allowance, response.headers_mut());
     Ok(response)
+}
+
+/// Whether a call that ended like this was refused by the relay, or nothing of it was sent: then its signature is unspent.
+fn is_refusal(code: ErrorCode) -> bool {
+    use ErrorCode as E;
+    matches!(
+        code,
+        E::RateLimited
+            | E::BodyTooLarge
+            | E::ValidationFailed
+            | E::MalformedJson
+            | E::MalformedRequest
+            | E::UnsupportedMediaType
+            | E::FeatureDisabled
+            | E::DirectoryUnavailable
+            | E::ChangePropagating
+            | E::StoreUnavailable
+            | E::Overloaded
+            | E::BackendUnreachable
+    )
 }
 
 /// Asks for a tenant that is not cached, which is charged to the caller's address until the call has proved something.
@@ -243,25 +272,22 @@ impl Refusal {
     }
 }
 
-fn target<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<Target<'a>, Refusal> {
+fn target<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<(Target<'a>, Path<'a>), Refusal> {
     let rest = path.strip_prefix(PREFIX).unwrap_or_default();
-    if rest.is_empty() || target::leaves_base(rest) {
-        return Err(ApiError::new(ErrorCode::NotFound, "There is nothing at this path.").into());
-    }
-    target::check_controls(rest, query)?;
+    let path = Path::read(rest, query)?;
     let (target, allow) = match Owned::at(rest) {
         Some(owned) => (Target::Owned(owned), owned.allow()),
-        None if target::is_path(rest, CONTACT_TICKET) => {
+        None if path.is(CONTACT_TICKET) => {
             let body_limit = owned::CONTACT_TICKET_LIMIT;
             (Target::Backend { rest, check: |body, _| owned::check_contact_ticket(body), body_limit }, "POST")
         }
-        None if target::is_path(rest, ADD_MESSAGE) => {
+        None if path.is(ADD_MESSAGE) => {
             (Target::Backend { rest, check: messages::check_attachments, body_limit: usize::MAX }, RELAYED_METHODS)
         }
         None => (Target::Backend { rest, check: |_, _| Ok(()), body_limit: usize::MAX }, RELAYED_METHODS),
     };
     if allow.split(", ").any(|allowed| allowed == method.as_str()) {
-        return Ok(target);
+        return Ok((target, path));
     }
     let error = ApiError::new(ErrorCode::MethodNotAllowed, format!("This path takes {allow}."));
     Err(Refusal { allow: Some(allow), ..error.into() })

@@ -1,9 +1,10 @@
-//! What a signed call is sent to, as the replay guard names it. Contract, section 4, *Replays*.
+//! What a signed call is sent to: the path as backends may read it, and the target as the replay guard names it. Contract,
+//! section 4, *Replays*.
 //!
 //! Two spellings that a backend may take for one target must be one name here, or a captured call could be sent again under
-//! another spelling. So escapes are decoded until nothing is left to decode, empty path segments and path parameters are dropped,
-//! and a UUID is one value in all the forms that parsers accept. The rest of the query is no part of the name: adding to it
-//! must not make another target.
+//! another spelling. So escapes are decoded, empty path segments and path parameters are dropped, and case and punctuation of an
+//! id do not count: parsers of UUIDs accept braces, hyphens and underscores in many places. The rest of the query is no part of
+//! the name: adding to it must not make another target.
 
 use std::borrow::Cow;
 
@@ -14,102 +15,129 @@ use smallvec::SmallVec;
 
 use crate::limits::replays::Target;
 
-/// Names the target of a call. `named` are the query parameters that are part of the name.
-///
-/// # Errors
-/// A 422 where a named parameter is given twice: which of the two a backend takes is not known here.
-pub(super) fn name(method: &Method, path: &str, query: Option<&str>, named: &[String]) -> Result<Target, ApiError> {
-    let path = decode(path);
-    let segments: SmallVec<[&str; 8]> = path_segments(&path).collect();
-    let mut values: SmallVec<[Option<Cow<'_, str>>; 2]> = SmallVec::new();
-    let mut twice = Vec::new();
-    for name in named {
-        // Some servers split at semicolons too, and some parameter names are matched whatever their case.
-        let mut given = query.unwrap_or_default().split(['&', ';']).filter_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            is_named(key, name).then_some(value)
-        });
-        values.push(given.next().map(value));
-        if given.next().is_some() {
-            twice.push(FieldError { field: name.clone(), message: "is given twice: send it once".to_owned() });
+/// How often a text is decoded: a server behind a proxy may decode twice. What is encoded more often is refused, for each round
+/// costs as much as the text is long.
+const MOST_ROUNDS: usize = 3;
+
+/// A path below `/relay/` as backends may read it.
+pub(super) struct Path<'a>(Cow<'a, str>);
+
+impl<'a> Path<'a> {
+    /// Decodes a path and makes sure that it stays below the backend's base.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotFound`] where a `.` or `..` segment would leave the base on some servers, [`ErrorCode::MalformedRequest`]
+    /// where an encoded control character would end a text or a line, or where something is encoded again and again.
+    pub(super) fn read(rest: &'a str, query: Option<&str>) -> Result<Self, ApiError> {
+        let path = Self(decode(rest)?);
+        if path.0.is_empty() || path.segments().any(|segment| matches!(segment, "." | "..")) {
+            return Err(ApiError::new(ErrorCode::NotFound, "There is nothing at this path."));
         }
+        let in_query = query.is_some_and(|query| query.contains("%00") || query.contains("%2500"));
+        if in_query || path.0.contains(|character: char| character.is_ascii_control()) {
+            return Err(malformed("The URL holds an encoded control character. Send it without."));
+        }
+        Ok(path)
     }
-    if twice.is_empty() {
-        Ok(Target::new((method.as_str(), segments, values)))
-    } else {
-        Err(ApiError::validation(twice))
+
+    /// Its segments, without empty ones and without their parameters.
+    fn segments(&self) -> impl Iterator<Item = &str> {
+        let segments = self.0.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default());
+        segments.filter(|segment| !segment.is_empty())
+    }
+
+    /// Whether it is this one, in any spelling: some servers match paths whatever their case.
+    pub(super) fn is(&self, plain: &str) -> bool {
+        let mut wanted = plain.split('/');
+        self.segments().all(|segment| wanted.next().is_some_and(|wanted| wanted.eq_ignore_ascii_case(segment)))
+            && wanted.next().is_none()
+    }
+
+    /// Names the target of a call to it. `named` are the query parameters that are part of the name.
+    ///
+    /// # Errors
+    /// A 422 where a named parameter is given twice: which of the two a backend takes is not known here.
+    pub(super) fn target(&self, method: &Method, query: Option<&str>, named: &[String]) -> Result<Target, ApiError> {
+        let mut name: SmallVec<[u8; 128]> = SmallVec::new();
+        for segment in self.segments() {
+            name.push(b'/');
+            name.extend(segment.bytes().map(|byte| byte.to_ascii_lowercase()));
+        }
+        let mut twice = Vec::new();
+        for parameter in named {
+            // Some servers split at semicolons too.
+            let mut given = None;
+            for pair in query.unwrap_or_default().split(['&', ';']) {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                if !is_named(key, parameter)? {
+                    continue;
+                }
+                if given.replace(value).is_some() {
+                    let message = "is given twice: send it once".to_owned();
+                    twice.push(FieldError { field: parameter.clone(), message });
+                    break;
+                }
+            }
+            name.push(if given.is_some() { b'=' } else { b'-' });
+            push_value(&mut name, &decode(given.unwrap_or_default())?);
+        }
+        if twice.is_empty() { Ok(Target::new((method.as_str(), name))) } else { Err(ApiError::validation(twice)) }
     }
 }
 
-/// Whether a path has a `.` or `..` segment, however it is written and whatever parameters follow: it would leave the backend's
-/// base path on some servers.
-pub(super) fn leaves_base(rest: &str) -> bool {
-    if !rest.contains(['.', '%']) {
-        return false;
+/// Whether a parameter's key, as it was sent, is this name. Some servers match it whatever its case, and some take a point, a space
+/// or a bracket for an underscore.
+fn is_named(key: &str, name: &str) -> Result<bool, ApiError> {
+    if key.eq_ignore_ascii_case(name) {
+        return Ok(true);
     }
-    path_segments(&decode(rest)).any(|segment| matches!(segment, "." | ".."))
+    if key.len() < name.len() {
+        return Ok(false);
+    }
+    let plain = decode(key)?.to_ascii_lowercase().replace(['.', ' ', '+', '['], "_");
+    Ok(plain.trim_matches(['_', ']']) == name.to_ascii_lowercase().trim_matches(['_', ']']))
 }
 
-/// Refuses encoded control characters in a path, and NUL in a query: they end texts and lines on some servers.
+/// Writes an id's letters and digits, in lower case and without leading zeros.
+fn push_value(name: &mut SmallVec<[u8; 128]>, value: &str) {
+    let without_urn = || Cow::Owned(value.to_ascii_lowercase().replace("urn:", "").replace("uuid:", ""));
+    let value = if value.contains(':') { without_urn() } else { Cow::Borrowed(value) };
+    let letters =
+        value.chars().filter(|character| character.is_alphanumeric()).skip_while(|character| *character == '0');
+    for letter in letters.flat_map(char::to_lowercase) {
+        name.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+}
+
+/// Decodes escapes until there are none left.
 ///
 /// # Errors
-/// [`ErrorCode::MalformedRequest`].
-pub(super) fn check_controls(path: &str, query: Option<&str>) -> Result<(), ApiError> {
-    let in_path = path.contains('%') && decode(path).contains(|character: char| character.is_ascii_control());
-    let in_query = query.is_some_and(|query| query.contains("%00") || query.contains("%2500"));
-    if in_path || in_query {
-        let message = "The URL holds an encoded control character. Send it without.";
-        return Err(ApiError::new(ErrorCode::MalformedRequest, message));
-    }
-    Ok(())
-}
-
-/// Whether a path is this one, in any spelling.
-pub(super) fn is_path(rest: &str, plain: &str) -> bool {
-    rest == plain || path_segments(&decode(rest)).eq(plain.split('/'))
-}
-
-/// A decoded path's segments, without empty ones and without their parameters.
-fn path_segments(decoded: &str) -> impl Iterator<Item = &str> {
-    let segments = decoded.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default());
-    segments.filter(|segment| !segment.is_empty())
-}
-
-/// Whether a parameter's key, as it was sent, is this name.
-fn is_named(key: &str, name: &str) -> bool {
-    let key = if key.contains(['%', '+']) { Cow::Owned(decode(key).replace('+', " ")) } else { Cow::Borrowed(key) };
-    key.trim().eq_ignore_ascii_case(name)
-}
-
-/// A parameter's value as backends may read it.
-fn value(text: &str) -> Cow<'_, str> {
-    let decoded = decode(text);
-    // A plus is a plus to some and a space to others: one value here.
-    let plain = if decoded.contains('+') { Cow::Owned(decoded.replace('+', " ")) } else { decoded };
-    uuid(&plain).map_or(plain, Cow::Owned)
-}
-
-/// The 32 digits of a UUID in any form that parsers accept: with or without hyphens and braces, as a URN, in either case.
-fn uuid(text: &str) -> Option<String> {
-    if !(32..=64).contains(&text.len()) {
-        return None;
-    }
-    let plain = text.trim().to_ascii_lowercase().replace("urn:", "").replace("uuid:", "").replace(['{', '}', '-'], "");
-    (plain.len() == 32 && plain.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(plain)
-}
-
-/// Decodes escapes until there are none left: a server behind a proxy may decode twice.
-fn decode(text: &str) -> Cow<'_, str> {
+/// [`ErrorCode::MalformedRequest`] where there are some after all rounds.
+fn decode(text: &str) -> Result<Cow<'_, str>, ApiError> {
     let mut decoded = Cow::Borrowed(text);
-    // Each round shortens the text, so this ends.
-    while decoded.contains('%') {
-        let next = percent_decode_str(&decoded).decode_utf8_lossy().into_owned();
-        if next == *decoded {
-            break;
+    for _ in 0..MOST_ROUNDS {
+        if !has_escape(&decoded) {
+            return Ok(decoded);
         }
-        decoded = Cow::Owned(next);
+        decoded = Cow::Owned(percent_decode_str(&decoded).decode_utf8_lossy().into_owned());
     }
-    decoded
+    if has_escape(&decoded) {
+        Err(malformed("The URL is encoded again and again. Encode it once."))
+    } else {
+        Ok(decoded)
+    }
+}
+
+fn has_escape(text: &str) -> bool {
+    text.contains('%')
+        && text
+            .as_bytes()
+            .windows(3)
+            .any(|window| window[0] == b'%' && window[1].is_ascii_hexdigit() && window[2].is_ascii_hexdigit())
+}
+
+fn malformed(message: &'static str) -> ApiError {
+    ApiError::new(ErrorCode::MalformedRequest, message)
 }
 
 #[cfg(test)]
@@ -120,7 +148,7 @@ mod tests {
 
     fn target(method: Method, path_and_query: &str) -> Result<Target, ApiError> {
         let (path, query) = path_and_query.split_once('?').map_or((path_and_query, None), |(p, q)| (p, Some(q)));
-        name(&method, path, query, &["conversation_id".to_owned()])
+        Path::read(path, query)?.target(&method, query, &["conversation_id".to_owned()])
     }
 
     fn post(path_and_query: &str) -> Target {
@@ -151,6 +179,15 @@ mod tests {
             format!("add//message/?conversation_id={ID}"),
             format!("add/message;v=1?conversation_id={ID}"),
             format!("add/message?x=1;conversation_id={ID}"),
+            format!("Add/Message?conversation_id={ID}"),
+            format!("add/message?conversation_id={}", ID.replace('0', "0_").replace("1-", "1--")),
+            format!("add/message?conversation_id={}{ID}{}", "{".repeat(50), "}".repeat(50)),
+            format!("add/message?conversation_id={}{ID}", "%20".repeat(90)),
+            format!("add/message?conversation_id=%2B{ID}"),
+            format!("add/message?conversation_id=urn:urn:uuid:{ID}"),
+            format!("add/message?conversation.id={ID}"),
+            format!("add/message?conversation%5Bid={ID}"),
+            format!("add/message?conversation_id%5B%5D={ID}"),
         ] {
             assert_eq!(post(&spelling), there, "{spelling}");
         }
@@ -166,6 +203,22 @@ mod tests {
         assert_ne!(target(Method::PUT, &format!("add/message?conversation_id={ID}")).expect("a target"), there);
         assert_eq!(post("a?conversation_id=x+y"), post("a?conversation_id=x%2By"), "a plus may be a space");
         assert_eq!(post("a?conversation_id=x%20y"), post("a?conversation_id=x%2By"));
+        assert_eq!(post("a?conversation_id=7"), post("a?conversation_id=007%20"));
+        assert_ne!(post("a?conversation_id=7"), post("a?conversation_id=70"));
+    }
+
+    #[test]
+    fn what_is_encoded_again_and_again_is_refused_at_once() {
+        let deep = format!("a{}41", "%25".repeat(20_000));
+        let nested = format!("a%{}41", "25".repeat(20_000));
+        for hostile in [format!("{nested}?x=1"), format!("a?conversation_id={nested}"), format!("a?{nested}=1")] {
+            let begun = std::time::Instant::now();
+            let error = target(Method::POST, &hostile).expect_err("refused");
+            assert_eq!(error.code(), ErrorCode::MalformedRequest);
+            assert!(begun.elapsed() < std::time::Duration::from_millis(500), "{:?}", begun.elapsed());
+        }
+        target(Method::POST, &deep).expect("many escapes, and each of them once");
+        target(Method::POST, "a%2525?conversation_id=100%25").expect("a percent sign is one");
     }
 
     #[test]

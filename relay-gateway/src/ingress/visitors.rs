@@ -136,23 +136,19 @@ async fn answer<D: TenantDirectory>(
             response
         }
         // Neither is the caller's fault, or it is paid for where it is counted.
-        Err(error)
-            if matches!(
-                error.code(),
-                ErrorCode::DirectoryUnavailable | ErrorCode::RateLimited | ErrorCode::Overloaded
-            ) =>
-        {
+        Err(error) if error.code() == ErrorCode::RateLimited || error.code().statuses().0.is_server_error() => {
             call.disarm();
             call.refuse(error).await
         }
         Err(error) => {
-            // A call that cost nothing is counted now that it has failed.
-            let counted = match call.charged {
-                Some(_) => Ok(()),
-                None => gateway.limits.visitor_failures.count(client, Instant::now()),
-            };
-            let refusal = counted.map_or_else(ApiError::from, |()| error);
-            call.refuse(refusal).await
+            // A call that cost nothing is charged now that it has failed.
+            if call.charged.is_none() {
+                match gateway.limits.visitor_failures.charge(client, Instant::now()) {
+                    Ok(charged) => call.charged = Some(charged),
+                    Err(exceeded) => return call.refuse(exceeded.into()).await,
+                }
+            }
+            call.refuse(error).await
         }
     }
 }
@@ -189,7 +185,7 @@ impl<D: TenantDirectory> Call<'_, D> {
         self.gateway.metrics.refused(error.code());
         if let (None, Asker::Page(origin, text)) = (&self.readable_by, Asker::read(&self.parts.headers)) {
             let may_read = match error.code() {
-                ErrorCode::RateLimited | ErrorCode::DirectoryUnavailable => true,
+                ErrorCode::RateLimited | ErrorCode::DirectoryUnavailable | ErrorCode::Overloaded => true,
                 ErrorCode::OriginNotAllowed => false,
                 _ => match named(&self.parts) {
                     (Some(tenant_id), key) => {
@@ -320,7 +316,7 @@ impl<D: TenantDirectory> Call<'_, D> {
             "expires_at": time(answer.expires_at)?,
             "widget_config": self.config(widget, &locale),
         });
-        Ok(Success::created(data, "Session begun. Connect to /api/v1/ws/widget?token= with the visitor_token.")
+        Ok(Success::created(data, "Session begun. Connect to /api/v1/ws/widget with the visitor_token as a subprotocol: bearer.<visitor_token>.")
             .into_response())
     }
 

@@ -42,7 +42,7 @@ pub(super) struct Quota {
 impl Quota {
     pub(super) fn new(limit: NonZeroU32, period: Duration) -> Self {
         let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
-        Self { limit, each: (period / u64::from(limit.get())).max(1) }
+        Self { limit, each: period.div_ceil(u64::from(limit.get())).max(1) }
     }
 
     fn burst(self) -> u64 {

@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use moka::sync::Cache;
@@ -54,7 +54,7 @@ impl BodyMemory {
         HeldBytes { memory: self, address, bytes: 0, unproven: None }
     }
 
-    pub(super) fn sweep(&self, _now: Instant) {
+    pub(super) fn sweep(&self) {
         self.addresses.run_pending_tasks();
     }
 }

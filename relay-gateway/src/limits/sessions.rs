@@ -48,14 +48,17 @@ impl SessionRates {
         let (whole, share) = (self.keys.of(key, limit), self.shares.of((key, client), limit));
         let left = limit.get().saturating_sub(whole.cell.spent(whole.quota, now));
         let allowed = (left / SHARE).max(LEAST_SHARE.min(limit.get()));
-        if share.cell.spent(share.quota, now) >= allowed {
+        // Spent first and given back where it was too much, so that many at once do not pass together.
+        share.cell.spend(1, share.quota, now).map_err(exceeded(Limit::KeyShare))?;
+        if share.cell.spent(share.quota, now) > allowed {
+            share.cell.refund(share.quota);
             // One of the address's own comes back in its turn.
             return Err(exceeded(Limit::KeyShare)(HOUR / limit.get()));
         }
-        whole.cell.spend(1, whole.quota, now).map_err(exceeded(Limit::KeySessions(limit.get())))?;
-        // What it spends of the key, it has spent of its share, whatever others did in between.
-        let _ = share.cell.spend(1, share.quota, now);
-        Ok(())
+        whole.cell.spend(1, whole.quota, now).map(drop).map_err(|wait| {
+            share.cell.refund(share.quota);
+            exceeded(Limit::KeySessions(limit.get()))(wait)
+        })
     }
 
     pub(super) fn sweep(&self) {

@@ -117,18 +117,16 @@ impl<D: TenantDirectory> Relay<'_, D> {
     async fn forward(&mut self, frame: Frame) -> Result<(), Closing> {
         match self.sockets.still_allowed(self.visit, &self.grounds).await {
             Ok(()) => {}
-            Err(Closing::TryAgain(_)) => {
-                let error = ApiError::new(
-                    ErrorCode::DirectoryUnavailable,
-                    "The relay cannot check this tenant right now. Nothing was sent on: send it again.",
-                )
-                .retry_after_seconds(1);
-                return self.refuse(&error, frame.client_id.as_deref()).await;
-            }
+            Err(Closing::TryAgain(_)) => return self.refuse(&unchecked(), frame.client_id.as_deref()).await,
             Err(closing) => return Err(closing),
         }
-        if frame.has_attachments && !self.sockets.takes_files(self.visit).await? {
-            return self.refuse(&disabled(), frame.client_id.as_deref()).await;
+        if frame.has_attachments {
+            match self.sockets.takes_files(self.visit).await {
+                Ok(true) => {}
+                Ok(false) => return self.refuse(&disabled(), frame.client_id.as_deref()).await,
+                Err(Closing::TryAgain(_)) => return self.refuse(&unchecked(), frame.client_id.as_deref()).await,
+                Err(closing) => return Err(closing),
+            }
         }
         self.sockets.metrics.relayed(Direction::ToBackend);
         send(self.backend, Message::text(frame.text), self.sockets.config.send_timeout)
@@ -189,6 +187,15 @@ impl<D: TenantDirectory> Relay<'_, D> {
             NotSent::Broken => Closing::Gone,
         })
     }
+}
+
+/// What a visitor is told of a frame whose tenant cannot be checked.
+fn unchecked() -> ApiError {
+    ApiError::new(
+        ErrorCode::DirectoryUnavailable,
+        "The relay cannot check this tenant right now. Nothing was sent on: send it again.",
+    )
+    .retry_after_seconds(1)
 }
 
 enum NotSent {

@@ -7,7 +7,7 @@ use std::{
 
 use e2e::visitor::Visitor;
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use shared::time::now_unix_ms;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -253,6 +253,4 @@ async fn probes_have_a_listener_that_no_caller_fills() {
         let answer = reqwest::get(format!("http://{ops}/{path}")).await.expect("an answer");
         assert_eq!(answer.status(), status, "{path}");
     }
-    let shown: Value = json!(fixture.shown_metrics());
-    assert!(shown.is_string());
 }

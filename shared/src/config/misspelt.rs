@@ -17,7 +17,7 @@ pub(super) struct Found {
     pub(super) unknown: Vec<String>,
 }
 
-/// Looks at every variable under the programs' prefixes that is not one of this program's `names`, in the order of its `keys`.
+/// Looks at every variable that is not one of this program's `names`, which are in the order of its `keys`.
 pub(super) fn variables<'a>(
     env_prefix: &str,
     keys: &[&str],
@@ -28,24 +28,23 @@ pub(super) fn variables<'a>(
     let others: Vec<&Program> = PROGRAMS.iter().filter(|program| program.env_prefix != env_prefix).collect();
     for variable in given {
         // Several programs may be given one environment.
-        let is_anothers = others.iter().any(|program| program.has(&key(variable, program.env_prefix)));
-        if names.iter().any(|name| name == variable) || is_anothers || is_left_alone(variable) {
-            continue;
-        }
-        let is_own = variable.starts_with(env_prefix);
-        if !is_own && !others.iter().any(|program| variable.starts_with(program.env_prefix)) {
+        let of_another = |program: &&Program| program.variable(&key(variable, program.env_prefix));
+        let anothers = others.iter().find_map(of_another);
+        if names.iter().any(|name| name == variable) || anothers.as_deref() == Some(variable) || is_left_alone(variable)
+        {
             continue;
         }
         let own_key = key(variable, env_prefix);
-        let renamed = keys.iter().position(|known| *known == own_key).map(|at| &names[at]);
-        if let Some(name) = renamed {
+        let renamed = keys.iter().position(|known| *known == own_key).map(|at| names[at].clone());
+        if let Some(name) = renamed.or(anothers) {
             found.problems.push(format!("{variable} is not read: the variable is {name}"));
-        } else if let Some(program) = others.iter().find(|program| program.has(&own_key)) {
-            let name = format!("{}{}", program.env_prefix, own_key.to_ascii_uppercase());
-            found.problems.push(format!("{variable} is not read: this is a setting of {}, as {name}", program.name));
+        } else if let Some((program, name)) =
+            others.iter().find_map(|program| Some((program.name, program.variable(&own_key)?)))
+        {
+            found.problems.push(format!("{variable} is not read: this is a setting of {program}, as {name}"));
         } else if let Some(name) = nearest(variable, names.iter().map(String::as_str)) {
             found.problems.push(format!("{variable} is not a setting: is {name} meant?"));
-        } else if is_own {
+        } else if variable.starts_with(env_prefix) {
             found.unknown.push(variable.to_owned());
         }
     }
@@ -90,6 +89,10 @@ mod tests {
             ("THING_MAX_SOCKETS", "GATEWAY_MAX_SOCKETS"),
             ("ADMIN_API_KYE", "ADMIN_API_KEY"),
             ("THING_API_KEY", "ADMIN_API_KEY"),
+            ("CHAT_RELAY_API_KEY", "ADMIN_API_KEY"),
+            ("GATEWAY_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+            ("THNIG_LISTEN", "THING_LISTEN"),
+            ("THING_LISTEN_", "THING_LISTEN"),
             ("THING_LEASE_MS", "ADMIN_LEASE_MS"),
         ] {
             let found = look(misspelt);

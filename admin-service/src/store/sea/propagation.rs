@@ -149,7 +149,7 @@ pub(in crate::store) async fn listener(connection: &DatabaseConnection) -> Resul
     let word = Uuid::new_v4().to_string();
     let told = sea_orm::sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&word).execute(pool).await;
     match told {
-        // The pooler has given the sender the session that listens.
+        // A pooler has lent the session that listens to the connection that notifies.
         Err(sea_orm::SqlxError::Protocol(_)) => return Err(NotListening::Deaf),
         told => told?,
     };
@@ -256,6 +256,8 @@ impl PropagationStore for SeaStore {
         if !self.is_shared() {
             return Ok(stream::pending().boxed());
         }
+        // The connection that listens is no pool's: where the server is another now, it is made anew.
+        let doubted = self.guard.doubted();
         let listener = listener(self.connection.inner()).await.map_err(|error| {
             if matches!(error, NotListening::Deaf) {
                 tracing::error!(
@@ -270,6 +272,6 @@ impl PropagationStore for SeaStore {
                 listener,
                 |mut listener| async move { listener.try_recv().await.ok().map(|_| ((), listener)) },
             );
-        Ok(signals.boxed())
+        Ok(signals.take_until(Box::pin(doubted)).boxed())
     }
 }

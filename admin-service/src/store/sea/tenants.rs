@@ -9,8 +9,8 @@ use shared::{
 };
 
 use super::{
-    SeaStore, Transaction, bots, broken_row, commit, current_directory, next_revision, revision_from_row, translate,
-    widgets, write_audit,
+    SeaStore, Transaction, bots, broken_row, commit, current_directory, end_read, next_revision, revision_from_row,
+    translate, widgets, write_audit,
 };
 use crate::{
     domain::{
@@ -192,7 +192,7 @@ impl TenantStore for SeaStore {
         let transaction = self.begin_read().await?;
         let directory = current_directory(&transaction).await?;
         let row = tenant::Entity::find_by_id(id.as_uuid()).one(&transaction).await.map_err(translate)?;
-        commit(transaction).await?;
+        end_read(transaction).await?;
         let value = row
             .map(|row| {
                 let sealed_secret = row.sealed_secret.clone();
@@ -213,7 +213,7 @@ impl TenantStore for SeaStore {
         .all(&transaction)
         .await
         .map_err(translate)?;
-        commit(transaction).await?;
+        end_read(transaction).await?;
         let page = cut(rows, limit, |row| row.id)?;
         Ok((page, revision_from_row(directory.tenant_total)?))
     }
@@ -244,7 +244,7 @@ impl TenantStore for SeaStore {
             let read_only: Option<String> = row.and_then(|row| row.try_get("", "read_only").ok());
             if read_only.as_deref() != Some("off") {
                 // After a failover: connections made anew may lead to the server that takes changes.
-                self.guard.doubt();
+                self.guard.doubt_now_and_then();
                 return Err(StoreError::NoChanges("the server may only be read".to_owned()));
             }
             return Ok(());

@@ -9,7 +9,8 @@ use shared::{
 };
 
 use super::{
-    SeaStore, broken_row, commit, next_revision, note_last_used, revision_from_row, translate, widgets, write_audit,
+    SeaStore, broken_row, commit, end_read, next_revision, note_last_used, revision_from_row, translate, widgets,
+    write_audit,
 };
 use crate::{
     domain::{
@@ -67,7 +68,7 @@ impl VisitorStore for SeaStore {
             }
             None => None,
         };
-        commit(transaction).await?;
+        end_read(transaction).await?;
         Ok(Some(WidgetDoor { tenant: Tenant::try_from(tenant)?, opened }))
     }
 
@@ -175,7 +176,7 @@ impl VisitorStore for SeaStore {
             .one(&transaction)
             .await
             .map_err(translate)?;
-        commit(transaction).await?;
+        end_read(transaction).await?;
         let Some(tenant) = tenant else { return Ok(None) };
         let bot_id = bot.ok_or_else(|| broken_row("bot", "a tenant without its default bot"))?.id;
         let generation = revoked.map_or(Ok(0), |row| revision_from_row(row.generation))?;

@@ -13,7 +13,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde_json::{Map, Value, json};
 use shared::{
-    ApiError, Failure, SessionId, TenantId,
+    ApiError, ErrorCode, Failure, SessionId, TenantId,
     fields::Fields,
     websocket::{self, Socket},
 };
@@ -209,20 +209,35 @@ async fn wait_for_conversation<'a>(
         "operator": null, "history": [], "read_up_to": null,
     });
     send(socket, &welcome).await?;
+    // One may have begun since it was looked for, and before it was listened for.
+    let mut heard = Heard::News;
     loop {
-        let heard = tokio::select! {
-            heard = receive(socket) => heard?,
-            () = begun.changed() => Heard::News,
-        };
         let first = match heard {
-            Heard::Frame(frame) if frame.get("type").and_then(Value::as_str) == Some("message") => Some(frame),
-            Heard::Frame(_) | Heard::News => None,
+            Heard::Frame(frame) => match frame.get("type").and_then(Value::as_str) {
+                Some("message") => Some(frame),
+                Some("read" | "resume") => {
+                    let error = json!({
+                        "type": "error", "error_code": ErrorCode::MessageNotFound.as_str(),
+                        "message": "There is no conversation yet: the first message begins one.",
+                    });
+                    send(socket, &error).await?;
+                    None
+                }
+                _ => None,
+            },
+            Heard::News => None,
         };
         let id = match &first {
             Some(_) => visitor.begin(backend).await?,
             None => match visitor.conversation(backend).await? {
                 Some(id) => id,
-                None => continue,
+                None => {
+                    heard = tokio::select! {
+                        heard = receive(socket) => heard?,
+                        () = begun.changed() => Heard::News,
+                    };
+                    continue;
+                }
             },
         };
         let listener = backend.live.listen(&id);
