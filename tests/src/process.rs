@@ -52,15 +52,26 @@ impl Process {
         Self::spawn(command, env)
     }
 
-    /// The same, with at most so many descriptors.
+    /// The same, within a limit of the system in `ulimit`'s words, such as `-n 256`. A file that grows past `-f` is a write that
+    /// fails, not the process's end.
     ///
     /// # Panics
     /// Where it cannot be started.
     #[must_use]
-    pub fn start_within(descriptors: u32, name: &str, env: &HashMap<String, String>) -> Self {
+    pub fn start_within(limit: &str, name: &str, args: &[&str], env: &HashMap<String, String>) -> Self {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\"")]).arg(binary(name));
+        let script = format!("trap '' XFSZ; ulimit {limit} && exec \"$0\" \"$@\"");
+        command.args(["-c", &script]).arg(binary(name)).args(args);
         Self::spawn(command, env)
+    }
+
+    /// Limits how long the process's files may grow: bytes, or `unlimited`.
+    ///
+    /// # Panics
+    /// Where the limit cannot be set.
+    pub fn limit_files(&self, most: &str) {
+        let set = Command::new("prlimit").args([&format!("--fsize={most}:"), "--pid", &self.id().to_string()]).status();
+        assert!(set.as_ref().is_ok_and(ExitStatus::success), "prlimit: {set:?}");
     }
 
     fn spawn(mut command: Command, env: &HashMap<String, String>) -> Self {

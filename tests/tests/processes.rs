@@ -524,7 +524,7 @@ async fn few_descriptors_are_enough_for_those_who_call() {
     let tenant = world.operator().provision(json!({"tenant_name": "Few", "rate_limit_per_min": 6000})).await;
     let mut environment = e2e::world::gateway_environment(world.grpc, world.backend_address);
     environment.insert("GATEWAY_ACCESS_LOG".to_owned(), "false".to_owned());
-    let gateway = Process::start_within(256, "relay-gateway", &environment);
+    let gateway = Process::start_within("-n 256", "relay-gateway", &[], &environment);
     let relay = gateway.address("gateway");
     e2e::world::until_ready(relay).await;
     let mut idle = Vec::new();

@@ -154,7 +154,7 @@ impl FakeAdmin {
         self.heard.lock().expect("not poisoned").clone()
     }
 
-    /// Holds every `GetTenant` back, once it has read what it will answer, until the guard is dropped.
+    /// Holds every `GetTenant` back, once it has read what it will answer, and every `MintVisitorToken`, until the guard is dropped.
     pub(crate) async fn hold_lookups(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
         Arc::clone(&self.gate).write_owned().await
     }
@@ -415,6 +415,7 @@ impl Identity for FakeAdmin {
         request: Rpc<MintVisitorTokenRequest>,
     ) -> Result<Answer<MintVisitorTokenResponse>, Status> {
         self.called("MintVisitorToken", &request)?;
+        let _passing = self.gate.read().await;
         Ok(Answer::new(MintVisitorTokenResponse {
             token: request.into_inner().ttl_seconds.to_string(),
             expires_at: later(),

@@ -188,6 +188,15 @@ async fn files_are_taken_where_the_tenant_takes_them_and_only_as_the_contract_ha
     // An escape spells the same name.
     let spelt = message(script).replace("attachments", "\\u0061ttachments");
     assert_eq!(send(&fixture, &spelt).await, 422);
+    // What is not JSON in UTF-8 here may be to a backend.
+    let utf16 = |order: fn(u16) -> [u8; 2]| spelt.encode_utf16().flat_map(order).collect::<Vec<u8>>();
+    let with_mark = [b"\xef\xbb\xbf", spelt.as_bytes()].concat();
+    for hidden in [with_mark, utf16(u16::to_le_bytes), utf16(u16::to_be_bytes), spelt[..spelt.len() - 1].into()] {
+        let headers = tenant.headers(shared::time::now_unix_ms(), &hidden);
+        let request = fixture.client.post(fixture.url("add/message?conversation_id=1")).body(hidden);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
+        assert_eq!(refusal(request).await, (400, "malformed_json".to_owned()));
+    }
 
     fixture.admin.set(&tenant, |state| state.file_upload_enabled = Some(false));
     fixture.admin.push_change(Some(&tenant)).await;
