@@ -23,6 +23,7 @@ use sea_orm::{
     QueryResult, RuntimeErr, Statement, TransactionOptions, TransactionTrait as _,
     sqlx::{
         self, ConnectOptions as _, Connection as _, SqliteConnection,
+        pool::PoolOptions,
         postgres::PgSeverity,
         sqlite::{SqliteConnectOptions, SqliteLockingMode},
     },
@@ -62,30 +63,22 @@ pub struct Guard(Arc<watch::Sender<Option<Instant>>>);
 impl Guard {
     /// Has the pools of these options close connections that may not serve again. Call it last: it replaces other hooks.
     pub fn install(&self, options: &mut ConnectOptions) {
+        let (sqlite, postgres) = (self.clone(), self.clone());
+        options.map_sqlx_sqlite_pool_opts(move |pool| sqlite.hook(pool));
+        options.map_sqlx_postgres_pool_opts(move |pool| postgres.hook(pool));
+    }
+
+    /// Looks at a pool's connections when they are given back, and again before they serve.
+    fn hook<DB: sqlx::Database>(&self, pool: PoolOptions<DB>) -> PoolOptions<DB> {
         let (released, acquired) = (self.clone(), self.clone());
-        options.map_sqlx_sqlite_pool_opts(move |pool| {
-            let (released, acquired) = (released.clone(), acquired.clone());
-            pool.after_release(move |connection, meta| {
-                let guard = released.clone();
-                Box::pin(async move { guard.settle(connection, meta.age).await })
-            })
-            .before_acquire(move |connection, meta| {
-                let may_serve = !connection.is_in_transaction() && !acquired.doubts(meta.age);
-                Box::pin(async move { Ok(may_serve) })
-            })
-        });
-        let (released, acquired) = (self.clone(), self.clone());
-        options.map_sqlx_postgres_pool_opts(move |pool| {
-            let (released, acquired) = (released.clone(), acquired.clone());
-            pool.after_release(move |connection, meta| {
-                let guard = released.clone();
-                Box::pin(async move { guard.settle(connection, meta.age).await })
-            })
-            .before_acquire(move |connection, meta| {
-                let may_serve = !connection.is_in_transaction() && !acquired.doubts(meta.age);
-                Box::pin(async move { Ok(may_serve) })
-            })
-        });
+        pool.after_release(move |connection, meta| {
+            let guard = released.clone();
+            Box::pin(async move { guard.settle(connection, meta.age).await })
+        })
+        .before_acquire(move |connection, meta| {
+            let may_serve = !connection.is_in_transaction() && !acquired.doubts(meta.age);
+            Box::pin(async move { Ok(may_serve) })
+        })
     }
 
     /// Lets a connection that is given back do what it still owes, such as the rollback of a transaction that was dropped, and
@@ -109,7 +102,7 @@ impl Guard {
         }
     }
 
-    /// Returns once connections are put in doubt after this was called: for who keeps one that no pool sees.
+    /// Returns once connections are put in doubt after this was called. Await it to give up a connection that no pool holds.
     pub fn doubted(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut raised = self.0.subscribe();
         async move {
@@ -268,7 +261,8 @@ impl<C> Guarded<C> {
 }
 
 impl Guarded<DatabaseConnection> {
-    /// Begins a transaction. A caller who leaves meanwhile leaves no connection behind on which one has begun that nobody knows of.
+    /// Begins a transaction. It begins in a task of its own: where the caller leaves meanwhile, the task still drops the
+    /// transaction, which rolls it back.
     ///
     /// # Errors
     /// The database's.
@@ -414,7 +408,7 @@ fn has_no_room(error: &DbErr) -> bool {
     sqlite_code(database.as_ref()).is_some_and(|code| matches!(code, SQLITE_FULL | SQLITE_IOERR | SQLITE_CANTOPEN))
 }
 
-/// Whether an error leaves it open what the connections that were there are good for.
+/// Whether, after this error, the open connections may not serve again.
 fn is_doubtful(error: &DbErr) -> bool {
     let Some(cause) = cause(error) else { return false };
     match cause {

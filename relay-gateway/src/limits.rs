@@ -35,7 +35,7 @@ use visitors::VisitorRates;
 pub struct LimitsConfig {
     /// Failed calls of one address in a minute, for each lane.
     pub failures_per_min: NonZeroU32,
-    /// Sessions that one address may begin in a minute.
+    /// Sessions of one address in a minute.
     pub sessions_per_min: NonZeroU32,
     /// Frames of one session in a minute.
     pub frames_per_min: NonZeroU32,

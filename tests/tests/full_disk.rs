@@ -53,6 +53,21 @@ impl Admin {
         self.operator.call("POST", &format!("/rotate/tenant-secret?tenant_id={tenant_id}"), None).await
     }
 
+    /// Rotates until four calls have failed, each as `check` expects, and answers how many were acknowledged meanwhile.
+    async fn rotate_until_refused(&self, tenant: &Tenant, check: fn(&(u16, Value))) -> usize {
+        let (mut acknowledged, mut refusals) = (0, 0);
+        while refusals < 4 {
+            let answer = self.rotate(&tenant.id).await;
+            if answer.0 == 200 {
+                acknowledged += 1;
+            } else {
+                check(&answer);
+                refusals += 1;
+            }
+        }
+        acknowledged
+    }
+
     /// Rotations of the tenant that the history has.
     async fn rotations(&self, tenant: &Tenant) -> usize {
         let path = format!("/fetch/audit-log?tenant_id={}&limit=500", tenant.id);
@@ -116,16 +131,7 @@ async fn what_the_admin_service_acknowledges_on_a_full_disk_is_there_after_a_cra
     for round in 0..4 {
         disk.fill();
         // Until there is no room left in the log: then for as long as there is none.
-        let mut refusals = 0;
-        while refusals < 4 {
-            let answer = admin.rotate(&tenant.id).await;
-            if answer.0 == 200 {
-                acknowledged += 1;
-            } else {
-                refused(&answer);
-                refusals += 1;
-            }
-        }
+        acknowledged += admin.rotate_until_refused(&tenant, refused).await;
         // What is refused for what it is, in the midst of it.
         let (status, _) = admin.rotate(&TenantId::generate().to_string()).await;
         assert!([404, 503].contains(&status), "{status}");
@@ -295,16 +301,7 @@ async fn what_the_admin_service_acknowledges_while_writes_fail_is_there_after_a_
     let tenant = admin.operator.provision(json!({"tenant_name": "Failing"})).await;
     let mut acknowledged = 0;
     for round in 0..3 {
-        let mut refusals = 0;
-        while refusals < 4 {
-            let answer = admin.rotate(&tenant.id).await;
-            if answer.0 == 200 {
-                acknowledged += 1;
-            } else {
-                failed(&answer);
-                refusals += 1;
-            }
-        }
+        acknowledged += admin.rotate_until_refused(&tenant, failed).await;
         assert_eq!(admin.rotations(&tenant).await, acknowledged, "round {round}: it reads");
         admin.process.limit_files("unlimited");
         for _ in 0..3 {

@@ -42,8 +42,13 @@ pub(super) fn behind_proxies(peer: IpAddr, headers: &HeaderMap, trusted: &List<N
 
 /// The addresses of a header's elements, nearest last; `None` where an element names none.
 fn hops(headers: &HeaderMap, name: &str, has_quotes: bool, node: fn(&str) -> Option<&str>) -> Vec<Option<IpAddr>> {
-    let values = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
-    values.flat_map(|text| elements(text, has_quotes)).map(|element| node(element).and_then(address)).collect()
+    let mut hops = Vec::new();
+    for value in headers.get_all(name) {
+        // A client may send bytes that are not ASCII on the line to which a proxy then adds its own element.
+        let text = String::from_utf8_lossy(value.as_bytes());
+        hops.extend(elements(&text, has_quotes).map(|element| node(element).and_then(address)));
+    }
+    hops
 }
 
 /// A list's elements. Where it may have quotes, commas within them separate nothing; elsewhere a quote that somebody left open must
@@ -146,6 +151,17 @@ mod tests {
             address("198.51.100.1"),
             "two lines are one list"
         );
+    }
+
+    #[test]
+    fn bytes_that_are_not_ascii_hide_no_proxys_element() {
+        let trusted: List<Network> = "10.0.0.0/8".parse().expect("a network");
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", HeaderValue::from_bytes(b"\xff, 198.51.100.1").expect("a header"));
+        assert_eq!(behind_proxies(address("10.0.0.1"), &headers, &trusted), address("198.51.100.1"));
+        // Nor do they have the client's own claim in the other header believed.
+        headers.insert("forwarded", HeaderValue::from_static("for=6.6.6.6"));
+        assert_eq!(behind_proxies(address("10.0.0.1"), &headers, &trusted), address("10.0.0.1"));
     }
 
     #[test]

@@ -42,7 +42,8 @@ impl<'a> Path<'a> {
 
     /// Its segments, without empty ones and without their parameters.
     fn segments(&self) -> impl Iterator<Item = &str> {
-        let segments = self.0.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default());
+        let segments =
+            self.0.split(['/', '\\']).map(|segment| segment.split_once(';').map_or(segment, |(plain, _)| plain));
         segments.filter(|segment| !segment.is_empty())
     }
 

@@ -38,8 +38,8 @@ use crate::{
 /// Tenants that are judged at once after a change.
 const JUDGED_AT_ONCE: usize = 32;
 
-/// How long judging may take after a change, all tenants together: changes wait for it, and so does the lease. A socket that was
-/// not judged by then may be forbidden, and is closed for now.
+/// How long the gateway may judge sockets after a change, all tenants together: the change and the lease wait for it. The gateway
+/// closes every socket that it has not judged by then, since the change may forbid it; its visitor may connect again.
 const JUDGED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a socket's admission rests on, to be judged anew when its tenant changes. Cloning shares it.
