@@ -8,17 +8,17 @@ const RELAY_PREFIX: &str = "x-relay-";
 
 /// Takes out of a request what must not reach any upstream.
 pub(crate) fn strip_request(headers: &mut HeaderMap) {
-    strip(headers, |name| {
-        // Length and host are set anew with each request. The body is here already: nobody is to be asked whether it may come.
-        matches!(name, "content-length" | "host" | "expect") || concerns_one_connection(name)
-    });
+    strip(headers, is_set_anew);
+}
+
+/// Length and host are set anew with each request, and the body is here already: nobody must be asked whether it may come.
+fn is_set_anew(name: &str) -> bool {
+    matches!(name, "content-length" | "host" | "expect") || concerns_one_connection(name)
 }
 
 /// Takes out of a request what must not reach the chat backend: all of that, and the operators' key.
 pub(super) fn strip_call(headers: &mut HeaderMap) {
-    strip_request(headers);
-    headers.remove("x-admin-key");
-    headers.remove("x_admin_key");
+    strip(headers, |name| matches!(name, "x-admin-key" | "x_admin_key") || is_set_anew(name));
 }
 
 /// Takes out of an answer what concerned the upstream's connection or is between it and the relay.

@@ -20,7 +20,10 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::Full;
 use hyper::{
     body::Incoming,
-    client::conn::http1::{self, SendRequest},
+    client::conn::{
+        TrySendError,
+        http1::{self, SendRequest},
+    },
 };
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
@@ -68,6 +71,40 @@ pub(super) enum ExchangeError {
     Broken(hyper::Error),
 }
 
+/// A request that got no answer on a connection.
+struct SendFailed {
+    /// `None` where the time was over.
+    failure: Option<TrySendError<Request<Full<Bytes>>>>,
+    /// Whether no byte of the request was written.
+    is_unwritten: bool,
+    /// Whether no byte of an answer came.
+    is_unanswered: bool,
+}
+
+impl SendFailed {
+    fn is_late(&self) -> bool {
+        self.failure.is_none()
+    }
+
+    /// The request, where hyper has not begun to write it.
+    fn take_unsent(&mut self) -> Option<Request<Full<Bytes>>> {
+        let unsent = self.failure.as_mut()?.take_message();
+        self.is_unwritten |= unsent.is_some();
+        unsent
+    }
+}
+
+impl From<SendFailed> for ExchangeError {
+    fn from(mut failed: SendFailed) -> Self {
+        let _ = failed.take_unsent();
+        match failed.failure {
+            None => Self::Timeout,
+            Some(failure) if failed.is_unwritten => Self::Unsent(failure.into_error()),
+            Some(failure) => Self::Broken(failure.into_error()),
+        }
+    }
+}
+
 impl Pool {
     pub(super) fn new(name: &'static str, target: Uri, timeouts: UpstreamTimeouts) -> Self {
         let mut tcp = HttpConnector::new();
@@ -93,47 +130,35 @@ impl Pool {
     /// byte of an answer came, and either it only reads or no byte of it was written.
     pub(super) async fn exchange(
         &self,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
         started: Instant,
         due: Instant,
     ) -> Result<(Response<Incoming>, Connection), ExchangeError> {
-        let mut may_reuse = true;
-        loop {
-            let reused = if may_reuse { self.checkout(started).await } else { None };
-            let (mut connection, is_reused) = match reused {
-                Some(idle) => (idle, true),
-                // Boxed, so that an exchange on an idle connection does not carry about what connecting takes.
-                None => (Box::pin(self.connect_by(due)).await?, false),
-            };
-            let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
-            // hyper keeps what it has begun to write. A copy is worth it where the upstream may have thought the connection idle.
-            let copy =
-                (is_reused && (only_reads || connection.idle_since(started) >= LOOK_AFTER)).then(|| request.clone());
-            let before = connection.traffic.now();
-            connection.due(due);
-            let Connection { sender, timer, .. } = &mut connection;
-            let mut answer = pin!(sender.try_send_request(request));
-            let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
-                Poll::Ready(answer) => Poll::Ready(Some(answer)),
-                Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
-            });
-            let mut failed = match answered.await {
-                Some(Ok(answer)) => return Ok((answer, connection)),
-                Some(Err(failed)) => failed,
-                None => return Err(ExchangeError::Timeout),
-            };
-            let after = connection.traffic.now();
-            let (is_unwritten, is_unanswered) = (after.written == before.written, after.read == before.read);
-            match failed.take_message().or(copy.filter(|_| is_unanswered && (only_reads || is_unwritten))) {
-                Some(again) if is_reused => {
-                    may_reuse = false;
-                    request = again;
-                }
-                Some(_) => return Err(ExchangeError::Unsent(failed.into_error())),
-                None if is_unwritten => return Err(ExchangeError::Unsent(failed.into_error())),
-                None => return Err(ExchangeError::Broken(failed.into_error())),
-            }
+        // What only a new connection takes is boxed, so that an exchange on an idle one does not carry it about.
+        let Some(connection) = self.checkout(started).await else {
+            return Box::pin(self.exchange_on_new(request, due)).await;
+        };
+        let only_reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        // hyper keeps what it has begun to write. A copy is worth it where the upstream may have thought the connection idle.
+        let copy = (only_reads || connection.idle_since(started) >= LOOK_AFTER).then(|| Box::new(request.clone()));
+        let mut failed = match connection.send(request, due).await {
+            Ok(answered) => return Ok(answered),
+            Err(failed) => failed,
+        };
+        let copy = copy.filter(|_| !failed.is_late() && failed.is_unanswered && (only_reads || failed.is_unwritten));
+        match failed.take_unsent().or(copy.map(|copy| *copy)) {
+            Some(again) => Box::pin(self.exchange_on_new(again, due)).await,
+            None => Err(failed.into()),
         }
+    }
+
+    async fn exchange_on_new(
+        &self,
+        request: Request<Full<Bytes>>,
+        due: Instant,
+    ) -> Result<(Response<Incoming>, Connection), ExchangeError> {
+        let connection = self.connect_by(due).await?;
+        Ok(connection.send(request, due).await?)
     }
 
     /// A new connection, within the connect timeout as a whole: name, TCP and TLS.
@@ -168,10 +193,11 @@ impl Pool {
     async fn checkout(&self, now: Instant) -> Option<Connection> {
         loop {
             let connection = self.take_idle(now)?;
-            if connection.idle_since(now) >= LOOK_AFTER {
-                // The runtime looks at what has come from the network before it goes on here.
-                tokio::task::yield_now().await;
+            if connection.idle_since(now) < LOOK_AFTER {
+                return Some(connection);
             }
+            // The runtime looks at what has come from the network before it goes on here.
+            tokio::task::yield_now().await;
             if self.is_usable(&connection, now) {
                 return Some(connection);
             }
@@ -203,9 +229,11 @@ impl Pool {
         &self.target
     }
 
-    /// Takes back a connection whose answer was read to its end.
-    pub(super) fn check_in(&self, mut connection: Connection) {
-        connection.used = Instant::now();
+    /// Takes back a connection whose answer was read to its end. A body that came with its head needs no second look at the clock.
+    pub(super) fn check_in(&self, mut connection: Connection, has_waited: bool) {
+        if has_waited {
+            connection.used_at(Instant::now());
+        }
         lock(&self.idle).push(connection);
     }
 
@@ -223,6 +251,37 @@ fn lock(idle: &Mutex<Vec<Connection>>) -> MutexGuard<'_, Vec<Connection>> {
 }
 
 impl Connection {
+    /// Sends a request, and answers with the head that comes by `due`.
+    async fn send(
+        mut self,
+        request: Request<Full<Bytes>>,
+        due: Instant,
+    ) -> Result<(Response<Incoming>, Self), SendFailed> {
+        let before = self.traffic.now();
+        self.due(due);
+        let Self { sender, timer, .. } = &mut self;
+        let mut answer = pin!(sender.try_send_request(request));
+        let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
+        });
+        let failure = match answered.await {
+            Some(Ok(answer)) => return Ok((answer, self)),
+            failure => failure.and_then(Result::err),
+        };
+        let after = self.traffic.now();
+        Err(SendFailed {
+            failure,
+            is_unwritten: after.written == before.written,
+            is_unanswered: after.read == before.read,
+        })
+    }
+
+    /// An exchange on it has come so far.
+    pub(super) fn used_at(&mut self, now: Instant) {
+        self.used = now;
+    }
+
     fn idle_since(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.used)
     }

@@ -22,6 +22,7 @@ pub(crate) struct Streamed {
     body: Incoming,
     connection: Option<Connection>,
     is_waiting: bool,
+    has_waited: bool,
     exchange: Exchange,
     request_id: Option<HeaderValue>,
 }
@@ -58,7 +59,8 @@ impl Streamed {
         exchange: Exchange,
         request_id: Option<HeaderValue>,
     ) -> Self {
-        let mut streamed = Self { body, connection: Some(connection), is_waiting: false, exchange, request_id };
+        let mut streamed =
+            Self { body, connection: Some(connection), is_waiting: false, has_waited: false, exchange, request_id };
         streamed.check_in_at_end();
         streamed
     }
@@ -71,7 +73,7 @@ impl Streamed {
 
     fn check_in(&mut self) {
         if let Some(connection) = self.connection.take() {
-            self.exchange.upstream.pool.check_in(connection);
+            self.exchange.upstream.pool.check_in(connection, self.has_waited);
         }
     }
 
@@ -79,7 +81,7 @@ impl Streamed {
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(connection) = &mut self.connection else { return Poll::Pending };
         if !self.is_waiting {
-            self.is_waiting = true;
+            (self.is_waiting, self.has_waited) = (true, true);
             connection.due(tokio::time::Instant::now() + self.exchange.upstream.timeouts.idle);
         }
         connection.timer().poll(cx)

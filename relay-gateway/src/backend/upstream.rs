@@ -191,10 +191,12 @@ impl Upstream {
         exchange.map(move |answer| {
             let answer = answer.map_err(|error| UpstreamError::of(error, setting));
             let outcome = answer.as_ref().map_or_else(UpstreamError::outcome, |(answer, _)| class(answer.status()));
-            inner.metrics.upstream_answered(inner.name, outcome, started.elapsed());
+            let answered = Instant::now();
+            inner.metrics.upstream_answered(inner.name, outcome, answered.saturating_duration_since(started));
             inner.reached(answer.as_ref().err());
             match answer {
-                Ok((answer, connection)) => {
+                Ok((answer, mut connection)) => {
+                    connection.used_at(answered.into());
                     span.record("http.response.status_code", answer.status().as_u16());
                     Ok((answer, connection, Exchange { upstream: Arc::clone(&self.0), started, span }))
                 }

@@ -20,7 +20,12 @@ use crate::limits::replays::Target;
 const MOST_ROUNDS: usize = 3;
 
 /// A path below `/relay/` as backends may read it.
-pub(super) struct Path<'a>(Cow<'a, str>);
+pub(super) struct Path<'a> {
+    text: Cow<'a, str>,
+    /// Whether it has one spelling, but for its case: letters, digits, hyphens and underscores between single slashes. Almost all
+    /// have, and need no second look.
+    is_plain: bool,
+}
 
 impl<'a> Path<'a> {
     /// Decodes a path and makes sure that it stays below the backend's base.
@@ -29,12 +34,16 @@ impl<'a> Path<'a> {
     /// [`ErrorCode::NotFound`] where a `.` or `..` segment would leave the base on some servers, [`ErrorCode::MalformedRequest`]
     /// where an encoded control character would end a text or a line, or where something is encoded again and again.
     pub(super) fn read(rest: &'a str, query: Option<&str>) -> Result<Self, ApiError> {
-        let path = Self(decode(rest)?);
-        if path.0.is_empty() || path.segments().any(|segment| matches!(segment, "." | "..")) {
+        let text = decode(rest)?;
+        let path = Self { is_plain: is_plain(&text), text };
+        let in_query = query.is_some_and(|query| query.contains("%00") || query.contains("%2500"));
+        if path.is_plain && !in_query {
+            return Ok(path);
+        }
+        if path.text.is_empty() || path.segments().any(|segment| matches!(segment, "." | "..")) {
             return Err(ApiError::new(ErrorCode::NotFound, "There is nothing at this path."));
         }
-        let in_query = query.is_some_and(|query| query.contains("%00") || query.contains("%2500"));
-        if in_query || path.0.contains(|character: char| character.is_ascii_control()) {
+        if in_query || path.text.contains(|character: char| character.is_ascii_control()) {
             return Err(malformed("The URL holds an encoded control character. Send it without."));
         }
         Ok(path)
@@ -43,12 +52,15 @@ impl<'a> Path<'a> {
     /// Its segments, without empty ones and without their parameters.
     fn segments(&self) -> impl Iterator<Item = &str> {
         let segments =
-            self.0.split(['/', '\\']).map(|segment| segment.split_once(';').map_or(segment, |(plain, _)| plain));
+            self.text.split(['/', '\\']).map(|segment| segment.split_once(';').map_or(segment, |(plain, _)| plain));
         segments.filter(|segment| !segment.is_empty())
     }
 
     /// Whether it is this one, in any spelling: some servers match paths whatever their case.
     pub(super) fn is(&self, plain: &str) -> bool {
+        if self.is_plain {
+            return self.text.eq_ignore_ascii_case(plain);
+        }
         let mut wanted = plain.split('/');
         self.segments().all(|segment| wanted.next().is_some_and(|wanted| wanted.eq_ignore_ascii_case(segment)))
             && wanted.next().is_none()
@@ -60,9 +72,16 @@ impl<'a> Path<'a> {
     /// A 422 where a named parameter is given twice: which of the two a backend takes is not known here.
     pub(super) fn target(&self, method: &Method, query: Option<&str>, named: &[String]) -> Result<Target, ApiError> {
         let mut name: SmallVec<[u8; 128]> = SmallVec::new();
-        for segment in self.segments() {
+        let mut push_segment = |segment: &str| {
             name.push(b'/');
-            name.extend(segment.bytes().map(|byte| byte.to_ascii_lowercase()));
+            let begin = name.len();
+            name.extend_from_slice(segment.as_bytes());
+            name[begin..].make_ascii_lowercase();
+        };
+        if self.is_plain {
+            push_segment(&self.text)
+        } else {
+            self.segments().for_each(push_segment)
         }
         let mut twice = Vec::new();
         for parameter in named {
@@ -86,6 +105,15 @@ impl<'a> Path<'a> {
     }
 }
 
+fn is_plain(path: &str) -> bool {
+    let mut before = b'/';
+    path.bytes().all(|byte| {
+        let is_empty_segment = byte == b'/' && before == b'/';
+        before = byte;
+        !is_empty_segment && (byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_'))
+    }) && before != b'/'
+}
+
 /// Whether a parameter's key, as it was sent, is this name. Some servers match it whatever its case, and some take a point, a space
 /// or a bracket for an underscore.
 fn is_named(key: &str, name: &str) -> Result<bool, ApiError> {
@@ -101,6 +129,11 @@ fn is_named(key: &str, name: &str) -> Result<bool, ApiError> {
 
 /// Writes an id's letters and digits, in lower case and without leading zeros.
 fn push_value(name: &mut SmallVec<[u8; 128]>, value: &str) {
+    if value.bytes().all(|byte| byte.is_ascii() && byte != b':') {
+        let letters = value.bytes().filter(u8::is_ascii_alphanumeric).skip_while(|letter| *letter == b'0');
+        name.extend(letters.map(|letter| letter.to_ascii_lowercase()));
+        return;
+    }
     let without_urn = || Cow::Owned(value.to_ascii_lowercase().replace("urn:", "").replace("uuid:", ""));
     let value = if value.contains(':') { without_urn() } else { Cow::Borrowed(value) };
     let letters =
