@@ -67,6 +67,13 @@ impl AdminClient {
             .0
             .iter()
             .map(|url| {
+                if url.is_plain_beyond_loopback() {
+                    tracing::warn!(
+                        url = %url.as_url(),
+                        "admin_grpc is http and leaves this machine: whoever is on the way reads every tenant's secret and the token. \
+                         Use https, or a network that encrypts."
+                    );
+                }
                 let endpoint = Endpoint::from_shared(url.as_url().to_string())?
                     .connect_timeout(config.timeout.min(Duration::from_secs(1)))
                     .tcp_nodelay(true)

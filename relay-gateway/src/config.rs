@@ -17,7 +17,7 @@ use shared::{
     telemetry::TelemetryConfig,
     workers,
 };
-use url::Url;
+use url::{Host, Url};
 use uuid::Uuid;
 
 use crate::limits::{LimitsConfig, memory::MemoryConfig};
@@ -163,6 +163,18 @@ impl HttpUrl {
     #[must_use]
     pub fn as_url(&self) -> &Url {
         &self.0
+    }
+
+    /// Whether what is sent there leaves this machine unencrypted.
+    #[must_use]
+    pub fn is_plain_beyond_loopback(&self) -> bool {
+        let is_here = match self.0.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            None => true,
+        };
+        self.0.scheme() == "http" && !is_here
     }
 }
 
@@ -421,6 +433,23 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_http_is_for_this_machine() {
+        for (url, leaves) in [
+            ("http://127.0.0.1:7813", false),
+            ("http://127.8.9.1:7813", false),
+            ("http://[::1]:7813", false),
+            ("http://[::ffff:127.0.0.1]:7813", false),
+            ("http://localhost:7813", false),
+            ("https://admin.internal:7813", false),
+            ("http://admin.internal:7813", true),
+            ("http://10.0.0.7:7813", true),
+            ("http://localhost.example.com", true),
+        ] {
+            assert_eq!(url.parse::<HttpUrl>().expect("a URL").is_plain_beyond_loopback(), leaves, "{url}");
+        }
+    }
 
     #[test]
     fn bounds_fit_the_descriptors_there_are() {

@@ -96,7 +96,7 @@ impl Inner {
             // on: it may ask here after all.
             for (gateway, revision) in others().flat_map(|replica| &replica.done.acknowledged) {
                 if *revision < Revision::MAX {
-                    leases.acknowledged(gateway, *revision);
+                    leases.acknowledged(gateway, *revision, now);
                 }
             }
             leases.forget_ended(now);

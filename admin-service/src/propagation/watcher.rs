@@ -3,7 +3,7 @@
 use futures_util::{Stream, StreamExt as _};
 use shared::{
     TenantId,
-    coherence::{Changes, Revision},
+    coherence::{Changes, Revision, replica::Asked},
     time::{as_millis, since_boot_ms},
 };
 use tokio::sync::mpsc;
@@ -52,6 +52,7 @@ impl Propagation {
         let mut known = inner.feed.known();
         // What the gateway has been told up to. Nothing is pushed before its first asking has said where it stands.
         let mut sent: Option<Place> = None;
+        let mut was_silent = false;
         loop {
             let news = tokio::select! {
                 () = inner.closing.cancelled() => return Ok(()),
@@ -62,13 +63,22 @@ impl Propagation {
                         let era = inner.feed.era();
                         let answer = inner.answer(gateway, id, seen).await?;
                         sent = Some(Place { era, revision: answer.through.revision });
+                        let is_silent = answer.grant.is_none();
+                        if is_silent && !was_silent {
+                            tracing::warn!(
+                                %gateway,
+                                "a gateway has acknowledged no change for longer than a lease: it gets no further lease until it \
+                                 does"
+                            );
+                        }
+                        was_silent = is_silent;
                         Some(answer)
                     }
                     Some(FromGateway::Acknowledge { through }) => {
                         let mut leases = inner.leases();
                         // What it has not been told here, of this history, it cannot have applied.
                         if sent.is_some_and(|sent| sent.era == inner.feed.era() && through <= sent.revision) {
-                            leases.acknowledged(&gateway, through);
+                            leases.acknowledged(&gateway, through, since_boot_ms());
                             inner.progress.send_replace(());
                         }
                         None
@@ -92,6 +102,7 @@ impl Propagation {
                 },
             };
             if let Some(news) = news {
+                inner.leases().told(&gateway, news.through.revision, since_boot_ms());
                 tokio::select! {
                     () = inner.closing.cancelled() => return Ok(()),
                     taken = to.send(news) => if taken.is_err() { return Ok(()) },
@@ -103,28 +114,35 @@ impl Propagation {
 
 impl Inner {
     /// Notes the lease, then reads what the gateway must know to use it: in this order, so that a change this reading
-    /// misses finds the lease noted.
+    /// misses finds the lease noted. A gateway that acknowledges nothing is told what changed, and granted nothing.
     async fn answer(&self, gateway: GatewayId, id: u64, seen: Option<Position>) -> Result<ToGateway, StoreError> {
         loop {
-            {
+            let asked = {
                 let mut leases = self.leases();
                 // Under the lock: what is granted after a replica has told how long its leases last, nobody would know of.
                 if self.closing.is_cancelled() {
                     return Err(stopping());
                 }
-                if leases.asked(gateway, since_boot_ms()) {
-                    break;
-                }
+                leases.asked(gateway, since_boot_ms())
+            };
+            if asked == Asked::Unregistered {
+                self.register().await?;
+                continue;
             }
-            self.register().await?;
+            let (changes, through) = self.changes_after(seen).await?;
+            if changes.keys.is_some() {
+                // It has seen so much of this history; of another, it would say nothing.
+                self.leases().acknowledged(&gateway, changes.after, since_boot_ms());
+            }
+            self.progress.send_replace(());
+            if asked == Asked::Silent && self.leases().is_silent(&gateway, since_boot_ms()) {
+                return Ok(ToGateway { changes, through, grant: None });
+            }
+            if asked == Asked::Granted {
+                let lease_ms = u32::try_from(as_millis(self.lease)).unwrap_or(u32::MAX);
+                return Ok(ToGateway { changes, through, grant: Some((id, lease_ms)) });
+            }
+            // What it has seen was its acknowledgement: its asking is taken again.
         }
-        let (changes, through) = self.changes_after(seen).await?;
-        if changes.keys.is_some() {
-            // It has seen so much of this history; of another, it would say nothing.
-            self.leases().acknowledged(&gateway, changes.after);
-        }
-        self.progress.send_replace(());
-        let lease_ms = u32::try_from(as_millis(self.lease)).unwrap_or(u32::MAX);
-        Ok(ToGateway { changes, through, grant: Some((id, lease_ms)) })
     }
 }

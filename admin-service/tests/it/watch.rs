@@ -69,6 +69,20 @@ impl Gateway {
         }
     }
 
+    /// Asks, and answers whether a lease came of it. Both kinds of answer say what changed since `seen`.
+    async fn is_granted(&mut self, seen: Option<Position>) -> bool {
+        self.asked += 1;
+        self.say(Message::Ask(Ask { id: self.asked, seen })).await;
+        while let Ok(heard) = tokio::time::timeout(Duration::from_millis(300), self.answers.message()).await {
+            let response = heard.expect("no error").expect("no end");
+            self.seen = response.changes.and_then(|changes| changes.through);
+            if response.grant.is_some_and(|grant| grant.id == self.asked) {
+                return true;
+            }
+        }
+        false
+    }
+
     async fn acknowledge(&self) {
         let through = self.seen.as_ref().expect("something was seen").revision;
         self.say(Message::Acknowledge(Acknowledge { through })).await;
@@ -155,6 +169,35 @@ async fn a_gateway_that_is_cut_off_costs_one_lease_and_one_that_gives_up_nothing
     assert!(waited > LEASE - Duration::from_millis(500) && waited < LEASE + Duration::from_secs(1), "{waited:?}");
     let (propagation, took) = rotating(&operator, &tenant).await.expect("no panic");
     assert!(counted(&propagation) == (0, 0) && took < AT_ONCE, "the lease is over: {propagation}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_acknowledges_nothing_gets_no_further_lease_and_is_not_waited_for() {
+    let service = Service::leasing(sqlite(), LEASE).await;
+    let operator = service.operator();
+    let tenant = operator.provision(json!({"tenant_name": "Silent"})).await;
+    let mut silent = Gateway::leased(&service, Uuid::new_v4()).await;
+    silent.acknowledge().await;
+    // It asks on and on, and what it has seen stays what it was.
+    let seen = silent.seen.clone();
+    let rotation = rotating(&operator, &tenant);
+    let begun = Instant::now();
+    while silent.is_granted(seen.clone()).await {
+        assert!(begun.elapsed() < LEASE * 3, "it is granted leases for ever");
+        tokio::time::sleep(LEASE / 10).await;
+    }
+    let (_, waited) = rotation.await.expect("no panic");
+    assert!(waited < LEASE + AT_ONCE, "{waited:?}");
+    // Its last lease runs out. From then on no change waits for it, however often it asks.
+    tokio::time::sleep(LEASE).await;
+    assert!(!silent.is_granted(seen.clone()).await);
+    let (propagation, waited) = rotating(&operator, &tenant).await.expect("no panic");
+    assert!(counted(&propagation) == (0, 0) && waited < AT_ONCE, "{waited:?} {propagation}");
+    // Once it acknowledges, it is a gateway like any other.
+    assert!(!silent.is_granted(seen).await);
+    silent.acknowledge().await;
+    let seen = silent.seen.clone();
+    assert!(silent.is_granted(seen).await, "it gets a lease again");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use stateright::{Checker as _, HasDiscoveries, Model, Property};
 use super::{
     Changes, Millis, Revision,
     gateway::{Flights, Joining, Landing, Lease, Ticket},
-    replica::{Leases, PendingChange},
+    replica::{Asked, Leases, PendingChange},
 };
 
 const TTL: Millis = 2;
@@ -243,10 +243,10 @@ impl Fleet {
             Message::Ask { gateway, replica: index, id, seen } => {
                 let now = state.now;
                 let replica = &mut state.replicas[index];
-                if !replica.alive || !replica.leases.asked(gateway, now) {
+                if !replica.alive || replica.leases.asked(gateway, now) != Asked::Granted {
                     return None;
                 }
-                replica.leases.acknowledged(&gateway, seen);
+                replica.leases.acknowledged(&gateway, seen, now);
                 let replica = replica.incarnation;
                 state.network.insert(Message::Read { gateway, replica, id, seen });
             }
@@ -303,11 +303,11 @@ impl Fleet {
 
     /// An acknowledgement arrives at once: what it says stays true, so one that is late only makes the change slow.
     fn acknowledge(&self, state: &mut State, gateway: usize, to: Incarnation) {
-        let seen = state.gateways[gateway].lease.seen();
+        let (seen, now) = (state.gateways[gateway].lease.seen(), state.now);
         for replica in state.replicas.iter_mut().filter(|replica| replica.alive) {
             // A stream does not outlive the process it led to.
             if replica.incarnation == to || self.hears {
-                replica.leases.acknowledged(&gateway, seen);
+                replica.leases.acknowledged(&gateway, seen, now);
             }
         }
     }

@@ -19,6 +19,34 @@ struct Granted {
     /// No lease of the gateway's goes on after this.
     until: Millis,
     acknowledged: Revision,
+    /// The newest revision it was told of.
+    told: Revision,
+    /// A revision that it was told of and has not acknowledged, and since when.
+    owed: Option<(Revision, Millis)>,
+    /// When it last asked.
+    asked: Millis,
+}
+
+/// What becomes of an asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Asked {
+    /// The gateway counts as leased.
+    Granted,
+    /// The registration would not outlive the lease: register first, then take the asking again.
+    Unregistered,
+    /// The gateway has left a change unacknowledged for longer than a lease. It gets no further one until it acknowledges: it
+    /// would make every change wait for a whole lease, for ever.
+    Silent,
+}
+
+/// For how many leases after its last asking a silent gateway is remembered.
+const SILENT_KEPT: u64 = 10;
+
+impl Granted {
+    fn is_silent(&self, ttl_ms: u64, now: Millis) -> bool {
+        self.owed.is_some_and(|(_, since)| since + ttl_ms < now)
+    }
 }
 
 impl<G: Ord + Clone> Leases<G> {
@@ -35,34 +63,56 @@ impl<G: Ord + Clone> Leases<G> {
         self.registered_until = self.registered_until.max(sent + shortened(period_ms));
     }
 
-    /// A gateway asks. From now on it counts as leased, whatever becomes of the answer: it counts from when it sent the
-    /// asking, which was before, so its lease ends before `now` plus the TTL. `false` where the registration would not
-    /// outlive the lease: register first, then take the asking again.
-    #[must_use]
-    pub fn asked(&mut self, gateway: G, now: Millis) -> bool {
+    /// A gateway asks. Where it is granted a lease, it counts as leased from now on, whatever becomes of the answer: it counts
+    /// from when it sent the asking, which was before, so its lease ends before `now` plus the TTL.
+    pub fn asked(&mut self, gateway: G, now: Millis) -> Asked {
         let until = now + self.ttl_ms;
         if self.registered_until < until {
-            return false;
+            return Asked::Unregistered;
         }
         let granted = self.gateways.entry(gateway).or_default();
-        granted.until = granted.until.max(until);
+        granted.asked = now;
         if granted.acknowledged == Revision::MAX {
             // It had given up, and now asks after all.
             granted.acknowledged = 0;
         }
-        true
+        if granted.is_silent(self.ttl_ms, now) {
+            return Asked::Silent;
+        }
+        granted.until = granted.until.max(until);
+        Asked::Granted
+    }
+
+    /// Whether a gateway's next asking would be refused because it acknowledges nothing.
+    #[must_use]
+    pub fn is_silent(&self, gateway: &G, now: Millis) -> bool {
+        self.gateways.get(gateway).is_some_and(|granted| granted.is_silent(self.ttl_ms, now))
+    }
+
+    /// A gateway is told of everything up to `revision`, which it must acknowledge.
+    pub fn told(&mut self, gateway: &G, revision: Revision, now: Millis) {
+        let Some(granted) = self.gateways.get_mut(gateway) else { return };
+        granted.told = granted.told.max(revision);
+        if granted.acknowledged < revision {
+            granted.owed.get_or_insert((revision, now));
+        }
     }
 
     /// A gateway has applied everything up to `revision`.
-    pub fn acknowledged(&mut self, gateway: &G, revision: Revision) {
-        if let Some(granted) = self.gateways.get_mut(gateway) {
-            granted.acknowledged = granted.acknowledged.max(revision);
+    pub fn acknowledged(&mut self, gateway: &G, revision: Revision, now: Millis) {
+        let Some(granted) = self.gateways.get_mut(gateway) else { return };
+        granted.acknowledged = granted.acknowledged.max(revision);
+        if granted.owed.is_some_and(|(owed, _)| owed <= granted.acknowledged) {
+            // It answers. What it was told since then has its own time.
+            granted.owed = (granted.acknowledged < granted.told).then_some((granted.told, now));
         }
     }
 
     /// A gateway has promised never to use a lease again: that acknowledges whatever changes.
     pub fn released(&mut self, gateway: &G) {
-        self.acknowledged(gateway, Revision::MAX);
+        if let Some(granted) = self.gateways.get_mut(gateway) {
+            *granted = Granted { until: granted.until, acknowledged: Revision::MAX, ..Granted::default() };
+        }
     }
 
     /// Whether no gateway can use, by a lease of this incarnation's, what was true before `revision`. A stream that closed
@@ -95,6 +145,7 @@ impl<G: Ord + Clone> Leases<G> {
     pub fn begin_another_history(&mut self) {
         for granted in self.gateways.values_mut().filter(|granted| granted.acknowledged < Revision::MAX) {
             granted.acknowledged = 0;
+            (granted.told, granted.owed) = (0, None);
         }
     }
 
@@ -105,9 +156,13 @@ impl<G: Ord + Clone> Leases<G> {
         held.map(|granted| granted.until).filter(|until| *until > now).max()
     }
 
-    /// Forgets gateways whose leases have run out.
+    /// Forgets gateways whose leases have run out, but for those that are silent and still ask: forgotten, they would be
+    /// granted another lease.
     pub fn forget_ended(&mut self, now: Millis) {
-        self.gateways.retain(|_, granted| granted.until > now);
+        let ttl_ms = self.ttl_ms;
+        self.gateways.retain(|_, granted| {
+            granted.until > now || granted.is_silent(ttl_ms, now) && granted.asked + SILENT_KEPT * ttl_ms > now
+        });
     }
 }
 
@@ -215,39 +270,68 @@ mod tests {
     #[test]
     fn a_change_is_done_when_each_gateway_has_acknowledged_or_lost_its_lease() {
         let mut leases = Leases::none(10);
-        assert!(!leases.asked("a", 0), "not before it is registered");
+        assert_eq!(leases.asked("a", 0), Asked::Unregistered, "not before it is registered");
         leases.registered(0, 30);
         assert!(leases.is_done(5, 0), "nobody holds a lease");
-        assert!(leases.asked("a", 0) && leases.asked("b", 3));
-        leases.acknowledged(&"a", 4);
-        leases.acknowledged(&"b", 5);
+        assert_eq!((leases.asked("a", 0), leases.asked("b", 3)), (Asked::Granted, Asked::Granted));
+        leases.acknowledged(&"a", 4, 9);
+        leases.acknowledged(&"b", 5, 9);
         assert!(!leases.is_done(5, 9), "a has not acknowledged");
         assert_eq!(leases.holders(9).collect::<Vec<_>>(), [&"a", &"b"]);
         assert_eq!(leases.acknowledgements().collect::<Vec<_>>(), [(&"a", 4), (&"b", 5)]);
         assert_eq!((leases.done(9, 9), leases.done(9, 10), leases.done(9, 13)), (4, 5, 9));
         assert!(leases.is_done(5, 10), "its lease has run out");
         assert!(!leases.is_done(6, 12));
-        leases.acknowledged(&"b", 6);
+        leases.acknowledged(&"b", 6, 9);
         assert!(leases.is_done(6, 12));
         assert_eq!((leases.last_end(12), leases.last_end(13)), (Some(13), None));
-        assert!(!leases.asked("a", 21), "the registration must outlive the lease");
+        assert_eq!(leases.asked("a", 21), Asked::Unregistered, "the registration must outlive the lease");
         leases.forget_ended(20);
         assert!(leases.is_done(99, 0), "who is forgotten is not waited for");
-        assert!(leases.asked("c", 20) && !leases.is_done(7, 20));
+        assert!(leases.asked("c", 20) == Asked::Granted && !leases.is_done(7, 20));
         leases.released(&"c");
         assert!(leases.is_done(7, 20), "nor who has given its lease up");
         assert_eq!((leases.holders(20).count(), leases.last_end(20)), (0, None));
-        assert!(leases.asked("c", 20) && !leases.is_done(7, 20), "and asks after all");
-        leases.acknowledged(&"c", 7);
+        assert!(leases.asked("c", 20) == Asked::Granted && !leases.is_done(7, 20), "and asks after all");
+        leases.acknowledged(&"c", 7, 9);
         leases.begin_another_history();
         assert!(!leases.is_done(7, 20), "what it acknowledged was another history's");
+    }
+
+    #[test]
+    fn a_gateway_that_acknowledges_nothing_gets_no_further_lease_until_it_does() {
+        let mut leases = Leases::none(10);
+        leases.registered(0, 10_000);
+        let ask = |leases: &mut Leases<&'static str>, now| leases.asked("a", now);
+        assert_eq!(ask(&mut leases, 0), Asked::Granted);
+        leases.told(&"a", 5, 1);
+        leases.told(&"a", 6, 8);
+        assert_eq!(ask(&mut leases, 11), Asked::Granted, "not longer than a lease");
+        assert_eq!(ask(&mut leases, 12), Asked::Silent);
+        assert!(!leases.is_done(5, 20) && leases.is_done(5, 21), "its last lease is the last that is waited for");
+        leases.forget_ended(100);
+        assert_eq!(ask(&mut leases, 100), Asked::Silent, "it is remembered while it asks");
+        leases.acknowledged(&"a", 4, 101);
+        assert_eq!(ask(&mut leases, 102), Asked::Silent, "it has not acknowledged what it owes");
+        leases.acknowledged(&"a", 5, 103);
+        assert_eq!(ask(&mut leases, 104), Asked::Granted, "it answers again, and owes the rest since then");
+        assert_eq!(ask(&mut leases, 114), Asked::Silent);
+        leases.acknowledged(&"a", 6, 115);
+        assert_eq!(ask(&mut leases, 200), Asked::Granted, "it owes nothing");
+        leases.told(&"a", 7, 200);
+        assert_eq!(ask(&mut leases, 211), Asked::Silent);
+        leases.forget_ended(311);
+        assert_eq!(ask(&mut leases, 311), Asked::Granted, "it was gone for long");
+        leases.told(&"a", 9, 311);
+        leases.begin_another_history();
+        assert_eq!(ask(&mut leases, 330), Asked::Granted, "what it owed was another history's");
     }
 
     #[test]
     fn a_registration_is_relied_on_for_less_than_it_is_honoured() {
         let mut leases = Leases::none(100);
         leases.registered(0, 1_000);
-        assert!(leases.asked("a", 890) && !leases.asked("a", 891));
+        assert_eq!((leases.asked("a", 890), leases.asked("a", 891)), (Asked::Granted, Asked::Unregistered));
         let mut neighbours = Neighbours::default();
         let seen = |renewal| [Registration { incarnation: "r", renewal, period_ms: 1_000 }];
         assert!(neighbours.observe(&seen(1), 50).is_empty());
