@@ -8,7 +8,7 @@ use std::{
 };
 
 use shared::{
-    edge::Edge,
+    edge::{ClientAddresses, Edge},
     serve::{self, Bounds},
     telemetry::metrics::{HttpServerMetrics, Metrics},
 };
@@ -139,7 +139,12 @@ pub async fn start(
 
     let probes = rest::probes(tenants.clone(), stopping.clone());
     let router = rest::router(tenants.clone(), logs.clone(), developers, &tokens, gate.clone(), probes.clone());
-    let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
+    let edge = Edge {
+        server: NAME,
+        metrics: http_metrics,
+        access_log: config.access_log,
+        clients: ClientAddresses::default(),
+    };
     tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
 
     tasks.spawn(keep_house(account_keys.clone(), visitors.clone(), stopping.clone()));

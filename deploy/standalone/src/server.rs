@@ -9,7 +9,7 @@ use axum::Router;
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::{
     config::{ConfigError, EXIT_CONFIG, Sources},
-    edge::Edge,
+    edge::{ClientAddresses, Edge},
     serve::{self, Bounds},
     telemetry::metrics::{HttpServerMetrics, Metrics},
 };
@@ -114,7 +114,12 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
         Some(url) => url.as_url().to_string(),
         None => {
             let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-            let edge = Edge { server: "chat-backend", metrics: http_metrics.clone(), access_log: false };
+            let edge = Edge {
+                server: "chat-backend",
+                metrics: http_metrics.clone(),
+                access_log: false,
+                clients: ClientAddresses::default(),
+            };
             let address =
                 serve_backend(&mut running.servers, listen, &data, &relay_secret, edge, behind.clone()).await?;
             format!("http://{address}")
@@ -152,6 +157,7 @@ pub async fn start_backend(config: BackendConfig, stopping: CancellationToken) -
         server: "chat-backend",
         metrics: HttpServerMetrics::new(&Metrics::default()),
         access_log: config.access_log,
+        clients: ClientAddresses::default(),
     };
     let mut running = Running::default();
     serve_backend(&mut running.servers, config.listen, &data, &relay_secret, edge, stopping).await?;
