@@ -24,7 +24,7 @@ use crate::{
     grpc::{self, RpcMetrics, Services},
     operators::Operators,
     propagation::{Propagation, PropagationMetrics},
-    rest::{self, AdminKey, Developers},
+    rest::{self, AdminKey, Developers, RelayUrl},
     store::{self, ConnectError, SeaStore, StoreError},
     tenants::Tenants,
     tokens::Tokens,
@@ -122,6 +122,7 @@ pub async fn start(
     };
     let operators = Operators::new(port);
     let admin_key = AdminKey::new(&config.api_key);
+    let relay_url = RelayUrl::new(&config.relay_url);
 
     let rest_listener = serve::bind(config.rest_listen).await?;
     let grpc_listener = serve::bind(config.grpc_listen).await?;
@@ -130,7 +131,7 @@ pub async fn start(
     let mut tasks = JoinSet::new();
 
     let probes = rest::probes(tenants.clone(), stopping.clone());
-    let router = rest::router(tenants.clone(), developers, &tokens, admin_key.clone(), probes.clone());
+    let router = rest::router(tenants.clone(), developers, &tokens, admin_key.clone(), relay_url, probes.clone());
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
     tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
 
