@@ -43,19 +43,6 @@ pub struct Spec {
     pub parts: &'static [Part],
 }
 
-impl Spec {
-    /// Every key of the program's, each with the comment above it.
-    #[must_use]
-    pub fn keys(&self) -> Vec<(String, String)> {
-        parts::all_keys(self.defaults, self.parts)
-    }
-
-    fn is_secret(&self, key: &str) -> bool {
-        let is_own = || documented_keys(self.defaults).iter().any(|(known, _)| known == key);
-        self.secrets.contains(&key) || (self.parts.iter().any(|part| part.secrets.contains(&key)) && !is_own())
-    }
-}
-
 /// The source of what is embedded.
 const DEFAULTS: &str = "the defaults";
 
@@ -318,40 +305,6 @@ impl Settings {
             otlp_endpoint: otlp_endpoint?,
             trace_ratio: trace_ratio?,
         })
-    }
-
-    /// What a program inside this one is told: its own defaults, and over them what was given here for its keys.
-    #[must_use]
-    pub fn of_part(&self, mut spec: Spec) -> Self {
-        // Problems name the variables that can be set here.
-        (spec.env_prefix, spec.env_names) = (self.spec.env_prefix, self.spec.env_names);
-        let mut settings = Self { spec, given: BTreeMap::new(), problems: Vec::new() };
-        settings.take_toml(Figment::from(Toml::string(spec.defaults)), DEFAULTS, &spec.keys());
-        let part = self.spec.parts.iter().find(|part| part.program == spec.program);
-        let is_given =
-            |(key, given): &(&String, &Given)| given.source != DEFAULTS && part.is_some_and(|part| part.takes(key));
-        let given = self.given.iter().filter(is_given).map(|(key, given)| (key.clone(), given.clone()));
-        settings.given.extend(given);
-        settings
-    }
-
-    /// Sets what nobody has set: the program around this one knows it.
-    pub fn fill(&mut self, key: &str, text: String) {
-        let is_given = |given: &Given| given.source != DEFAULTS && !given.text.is_empty();
-        if !self.given.get(key).is_some_and(is_given) {
-            self.give(key, text, "this deployment".to_owned());
-        }
-    }
-
-    /// Notes what is wrong with the settings of a part, each problem once: some keys are read by several.
-    pub fn adopt<T>(&mut self, read: &Result<T, ConfigError>) {
-        if let Err(ConfigError::Problems(problems)) = read {
-            for problem in problems {
-                if !self.problems.contains(problem) {
-                    self.problems.push(problem.clone());
-                }
-            }
-        }
     }
 
     /// Ends the reading.

@@ -3,9 +3,9 @@
 use std::{collections::HashMap, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path};
 
 use e2e::{process::Process, signed::Tenant, world};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn start(data: &Path, without: &[&str]) -> (Process, SocketAddr) {
     let mut variables: HashMap<String, String> = world::standalone_environment(data);
@@ -319,15 +319,17 @@ async fn settings_of_the_gateway_and_the_admin_service_are_the_one_processs_too(
     let tenant = world::Operator::at(admin).provision(json!({"tenant_name": "Set otherwise"})).await;
     let url = format!("http://{relay}/api/v1/relay/create/conversation");
     let client = reqwest::Client::new();
-    let call = |id: &str| {
-        tenant.request(&client, Method::POST, &url, json!({"visitor_user_id": id}).to_string()).send()
-    };
+    let call =
+        |id: &str| tenant.request(&client, Method::POST, &url, json!({"visitor_user_id": id}).to_string()).send();
     assert_eq!(call("short").await.expect("an answer").status(), 201);
     assert_eq!(call(&"long".repeat(30)).await.expect("an answer").status(), 413);
     for unused in ["grpc.token", "relay.secret", "master.key"] {
         assert!(!data.path().join(unused).exists(), "{unused} was made for nothing");
     }
     let log = process.log();
-    assert!(log.contains("GATEWAY_MAX_SOCKETS is not read: relay-gateway in one process reads CHAT_RELAY_MAX_SOCKETS"), "{log}");
+    assert!(
+        log.contains("GATEWAY_MAX_SOCKETS is not read: relay-gateway in one process reads CHAT_RELAY_MAX_SOCKETS"),
+        "{log}"
+    );
     assert!(!log.contains("GATEWAY_BODY_LIMIT_BYTES"), "one environment for several deployments: {log}");
 }

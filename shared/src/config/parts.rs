@@ -1,6 +1,13 @@
 //! Programs that run inside another one: their settings are its settings too, so that none can be forgotten.
 
-use super::documented_keys;
+use std::collections::BTreeMap;
+
+use figment::{
+    Figment,
+    providers::{Format as _, Toml},
+};
+
+use super::{ConfigError, DEFAULTS, Given, Settings, Spec, documented_keys};
 
 /// A program that runs inside another one.
 #[derive(Clone, Copy, Debug)]
@@ -56,4 +63,54 @@ pub(super) fn all_keys(defaults: &str, parts: &[Part]) -> Vec<(String, String)> 
         }
     }
     keys
+}
+
+impl Spec {
+    /// Every key of the program's, each with the comment above it.
+    #[must_use]
+    pub fn keys(&self) -> Vec<(String, String)> {
+        all_keys(self.defaults, self.parts)
+    }
+
+    /// Whether the key's value is hidden, and no flag.
+    pub(super) fn is_secret(&self, key: &str) -> bool {
+        let is_own = || documented_keys(self.defaults).iter().any(|(known, _)| known == key);
+        self.secrets.contains(&key) || (self.parts.iter().any(|part| part.secrets.contains(&key)) && !is_own())
+    }
+}
+
+impl Settings {
+    /// What a program inside this one is told: its own defaults, and over them what was given here for its keys.
+    #[must_use]
+    pub fn of_part(&self, mut spec: Spec) -> Self {
+        // Problems name the variables that can be set here.
+        (spec.env_prefix, spec.env_names) = (self.spec.env_prefix, self.spec.env_names);
+        let mut settings = Self { spec, given: BTreeMap::new(), problems: Vec::new() };
+        settings.take_toml(Figment::from(Toml::string(spec.defaults)), DEFAULTS, &spec.keys());
+        let part = self.spec.parts.iter().find(|part| part.program == spec.program);
+        let is_given =
+            |(key, given): &(&String, &Given)| given.source != DEFAULTS && part.is_some_and(|part| part.takes(key));
+        let given = self.given.iter().filter(is_given).map(|(key, given)| (key.clone(), given.clone()));
+        settings.given.extend(given);
+        settings
+    }
+
+    /// Sets what nobody has set: the program around this one knows it.
+    pub fn fill(&mut self, key: &str, text: String) {
+        let is_given = |given: &Given| given.source != DEFAULTS && !given.text.is_empty();
+        if !self.given.get(key).is_some_and(is_given) {
+            self.give(key, text, "this deployment".to_owned());
+        }
+    }
+
+    /// Notes what is wrong with the settings of a part, each problem once: some keys are read by several.
+    pub fn adopt<T>(&mut self, read: &Result<T, ConfigError>) {
+        if let Err(ConfigError::Problems(problems)) = read {
+            for problem in problems {
+                if !self.problems.contains(problem) {
+                    self.problems.push(problem.clone());
+                }
+            }
+        }
+    }
 }

@@ -38,7 +38,7 @@ fn another_value(part: &Part, key: &str) -> String {
             return match (default.parse::<u64>(), default.parse::<bool>()) {
                 (Ok(number), _) => (number + 1).to_string(),
                 (_, Ok(truth)) => (!truth).to_string(),
-                _ => panic!("say here what else {} may be than {default}", key),
+                _ => panic!("say here what else {key} may be than {default}"),
             };
         }
     };
@@ -147,6 +147,24 @@ fn every_problem_of_every_part_is_told_once_in_one_run() {
         assert_eq!(text.matches(expected).count(), 1, "{expected} in {text}");
     }
     assert!(!text.contains("hidden"), "{text}");
+}
+
+#[test]
+fn a_file_takes_the_parts_settings_and_says_why_it_does_not_take_others() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let read = |text: &str| {
+        std::fs::write(file.path(), text).expect("written");
+        let args = vec!["--config".into(), file.path().into(), "--max-sockets".into(), "7".into()];
+        Config::load(&Sources { args, env: Vec::new() })
+    };
+    let (gateway, admin) = wired(&read("max_sockets = 5\nbody_limit_bytes = 77\nlease_ms = 777\n").expect("loads"));
+    assert!(
+        gateway.contains("most: 7,") && gateway.contains("limit: 77,") && admin.contains("lease: 777ms"),
+        "{gateway}"
+    );
+    let refused = read("threads = 3\nmax_socket = 5\n").expect_err("refused").to_string();
+    assert!(refused.contains("named threads: the services share one runtime"), "{refused}");
+    assert!(refused.contains("max_socket: is max_sockets meant?"), "{refused}");
 }
 
 #[test]
