@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use shared::{ApiError, ErrorCode, health, request_id::RequestId, serve::Peer};
 use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -77,6 +78,16 @@ impl AdminKey {
     }
 }
 
+/// Where tenants and browsers reach the relay, without a trailing slash.
+#[derive(Clone)]
+pub(crate) struct RelayUrl(Arc<str>);
+
+impl RelayUrl {
+    pub(crate) fn new(url: &Url) -> Self {
+        Self(url.as_str().trim_end_matches('/').into())
+    }
+}
+
 /// The facade's router, edges not included.
 pub(crate) fn router(
     tenants: Tenants,
@@ -84,6 +95,7 @@ pub(crate) fn router(
     developers: Developers,
     tokens: &Tokens,
     gate: OperatorGate,
+    relay_url: RelayUrl,
     probes: Router,
 ) -> Router {
     let (of_tenants, _) = tenant_routes().split_for_parts();
@@ -94,6 +106,7 @@ pub(crate) fn router(
         .with_state(tenants.clone())
         .merge(of_logs.with_state(logs))
         .merge(of_account_keys.with_state(developers.account_keys.clone()))
+        .layer(Extension(relay_url))
         .layer(middleware::from_fn_with_state(gate, require_admin_key));
     let jwks = tokens.jwks().to_owned();
     Router::new()

@@ -25,7 +25,7 @@ use crate::{
     logs::Logs,
     operators::Operators,
     propagation::{Propagation, PropagationMetrics},
-    rest::{self, AdminKey, Developers, OperatorGate},
+    rest::{self, AdminKey, Developers, OperatorGate, RelayUrl},
     store::{self, ConnectError, SeaStore, StoreError},
     tenants::Tenants,
     tokens::Tokens,
@@ -130,6 +130,7 @@ pub async fn start(
     let operators = Operators::new(port);
     let logs = Logs::new(Arc::new(store.clone()));
     let gate = OperatorGate::new(AdminKey::new(&config.api_key), logs.clone());
+    let relay_url = RelayUrl::new(&config.relay_url);
 
     let rest_listener = serve::bind(config.rest_listen).await?;
     let grpc_listener = serve::bind(config.grpc_listen).await?;
@@ -138,7 +139,8 @@ pub async fn start(
     let mut tasks = JoinSet::new();
 
     let probes = rest::probes(tenants.clone(), stopping.clone());
-    let router = rest::router(tenants.clone(), logs.clone(), developers, &tokens, gate.clone(), probes.clone());
+    let router =
+        rest::router(tenants.clone(), logs.clone(), developers, &tokens, gate.clone(), relay_url, probes.clone());
     let edge = Edge {
         server: NAME,
         metrics: http_metrics,

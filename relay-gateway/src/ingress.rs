@@ -152,15 +152,11 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
         .route("/api/v1/widget.js", get(widget::script))
         .route("/openapi.json", get(|| async { axum::Json(openapi()) }))
         .route("/.well-known/jwks.json", jwks::route(gateway.signing_keys.clone()));
-    if gateway.exposed.admin_api {
-        for path in facade::ADMIN_PATHS {
-            router = router.route(path, any(facade::pass_operator::<D>));
-        }
+    for path in facade::ADMIN_PATHS {
+        router = router.route(path, any(facade::pass_operator::<D>));
     }
-    if gateway.exposed.developer_api {
-        for path in facade::DEVELOPER_PATHS {
-            router = router.route(path, any(facade::pass_developer::<D>));
-        }
+    for path in facade::DEVELOPER_PATHS {
+        router = router.route(path, any(facade::pass_developer::<D>));
     }
     router.with_state(Arc::clone(gateway))
 }

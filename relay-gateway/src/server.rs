@@ -170,7 +170,8 @@ pub async fn start_on(
         let router = metrics.router().merge(probes.clone());
         tasks.spawn(serve::serve(listener, router, config.bounds, stopping));
     }
-    tracing::info!(server = "gateway", address = %public, gateway_id = config.id, workers = config.threads, "listening");
+    let admin_api = config.exposed.admin_api;
+    tracing::info!(server = "gateway", address = %public, gateway_id = config.id, workers = config.threads, ?admin_api, "listening");
     let leaving = CancellationToken::new();
     let subscription = tokio::spawn(subscription.run(leaving.clone()));
     Ok(Running { public, tasks, probes, leaving, subscription, _workers: workers })

@@ -1,5 +1,7 @@
 //! What every HTTP surface does around its handlers: request id, span, error rendering, metrics, access log.
 //!
+//! What a router answers is never sniffed (the signed lane, which no browser opens, has no router).
+//!
 //! Handlers return an [`ApiError`]; here, and only here, it becomes a body and its cause a log line.
 
 use std::{
@@ -231,6 +233,12 @@ pub fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), ApiErr
     }
 }
 
+/// No browser takes what is served for something else than its `Content-Type` says.
+pub(crate) async fn never_sniffed(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
 async fn around_router(State(edge): State<Edge>, mut request: Request<Body>, next: Next) -> Response<Body> {
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
@@ -246,7 +254,7 @@ async fn around_router(State(edge): State<Edge>, mut request: Request<Body>, nex
         Ok(()) => passage.handle(next.run(request)).await,
         Err(error) => error.into_response(),
     };
-    passage.leave(&method, response)
+    never_sniffed(passage.leave(&method, response)).await
 }
 
 fn render<C: From<Body>>(error: &ApiError, request_id: &str, response: &mut Response<C>) {

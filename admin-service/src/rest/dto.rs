@@ -108,10 +108,13 @@ pub(super) struct ProvisionedTenant {
     rate_limit_per_min: u32,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    /// Where tenants and browsers reach the relay: the service's `ADMIN_RELAY_URL`.
+    #[schema(example = "https://relay.example.com")]
+    relay_url: String,
 }
 
 impl ProvisionedTenant {
-    pub(super) fn new(tenant: Tenant, secret: &TenantSecret) -> Self {
+    pub(super) fn new(tenant: Tenant, secret: &TenantSecret, relay_url: String) -> Self {
         Self {
             tenant_id: tenant.id,
             tenant_secret: secret.expose().to_owned(),
@@ -119,6 +122,7 @@ impl ProvisionedTenant {
             tenant_name: tenant.settings.tenant_name,
             rate_limit_per_min: tenant.settings.rate_limit_per_min,
             created_at: tenant.created_at,
+            relay_url,
         }
     }
 }
