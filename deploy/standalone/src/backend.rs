@@ -82,7 +82,12 @@ impl FromRef<Backend> for Store {
                        visitor:<session> or operator:<id>) and X-Relay-Signature = \
                        hex(hmac_sha256(relay_secret, \"{timestamp}\\n{METHOD}\\n{path?query}\\n{tenant_id}\\n{actor}\\n{sha256_hex(body)}\")). \
                        A backend must refuse anything whose signature is wrong or whose timestamp is more than 30 s from \
-                       its own clock, and must show each tenant only its own.",
+                       its own clock, and must show each tenant only its own. It refuses them with 401 and the header \
+                       `X-Relay-Refused: signature`: the gateway then answers its caller 502 `backend_refused_relay` and \
+                       logs an error, for no caller can mend that. The gateway takes a 401 without the header in the same \
+                       way; a backend that answers 401 to the caller itself says `X-Relay-Refused: caller`, and the \
+                       answer is passed on. At its start a gateway sends GET /fetch/conversations?limit=1 for the tenant \
+                       00000000-0000-0000-0000-000000000000, which does not exist, to learn whether its signature is accepted.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     servers((url = "http://127.0.0.1:7814", description = "chat-relay backend's default")),

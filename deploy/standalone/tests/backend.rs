@@ -142,6 +142,8 @@ async fn nothing_is_believed_that_the_relay_did_not_sign() {
         let (status, answer) = backend.send(post.clone(), path, body, headers.clone()).await;
         assert_eq!((status, &answer["error_code"]), (401, &json!("invalid_relay_signature")), "{headers:?}");
     }
+    let answer = backend.client.post(format!("{}{path}", backend.base)).send().await.expect("an answer");
+    assert_eq!(answer.headers()["x-relay-refused"], "signature", "the gateway makes a 502 of it");
     let listed = backend.get(tenant.parse().expect("an id"), "/fetch/conversations").await;
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(1));
 }
