@@ -47,6 +47,9 @@ pub struct Config {
     pub relay_url: Option<HttpUrl>,
     /// Whether `/demo` is there.
     pub demo_page: bool,
+    /// Whether the embedded chat backend's bot answers from the demo's articles: where `/demo` is there and nobody else reaches
+    /// the relay, never where only `demo_page` says so.
+    pub demo_knowledge: bool,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Option<List<Network>>,
     /// Databases and keys.
@@ -120,10 +123,12 @@ impl Config {
         let (listen, relay_url, trusted_proxies) = (listen?, relay_url?, trusted_proxies?);
         // Behind a proxy, too, one listens on loopback: whoever says so is not trying it out.
         let is_at_home = SocketAddr::ip(&listen).is_loopback() && relay_url.is_none() && trusted_proxies.is_none();
+        let demo_page = demo_page?.unwrap_or(is_at_home);
         Ok(Self {
             listen,
             relay_url,
-            demo_page: demo_page?.unwrap_or(is_at_home),
+            demo_page,
+            demo_knowledge: demo_page && is_at_home,
             admin_listen: admin_listen?,
             grpc_listen: grpc_listen?,
             ops_listen: ops_listen?,
@@ -159,5 +164,32 @@ impl BackendConfig {
             access_log: access_log?,
             telemetry: telemetry?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demos_articles_are_there_only_where_nobody_else_reaches_the_relay() {
+        let loaded = |env: &[(&str, &str)]| {
+            let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let config = Config::load(&Sources { args: Vec::new(), env }).expect("it loads");
+            (config.demo_page, config.demo_knowledge)
+        };
+        let on = ("CHAT_RELAY_DEMO_PAGE", "true");
+        let (public, proxied, outside) = (
+            ("CHAT_RELAY_RELAY_URL", "https://chat.example.com"),
+            ("CHAT_RELAY_TRUSTED_PROXIES", "10.0.0.1"),
+            ("CHAT_RELAY_LISTEN", "0.0.0.0:7811"),
+        );
+        assert_eq!(loaded(&[]), (true, true));
+        assert_eq!(loaded(&[on]), (true, true));
+        assert_eq!(loaded(&[("CHAT_RELAY_DEMO_PAGE", "false")]), (false, false));
+        for elsewhere in [public, proxied, outside] {
+            assert_eq!(loaded(&[elsewhere]), (false, false), "{elsewhere:?}");
+            assert_eq!(loaded(&[elsewhere, on]), (true, false), "{elsewhere:?}");
+        }
     }
 }
