@@ -335,6 +335,8 @@ async fn after_a_hand_over_the_bot_answers_what_it_knows_until_a_person_is_wante
     backend.post(tenant, &path, json!({"role": "agent", "content": "Hi, I am Ann."})).await;
     assert_eq!(newest(&backend.say(tenant, &taken_over, "Where is my order?").await).1, "visitor");
     assert_eq!(handling(&taken_over).await, "assigned");
+    let open = backend.get(tenant, "/fetch/tickets?status=open").await;
+    assert_eq!(open["items"].as_array().map(Vec::len), Some(1), "the ticket is assigned with its conversation: {open}");
 
     // Who asks for a person at once, or writes by the contact form, hears no bot either.
     let at_once = backend.conversation(tenant).await;

@@ -92,9 +92,7 @@ pub(super) async fn say(
         (Some(reply), _, "waiting") if conversation.bot_may_answer() => {
             answer_while_waiting(&transaction, tenant_id, &conversation, reply).await
         }
-        (_, "agent", "bot" | "waiting") => {
-            records::set_handling(&transaction, tenant_id, conversation_id, Handling::Assigned).await
-        }
+        (_, "agent", "bot" | "waiting") => assign(&transaction, tenant_id, conversation_id).await,
         _ => Ok(()),
     }
     .map_err(unavailable)?;
@@ -163,6 +161,16 @@ async fn answer_while_waiting(
         }
         Reply::Greet | Reply::HandOver(Reason::LowConfidence) => Ok(()),
     }
+}
+
+/// A person has taken the conversation over, and with it the tickets that waited for one.
+async fn assign(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    conversation_id: &str,
+) -> Result<(), StoreError> {
+    records::set_handling(connection, tenant_id, conversation_id, Handling::Assigned).await?;
+    records::assign_tickets(connection, tenant_id, conversation_id).await
 }
 
 async fn say_person_comes(

@@ -220,6 +220,22 @@ pub(super) struct NewTicket<'a> {
     pub(super) escalation_id: Option<String>,
 }
 
+/// Says that somebody is at a conversation's tickets, where they waited for that.
+pub(super) async fn assign_tickets(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    conversation_id: &str,
+) -> Result<(), StoreError> {
+    execute(
+        connection,
+        "UPDATE ticket SET status = 'assigned', updated_at = ?
+         WHERE tenant_id = ? AND conversation_id = ? AND status IN ('open', 'triaged', 'reopened')",
+        [now_unix_ms().into(), tenant_id.to_string().into(), conversation_id.into()],
+    )
+    .await
+    .map(drop)
+}
+
 /// The number of a conversation's newest ticket, as people say it.
 pub(super) async fn find_ticket_number(
     connection: &impl ConnectionTrait,
