@@ -161,6 +161,10 @@ pub async fn start_on(
     let probes = ingress::probes(lease, stopping.clone());
     let ingress = Ingress::new(Arc::clone(&gateway), edge, pages.merge(probes.clone()));
     tasks.spawn(serve::serve_on(workers.clone(), listener, ingress, limits, config.bounds, stopping.clone()));
+    if config.backend.check_at_start {
+        let (backend, stopping) = (Arc::clone(&gateway.backend), stopping.clone());
+        tasks.spawn(async move { backend.check_signature(stopping).await });
+    }
     tasks.spawn(tidy(gateway, stopping.clone()));
     tasks.spawn(drain(sockets, config.sockets.drain, config.bounds, stopping.clone()));
     if let Some(address) = config.ops_listen {

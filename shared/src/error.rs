@@ -126,6 +126,8 @@ error_codes! {
     BackendTimeout = "backend_timeout", GATEWAY_TIMEOUT, DeadlineExceeded;
     /// The chat backend broke off or answered something that is not HTTP; the request may have arrived.
     BackendBadResponse = "backend_bad_response", BAD_GATEWAY, Internal;
+    /// The chat backend refused the relay's own signature (HMAC#2): the platform's fault, never the caller's.
+    BackendRefusedRelay = "backend_refused_relay", BAD_GATEWAY, Internal;
     /// The relay may not trust what it knows of the tenant.
     DirectoryUnavailable = "directory_unavailable", SERVICE_UNAVAILABLE, Unavailable;
     /// The relay has no room for this call right now.

@@ -90,6 +90,13 @@ async fn a_visitor_asks_is_answered_and_goes_on_after_a_reload() {
     let ticket = visitor.hear("message").await;
     assert_eq!(ticket["message"]["role"], "system");
 
+    // Until somebody comes, the bot answers what it knows, and is silent to the rest: the status stays what it is.
+    visitor.ask("And where is my order?").await;
+    visitor.hear("ack").await;
+    assert_eq!(visitor.hear("message").await["message"]["role"], "bot");
+    visitor.ask("Do you repair airships?").await;
+    visitor.hear("ack").await;
+
     // A person takes over, from the tenant's backend.
     let path = format!("add/message?conversation_id={}", welcome["conversation_id"].as_str().expect("an id"));
     signed(&world, &tenant, &path, json!({"role": "agent", "content": "Hello, this is Ada."})).await;

@@ -50,6 +50,9 @@ pub struct Config {
     pub relay_url: Option<HttpUrl>,
     /// Who may see `/demo`.
     pub demo: Exposure,
+    /// Whether the embedded chat backend's bot answers from the demo's articles: where `/demo` is there and nobody else reaches
+    /// the relay, never where only `demo_page` says so.
+    pub demo_knowledge: bool,
     /// Who reaches the admin API at the relay's own address.
     pub admin_api: Exposure,
     /// Databases and keys.
@@ -155,12 +158,13 @@ impl Config {
         let checked = wire_gateway(gateway.clone(), &GatewayWiring::stand_in(&secret));
         settings.adopt(&checked);
         settings.finish()?;
-        let (listen, relay_url, checked) = (listen?, relay_url?, checked?);
+        let (listen, relay_url, checked, demo_page) = (listen?, relay_url?, checked?, demo_page?);
         let laptop = Laptop::new(listen, relay_url.is_some(), !checked.trusted_proxies.0.is_empty());
         Ok(Self {
             listen,
             relay_url,
-            demo: laptop.exposure(demo_page?),
+            demo: laptop.exposure(demo_page),
+            demo_knowledge: demo_page != Some(false) && laptop.exposure(None) != Exposure::Off,
             admin_api: checked.exposed.admin_api,
             admin_listen: admin_listen?,
             grpc_listen: grpc_listen?,

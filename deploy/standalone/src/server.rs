@@ -130,8 +130,12 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
                 access_log: false,
                 clients: ClientAddresses::default(),
             };
+            let mut backend = open_backend(&data, behind.clone()).await?;
+            if config.demo_knowledge {
+                backend = backend.with_demo_knowledge().await?;
+            }
             let address =
-                serve_backend(&mut running.servers, listen, &data, &relay_secret, edge, behind.clone()).await?;
+                serve_backend(&mut running.servers, listen, backend, &relay_secret, edge, behind.clone()).await?;
             format!("http://{address}")
         }
     };
@@ -184,20 +188,24 @@ pub async fn start_backend(config: BackendConfig, stopping: CancellationToken) -
         clients: ClientAddresses::default(),
     };
     let mut running = Running::default();
-    serve_backend(&mut running.servers, config.listen, &data, &relay_secret, edge, stopping).await?;
+    let backend = open_backend(&data, stopping.clone()).await?;
+    serve_backend(&mut running.servers, config.listen, backend, &relay_secret, edge, stopping).await?;
     Ok(running)
+}
+
+async fn open_backend(data: &DataDir, stopping: CancellationToken) -> Result<backend::Backend, StartError> {
+    let store = backend::Store::open(&data.sqlite_url(BACKEND_DATABASE)?).await?;
+    Ok(backend::Backend::new(store, stopping))
 }
 
 async fn serve_backend(
     servers: &mut JoinSet<()>,
     listen: SocketAddr,
-    data: &DataDir,
+    backend: backend::Backend,
     relay_secret: &SecretString,
     edge: Edge,
     stopping: CancellationToken,
 ) -> Result<SocketAddr, StartError> {
-    let store = backend::Store::open(&data.sqlite_url(BACKEND_DATABASE)?).await?;
-    let backend = backend::Backend::new(store, stopping.clone());
     let router = backend::router(backend.clone(), relay_secret);
     let listener = serve::bind(listen).await?;
     let address = listener.local_addr()?;

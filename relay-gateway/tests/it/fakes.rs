@@ -636,6 +636,8 @@ impl Fixture {
         tokio::spawn(async move { axum::serve(listener, router).await });
 
         let mut variables = world::gateway_environment(grpc, backend_address);
+        // Backends here count calls and connections: the test of the check turns it on.
+        variables.insert("GATEWAY_CHECK_BACKEND_AT_START".to_owned(), "false".to_owned());
         // What is away here stays away.
         variables.insert("GATEWAY_DIRECTORY_PATIENCE_MS".to_owned(), "0".to_owned());
         variables.extend(world::environment(extra));

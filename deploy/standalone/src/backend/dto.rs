@@ -7,7 +7,7 @@ use serde_json::Value;
 use shared::{ApiError, attachments, query::Query, time::from_unix_ms};
 use utoipa::ToSchema;
 
-use super::{body::Attachment, bot::Citation};
+use super::{body::Attachment, bot::Citation, records::WaitingReason};
 
 macro_rules! columns {
     ($($column:literal),+ $(,)?) => { concat!($($column, ", ",)+ "rowid") };
@@ -29,6 +29,9 @@ pub(super) struct Conversation {
     pub(super) status: String,
     /// Who answers: `bot`, `waiting`, `assigned` or `resolved`.
     pub(super) handling: String,
+    /// Why a person is awaited, where one is. Not shown: no caller depends on it.
+    #[serde(skip)]
+    pub(super) waiting_reason: Option<String>,
     #[schema(value_type = Object)]
     metadata: Value,
     #[schema(value_type = String, format = DateTime)]
@@ -39,6 +42,17 @@ pub(super) struct Conversation {
     last_message_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
     closed_at: Option<Timestamp>,
+}
+
+impl Conversation {
+    /// Whether the bot may answer: it does until a person is assigned, unless the visitor or the tenant wants a person.
+    pub(super) fn bot_may_answer(&self) -> bool {
+        match self.handling.as_str() {
+            "bot" => true,
+            "waiting" => self.waiting_reason.as_deref() == Some(WaitingReason::LowConfidence.as_str()),
+            _ => false,
+        }
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -53,6 +67,7 @@ pub(super) struct ConversationRow {
     channel: String,
     status: String,
     handling: String,
+    waiting_reason: Option<String>,
     metadata: String,
     created_at: i64,
     updated_at: i64,
@@ -71,6 +86,7 @@ pub(super) const CONVERSATION: &str = columns!(
     "channel",
     "status",
     "handling",
+    "waiting_reason",
     "metadata",
     "created_at",
     "updated_at",
@@ -91,6 +107,7 @@ impl From<ConversationRow> for Conversation {
             channel: row.channel,
             status: row.status,
             handling: row.handling,
+            waiting_reason: row.waiting_reason,
             metadata: json(&row.metadata),
             created_at: from_unix_ms(row.created_at),
             updated_at: from_unix_ms(row.updated_at),
