@@ -23,6 +23,7 @@ const SPEC: Spec = Spec {
     env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
     defaults: include_str!("../config.default.toml"),
     secrets: &["api_key", "master_keys", "grpc_token", "database_url"],
+    commands: &[],
 };
 
 /// A checked configuration.

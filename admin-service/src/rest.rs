@@ -117,9 +117,9 @@ pub(crate) fn router(
 
 /// `/healthz` and `/readyz`.
 pub(crate) fn probes(tenants: Tenants, stopping: CancellationToken) -> Router {
-    health::routes(stopping, move || {
+    health::routes(stopping, "database", move || {
         let tenants = tenants.clone();
-        async move { tenants.is_available().await.map_err(|error| format!("database: {error}")) }
+        async move { tenants.is_available().await.map_err(|error| error.to_string()) }
     })
 }
 

@@ -29,6 +29,7 @@ const SPEC: Spec = Spec {
     env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
     defaults: include_str!("../config.default.toml"),
     secrets: &["admin_grpc_token", "relay_secret"],
+    commands: &[],
 };
 
 /// Room for some tenants: a cache that held none would ask about every call.

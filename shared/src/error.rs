@@ -10,14 +10,16 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+mod catalogue;
+
 use crate::request_id::{RequestId, X_REQUEST_ID};
 
 macro_rules! error_codes {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal, $http:ident, $grpc:ident;)+) => {
+    ($($(#[doc = $meaning:literal])+ $variant:ident = $text:literal, $http:ident, $grpc:ident;)+) => {
         /// Every error a caller can meet. Stable: callers branch on it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum ErrorCode {
-            $($(#[$doc])* $variant,)+
+            $($(#[doc = $meaning])+ $variant,)+
         }
 
         impl ErrorCode {
@@ -34,6 +36,12 @@ macro_rules! error_codes {
             #[must_use]
             pub fn from_wire(text: &str) -> Option<Self> {
                 match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// What it means, in a sentence or two.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($meaning),+).trim_ascii(),)+ }
             }
 
             /// The HTTP status and the gRPC status, side by side so that they cannot drift apart.

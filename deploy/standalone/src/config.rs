@@ -12,7 +12,7 @@ use shared::{
 
 const SPEC: Spec = Spec {
     program: "chat-relay",
-    about: "The admin service, the relay gateway and a chat backend in one process. `chat-relay backend --help` is the chat backend by itself.",
+    about: "The admin service, the relay gateway and a chat backend in one process.",
     env_prefix: "CHAT_RELAY_",
     env_names: &[
         ("api_key", "ADMIN_API_KEY"),
@@ -21,6 +21,7 @@ const SPEC: Spec = Spec {
     ],
     defaults: include_str!("../config.default.toml"),
     secrets: &["api_key"],
+    commands: &[("backend", "The chat backend by itself, with settings of its own: `chat-relay backend --help`")],
 };
 
 const BACKEND_SPEC: Spec = Spec {
@@ -30,6 +31,7 @@ const BACKEND_SPEC: Spec = Spec {
     env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
     defaults: include_str!("../backend.default.toml"),
     secrets: &["relay_secret"],
+    commands: &[],
 };
 
 /// The one-process deployment.
