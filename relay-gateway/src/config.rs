@@ -32,6 +32,7 @@ pub const SPEC: Spec = Spec {
     defaults: include_str!("../config.default.toml"),
     secrets: &["admin_grpc_token", "relay_secret"],
     parts: &[],
+    commands: &[],
 };
 
 /// Room for some tenants: a cache that held none would ask about every call.

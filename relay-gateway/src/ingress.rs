@@ -8,7 +8,7 @@
 //! | `/api/v1/ws/widget` | [`socket`]: becomes a WebSocket |
 //! | `/widget.js` | [`widget`]: what pages embed |
 //! | `/.well-known/jwks.json` | [`jwks`] |
-//! | `/openapi.json` | [`document`]: the visitor lane |
+//! | `/openapi.json` | [`document`]: both public lanes |
 //! | `/healthz`, `/readyz` | probes |
 
 use std::{any::Any, net::IpAddr, sync::Arc, time::Duration};
@@ -121,9 +121,9 @@ impl<D: TenantDirectory> App for Ingress<D> {
 
 /// `/healthz` and `/readyz`.
 pub(crate) fn probes(lease: LeaseView, stopping: CancellationToken) -> Router {
-    health::routes(stopping, move || {
+    health::routes(stopping, "directory", move || {
         let held = lease.is_held();
-        async move { if held { Ok(()) } else { Err("directory: no lease from the admin service".to_owned()) } }
+        async move { if held { Ok(()) } else { Err("no lease from the admin service".to_owned()) } }
     })
 }
 

@@ -6,7 +6,6 @@
 
 use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf, process::ExitCode, str::FromStr};
 
-use clap::{Arg, Command};
 use figment::{
     Figment,
     providers::{Format as _, Toml},
@@ -14,6 +13,7 @@ use figment::{
 
 use crate::telemetry::TelemetryConfig;
 
+mod help;
 mod misspelt;
 mod parts;
 mod programs;
@@ -41,6 +41,18 @@ pub struct Spec {
     pub secrets: &'static [&'static str],
     /// Programs that run inside this one, whose settings are its own too.
     pub parts: &'static [Part],
+    /// Other programs of the same binary, each with a sentence on it: the binary is told one by its first argument.
+    pub commands: &'static [(&'static str, &'static str)],
+}
+
+impl Spec {
+    /// The variable of a key.
+    fn env_name(&self, key: &str) -> String {
+        self.env_names
+            .iter()
+            .find(|(named, _)| *named == key)
+            .map_or_else(|| format!("{}{}", self.env_prefix, key.to_ascii_uppercase()), |(_, name)| (*name).to_owned())
+    }
 }
 
 /// The source of what is embedded.
@@ -150,11 +162,14 @@ impl Settings {
     /// problem like any other.
     pub fn load(spec: Spec, sources: &Sources) -> Result<Self, ConfigError> {
         let keys = spec.keys();
-        let flags = command(spec, &keys).try_get_matches_from(&sources.args).map_err(|error| {
+        let flags = help::command(spec, &keys).try_get_matches_from(&sources.args).map_err(|error| {
             let code = if error.use_stderr() { EXIT_CONFIG } else { 0 };
             ConfigError::Usage(error.to_string(), code)
         })?;
         let mut settings = Self { spec, given: BTreeMap::new(), problems: Vec::new() };
+        if let Some(command) = flags.subcommand_name() {
+            settings.problems.push(format!("{command} must be the first argument: {} {command}", spec.program));
+        }
         for part in spec.parts {
             settings.take_toml(Figment::from(Toml::string(&part.taken_defaults())), DEFAULTS, &keys);
         }
@@ -233,10 +248,7 @@ impl Settings {
     }
 
     fn env_name(&self, key: &str) -> String {
-        self.spec.env_names.iter().find(|(named, _)| *named == key).map_or_else(
-            || format!("{}{}", self.spec.env_prefix, key.to_ascii_uppercase()),
-            |(_, name)| (*name).to_owned(),
-        )
+        self.spec.env_name(key)
     }
 
     /// A setting that may be unset.
@@ -350,38 +362,22 @@ fn documented_keys(defaults: &str) -> Vec<(String, String)> {
     keys
 }
 
-fn command(spec: Spec, keys: &[(String, String)]) -> Command {
-    let config = Arg::new("config")
-        .long("config")
-        .value_name("FILE")
-        .value_parser(clap::value_parser!(PathBuf))
-        .help("A TOML file with any of these settings; environment and flags win over it");
-    keys.iter().filter(|(key, _)| !spec.is_secret(key)).fold(
-        Command::new(spec.program)
-            .about(spec.about)
-            .version(env!("CARGO_PKG_VERSION"))
-            .no_binary_name(true)
-            .arg(config),
-        |command, (key, comment)| {
-            command.arg(Arg::new(key.clone()).long(key.replace('_', "-")).value_name("VALUE").help(comment.clone()))
-        },
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
 
     use super::*;
 
-    const SPEC: Spec = Spec {
+    pub(super) const SPEC: Spec = Spec {
         program: "thing",
         about: "A thing.",
         env_prefix: "THING_",
         env_names: &[("api_key", "OTHER_KEY")],
-        defaults: "# Where it listens.\nlisten = \"127.0.0.1:1\"\n# How many.\ncount = 3\n# Hush.\napi_key = \"\"\n",
+        defaults: "# Where it listens.\nlisten = \"127.0.0.1:1\"\n# How many.\ncount = 3\n# Hush.\napi_key = \"\"\n\
+                   # Where it might go.\ngoal = \"\"\n",
         secrets: &["api_key"],
         parts: &[],
+        commands: &[("part", "One part by itself")],
     };
 
     fn sources(args: &[&str], env: &[(&str, &str)]) -> Sources {
@@ -438,11 +434,13 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_no_flags_and_help_comes_from_the_defaults() {
+    fn secrets_are_no_flags_and_a_command_comes_first() {
         let Err(ConfigError::Usage(help, 0)) = Settings::load(SPEC, &sources(&["--help"], &[])) else {
             panic!("--help prints");
         };
         assert!(help.contains("Where it listens.") && !help.contains("api-key"), "{help}");
+        let late = Settings::load(SPEC, &sources(&["--count", "4", "part"], &[])).expect("loads").finish();
+        assert!(late.expect_err("refused").to_string().contains("part must be the first argument"));
         assert!(matches!(
             Settings::load(SPEC, &sources(&["--api-key", "x"], &[])),
             Err(ConfigError::Usage(_, EXIT_CONFIG))

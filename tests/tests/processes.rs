@@ -474,8 +474,59 @@ async fn a_database_that_is_away_is_503_and_nothing_is_confirmed() {
         let (status, answer) = operator.call(method, &path, body).await;
         assert_eq!((status, &answer["error_code"]), (503, &json!("store_unavailable")), "{path}: {answer}");
     }
+    let asked = Instant::now();
     let ready = reqwest::get(format!("http://{}/readyz", admin.address("admin-rest"))).await.expect("an answer");
+    assert!(asked.elapsed() < Duration::from_secs(1), "a probe gives up after a second: {:?}", asked.elapsed());
     assert_eq!(ready.status(), 503);
+    assert!(ready.text().await.expect("text").starts_with("database: "));
+}
+
+#[tokio::test]
+async fn a_start_says_which_database_it_opened_and_which_migrations_ran() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("admin.db");
+    let variables = admin_environment(&format!("sqlite://{}?mode=rwc", path.display()));
+    let log = |process: &Process| {
+        let _ = process.address("admin-rest");
+        process.log()
+    };
+    let first = Process::start("admin-service", &[], &variables);
+    let said = log(&first);
+    assert!(said.contains(&format!("SQLite at {}", path.display())), "{said}");
+    assert!(said.contains("m0001_initial") && said.contains("migrations ran"), "{said}");
+    drop(first);
+    let said = log(&Process::start("admin-service", &[], &variables));
+    assert!(said.contains("no migration ran") && !said.contains("m0001_initial"), "{said}");
+}
+
+#[tokio::test]
+async fn a_database_or_a_port_that_cannot_be_had_is_named_with_its_setting_at_once() {
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = free.local_addr().expect("an address");
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut taken = admin_environment(&format!("sqlite://{}?mode=rwc", directory.path().join("admin.db").display()));
+    taken.insert("ADMIN_GRPC_LISTEN".to_owned(), address.to_string());
+    let data = tempfile::tempdir().expect("a directory");
+    let mut standalone = world::standalone_environment(data.path());
+    standalone.insert("CHAT_RELAY_ADMIN_LISTEN".to_owned(), address.to_string());
+    let mut ended = Vec::new();
+    for (binary, variables) in [("admin-service", &taken), ("chat-relay", &standalone)] {
+        let mut process = Process::start(binary, &[], variables);
+        assert_eq!(process.wait().code(), Some(1));
+        let _ = process.wait_for_line(|_| None::<()>);
+        ended.push(process.log());
+    }
+    assert!(ended[0].contains(&format!("grpc_listen = {address}: address in use")), "{}", ended[0]);
+    assert!(ended[1].contains(&format!(" admin_listen = {address}: address in use")), "{}", ended[1]);
+    drop(free);
+    let away = admin_environment(&format!("postgres://relay:hush-hush@{address}/relay"));
+    let started = Instant::now();
+    let mut process = Process::start("admin-service", &[], &away);
+    assert_eq!(process.wait().code(), Some(1));
+    let _ = process.wait_for_line(|_| None::<()>);
+    assert!(process.log().contains("connection refused"), "{}", process.log());
+    assert!(!process.log().contains("hush-hush"), "{}", process.log());
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

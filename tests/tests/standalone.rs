@@ -89,7 +89,7 @@ async fn a_port_that_is_taken_is_named() {
     variables.insert("CHAT_RELAY_LISTEN".to_owned(), address.clone());
     let mut process = Process::start("chat-relay", &[], &variables);
     assert_eq!(process.wait().code(), Some(1));
-    let expected = format!("cannot listen on {address}");
+    let expected = format!("listen = {address}: address in use: another process listens there");
     assert!(process.wait_for_line(|line| line.contains(&expected).then_some(())).is_some(), "{}", process.log());
 }
 

@@ -124,6 +124,11 @@ async fn what_is_no_valid_key_is_refused_with_one_answer() {
         let developer = Developer { authorization: wrong.clone(), ..Developer::with(&service, "") };
         assert_eq!(developer.code("GET", "/bots", None).await, refused(401, "invalid_account_key"), "{wrong:?}");
     }
+    for (sent, said) in [(vec![], "No account key was sent."), (vec!["Bearer ak_wrong".to_owned()], "is not valid")] {
+        let (_, body) =
+            Developer { authorization: sent, ..Developer::with(&service, "") }.call("GET", "/bots", None).await;
+        assert!(body["message"].as_str().is_some_and(|text| text.contains(said)), "{body}");
+    }
     // An operator's key is no account key, nor the other way round.
     let (status, body) = operator.call("GET", "/bots", None).await;
     assert_eq!((status, &body["error_code"]), (401, &json!("invalid_account_key")));

@@ -172,3 +172,55 @@ async fn a_door_says_who_is_let_in_and_how_the_widget_looks() {
     let nobody = door(&TenantId::generate().to_string(), &tenant.widget_public_key).await;
     assert_eq!((nobody.allowed_origins.len(), nobody.widget), (0, None));
 }
+
+/// The claims that a section of `deploy/docs/tokens.md` lists, sorted.
+fn documented_claims(section: &str) -> Vec<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/docs/tokens.md");
+    let page = std::fs::read_to_string(path).expect("the page");
+    let rest = page.split_once(&format!("## {section}\n")).expect("a section").1;
+    let table = rest.split("\n## ").next().expect("a section");
+    let mut names: Vec<String> =
+        table.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect();
+    names.sort_unstable();
+    names
+}
+
+#[tokio::test]
+async fn the_page_on_tokens_names_the_claims_that_real_ones_have() {
+    use proto::identity::v1::{
+        IssueOperatorTokenRequest, MintVisitorTokenRequest, ProvisionOperatorRequest, identity_client::IdentityClient,
+    };
+    let Fixture { service, tenant, mut visitors } = fixture().await;
+    let mut identity = IdentityClient::new(channel(&service).await);
+    let (tenant_id, email) = (bytes(&tenant.id), "merchant@acme.com".to_owned());
+    let operator = ProvisionOperatorRequest {
+        tenant_id: tenant_id.clone(),
+        email: email.clone(),
+        display_name: "Merchant".into(),
+        routing_keys: None,
+        avatar_url: None,
+    };
+    identity.provision_operator(gateway(operator)).await.expect("provisioned");
+    let issue = IssueOperatorTokenRequest { tenant_id: tenant_id.clone(), email, token_generation: None };
+    let mint = MintVisitorTokenRequest {
+        tenant_id,
+        visitor_user_id: "user-123".into(),
+        visitor_email_hash: Some("sha256:00".into()),
+        ttl_seconds: 60,
+        token_generation: None,
+    };
+    let issued = identity.issue_operator_token(gateway(issue)).await.expect("issued").into_inner().token;
+    let minted = identity.mint_visitor_token(gateway(mint)).await.expect("minted").into_inner().token;
+    let session = visitors.open_session(gateway(opening(&tenant))).await.expect("opened").into_inner().token;
+    for (section, token) in
+        [("Operator token", issued), ("Minted visitor token", minted), ("Widget session token", session)]
+    {
+        let said = claims(&token);
+        let mut names: Vec<&String> = said.as_object().expect("an object").keys().collect();
+        names.sort_unstable();
+        assert_eq!(documented_claims(section).iter().collect::<Vec<_>>(), names, "{section}");
+        let page = include_str!("../../../deploy/docs/tokens.md");
+        let audience = format!("| `aud` | `{}` |", said["aud"].as_str().expect("text"));
+        assert!(page.contains(&audience), "{section}: {audience}");
+    }
+}

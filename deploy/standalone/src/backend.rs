@@ -105,6 +105,9 @@ impl FromRef<Backend> for Store {
                        with HMAC#2: X-Relay-Tenant-Id, X-Relay-Timestamp (Unix ms), X-Relay-Actor (tenant, \
                        visitor:<session> or operator:<id>) and X-Relay-Signature = \
                        hex(hmac_sha256(relay_secret, \"{timestamp}\\n{METHOD}\\n{path?query}\\n{tenant_id}\\n{actor}\\n{sha256_hex(body)}\")). \
+                       The path in it is the one the backend receives, and begins with the path of the relay's chat_backend_url: with \
+                       the base https://chat.example/v2, a call of /api/v1/relay/add/message?conversation_id=x is signed as \
+                       /v2/add/message?conversation_id=x. A proxy that takes a prefix off the path breaks the signature. \
                        A backend must refuse anything whose signature is wrong or whose timestamp is more than 30 s from \
                        its own clock, and must show each tenant only its own. It refuses them with 401 and the header \
                        `X-Relay-Refused: signature`: the gateway then answers its caller 502 `backend_refused_relay` and \
@@ -181,9 +184,9 @@ pub fn router(backend: Backend, relay_secret: &SecretString) -> Router {
     Router::new()
         .merge(signed.with_state(backend).layer(middleware::from_fn_with_state(key, verify::require_relay)))
         .route("/openapi.json", get(|| async { axum::Json(openapi()) }))
-        .merge(health::routes(stopping, move || {
+        .merge(health::routes(stopping, "database", move || {
             let store = ready_store.clone();
-            async move { store.ping().await.map_err(|error| format!("database: {error}")) }
+            async move { store.ping().await.map_err(|error| error.to_string()) }
         }))
 }
 

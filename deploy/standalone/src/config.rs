@@ -13,7 +13,7 @@ use shared::{
 
 const SPEC: Spec = Spec {
     program: "chat-relay",
-    about: "The admin service, the relay gateway and a chat backend in one process. `chat-relay backend --help` is the chat backend by itself.",
+    about: "The admin service, the relay gateway and a chat backend in one process.",
     env_prefix: "CHAT_RELAY_",
     env_names: &[
         ("api_key", "ADMIN_API_KEY"),
@@ -23,6 +23,7 @@ const SPEC: Spec = Spec {
     defaults: include_str!("../config.default.toml"),
     secrets: &["api_key", "relay_secret", "grpc_token", "master_keys"],
     parts: &IN_ONE_PROCESS,
+    commands: &[("backend", "The chat backend by itself, with settings of its own: `chat-relay backend --help`")],
 };
 
 const BACKEND_SPEC: Spec = Spec {
@@ -33,6 +34,7 @@ const BACKEND_SPEC: Spec = Spec {
     defaults: include_str!("../backend.default.toml"),
     secrets: &["relay_secret"],
     parts: &[],
+    commands: &[],
 };
 
 /// The one-process deployment.

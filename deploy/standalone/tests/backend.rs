@@ -50,7 +50,7 @@ impl Backend {
             backend = backend.with_demo_knowledge().await.expect("it opens");
         }
         let router = edge.wrap(backend::router(backend, &SecretString::from(SECRET)));
-        let listener = serve::bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
+        let listener = serve::bind("listen", ([127, 0, 0, 1], 0).into()).await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(serve::serve(listener, router, Bounds::default(), stopping.clone()));
         Self { base, client: reqwest::Client::new(), stopping, _directory: directory }

@@ -13,9 +13,15 @@ use proto::{
     visitors::v1::{RevokeVisitorRequest, visitors_client::VisitorsClient},
 };
 use serde_json::json;
-use shared::{ApiError, ErrorCode, Success, body::json_object, fields::Fields, request_id::RequestId};
+use shared::{
+    ApiError, Envelope, ErrorCode, Failure, Success, body::json_object, fields::Fields, request_id::RequestId,
+};
 use tokio::time::timeout_at;
 
+use super::document::relay::{
+    MintedToken, NamedOperator, NamedVisitor, NewOperator, NewVisitorToken, OperatorToken, ProvisionedOperator,
+    RevokedVisitor, TAG, TenantInfo as DocumentedTenantInfo,
+};
 use crate::{admin_client::AdminClient, domain::tenant::TenantState};
 
 /// Of a call's time, what the answer of a change takes on its way.
@@ -98,7 +104,15 @@ async fn answer_by_admin(
     }
 }
 
-async fn provision_operator(
+/// Makes an operator, or refreshes the one with this email.
+#[utoipa::path(
+    post, path = "/api/v1/relay/provision/operator", tag = TAG, request_body = NewOperator,
+    responses(
+        (status = 200, description = "Refreshed", body = Envelope<ProvisionedOperator>),
+        (status = 201, description = "Made", body = Envelope<ProvisionedOperator>),
+    )
+)]
+pub(super) async fn provision_operator(
     admin: &AdminClient,
     tenant_id: Vec<u8>,
     request_id: &RequestId,
@@ -137,7 +151,15 @@ async fn provision_operator(
     })
 }
 
-async fn operator_token(
+/// A token by which an operator acts in this tenant and in no other.
+#[utoipa::path(
+    post, path = "/api/v1/relay/fetch/operator-token", tag = TAG, request_body = NamedOperator,
+    responses(
+        (status = 200, description = "Issued", body = Envelope<OperatorToken>),
+        (status = 404, description = "`operator_not_found`", body = Failure),
+    )
+)]
+pub(super) async fn operator_token(
     admin: &AdminClient,
     tenant_id: Vec<u8>,
     token_generation: Option<u64>,
@@ -164,7 +186,14 @@ async fn operator_token(
     Ok(Success::ok(data, "Operator token issued, for this tenant only.").into_response())
 }
 
-async fn visitor_token(
+/// A token by which a visitor whom the tenant's backend knows opens the socket.
+#[utoipa::path(
+    post, path = "/api/v1/relay/mint/visitor-token", tag = TAG, request_body = NewVisitorToken,
+    responses(
+        (status = 201, description = "Minted", body = Envelope<MintedToken>),
+    )
+)]
+pub(super) async fn visitor_token(
     admin: &AdminClient,
     tenant_id: Vec<u8>,
     token_generation: Option<u64>,
@@ -191,7 +220,14 @@ async fn visitor_token(
 
 /// Ends a visitor's minted tokens and sockets. It is made once; where it is not true everywhere by the deadline, that is said,
 /// and the same call signed anew waits for the rest.
-async fn revoke_visitor(
+#[utoipa::path(
+    post, path = "/api/v1/relay/revoke/visitor", tag = TAG, request_body = NamedVisitor,
+    responses(
+        (status = 200, description = "Revoked", body = Envelope<RevokedVisitor>),
+        (status = 503, description = "`change_propagating`: it is made, and not on every gateway yet", body = Failure),
+    )
+)]
+pub(super) async fn revoke_visitor(
     admin: &AdminClient,
     tenant_id: Vec<u8>,
     request_id: &RequestId,
@@ -225,7 +261,18 @@ async fn revoke_visitor(
     Ok(Success::ok(data, "Visitor revoked: its tokens and sockets are over.").into_response())
 }
 
-async fn tenant_info(admin: &AdminClient, tenant_id: Vec<u8>, request_id: &RequestId) -> Result<Response, ApiError> {
+/// What the tenant may read of its own configuration.
+#[utoipa::path(
+    get, path = "/api/v1/relay/fetch/tenant-info", tag = TAG,
+    responses(
+        (status = 200, description = "The tenant", body = Envelope<DocumentedTenantInfo>),
+    )
+)]
+pub(super) async fn tenant_info(
+    admin: &AdminClient,
+    tenant_id: Vec<u8>,
+    request_id: &RequestId,
+) -> Result<Response, ApiError> {
     let message = GetTenantInfoRequest { tenant_id };
     let TenantInfo {
         tenant_id,

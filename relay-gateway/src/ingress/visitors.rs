@@ -343,11 +343,17 @@ impl<D: TenantDirectory> Call<'_, D> {
         let invalid = || {
             ApiError::new(
                 ErrorCode::InvalidVisitorToken,
-                "Send `Authorization: Bearer <visitor_token>` with a token of this relay's, ended or not; where its session is \
-                 over, POST /api/v1/create/visitor-session begins another.",
+                "The token that was sent is not a visitor_token of this relay's, ended or not, or its session is over: \
+                 POST /api/v1/create/visitor-session begins another.",
             )
         };
-        let text = bearer(&self.parts.headers).ok_or_else(invalid)?;
+        let none = || {
+            ApiError::new(
+                ErrorCode::InvalidVisitorToken,
+                "No token was sent: send `Authorization: Bearer <visitor_token>`, once.",
+            )
+        };
+        let text = bearer(&self.parts.headers).ok_or_else(none)?;
         let token = self.gateway.signing_keys.verify(text).await?.ok_or_else(invalid)?;
         // The tenant's backend mints the next of its own.
         let Opens::Session { session, widget_key, origin } = token.opens else { return Err(invalid()) };

@@ -34,6 +34,8 @@ impl Store {
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let file = SqliteFile { url: url.to_owned(), max_connections: 8, busy_timeout: BUSY_TIMEOUT };
         let (connection, anchor) = file.open(&Guard::default(), upgrade).await?;
+        let path = url.trim_start_matches("sqlite:").trim_start_matches("//").split('?').next().unwrap_or_default();
+        tracing::info!(database = format!("SQLite at {path}"), "the chat backend's database is open");
         Ok(Self { connection, anchor: Arc::new(Mutex::new(anchor)) })
     }
 
@@ -97,7 +99,11 @@ async fn upgrade(connection: &Guarded<DatabaseConnection>) -> Result<(), StoreEr
     }
     transaction.commit().await.map_err(|error| match error {
         CommitError::Failed(error) | CommitError::Unknown(error) => error,
-    })
+    })?;
+    if taken < STEPS.len() {
+        tracing::info!(from = taken, to = STEPS.len(), "the chat backend's schema was upgraded");
+    }
+    Ok(())
 }
 
 fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
