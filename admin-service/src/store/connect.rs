@@ -268,7 +268,7 @@ mod tests {
         drop(listener);
         let config = database(&format!("postgres://me:hidden@{address}/relay"));
         let refused = tokio::time::timeout(Duration::from_secs(2), connect(&config)).await.expect("at once");
-        let said = refused.err().expect("refused").to_string();
+        let said = refused.expect_err("refused").to_string();
         assert_eq!(said, format!("cannot open PostgreSQL database relay at {address} as user me: connection refused"));
     }
 }
