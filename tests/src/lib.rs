@@ -4,6 +4,7 @@
 
 pub mod fleet;
 pub mod link;
+pub mod openapi;
 pub mod postgres;
 pub mod process;
 pub mod seed;

@@ -15,24 +15,31 @@ use super::value::{self, colour, flag, https_url, nullable, refused, text, url};
 #[serde(default)]
 pub struct TenantSettings {
     /// What people call it. 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
     pub tenant_name: String,
     /// Browser origins that may open visitor sessions: `scheme://host[:port]` or `scheme://*.host[:port]`. At most 100.
-    #[schema(value_type = Vec<String>, example = json!(["https://shop.demo.com", "https://*.demo.com", "app://bloonio_chat_flutter"]))]
+    #[schema(value_type = Vec<String>, max_items = 100, example = json!(["https://shop.demo.com", "https://*.demo.com", "app://bloonio_chat_flutter"]))]
     pub allowed_origins: Vec<OriginPattern>,
     /// Where events are delivered: an http or https URL without query or fragment.
+    #[schema(pattern = "^[Hh][Tt][Tt][Pp][Ss]?://[^?#]+$")]
     pub callback_url_base: Option<String>,
     /// Signed calls per minute, 1 to 6000000; a full minute's worth may come at once.
     #[schema(minimum = 1, maximum = 6_000_000)]
     pub rate_limit_per_min: u32,
     /// The plan: 1 to 50 lower-case letters, digits, hyphens and underscores.
+    #[schema(pattern = "^[a-z0-9_-]{1,50}$")]
     pub plan_tier: String,
     /// The customer's id at Stripe. At most 255 characters.
+    #[schema(min_length = 1, max_length = 255)]
     pub stripe_customer_id: Option<String>,
     /// Messages per month; 0 is no limit.
+    #[schema(maximum = 9_007_199_254_740_991_i64)]
     pub monthly_msg_quota: u64,
     /// Gigabytes of attachments; 0 is no limit.
+    #[schema(maximum = 9_007_199_254_740_991_i64)]
     pub storage_gb_quota: u64,
     /// Operators who may be online at once; 0 is no limit.
+    #[schema(maximum = 9_007_199_254_740_991_i64)]
     pub agent_seats: u64,
     /// Whether visitors may call.
     pub voice_enabled: bool,
@@ -43,8 +50,10 @@ pub struct TenantSettings {
     /// Whether conversations may come from other channels.
     pub multi_channel_enabled: bool,
     /// The name visitors see. At most 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
     pub branding_display_name: Option<String>,
     /// The logo visitors see: an https URL.
+    #[schema(pattern = "^[Hh][Tt][Tt][Pp][Ss]://")]
     pub branding_logo_url: Option<String>,
     /// The colour visitors see: #RRGGBB.
     #[schema(pattern = "^#[0-9A-Fa-f]{6}$")]

@@ -106,16 +106,21 @@ pub struct Look {
     #[schema(pattern = "^bottom-(right|left)$")]
     pub position: String,
     /// What stands beside the launcher. 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
     pub greeting_text: String,
     /// The bot's first words. At most 1000 characters.
+    #[schema(min_length = 1, max_length = 1000)]
     pub welcome_message: Option<String>,
     /// An https URL.
+    #[schema(pattern = "^[Hh][Tt][Tt][Pp][Ss]://")]
     pub avatar_url: Option<String>,
     /// Whether it says what it is powered by.
     pub show_branding: bool,
     /// What stands above the conversation. At most 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     pub widget_title: Option<String>,
     /// What stands where one types. 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     pub placeholder_text: String,
 }
 

@@ -18,9 +18,10 @@ use crate::{
 #[expect(dead_code, reason = "the documented shape of what the domain reads field by field")]
 pub(super) struct NewAccountKey {
     /// What people call it. 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// Some of `widgets:read`, `widgets:write`, `widgets:*` and `*`.
-    #[schema(example = json!(["widgets:read", "widgets:write"]))]
+    #[schema(min_items = 1, example = json!(["widgets:read", "widgets:write"]))]
     abilities: Vec<String>,
     /// When it ends; absent, never.
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -15,6 +15,7 @@ use crate::domain::bot::Bot;
 #[expect(dead_code, reason = "the documented shape of what the use case reads field by field")]
 pub(super) struct NewBot {
     /// 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
 }
 

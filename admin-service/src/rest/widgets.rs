@@ -4,7 +4,10 @@ use axum::extract::{Path, State, rejection::PathRejection};
 use jiff::Timestamp;
 use serde::Serialize;
 use shared::{ApiError, Envelope, Failure, Success, fields, origin::Domain};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
+};
 use uuid::Uuid;
 
 use super::{
@@ -25,10 +28,11 @@ use crate::{
 pub(super) struct NewWidgetKey {
     bot_id: Uuid,
     /// 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// The host names whose pages may carry it, such as `example.com` and `*.example.com`; none, the tenant's allowed
     /// origins. At most 100.
-    #[schema(example = json!(["example.com", "*.example.com"]))]
+    #[schema(max_items = 100, example = json!(["example.com", "*.example.com"]))]
     allowed_domains: Option<Vec<String>>,
     /// Sessions it opens in an hour.
     #[schema(minimum = 1, maximum = 1_000_000, default = 1000)]
@@ -94,21 +98,23 @@ pub(super) struct EmbedCode {
 }
 
 /// What `PUT` takes: any of the look's fields. Absent ones stay as they are; `null` clears one that may be absent.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what the domain reads field by field")]
-pub(super) struct CustomizationPatch {
-    bot_id: Uuid,
-    #[schema(pattern = "^#[0-9A-Fa-f]{6}$")]
-    theme_color: Option<String>,
-    #[schema(pattern = "^bottom-(right|left)$")]
-    position: Option<String>,
-    greeting_text: Option<String>,
-    welcome_message: Option<String>,
-    avatar_url: Option<String>,
-    show_branding: Option<bool>,
-    widget_title: Option<String>,
-    placeholder_text: Option<String>,
+pub(super) struct CustomizationPatch;
+
+impl PartialSchema for CustomizationPatch {
+    /// The look's own schema and the bot's id: there is no second list of fields.
+    fn schema() -> RefOr<Schema> {
+        let RefOr::T(Schema::Object(mut object)) = Look::schema() else { return Look::schema() };
+        let id =
+            ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+        object.properties.insert("bot_id".to_owned(), id.into());
+        object.required = vec!["bot_id".to_owned()];
+        object.description =
+            Some("Only the fields present are written; null clears one that may be absent.".to_owned());
+        RefOr::T(Schema::Object(object))
+    }
 }
+
+impl ToSchema for CustomizationPatch {}
 
 /// How a bot's widget looks, and what it says.
 #[derive(Serialize, ToSchema)]
