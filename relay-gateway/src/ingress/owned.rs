@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse as _, Response};
-use jiff::Timestamp;
 use proto::{
     directory::v1::{GetTenantInfoRequest, TenantInfo, tenant_directory_client::TenantDirectoryClient},
     identity::v1::{
@@ -16,6 +15,7 @@ use serde_json::json;
 use shared::{ApiError, ErrorCode, Success, body::json_object, fields::Fields, request_id::RequestId};
 use tokio::time::timeout_at;
 
+use super::time;
 use crate::{admin_client::AdminClient, domain::tenant::TenantState};
 
 /// Of a call's time, what the answer of a change takes on its way.
@@ -202,12 +202,10 @@ async fn revoke_visitor(
     let visitor_user_id = fields.text("visitor_user_id", 255);
     fields.finish()?;
     let left = deadline.saturating_duration_since(Instant::now());
-    // What is left for the answer itself, once the admin service stops waiting.
-    let wait = left.saturating_sub(ANSWER_MARGIN);
     let message = RevokeVisitorRequest {
         tenant_id,
         visitor_user_id: visitor_user_id.clone(),
-        wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1),
+        wait_ms: propagation_wait_ms(left),
     };
     let method = "chatrelay.visitors.v1.Visitors/RevokeVisitor";
     let answer = admin.change(method, request_id, message, left, |channel, request| async move {
@@ -223,6 +221,13 @@ async fn revoke_visitor(
     }
     let data = json!({"visitor_user_id": visitor_user_id, "revoked_at": time(answer.revoked_at)?});
     Ok(Success::ok(data, "Visitor revoked: its tokens and sockets are over.").into_response())
+}
+
+/// Of the time that a caller has left, how long the admin service may wait until a change is true everywhere: the rest is for its
+/// answer. Never 0, which would be as long as it takes.
+pub(super) fn propagation_wait_ms(left: Duration) -> u32 {
+    let wait = left.saturating_sub(ANSWER_MARGIN);
+    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1)
 }
 
 async fn tenant_info(admin: &AdminClient, tenant_id: Vec<u8>, request_id: &RequestId) -> Result<Response, ApiError> {
@@ -283,9 +288,4 @@ pub(super) fn check_contact_ticket(body: &[u8]) -> Result<(), ApiError> {
     fields.optional_text("routing_key", 100);
     fields.object("metadata", 16 * 1024);
     fields.finish()
-}
-
-fn time(at: Option<prost_types::Timestamp>) -> Result<Timestamp, ApiError> {
-    at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
-        .ok_or_else(|| ApiError::internal("the admin service sent no time"))
 }
