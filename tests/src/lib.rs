@@ -10,5 +10,6 @@ pub mod process;
 pub mod seed;
 pub mod signed;
 pub mod small_disk;
+pub mod times;
 pub mod visitor;
 pub mod world;

@@ -5,10 +5,16 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use shared::{FieldError, origin::OriginPattern};
+use shared::{
+    FieldError,
+    origin::{InvalidOrigin, OriginPattern},
+};
 use utoipa::ToSchema;
 
-use super::value::{self, colour, flag, https_url, nullable, refused, text, url};
+use super::{
+    public_suffix,
+    value::{self, colour, flag, https_url, nullable, refused, text, url},
+};
 
 /// A tenant's settings. The defaults are those of a tenant provisioned with a name alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -121,7 +127,7 @@ impl TenantSettings {
         }
         match field {
             "tenant_name" => field!(tenant_name, text(value, 200)),
-            "allowed_origins" => field!(allowed_origins, origins(value)),
+            "allowed_origins" => field!(allowed_origins, origins(value, &self.allowed_origins)),
             "callback_url_base" => field!(callback_url_base, nullable(value, callback_url)),
             "rate_limit_per_min" => field!(rate_limit_per_min, rate(value)),
             "plan_tier" => field!(plan_tier, slug(value)),
@@ -171,7 +177,8 @@ fn rate(value: &Value) -> Result<u32, String> {
         .ok_or_else(|| "must be a whole number from 1 to 6000000".to_owned())
 }
 
-fn origins(value: &Value) -> Result<Vec<OriginPattern>, String> {
+/// Reads a list of origins. What is stored already was judged when it was written, and stays.
+fn origins(value: &Value, stored: &[OriginPattern]) -> Result<Vec<OriginPattern>, String> {
     let Value::Array(items) = value else { return Err("must be a list of origins".to_owned()) };
     if items.len() > MOST_ORIGINS {
         return Err(format!("must have at most {MOST_ORIGINS} entries"));
@@ -179,8 +186,11 @@ fn origins(value: &Value) -> Result<Vec<OriginPattern>, String> {
     let mut origins = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let Value::String(text) = item else { return Err(format!("entry {} must be a string", index + 1)) };
-        let origin: OriginPattern =
-            text.parse().map_err(|error| format!("entry {} ({:?}) {error}", index + 1, excerpt(text)))?;
+        let refused = |why: String| format!("entry {} ({:?}) {why}", index + 1, excerpt(text));
+        let origin: OriginPattern = text.parse().map_err(|error: InvalidOrigin| refused(error.to_string()))?;
+        if !stored.contains(&origin) {
+            public_suffix::check_origin(&origin).map_err(refused)?;
+        }
         // Two spellings of one origin are one origin.
         if !origins.contains(&origin) {
             origins.push(origin);
@@ -271,6 +281,8 @@ mod tests {
             ("allowed_origins", json!(null)),
             ("allowed_origins", json!(["https://a.com/"])),
             ("allowed_origins", json!([1])),
+            ("allowed_origins", json!(["https://a.com", "https://*.co.uk"])),
+            ("allowed_origins", json!(["https://*.github.io"])),
             ("allowed_origins", json!(vec!["https://a.com"; 101])),
             ("callback_url_base", json!("ftp://a.com")),
             ("callback_url_base", json!("https://u:p@a.com")),
@@ -302,5 +314,17 @@ mod tests {
             .patch(&object(json!({"allowed_origins": ["https://A.com:443", "https://a.com", "app://x"]})))
             .expect("taken");
         assert_eq!(json!(settings.allowed_origins), json!(["https://a.com", "app://x"]));
+    }
+
+    #[test]
+    fn a_wildcard_of_before_stays_and_a_new_one_under_a_public_suffix_is_refused() {
+        let stored = object(json!({"tenant_name": "A", "allowed_origins": ["https://*.co.uk"]}));
+        let mut settings: TenantSettings = serde_json::from_value(Value::Object(stored)).expect("read");
+        let mut write = |origins: Value| settings.patch(&object(json!({"allowed_origins": origins})));
+        assert_eq!(write(json!(["https://*.co.uk", "https://b.com"])), Ok(vec!["allowed_origins"]));
+        let refused = write(json!(["https://*.co.uk", "https://*.com.au"])).expect_err("refused");
+        assert!(refused[0].message.contains("entry 2") && refused[0].message.contains("public suffix"), "{refused:?}");
+        write(json!([])).expect("taken");
+        assert!(write(json!(["https://*.co.uk"])).is_err(), "it was given up");
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     credentials::WidgetKey,
+    public_suffix,
     value::{self, colour, flag, https_url, nullable, text},
 };
 
@@ -80,7 +81,10 @@ impl NewBotKey {
         for (index, text) in domains.into_iter().enumerate() {
             match text.parse::<Domain>() {
                 Ok(domain) if allowed_domains.contains(&domain) => {}
-                Ok(domain) => allowed_domains.push(domain),
+                Ok(domain) => match public_suffix::check_domain(&domain) {
+                    Ok(()) => allowed_domains.push(domain),
+                    Err(why) => fields.require("allowed_domains", format!("entry {} {why}", index + 1)),
+                },
                 Err(_) => {
                     let message = format!("entry {} is no host name: write example.com or *.example.com", index + 1);
                     fields.require("allowed_domains", message);

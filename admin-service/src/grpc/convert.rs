@@ -49,6 +49,7 @@ pub(super) fn state(opened: OpenedTenant) -> TenantState {
         file_upload_enabled: Some(tenant.settings.file_upload_enabled),
         token_generation: tenant.token_generation,
         visitor_revocations: tenant.visitor_revocations,
+        sessions_ended: tenant.sessions_ended,
     }
 }
 

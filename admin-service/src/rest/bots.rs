@@ -1,9 +1,8 @@
 //! Bots over REST: for a tenant's developers, who come with an account key.
 
 use axum::extract::State;
-use jiff::Timestamp;
 use serde::Serialize;
-use shared::{ApiError, Envelope, Failure, Success, fields};
+use shared::{ApiError, Envelope, Failure, Success, fields, time::WireTime};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -28,12 +27,12 @@ pub(super) struct BotView {
     /// Whether it is the one the tenant has from the start.
     is_default: bool,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
 }
 
 impl From<Bot> for BotView {
     fn from(bot: Bot) -> Self {
-        Self { bot_id: bot.id, name: bot.name, is_default: bot.is_default, created_at: bot.created_at }
+        Self { bot_id: bot.id, name: bot.name, is_default: bot.is_default, created_at: bot.created_at.into() }
     }
 }
 

@@ -1,9 +1,8 @@
 //! Widget keys, look and copy over REST: for a tenant's developers, who come with an account key.
 
 use axum::extract::{Path, State, rejection::PathRejection};
-use jiff::Timestamp;
 use serde::Serialize;
-use shared::{ApiError, Envelope, Failure, Success, fields, origin::Domain};
+use shared::{ApiError, Envelope, Failure, Success, fields, origin::Domain, time::WireTime};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
@@ -52,9 +51,9 @@ pub(super) struct WidgetKeyView {
     rate_limit_per_hour: u32,
     is_active: bool,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
     #[schema(value_type = Option<String>, format = DateTime)]
-    last_used_at: Option<Timestamp>,
+    last_used_at: Option<WireTime>,
 }
 
 impl From<BotKey> for WidgetKeyView {
@@ -67,8 +66,8 @@ impl From<BotKey> for WidgetKeyView {
             allowed_domains: key.allowed_domains.iter().map(Domain::to_string).collect(),
             rate_limit_per_hour: key.rate_limit_per_hour,
             is_active: key.is_active,
-            created_at: key.created_at,
-            last_used_at: key.last_used_at,
+            created_at: key.created_at.into(),
+            last_used_at: key.last_used_at.map(WireTime::from),
         }
     }
 }
@@ -125,15 +124,15 @@ pub(super) struct Customization {
     #[serde(flatten)]
     look: Look,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
     #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
+    updated_at: WireTime,
 }
 
 impl Customization {
     fn new(bot_id: Uuid, stored: StoredLook) -> Self {
         let StoredLook { look, created_at, updated_at } = stored;
-        Self { id: bot_id, bot_id, look, created_at, updated_at }
+        Self { id: bot_id, bot_id, look, created_at: created_at.into(), updated_at: updated_at.into() }
     }
 }
 

@@ -90,7 +90,7 @@ async fn a_key_is_shown_once_listed_without_its_text_and_revoked() {
     let service = Service::start(database).await;
     let (_, list) = service.operator().call("GET", &format!("/fetch/account-keys?tenant_id={tenant}"), None).await;
     let used = list["data"]["items"][0]["last_used_at"].as_str().expect("a time").to_owned();
-    assert!(used.ends_with(":00Z"), "to the minute: {used}");
+    assert!(used.ends_with(":00.000Z"), "to the minute: {used}");
 }
 
 #[tokio::test]

@@ -84,7 +84,9 @@ impl Backend {
         let request = self.client.request(method, format!("{}{path}", self.base)).body(body.to_vec());
         let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
         let answer = request.send().await.expect("an answer");
-        (answer.status().as_u16(), answer.json().await.expect("JSON"))
+        let (status, answer) = (answer.status().as_u16(), answer.json().await.expect("JSON"));
+        e2e::times::check_times(&answer);
+        (status, answer)
     }
 
     async fn call(&self, tenant: TenantId, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {

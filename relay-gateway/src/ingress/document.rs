@@ -29,7 +29,8 @@ use relay::SignedCalls;
     ),
     servers((url = "/", description = "this gateway")),
     paths(
-        visitors::create_session, visitors::fetch_config, visitors::refresh_token, socket::upgrade, widget::script,
+        visitors::create_session, visitors::fetch_config, visitors::refresh_token, visitors::end_session, socket::upgrade,
+        widget::script,
         owned::provision_operator, owned::operator_token, owned::visitor_token, owned::revoke_visitor, owned::tenant_info,
         relay::create_contact_ticket, relay::pass_through, relay::pass_through_read
     ),
@@ -96,6 +97,14 @@ pub(super) struct RefreshedToken {
     visitor_token: String,
     #[schema(format = DateTime)]
     expires_at: String,
+}
+
+/// A session that is over.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the documented shape of what is made of the admin service's answer")]
+pub(super) struct EndedSession {
+    #[schema(pattern = "^vs_[0-9a-f]{32}$")]
+    session_id: String,
 }
 
 /// What a widget draws itself from.

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse as _, Response};
-use jiff::Timestamp;
 use proto::{
     directory::v1::{GetTenantInfoRequest, TenantInfo, tenant_directory_client::TenantDirectoryClient},
     identity::v1::{
@@ -18,9 +17,12 @@ use shared::{
 };
 use tokio::time::timeout_at;
 
-use super::document::relay::{
-    MintedToken, NamedOperator, NamedVisitor, NewOperator, NewVisitorToken, OperatorToken, ProvisionedOperator,
-    RevokedVisitor, TAG, TenantInfo as DocumentedTenantInfo,
+use super::{
+    document::relay::{
+        MintedToken, NamedOperator, NamedVisitor, NewOperator, NewVisitorToken, OperatorToken, ProvisionedOperator,
+        RevokedVisitor, TAG, TenantInfo as DocumentedTenantInfo,
+    },
+    time,
 };
 use crate::{admin_client::AdminClient, domain::tenant::TenantState};
 
@@ -238,12 +240,10 @@ pub(super) async fn revoke_visitor(
     let visitor_user_id = fields.text("visitor_user_id", 255);
     fields.finish()?;
     let left = deadline.saturating_duration_since(Instant::now());
-    // What is left for the answer itself, once the admin service stops waiting.
-    let wait = left.saturating_sub(ANSWER_MARGIN);
     let message = RevokeVisitorRequest {
         tenant_id,
         visitor_user_id: visitor_user_id.clone(),
-        wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1),
+        wait_ms: propagation_wait_ms(left),
     };
     let method = "chatrelay.visitors.v1.Visitors/RevokeVisitor";
     let answer = admin.change(method, request_id, message, left, |channel, request| async move {
@@ -259,6 +259,13 @@ pub(super) async fn revoke_visitor(
     }
     let data = json!({"visitor_user_id": visitor_user_id, "revoked_at": time(answer.revoked_at)?});
     Ok(Success::ok(data, "Visitor revoked: its tokens and sockets are over.").into_response())
+}
+
+/// Of the time that a caller has left, how long the admin service may wait until a change is true everywhere: the rest is for its
+/// answer. Never 0, which would be as long as it takes.
+pub(super) fn propagation_wait_ms(left: Duration) -> u32 {
+    let wait = left.saturating_sub(ANSWER_MARGIN);
+    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1)
 }
 
 /// What the tenant may read of its own configuration.
@@ -330,9 +337,4 @@ pub(super) fn check_contact_ticket(body: &[u8]) -> Result<(), ApiError> {
     fields.optional_text("routing_key", 100);
     fields.object("metadata", 16 * 1024);
     fields.finish()
-}
-
-fn time(at: Option<prost_types::Timestamp>) -> Result<Timestamp, ApiError> {
-    at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
-        .ok_or_else(|| ApiError::internal("the admin service sent no time"))
 }

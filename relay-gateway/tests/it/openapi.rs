@@ -22,6 +22,7 @@ fn every_path_of_the_contract_is_documented() {
         ("post", "/api/v1/create/visitor-session", ["201", "403"]),
         ("get", "/api/v1/fetch/widget-config", ["200", "403"]),
         ("post", "/api/v1/refresh/visitor-token", ["200", "401"]),
+        ("post", "/api/v1/end/visitor-session", ["200", "401"]),
         ("get", "/api/v1/ws/widget", ["101", "426"]),
         ("get", "/widget.js", ["200", "304"]),
         ("post", "/api/v1/relay/provision/operator", ["201", "422"]),

@@ -1,10 +1,9 @@
 //! What callers see, and the rows it is made from: the shapes the published client reads.
 
-use jiff::Timestamp;
 use sea_orm::FromQueryResult;
 use serde::Serialize;
 use serde_json::Value;
-use shared::{ApiError, attachments, query::Query, time::from_unix_ms};
+use shared::{ApiError, attachments, query::Query, time::WireTime};
 use utoipa::ToSchema;
 
 use super::{body::Attachment, bot::Citation, records::WaitingReason};
@@ -35,13 +34,13 @@ pub(super) struct Conversation {
     #[schema(value_type = Object)]
     metadata: Value,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
     #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
+    updated_at: WireTime,
     #[schema(value_type = Option<String>, format = DateTime)]
-    last_message_at: Option<Timestamp>,
+    last_message_at: Option<WireTime>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    closed_at: Option<Timestamp>,
+    closed_at: Option<WireTime>,
 }
 
 impl Conversation {
@@ -109,10 +108,10 @@ impl From<ConversationRow> for Conversation {
             handling: row.handling,
             waiting_reason: row.waiting_reason,
             metadata: json(&row.metadata),
-            created_at: from_unix_ms(row.created_at),
-            updated_at: from_unix_ms(row.updated_at),
-            last_message_at: row.last_message_at.map(from_unix_ms),
-            closed_at: row.closed_at.map(from_unix_ms),
+            created_at: WireTime::from_unix_ms(row.created_at),
+            updated_at: WireTime::from_unix_ms(row.updated_at),
+            last_message_at: row.last_message_at.map(WireTime::from_unix_ms),
+            closed_at: row.closed_at.map(WireTime::from_unix_ms),
         }
     }
 }
@@ -137,7 +136,7 @@ pub(super) struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
     #[schema(value_type = String, format = DateTime)]
-    pub(super) created_at: Timestamp,
+    pub(super) created_at: WireTime,
 }
 
 #[derive(FromQueryResult)]
@@ -179,7 +178,7 @@ impl From<MessageRow> for Message {
             citations: json(&row.citations),
             confidence: row.confidence,
             client_id: row.client_id,
-            created_at: from_unix_ms(row.created_at),
+            created_at: WireTime::from_unix_ms(row.created_at),
         }
     }
 }
@@ -200,19 +199,19 @@ pub(super) struct Ticket {
     status: String,
     assignee_user_id: Option<String>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    sla_due_at: Option<Timestamp>,
+    sla_due_at: Option<WireTime>,
     #[schema(value_type = Vec<String>)]
     tags: Value,
     conversation_id: Option<String>,
     escalation_id: Option<String>,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
     #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
+    updated_at: WireTime,
     #[schema(value_type = Option<String>, format = DateTime)]
-    resolved_at: Option<Timestamp>,
+    resolved_at: Option<WireTime>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    closed_at: Option<Timestamp>,
+    closed_at: Option<WireTime>,
 }
 
 #[derive(FromQueryResult)]
@@ -273,14 +272,14 @@ impl From<TicketRow> for Ticket {
             priority: row.priority,
             status: row.status,
             assignee_user_id: row.assignee_user_id,
-            sla_due_at: row.sla_due_at.map(from_unix_ms),
+            sla_due_at: row.sla_due_at.map(WireTime::from_unix_ms),
             tags: json(&row.tags),
             conversation_id: row.conversation_id,
             escalation_id: row.escalation_id,
-            created_at: from_unix_ms(row.created_at),
-            updated_at: from_unix_ms(row.updated_at),
-            resolved_at: row.resolved_at.map(from_unix_ms),
-            closed_at: row.closed_at.map(from_unix_ms),
+            created_at: WireTime::from_unix_ms(row.created_at),
+            updated_at: WireTime::from_unix_ms(row.updated_at),
+            resolved_at: row.resolved_at.map(WireTime::from_unix_ms),
+            closed_at: row.closed_at.map(WireTime::from_unix_ms),
         }
     }
 }
@@ -300,13 +299,13 @@ pub(super) struct KnowledgeDocument {
     status: String,
     version: i64,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
     #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
+    updated_at: WireTime,
     #[schema(value_type = Option<String>, format = DateTime)]
-    published_at: Option<Timestamp>,
+    published_at: Option<WireTime>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    archived_at: Option<Timestamp>,
+    archived_at: Option<WireTime>,
 }
 
 #[derive(FromQueryResult)]
@@ -354,10 +353,10 @@ impl From<DocumentRow> for KnowledgeDocument {
             tags: json(&row.tags),
             status: row.status,
             version: row.version,
-            created_at: from_unix_ms(row.created_at),
-            updated_at: from_unix_ms(row.updated_at),
-            published_at: row.published_at.map(from_unix_ms),
-            archived_at: row.archived_at.map(from_unix_ms),
+            created_at: WireTime::from_unix_ms(row.created_at),
+            updated_at: WireTime::from_unix_ms(row.updated_at),
+            published_at: row.published_at.map(WireTime::from_unix_ms),
+            archived_at: row.archived_at.map(WireTime::from_unix_ms),
         }
     }
 }
