@@ -284,7 +284,7 @@ mod tests {
         let config = database(&format!("postgres://me:hidden@{address}/relay"));
         let keys: MasterKeys = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse().expect("keys");
         let refused = tokio::time::timeout(Duration::from_secs(2), connect(&config, &keys)).await.expect("at once");
-        let said = refused.err().expect("refused").to_string();
+        let said = refused.expect_err("refused").to_string();
         assert_eq!(said, format!("cannot open PostgreSQL database relay at {address} as user me: connection refused"));
     }
 }

@@ -332,7 +332,7 @@ pub(crate) async fn verify(
     Ok(verification.end())
 }
 
-fn look_at<R: Row, M>(
+fn look_at<R, M>(
     verification: &mut Verification<'_>,
     table: &'static str,
     number: i64,
@@ -340,7 +340,7 @@ fn look_at<R: Row, M>(
     sealed: Option<(Vec<u8>, String)>,
 ) -> Result<(), StoreError>
 where
-    R: TryFrom<M, Error = StoreError>,
+    R: Row + TryFrom<M, Error = StoreError>,
 {
     let number = revision_from_row(number)?;
     // A MAC of another length is none of ours, and no reason to stop looking.
