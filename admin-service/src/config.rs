@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::{
     coherence::LONGEST_LEASE_MS,
-    config::{ConfigError, Settings, Sources, Spec, check_secret},
+    config::{ConfigError, Read, Settings, Sources, Spec, check_secret},
     telemetry::TelemetryConfig,
 };
 
@@ -93,12 +93,7 @@ impl Config {
         let rest_listen = settings.required("rest_listen");
         let grpc_listen = settings.required("grpc_listen");
         let ops_listen = settings.optional("ops_listen");
-        let url = settings.checked("database_url", |url: &String| check_database_url(url));
-        let max_connections = settings.checked("database_max_connections", |count: &u32| {
-            // PostgreSQL's notifications take one for themselves.
-            if *count >= 2 { Ok(()) } else { Err("must be at least 2".to_owned()) }
-        });
-        let statement_timeout = settings.required("database_statement_timeout_ms").map(Duration::from_millis);
+        let database = read_database(&mut settings);
         let api_key = settings.checked("api_key", |key: &String| check_secret(key));
         let master_keys = settings.required("master_keys");
         let grpc_token = settings.checked("grpc_token", |token: &String| check_secret(token));
@@ -128,11 +123,7 @@ impl Config {
             rest_listen: rest_listen?,
             grpc_listen: grpc_listen?,
             ops_listen: ops_listen?,
-            database: DatabaseConfig {
-                url: url?.into(),
-                max_connections: max_connections?,
-                statement_timeout: statement_timeout?,
-            },
+            database: database?,
             api_key: api_key?.into(),
             master_keys: master_keys?,
             grpc_token: grpc_token?.into(),
@@ -147,6 +138,27 @@ impl Config {
             telemetry: telemetry?,
         })
     }
+}
+
+/// Reads what it takes to verify the logs, and no other setting.
+///
+/// # Errors
+/// Every problem there is, at once.
+pub fn load_for_logs(sources: &Sources) -> Result<(DatabaseConfig, MasterKeys), ConfigError> {
+    let mut settings = Settings::load(SPEC, sources)?;
+    let (database, master_keys) = (read_database(&mut settings), settings.required("master_keys"));
+    settings.finish()?;
+    Ok((database?, master_keys?))
+}
+
+fn read_database(settings: &mut Settings) -> Read<DatabaseConfig> {
+    let url = settings.checked("database_url", |url: &String| check_database_url(url));
+    let max_connections = settings.checked("database_max_connections", |count: &u32| {
+        // PostgreSQL's notifications take one for themselves.
+        if *count >= 2 { Ok(()) } else { Err("must be at least 2".to_owned()) }
+    });
+    let statement_timeout = settings.required("database_statement_timeout_ms").map(Duration::from_millis);
+    Ok(DatabaseConfig { url: url?.into(), max_connections: max_connections?, statement_timeout: statement_timeout? })
 }
 
 /// Whether browsers could load a script from under this URL.

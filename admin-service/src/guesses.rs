@@ -13,7 +13,7 @@ use shared::{ApiError, ErrorCode};
 const MOST: u32 = 30;
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Addresses that are remembered. Beyond, the count begins anew for all: who has so many guesses a long key no sooner for it.
+/// Addresses that are remembered. If more come, all counts start again: that many addresses still cannot guess a long key.
 const MOST_ADDRESSES: usize = 100_000;
 
 /// The guesses of this minute. Cloning shares them.

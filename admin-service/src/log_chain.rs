@@ -1,6 +1,7 @@
 //! What makes a log's rows a chain: each carries a MAC over itself and the MAC of the row before it, under a key derived from a
-//! master key. Whoever has the database and not the master keys can neither alter, insert nor drop a row unnoticed; only a missing
-//! tail needs a head that was noted elsewhere, which is why the service logs it.
+//! master key. Without a master key nobody can alter, insert or delete a chained row unnoticed, except at the end: a missing end,
+//! and a database that was made to look like one from before the chain, show only against a head that was noted elsewhere. So the
+//! service logs each log's head.
 
 use std::fmt;
 
@@ -172,10 +173,11 @@ const MOST_PROBLEMS: usize = 100;
 /// A log that is being verified, row after row in the order of their numbers.
 pub struct Verification<'k> {
     keys: &'k MasterKeys,
-    log: Log,
     expected: Option<Head>,
     through: u64,
     head: Head,
+    /// The newest row with a MAC.
+    chained: Head,
     report: Report,
 }
 
@@ -221,13 +223,8 @@ impl<'k> Verification<'k> {
         if let Some(expected) = expected.filter(|expected| expected.number < through) {
             report.problem(format!("row {} of the expected head was pruned: expect a later one", expected.number));
         }
-        Self { keys, log, expected, through, head: Head { number: through, link }, report }
-    }
-
-    /// Where the chain begins: rows up to here are not in it.
-    #[must_use]
-    pub fn through(&self) -> u64 {
-        self.through
+        let head = Head { number: through, link };
+        Self { keys, expected, through, head, chained: head, report }
     }
 
     /// Looks at the next row. `sealed` is `None` where it has no MAC.
@@ -259,6 +256,7 @@ impl<'k> Verification<'k> {
             }
         }
         self.head = Head { number, link: *mac };
+        self.chained = self.head;
         if let Some(expected) = self.expected.filter(|expected| expected.number == number)
             && expected.link != *mac
         {
@@ -269,12 +267,27 @@ impl<'k> Verification<'k> {
     /// Passes over a row whose fields cannot be read.
     pub fn unreadable(&mut self, number: u64, error: &dyn fmt::Display, sealed: Option<&Sealed>) {
         self.report.problem(format!("row {number} cannot be read: {error}"));
-        self.head = Head { number, link: sealed.map_or(self.head.link, |sealed| sealed.mac) };
+        self.head.number = number;
+        if let Some(Sealed { mac, .. }) = sealed {
+            self.head.link = *mac;
+            self.chained = self.head;
+        }
     }
 
-    /// Ends after the last row.
+    /// Passes over a row whose number no row can have.
+    pub fn impossible(&mut self, number: i64) {
+        self.report.problem(format!("row {number} was inserted: rows are numbered from 1"));
+    }
+
+    /// Ends after the last row. `recorded` is the head as it is kept beside the log, where that is looked at.
     #[must_use]
-    pub fn end(mut self) -> Report {
+    pub fn end(mut self, recorded: Option<Head>) -> Report {
+        if let Some(recorded) = recorded.filter(|recorded| *recorded != self.chained) {
+            let (has, kept) = (self.chained.number, recorded.number);
+            self.report.problem(format!(
+                "the newest row is {has}, and log_chain names row {kept} with its own MAC: the end was altered"
+            ));
+        }
         if let Some(expected) = self.expected.filter(|expected| expected.number > self.head.number) {
             let (has, wanted) = (self.head.number, expected.number);
             self.report
@@ -282,12 +295,6 @@ impl<'k> Verification<'k> {
         }
         self.report.head = (self.head.number > 0).then_some(self.head);
         self.report
-    }
-
-    /// Which log this is.
-    #[must_use]
-    pub fn log(&self) -> Log {
-        self.log
     }
 }
 
@@ -339,7 +346,7 @@ mod tests {
         for (number, row, sealed) in rows {
             verification.row(*number, row, sealed.as_ref());
         }
-        verification.end()
+        verification.end(None)
     }
 
     fn problems(keys: &MasterKeys, expected: Option<Head>, rows: &Rows) -> Vec<String> {

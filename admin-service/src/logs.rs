@@ -1,5 +1,5 @@
-//! The two logs: changes, which their own transactions write, and what is no change (issued tokens, wrong keys, secrets that were
-//! read), which is kept in memory and written in batches, for no call must wait for it.
+//! The two logs. Each change writes its own row of the audit log. Events that change nothing (issued tokens, wrong keys, secrets that
+//! were read) wait in memory and are written to the access log in batches, so that no call waits for them.
 
 use std::{
     collections::HashMap,
@@ -45,7 +45,7 @@ struct Waiting {
     rows: HashMap<(AccessEntry, i64), Seen>,
     /// What found no room.
     not_recorded: u64,
-    /// Whether the last writing failed: trouble is told once.
+    /// Whether the last write failed. A run of failures is logged once.
     has_failed: bool,
 }
 
@@ -115,7 +115,7 @@ impl Logs {
         self.waiting().note(entry, Seen { count: 1, request_id, first: now() });
     }
 
-    /// Writes what waits. What cannot be written waits on.
+    /// Writes what waits. What cannot be written waits on; where the answer to a commit was lost, its rows may be written twice.
     pub(crate) async fn write_waiting(&self) {
         loop {
             let rows = self.waiting().take();
@@ -157,7 +157,7 @@ impl Logs {
         }
     }
 
-    /// Says how far the logs have come: whoever takes rows off a log's end cannot take back what was said of it elsewhere.
+    /// Logs the head of each log. Whoever deletes a log's newest rows cannot change a head that was logged elsewhere.
     pub(crate) async fn tell_heads(&self) {
         match self.store.log_heads().await {
             Ok(heads) => {
@@ -165,7 +165,7 @@ impl Logs {
                     tracing::info!(target: "audit", log = log.as_str(), rows = head.number, %head, "the log has come so far");
                 }
             }
-            Err(error) => tracing::warn!(%error, "it cannot be said how far the logs have come"),
+            Err(error) => tracing::warn!(%error, "the heads of the logs cannot be read"),
         }
     }
 

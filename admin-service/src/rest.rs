@@ -12,7 +12,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
-use shared::{ApiError, ErrorCode, health, request_id::RequestId, serve::Peer};
+use shared::{ApiError, ErrorCode, edge::ClientAddresses, health, request_id::RequestId, serve::Peer};
 use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -195,13 +195,14 @@ fn log_routes() -> OpenApiRouter<Logs> {
 #[derive(Clone)]
 pub(crate) struct OperatorGate {
     key: AdminKey,
+    clients: ClientAddresses,
     guesses: Guesses,
     logs: Logs,
 }
 
 impl OperatorGate {
-    pub(crate) fn new(key: AdminKey, logs: Logs) -> Self {
-        Self { key, guesses: Guesses::new(), logs }
+    pub(crate) fn new(key: AdminKey, clients: ClientAddresses, logs: Logs) -> Self {
+        Self { key, clients, guesses: Guesses::new(), logs }
     }
 
     /// Who calls, where `given` is the key.
@@ -233,7 +234,8 @@ impl OperatorGate {
 
 async fn require_admin_key(State(gate): State<OperatorGate>, mut request: Request, next: Next) -> Response {
     let request_id = request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned());
-    let address = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
+    let address = peer.map(|peer| gate.clients.find(request.headers(), peer));
     let given = request.headers().get(X_ADMIN_KEY).map(http::HeaderValue::as_bytes);
     match gate.admit(given, address, &request_id) {
         Ok(actor) => {

@@ -7,10 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use secrecy::ExposeSecret as _;
 use shared::{
     edge::{ClientAddresses, Edge},
+    passed_on::ClientProof,
     serve::{self, Bounds, ListenError},
     telemetry::metrics::{HttpServerMetrics, Metrics},
+    time::now_unix_ms,
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -54,7 +57,7 @@ pub enum StartError {
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// A listener that is open does not tell its address.
+    /// The address of an open listener could not be read.
     #[error(transparent)]
     Address(#[from] io::Error),
     /// The signing key.
@@ -132,7 +135,10 @@ pub async fn start(
     };
     let operators = Operators::new(port);
     let logs = Logs::new(Arc::new(store.clone()));
-    let gate = OperatorGate::new(AdminKey::new(&config.api_key), logs.clone());
+    let client_proof = ClientProof::new(config.grpc_token.expose_secret());
+    let clients =
+        ClientAddresses::new(move |headers, peer| client_proof.client(headers, now_unix_ms()).unwrap_or(peer));
+    let gate = OperatorGate::new(AdminKey::new(&config.api_key), clients.clone(), logs.clone());
     let relay_url = RelayUrl::new(&config.relay_url);
 
     let rest_listener = serve::bind("rest_listen", config.rest_listen).await?;
@@ -144,12 +150,7 @@ pub async fn start(
     let probes = rest::probes(tenants.clone(), stopping.clone());
     let router =
         rest::router(tenants.clone(), logs.clone(), developers, &tokens, gate.clone(), relay_url, probes.clone());
-    let edge = Edge {
-        server: NAME,
-        metrics: http_metrics,
-        access_log: config.access_log,
-        clients: ClientAddresses::default(),
-    };
+    let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log, clients };
     tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
 
     tasks.spawn(keep_house(account_keys.clone(), visitors.clone(), stopping.clone()));

@@ -221,8 +221,8 @@ impl Tokens {
     }
 }
 
-/// Opens a key, and makes sure that its public half is its own. `None` for any other row: whoever can write to the database, and has
-/// no master key, must not be able to publish a key of theirs.
+/// Opens a key, and makes sure that its public half belongs to it. `None` for any other row: somebody who can write to the database and
+/// has no master key must not be able to publish a key.
 fn open_key(master_keys: &MasterKeys, key: SealedSigningKey) -> Option<(SealedSigningKey, SigningKey)> {
     let place = Place { row: key.id, column: PRIVATE_COLUMN };
     let opened = match master_keys.open(place, &key.sealed_private) {

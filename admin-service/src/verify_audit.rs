@@ -5,8 +5,9 @@ use std::{fmt::Write as _, process::ExitCode};
 use shared::config::{EXIT_CONFIG, Sources};
 
 use crate::{
-    config::Config,
+    config::{self, DatabaseConfig},
     log_chain::{Head, Log, Report},
+    sealing::MasterKeys,
     store,
 };
 
@@ -16,11 +17,11 @@ pub const COMMAND: &str = "verify-audit";
 const USAGE: &str = "\
 admin-service verify-audit [--expect-head <head>] [--expect-access-head <head>] [settings]
 
-Verifies the MACs that chain the rows of audit_log and access_log, and tells gaps, alterations and insertions. It reads the settings of
-the service (database_url and master_keys matter), and changes nothing.
+Verifies the MACs that chain the rows of audit_log and access_log, and reports gaps, alterations and insertions. Of the service's settings
+it reads database_url and master_keys. It changes nothing.
 
   --expect-head <head>         a head of audit_log that the service logged (target `audit`) or this command printed, such as 1234:5f…:
-                               tells a missing tail too
+                               reports a missing end too
   --expect-access-head <head>  the same for access_log
 
 It ends with 0 where all is well, with 1 where something is wrong, with 64 where it was called wrongly.
@@ -42,13 +43,14 @@ pub fn run(mut sources: Sources) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    let config = match Config::load(&sources) {
-        Ok(config) => config,
+    let (database, master_keys) = match config::load_for_logs(&sources) {
+        Ok(settings) => settings,
         Err(error) => return error.report(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let verified =
-        runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(verify(&config, expected)));
+    let verified = runtime
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(verify(&database, &master_keys, expected)));
     match verified {
         Ok((text, true)) => {
             print!("{text}");
@@ -88,16 +90,20 @@ fn take(sources: &mut Sources, flag: &str) -> Result<Option<Head>, String> {
 ///
 /// # Errors
 /// Why it could not be done.
-pub async fn verify(config: &Config, expected: [Option<Head>; 2]) -> Result<(String, bool), String> {
-    let connection = store::connect_to_read(&config.database).await.map_err(|error| error.to_string())?;
+pub async fn verify(
+    database: &DatabaseConfig,
+    master_keys: &MasterKeys,
+    expected: [Option<Head>; 2],
+) -> Result<(String, bool), String> {
+    let connection = store::connect_to_read(database).await.map_err(|error| error.to_string())?;
     let mut text = String::new();
     let mut is_well = true;
     for (log, expected) in [Log::Audit, Log::Access].into_iter().zip(expected) {
-        let report = store::verify(&connection, &config.master_keys, log, expected).await;
+        let report = store::verify(&connection, master_keys, log, expected).await;
         let report = report.map_err(|error| {
-            format!(
-                "{error}. A database that no admin service of this version has opened yet has no chain: start it once"
-            )
+            let text = error.to_string();
+            let hint = "A database that no admin service of this version has opened yet has no chain: start it once";
+            if text.contains("log_chain") { format!("{text}. {hint}") } else { text }
         })?;
         is_well &= report.problem_count == 0;
         describe(&mut text, log, &report);

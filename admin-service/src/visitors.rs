@@ -146,7 +146,7 @@ impl Visitors {
         self.make(change, wait).await
     }
 
-    /// Makes a change, and waits for at most so long until it is true on every gateway; answers whether it is.
+    /// Makes a change, and waits up to `wait` until every gateway has it. Answers whether every gateway has it.
     async fn make<T: Copy + Send + Sync + 'static>(
         &self,
         change: impl Future<Output = Result<AtRevision<T>, StoreError>> + Send + 'static,
@@ -306,7 +306,7 @@ impl Visitors {
         match self.store.use_token(session.tenant_id, session.id, generation, at).await {
             Ok(Some(used)) => session.used_tokens = used,
             Ok(None) => return Err(UseCaseError::SessionOver),
-            // A visitor's conversation goes on while the disk is full: older tokens live so much longer.
+            // The disk is full: the conversation goes on, and older tokens can be refreshed for longer.
             Err(StoreError::NoChanges(error)) => {
                 tracing::warn!(error, "it was not noted that a visitor's token was used");
             }

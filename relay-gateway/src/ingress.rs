@@ -25,6 +25,7 @@ use shared::{
     body::BodyBounds,
     edge::Edge,
     health,
+    passed_on::ClientProof,
     request_id::RequestId,
     serve::{App, Gate, Peer, RequestBody},
     time::WireTime,
@@ -71,6 +72,8 @@ pub(crate) struct Gateway<D> {
     pub(crate) sockets: Arc<Sockets<D>>,
     /// The REST facade, for the paths that are passed through.
     pub(crate) admin_rest: Upstream,
+    /// What names a client to the REST facade.
+    pub(crate) client_proof: ClientProof,
     pub(crate) exposed: Exposed,
     pub(crate) limits: Arc<Limits>,
     /// Query parameters that are part of what a signature is good once for.

@@ -58,7 +58,9 @@ impl ClientAddresses {
         Self(Some(Arc::new(find)))
     }
 
-    fn find(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+    /// The address that a request counts under.
+    #[must_use]
+    pub fn find(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
         self.0.as_ref().map_or(peer, |find| find(headers, peer))
     }
 }

@@ -13,6 +13,7 @@ pub mod fields;
 pub mod health;
 pub mod laptop;
 pub mod origin;
+pub mod passed_on;
 pub mod process;
 pub mod query;
 pub mod request_id;

@@ -1,4 +1,4 @@
-//! What happened that is no change: tokens that were issued, keys that were wrong, secrets that were read.
+//! Events that change nothing: issued tokens, wrong keys, secrets that were read.
 
 use std::net::IpAddr;
 

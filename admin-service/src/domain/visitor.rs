@@ -111,7 +111,7 @@ impl UsedTokens {
         // Another replica's clock may be behind the one that noted the last use.
         let at = self.0.last().map_or(now_unix_ms, |(_, before)| now_unix_ms.max(*before));
         self.0.push((generation, at));
-        // Of uses so long ago, the newest supersedes what the others did.
+        // Of the uses older than a minute, only the newest is kept: it supersedes every token that the others did.
         let long_ago = self.0.iter().rposition(|(_, used)| at > used.saturating_add(REFRESHED_AFTER_NEWER_MS));
         self.0.drain(..long_ago.unwrap_or_default());
         if self.0.len() > MOST_USES {

@@ -51,37 +51,29 @@ impl Propagation {
         let inner = &*self.0;
         let mut known = inner.feed.known();
         // What the gateway has been told up to. Nothing is pushed before its first asking has said where it stands.
-        let mut sent: Option<Place> = None;
-        let mut was_silent = false;
+        let mut sent: Option<(Place, Position)> = None;
+        // An asking that was refused because the gateway had acknowledged nothing.
+        let mut refused: Option<u64> = None;
         loop {
             let news = tokio::select! {
                 () = inner.closing.cancelled() => return Ok(()),
                 message = from.next() => match message {
                     None => return Ok(()),
-                    Some(FromGateway::Ask { id, seen }) => {
-                        // Before the reading: should the history become another one meanwhile, it is told once more.
-                        let era = inner.feed.era();
-                        let answer = inner.answer(gateway, id, seen).await?;
-                        sent = Some(Place { era, revision: answer.through.revision });
-                        let is_silent = answer.grant.is_none();
-                        if is_silent && !was_silent {
-                            tracing::warn!(
-                                %gateway,
-                                "a gateway has acknowledged no change for longer than a lease: it gets no further lease until it \
-                                 does"
-                            );
-                        }
-                        was_silent = is_silent;
-                        Some(answer)
-                    }
+                    Some(FromGateway::Ask { id, seen }) => Some(inner.answer(gateway, id, seen).await?),
                     Some(FromGateway::Acknowledge { through }) => {
-                        let mut leases = inner.leases();
                         // What it has not been told here, of this history, it cannot have applied.
-                        if sent.is_some_and(|sent| sent.era == inner.feed.era() && through <= sent.revision) {
-                            leases.acknowledged(&gateway, through, since_boot_ms());
+                        let told = sent.filter(|(place, _)| place.era == inner.feed.era() && through <= place.revision);
+                        if told.is_some() {
+                            inner.leases().acknowledged(&gateway, through, since_boot_ms());
                             inner.progress.send_replace(());
                         }
-                        None
+                        match (refused, told) {
+                            // It has caught up: the asking that was refused is answered after all.
+                            (Some(id), Some((place, position))) if through == place.revision => {
+                                Some(inner.answer(gateway, id, Some(position)).await?)
+                            }
+                            _ => None,
+                        }
                     }
                     Some(FromGateway::GiveUp) => {
                         inner.leases().released(&gateway);
@@ -92,16 +84,17 @@ impl Propagation {
                 moved = known.changed() => match (moved, sent) {
                     (Err(_), _) => return Ok(()),
                     (Ok(()), None) => None,
-                    (Ok(()), Some(told)) => {
+                    (Ok(()), Some((told, _))) => {
                         let era = known.borrow_and_update().era;
                         inner.feed.since(told).map(|(changes, through)| {
-                            sent = Some(Place { era, revision: through.revision });
-                            ToGateway { changes, through, grant: None }
+                            Answer { era, news: ToGateway { changes, through, grant: None }, refused }
                         })
                     }
                 },
             };
-            if let Some(news) = news {
+            if let Some(Answer { era, news, refused: still_refused }) = news {
+                sent = Some((Place { era, revision: news.through.revision }, news.through));
+                refused = still_refused;
                 inner.leases().told(&gateway, news.through.revision, since_boot_ms());
                 tokio::select! {
                     () = inner.closing.cancelled() => return Ok(()),
@@ -112,10 +105,21 @@ impl Propagation {
     }
 }
 
+/// What a gateway is told next.
+struct Answer {
+    /// The history's era when it was read.
+    era: u64,
+    news: ToGateway,
+    /// The asking that is still refused.
+    refused: Option<u64>,
+}
+
 impl Inner {
     /// Notes the lease, then reads what the gateway must know to use it: in this order, so that a change this reading
     /// misses finds the lease noted. A gateway that acknowledges nothing is told what changed, and granted nothing.
-    async fn answer(&self, gateway: GatewayId, id: u64, seen: Option<Position>) -> Result<ToGateway, StoreError> {
+    async fn answer(&self, gateway: GatewayId, id: u64, seen: Option<Position>) -> Result<Answer, StoreError> {
+        // Before the reading: should the history become another one meanwhile, the gateway is told once more.
+        let era = self.feed.era();
         loop {
             let asked = {
                 let mut leases = self.leases();
@@ -131,18 +135,31 @@ impl Inner {
             }
             let (changes, through) = self.changes_after(seen).await?;
             if changes.keys.is_some() {
-                // It has seen so much of this history; of another, it would say nothing.
+                // `seen` counts only in this history. A revision of another history means nothing here.
                 self.leases().acknowledged(&gateway, changes.after, since_boot_ms());
             }
             self.progress.send_replace(());
-            if asked == Asked::Silent && self.leases().is_silent(&gateway, since_boot_ms()) {
-                return Ok(ToGateway { changes, through, grant: None });
+            let answer = |grant: Option<(u64, u32)>| {
+                let refused = grant.is_none().then_some(id);
+                Answer { era, news: ToGateway { changes, through, grant }, refused }
+            };
+            match asked {
+                Asked::Granted => {
+                    let lease_ms = u32::try_from(as_millis(self.lease)).unwrap_or(u32::MAX);
+                    return Ok(answer(Some((id, lease_ms))));
+                }
+                Asked::Silent { is_news } if self.leases().is_silent(&gateway, since_boot_ms()) => {
+                    if is_news {
+                        tracing::warn!(
+                            %gateway,
+                            "a gateway has acknowledged no change for longer than a lease: it gets no further lease until it does"
+                        );
+                    }
+                    return Ok(answer(None));
+                }
+                // `seen` was its acknowledgement, so its asking is taken again.
+                Asked::Silent { .. } | Asked::Unregistered => {}
             }
-            if asked == Asked::Granted {
-                let lease_ms = u32::try_from(as_millis(self.lease)).unwrap_or(u32::MAX);
-                return Ok(ToGateway { changes, through, grant: Some((id, lease_ms)) });
-            }
-            // What it has seen was its acknowledgement: its asking is taken again.
         }
     }
 }

@@ -111,7 +111,8 @@ fn add(operation: &mut Operation, code: ErrorCode) {
     }
 }
 
-/// Every field of an answer is there, `null` where it has no value: what derives the schemas takes it for one that may be absent.
+/// An answer always has every field, `null` where there is no value. The derived schema would mark such fields as optional, so they are
+/// made `required` here.
 struct WhatAnswersAlwaysHave;
 
 /// The one answer with fields that are absent where they have nothing to say.

@@ -1,7 +1,10 @@
 //! Opening the database: pool bounds, durability, one owner of a SQLite file, migrations that several replicas may
 //! start at once.
 
-use std::{fs::File, os::unix::fs::OpenOptionsExt as _, path::PathBuf, str::FromStr as _, time::Duration};
+use std::{
+    fs::File, os::unix::fs::OpenOptionsExt as _, path::PathBuf, str::FromStr as _, sync::atomic::AtomicBool,
+    time::Duration,
+};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode,
@@ -79,7 +82,12 @@ pub async fn connect(config: &DatabaseConfig, keys: &MasterKeys) -> Result<SeaSt
         (connect_to_server(config, &guard).await?, Anchor::none())
     };
     tracing::info!(database = describe(config), "the database is open");
-    Ok(SeaStore::new(connection, guard, keys.clone(), Kept { _lock: lock, anchor: tokio::sync::Mutex::new(anchor) }))
+    Ok(SeaStore::new(
+        connection,
+        guard,
+        keys.clone(),
+        Kept { _lock: lock, was_read_only: AtomicBool::new(false), anchor: tokio::sync::Mutex::new(anchor) },
+    ))
 }
 
 /// Opens the database for reading, beside a service that may have it open. The schema is left as it is.
@@ -87,12 +95,15 @@ pub async fn connect(config: &DatabaseConfig, keys: &MasterKeys) -> Result<SeaSt
 /// # Errors
 /// [`ConnectError`].
 pub(crate) async fn connect_to_read(config: &DatabaseConfig) -> Result<DatabaseConnection, ConnectError> {
-    let url = match config.sqlite_file() {
-        Some(file) => format!("sqlite://{}?mode=ro", file.display()),
-        None => config.url.expose_secret().to_owned(),
-    };
-    let mut options = ConnectOptions::new(url);
-    options.max_connections(1).connect_timeout(Duration::from_secs(10)).sqlx_logging(false);
+    if !config.url.expose_secret().starts_with("sqlite:") {
+        knock(config).await?;
+    }
+    let mut options = ConnectOptions::new(config.url.expose_secret());
+    options
+        .max_connections(1)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(|sqlite| sqlite.read_only(true).create_if_missing(false));
     Ok(Database::connect(options).await?)
 }
 
@@ -126,7 +137,13 @@ async fn knock(config: &DatabaseConfig) -> Result<(), ConnectError> {
             Ok(())
         }
         Ok(Err(SqlxError::Io(error))) => Err(away(io_reason(&error))),
-        // The server answers, and no: the pool is told the same at once, and what it means is judged there.
+        // It starts or stops, or has no room: a pool would try again until its time-out.
+        Ok(Err(SqlxError::Database(error)))
+            if error.code().is_some_and(|code| code.starts_with("57P") || code == "53300") =>
+        {
+            Err(away(error.message().to_owned()))
+        }
+        // The server answered with another error. The pool gets the same one at once, and its caller says what it means.
         Ok(Err(_)) => Ok(()),
         Err(_) => Err(away(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
     }
@@ -175,13 +192,19 @@ fn pooler_refusal(error: &DbErr) -> Option<String> {
     is_refusal.then(|| database.message().to_owned())
 }
 
+/// What a session that others have used tells of a pooler.
+const LENT: &str = "it lends one session to several clients, whose prepared statements it holds already";
+
 /// Makes sure that a session is a session: that its settings are ours, and that what it listens for is heard.
 async fn check_session(
     connection: &Guarded<DatabaseConnection>,
     statement_timeout: Duration,
 ) -> Result<(), ConnectError> {
     let sql = "SELECT setting FROM pg_settings WHERE name = 'statement_timeout'";
-    let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
+    let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await.map_err(|error| {
+        let is_lent = guarded::cause(&error).is_some_and(sea::is_lent_session);
+        if is_lent { ConnectError::Pooler(LENT.to_owned()) } else { error.into() }
+    })?;
     let setting: String =
         row.ok_or_else(|| DbErr::Custom("PostgreSQL has no statement_timeout".to_owned()))?.try_get("", "setting")?;
     if setting != statement_timeout.as_millis().to_string() {
@@ -274,6 +297,31 @@ mod tests {
         ] {
             assert_eq!(describe(&database(url)), expected);
         }
+    }
+
+    /// A pool would try such a server again until its own time is over, and then tell nothing of what it met.
+    #[tokio::test]
+    async fn a_server_that_is_starting_up_is_told_at_once_in_its_own_words() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut asked = [0; 512];
+            // It takes no TLS, and then no client.
+            let _ = stream.read(&mut asked).await;
+            stream.write_all(b"N").await.expect("sent");
+            let _ = stream.read(&mut asked).await;
+            let fields = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
+            let length = u32::try_from(fields.len() + 4).expect("short").to_be_bytes();
+            stream.write_all(&[b"E", length.as_slice(), fields].concat()).await.expect("sent");
+        });
+        let keys: MasterKeys = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse().expect("keys");
+        let config = database(&format!("postgres://me:hidden@{address}/relay"));
+        let connecting = connect(&config, &keys);
+        let refused = tokio::time::timeout(Duration::from_secs(2), connecting).await.expect("at once");
+        let said = refused.expect_err("refused").to_string();
+        assert!(said.ends_with("the database system is starting up") && !said.contains("hidden"), "{said}");
     }
 
     #[tokio::test]

@@ -1,6 +1,9 @@
 //! The store over SQLite and PostgreSQL, by sea-orm. Database errors are translated here and nowhere else.
 
-use std::{fs::File, sync::Arc};
+use std::{
+    fs::File,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use jiff::Timestamp;
 use sea_orm::{
@@ -25,7 +28,7 @@ mod visitors;
 mod widgets;
 
 pub(crate) use logs::verify;
-pub(super) use propagation::{NotListening, listener};
+pub(super) use propagation::{NotListening, is_lent_session, listener};
 
 /// The only row of `directory`.
 const DIRECTORY: i32 = 1;
@@ -48,6 +51,8 @@ pub struct SeaStore {
 pub(super) struct Kept {
     /// Whose a SQLite file is.
     pub(super) _lock: Option<File>,
+    /// Whether the server could only be read when it was last looked at.
+    pub(super) was_read_only: AtomicBool,
     /// What keeps a SQLite file usable on a full disk.
     pub(super) anchor: tokio::sync::Mutex<Anchor>,
 }

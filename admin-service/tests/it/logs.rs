@@ -1,4 +1,4 @@
-//! Who was it: what is no change leaves its rows too, and what is done to either log behind the service's back is found out.
+//! Who was it: events that change nothing leave rows too, and whoever alters either log behind the service's back is found out.
 
 use std::net::IpAddr;
 
@@ -19,6 +19,7 @@ use proto::{
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use shared::{
+    passed_on::{CLIENT, ClientProof},
     telemetry::metrics::{HttpServerMetrics, Metrics},
     time::{from_unix_ms, now},
 };
@@ -32,7 +33,7 @@ use crate::{
 
 /// What `verify-audit` prints, and whether it finds all well.
 async fn verified(on: &TestDatabase, expected: Option<Head>) -> (String, bool) {
-    verify_audit::verify(&config(&on.url), [expected, None]).await.expect("it can be read")
+    verify_audit::verify(&database(&on.url), &master_keys(), [expected, None]).await.expect("it can be read")
 }
 
 fn head_of(printed: &str, log: &str) -> Head {
@@ -147,6 +148,31 @@ async fn guessing_the_admin_key_is_slowed_and_the_log_says_how_often() {
     store.close().await.expect("it closes");
 }
 
+/// A gateway names its clients: one that guesses locks out nobody else who comes through the same gateway.
+#[tokio::test]
+async fn wrong_keys_that_a_gateway_passes_on_count_against_its_client() {
+    let service = Service::start(sqlite()).await;
+    let proof = ClientProof::new(e2e::world::GRPC_TOKEN);
+    let forged = ClientProof::new("a-token-that-is-not-the-gateways");
+    let [guesser, operator] = ["198.51.100.7", "198.51.100.8"].map(|text| text.parse().expect("an address"));
+    let call = async |proof: &ClientProof, client: IpAddr, key: &str| {
+        let request = reqwest::Client::new().get(format!("http://{}/api/v1/fetch/tenants", service.rest));
+        let named = proof.name(client, now().as_millisecond());
+        request.header("X-Admin-Key", key).header(CLIENT, named).send().await.expect("an answer").status()
+    };
+    let mut refused = 0;
+    while call(&proof, guesser, "wrong").await != StatusCode::TOO_MANY_REQUESTS {
+        refused += 1;
+        assert!(refused < 100, "it may guess for ever");
+    }
+    assert_eq!(call(&proof, operator, e2e::world::ADMIN_KEY).await, StatusCode::OK);
+    // Who only claims to be a gateway is counted by its own address.
+    assert_eq!(call(&forged, guesser, e2e::world::ADMIN_KEY).await, StatusCode::OK);
+    let rows = access_log(&service).await;
+    assert!(rows.iter().any(|row| row["kind"] == "refuse_operator" && row["address"] == "198.51.100.7"), "{rows:?}");
+    service.stop().await;
+}
+
 fn database_config(on: &TestDatabase) -> admin_service::config::DatabaseConfig {
     database(&on.url)
 }
@@ -172,8 +198,12 @@ async fn what_is_done_to_the_logs_behind_the_services_back_is_found_out() {
         ("UPDATE audit_log SET mac = NULL, chain_key = NULL WHERE revision = 2", "row 2 has no MAC"),
         ("DELETE FROM audit_log WHERE revision IN (2, 3)", "rows 2 to 3 are missing"),
         ("DELETE FROM audit_log WHERE revision = 5", "the tail is missing"),
+        ("DELETE FROM audit_log WHERE revision = 5", "log_chain names row 5"),
+        ("UPDATE log_chain SET number = 4 WHERE log = 'audit_log'", "the end was altered"),
+        ("UPDATE audit_log SET revision = 0 WHERE revision = 1", "row 0 was inserted"),
+        ("UPDATE audit_log SET revision = -1 WHERE revision = 1", "row -1 was inserted"),
         ("UPDATE log_chain SET anchor_through = 3 WHERE log = 'audit_log'", "the anchor was altered"),
-        ("DELETE FROM access_log", ""),
+        ("DELETE FROM access_log", "the end was altered"),
         ("UPDATE access_log SET count = 7", "row 1 was altered"),
         (
             "INSERT INTO access_log SELECT 2, kind, tenant_id, actor, subject, address, request_id, count, occurred_at, chain_key, \
@@ -188,7 +218,7 @@ async fn what_is_done_to_the_logs_behind_the_services_back_is_found_out() {
         );
         service.database.meddle(sql);
         let (printed, is_well) = verified(&service.database, Some(head)).await;
-        assert!(told.is_empty() || !is_well && printed.contains(told), "{sql}: {printed}");
+        assert!(!is_well && printed.contains(told), "{sql}: {printed}");
         service.database.meddle(
             "DELETE FROM audit_log; INSERT INTO audit_log SELECT * FROM audit_copy; DROP TABLE audit_copy; \
              DELETE FROM access_log; INSERT INTO access_log SELECT * FROM access_copy; DROP TABLE access_copy; \
@@ -197,8 +227,11 @@ async fn what_is_done_to_the_logs_behind_the_services_back_is_found_out() {
     }
     let (printed, is_well) = verified(&service.database, Some(head)).await;
     assert!(is_well, "{printed}");
-    // A deleted tail alone leaves no trace but the head that was noted.
-    service.database.meddle("DELETE FROM audit_log WHERE revision = 5");
+    // Who also moves the head that is kept beside the log leaves no trace but the head that was noted elsewhere.
+    service.database.meddle(
+        "DELETE FROM audit_log WHERE revision = 5; \
+         UPDATE log_chain SET number = 4, link = (SELECT mac FROM audit_log WHERE revision = 4) WHERE log = 'audit_log'",
+    );
     assert!(verified(&service.database, None).await.1 && !verified(&service.database, Some(head)).await.1);
     service.stop().await;
 }
@@ -242,6 +275,20 @@ async fn pruning_leaves_a_sealed_anchor_and_no_gap() {
     prunes(postgres()).await;
 }
 
+/// Pruning seals what it takes away: it must not seal what somebody has altered.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_made_to_look_old_are_not_pruned() {
+    let on = postgres();
+    let store = store::connect(&database(&on.url), &master_keys()).await.expect("it opens");
+    let recent = RecordedAccess { occurred_at: from_unix_ms(now().as_millisecond()), ..old(1) };
+    store.write_access(&[recent.clone(), recent.clone(), recent]).await.expect("written");
+    on.meddle("UPDATE access_log SET occurred_at = 0 WHERE number <= 2");
+    let refused = store.prune_access(now() - SignedDuration::from_hours(1)).await.expect_err("refused").to_string();
+    assert!(refused.contains("row 1 was altered"), "{refused}");
+    assert_eq!(store.access_log(None, None, 10).await.expect("reads").items.len(), 3);
+    store.close().await.expect("it closes");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_write_one_access_log() {
     let on = postgres();
@@ -272,7 +319,9 @@ async fn rows_from_before_the_chain_stay_and_what_follows_is_chained() {
         "ALTER TABLE audit_log DROP COLUMN chain_key, DROP COLUMN mac; DROP TABLE access_log; DROP TABLE log_chain; \
          DELETE FROM seaql_migrations WHERE version = 'm0006_logs'",
     );
-    let refused = verify_audit::verify(&config(&database.url), [None, None]).await.expect_err("there is no chain yet");
+    let refused = verify_audit::verify(&self::database(&database.url), &master_keys(), [None, None])
+        .await
+        .expect_err("there is no chain yet");
     assert!(refused.contains("start it once"), "{refused}");
     let service = Service::start(database).await;
     assert_eq!(service.operator().call("POST", &suspend, None).await.0, 200);

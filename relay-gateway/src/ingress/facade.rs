@@ -14,6 +14,8 @@ use shared::{
     ApiError, ErrorCode,
     body::{self, BodyBounds},
     laptop::Exposure,
+    passed_on,
+    time::now_unix_ms,
 };
 
 use super::{Gateway, client_address};
@@ -110,6 +112,8 @@ async fn pass_through<D>(
     *sent.uri_mut() = upstream.path(parts.uri.path().trim_start_matches('/'), parts.uri.query())?.into();
     *sent.headers_mut() = parts.headers;
     strip_request(sent.headers_mut());
+    // Wrong keys count against the client there too, and not against this gateway, which other operators come through.
+    sent.headers_mut().insert(passed_on::CLIENT, gateway.client_proof.name(client, now_unix_ms()));
     let answer = upstream.send(sent, None).await;
     if !matches!(&answer, Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED) {
         charged.disarm();

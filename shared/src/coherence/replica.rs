@@ -33,6 +33,8 @@ struct Owed {
     told: Revision,
     /// When it last asked.
     asked: Millis,
+    /// Whether it was refused a lease for this.
+    was_refused: bool,
 }
 
 /// What becomes of an asking.
@@ -45,10 +47,13 @@ pub enum Asked {
     Unregistered,
     /// The gateway has left a change unacknowledged for longer than a lease. It gets no further one until it acknowledges: it
     /// would make every change wait for a whole lease, for ever.
-    Silent,
+    Silent {
+        /// Whether this is the first refusal since it last acknowledged.
+        is_news: bool,
+    },
 }
 
-/// For how many leases after its last asking a silent gateway is remembered.
+/// For how many leases after its last asking the replica remembers that a gateway is silent.
 const SILENT_KEPT: u64 = 10;
 
 impl Owed {
@@ -81,7 +86,7 @@ impl<G: Ord + Clone> Leases<G> {
         if let Some(owed) = self.owed.get_mut(&gateway) {
             owed.asked = now;
             if owed.is_silent(self.ttl_ms, now) {
-                return Asked::Silent;
+                return Asked::Silent { is_news: !std::mem::replace(&mut owed.was_refused, true) };
             }
         }
         let granted = self.gateways.entry(gateway).or_default();
@@ -93,7 +98,7 @@ impl<G: Ord + Clone> Leases<G> {
         Asked::Granted
     }
 
-    /// Whether a gateway's next asking would be refused because it acknowledges nothing.
+    /// Whether a gateway has owed an acknowledgement for longer than a lease.
     #[must_use]
     pub fn is_silent(&self, gateway: &G, now: Millis) -> bool {
         self.owed.get(gateway).is_some_and(|owed| owed.is_silent(self.ttl_ms, now))
@@ -106,7 +111,8 @@ impl<G: Ord + Clone> Leases<G> {
         } else if let Some(granted) = self.gateways.get(gateway)
             && granted.acknowledged < revision
         {
-            self.owed.insert(gateway.clone(), Owed { revision, since: now, told: revision, asked: now });
+            self.owed
+                .insert(gateway.clone(), Owed { revision, since: now, told: revision, asked: now, was_refused: false });
         }
     }
 
@@ -122,7 +128,7 @@ impl<G: Ord + Clone> Leases<G> {
                 self.owed.remove(gateway);
             } else {
                 // It answers. What it was told since then has its own time.
-                (owed.revision, owed.since) = (owed.told, now);
+                (owed.revision, owed.since, owed.was_refused) = (owed.told, now, false);
             }
         }
     }
@@ -329,19 +335,19 @@ mod tests {
         leases.told(&"a", 5, 1);
         leases.told(&"a", 6, 8);
         assert_eq!(ask(&mut leases, 11), Asked::Granted, "not longer than a lease");
-        assert_eq!(ask(&mut leases, 12), Asked::Silent);
+        assert_eq!(ask(&mut leases, 12), Asked::Silent { is_news: true });
         assert!(!leases.is_done(5, 20) && leases.is_done(5, 21), "its last lease is the last that is waited for");
         leases.forget_ended(100);
-        assert_eq!(ask(&mut leases, 100), Asked::Silent, "it is remembered while it asks");
+        assert_eq!(ask(&mut leases, 100), Asked::Silent { is_news: false }, "it is remembered while it asks");
         leases.acknowledged(&"a", 4, 101);
-        assert_eq!(ask(&mut leases, 102), Asked::Silent, "it has not acknowledged what it owes");
+        assert_eq!(ask(&mut leases, 102), Asked::Silent { is_news: false }, "it has not acknowledged what it owes");
         leases.acknowledged(&"a", 5, 103);
         assert_eq!(ask(&mut leases, 104), Asked::Granted, "it answers again, and owes the rest since then");
-        assert_eq!(ask(&mut leases, 114), Asked::Silent);
+        assert_eq!(ask(&mut leases, 114), Asked::Silent { is_news: true });
         leases.acknowledged(&"a", 6, 115);
         assert_eq!(ask(&mut leases, 200), Asked::Granted, "it owes nothing");
         leases.told(&"a", 7, 200);
-        assert_eq!(ask(&mut leases, 211), Asked::Silent);
+        assert_eq!(ask(&mut leases, 211), Asked::Silent { is_news: true });
         leases.forget_ended(311);
         assert_eq!(ask(&mut leases, 311), Asked::Granted, "it was gone for long");
         leases.told(&"a", 9, 311);

@@ -73,6 +73,10 @@ impl SeaStore {
         if let Some(found) = found {
             return head(&found);
         }
+        if through > 0 {
+            // Right after an upgrade. At any other time somebody has deleted the row that says where the chain begins.
+            tracing::warn!(target: "audit", log = log.as_str(), through, "the log's chain begins after this row: what is before it cannot be verified");
+        }
         let link = Link::default();
         let anchor = Anchor::new(&self.keys, log, through, link);
         let made = anchor_row(log, &anchor, through, &link);
@@ -229,8 +233,10 @@ impl LogStore for SeaStore {
 
     async fn prune_access(&self, before: Timestamp) -> Result<bool, StoreError> {
         let transaction = self.begin_write().await?;
-        // Taken first: whoever writes rows holds it too.
+        // Locked before the rows are read: a replica that writes rows locks it too.
         self.chain_head(&transaction, Log::Access, 0).await?;
+        let found = chain::Entity::find_by_id(Log::Access.as_str()).one(&transaction).await.map_err(translate)?;
+        let before_pruning = found.as_ref().map(anchor).transpose()?;
         // By number, and only up to the first row that is kept: what is left has no gap.
         let oldest = access_log::Entity::find()
             .order_by_asc(access_log::Column::Number)
@@ -238,11 +244,20 @@ impl LogStore for SeaStore {
             .all(&transaction)
             .await
             .map_err(translate)?;
-        let last = oldest.into_iter().take_while(|row| row.occurred_at < stored_time(before)).last();
-        let Some(last) = last else {
+        let old: Vec<_> = oldest.into_iter().take_while(|row| row.occurred_at < stored_time(before)).collect();
+        let Some(last) = old.last().cloned() else {
             transaction.rollback().await.map_err(translate)?;
             return Ok(false);
         };
+        // A row that was altered must not be taken away under a seal that says that all was well.
+        let mut verification = Verification::begin(&self.keys, Log::Access, before_pruning.as_ref(), None);
+        for row in old {
+            look_at_access(&mut verification, row)?;
+        }
+        if let Some(problem) = verification.end(None).problems.into_iter().next() {
+            transaction.rollback().await.map_err(translate)?;
+            return Err(StoreError::Broken(format!("access_log is not pruned: {problem}")));
+        }
         let (through, link) = (revision_from_row(last.number)?, link("access_log", &last.mac)?);
         let Anchor { sealed, .. } = Anchor::new(&self.keys, Log::Access, through, link);
         let moved = chain::ActiveModel {
@@ -297,7 +312,7 @@ pub(crate) async fn verify(
                     .limit(AT_ONCE)
                     .all(&snapshot)
             };
-            let mut after = 0;
+            let mut after = i64::MIN;
             loop {
                 let rows = page(after).await.map_err(translate)?;
                 let Some(last) = rows.last() else { break };
@@ -316,20 +331,24 @@ pub(crate) async fn verify(
                     .limit(AT_ONCE)
                     .all(&snapshot)
             };
-            let mut after = 0;
+            let mut after = i64::MIN;
             loop {
                 let rows = page(after).await.map_err(translate)?;
                 let Some(last) = rows.last() else { break };
                 after = last.number;
                 for row in rows {
-                    let (number, sealed) = (row.number, Some((row.mac.clone(), row.chain_key.clone())));
-                    look_at::<RecordedAccess, _>(&mut verification, "access_log", number, row, sealed)?;
+                    look_at_access(&mut verification, row)?;
                 }
             }
         }
     }
     snapshot.rollback().await.map_err(translate)?;
-    Ok(verification.end())
+    Ok(verification.end(found.as_ref().map(head).transpose()?))
+}
+
+fn look_at_access(verification: &mut Verification<'_>, row: access_log::Model) -> Result<(), StoreError> {
+    let (number, sealed) = (row.number, Some((row.mac.clone(), row.chain_key.clone())));
+    look_at::<RecordedAccess, _>(verification, "access_log", number, row, sealed)
 }
 
 fn look_at<R, M>(
@@ -342,6 +361,10 @@ fn look_at<R, M>(
 where
     R: Row + TryFrom<M, Error = StoreError>,
 {
+    if number < 1 {
+        verification.impossible(number);
+        return Ok(());
+    }
     let number = revision_from_row(number)?;
     // A MAC of another length is none of ours, and no reason to stop looking.
     let sealed = sealed.map(|(mac, key_id)| Sealed { key_id, mac: link(table, &mac).unwrap_or_default() });

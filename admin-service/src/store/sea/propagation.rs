@@ -137,6 +137,13 @@ pub(in crate::store) enum NotListening {
     Database(#[from] sea_orm::SqlxError),
 }
 
+/// Whether a new client met a session that is not its own: the first name it gives a prepared statement is taken (42P05), or what
+/// it has just prepared is not there (26000).
+pub(in crate::store) fn is_lent_session(error: &sea_orm::SqlxError) -> bool {
+    let sea_orm::SqlxError::Database(error) = error else { return false };
+    error.code().is_some_and(|code| code == "42P05" || code == "26000")
+}
+
 /// How long a notification may take to come back.
 const ECHO_WITHIN: Duration = Duration::from_secs(5);
 
@@ -151,6 +158,8 @@ pub(in crate::store) async fn listener(connection: &DatabaseConnection) -> Resul
     match told {
         // A pooler has lent the session that listens to the connection that notifies.
         Err(sea_orm::SqlxError::Protocol(_)) => return Err(NotListening::Deaf),
+        // Or the session of an earlier client, with its prepared statements.
+        Err(error) if is_lent_session(&error) => return Err(NotListening::Deaf),
         told => told?,
     };
     let echo = async {

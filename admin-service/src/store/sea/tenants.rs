@@ -1,5 +1,7 @@
 //! Tenants and their audit log in the database.
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sea_orm::{ActiveValue::Set, DatabaseBackend, QueryOrder as _, QuerySelect as _, Statement, prelude::*};
@@ -227,7 +229,12 @@ impl TenantStore for SeaStore {
             if read_only.as_deref() != Some("off") {
                 // After a failover: connections made anew may lead to the server that takes changes.
                 self.guard.doubt_now_and_then();
+                self.kept.was_read_only.store(true, Ordering::Relaxed);
                 return Err(StoreError::NoChanges("the server may only be read".to_owned()));
+            }
+            if self.kept.was_read_only.swap(false, Ordering::Relaxed) {
+                // Connections that were made while the server could only be read stay so: a change must not meet one of them.
+                self.guard.doubt();
             }
             return Ok(());
         }

@@ -1,0 +1,78 @@
+//! Whom a gateway passes a call of an operator's on for. The admin service sees only the gateway's address, so the gateway names its
+//! client's, and proves by the gRPC token that it is a gateway: else anybody could name an address, and be counted under it.
+
+use std::net::IpAddr;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use sha2::Sha256;
+
+use crate::signature::WINDOW_MS;
+
+/// `<address> <unix ms> <hex of the MAC>`. Callers' headers under `x-relay-` are dropped by gateways.
+pub const CLIENT: HeaderName = HeaderName::from_static("x-relay-client");
+
+const INFO: &[u8] = b"chat-relay: client of a call that is passed on, 1\n";
+
+/// Proves that a gateway names a client. Its `Debug` shows no key.
+#[derive(Clone, Debug)]
+pub struct ClientProof(Hmac<Sha256>);
+
+impl ClientProof {
+    /// By what gateways and the admin service share.
+    #[must_use]
+    pub fn new(grpc_token: &str) -> Self {
+        let key = Hmac::<Sha256>::new_from_slice(grpc_token.as_bytes()).expect("HMAC takes a key of any length");
+        Self(key.chain_update(INFO))
+    }
+
+    /// The header's value for this client.
+    ///
+    /// # Panics
+    /// Never: digits and points are visible ASCII.
+    #[must_use]
+    pub fn name(&self, client: IpAddr, now_unix_ms: i64) -> HeaderValue {
+        let named = format!("{client} {now_unix_ms}");
+        let mac = self.0.clone().chain_update(&named).finalize().into_bytes();
+        HeaderValue::try_from(format!("{named} {}", hex::encode(mac))).expect("visible ASCII")
+    }
+
+    /// The client that a gateway named within the last 30 s; `None` where none did.
+    #[must_use]
+    pub fn client(&self, headers: &HeaderMap, now_unix_ms: i64) -> Option<IpAddr> {
+        let (named, mac) = headers.get(CLIENT)?.to_str().ok()?.rsplit_once(' ')?;
+        let mac = hex::decode(mac).ok()?;
+        self.0.clone().chain_update(named).verify_slice(&mac).ok()?;
+        let (client, at) = named.split_once(' ')?;
+        let is_fresh = at.parse::<i64>().is_ok_and(|at| now_unix_ms.abs_diff(at) <= WINDOW_MS.unsigned_abs());
+        client.parse().ok().filter(|_| is_fresh)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    #[test]
+    fn a_client_is_believed_from_whoever_has_the_token_and_for_a_while() {
+        let [ours, other] = ["a-token-of-gateways", "a-token-of-others"].map(|token| ClientProof::new(token));
+        let read = |proof: &ClientProof, value: &str, now| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CLIENT, value.parse().expect("a value"));
+            proof.client(&headers, now)
+        };
+        for client in ["192.0.2.7", "2001:db8::7"].map(|text| text.parse::<IpAddr>().expect("an address")) {
+            let value = ours.name(client, NOW).to_str().expect("ASCII").to_owned();
+            assert_eq!(read(&ours, &value, NOW + WINDOW_MS), Some(client));
+            assert_eq!(read(&ours, &value, NOW + WINDOW_MS + 1), None);
+            assert_eq!(read(&other, &value, NOW), None);
+            assert_eq!(read(&ours, &value.replace('7', "8"), NOW), None, "another address, time or MAC");
+        }
+        for nonsense in ["", "192.0.2.7", "192.0.2.7 1 zz", "192.0.2.7 1700000000000 00"] {
+            assert_eq!(read(&ours, nonsense, NOW), None, "{nonsense:?}");
+        }
+        assert_eq!(ours.client(&HeaderMap::new(), NOW), None);
+    }
+}
