@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_client_is_believed_from_whoever_has_the_token_and_for_a_while() {
-        let [ours, other] = ["a-token-of-gateways", "a-token-of-others"].map(|token| ClientProof::new(token));
+        let [ours, other] = ["a-token-of-gateways", "a-token-of-others"].map(ClientProof::new);
         let read = |proof: &ClientProof, value: &str, now| {
             let mut headers = HeaderMap::new();
             headers.insert(CLIENT, value.parse().expect("a value"));
