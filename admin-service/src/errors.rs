@@ -84,12 +84,7 @@ impl From<UseCaseError> for ApiError {
         match error {
             UseCaseError::TenantNotFound => Self::new(ErrorCode::TenantNotFound, "No tenant has this tenant_id.")
                 .advise("GET /api/v1/fetch/tenants lists them.", "TenantAdmin.ListTenants lists them."),
-            UseCaseError::OperatorNotFound => {
-                Self::new(ErrorCode::OperatorNotFound, "This tenant has no operator with this email.").advise(
-                    "POST /api/v1/relay/provision/operator makes one.",
-                    "Identity.ProvisionOperator makes one.",
-                )
-            }
+            UseCaseError::OperatorNotFound => Self::operator_not_found(),
             UseCaseError::NoAccountKey => Self::new(ErrorCode::InvalidAccountKey, "No account key was sent.").advise(
                 "Send `Authorization: Bearer <account key>`, once.",
                 "Send the metadata `authorization: Bearer <account key>`, once.",
@@ -131,10 +126,7 @@ impl From<UseCaseError> for ApiError {
             ),
             UseCaseError::InvalidWidgetKey => Self::invalid_widget_key(),
             UseCaseError::OriginNotAllowed(origin) => Self::origin_not_allowed(origin),
-            UseCaseError::SessionOver => Self::new(ErrorCode::InvalidVisitorToken, "This visitor's session is over.").advise(
-                "POST /api/v1/create/visitor-session begins another.",
-                "Visitors.OpenSession begins another.",
-            ),
+            UseCaseError::SessionOver => Self::invalid_visitor_token(),
             UseCaseError::Invalid(errors) => Self::validation(errors),
             UseCaseError::Store(StoreError::Conflict) => {
                 Self::new(ErrorCode::Conflict, "Others kept changing this tenant. Fetch it and try again.")

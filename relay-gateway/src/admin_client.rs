@@ -261,14 +261,8 @@ impl AdminClient {
 /// callers of its methods.
 fn for_http_callers(error: ApiError) -> ApiError {
     match error.code() {
-        ErrorCode::OperatorNotFound => ApiError::new(
-            ErrorCode::OperatorNotFound,
-            "This tenant has no operator with this email. POST /api/v1/relay/provision/operator makes one.",
-        ),
-        ErrorCode::InvalidVisitorToken => ApiError::new(
-            ErrorCode::InvalidVisitorToken,
-            "This visitor's session is over. POST /api/v1/create/visitor-session begins another.",
-        ),
+        ErrorCode::OperatorNotFound => ApiError::operator_not_found(),
+        ErrorCode::InvalidVisitorToken => ApiError::invalid_visitor_token(),
         _ => error,
     }
 }

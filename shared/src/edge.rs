@@ -1,6 +1,6 @@
 //! What every HTTP surface does around its handlers: request id, span, error rendering, metrics, access log.
 //!
-//! What a router answers is never sniffed (the signed lane, which no browser opens, has no router).
+//! Every answer of a router carries `nosniff`. The signed lane has no router: no browser opens its answers.
 //!
 //! Handlers return an [`ApiError`]; here, and only here, it becomes a body and its cause a log line.
 
@@ -71,7 +71,8 @@ impl fmt::Debug for ClientAddresses {
     }
 }
 
-/// The tenant that a request is about, for its line in the access log. A handler sets it once it knows.
+/// The tenant that a request is about, for its line in the access log. A handler sets it once it knows; where none does, the line
+/// has the tenant that the caller named.
 #[derive(Clone, Debug, Default)]
 pub struct ConcernedTenant(Arc<OnceLock<TenantId>>);
 
@@ -124,7 +125,16 @@ impl Edge {
         if let Some(trace_id) = telemetry::current_trace_id(&span) {
             span.record("trace_id", trace_id);
         }
-        Passage { edge: self, route, started, request_id, span, client: None, tenant: ConcernedTenant::default() }
+        Passage {
+            edge: self,
+            route,
+            started,
+            request_id,
+            span,
+            client: None,
+            named: None,
+            tenant: ConcernedTenant::default(),
+        }
     }
 }
 
@@ -136,6 +146,8 @@ pub struct Passage<'a> {
     request_id: RequestId,
     span: Span,
     client: Option<IpAddr>,
+    /// The tenant that the caller named, which nobody has checked.
+    named: Option<TenantId>,
     tenant: ConcernedTenant,
 }
 
@@ -144,9 +156,7 @@ impl Passage<'_> {
     pub fn note_caller(&mut self, headers: &HeaderMap, peer: IpAddr, tenant: impl FnOnce() -> Option<TenantId>) {
         if self.edge.access_log {
             self.client = Some(self.edge.clients.find(headers, peer));
-            if let Some(tenant) = tenant() {
-                self.tenant.set(tenant);
-            }
+            self.named = tenant();
         }
     }
 
@@ -168,7 +178,7 @@ impl Passage<'_> {
 
     /// Lets the answer out: renders its error, counts it, and leaves a line in the log.
     pub fn leave<C: From<Body>>(self, method: &Method, mut response: Response<C>) -> Response<C> {
-        let Self { edge, route, started, request_id, span, client, tenant } = self;
+        let Self { edge, route, started, request_id, span, client, named, tenant } = self;
         let _entered = span.enter();
         let error = response.extensions_mut().remove::<ApiError>();
         if let Some(error) = &error {
@@ -203,7 +213,7 @@ impl Passage<'_> {
                 status = status.as_u16(),
                 error_code = error.as_ref().map(|error| error.code().as_str()),
                 client = client.map(tracing::field::display),
-                tenant_id = tenant.0.get().map(tracing::field::display),
+                tenant_id = tenant.0.get().or(named.as_ref()).map(tracing::field::display),
                 took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
                 "answered"
             );

@@ -38,9 +38,9 @@ macro_rules! error_codes {
                 match text { $($text => Some(Self::$variant),)+ _ => None }
             }
 
-            /// What it means, in a sentence or two.
-            #[must_use]
-            pub const fn meaning(self) -> &'static str {
+            /// What it means, in a sentence or two: for the catalogue, which a test writes.
+            #[cfg_attr(not(test), expect(dead_code, reason = "only the test that writes the catalogue reads it"))]
+            const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($meaning),+).trim_ascii(),)+ }
             }
 
@@ -211,6 +211,26 @@ impl ApiError {
         Self::new(
             ErrorCode::InvalidWidgetKey,
             "This tenant has no such widget key, or it was rotated or revoked: paste the current embed code.",
+        )
+    }
+
+    /// The tenant has no operator with this email.
+    #[must_use]
+    pub fn operator_not_found() -> Self {
+        Self::new(ErrorCode::OperatorNotFound, "This tenant has no operator with this email.")
+            .advise("POST /api/v1/relay/provision/operator makes one.", "Identity.ProvisionOperator makes one.")
+    }
+
+    /// A visitor's token that the relay signed, and that opens no session any more.
+    #[must_use]
+    pub fn invalid_visitor_token() -> Self {
+        Self::new(
+            ErrorCode::InvalidVisitorToken,
+            "This token opens no session any more: the session is over, or a newer token of it was used more than a minute ago.",
+        )
+        .advise(
+            "POST /api/v1/create/visitor-session begins another; a minted token is replaced by the tenant's backend.",
+            "Visitors.OpenSession begins another; Identity.MintVisitorToken replaces a minted token.",
         )
     }
 

@@ -3,6 +3,7 @@
 use e2e::{
     process::{Process, binary},
     signed::Tenant,
+    visitor::{PAGE, begin_session, from_page},
     world::{World, admin_environment},
 };
 use reqwest::{Client, Method, StatusCode};
@@ -42,10 +43,19 @@ async fn refusals_and_answers_say_whose_call_it_was() {
     // A visitor names the tenant in the body.
     let body = json!({"tenant_id": tenant.id, "widget_public_key": "pk_wrong", "origin": "https://a.example"});
     let url = format!("http://{}/api/v1/create/visitor-session", world.relay);
-    let asked = client.post(url).header("x-request-id", "visitor").header("x-forwarded-for", "2001:db8::9").json(&body);
+    let asked =
+        client.post(&url).header("x-request-id", "visitor").header("x-forwarded-for", "2001:db8::9").json(&body);
     assert!(asked.send().await.expect("an answer").status().is_client_error());
     let visitor = line(&world.gateway, "visitor");
     assert_eq!((text(&visitor, "client"), text(&visitor, "tenant_id")), ("2001:db8::9", tenant.id.as_str()));
+    // What the query says stands only where nothing better is known.
+    let other = world.operator().provision(json!({"tenant_name": "Other"})).await;
+    let asked = client.post(format!("{url}?tenant_id={}", other.id)).header("x-request-id", "contradicted").json(&body);
+    assert!(asked.send().await.expect("an answer").status().is_client_error());
+    assert_eq!(text(&line(&world.gateway, "contradicted"), "tenant_id"), tenant.id.as_str());
+    let asked = client.post(format!("{url}?tenant_id={}", other.id)).header("x-request-id", "named").body("no JSON");
+    assert!(asked.send().await.expect("an answer").status().is_client_error());
+    assert_eq!(text(&line(&world.gateway, "named"), "tenant_id"), other.id.as_str());
     // An operator names it in the URL, and a stranger nobody.
     let fetch = format!("http://{}/api/v1/fetch/tenant?tenant_id={}", world.rest, tenant.id);
     client
@@ -61,6 +71,45 @@ async fn refusals_and_answers_say_whose_call_it_was() {
     client.get(nowhere).header("x-request-id", "nowhere").send().await.expect("an answer");
     let nowhere = line(&world.gateway, "nowhere");
     assert!(nowhere["tenant_id"].is_null() && text(&nowhere, "client") == "127.0.0.1", "{nowhere}");
+}
+
+#[tokio::test]
+async fn a_verified_token_says_whose_call_it_was_and_no_query_contradicts_it() {
+    let world = World::start(&[]).await;
+    let operator = world.operator();
+    let tenant = operator.provision(json!({"tenant_name": "Named", "allowed_origins": [PAGE]})).await;
+    let other = operator.provision(json!({"tenant_name": "Other"})).await;
+    let client = Client::new();
+    let session = begin_session(world.relay, &tenant).await;
+    let token = session["visitor_token"].as_str().expect("a token");
+    let body = json!({"visitor_user_id": "u"}).to_string();
+    let minted = tenant.request(&client, Method::POST, &world.relay_url("mint/visitor-token"), body);
+    let minted: Value = minted.send().await.expect("an answer").json().await.expect("an envelope");
+    let minted = minted["data"]["token"].as_str().unwrap_or_else(|| panic!("a token in {minted}"));
+
+    // In this order: the last ends the session.
+    for (id, path, token, status) in [
+        ("refreshed", "refresh/visitor-token", token, StatusCode::OK),
+        // Refused before the tenant is looked up.
+        ("minted", "refresh/visitor-token", minted, StatusCode::UNAUTHORIZED),
+        ("ended", "end/visitor-session", token, StatusCode::OK),
+    ] {
+        for (suffix, query) in [("", String::new()), ("-contradicted", format!("?tenant_id={}", other.id))] {
+            let id = format!("{id}{suffix}");
+            let call = client.post(format!("http://{}/api/v1/{path}{query}", world.relay)).bearer_auth(token);
+            let call = from_page(call, PAGE).header("x-request-id", &id);
+            assert_eq!(call.send().await.expect("an answer").status(), status, "{id}");
+            let line = line(&world.gateway, &id);
+            assert_eq!(text(&line, "tenant_id"), tenant.id.as_str(), "{line}");
+        }
+    }
+
+    let url = format!("http://{}/api/v1/ws/widget?token={token}&tenant_id={}", world.relay, other.id);
+    let call = client.get(url).header("x-request-id", "socket").header("origin", PAGE);
+    let call = call.header("connection", "Upgrade").header("upgrade", "websocket");
+    let call = call.header("sec-websocket-version", "13").header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    assert_eq!(call.send().await.expect("an answer").status(), StatusCode::SWITCHING_PROTOCOLS);
+    assert_eq!(text(&line(&world.gateway, "socket"), "tenant_id"), tenant.id.as_str());
 }
 
 #[tokio::test]

@@ -645,6 +645,11 @@ async fn a_wrong_relay_secret_is_logged_at_start_and_never_told_to_a_tenant_as_i
 async fn a_backend_that_comes_later_is_checked_when_it_comes() {
     let mut world = World::start(&[]).await;
     wait_for(&world.gateway, "accepts this gateway's signature");
+    // At another service's address: it answers, and has verified nothing.
+    let astray = Process::start("relay-gateway", &[], &world::gateway_environment(world.grpc, world.rest));
+    wait_for(&astray, "it answered 404");
+    assert!(!astray.log().contains("accepts this gateway's signature"), "{}", astray.log());
+    drop(astray);
     world.backend.kill();
     let variables = world::gateway_environment(world.grpc, world.backend_address);
     let early = Process::start("relay-gateway", &[], &variables);

@@ -11,7 +11,7 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
     strip(headers, is_set_anew);
 }
 
-/// Length and host are set anew with each request, and the body is here already: nobody must be asked whether it may come.
+/// Length and host are set for each request. `Expect` is dropped, because the body is already here.
 fn is_set_anew(name: &str) -> bool {
     matches!(name, "content-length" | "host" | "expect") || concerns_one_connection(name)
 }

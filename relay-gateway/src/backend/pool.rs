@@ -73,7 +73,7 @@ pub(super) enum ExchangeError {
 
 /// A request that got no answer on a connection.
 struct SendFailed {
-    /// `None` where the time was over.
+    /// `None` if no answer came by the deadline.
     failure: Option<TrySendError<Request<Full<Bytes>>>>,
     /// Whether no byte of the request was written.
     is_unwritten: bool,
@@ -229,7 +229,7 @@ impl Pool {
         &self.target
     }
 
-    /// Takes back a connection whose answer was read to its end. A body that came with its head needs no second look at the clock.
+    /// Takes back a connection whose answer was read to its end. If the body came with its head, `used` is already right.
     pub(super) fn check_in(&self, mut connection: Connection, has_waited: bool) {
         if has_waited {
             connection.used_at(Instant::now());
@@ -277,7 +277,7 @@ impl Connection {
         })
     }
 
-    /// An exchange on it has come so far.
+    /// Notes when the connection was last used.
     pub(super) fn used_at(&mut self, now: Instant) {
         self.used = now;
     }

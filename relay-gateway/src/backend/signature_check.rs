@@ -22,9 +22,10 @@ use shared::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Backend, Relayed, UpstreamError};
+use super::{Backend, Relayed};
 
-/// One of several backends that refuses while the others accept changes the state with each call: said no more often than this.
+/// Where one of several backends refuses and the others accept, the state changes with each call. The log tells of it at most this
+/// often.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// How long the check at start waits before it tries again: first, and at most.
@@ -41,7 +42,14 @@ pub(super) fn refuses_relay(status: StatusCode, headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether the last answer accepted the relay's signature, and what the log was told of it.
+/// Whether this answer shows that HMAC#2 was accepted: the backend did what was asked, or says that it refuses the caller. Any
+/// other error may be a proxy's, or a wrong service's, which have verified nothing.
+fn accepts_relay(status: StatusCode, headers: &HeaderMap) -> bool {
+    let refuses_caller = || headers.get(REFUSED).is_some_and(|refused| refused == REFUSED_CALLER);
+    status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS || (status.is_client_error() && refuses_caller())
+}
+
+/// Whether the last answer that shows it accepted the relay's signature, and what the log was told of it.
 #[derive(Debug, Default)]
 pub(super) struct Acceptance {
     refused: AtomicBool,
@@ -61,19 +69,18 @@ impl Acceptance {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Takes an exchange's outcome, and logs a change of state once, however many calls meet it.
-    pub(super) fn note(&self, outcome: Result<StatusCode, &UpstreamError>) {
-        match outcome {
-            Err(UpstreamError::RefusedRelay(cause)) => self.refused(cause),
-            // A 5xx may be a proxy's, which has verified nothing.
-            Ok(status) if !status.is_server_error() => self.accepted(),
-            _ => {}
+    /// Takes an answer that does not refuse the relay. A change of state is logged once, however many calls meet it.
+    pub(super) fn answered(&self, status: StatusCode, headers: &HeaderMap) {
+        if accepts_relay(status, headers) {
+            self.accepted();
         }
     }
 
-    fn refused(&self, cause: &str) {
-        self.refused.store(true, Ordering::Relaxed);
+    /// Takes an answer that [refuses the relay](refuses_relay).
+    pub(super) fn refused(&self, cause: &str) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: what is logged then never contradicts it.
+        self.refused.store(true, Ordering::Relaxed);
         if said.is_current || said.at.is_some_and(|at| at.elapsed() < SAY_EVERY) {
             return;
         }
@@ -91,8 +98,8 @@ impl Acceptance {
         if !self.is_refused() {
             return;
         }
-        self.refused.store(false, Ordering::Relaxed);
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refused.store(false, Ordering::Relaxed);
         if said.is_current {
             said.is_current = false;
             tracing::info!("the chat backend accepts this gateway's signature again");
@@ -101,8 +108,8 @@ impl Acceptance {
 }
 
 impl Backend {
-    /// Sends one signed call that changes nothing, again and again until the backend has answered and accepted it, so that a
-    /// wrong secret is in the log before a tenant meets it. Ends when `stopping` is cancelled.
+    /// Sends one signed call that changes nothing, again and again until the backend has answered it with a 2xx, so that a wrong
+    /// secret or a wrong URL is in the log before a tenant meets it. Ends when `stopping` is cancelled.
     pub(crate) async fn check_signature(&self, stopping: CancellationToken) {
         let mut pause = FIRST_PAUSE;
         let mut has_warned = false;
@@ -125,8 +132,10 @@ impl Backend {
                 answered = self.relay(call) => answered,
             };
             let why = match answered {
-                Ok(answer) if answer.status().is_server_error() => format!("it answered {}", answer.status()),
-                Ok(_) => return tracing::info!("the chat backend accepts this gateway's signature"),
+                Ok(answer) if answer.status().is_success() => {
+                    return tracing::info!("the chat backend accepts this gateway's signature");
+                }
+                Ok(answer) => format!("it answered {}", answer.status()),
                 // Said where it was noted.
                 Err(error) if error.code() == ErrorCode::BackendRefusedRelay => String::new(),
                 Err(error) => error.cause().unwrap_or_default().to_owned(),
@@ -135,7 +144,8 @@ impl Backend {
                 has_warned = true;
                 tracing::warn!(
                     cause = why,
-                    "the chat backend has not answered a signed call yet: it is tried again until it does"
+                    "the chat backend has not answered `GET fetch/conversations` with a 2xx yet: it is asked again until it does. Check \
+                     that chat_backend_url is the chat backend's"
                 );
             }
             let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
@@ -177,14 +187,46 @@ mod tests {
     }
 
     #[test]
-    fn a_proxys_error_proves_nothing_of_the_signature() {
-        let acceptance = Acceptance::default();
-        acceptance.note(Err(&UpstreamError::RefusedRelay(String::new())));
-        for undecided in [Ok(StatusCode::BAD_GATEWAY), Err(&UpstreamError::Broken(String::new()))] {
-            acceptance.note(undecided);
-            assert!(acceptance.is_refused());
+    fn only_what_a_backend_alone_answers_shows_that_it_accepts_the_signature() {
+        for (status, refused, accepts) in [
+            (200, None, true),
+            (204, None, true),
+            (101, None, true),
+            (401, Some(REFUSED_CALLER), true),
+            (403, Some(REFUSED_CALLER), true),
+            (301, None, false),
+            (403, None, false),
+            (404, None, false),
+            (413, None, false),
+            (429, None, false),
+            (502, None, false),
+            (502, Some(REFUSED_CALLER), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(refused) = refused.clone() {
+                headers.insert(REFUSED, refused);
+            }
+            let acceptance = Acceptance::default();
+            acceptance.refused("it answered 401");
+            acceptance.answered(StatusCode::from_u16(status).expect("a status"), &headers);
+            assert_eq!(acceptance.is_refused(), !accepts, "{status} {refused:?}");
         }
-        acceptance.note(Ok(StatusCode::NOT_FOUND));
-        assert!(!acceptance.is_refused());
+    }
+
+    /// A refusal that is noted while an acceptance is must not be left as logged and over: the next would not be logged.
+    #[test]
+    fn what_was_logged_never_contradicts_the_state() {
+        for _ in 0..2000 {
+            let acceptance = Acceptance::default();
+            std::thread::scope(|scope| {
+                scope.spawn(|| acceptance.refused("it answered 401"));
+                while !acceptance.is_refused() {
+                    std::hint::spin_loop();
+                }
+                acceptance.accepted();
+            });
+            let is_logged = acceptance.said.lock().expect("not poisoned").is_current;
+            assert_eq!(acceptance.is_refused(), is_logged);
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use shared::{ApiError, ErrorCode, call_span, request_id::X_REQUEST_ID, telemetry};
@@ -19,6 +19,7 @@ use tracing::{Instrument as _, field::Empty};
 use super::{
     headers,
     pool::{Connection, ExchangeError, Pool},
+    signature_check::{Acceptance, refuses_relay},
     streamed::{Exchange, Streamed},
 };
 use crate::{
@@ -40,9 +41,6 @@ pub(crate) enum UpstreamError {
     /// It refused HMAC#2: it authenticates the relay, and did not believe it.
     RefusedRelay(String),
 }
-
-/// Whether an answer, by its status and headers, refuses the relay itself rather than the relay's caller.
-pub(crate) type RefusesRelay = fn(StatusCode, &HeaderMap) -> bool;
 
 impl UpstreamError {
     /// What it means to a caller of the chat backend.
@@ -99,18 +97,27 @@ pub(super) struct Inner {
     pub(super) timeouts: UpstreamTimeouts,
     pub(super) metrics: GatewayMetrics,
     reachable: AtomicBool,
-    refuses_relay: RefusesRelay,
+    /// Where it authenticates the relay: whether it accepts HMAC#2.
+    acceptance: Option<Acceptance>,
 }
 
 impl Upstream {
     pub(crate) fn new(name: &'static str, url: &HttpUrl, timeouts: UpstreamTimeouts, metrics: GatewayMetrics) -> Self {
-        Self::judged_by(|_, _| false, name, url, timeouts, metrics)
+        Self::with(None, name, url, timeouts, metrics)
     }
 
-    /// An upstream that authenticates the relay: answers that `refuses_relay` recognises become
-    /// [`UpstreamError::RefusedRelay`].
-    pub(super) fn judged_by(
-        refuses_relay: RefusesRelay,
+    /// An upstream that authenticates the relay: answers that refuse HMAC#2 become [`UpstreamError::RefusedRelay`].
+    pub(super) fn that_authenticates(
+        name: &'static str,
+        url: &HttpUrl,
+        timeouts: UpstreamTimeouts,
+        metrics: GatewayMetrics,
+    ) -> Self {
+        Self::with(Some(Acceptance::default()), name, url, timeouts, metrics)
+    }
+
+    fn with(
+        acceptance: Option<Acceptance>,
         name: &'static str,
         url: &HttpUrl,
         timeouts: UpstreamTimeouts,
@@ -127,13 +134,18 @@ impl Upstream {
             timeouts,
             metrics,
             reachable: AtomicBool::new(true),
-            refuses_relay,
+            acceptance,
         }))
     }
 
     /// Whether it could be reached when it was last tried; before that it is taken to be there.
     pub(crate) fn is_reachable(&self) -> bool {
         self.0.reachable.load(Ordering::Relaxed)
+    }
+
+    /// Whether it refused HMAC#2 when that was last to be seen.
+    pub(super) fn refuses_relay(&self) -> bool {
+        self.0.acceptance.as_ref().is_some_and(Acceptance::is_refused)
     }
 
     /// How long it may take to begin an answer.
@@ -177,6 +189,7 @@ impl Upstream {
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Err(UpstreamError::Broken("101 without an upgrade".to_owned()));
             }
+            self.0.answered(&answer);
             let (mut parts, body) = answer.into_parts();
             connection.obey(&parts.headers);
             headers::settle_length(&mut parts.headers);
@@ -189,7 +202,9 @@ impl Upstream {
     /// Sends a request that asks for another protocol, and answers as the upstream does: whether it switched is the caller's
     /// to look at.
     pub(crate) async fn upgrade(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, UpstreamError> {
-        self.exchange(request, None).await.map(|(answer, ..)| answer)
+        let (answer, ..) = self.exchange(request, None).await?;
+        self.0.answered(&answer);
+        Ok(answer)
     }
 
     /// Like [`Upstream::send`] no async block, which would keep room for the exchange twice.
@@ -222,10 +237,14 @@ impl Upstream {
         exchange.map(move |answer| {
             let answer = answer.map_err(|error| UpstreamError::of(error, setting)).and_then(|answered| {
                 // Judged here, so that the metric has an outcome of its own for it.
-                if (inner.refuses_relay)(answered.0.status(), answered.0.headers()) {
-                    return Err(UpstreamError::RefusedRelay(describe_refusal(&answered.0)));
+                match &inner.acceptance {
+                    Some(acceptance) if refuses_relay(answered.0.status(), answered.0.headers()) => {
+                        let cause = describe_refusal(&answered.0);
+                        acceptance.refused(&cause);
+                        Err(UpstreamError::RefusedRelay(cause))
+                    }
+                    _ => Ok(answered),
                 }
-                Ok(answered)
             });
             let outcome = answer.as_ref().map_or_else(UpstreamError::outcome, |(answer, _)| class(answer.status()));
             let answered = Instant::now();
@@ -247,6 +266,13 @@ impl Upstream {
 }
 
 impl Inner {
+    /// Notes what an answer shows of the relay's signature, before its headers are stripped.
+    fn answered(&self, answer: &Response<Incoming>) {
+        if let Some(acceptance) = &self.acceptance {
+            acceptance.answered(answer.status(), answer.headers());
+        }
+    }
+
     /// Says when the upstream went away and when it came back: once, however many are turned away.
     fn reached(&self, error: Option<&UpstreamError>) {
         let is_reachable = !matches!(error, Some(UpstreamError::Unreachable(_)));

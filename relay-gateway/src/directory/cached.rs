@@ -56,10 +56,9 @@ struct Inner<D> {
     lease: LeaseView,
     /// Read by every call: a read marks the entry and notes nothing.
     known: FastCache<TenantId, Known, UnitWeighter, DefaultHashBuilder, CountEvictions>,
-    /// Ids of no tenant, under the same lease and the same rules: a caller must not learn from the time an answer takes which ids
-    /// are tenants', so what is unknown is asked for no more often than what is known. A tenant that is made is a change like any
-    /// other, and drops its id here. Apart, and as many as there may be tenants, so that a caller who invents ids pushes out no
-    /// tenant.
+    /// Ids that no tenant has. They are kept under the same lease and dropped by the same changes as tenants, so that an unknown id
+    /// is asked for no more often than a known one. The first call with an id still takes a look-up. They have a cache of their
+    /// own, so that a caller who invents ids evicts no tenant.
     unknown: FastCache<TenantId, Known>,
     doors: Doors,
     following: Mutex<Following>,

@@ -261,8 +261,8 @@ pub(super) async fn revoke_visitor(
     Ok(Success::ok(data, "Visitor revoked: its tokens and sockets are over.").into_response())
 }
 
-/// Of the time that a caller has left, how long the admin service may wait until a change is true everywhere: the rest is for its
-/// answer. Never 0, which would be as long as it takes.
+/// How long the admin service may wait for a change to be true everywhere. It is less than the caller's remaining time, so that the
+/// answer still arrives. Never 0, which would be as long as it takes.
 pub(super) fn propagation_wait_ms(left: Duration) -> u32 {
     let wait = left.saturating_sub(ANSWER_MARGIN);
     u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1)

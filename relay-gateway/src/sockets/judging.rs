@@ -373,8 +373,7 @@ fn active(known: &Result<Known, ApiError>) -> Result<&TenantState, Closing> {
     if tenant.suspended { Err(shut(Shut::Suspended)) } else { Ok(tenant) }
 }
 
-/// Since when to ask about what a socket has not seen: where the history is an earlier one (a database that was restored), since
-/// its beginning.
+/// The revision to ask from. After a database was restored, the history is an earlier one: ask from its beginning.
 fn since(seen: u64, now: u64) -> u64 {
     if now < seen { 0 } else { seen }
 }

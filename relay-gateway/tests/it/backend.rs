@@ -139,6 +139,14 @@ async fn a_backend_that_refuses_the_relay_is_never_told_to_a_tenant_as_its_own_4
     assert!(metrics.contains("upstream=\"chat-backend\",outcome=\"refused_relay\"} 6"), "{metrics}");
     assert!(!metrics.contains("outcome=\"4xx\""), "{metrics}");
 
+    // What a proxy before it answers shows nothing of the signature.
+    for status in [StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::TOO_MANY_REQUESTS, StatusCode::BAD_GATEWAY]
+    {
+        fixture.backend.answers(move |_| (status, "a proxy's").into_response());
+        let answer = fixture.post("a", status.as_str()).send().await.expect("an answer");
+        assert_eq!((answer.status(), is_online().await), (status, Value::Bool(false)));
+    }
+
     // What a backend says to the caller itself.
     fixture.backend.answers(|_| (StatusCode::UNAUTHORIZED, [("x-relay-refused", "caller")], "theirs").into_response());
     let answer = fixture.post("a", "1").send().await.expect("an answer");

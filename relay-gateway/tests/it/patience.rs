@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -160,35 +160,68 @@ async fn a_backend_that_closes_idle_connections_costs_no_call() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// How many requests a backend has heard, by connection.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<usize>>>);
+
+impl Heard {
+    /// Reads one request's head and counts it; `false` where none came.
+    async fn one(&self, connection: usize, stream: &mut TcpStream) -> bool {
+        if head(stream).await.is_none() {
+            return false;
+        }
+        let mut counts = self.0.lock().expect("not poisoned");
+        let connections = counts.len().max(connection + 1);
+        counts.resize(connections, 0);
+        counts[connection] += 1;
+        true
+    }
+
+    fn counts(&self) -> Vec<usize> {
+        self.0.lock().expect("not poisoned").clone()
+    }
+}
+
+/// One thread: the gateway keeps idle connections by worker, and the client's second connection could land on another one.
+#[tokio::test]
 async fn what_only_reads_is_sent_again_once_and_what_may_have_arrived_is_not() {
     // Each connection answers one call, and hangs up over the second once it has read it.
-    let serve = |_, mut stream: TcpStream| async move {
-        if head(&mut stream).await.is_some() {
-            stream.write_all(ANSWER).await.expect("sent");
-            head(&mut stream).await;
-        }
-    };
-    let (url, connections) = by_hand(serve).await;
-    let fixture = Fixture::with(&[("GATEWAY_CHAT_BACKEND_URL", &url)]).await;
-    assert_eq!(status(fixture.post("a", "1")).await, 200);
-    assert_eq!(status(fixture.signed(Method::GET, "a", "")).await, 200, "sent again, on a new connection");
-    assert_eq!(connections.load(Ordering::SeqCst), 2);
-    assert_eq!(refusal(fixture.post("a", "2")).await, (502, "backend_bad_response".to_owned()));
-    assert_eq!(connections.load(Ordering::SeqCst), 2, "it may have arrived");
-
-    // One that never answers: the second time is the last.
-    let (url, connections) = by_hand(|index, mut stream: TcpStream| async move {
-        if head(&mut stream).await.is_some() && index == 0 {
-            stream.write_all(ANSWER).await.expect("sent");
-            head(&mut stream).await;
+    let heard = Heard::default();
+    let counting = heard.clone();
+    let (url, _) = by_hand(move |index, mut stream| {
+        let heard = counting.clone();
+        async move {
+            if heard.one(index, &mut stream).await {
+                stream.write_all(ANSWER).await.expect("sent");
+                heard.one(index, &mut stream).await;
+            }
         }
     })
     .await;
-    let fixture = Fixture::with(&[("GATEWAY_CHAT_BACKEND_URL", &url)]).await;
+    let fixture = Fixture::with(&[("GATEWAY_CHAT_BACKEND_URL", &url), ("GATEWAY_THREADS", "1")]).await;
+    assert_eq!(status(fixture.post("a", "1")).await, 200);
+    assert_eq!(status(fixture.signed(Method::GET, "a", "")).await, 200, "sent again, on a new connection");
+    assert_eq!(heard.counts(), [2, 1]);
+    assert_eq!(refusal(fixture.post("a", "2")).await, (502, "backend_bad_response".to_owned()));
+    assert_eq!(heard.counts(), [2, 2], "it may have arrived");
+
+    // One that never answers: the second time is the last.
+    let heard = Heard::default();
+    let counting = heard.clone();
+    let (url, _) = by_hand(move |index, mut stream| {
+        let heard = counting.clone();
+        async move {
+            if heard.one(index, &mut stream).await && index == 0 {
+                stream.write_all(ANSWER).await.expect("sent");
+                heard.one(index, &mut stream).await;
+            }
+        }
+    })
+    .await;
+    let fixture = Fixture::with(&[("GATEWAY_CHAT_BACKEND_URL", &url), ("GATEWAY_THREADS", "1")]).await;
     assert_eq!(status(fixture.post("a", "1")).await, 200);
     assert_eq!(refusal(fixture.signed(Method::GET, "a", "")).await, (502, "backend_bad_response".to_owned()));
-    assert_eq!(connections.load(Ordering::SeqCst), 2);
+    assert_eq!(heard.counts(), [2, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

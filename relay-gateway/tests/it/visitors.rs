@@ -399,6 +399,19 @@ async fn a_token_is_refreshed_by_one_that_has_ended_and_by_no_other() {
     let twice = refresh(&fixture, &good).header(header::AUTHORIZATION, format!("Bearer {good}"));
     assert_eq!(refusal(twice).await, (401, "invalid_visitor_token".to_owned()));
     assert_eq!(times(&fixture, "RefreshToken"), 1);
+
+    // What only the admin service knows, which speaks to callers of its methods.
+    fixture.admin.break_method("RefreshToken", ApiError::invalid_visitor_token());
+    let answer = from_page(refresh(&fixture, &good), PAGE).send().await.expect("an answer");
+    let answer: Value = answer.json().await.expect("an envelope");
+    assert_eq!((&answer["status_code"], &answer["error_code"]), (&json!(401), &json!("invalid_visitor_token")));
+    assert_eq!(
+        answer["message"],
+        "This token opens no session any more: the session is over, or a newer token of it was used more than a minute ago. \
+         POST /api/v1/create/visitor-session begins another; a minted token is replaced by the tenant's backend."
+    );
+    fixture.admin.mend();
+
     fixture.admin.set(tenant, |state| state.status = TenantStatus::Suspended.into());
     fixture.admin.push_change(Some(tenant)).await;
     assert_eq!(refusal(from_page(refresh(&fixture, &good), PAGE)).await, (403, "tenant_suspended".to_owned()));

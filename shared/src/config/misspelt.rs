@@ -18,7 +18,7 @@ pub(super) struct Found {
     pub(super) problems: Vec<String>,
     /// Names under the program's prefix that are nothing to it.
     pub(super) unknown: Vec<String>,
-    /// Names that a program inside this one reads when it runs by itself, and what to do: a warning each.
+    /// Variables that a part reads when it runs by itself. Each becomes a warning that names the variable to set here.
     pub(super) foreign: Vec<String>,
 }
 

@@ -7,7 +7,7 @@ use proto::visitors::v1::{
     visitors_client::VisitorsClient,
 };
 use serde_json::json;
-use shared::{ApiError, ErrorCode, Success, origin::Origin, time::now_unix_ms};
+use shared::{ApiError, ErrorCode, Success, edge::ConcernedTenant, origin::Origin, time::now_unix_ms};
 
 use super::Call;
 use crate::{
@@ -20,6 +20,7 @@ impl<D: TenantDirectory> Call<'_, D> {
     pub(super) async fn refresh_token(&mut self) -> Result<Response, ApiError> {
         let text = bearer(&self.parts.headers).ok_or_else(invalid)?;
         let token = self.gateway.signing_keys.verify(text).await?.ok_or_else(invalid)?;
+        ConcernedTenant::note(&self.parts.extensions, token.tenant_id);
         // The tenant's backend mints the next of its own.
         let Opens::Session { session, widget_key, origin, generation } = token.opens else { return Err(invalid()) };
         let door = self.admit(token.tenant_id, &widget_key).await?;
@@ -51,10 +52,11 @@ impl<D: TenantDirectory> Call<'_, D> {
         Ok(Success::ok(data, "Token refreshed.").into_response())
     }
 
-    /// Key and tenant are not judged: whoever holds the token may end what it opens, also where the tenant is suspended.
+    /// Neither the key nor the tenant is checked: the holder of a token may end its session even while the tenant is suspended.
     pub(super) async fn end_session(&mut self) -> Result<Response, ApiError> {
         let text = bearer(&self.parts.headers).ok_or_else(invalid)?;
         let token = self.gateway.signing_keys.verify(text).await?.ok_or_else(invalid)?;
+        ConcernedTenant::note(&self.parts.extensions, token.tenant_id);
         let has_ended = token.has_ended(now_unix_ms());
         let asker = Asker::read(&self.parts.headers);
         let tenant_id = token.tenant_id;
