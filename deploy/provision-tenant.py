@@ -65,8 +65,9 @@ def arguments():
     if not (given.relay_url or given.admin_url):
         parser.error("--relay-url or --admin-url is required (or set BASE_URL or ADMIN_URL)")
     for name, url in (("--relay-url", given.relay_url), ("--admin-url", given.admin_url)):
-        if url and not url.startswith(("http://", "https://")):
-            parser.error(f"{name} must begin with http:// or https://")
+        wrong = url and what_is_wrong_with(url)
+        if wrong:
+            parser.error(f"{name} {wrong} (given: {url!r})")
     if given.admin_key_file is not None:
         given.admin_key = key_in(given.admin_key_file, parser)
     elif given.admin_key is None:
@@ -76,6 +77,24 @@ def arguments():
     if not (given.admin_key.isascii() and given.admin_key.isprintable()):
         parser.error("the operators' key must be visible ASCII characters")
     return given
+
+
+def what_is_wrong_with(url):
+    """What keeps a URL from being a base URL, if anything does. All of it is read here, before anything is sent."""
+    if not url.startswith(("http://", "https://")):
+        return "must begin with http:// or https://"
+    if not url.isprintable() or " " in url:
+        return "must not have spaces or control characters"
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        return f"is not a URL: {error}"
+    if not host or port == 0:
+        return "needs a host, and a port from 1 to 65535 if any"
+    if "?" in url or "#" in url:
+        return "must end after host, port and path"
+    return None
 
 
 def key_in(path, parser):
@@ -98,29 +117,27 @@ class KeepToThisHost(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def opener_for(url, flag):
+def opener_for(url):
     # A proxy is for the world outside: what listens on this machine is asked directly.
-    try:
-        local = urllib.parse.urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
-    except ValueError as error:
-        fail(USAGE, f"{flag}: {error}")
+    local = urllib.parse.urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
     return urllib.request.build_opener(KeepToThisHost, *([urllib.request.ProxyHandler({})] if local else []))
 
 
 def has_widget(relay_url):
-    """Whether pages can load the widget from there (the admin service has none); None where nobody answers."""
-    request = urllib.request.Request(relay_url.rstrip("/") + "/widget.js", method="HEAD")
+    """Whether pages can load the widget from there (the admin service answers 404); None where that is not known."""
     try:
-        with opener_for(relay_url, "--relay-url").open(request, timeout=5) as answer:
-            return answer.status == 200
-    except urllib.error.HTTPError:
-        return False
+        request = urllib.request.Request(relay_url.rstrip("/") + "/widget.js", method="HEAD")
+        with opener_for(relay_url).open(request, timeout=5) as answer:
+            return True if answer.status == 200 else None
+    except urllib.error.HTTPError as error:
+        # Any other refusal may be a proxy's, such as one that takes no HEAD, or one that is busy.
+        return False if error.code == 404 else None
     except (OSError, ValueError, http.client.HTTPException):
         return None
 
 
 def provision(base_url, flag, admin_key, body):
-    opener = opener_for(base_url, flag)
+    opener = opener_for(base_url)
     request = urllib.request.Request(
         base_url.rstrip("/") + "/api/v1/provision/tenant",
         data=json.dumps(body).encode(),
@@ -189,15 +206,19 @@ def main():
         tenant = provision(given.admin_url, "--admin-url", given.admin_key, body)
     else:
         tenant = provision(given.relay_url, "--relay-url", given.admin_key, body)
-    relay_url = relay_of(given, tenant)
-    backend = {
-        "BASE_URL": relay_url,
-        "TENANT_ID": tenant["tenant_id"],
-        "TENANT_SECRET": tenant["tenant_secret"],
-    }
+    backend = {"TENANT_ID": tenant["tenant_id"], "TENANT_SECRET": tenant["tenant_secret"]}
     widget = {"CHAT_TENANT_ID": tenant["tenant_id"], "CHAT_WIDGET_PUBLIC_KEY": tenant["widget_public_key"]}
     print("# Tenant provisioned. The secret below is shown this once: store it now.")
     section("Tenant backend (HMAC#1): keep it server-side, never commit it.", backend, "CHAT_RELAY_")
+    # Out before anything else is asked of the network: whatever happens from here on, the secret is kept.
+    sys.stdout.flush()
+    try:
+        relay_url = relay_of(given, tenant)
+    except KeyboardInterrupt:
+        relay_url = (given.relay_url or tenant["relay_url"]).rstrip("/")
+        note(f"interrupted: the tenant is provisioned, and whether a relay answers at {relay_url} was not asked to the end.")
+    export({"BASE_URL": relay_url}, "CHAT_RELAY_")
+    backend["BASE_URL"] = relay_url
     section("The same for the published Python client.", backend, "BLOONIO_CHAT_")
     section("Widget / in-app SDK: public.", widget)
     print("\n# The widget: paste this line into pages of the allowed origins.")
@@ -207,15 +228,15 @@ def main():
 def relay_of(given, tenant):
     """The address to paste: the one given, unless that is the admin service's, which knows the relay's."""
     known = tenant["relay_url"].rstrip("/")
-    if given.relay_url and (given.admin_url or not known or has_widget(given.relay_url) is not False):
-        relay_url = given.relay_url.rstrip("/")
-    else:
+    relay_url = (given.relay_url or known).rstrip("/")
+    found = has_widget(relay_url)
+    if found is False and known and given.relay_url and not given.admin_url:
+        note(f"{given.relay_url} is not the relay: what is printed names {known}, the admin service's ADMIN_RELAY_URL.")
         relay_url = known
-        if given.relay_url:
-            note(f"{given.relay_url} is not the relay: what is printed names {known}, the admin service's ADMIN_RELAY_URL.")
+        found = has_widget(relay_url)
     if not relay_url:
         note("the admin service does not say where the relay is: put its address where the lines below lack it.")
-    elif not has_widget(relay_url):
+    elif not found:
         note(
             f"the tenant is provisioned, but no relay answers at {relay_url} from here.",
             "If it is elsewhere, give --relay-url next time, or set ADMIN_RELAY_URL at the admin service; "
@@ -241,6 +262,10 @@ def embed_code(relay_url, tenant):
 
 def section(title, variables, prefix=""):
     print(f"\n# {title}")
+    export(variables, prefix)
+
+
+def export(variables, prefix):
     for name, value in variables.items():
         # Quoted: this is sourced by shells, and the values came over the network.
         print(f"export {prefix}{name}={shlex.quote(value)}")

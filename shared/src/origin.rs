@@ -49,6 +49,20 @@ pub struct Origin {
     port: Option<u16>,
 }
 
+impl Origin {
+    /// Whether its pages are this machine's own: http or https at a loopback address, `localhost`, or a name under it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(self.scheme.as_str(), "http" | "https")
+            && match Host::parse(&self.host) {
+                Ok(Host::Ipv4(address)) => address.is_loopback(),
+                Ok(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+                Ok(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+                Err(_) => false,
+            }
+    }
+}
+
 impl FromStr for Origin {
     type Err = InvalidOrigin;
 
@@ -309,6 +323,34 @@ mod tests {
             ("chrome-extension://abcdef", "chrome-extension://abcdef"),
         ] {
             assert_eq!(pattern(written).to_string(), normal);
+        }
+    }
+
+    #[test]
+    fn local_pages_are_told_from_all_others() {
+        for local in [
+            "http://localhost",
+            "http://LOCALHOST:8000",
+            "https://shop.localhost",
+            "http://127.0.0.1:7811",
+            "http://127.1",
+            "http://[::1]:7811",
+            "http://[::ffff:127.0.0.1]",
+        ] {
+            assert!(origin(local).is_local(), "{local}");
+        }
+        for elsewhere in [
+            "https://shop.demo.com",
+            "http://localhost.evil.example",
+            "http://127.0.0.1.evil.example",
+            "http://notlocalhost",
+            "http://192.168.0.7",
+            "http://0.0.0.0",
+            "http://[::]",
+            "app://localhost",
+            "ws://localhost",
+        ] {
+            assert!(!origin(elsewhere).is_local(), "{elsewhere}");
         }
     }
 

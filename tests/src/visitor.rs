@@ -25,11 +25,19 @@ pub fn from_page(request: reqwest::RequestBuilder, origin: &str) -> reqwest::Req
 /// # Panics
 /// Where it is refused.
 pub async fn begin_session(relay: SocketAddr, tenant: &Tenant) -> Value {
+    begin_session_from(relay, tenant, PAGE).await
+}
+
+/// Begins a session from a page of this origin and answers its `data`.
+///
+/// # Panics
+/// Where it is refused.
+pub async fn begin_session_from(relay: SocketAddr, tenant: &Tenant, origin: &str) -> Value {
     let body = json!({
-        "tenant_id": tenant.id, "widget_public_key": tenant.widget_public_key, "origin": PAGE, "locale": "en"
+        "tenant_id": tenant.id, "widget_public_key": tenant.widget_public_key, "origin": origin, "locale": "en"
     });
     let request = reqwest::Client::new().post(format!("http://{relay}/api/v1/create/visitor-session")).json(&body);
-    let answer = from_page(request, PAGE).send().await.expect("an answer");
+    let answer = from_page(request, origin).send().await.expect("an answer");
     let status = answer.status().as_u16();
     let answer: Value = answer.json().await.expect("an envelope");
     assert_eq!(status, 201, "{answer}");

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, os::unix::fs::PermissionsExt as
 use e2e::{
     process::Process,
     signed::Tenant,
-    visitor::{PAGE, Visitor, begin_session},
+    visitor::{PAGE, Visitor, begin_session_from},
     world,
 };
 use reqwest::Method;
@@ -348,18 +348,20 @@ async fn settings_of_the_gateway_and_the_admin_service_are_the_one_processs_too(
     assert!(!log.contains("GATEWAY_BODY_LIMIT_BYTES"), "one environment for several deployments: {log}");
 }
 
-/// What a visitor's first question is answered on a fresh deployment with these variables, from a tenant that has ingested nothing.
-async fn first_answer(extra: &[(&str, &str)]) -> Value {
+/// What a visitor's first question on a page of `origin` is answered, on a fresh deployment with these variables, from a tenant that
+/// has ingested nothing.
+async fn first_answer(origin: &str, extra: &[(&str, &str)]) -> Value {
     let data = tempfile::tempdir().expect("a directory");
     let mut variables = world::standalone_environment(data.path());
     variables.extend(world::environment(extra));
     let process = Process::start("chat-relay", &[], &variables);
     let (relay, rest) = (process.address("gateway"), process.address("admin-rest"));
     world::until_ready(relay).await;
-    let fields = json!({"tenant_name": "Fresh", "allowed_origins": [PAGE]});
+    let fields = json!({"tenant_name": "Fresh", "allowed_origins": [origin]});
     let tenant = world::Operator::at(rest).provision(fields).await;
-    let session = begin_session(relay, &tenant).await;
-    let mut visitor = Visitor::connect(relay, session["visitor_token"].as_str().expect("a token")).await;
+    let session = begin_session_from(relay, &tenant, origin).await;
+    let token = session["visitor_token"].as_str().expect("a token");
+    let mut visitor = Visitor::connect_from(relay, token, Some(origin)).await;
     visitor.hear("welcome").await;
     visitor.ask("Where is my order?").await;
     loop {
@@ -372,12 +374,14 @@ async fn first_answer(extra: &[(&str, &str)]) -> Value {
 
 #[tokio::test]
 async fn on_a_laptop_the_bot_knows_a_little_and_nowhere_else() {
-    let answer = first_answer(&[]).await;
+    let local = "http://localhost:8000";
+    let answer = first_answer(local, &[]).await;
     assert_eq!((&answer["role"], &answer["citations"][0]["title"]), (&json!("bot"), &json!("Orders")), "{answer}");
     let no_page: &[_] = &[("CHAT_RELAY_DEMO_PAGE", "false")];
     let public: &[_] = &[("CHAT_RELAY_DEMO_PAGE", "true"), ("CHAT_RELAY_RELAY_URL", "https://chat.example.com")];
-    for deployed in [no_page, public] {
-        let answer = first_answer(deployed).await;
-        assert_eq!(answer["role"], "system", "{deployed:?}: {answer}");
+    // As behind a proxy on the same machine: a page that is not local says that visitors are there.
+    for (origin, deployed) in [(local, no_page), (local, public), (PAGE, &[])] {
+        let answer = first_answer(origin, deployed).await;
+        assert_eq!(answer["role"], "system", "{origin} {deployed:?}: {answer}");
     }
 }

@@ -39,6 +39,7 @@ mod verify;
 
 use bot::Reply;
 use demo_knowledge::DemoKnowledge;
+use dto::Conversation;
 use live::Live;
 pub use store::{Store, StoreError};
 
@@ -47,7 +48,8 @@ pub use store::{Store, StoreError};
 pub struct Backend {
     store: Store,
     live: Live,
-    /// What the bot answers from for tenants that have ingested nothing; only where `/demo` is on, on a laptop.
+    /// What the bot answers visitors of local pages from, for tenants that have ingested nothing; only on a laptop where `/demo`
+    /// is on.
     demo_knowledge: Option<DemoKnowledge>,
     /// Visitors' sockets, which outlive the requests they began as.
     sockets: TaskTracker,
@@ -61,8 +63,9 @@ impl Backend {
         Self { store, live: Live::default(), demo_knowledge: None, sockets: TaskTracker::new(), stopping }
     }
 
-    /// Lets the bot answer from a few articles about a shop that does not exist, for tenants that have ingested nothing. Never
-    /// for a deployment with real tenants: it would put words into their bots' mouths.
+    /// Lets the bot answer from a few articles about a shop that does not exist: visitors of local pages (`localhost` or loopback),
+    /// for tenants that have ingested nothing. Never for a deployment with real tenants: it would put words into their bots'
+    /// mouths.
     ///
     /// # Errors
     /// The database's that is made for them in memory.
@@ -72,10 +75,18 @@ impl Backend {
     }
 
     /// What the bot replies to a visitor's message.
-    async fn bot_reply(&self, tenant_id: TenantId, message: &str) -> Result<Reply, StoreError> {
+    async fn bot_reply(
+        &self,
+        tenant_id: TenantId,
+        conversation: &Conversation,
+        message: &str,
+    ) -> Result<Reply, StoreError> {
         let reader = self.store.reader();
         match &self.demo_knowledge {
-            Some(demo) if !knowledge::has_documents(reader, tenant_id).await? => demo.reply(message).await,
+            // A proxy before a loopback listener, which no setting may speak of, brings a real shop's visitors: their page is elsewhere.
+            Some(demo) if conversation.is_of_local_page() && !knowledge::has_documents(reader, tenant_id).await? => {
+                demo.reply(message).await
+            }
             _ => bot::reply(reader, tenant_id, message).await,
         }
     }

@@ -52,8 +52,8 @@ pub struct Config {
     pub relay_url: Option<HttpUrl>,
     /// Who may see `/demo`.
     pub demo: Exposure,
-    /// Whether the embedded chat backend's bot answers from the demo's articles: where `/demo` is there and nobody else reaches
-    /// the relay, never where only `demo_page` says so.
+    /// Whether the embedded chat backend has the demo's articles, for visitors of local pages: on a laptop ([`Laptop`]), unless
+    /// `demo_page` is false. Elsewhere `demo_page = true` turns on the page alone.
     pub demo_knowledge: bool,
     /// Who reaches the admin API at the relay's own address.
     pub admin_api: Exposure,
@@ -79,7 +79,7 @@ pub struct Config {
     admin: Settings,
 }
 
-/// What the admin service is told that only the start knows, or that has another default here.
+/// Settings of the admin service that are known only at start, or whose default differs here.
 #[derive(Debug)]
 pub(crate) struct AdminWiring<'a> {
     pub(crate) database_url: &'a SecretString,

@@ -130,6 +130,7 @@ fn escaped(text: &str) -> String {
 }
 
 fn render(tenant: Option<&Tenant>, host: &str, next_steps: &NextSteps) -> String {
+    let fill = |name: &str, hint: &str, code: &str, widget: &str| fill(next_steps.path(), name, hint, code, widget);
     let Some(tenant) = tenant else {
         return fill(
             "Your shop",
@@ -146,9 +147,10 @@ fn render(tenant: Option<&Tenant>, host: &str, next_steps: &NextSteps) -> String
             "This page's origin is not among the newest tenant's allowed_origins. Add it to them, and reload this page:",
             &format!(
                 "curl \"{}/api/v1/update/tenant?tenant_id={}\" -X POST \\\n  -H \"X-Admin-Key: $ADMIN_API_KEY\" \
-                 -H \"Content-Type: application/json\" \\\n  -d '{{\"allowed_origins\": [\"http://{host}\", \"… those it has\"]}}'",
+                 -H \"Content-Type: application/json\" \\\n  -d '{{\"allowed_origins\": [\"{}\", \"… those it has\"]}}'",
                 next_steps.admin_base(),
-                tenant.tenant_id
+                tenant.tenant_id,
+                next_steps.origin()
             ),
             "",
         );
@@ -161,8 +163,8 @@ fn render(tenant: Option<&Tenant>, host: &str, next_steps: &NextSteps) -> String
     fill(
         name,
         "The chat in the corner comes from one line. Paste it into any page of an allowed origin:",
-        &format!("<script src=\"http://{host}/widget.js\"\n  {attributes}"),
-        &format!("<script src=\"/widget.js\" {attributes}"),
+        &format!("<script src=\"{}\"\n  {attributes}", next_steps.widget_url()),
+        &format!("<script src=\"{}/widget.js\" {attributes}", escaped(next_steps.path())),
     )
 }
 
@@ -174,13 +176,14 @@ fn allows(patterns: &[String], host: &str) -> bool {
 }
 
 /// `widget` is HTML; all else is text.
-fn fill(name: &str, hint: &str, code: &str, widget: &str) -> String {
+fn fill(path: &str, name: &str, hint: &str, code: &str, widget: &str) -> String {
     let mut parts = PAGE.split("{{");
     let mut page = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         // In one pass: what is filled in is not looked into.
         let (place, rest) = part.split_once("}}").unwrap_or(("", part));
         match place {
+            "path" => page.push_str(&escaped(path)),
             "name" => page.push_str(&escaped(name)),
             "hint" => page.push_str(&escaped(hint)),
             "code" => page.push_str(&escaped(code)),
@@ -198,8 +201,13 @@ mod tests {
     use super::*;
 
     fn render(tenant: Option<&Tenant>, host: &str) -> String {
+        render_with(None, tenant, host)
+    }
+
+    fn render_with(relay_url: Option<&str>, tenant: Option<&Tenant>, host: &str) -> String {
         let (relay, admin) = (SocketAddr::from(([127, 0, 0, 1], 7811)), SocketAddr::from(([127, 0, 0, 1], 7812)));
-        super::render(tenant, host, &NextSteps::new(relay, admin, None, Exposure::Direct).seen_at(host))
+        let url = relay_url.map(|url| url.parse().expect("a URL"));
+        super::render(tenant, host, &NextSteps::new(relay, admin, url.as_ref(), Exposure::Direct).seen_at(host))
     }
 
     fn tenant(name: &str, origins: &[&str]) -> Tenant {
@@ -227,6 +235,40 @@ mod tests {
         );
         let nobody = render(None, "127.0.0.1:7811");
         assert!(!nobody.contains("<script src=\"/widget.js\"") && nobody.contains("provision-tenant.py"));
+    }
+
+    #[test]
+    fn behind_relay_url_it_shows_the_addresses_that_browsers_reach() {
+        let origin = "https://chat.example.com";
+        for relay_url in ["https://chat.example.com/relay", "https://chat.example.com/relay/", origin] {
+            let path = if relay_url == origin { "" } else { "/relay" };
+            let render = |tenant: Option<&Tenant>, host: &str| render_with(Some(relay_url), tenant, host);
+            let let_in = tenant("Shop", &[origin, "http://localhost:7811"]);
+            for host in ["chat.example.com", "chat.example.com:443"] {
+                let shown = render(Some(&let_in), host);
+                let line = format!("&lt;script src=&quot;{origin}{path}/widget.js&quot;\n");
+                assert!(shown.contains(&line) && !shown.contains("http://chat.example.com"), "{line} in {shown}");
+                for own in [
+                    format!("<script src=\"{path}/widget.js\" data-tenant-id"),
+                    format!("href=\"{path}/demo/style.css\""),
+                    format!("href=\"{path}/demo/icon.svg\""),
+                ] {
+                    assert!(shown.contains(&own), "{own} in {shown}");
+                }
+                let refused = render(Some(&tenant("Shop", &[])), host);
+                let hint = format!("[&quot;{origin}&quot;, ");
+                assert!(refused.contains(&hint), "{hint} in {refused}");
+            }
+            // This listener's own hosts are reached without the proxy: another origin, and no path.
+            let shown = render(Some(&let_in), "localhost:7811");
+            assert!(shown.contains(&format!("src=&quot;{origin}{path}/widget.js&quot;")), "{shown}");
+            assert!(
+                shown.contains("<script src=\"/widget.js\" ") && shown.contains("href=\"/demo/style.css\""),
+                "{shown}"
+            );
+            let refused = render(Some(&tenant("Shop", &[origin])), "localhost:7811");
+            assert!(refused.contains("[&quot;http://localhost:7811&quot;, "), "{refused}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
 
 use relay_gateway::config::HttpUrl;
 use shared::{laptop::Exposure, serve::from_this_machine};
+use url::Url;
 
 /// What a reader needs to know of the deployment that runs.
 #[derive(Clone, Debug)]
@@ -47,11 +48,33 @@ impl NextSteps {
 
     /// The same for a page that was opened under this host, which is one of the listener's own.
     pub(crate) fn seen_at(&self, host: &str) -> Self {
-        if self.base_url != self.relay {
-            return self.clone();
-        }
         let seen = format!("http://{host}");
+        if self.base_url != self.relay {
+            // Under relay_url's host a proxy may speak https and take a path off; under another, this listener answers itself.
+            let origin = if self.is_host_of_relay_url(host) { self.origin.clone() } else { seen };
+            return Self { origin, ..self.clone() };
+        }
         Self { relay: seen.clone(), base_url: seen.clone(), origin: seen, ..self.clone() }
+    }
+
+    fn is_host_of_relay_url(&self, host: &str) -> bool {
+        let scheme = self.origin.split("://").next().unwrap_or_default();
+        Url::parse(&format!("{scheme}://{host}")).is_ok_and(|url| url.origin().ascii_serialization() == self.origin)
+    }
+
+    /// The script that pages load the widget from.
+    pub(crate) fn widget_url(&self) -> String {
+        format!("{}/widget.js", self.base_url)
+    }
+
+    /// The origin of the relay's own pages.
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The path that the relay's own pages are under: empty, or such as `/relay`.
+    pub(crate) fn path(&self) -> &str {
+        self.base_url.strip_prefix(&self.origin).filter(|path| path.starts_with('/')).unwrap_or_default()
     }
 
     /// Where tenants and browsers reach the relay, as a shell takes it.
@@ -96,7 +119,7 @@ impl NextSteps {
         let page = if demo == Exposure::Off {
             String::new()
         } else {
-            format!("\nThen chat with it in a browser: {}/demo\n", self.origin)
+            format!("\nThen chat with it in a browser: {base_url}/demo\n")
         };
         format!(
             "\nchat-relay is up.
@@ -158,6 +181,13 @@ mod tests {
             "--origin https://chat.example.com --origin http://localhost:8000",
         ] {
             assert!(public.contains(expected), "{expected} in {public}");
+        }
+        for (url, page) in [
+            ("https://chat.example.com/relay", "https://chat.example.com/relay/demo"),
+            ("https://chat.example.com/", "https://chat.example.com/demo"),
+        ] {
+            let public = printed("127.0.0.1:7811", Some(url), Exposure::On);
+            assert!(public.contains(&format!("in a browser: {page}\n")), "{page} in {public}");
         }
     }
 

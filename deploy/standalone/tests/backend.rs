@@ -108,7 +108,11 @@ impl Backend {
     }
 
     async fn conversation(&self, tenant: TenantId) -> String {
-        let body = json!({"visitor_user_id": "u", "locale": "en"});
+        self.conversation_about(tenant, json!({})).await
+    }
+
+    async fn conversation_about(&self, tenant: TenantId, metadata: Value) -> String {
+        let body = json!({"visitor_user_id": "u", "locale": "en", "metadata": metadata});
         self.post(tenant, "/create/conversation", body).await["id"].as_str().expect("an id").to_owned()
     }
 
@@ -356,18 +360,36 @@ async fn after_a_hand_over_the_bot_answers_what_it_knows_until_a_person_is_wante
 }
 
 #[tokio::test]
-async fn the_demos_articles_answer_only_for_a_tenant_that_has_none() {
+async fn the_demos_articles_answer_only_on_local_pages_for_a_tenant_that_has_none() {
     let backend = Backend::start_with(true).await;
     let (new, taught) = (TenantId::generate(), TenantId::generate());
-    let conversation = backend.conversation(new).await;
-    let messages = backend.say(new, &conversation, "Where is my order?").await;
-    let (_, role, content) = newest(&messages);
-    assert!(role == "bot" && content.contains("This shop is a demo"), "{messages:?}");
-    assert_eq!(messages[1]["citations"][0]["title"], "Orders");
+    let local = json!({"origin": "http://localhost:7811"});
+    for origin in ["http://localhost:7811", "http://127.0.0.1:8000", "http://[::1]:7811"] {
+        let conversation = backend.conversation_about(new, json!({"origin": origin})).await;
+        let messages = backend.say(new, &conversation, "Where is my order?").await;
+        let (_, role, content) = newest(&messages);
+        assert!(role == "bot" && content.contains("This shop is a demo"), "{origin}: {messages:?}");
+        assert_eq!(messages[1]["citations"][0]["title"], "Orders");
+    }
+    for (ticket, elsewhere) in [
+        json!({"origin": "https://shop.demo.com"}),
+        json!({"origin": "http://localhost.evil.example"}),
+        json!({"origin": "app://localhost"}),
+        json!({"origin": 7811}),
+        json!({}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let conversation = backend.conversation_about(new, elsewhere.clone()).await;
+        let messages = backend.say(new, &conversation, "Where is my order?").await;
+        let told = format!("A person will answer you. Your ticket: TCK-{:06}.", ticket + 1);
+        assert_eq!(newest(&messages), (2, "system", told.as_str()), "{elsewhere}");
+    }
 
     let parrots = json!({"title": "Parrots", "body": "Parrots eat seeds.", "language": "en"});
     backend.post(taught, "/ingest/knowledge", parrots).await;
-    let conversation = backend.conversation(taught).await;
+    let conversation = backend.conversation_about(taught, local).await;
     let messages = backend.say(taught, &conversation, "Where is my order?").await;
     assert_eq!(newest(&messages), (2, "system", "A person will answer you. Your ticket: TCK-000001."));
 }

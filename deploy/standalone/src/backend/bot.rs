@@ -29,23 +29,7 @@ pub(super) enum Reply {
     /// An answer and where it is from.
     Answer { content: String, citations: Vec<Citation>, confidence: f64 },
     /// A person is needed.
-    HandOver(Reason),
-}
-
-/// Why a person is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// Nothing ingested covers the question.
-    LowConfidence,
-    /// The visitor asked for one.
-    UserRequest,
-}
-
-impl Reason {
-    /// The ticket's tag.
-    pub(super) const fn as_str(self) -> &'static str {
-        WaitingReason::of_hand_over(self).as_str()
-    }
+    HandOver(WaitingReason),
 }
 
 /// Where an answer is from.
@@ -84,7 +68,7 @@ pub(super) async fn reply(
     message: &str,
 ) -> Result<Reply, StoreError> {
     if asks_for_a_person(message) {
-        return Ok(Reply::HandOver(Reason::UserRequest));
+        return Ok(Reply::HandOver(WaitingReason::UserRequest));
     }
     let terms = terms(message);
     if terms.is_empty() {
@@ -131,10 +115,10 @@ fn judge(candidates: Vec<Candidate>, terms: usize) -> Reply {
         let terms = u32::try_from(terms).unwrap_or(u32::MAX);
         f64::from(covered) / f64::from(terms.max(1))
     };
-    let Some(best) = candidates.first() else { return Reply::HandOver(Reason::LowConfidence) };
+    let Some(best) = candidates.first() else { return Reply::HandOver(WaitingReason::LowConfidence) };
     let confidence = share(best.covered);
     if confidence < THRESHOLD {
-        return Reply::HandOver(Reason::LowConfidence);
+        return Reply::HandOver(WaitingReason::LowConfidence);
     }
     let content = best.text.clone();
     let citations = candidates
@@ -236,8 +220,8 @@ mod tests {
             text: "passage".into(),
             covered,
         };
-        assert_eq!(judge(Vec::new(), 2), Reply::HandOver(Reason::LowConfidence));
-        assert_eq!(judge(vec![candidate(1)], 3), Reply::HandOver(Reason::LowConfidence));
+        assert_eq!(judge(Vec::new(), 2), Reply::HandOver(WaitingReason::LowConfidence));
+        assert_eq!(judge(vec![candidate(1)], 3), Reply::HandOver(WaitingReason::LowConfidence));
         assert!(
             matches!(judge(vec![candidate(2)], 4), Reply::Answer { confidence, .. } if (confidence - 0.5).abs() < 1e-9)
         );

@@ -106,6 +106,6 @@ pub(super) async fn fetch_conversations(
         }
     }
     .map_err(unavailable)?;
-    let items = rows.into_iter().map(Conversation::from).collect();
+    let items = rows.into_iter().map(Conversation::try_from).collect::<Result<_, _>>()?;
     Ok(Success::ok(List { items, limit, offset }, "Conversations fetched."))
 }

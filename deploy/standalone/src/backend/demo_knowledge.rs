@@ -1,8 +1,8 @@
-//! A few articles that the bot answers from on `/demo`, for tenants that have ingested nothing of their own.
+//! A few articles that the bot answers from on local pages such as `/demo`, for tenants that have ingested nothing of their own.
 //!
 //! They are in a database in memory, apart from every tenant's: nothing of them is stored, and a backend has them only where
-//! `Backend::with_demo_knowledge` was called. The one-process deployment calls it where the rule for laptops turns `/demo` on;
-//! `chat-relay backend` never does.
+//! `Backend::with_demo_knowledge` was called. The one-process deployment calls it on a laptop (`shared::laptop`) unless `demo_page` is
+//! false; `chat-relay backend` never does.
 
 use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection};
 use shared::TenantId;
@@ -118,7 +118,7 @@ impl DemoKnowledge {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::records::WaitingReason, *};
 
     #[tokio::test]
     async fn what_a_visitor_of_the_demo_asks_is_answered() {
@@ -145,6 +145,6 @@ mod tests {
             }
         }
         let unknown = demo.reply("Do you repair zeppelins?").await.expect("a reply");
-        assert_eq!(unknown, Reply::HandOver(bot::Reason::LowConfidence));
+        assert_eq!(unknown, Reply::HandOver(WaitingReason::LowConfidence));
     }
 }

@@ -3,10 +3,10 @@
 use sea_orm::FromQueryResult;
 use serde::Serialize;
 use serde_json::Value;
-use shared::{ApiError, attachments, query::Query, time::WireTime};
+use shared::{ApiError, attachments, origin::Origin, query::Query, time::WireTime};
 use utoipa::ToSchema;
 
-use super::{body::Attachment, bot::Citation, records::WaitingReason};
+use super::{body::Attachment, bot::Citation, records::Handling};
 
 macro_rules! columns {
     ($($column:literal),+ $(,)?) => { concat!($($column, ", ",)+ "rowid") };
@@ -27,10 +27,8 @@ pub(super) struct Conversation {
     /// `active` or `closed`.
     pub(super) status: String,
     /// Who answers: `bot`, `waiting`, `assigned` or `resolved`.
-    pub(super) handling: String,
-    /// Why a person is awaited, where one is. Not shown: no caller depends on it.
-    #[serde(skip)]
-    pub(super) waiting_reason: Option<String>,
+    #[schema(value_type = String)]
+    pub(super) handling: Handling,
     #[schema(value_type = Object)]
     metadata: Value,
     #[schema(value_type = String, format = DateTime)]
@@ -44,13 +42,10 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    /// Whether the bot may answer: it does until a person is assigned, unless the visitor or the tenant wants a person.
-    pub(super) fn bot_may_answer(&self) -> bool {
-        match self.handling.as_str() {
-            "bot" => true,
-            "waiting" => self.waiting_reason.as_deref() == Some(WaitingReason::LowConfidence.as_str()),
-            _ => false,
-        }
+    /// Whether the visitor's page is one of this machine's, as far as the conversation says where it is.
+    pub(super) fn is_of_local_page(&self) -> bool {
+        let origin = self.metadata.get("origin").and_then(Value::as_str).map(str::parse::<Origin>);
+        origin.is_some_and(|origin| origin.is_ok_and(|origin| origin.is_local()))
     }
 }
 
@@ -93,9 +88,11 @@ pub(super) const CONVERSATION: &str = columns!(
     "closed_at"
 );
 
-impl From<ConversationRow> for Conversation {
-    fn from(row: ConversationRow) -> Self {
-        Self {
+impl TryFrom<ConversationRow> for Conversation {
+    type Error = ApiError;
+
+    fn try_from(row: ConversationRow) -> Result<Self, ApiError> {
+        Ok(Self {
             id: row.id,
             tenant_id: row.tenant_id,
             visitor_user_id: row.visitor_user_id,
@@ -105,14 +102,13 @@ impl From<ConversationRow> for Conversation {
             locale: row.locale,
             channel: row.channel,
             status: row.status,
-            handling: row.handling,
-            waiting_reason: row.waiting_reason,
+            handling: Handling::of_row(&row.handling, row.waiting_reason.as_deref())?,
             metadata: json(&row.metadata),
             created_at: WireTime::from_unix_ms(row.created_at),
             updated_at: WireTime::from_unix_ms(row.updated_at),
             last_message_at: row.last_message_at.map(WireTime::from_unix_ms),
             closed_at: row.closed_at.map(WireTime::from_unix_ms),
-        }
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Knowledge: documents a tenant ingests, cut into the passages the bot answers with.
 
 use axum::extract::State;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde_json::json;
 use shared::{ApiError, Envelope, Failure, Success, TenantId, fields::Fields, time::now_unix_ms};
 use uuid::Uuid;
@@ -99,8 +99,13 @@ pub(super) async fn insert_document(
 
 /// Whether the tenant has ingested anything.
 pub(super) async fn has_documents(connection: &impl ConnectionTrait, tenant_id: TenantId) -> Result<bool, StoreError> {
-    let sql = format!("SELECT {DOCUMENT} FROM document WHERE tenant_id = ? LIMIT 1");
-    Ok(one::<DocumentRow>(connection, &sql, [tenant_id.to_string().into()]).await?.is_some())
+    #[derive(FromQueryResult)]
+    struct Found {
+        has_one: bool,
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM document WHERE tenant_id = ?) AS has_one";
+    let found: Option<Found> = one(connection, sql, [tenant_id.to_string().into()]).await?;
+    Ok(found.is_some_and(|found| found.has_one))
 }
 
 /// Puts the document's passages in place of its earlier version's.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Backend, Object, Params, Tenant, body,
-    bot::{Citation, Reason, Reply},
+    bot::{Citation, Reply},
     dto::{Conversation, List, MESSAGE, Message, MessageRow, given, page},
     records::{self, Handling, NewMessage, NewTicket, WaitingReason},
     store::{Store, StoreError, all, commit, one, unavailable},
@@ -72,8 +72,8 @@ pub(super) async fn say(
     // Looked up before the one writer's place is taken: a search is the longest part of it all.
     let conversation = records::find_conversation(store.reader(), tenant_id, conversation_id).await?;
     let reply = match role {
-        "visitor" if conversation.bot_may_answer() => {
-            Some(backend.bot_reply(tenant_id, content).await.map_err(unavailable)?)
+        "visitor" if conversation.handling.bot_may_answer() => {
+            Some(backend.bot_reply(tenant_id, &conversation, content).await.map_err(unavailable)?)
         }
         _ => None,
     };
@@ -86,13 +86,13 @@ pub(super) async fn say(
     }
     let new = NewMessage { attachments, client_id, ..NewMessage::plain(role, content) };
     let id = records::insert_message(&transaction, tenant_id, conversation_id, new).await.map_err(unavailable)?;
-    match (reply, role, conversation.handling.as_str()) {
+    match (reply, role, conversation.handling) {
         // A person may have taken over meanwhile: then the bot keeps what it found to itself.
-        (Some(reply), _, "bot") => answer(&transaction, tenant_id, &conversation, content, reply).await,
-        (Some(reply), _, "waiting") if conversation.bot_may_answer() => {
+        (Some(reply), _, Handling::Bot) => answer(&transaction, tenant_id, &conversation, content, reply).await,
+        (Some(reply), _, Handling::Waiting(reason)) if reason.bot_may_answer() => {
             answer_while_waiting(&transaction, tenant_id, &conversation, reply).await
         }
-        (_, "agent", "bot" | "waiting") => assign(&transaction, tenant_id, conversation_id).await,
+        (_, "agent", Handling::Bot | Handling::Waiting(_)) => assign(&transaction, tenant_id, conversation_id).await,
         _ => Ok(()),
     }
     .map_err(unavailable)?;
@@ -152,14 +152,14 @@ async fn answer_while_waiting(
         Reply::Answer { content, citations, confidence } => {
             say_answer(connection, tenant_id, conversation, &content, &citations, confidence).await
         }
-        Reply::HandOver(Reason::UserRequest) => {
+        Reply::HandOver(WaitingReason::UserRequest) => {
             // From here on the bot is silent, so the visitor is told once more that the request was heard.
             let handling = Handling::Waiting(WaitingReason::UserRequest);
             records::set_handling(connection, tenant_id, &conversation.id, handling).await?;
             let number = records::find_ticket_number(connection, tenant_id, &conversation.id).await?;
             say_person_comes(connection, tenant_id, conversation, number.as_deref()).await
         }
-        Reply::Greet | Reply::HandOver(Reason::LowConfidence) => Ok(()),
+        Reply::Greet | Reply::HandOver(_) => Ok(()),
     }
 }
 
@@ -193,10 +193,9 @@ async fn hand_over(
     tenant_id: TenantId,
     conversation: &Conversation,
     question: &str,
-    reason: Reason,
+    reason: WaitingReason,
 ) -> Result<(), StoreError> {
-    let handling = Handling::Waiting(WaitingReason::of_hand_over(reason));
-    records::set_handling(connection, tenant_id, &conversation.id, handling).await?;
+    records::set_handling(connection, tenant_id, &conversation.id, Handling::Waiting(reason)).await?;
     let ticket = NewTicket {
         user_id: &conversation.visitor_user_id,
         subject: &question.chars().take(120).collect::<String>(),

@@ -1,12 +1,12 @@
 //! Conversations, messages and tickets as they are written: each function is one part of its caller's transaction.
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use shared::{ApiError, ErrorCode, TenantId, time::now_unix_ms};
 use uuid::Uuid;
 
 use super::{
-    bot::Reason,
     dto::{CONVERSATION, Conversation, ConversationRow, MESSAGE, Message, MessageRow, ticket_number},
     store::{StoreError, execute, one, unavailable},
 };
@@ -17,9 +17,10 @@ pub(super) enum Handling {
     Bot,
     Waiting(WaitingReason),
     Assigned,
+    Resolved,
 }
 
-/// Why a person is awaited.
+/// Why a person is awaited: what the database and a ticket's tags call it is [`WaitingReason::as_str`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WaitingReason {
     /// The bot did not know: it goes on answering what it knows.
@@ -39,14 +40,43 @@ impl Handling {
             Self::Bot => "bot",
             Self::Waiting(_) => "waiting",
             Self::Assigned => "assigned",
+            Self::Resolved => "resolved",
         }
     }
 
+    /// What a row says, by its columns `handling` and `waiting_reason`.
+    pub(super) fn of_row(handling: &str, waiting_reason: Option<&str>) -> Result<Self, ApiError> {
+        match handling {
+            "bot" => Ok(Self::Bot),
+            "waiting" => Ok(Self::Waiting(WaitingReason::of_row(waiting_reason))),
+            "assigned" => Ok(Self::Assigned),
+            "resolved" => Ok(Self::Resolved),
+            _ => Err(ApiError::internal(format!("a conversation's handling is {handling:?}, which nothing writes"))),
+        }
+    }
+
+    /// Whether the bot may answer: it does until a person is assigned, unless the visitor or the tenant wants a person.
+    pub(super) fn bot_may_answer(self) -> bool {
+        match self {
+            Self::Bot => true,
+            Self::Waiting(reason) => reason.bot_may_answer(),
+            Self::Assigned | Self::Resolved => false,
+        }
+    }
+
+    /// What the database calls it.
     const fn waiting_reason(self) -> Option<&'static str> {
         match self {
             Self::Waiting(reason) => Some(reason.as_str()),
-            Self::Bot | Self::Assigned => None,
+            Self::Bot | Self::Assigned | Self::Resolved => None,
         }
+    }
+}
+
+impl Serialize for Handling {
+    /// Why a person is awaited is not shown: no caller depends on it.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
@@ -60,12 +90,15 @@ impl WaitingReason {
         }
     }
 
-    /// What the bot's reason for a hand-over is afterwards.
-    pub(super) const fn of_hand_over(reason: Reason) -> Self {
-        match reason {
-            Reason::LowConfidence => Self::LowConfidence,
-            Reason::UserRequest => Self::UserRequest,
-        }
+    /// Other builds on the same file may have written none, or one that this build does not know: then the bot is silent.
+    fn of_row(text: Option<&str>) -> Self {
+        let all = [Self::LowConfidence, Self::UserRequest, Self::HumanMode, Self::ContactForm];
+        all.into_iter().find(|reason| Some(reason.as_str()) == text).unwrap_or(Self::HumanMode)
+    }
+
+    /// Whether the bot answers what it knows, until the awaited person comes.
+    pub(super) fn bot_may_answer(self) -> bool {
+        self == Self::LowConfidence
     }
 }
 
@@ -122,8 +155,8 @@ pub(super) async fn find_conversation(
     one::<ConversationRow>(connection, &sql, [tenant_id.to_string().into(), id.into()])
         .await
         .map_err(unavailable)?
-        .map(Conversation::from)
-        .ok_or_else(|| ApiError::new(ErrorCode::ConversationNotFound, "This tenant has no such conversation."))
+        .ok_or_else(|| ApiError::new(ErrorCode::ConversationNotFound, "This tenant has no such conversation."))?
+        .try_into()
 }
 
 /// A message to be kept.
@@ -220,7 +253,7 @@ pub(super) struct NewTicket<'a> {
     pub(super) escalation_id: Option<String>,
 }
 
-/// Says that somebody is at a conversation's tickets, where they waited for that.
+/// Sets a conversation's waiting tickets to `assigned`.
 pub(super) async fn assign_tickets(
     connection: &impl ConnectionTrait,
     tenant_id: TenantId,
@@ -293,4 +326,31 @@ pub(super) async fn insert_ticket(
     )
     .await?;
     Ok((id, ticket_number(number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_row_says_is_what_was_written() {
+        let waiting = [
+            WaitingReason::LowConfidence,
+            WaitingReason::UserRequest,
+            WaitingReason::HumanMode,
+            WaitingReason::ContactForm,
+        ]
+        .map(Handling::Waiting);
+        for handling in [Handling::Bot, Handling::Assigned, Handling::Resolved].into_iter().chain(waiting) {
+            let read = Handling::of_row(handling.as_str(), handling.waiting_reason()).expect("it is known");
+            assert_eq!(read, handling);
+            let answers = [Handling::Bot, Handling::Waiting(WaitingReason::LowConfidence)].contains(&handling);
+            assert_eq!(read.bot_may_answer(), answers, "{handling:?}");
+        }
+        for unknown in [None, Some("of_a_later_build")] {
+            let read = Handling::of_row("waiting", unknown).expect("a person is awaited");
+            assert!(read.as_str() == "waiting" && !read.bot_may_answer(), "{unknown:?}");
+        }
+        assert!(Handling::of_row("lost", None).is_err());
+    }
 }

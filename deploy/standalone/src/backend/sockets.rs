@@ -241,7 +241,7 @@ async fn wait_for_conversation<'a>(
             },
         };
         let listener = backend.live.listen(&id);
-        let mut talk = Talk::from_the_start(backend, tenant_id, id, visitor.handling().as_str());
+        let mut talk = Talk::from_the_start(backend, tenant_id, id, visitor.handling());
         if let Some(frame) = first {
             talk.answer(socket, frame).await?;
         }

@@ -1,5 +1,5 @@
-//! Which hosts a page of this machine answers under. A name that somebody else's DNS points at loopback (DNS rebinding) would let
-//! that somebody's page read it: to the browser both are one origin.
+//! The hosts that local pages answer under. With DNS rebinding, a foreign name points at loopback, and a foreign page could read
+//! this one.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -51,7 +51,7 @@ impl OwnHosts {
             // Browsers never ask DNS for these (RFC 6761).
             Host::Domain(name) => return name == "localhost" || name.ends_with(".localhost"),
         };
-        // On all addresses, any number is this machine's, or it would not be here; DNS gives out names, not numbers.
+        // On all addresses, every IP address that reached us is this machine's. DNS rebinding needs a name.
         let (address, own) = (address.to_canonical(), self.listener.ip().to_canonical());
         address.is_loopback() || address == own || own.is_unspecified()
     }

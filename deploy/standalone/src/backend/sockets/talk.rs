@@ -10,7 +10,7 @@ use crate::backend::{
     dto::{MESSAGE, Message, MessageRow},
     live::Listener,
     messages::{self, Said},
-    records,
+    records::{self, Handling},
     store::{all, execute, one, unavailable},
 };
 
@@ -26,7 +26,7 @@ pub(super) struct Talk<'a> {
     tenant_id: TenantId,
     conversation_id: String,
     /// Who answers, as it was last said.
-    handling: String,
+    handling: Handling,
     /// The newest message that was in `welcome`.
     welcomed: String,
     /// The newest message that was sent, or acknowledged.
@@ -62,13 +62,13 @@ impl<'a> Talk<'a> {
         backend: &'a Backend,
         tenant_id: TenantId,
         conversation_id: String,
-        handling: &str,
+        handling: Handling,
     ) -> Self {
         Self {
             backend,
             tenant_id,
             conversation_id,
-            handling: handling.to_owned(),
+            handling,
             welcomed: String::new(),
             sent: String::new(),
             own: Vec::new(),
@@ -102,7 +102,7 @@ impl<'a> Talk<'a> {
             "type": "welcome",
             "session_id": session.to_string(),
             "conversation_id": conversation.id,
-            "status": conversation.handling,
+            "status": conversation.handling.as_str(),
             "operator": null,
             "history": history,
             "read_up_to": read.and_then(|read| read.read_up_to),
@@ -163,7 +163,7 @@ impl<'a> Talk<'a> {
                 let Some(client_id) = client_id else {
                     return Err(ApiError::field("client_id", "is required: the same one when it is sent again").into());
                 };
-                if self.handling == "bot" {
+                if self.handling == Handling::Bot {
                     send(socket, &json!({"type": "typing", "role": "bot"})).await?;
                 }
                 let said = Said { role: "visitor", content: &content, attachments, client_id: Some(client_id) };
@@ -234,9 +234,10 @@ impl<'a> Talk<'a> {
     pub(super) async fn catch_up(&mut self, socket: &mut Socket) -> Result<(), Ended> {
         let reader = self.backend.store.reader();
         let conversation = records::find_conversation(reader, self.tenant_id, &self.conversation_id).await?;
-        let is_new = conversation.handling != self.handling;
+        // Who is told is not told why a person is awaited.
+        let is_new = conversation.handling.as_str() != self.handling.as_str();
         self.handling = conversation.handling;
-        let status = json!({"type": "status", "status": self.handling, "operator": null});
+        let status = json!({"type": "status", "status": self.handling.as_str(), "operator": null});
         let mut status = is_new.then_some(status);
         loop {
             let messages = self.read(&self.sent, None).await?;
