@@ -10,9 +10,9 @@ use axum::{
     routing::get,
 };
 use http::{HeaderName, HeaderValue, header};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
-use shared::{ApiError, ErrorCode, health, request_id::RequestId};
+use shared::{ApiError, ErrorCode, config::SecretList, health, request_id::RequestId};
 use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -37,32 +37,43 @@ pub use document::openapi;
 /// The header operators prove themselves with; internal services use it as gRPC metadata.
 pub(crate) const X_ADMIN_KEY: HeaderName = HeaderName::from_static("x-admin-key");
 
-/// The operators' key: compared in constant time, named by a prefix of its hash.
+/// The operators' keys: compared in constant time, each named by a prefix of its hash.
 #[derive(Clone)]
-pub(crate) struct AdminKey {
+pub(crate) struct AdminKeys(Arc<[AdminKey]>);
+
+struct AdminKey {
     digest: [u8; 32],
     actor: Arc<str>,
 }
 
-impl AdminKey {
-    pub(crate) fn new(key: &SecretString) -> Self {
-        let digest: [u8; 32] = Sha256::digest(key.expose_secret()).into();
-        // Hashed once more, so that the audit log holds no part of what a guess could be checked against cheaply.
-        let name = hex::encode(&Sha256::digest([b"chat-relay admin key id: ".as_slice(), &digest].concat())[..4]);
-        Self { digest, actor: format!("admin_key:{name}").into() }
+impl AdminKeys {
+    pub(crate) fn new(keys: &SecretList) -> Self {
+        let named = keys.accepted().map(|key| {
+            let digest: [u8; 32] = Sha256::digest(key.expose_secret()).into();
+            // Hashed once more, so that the audit log holds no part of what a guess could be checked against cheaply.
+            let name = hex::encode(&Sha256::digest([b"chat-relay admin key id: ".as_slice(), &digest].concat())[..4]);
+            AdminKey { digest, actor: format!("admin_key:{name}").into() }
+        });
+        Self(named.collect())
     }
 
-    /// Who calls, where `given` is the key.
+    /// Who calls, where `given` is one of the keys.
     pub(crate) fn authenticate(&self, given: Option<&[u8]>) -> Result<Arc<str>, ApiError> {
-        // Digests have one length, so the comparison tells nothing of the key's.
+        // Digests have one length, so the comparison tells nothing of the key's. It ends at no match: the time tells nothing
+        // of how many keys there are before it.
         let digest: [u8; 32] = Sha256::digest(given.unwrap_or_default()).into();
-        if given.is_some() && bool::from(self.digest.ct_eq(&digest)) {
-            Ok(Arc::clone(&self.actor))
-        } else {
-            Err(ApiError::new(
+        let mut caller = None;
+        for key in &*self.0 {
+            if bool::from(key.digest.ct_eq(&digest)) {
+                caller = Some(&key.actor);
+            }
+        }
+        match caller {
+            Some(actor) if given.is_some() => Ok(Arc::clone(actor)),
+            _ => Err(ApiError::new(
                 ErrorCode::InvalidAdminKey,
                 "Send the admin key in X-Admin-Key. It is the service's ADMIN_API_KEY.",
-            ))
+            )),
         }
     }
 }
@@ -72,7 +83,7 @@ pub(crate) fn router(
     tenants: Tenants,
     developers: Developers,
     tokens: &Tokens,
-    admin_key: AdminKey,
+    admin_keys: AdminKeys,
     probes: Router,
 ) -> Router {
     let (of_tenants, _) = tenant_routes().split_for_parts();
@@ -81,7 +92,7 @@ pub(crate) fn router(
     let protected = of_tenants
         .with_state(tenants.clone())
         .merge(of_account_keys.with_state(developers.account_keys.clone()))
-        .layer(middleware::from_fn_with_state(admin_key, require_admin_key));
+        .layer(middleware::from_fn_with_state(admin_keys, require_admin_key));
     let jwks = tokens.jwks().to_owned();
     Router::new()
         .merge(protected)
@@ -149,8 +160,8 @@ fn tenant_routes() -> OpenApiRouter<Tenants> {
         .routes(routes!(audit::fetch_audit_log))
 }
 
-async fn require_admin_key(State(key): State<AdminKey>, mut request: Request, next: Next) -> Response {
-    match key.authenticate(request.headers().get(X_ADMIN_KEY).map(http::HeaderValue::as_bytes)) {
+async fn require_admin_key(State(keys): State<AdminKeys>, mut request: Request, next: Next) -> Response {
+    match keys.authenticate(request.headers().get(X_ADMIN_KEY).map(http::HeaderValue::as_bytes)) {
         Ok(actor) => {
             let request_id =
                 request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned());

@@ -24,7 +24,7 @@ use crate::{
     grpc::{self, RpcMetrics, Services},
     operators::Operators,
     propagation::{Propagation, PropagationMetrics},
-    rest::{self, AdminKey, Developers},
+    rest::{self, AdminKeys, Developers},
     store::{self, ConnectError, SeaStore, StoreError},
     tenants::Tenants,
     tokens::Tokens,
@@ -121,7 +121,9 @@ pub async fn start(
         widgets: Widgets::new(port.clone(), propagation.clone(), &config.relay_url),
     };
     let operators = Operators::new(port);
-    let admin_key = AdminKey::new(&config.api_key);
+    let admin_keys = AdminKeys::new(&config.api_key);
+    config.api_key.log_rotation("api_key");
+    config.grpc_token.log_rotation("grpc_token");
 
     let rest_listener = serve::bind(config.rest_listen).await?;
     let grpc_listener = serve::bind(config.grpc_listen).await?;
@@ -130,7 +132,7 @@ pub async fn start(
     let mut tasks = JoinSet::new();
 
     let probes = rest::probes(tenants.clone(), stopping.clone());
-    let router = rest::router(tenants.clone(), developers, &tokens, admin_key.clone(), probes.clone());
+    let router = rest::router(tenants.clone(), developers, &tokens, admin_keys.clone(), probes.clone());
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
     tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
 
@@ -164,8 +166,8 @@ pub async fn start(
         tokens,
         visitors: visitors.clone(),
         propagation: propagation.clone(),
-        admin_key,
-        service_token: config.grpc_token,
+        admin_keys,
+        service_tokens: config.grpc_token,
         metrics: RpcMetrics::new(metrics),
     };
     let told_to_stop = stopping.clone();

@@ -6,7 +6,7 @@ use admin_service::config::check_database_url;
 use relay_gateway::config::{HttpUrl, List, Network};
 use secrecy::SecretString;
 use shared::{
-    config::{ConfigError, Settings, Sources, Spec, check_secret},
+    config::{ConfigError, SecretList, Settings, Sources, Spec},
     telemetry::TelemetryConfig,
 };
 
@@ -55,8 +55,8 @@ pub struct Config {
     pub database_url: Option<SecretString>,
     /// The chat backend, where it is not the embedded one.
     pub chat_backend_url: Option<HttpUrl>,
-    /// The admin key, where it is not a generated one.
-    pub api_key: Option<SecretString>,
+    /// The admin keys, where they are not a generated one.
+    pub api_key: Option<SecretList>,
     /// Leases, in milliseconds; the admin service checks it.
     pub lease_ms: u64,
     /// Whether requests leave log lines.
@@ -72,22 +72,12 @@ pub struct BackendConfig {
     pub listen: SocketAddr,
     /// Its database.
     pub data_dir: PathBuf,
-    /// HMAC#2, where it is not the data directory's.
-    pub relay_secret: Option<SecretString>,
+    /// What HMAC#2 may be made with, where it is not the data directory's.
+    pub relay_secret: Option<SecretList>,
     /// Whether requests leave log lines.
     pub access_log: bool,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
-}
-
-fn optional_secret(settings: &mut Settings, key: &str) -> Result<Option<SecretString>, ConfigError> {
-    match settings.optional::<String>(key)? {
-        None => Ok(None),
-        Some(secret) => match check_secret(&secret) {
-            Ok(()) => Ok(Some(secret.into())),
-            Err(wrong) => Err(settings.problem(format!("{key} {wrong}"))),
-        },
-    }
 }
 
 impl Config {
@@ -112,7 +102,7 @@ impl Config {
             settings.problem(format!("database_url {wrong}"));
         }
         let chat_backend_url = settings.optional("chat_backend_url");
-        let api_key = optional_secret(&mut settings, "api_key");
+        let api_key = settings.optional_secrets("api_key");
         let lease_ms = settings.required("lease_ms");
         let access_log = settings.required("access_log");
         let telemetry = settings.telemetry();
@@ -148,7 +138,7 @@ impl BackendConfig {
         let mut settings = Settings::load(BACKEND_SPEC, sources)?;
         let listen = settings.required("listen");
         let data_dir = settings.required("data_dir");
-        let relay_secret = optional_secret(&mut settings, "relay_secret");
+        let relay_secret = settings.optional_secrets("relay_secret");
         let access_log = settings.required("access_log");
         let telemetry = settings.telemetry();
         settings.finish()?;

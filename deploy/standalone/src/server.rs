@@ -6,9 +6,9 @@ use std::{
 };
 
 use axum::Router;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use shared::{
-    config::{ConfigError, EXIT_CONFIG, Sources},
+    config::{ConfigError, EXIT_CONFIG, SecretList, Sources},
     edge::Edge,
     serve::{self, Bounds},
     telemetry::metrics::{HttpServerMetrics, Metrics},
@@ -122,7 +122,7 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
     };
 
     let gateway_config = gateway_config(&config, &admin, &grpc_token, &relay_secret, &backend_url)?;
-    let pages = if config.demo_page { demo::router(admin.grpc, &api_key)? } else { Router::new() };
+    let pages = if config.demo_page { demo::router(admin.grpc, api_key.first())? } else { Router::new() };
     let gateway =
         relay_gateway::server::start_on(listener, pages, gateway_config, &metrics, http_metrics, stopping).await?;
     if let Some(address) = config.ops_listen {
@@ -162,10 +162,11 @@ async fn serve_backend(
     servers: &mut JoinSet<()>,
     listen: SocketAddr,
     data: &DataDir,
-    relay_secret: &SecretString,
+    relay_secret: &SecretList,
     edge: Edge,
     stopping: CancellationToken,
 ) -> Result<SocketAddr, StartError> {
+    relay_secret.log_rotation("relay_secret");
     let store = backend::Store::open(&data.sqlite_url(BACKEND_DATABASE)?).await?;
     let backend = backend::Backend::new(store, stopping.clone());
     let router = backend::router(backend.clone(), relay_secret);
@@ -186,8 +187,8 @@ async fn serve_backend(
 fn admin_config(
     config: &Config,
     data: &DataDir,
-    grpc_token: &SecretString,
-    api_key: &SecretString,
+    grpc_token: &SecretList,
+    api_key: &SecretList,
     relay_url: String,
 ) -> Result<admin_service::config::Config, StartError> {
     let database_url = match &config.database_url {
@@ -198,9 +199,9 @@ fn admin_config(
         ("ADMIN_REST_LISTEN", config.admin_listen.to_string()),
         ("ADMIN_GRPC_LISTEN", config.grpc_listen.to_string()),
         ("ADMIN_DATABASE_URL", database_url.expose_secret().to_owned()),
-        ("ADMIN_API_KEY", api_key.expose_secret().to_owned()),
+        ("ADMIN_API_KEY", api_key.as_given().expose_secret().to_owned()),
         ("ADMIN_MASTER_KEYS", data.master_keys()?.expose_secret().to_owned()),
-        ("ADMIN_GRPC_TOKEN", grpc_token.expose_secret().to_owned()),
+        ("ADMIN_GRPC_TOKEN", grpc_token.as_given().expose_secret().to_owned()),
         ("ADMIN_RELAY_URL", relay_url),
         ("ADMIN_LEASE_MS", config.lease_ms.to_string()),
         ("ADMIN_ACCESS_LOG", config.access_log.to_string()),
@@ -213,8 +214,8 @@ fn admin_config(
 fn gateway_config(
     config: &Config,
     admin: &admin_service::server::Running,
-    grpc_token: &SecretString,
-    relay_secret: &SecretString,
+    grpc_token: &SecretList,
+    relay_secret: &SecretList,
     backend_url: &str,
 ) -> Result<relay_gateway::config::Config, StartError> {
     let mut loaded = relay_gateway::config::Config::load(&environment([
@@ -223,9 +224,9 @@ fn gateway_config(
         // One worker: this runtime, whose threads the services share.
         ("GATEWAY_THREADS", "1".to_owned()),
         ("GATEWAY_ADMIN_GRPC", format!("http://{}", admin.grpc)),
-        ("GATEWAY_ADMIN_GRPC_TOKEN", grpc_token.expose_secret().to_owned()),
+        ("GATEWAY_ADMIN_GRPC_TOKEN", grpc_token.as_given().expose_secret().to_owned()),
         ("GATEWAY_CHAT_BACKEND_URL", backend_url.to_owned()),
-        ("GATEWAY_RELAY_SECRET", relay_secret.expose_secret().to_owned()),
+        ("GATEWAY_RELAY_SECRET", relay_secret.as_given().expose_secret().to_owned()),
         ("GATEWAY_EXPOSE_ADMIN_API", "true".to_owned()),
         ("GATEWAY_ADMIN_REST", format!("http://{}", admin.rest)),
         ("GATEWAY_ACCESS_LOG", config.access_log.to_string()),

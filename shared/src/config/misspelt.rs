@@ -75,8 +75,8 @@ mod tests {
     use super::*;
 
     fn look(variable: &str) -> Found {
-        let keys = ["listen", "max_things", "api_key"];
-        let names = ["THING_LISTEN", "THING_MAX_THINGS", "ADMIN_API_KEY"].map(str::to_owned);
+        let keys = ["listen", "max_things", "api_key", "api_key_file"];
+        let names = ["THING_LISTEN", "THING_MAX_THINGS", "ADMIN_API_KEY", "ADMIN_API_KEY_FILE"].map(str::to_owned);
         variables("THING_", &keys, &names, [variable].into_iter())
     }
 
@@ -94,6 +94,10 @@ mod tests {
             ("THNIG_LISTEN", "THING_LISTEN"),
             ("THING_LISTEN_", "THING_LISTEN"),
             ("THING_LEASE_MS", "ADMIN_LEASE_MS"),
+            ("ADMIN_API_KEYS", "ADMIN_API_KEY"),
+            ("ADMIN_API_KEY_FLIE", "ADMIN_API_KEY_FILE"),
+            ("CHAT_RELAY_API_KEY_FILE", "ADMIN_API_KEY_FILE"),
+            ("THING_RELAY_SECRET_FILE", "GATEWAY_RELAY_SECRET_FILE"),
         ] {
             let found = look(misspelt);
             assert_eq!(found.problems.len(), 1, "{misspelt}: {found:?}");
@@ -106,6 +110,9 @@ mod tests {
         for alone in [
             "THING_LISTEN",
             "ADMIN_LEASE_MS",
+            "ADMIN_API_KEY_FILE",
+            "ADMIN_MASTER_KEYS_FILE",
+            "CHAT_BACKEND_RELAY_SECRET_FILE",
             "ADMIN_SOMETHING_ELSE",
             "PATH",
             "THINGS",

@@ -38,7 +38,7 @@ pub(super) const PROGRAMS: [Program; 4] = [
         name: "chat-relay",
         env_prefix: "CHAT_RELAY_",
         defaults: include_str!("../../../deploy/standalone/config.default.toml"),
-        renamed: &[TELEMETRY[0], TELEMETRY[1], ("api_key", "ADMIN_API_KEY")],
+        renamed: &[TELEMETRY[0], TELEMETRY[1], ("api_key", "ADMIN_API_KEY"), ("api_key_file", "ADMIN_API_KEY_FILE")],
     },
 ];
 
