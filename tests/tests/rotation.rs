@@ -44,7 +44,7 @@ impl Checking {
         let database = format!("sqlite://{}?mode=rwc", directory.path().join("admin.db").display());
         let mut admin_variables = admin_environment(&database);
         let mut backend_variables = backend_environment(directory.path());
-        let mut lasting = |variables: &mut HashMap<String, String>, name: &str| {
+        let lasting = |variables: &mut HashMap<String, String>, name: &str| {
             let address = lasting_address();
             variables.insert(name.to_owned(), address.clone());
             address.parse().expect("an address")

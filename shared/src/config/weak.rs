@@ -126,9 +126,12 @@ fn distinct(bytes: &[u8]) -> usize {
     seen.iter().filter(|seen| **seen).count()
 }
 
+/// Whether a character is of some kind.
+type Belongs = fn(&u8) -> bool;
+
 /// The bits one character adds that belongs to no other piece.
 fn single_bits(bytes: &[u8]) -> f64 {
-    let pools: [(fn(&u8) -> bool, u32); 4] = [
+    let pools: [(Belongs, u32); 4] = [
         (u8::is_ascii_lowercase, 26),
         (u8::is_ascii_uppercase, 26),
         (u8::is_ascii_digit, 10),
