@@ -34,12 +34,24 @@ def arguments():
     parser.add_argument(
         "--relay-url",
         default=os.environ.get("BASE_URL"),
-        help="the relay or the admin service, such as http://127.0.0.1:7811 (default: $BASE_URL)",
+        help="the relay, as tenants and browsers reach it, such as http://127.0.0.1:7811 (default: $BASE_URL, or what the "
+        "admin service has as ADMIN_RELAY_URL)",
     )
     parser.add_argument(
+        "--admin-url",
+        default=os.environ.get("ADMIN_URL"),
+        help="the admin service, such as http://127.0.0.1:7812, where the relay does not pass the admin API on "
+        "(default: $ADMIN_URL, or the relay)",
+    )
+    keys = parser.add_mutually_exclusive_group()
+    keys.add_argument(
+        "--admin-key-file",
+        metavar="FILE",
+        help="a file with the operators' key, such as data/admin.key (default: $ADMIN_API_KEY)",
+    )
+    keys.add_argument(
         "--admin-key",
-        default=os.environ.get("ADMIN_API_KEY"),
-        help="the operators' key (default: $ADMIN_API_KEY, which keeps it out of process lists)",
+        help="the operators' key itself; every process list shows it, so rather set ADMIN_API_KEY or give --admin-key-file",
     )
     parser.add_argument("--tenant-name", required=True, help="what people call the tenant")
     parser.add_argument(
@@ -50,15 +62,33 @@ def arguments():
         help="a browser origin the widget may run on, such as https://shop.demo.com; repeatable",
     )
     given = parser.parse_args()
-    if not given.relay_url:
-        parser.error("--relay-url is required (or set BASE_URL)")
-    if not given.relay_url.startswith(("http://", "https://")):
-        parser.error("--relay-url must begin with http:// or https://")
+    if not (given.relay_url or given.admin_url):
+        parser.error("--relay-url or --admin-url is required (or set BASE_URL or ADMIN_URL)")
+    for name, url in (("--relay-url", given.relay_url), ("--admin-url", given.admin_url)):
+        if url and not url.startswith(("http://", "https://")):
+            parser.error(f"{name} must begin with http:// or https://")
+    if given.admin_key_file is not None:
+        given.admin_key = key_in(given.admin_key_file, parser)
+    elif given.admin_key is None:
+        given.admin_key = os.environ.get("ADMIN_API_KEY")
     if not given.admin_key:
-        parser.error("--admin-key is required (or set ADMIN_API_KEY)")
+        parser.error("the operators' key is required: set ADMIN_API_KEY, or give --admin-key-file")
     if not (given.admin_key.isascii() and given.admin_key.isprintable()):
-        parser.error("--admin-key must be visible ASCII characters")
+        parser.error("the operators' key must be visible ASCII characters")
     return given
+
+
+def key_in(path, parser):
+    try:
+        with open(path, encoding="ascii") as file:
+            key = file.read(4096).strip()
+    except OSError as error:
+        parser.error(f"--admin-key-file: {path}: {error.strerror}")
+    except ValueError:
+        parser.error(f"--admin-key-file: {path}: must be visible ASCII characters")
+    if not key:
+        parser.error(f"--admin-key-file: {path}: is empty")
+    return key
 
 
 class KeepToThisHost(urllib.request.HTTPRedirectHandler):
@@ -68,13 +98,29 @@ class KeepToThisHost(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def provision(base_url, admin_key, body):
+def opener_for(url, flag):
     # A proxy is for the world outside: what listens on this machine is asked directly.
     try:
-        local = urllib.parse.urlsplit(base_url).hostname in ("localhost", "127.0.0.1", "::1")
+        local = urllib.parse.urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
     except ValueError as error:
-        fail(USAGE, f"--relay-url: {error}")
-    opener = urllib.request.build_opener(KeepToThisHost, *([urllib.request.ProxyHandler({})] if local else []))
+        fail(USAGE, f"{flag}: {error}")
+    return urllib.request.build_opener(KeepToThisHost, *([urllib.request.ProxyHandler({})] if local else []))
+
+
+def has_widget(relay_url):
+    """Whether pages can load the widget from there (the admin service has none); None where nobody answers."""
+    request = urllib.request.Request(relay_url.rstrip("/") + "/widget.js", method="HEAD")
+    try:
+        with opener_for(relay_url, "--relay-url").open(request, timeout=5) as answer:
+            return answer.status == 200
+    except urllib.error.HTTPError:
+        return False
+    except (OSError, ValueError, http.client.HTTPException):
+        return None
+
+
+def provision(base_url, flag, admin_key, body):
+    opener = opener_for(base_url, flag)
     request = urllib.request.Request(
         base_url.rstrip("/") + "/api/v1/provision/tenant",
         data=json.dumps(body).encode(),
@@ -84,11 +130,13 @@ def provision(base_url, admin_key, body):
     try:
         with opener.open(request, timeout=30) as answer:
             tenant = json.load(answer)["data"]
-            return {name: str(tenant[name]) for name in ("tenant_id", "tenant_secret", "widget_public_key")}
+            wanted = {name: str(tenant[name]) for name in ("tenant_id", "tenant_secret", "widget_public_key")}
+            # Services of before do not name it.
+            return {**wanted, "relay_url": str(tenant.get("relay_url") or "")}
     except urllib.error.HTTPError as error:
-        explain(error)
+        explain(error, flag)
     except http.client.InvalidURL as error:
-        fail(USAGE, f"--relay-url: {error}")
+        fail(USAGE, f"{flag}: {error}")
     except (TimeoutError, socket.timeout, http.client.RemoteDisconnected, http.client.IncompleteRead):
         fail(
             NO_CONNECTION,
@@ -99,12 +147,12 @@ def provision(base_url, admin_key, body):
         fail(BAD_ANSWER, f"{base_url} answered something that is not HTTP.", "Is the URL right?")
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", error)
-        fail(NO_CONNECTION, f"cannot reach {base_url}: {reason}", "Is the relay running, and is the URL right?")
+        fail(NO_CONNECTION, f"cannot reach {base_url}: {reason}", f"Does it run, and is {flag} right?")
     except (ValueError, KeyError, TypeError):
         fail(BAD_ANSWER, f"{base_url} answered something that is not the relay's.", "Is the URL right?")
 
 
-def explain(error):
+def explain(error, flag):
     try:
         answer = json.load(error)
     except ValueError:
@@ -114,7 +162,18 @@ def explain(error):
     message = answer.get("message", error.reason)
     request_id = f"request_id: {answer.get('request_id', 'unknown')}"
     if error.code == 401:
-        fail(BAD_KEY, "the admin key was refused (401).", "In one process it is in data/admin.key.", request_id)
+        fail(
+            BAD_KEY,
+            "the admin key was refused (401).",
+            "It is the admin service's ADMIN_API_KEY; in one process without that, it is in data/admin.key.",
+            request_id,
+        )
+    if error.code == 404:
+        hint = "There is no admin API at this address." if flag == "--admin-url" else (
+            "A gateway that faces the internet passes no admin API on: give the admin service's own address as --admin-url, "
+            "such as http://127.0.0.1:7812, beside --relay-url."
+        )
+        fail(BAD_ANSWER, f"the answer is 404: {message}", hint, "Nothing was written.", request_id)
     if error.code == 422:
         fields = [f"{field['field']}: {field['message']}" for field in answer.get("errors", [])]
         fail(BAD_FIELD, "the relay refused (422), and nothing was written:", *(fields or [message]), request_id)
@@ -126,9 +185,13 @@ def main():
     body = {"tenant_name": given.tenant_name}
     if given.origin:
         body["allowed_origins"] = given.origin
-    tenant = provision(given.relay_url, given.admin_key, body)
+    if given.admin_url:
+        tenant = provision(given.admin_url, "--admin-url", given.admin_key, body)
+    else:
+        tenant = provision(given.relay_url, "--relay-url", given.admin_key, body)
+    relay_url = relay_of(given, tenant)
     backend = {
-        "BASE_URL": given.relay_url.rstrip("/"),
+        "BASE_URL": relay_url,
         "TENANT_ID": tenant["tenant_id"],
         "TENANT_SECRET": tenant["tenant_secret"],
     }
@@ -138,7 +201,31 @@ def main():
     section("The same for the published Python client.", backend, "BLOONIO_CHAT_")
     section("Widget / in-app SDK: public.", widget)
     print("\n# The widget: paste this line into pages of the allowed origins.")
-    print(f"# {embed_code(given.relay_url, tenant)}")
+    print(f"# {embed_code(relay_url, tenant)}")
+
+
+def relay_of(given, tenant):
+    """The address to paste: the one given, unless that is the admin service's, which knows the relay's."""
+    known = tenant["relay_url"].rstrip("/")
+    if given.relay_url and (given.admin_url or not known or has_widget(given.relay_url) is not False):
+        relay_url = given.relay_url.rstrip("/")
+    else:
+        relay_url = known
+        if given.relay_url:
+            note(f"{given.relay_url} is not the relay: what is printed names {known}, the admin service's ADMIN_RELAY_URL.")
+    if not relay_url:
+        note("the admin service does not say where the relay is: put its address where the lines below lack it.")
+    elif not has_widget(relay_url):
+        note(
+            f"the tenant is provisioned, but no relay answers at {relay_url} from here.",
+            "If it is elsewhere, give --relay-url next time, or set ADMIN_RELAY_URL at the admin service; "
+            "in the lines below, replace the address.",
+        )
+    return relay_url
+
+
+def note(*lines):
+    print("provision-tenant: note: " + "\n  ".join(lines), file=sys.stderr)
 
 
 def embed_code(relay_url, tenant):

@@ -13,11 +13,12 @@ use admin_service::{
     audit::{Action, AuditEntry, Caller},
     config::DatabaseConfig,
     credentials::WidgetKey,
+    sealing::MasterKeys,
     settings::TenantSettings,
-    store::{self, PageStart, Replacement, SeaStore, TenantStore as _, VisitorStore as _},
+    store::{self, LogStore as _, PageStart, Replacement, SeaStore, TenantStore as _, VisitorStore as _},
     tenant::{Tenant, TenantStatus},
 };
-use e2e::{postgres::Postgres, seed};
+use e2e::{postgres::Postgres, seed, world};
 use serde_json::Value;
 use shared::{TenantId, time::now};
 use tracing::{
@@ -60,9 +61,9 @@ async fn main() {
 
 async fn row(name: &str, url: &str, size: u64) {
     let config = database(url);
-    store::connect(&config).await.expect("it opens").close().await.expect("it closes");
+    store::connect(&config, &master_keys()).await.expect("it opens").close().await.expect("it closes");
     seed::silent_tenants(url, size).await;
-    let store = store::connect(&config).await.expect("it opens");
+    let store = store::connect(&config, &master_keys()).await.expect("it opens");
     let tenants = anywhere(&store, size).await;
 
     let mut cells = Vec::new();
@@ -71,6 +72,10 @@ async fn row(name: &str, url: &str, size: u64) {
     }
     println!("| {name} | {size} | {} |", cells.join(" | "));
     store.close().await.expect("it closes");
+}
+
+fn master_keys() -> MasterKeys {
+    world::MASTER_KEYS.parse().expect("keys")
 }
 
 fn database(url: &str) -> DatabaseConfig {
@@ -164,7 +169,7 @@ async fn rows_read(url: &str, size: u64, plans: &Plans) -> Vec<String> {
                            -c auto_explain.log_analyze=on -c auto_explain.log_format=json -c auto_explain.log_level=notice";
     let mut explained = Url::parse(url).expect("a URL");
     explained.query_pairs_mut().append_pair("options", EXPLAIN);
-    let store = store::connect(&database(explained.as_str())).await.expect("it opens");
+    let store = store::connect(&database(explained.as_str()), &master_keys()).await.expect("it opens");
     let tenants = anywhere(&store, size).await;
     let mut counts = Vec::new();
     for query in QUERIES {

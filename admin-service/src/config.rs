@@ -16,13 +16,15 @@ use crate::sealing::MasterKeys;
 /// Gateways ask three times a lease; below this they would do little else.
 const SHORTEST_LEASE_MS: u64 = 250;
 
-const SPEC: Spec = Spec {
+/// What the program can be told.
+pub const SPEC: Spec = Spec {
     program: "admin-service",
     about: "Owns tenants and their secrets: REST for operators, gRPC for gateways.",
     env_prefix: "ADMIN_",
     env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
     defaults: include_str!("../config.default.toml"),
     secrets: &["api_key", "master_keys", "grpc_token", "database_url"],
+    parts: &[],
 };
 
 /// A checked configuration.
@@ -79,7 +81,14 @@ impl Config {
     /// # Errors
     /// Every problem there is, at once.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let mut settings = Settings::load(SPEC, sources)?;
+        Self::read(Settings::load(SPEC, sources)?)
+    }
+
+    /// Reads and checks settings that were given otherwise than to a process of its own.
+    ///
+    /// # Errors
+    /// Every problem there is, at once.
+    pub fn read(mut settings: Settings) -> Result<Self, ConfigError> {
         let rest_listen = settings.required("rest_listen");
         let grpc_listen = settings.required("grpc_listen");
         let ops_listen = settings.optional("ops_listen");

@@ -1,5 +1,6 @@
-//! Tenants, credentials, account keys, bots, widgets, visitors, operators and audit: pure, with time passed in. No HTTP, no gRPC, no database.
+//! Tenants, credentials, account keys, bots, widgets, visitors, operators, audit and access log: pure, with time passed in. No HTTP, no gRPC, no database.
 
+pub mod access;
 pub mod account_key;
 pub mod audit;
 pub mod bot;

@@ -22,10 +22,14 @@ use tonic::{
 
 use crate::{
     directory::Directory,
-    domain::audit::Caller,
+    domain::{
+        access::{AccessEntry, AccessKind},
+        audit::Caller,
+    },
+    logs::Logs,
     operators::Operators,
     propagation::Propagation,
-    rest::{AdminKeys, X_ADMIN_KEY},
+    rest::{OperatorGate, X_ADMIN_KEY},
     tenants::Tenants,
     tokens::Tokens,
     visitors::Visitors,
@@ -49,7 +53,8 @@ pub(crate) struct Services {
     pub(crate) tokens: Tokens,
     pub(crate) visitors: Visitors,
     pub(crate) propagation: Propagation,
-    pub(crate) admin_keys: AdminKeys,
+    pub(crate) logs: Logs,
+    pub(crate) gate: OperatorGate,
     pub(crate) service_tokens: SecretList,
     pub(crate) metrics: RpcMetrics,
 }
@@ -63,7 +68,7 @@ pub(crate) async fn serve(
     services: Services,
     stopping: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let Services { tenants, directory, operators, tokens, visitors, propagation, admin_keys, service_tokens, metrics } =
+    let Services { tenants, directory, operators, tokens, visitors, propagation, logs, gate, service_tokens, metrics } =
         services;
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<TenantDirectoryServer<directory::DirectoryService>>().await;
@@ -73,11 +78,20 @@ pub(crate) async fn serve(
         .build_v1()?;
 
     let tokens_of_gateways = ServiceTokens::new(&service_tokens);
-    let with_token = move |request: Request<()>| tokens_of_gateways.check(request);
+    let refusals = logs.clone();
+    let with_token = move |request: Request<()>| {
+        let (address, id) = (request.remote_addr().map(|address| address.ip()), request_id(request.metadata()));
+        tokens_of_gateways.check(request).inspect_err(|_| {
+            let kind = AccessKind::RefuseService;
+            let entry = AccessEntry { kind, tenant_id: None, actor: "unknown", subject: String::new(), address };
+            refusals.note(entry, &id);
+        })
+    };
     let with_admin_key = move |mut request: Request<()>| {
         let given = request.metadata().get(X_ADMIN_KEY.as_str()).map(|value| value.as_bytes().to_vec());
-        let actor = admin_keys.authenticate(given.as_deref())?;
-        let caller = Caller { actor: actor.to_string(), request_id: request_id(request.metadata()) };
+        let (address, request_id) = (request.remote_addr().map(|address| address.ip()), request_id(request.metadata()));
+        let actor = gate.admit(given.as_deref(), address, &request_id)?;
+        let caller = Caller { actor: actor.to_string(), request_id };
         request.extensions_mut().insert(caller);
         Ok(request)
     };
@@ -91,15 +105,15 @@ pub(crate) async fn serve(
         .add_service(health_service)
         .add_service(InterceptedService::new(reflection, with_token.clone()))
         .add_service(TenantDirectoryServer::with_interceptor(
-            directory::DirectoryService::new(directory, tenants.clone(), visitors.clone(), propagation),
+            directory::DirectoryService::new(directory, tenants.clone(), visitors.clone(), propagation, logs.clone()),
             with_token.clone(),
         ))
         .add_service(IdentityServer::with_interceptor(
-            identity::IdentityService::new(tenants.clone(), operators, tokens),
+            identity::IdentityService::new(tenants.clone(), operators, tokens, logs.clone()),
             with_token.clone(),
         ))
         .add_service(VisitorsServer::with_interceptor(visitors::VisitorsService::new(visitors), with_token))
-        .add_service(TenantAdminServer::with_interceptor(admin::AdminService::new(tenants), with_admin_key))
+        .add_service(TenantAdminServer::with_interceptor(admin::AdminService::new(tenants, logs), with_admin_key))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopping.cancelled_owned())
         .await?;
     Ok(())

@@ -11,7 +11,10 @@ mod domain;
 mod errors;
 mod grpc;
 pub mod guarded;
+mod guesses;
 mod last_used;
+pub mod log_chain;
+mod logs;
 mod operators;
 mod propagation;
 mod rest;
@@ -20,8 +23,11 @@ pub mod server;
 pub mod store;
 mod tenants;
 mod tokens;
+pub mod verify_audit;
 mod visitors;
 mod widgets;
 
-pub use domain::{account_key, audit, bot, credentials, operator, settings, signing_key, tenant, visitor, widget};
+pub use domain::{
+    access, account_key, audit, bot, credentials, operator, settings, signing_key, tenant, visitor, widget,
+};
 pub use rest::openapi;

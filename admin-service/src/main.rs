@@ -1,10 +1,11 @@
-//! The `admin-service` binary: configuration, start, drain, and nothing else.
+//! The `admin-service` binary: configuration, start, drain, and the command that verifies the logs.
 
 use std::process::ExitCode;
 
 use admin_service::{
     config::Config,
     server::{self, StartError},
+    verify_audit,
 };
 use shared::{
     config::Sources,
@@ -14,7 +15,12 @@ use shared::{
 };
 
 fn main() -> ExitCode {
-    match Config::load(&Sources::process()) {
+    let mut sources = Sources::process();
+    if sources.args.first().is_some_and(|first| first == verify_audit::COMMAND) {
+        sources.args.remove(0);
+        return verify_audit::run(sources);
+    }
+    match Config::load(&sources) {
         Ok(config) => {
             let telemetry = config.telemetry.clone();
             process::run("admin-service", None, &telemetry, Threads::Shared, serve(config), |_| 1)

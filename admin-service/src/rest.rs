@@ -1,9 +1,9 @@
 //! The REST facade for operators (contract, section 3) and for tenants' developers (section 5, by account key). Thin: it reads, calls a use case, and wraps the answer.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -12,13 +12,24 @@ use axum::{
 use http::{HeaderName, HeaderValue, header};
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
-use shared::{ApiError, ErrorCode, config::SecretList, health, request_id::RequestId};
+use shared::{ApiError, ErrorCode, config::SecretList, health, request_id::RequestId, serve::Peer};
 use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::{account_keys::AccountKeys, domain::audit::Caller, tenants::Tenants, tokens::Tokens};
+use crate::{
+    account_keys::AccountKeys,
+    domain::{
+        access::{AccessEntry, AccessKind},
+        audit::Caller,
+    },
+    guesses::Guesses,
+    logs::Logs,
+    tenants::Tenants,
+    tokens::Tokens,
+};
 
 mod account_keys;
 mod audit;
@@ -78,21 +89,36 @@ impl AdminKeys {
     }
 }
 
+/// Where tenants and browsers reach the relay, without a trailing slash.
+#[derive(Clone)]
+pub(crate) struct RelayUrl(Arc<str>);
+
+impl RelayUrl {
+    pub(crate) fn new(url: &Url) -> Self {
+        Self(url.as_str().trim_end_matches('/').into())
+    }
+}
+
 /// The facade's router, edges not included.
 pub(crate) fn router(
     tenants: Tenants,
+    logs: Logs,
     developers: Developers,
     tokens: &Tokens,
-    admin_keys: AdminKeys,
+    gate: OperatorGate,
+    relay_url: RelayUrl,
     probes: Router,
 ) -> Router {
     let (of_tenants, _) = tenant_routes().split_for_parts();
+    let (of_logs, _) = log_routes().split_for_parts();
     let (of_account_keys, _) = account_key_routes().split_for_parts();
     let (of_developers, _) = developer_routes().split_for_parts();
     let protected = of_tenants
         .with_state(tenants.clone())
+        .merge(of_logs.with_state(logs))
         .merge(of_account_keys.with_state(developers.account_keys.clone()))
-        .layer(middleware::from_fn_with_state(admin_keys, require_admin_key));
+        .layer(Extension(relay_url))
+        .layer(middleware::from_fn_with_state(gate, require_admin_key));
     let jwks = tokens.jwks().to_owned();
     Router::new()
         .merge(protected)
@@ -157,14 +183,59 @@ fn tenant_routes() -> OpenApiRouter<Tenants> {
         .routes(routes!(tenants::reactivate_tenant))
         .routes(routes!(tenants::fetch_tenant))
         .routes(routes!(tenants::fetch_tenants))
-        .routes(routes!(audit::fetch_audit_log))
 }
 
-async fn require_admin_key(State(keys): State<AdminKeys>, mut request: Request, next: Next) -> Response {
-    match keys.authenticate(request.headers().get(X_ADMIN_KEY).map(http::HeaderValue::as_bytes)) {
+/// For operators, who come with the admin key.
+fn log_routes() -> OpenApiRouter<Logs> {
+    OpenApiRouter::new().routes(routes!(audit::fetch_audit_log)).routes(routes!(audit::fetch_access_log))
+}
+
+/// Lets in who has an admin key, over REST and over gRPC: guessing is slowed, and each failure leaves its row.
+#[derive(Clone)]
+pub(crate) struct OperatorGate {
+    keys: AdminKeys,
+    guesses: Guesses,
+    logs: Logs,
+}
+
+impl OperatorGate {
+    pub(crate) fn new(keys: AdminKeys, logs: Logs) -> Self {
+        Self { keys, guesses: Guesses::new(), logs }
+    }
+
+    /// Who calls, where `given` is one of the keys.
+    ///
+    /// # Errors
+    /// `invalid_admin_key`; `rate_limited` where the address has come with too many wrong ones.
+    pub(crate) fn admit(
+        &self,
+        given: Option<&[u8]>,
+        address: Option<IpAddr>,
+        request_id: &str,
+    ) -> Result<Arc<str>, ApiError> {
+        let now = Instant::now();
+        let authenticated = match address {
+            Some(address) => self.guesses.check(address, now).and_then(|()| self.keys.authenticate(given)),
+            None => self.keys.authenticate(given),
+        };
+        if authenticated.is_err() {
+            if let Some(address) = address.filter(|_| given.is_some()) {
+                self.guesses.count(address, now);
+            }
+            let kind = AccessKind::RefuseOperator;
+            let entry = AccessEntry { kind, tenant_id: None, actor: "unknown", subject: String::new(), address };
+            self.logs.note(entry, request_id);
+        }
+        authenticated
+    }
+}
+
+async fn require_admin_key(State(gate): State<OperatorGate>, mut request: Request, next: Next) -> Response {
+    let request_id = request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned());
+    let address = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
+    let given = request.headers().get(X_ADMIN_KEY).map(http::HeaderValue::as_bytes);
+    match gate.admit(given, address, &request_id) {
         Ok(actor) => {
-            let request_id =
-                request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned());
             request.extensions_mut().insert(Caller { actor: actor.to_string(), request_id });
             next.run(request).await
         }

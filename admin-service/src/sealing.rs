@@ -10,6 +10,8 @@ use chacha20poly1305::{
     KeyInit as _, XChaCha20Poly1305, XNonce,
     aead::{Aead as _, Payload},
 };
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -20,7 +22,17 @@ const LONGEST_KEY_ID: usize = 64;
 
 /// The master keys: the first seals, all open.
 #[derive(Clone)]
-pub struct MasterKeys(Arc<[(String, XChaCha20Poly1305)]>);
+pub struct MasterKeys(Arc<[MasterKey]>);
+
+struct MasterKey {
+    id: String,
+    cipher: XChaCha20Poly1305,
+    /// Derived from it: what the rows of logs are chained with.
+    log_key: Hmac<Sha256>,
+}
+
+/// What a key for logs is derived with, so that it is no other key's.
+const LOG_KEY_INFO: &[u8] = b"chat-relay: log chain, 1";
 
 /// Why a list of master keys is refused. It never quotes a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +61,7 @@ impl FromStr for MasterKeys {
     type Err = InvalidMasterKeys;
 
     fn from_str(text: &str) -> Result<Self, InvalidMasterKeys> {
-        let mut keys: Vec<(String, XChaCha20Poly1305)> = Vec::new();
+        let mut keys: Vec<MasterKey> = Vec::new();
         // In a file, keys may stand a line each.
         for (index, entry) in text.trim().split([',', '\n']).enumerate() {
             let place = index + 1;
@@ -59,7 +71,7 @@ impl FromStr for MasterKeys {
             if !well_formed {
                 return Err(InvalidMasterKeys::Id(place));
             }
-            if keys.iter().any(|(known, _)| known == id) {
+            if keys.iter().any(|known| known.id == id) {
                 return Err(InvalidMasterKeys::Repeated(place));
             }
             let key = Zeroizing::new(STANDARD.decode(key).map_err(|_| InvalidMasterKeys::Length(place))?);
@@ -70,7 +82,10 @@ impl FromStr for MasterKeys {
                 return Err(InvalidMasterKeys::Weak);
             }
             let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| InvalidMasterKeys::Length(place))?;
-            keys.push((id.to_owned(), cipher));
+            let derived = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes a key of any length");
+            let derived = Zeroizing::new(<[u8; 32]>::from(derived.chain_update(LOG_KEY_INFO).finalize().into_bytes()));
+            let log_key = Hmac::new_from_slice(derived.as_slice()).expect("HMAC takes a key of any length");
+            keys.push(MasterKey { id: id.to_owned(), cipher, log_key });
         }
         Ok(Self(keys.into()))
     }
@@ -87,7 +102,7 @@ fn is_pattern(key: &[u8]) -> bool {
 
 impl fmt::Debug for MasterKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(id, _)| id)).finish()
+        f.debug_list().entries(self.0.iter().map(|key| &key.id)).finish()
     }
 }
 
@@ -131,10 +146,25 @@ pub enum SealError {
 }
 
 impl MasterKeys {
+    fn newest(&self) -> &MasterKey {
+        self.0.first().expect("a parsed list has a key")
+    }
+
+    /// What new rows of logs are chained with, and the id of the master key it is derived from.
+    pub(crate) fn log_key(&self) -> (&str, &Hmac<Sha256>) {
+        let MasterKey { id, log_key, .. } = self.newest();
+        (id, log_key)
+    }
+
+    /// What rows of logs were chained with under this master key, where it is configured.
+    pub(crate) fn log_key_of(&self, id: &str) -> Option<&Hmac<Sha256>> {
+        self.0.iter().find(|known| known.id == id).map(|key| &key.log_key)
+    }
+
     /// Seals `secret` under the first key.
     #[must_use]
     pub fn seal(&self, place: Place, secret: &[u8]) -> Vec<u8> {
-        let (id, cipher) = self.0.first().expect("a parsed list has a key");
+        let MasterKey { id, cipher, .. } = self.newest();
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).expect("the system has randomness");
         let aad = place.associated_data();
@@ -156,7 +186,7 @@ impl MasterKeys {
         let (id, rest) = rest.split_at_checked(usize::from(*id_len)).ok_or_else(malformed)?;
         let (nonce, ciphertext) = rest.split_at_checked(NONCE_LEN).ok_or_else(malformed)?;
         let key_id = String::from_utf8_lossy(id).into_owned();
-        let Some((_, cipher)) = self.0.iter().find(|(known, _)| *known == key_id) else {
+        let Some(MasterKey { cipher, .. }) = self.0.iter().find(|known| known.id == key_id) else {
             return Err(SealError::UnknownKey { column, key_id });
         };
         let nonce = <[u8; NONCE_LEN]>::try_from(nonce).map_err(|_| malformed())?;

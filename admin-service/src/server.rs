@@ -8,7 +8,7 @@ use std::{
 };
 
 use shared::{
-    edge::Edge,
+    edge::{ClientAddresses, Edge},
     serve::{self, Bounds},
     telemetry::metrics::{HttpServerMetrics, Metrics},
 };
@@ -22,9 +22,10 @@ use crate::{
     directory::Directory,
     errors::UseCaseError,
     grpc::{self, RpcMetrics, Services},
+    logs::Logs,
     operators::Operators,
     propagation::{Propagation, PropagationMetrics},
-    rest::{self, AdminKeys, Developers},
+    rest::{self, AdminKeys, Developers, OperatorGate, RelayUrl},
     store::{self, ConnectError, SeaStore, StoreError},
     tenants::Tenants,
     tokens::Tokens,
@@ -39,6 +40,10 @@ const NAME: &str = "admin-service";
 const WRITE_USES_EVERY: Duration = Duration::from_secs(10);
 /// How often visitors' sessions that are over are removed.
 const FORGET_SESSIONS_EVERY: Duration = Duration::from_secs(3600);
+/// How often the access log is written: a process that is killed loses no more than that.
+const WRITE_LOGS_EVERY: Duration = Duration::from_secs(2);
+/// How often it is said how far the logs have come, and old rows are removed.
+const TELL_LOGS_EVERY: Duration = Duration::from_secs(3600);
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +71,7 @@ pub struct Running {
     tasks: JoinSet<()>,
     account_keys: AccountKeys,
     visitors: Visitors,
+    logs: Logs,
     store: SeaStore,
 }
 
@@ -86,6 +92,7 @@ impl Running {
         // Once more, now that no call is in flight.
         self.account_keys.write_uses().await;
         self.visitors.write_uses().await;
+        self.logs.write_waiting().await;
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database did not close");
         }
@@ -102,7 +109,7 @@ pub async fn start(
     http_metrics: HttpServerMetrics,
     stopping: CancellationToken,
 ) -> Result<Running, StartError> {
-    let store = store::connect(&config.database).await?;
+    let store = store::connect(&config.database, &config.master_keys).await?;
     let port = Arc::new(store.clone());
     let ttls = (config.operator_token_ttl, config.visitor_token_ttl);
     let tokens = Tokens::open(port.as_ref(), &config.master_keys, config.token_issuer, ttls)
@@ -121,9 +128,11 @@ pub async fn start(
         widgets: Widgets::new(port.clone(), propagation.clone(), &config.relay_url),
     };
     let operators = Operators::new(port);
-    let admin_keys = AdminKeys::new(&config.api_key);
+    let logs = Logs::new(Arc::new(store.clone()));
+    let gate = OperatorGate::new(AdminKeys::new(&config.api_key), logs.clone());
     config.api_key.log_rotation("api_key");
     config.grpc_token.log_rotation("grpc_token");
+    let relay_url = RelayUrl::new(&config.relay_url);
 
     let rest_listener = serve::bind(config.rest_listen).await?;
     let grpc_listener = serve::bind(config.grpc_listen).await?;
@@ -132,11 +141,18 @@ pub async fn start(
     let mut tasks = JoinSet::new();
 
     let probes = rest::probes(tenants.clone(), stopping.clone());
-    let router = rest::router(tenants.clone(), developers, &tokens, admin_keys.clone(), probes.clone());
-    let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
+    let router =
+        rest::router(tenants.clone(), logs.clone(), developers, &tokens, gate.clone(), relay_url, probes.clone());
+    let edge = Edge {
+        server: NAME,
+        metrics: http_metrics,
+        access_log: config.access_log,
+        clients: ClientAddresses::default(),
+    };
     tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
 
     tasks.spawn(keep_house(account_keys.clone(), visitors.clone(), stopping.clone()));
+    tasks.spawn(keep_logs(logs.clone(), stopping.clone()));
 
     // Changes in flight still need what comes down the gateways' streams, so these end last.
     let (spreading, closing, told_to_stop) = (propagation.clone(), propagation.clone(), stopping.clone());
@@ -166,7 +182,8 @@ pub async fn start(
         tokens,
         visitors: visitors.clone(),
         propagation: propagation.clone(),
-        admin_keys,
+        logs: logs.clone(),
+        gate,
         service_tokens: config.grpc_token,
         metrics: RpcMetrics::new(metrics),
     };
@@ -193,7 +210,7 @@ pub async fn start(
     }
     tracing::info!(server = "admin-rest", address = %rest, "listening");
     tracing::info!(server = "admin-grpc", address = %grpc, "listening");
-    Ok(Running { rest, grpc, tasks, account_keys, visitors, store })
+    Ok(Running { rest, grpc, tasks, account_keys, visitors, logs, store })
 }
 
 /// What need not be done at once, from time to time until the service stops.
@@ -207,5 +224,21 @@ async fn keep_house(account_keys: AccountKeys, visitors: Visitors, stopping: Can
             visitors.forget_ended().await;
             swept = Instant::now();
         }
+    }
+}
+
+/// Writes what waits for the access log, and says from time to time how far the logs have come.
+async fn keep_logs(logs: Logs, stopping: CancellationToken) {
+    let mut told: Option<Instant> = None;
+    loop {
+        if told.is_none_or(|told| told.elapsed() > TELL_LOGS_EVERY) {
+            logs.prune().await;
+            logs.tell_heads().await;
+            told = Some(Instant::now());
+        }
+        if tokio::time::timeout(WRITE_LOGS_EVERY, stopping.cancelled()).await.is_ok() {
+            return;
+        }
+        logs.write_waiting().await;
     }
 }

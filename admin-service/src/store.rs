@@ -12,17 +12,21 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::domain::{
-    account_key::AccountKey,
-    audit::{AuditEntry, RecordedAudit},
-    bot::Bot,
-    credentials::WidgetKey,
-    operator::{Email, Operator},
-    settings::TenantSettings,
-    signing_key::SealedSigningKey,
-    tenant::{Tenant, TenantStatus},
-    visitor::{VisitorSession, WidgetDoor},
-    widget::{BotKey, Look},
+use crate::{
+    domain::{
+        access::RecordedAccess,
+        account_key::AccountKey,
+        audit::{AuditEntry, RecordedAudit},
+        bot::Bot,
+        credentials::WidgetKey,
+        operator::{Email, Operator},
+        settings::TenantSettings,
+        signing_key::SealedSigningKey,
+        tenant::{Tenant, TenantStatus},
+        visitor::{VisitorSession, WidgetDoor},
+        widget::{BotKey, Look},
+    },
+    log_chain::{Head, Log},
 };
 
 mod connect;
@@ -30,8 +34,10 @@ mod entity;
 mod migration;
 mod sea;
 
+pub(crate) use connect::connect_to_read;
 pub use connect::{ConnectError, connect};
 pub use sea::SeaStore;
+pub(crate) use sea::verify;
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +152,13 @@ pub trait TenantStore: Send + Sync {
     /// A page of tenants, newest first, and how many there are in all.
     async fn page(&self, start: PageStart, limit: u64) -> Result<(Page<Tenant>, u64), StoreError>;
 
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// The two logs: the history of changes, written with each change, and what is no change.
+#[async_trait]
+pub trait LogStore: Send + Sync {
     /// A page of the audit log, of one tenant or of all: newest first, by revision, below `after`.
     async fn audit_log(
         &self,
@@ -154,8 +167,23 @@ pub trait TenantStore: Send + Sync {
         limit: u64,
     ) -> Result<Page<RecordedAudit, u64>, StoreError>;
 
-    /// Whether the database answers.
-    async fn ping(&self) -> Result<(), StoreError>;
+    /// A page of the access log, of one tenant or of all: newest first, by number, below `after`.
+    async fn access_log(
+        &self,
+        tenant_id: Option<TenantId>,
+        after: Option<u64>,
+        limit: u64,
+    ) -> Result<Page<RecordedAccess, u64>, StoreError>;
+
+    /// Writes a batch of the access log, in its order.
+    async fn write_access(&self, entries: &[RecordedAccess]) -> Result<(), StoreError>;
+
+    /// Removes some of the oldest rows of the access log that are from before, and seals where it then begins. Answers whether
+    /// there may be more.
+    async fn prune_access(&self, before: Timestamp) -> Result<bool, StoreError>;
+
+    /// The newest row of each log that has one.
+    async fn log_heads(&self) -> Result<Vec<(Log, Head)>, StoreError>;
 }
 
 /// Operators, always of a tenant.

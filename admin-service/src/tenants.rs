@@ -8,7 +8,7 @@ use shared::{TenantId, time::now};
 
 use crate::{
     domain::{
-        audit::{Action, AuditEntry, Caller, RecordedAudit},
+        audit::{Action, AuditEntry, Caller},
         credentials::{TenantSecret, WidgetKey},
         settings::TenantSettings,
         tenant::{Tenant, TenantStatus},
@@ -158,15 +158,6 @@ impl Tenants {
     /// A page of tenants and how many there are in all.
     pub(crate) async fn page(&self, start: PageStart, limit: u64) -> Result<(Page<Tenant>, u64), UseCaseError> {
         Ok(self.store.page(start, limit).await?)
-    }
-
-    pub(crate) async fn audit_log(
-        &self,
-        tenant_id: Option<TenantId>,
-        after: Option<u64>,
-        limit: u64,
-    ) -> Result<Page<RecordedAudit, u64>, UseCaseError> {
-        Ok(self.store.audit_log(tenant_id, after, limit).await?)
     }
 
     pub(crate) async fn is_available(&self) -> Result<(), UseCaseError> {

@@ -41,6 +41,8 @@ pub(crate) struct Tokens {
 
 /// A signed token and when it ends.
 pub(crate) struct SignedToken {
+    /// Its `jti`.
+    pub(crate) id: Uuid,
     pub(crate) token: String,
     pub(crate) expires_at: Timestamp,
 }
@@ -210,11 +212,12 @@ impl Tokens {
         let issued = now().as_second();
         let expires = issued.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
         let header = Header { kid: Some(self.key_id.to_string()), ..Header::new(Algorithm::EdDSA) };
+        let id = claims.jti;
         let claims = Claims { iss: &self.issuer, iat: issued, exp: expires, ..claims };
         let token = jsonwebtoken::encode(&header, &claims, &self.signing_key)
             .map_err(|error| UseCaseError::Signing(error.to_string()))?;
         let expires_at = Timestamp::from_second(expires).map_err(|error| UseCaseError::Signing(error.to_string()))?;
-        Ok(SignedToken { token, expires_at })
+        Ok(SignedToken { id, token, expires_at })
     }
 }
 

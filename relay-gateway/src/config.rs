@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use shared::{
     body::BodyBounds,
     config::{ConfigError, SecretList, Settings, Sources, Spec},
+    laptop::{Exposure, Laptop},
     process,
     serve::Bounds,
     telemetry::TelemetryConfig,
@@ -21,13 +22,15 @@ use uuid::Uuid;
 
 use crate::limits::{LimitsConfig, memory::MemoryConfig};
 
-const SPEC: Spec = Spec {
+/// What the program can be told.
+pub const SPEC: Spec = Spec {
     program: "relay-gateway",
     about: "Verifies signed calls and forwards them to the chat backend.",
     env_prefix: "GATEWAY_",
     env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
     defaults: include_str!("../config.default.toml"),
     secrets: &["admin_grpc_token", "relay_secret"],
+    parts: &[],
 };
 
 /// Room for some tenants: a cache that held none would ask about every call.
@@ -79,7 +82,7 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exposed {
     /// What the operators' key opens.
-    pub admin_api: bool,
+    pub admin_api: Exposure,
     /// What account keys open.
     pub developer_api: bool,
 }
@@ -244,7 +247,14 @@ impl Config {
     /// # Errors
     /// Every problem there is, at once.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let mut settings = Settings::load(SPEC, sources)?;
+        Self::read(Settings::load(SPEC, sources)?)
+    }
+
+    /// Reads and checks settings that were given otherwise than to a process of its own.
+    ///
+    /// # Errors
+    /// Every problem there is, at once.
+    pub fn read(mut settings: Settings) -> Result<Self, ConfigError> {
         let millis = |settings: &mut Settings, key| {
             settings.required(key).map(|millis: NonZeroU64| Duration::from_millis(millis.get()))
         };
@@ -274,7 +284,8 @@ impl Config {
         let connection_age = millis(&mut settings, "backend_connection_age_ms");
         let call_deadline = millis(&mut settings, "call_deadline_ms");
         let replay_parameters = settings.optional("replay_parameters");
-        let admin_api = settings.required("expose_admin_api");
+        let relay_url = settings.optional::<HttpUrl>("relay_url");
+        let admin_api = settings.optional("expose_admin_api");
         let developer_api = settings.required("expose_developer_api");
         let admin_rest = settings.required("admin_rest");
         let body_limit = settings.required("body_limit_bytes").map(NonZeroUsize::get);
@@ -312,10 +323,12 @@ impl Config {
         let telemetry = settings.telemetry();
         settings.finish()?;
         let (max_connections, most_sockets) = (max_connections?, most_sockets?);
-        let trusted_proxies = trusted_proxies?.unwrap_or(List(Vec::<Network>::new()));
+        let (listen, trusted_proxies) = (listen?, trusted_proxies?);
+        let laptop = Laptop::new(listen, relay_url?.is_some(), trusted_proxies.is_some());
+        let trusted_proxies = trusted_proxies.unwrap_or(List(Vec::<Network>::new()));
         let share = |of: usize, given: Option<NonZeroUsize>| given.map_or(one_address_of(of), NonZeroUsize::get);
         Ok(Self {
-            listen: listen?,
+            listen,
             ops_listen: ops_listen?,
             id: id?.unwrap_or_else(|| Uuid::new_v4().to_string()),
             threads: threads?.unwrap_or_else(workers::available),
@@ -338,7 +351,7 @@ impl Config {
                 },
             },
             admin_rest: admin_rest?,
-            exposed: Exposed { admin_api: admin_api?, developer_api: developer_api? },
+            exposed: Exposed { admin_api: laptop.exposure(admin_api?), developer_api: developer_api? },
             sockets: SocketConfig {
                 limits: SocketLimits {
                     most: most_sockets,
@@ -503,9 +516,18 @@ mod tests {
     }
 
     #[test]
-    fn the_admin_paths_are_closed_unless_opened() {
-        let config = load(&SECRETS).expect("loads");
-        assert_eq!(config.exposed, Exposed { admin_api: false, developer_api: true });
-        assert!(!format!("{config:?}").contains("to-hide"));
+    fn the_admin_paths_are_closed_unless_opened_or_on_a_laptop() {
+        let admin_api = |more: &[(&str, &str)]| {
+            let config = load(&[&SECRETS, more].concat()).expect("loads");
+            assert!(config.exposed.developer_api && !format!("{config:?}").contains("to-hide"));
+            config.exposed.admin_api
+        };
+        let everywhere = ("GATEWAY_LISTEN", "0.0.0.0:7811");
+        assert_eq!(admin_api(&[everywhere]), Exposure::Off);
+        assert_eq!(admin_api(&[]), Exposure::Direct, "loopback");
+        assert_eq!(admin_api(&[("GATEWAY_TRUSTED_PROXIES", "127.0.0.1")]), Exposure::Off);
+        assert_eq!(admin_api(&[("GATEWAY_RELAY_URL", "https://relay.example.com")]), Exposure::Off);
+        assert_eq!(admin_api(&[("GATEWAY_EXPOSE_ADMIN_API", "false")]), Exposure::Off);
+        assert_eq!(admin_api(&[everywhere, ("GATEWAY_EXPOSE_ADMIN_API", "true")]), Exposure::On);
     }
 }

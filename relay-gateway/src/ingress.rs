@@ -34,6 +34,7 @@ use crate::{
     backend::{Backend, Upstream},
     config::{Exposed, List, Network},
     directory::{LeaseView, TenantDirectory},
+    domain::admission,
     limits::Limits,
     metrics::GatewayMetrics,
     signing_keys::SigningKeys,
@@ -56,6 +57,7 @@ mod visitors;
 mod widget;
 
 use body::Body;
+pub(crate) use client_address::behind_proxies;
 pub use document::openapi;
 
 /// What the handlers share.
@@ -109,7 +111,8 @@ impl<D: TenantDirectory> App for Ingress<D> {
             return self.router.answer(request, peer).await.map(Body::Made);
         }
         let (mut head, body) = request.into_parts();
-        let passage = self.edge.enter(&head.method, &mut head.headers, signed::ROUTE);
+        let mut passage = self.edge.enter(&head.method, &mut head.headers, signed::ROUTE);
+        passage.note_caller(&head.headers, peer.address.ip(), || admission::named_tenant(&head.headers));
         let call = signed::relay(&self.gateway, &mut head, body, peer.address.ip(), passage.request_id());
         let response = passage.handle(call).await;
         passage.leave(&head.method, response)
@@ -149,15 +152,11 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
         .route("/api/v1/widget.js", get(widget::script))
         .route("/openapi.json", get(|| async { axum::Json(openapi()) }))
         .route("/.well-known/jwks.json", jwks::route(gateway.signing_keys.clone()));
-    if gateway.exposed.admin_api {
-        for path in facade::ADMIN_PATHS {
-            router = router.route(path, any(facade::pass_operator::<D>));
-        }
+    for path in facade::ADMIN_PATHS {
+        router = router.route(path, any(facade::pass_operator::<D>));
     }
-    if gateway.exposed.developer_api {
-        for path in facade::DEVELOPER_PATHS {
-            router = router.route(path, any(facade::pass_developer::<D>));
-        }
+    for path in facade::DEVELOPER_PATHS {
+        router = router.route(path, any(facade::pass_developer::<D>));
     }
     router.with_state(Arc::clone(gateway))
 }

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::Router;
 use shared::{
     coherence::LONGEST_LEASE_MS,
-    edge::Edge,
+    edge::{ClientAddresses, Edge},
     serve::{self, Bounds},
     telemetry::metrics::{HttpServerMetrics, Metrics},
     workers::Workers,
@@ -136,6 +136,8 @@ pub async fn start_on(
     // What a change forbids is closed by those listed here, before it is acknowledged.
     let concerned = vec![Arc::clone(&sockets) as Arc<dyn Concerned>];
     let subscription = Subscription::new(directory.clone(), admin.clone(), config.id.clone(), concerned);
+    let trusted = config.trusted_proxies.clone();
+    let clients = ClientAddresses::new(move |headers, peer| ingress::behind_proxies(peer, headers, &trusted));
     let gateway = Arc::new(Gateway {
         directory,
         signing_keys: SigningKeys::new(admin.clone()),
@@ -155,7 +157,7 @@ pub async fn start_on(
     let public = listener.local_addr()?;
     let workers = Workers::start(config.threads)?;
     let mut tasks = JoinSet::new();
-    let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log };
+    let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log, clients };
     let probes = ingress::probes(lease, stopping.clone());
     let ingress = Ingress::new(Arc::clone(&gateway), edge, pages.merge(probes.clone()));
     tasks.spawn(serve::serve_on(workers.clone(), listener, ingress, limits, config.bounds, stopping.clone()));
@@ -168,7 +170,8 @@ pub async fn start_on(
         let router = metrics.router().merge(probes.clone());
         tasks.spawn(serve::serve(listener, router, config.bounds, stopping));
     }
-    tracing::info!(server = "gateway", address = %public, gateway_id = config.id, workers = config.threads, "listening");
+    let admin_api = config.exposed.admin_api;
+    tracing::info!(server = "gateway", address = %public, gateway_id = config.id, workers = config.threads, ?admin_api, "listening");
     let leaving = CancellationToken::new();
     let subscription = tokio::spawn(subscription.run(leaving.clone()));
     Ok(Running { public, tasks, probes, leaving, subscription, _workers: workers })

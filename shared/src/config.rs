@@ -22,10 +22,13 @@ use figment::{
 use crate::telemetry::TelemetryConfig;
 
 mod misspelt;
+mod parts;
 mod programs;
 mod secrets;
 mod weak;
 
+pub use parts::Part;
+pub use programs::IN_ONE_PROCESS;
 pub use secrets::{SecretList, check_secret};
 
 /// `EX_USAGE`: the process was started wrongly, and starting it again will not help.
@@ -47,7 +50,12 @@ pub struct Spec {
     pub defaults: &'static str,
     /// Keys that are never flags (a process list shows flags) and never printed. Each has a `_file` key beside it.
     pub secrets: &'static [&'static str],
+    /// Programs that run inside this one, whose settings are its own too.
+    pub parts: &'static [Part],
 }
+
+/// The source of what is embedded.
+const DEFAULTS: &str = "the defaults";
 
 /// Where settings come from. Its `Debug` names what is there and shows nothing of it.
 #[derive(Clone, Default)]
@@ -122,12 +130,14 @@ impl ConfigError {
     }
 }
 
+#[derive(Clone)]
 struct Given {
     text: String,
     source: String,
 }
 
-/// Settings as given, to be read key by key; problems gather until [`Settings::finish`].
+/// Settings as given, to be read key by key; problems gather until [`Settings::finish`]. Its `Debug` shows no value.
+#[derive(Clone)]
 pub struct Settings {
     spec: Spec,
     given: BTreeMap<String, Given>,
@@ -136,8 +146,11 @@ pub struct Settings {
     problems: Vec<String>,
 }
 
-/// The source of what nobody set.
-const DEFAULTS: &str = "the defaults";
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("program", &self.spec.program).finish_non_exhaustive()
+    }
+}
 
 /// A setting that was read, or one of the problems [`Settings::finish`] reports.
 pub type Read<T> = Result<T, ConfigError>;
@@ -149,12 +162,15 @@ impl Settings {
     /// [`ConfigError::Usage`] for `--help` and unknown flags; a file that cannot be read or has unknown keys is a
     /// problem like any other.
     pub fn load(spec: Spec, sources: &Sources) -> Result<Self, ConfigError> {
-        let keys = documented_keys(spec.defaults);
+        let keys = spec.keys();
         let flags = command(spec, &keys).try_get_matches_from(&sources.args).map_err(|error| {
             let code = if error.use_stderr() { EXIT_CONFIG } else { 0 };
             ConfigError::Usage(error.to_string(), code)
         })?;
         let mut settings = Self { spec, given: BTreeMap::new(), unreadable: BTreeSet::new(), problems: Vec::new() };
+        for part in spec.parts {
+            settings.take_toml(Figment::from(Toml::string(&part.taken_defaults())), DEFAULTS, &keys);
+        }
         settings.take_toml(Figment::from(Toml::string(spec.defaults)), DEFAULTS, &keys);
         if let Some(path) = flags.get_one::<PathBuf>("config") {
             let source = path.display().to_string();
@@ -168,7 +184,7 @@ impl Settings {
             if let Some((_, value)) = sources.env.iter().find(|(given, _)| *given == name) {
                 settings.give(key, value.clone(), name);
             }
-            if !spec.secrets.contains(&key.as_str())
+            if !spec.is_secret(key)
                 && let Some(value) = flags.get_one::<String>(key)
             {
                 settings.give(key, value.clone(), format!("--{}", key.replace('_', "-")));
@@ -185,8 +201,13 @@ impl Settings {
         let names: Vec<_> = keys.iter().map(|(key, _)| settings.env_name(key)).collect();
         let keys: Vec<_> = keys.iter().map(|(key, _)| key.as_str()).collect();
         let given = sources.env.iter().map(|(name, _)| name.as_str());
-        let misspelt::Found { problems, unknown } = misspelt::variables(spec.env_prefix, &keys, &names, given);
+        let misspelt::Found { problems, unknown, foreign } =
+            misspelt::variables(spec.env_prefix, spec.parts, &keys, &names, given);
         settings.problems.extend(problems);
+        for warning in foreign {
+            // Nothing logs yet.
+            eprintln!("{}: warning: {warning}", spec.program);
+        }
         if !unknown.is_empty() {
             // Nothing logs yet.
             eprintln!("{}: warning: nothing reads {}", spec.program, unknown.join(", "));
@@ -219,9 +240,11 @@ impl Settings {
                 self.give(&key, text, source.to_owned());
             } else {
                 let known = keys.iter().map(|(known, _)| known.as_str());
-                let meant =
-                    misspelt::nearest(&key, known).map(|known| format!(": is {known} meant?")).unwrap_or_default();
-                self.problems.push(format!("{source}: there is no setting named {key}{meant}; see --help"));
+                let why_not = self.spec.parts.iter().find_map(|part| part.why_not(&key));
+                let meant = || misspelt::nearest(&key, known).map(|known| format!("is {known} meant?"));
+                let hint = why_not.map(str::to_owned).or_else(meant);
+                let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
+                self.problems.push(format!("{source}: there is no setting named {key}{hint}; see --help"));
             }
         }
     }
@@ -264,7 +287,7 @@ impl Settings {
 
     fn env_name(&self, key: &str) -> String {
         // What names a file is called as what the file holds is.
-        if let Some(held) = key.strip_suffix("_file").filter(|held| self.spec.secrets.contains(held)) {
+        if let Some(held) = key.strip_suffix("_file").filter(|held| self.spec.is_secret(held)) {
             return format!("{}_FILE", self.env_name(held));
         }
         self.spec.env_names.iter().find(|(named, _)| *named == key).map_or_else(
@@ -287,8 +310,7 @@ impl Settings {
         match given.text.parse() {
             Ok(value) => Ok(Some(value)),
             Err(error) => {
-                let shown =
-                    if self.spec.secrets.contains(&key) { "its value".to_owned() } else { format!("{:?}", given.text) };
+                let shown = if self.spec.is_secret(key) { "its value".to_owned() } else { format!("{:?}", given.text) };
                 let problem = format!("{key} (from {}): {shown}: {error}", given.source);
                 Err(self.problem(problem))
             }
@@ -402,7 +424,7 @@ fn command(spec: Spec, keys: &[(String, String)]) -> Command {
         .value_name("FILE")
         .value_parser(clap::value_parser!(PathBuf))
         .help("A TOML file with any of these settings; environment and flags win over it");
-    keys.iter().filter(|(key, _)| !spec.secrets.contains(&key.as_str())).fold(
+    keys.iter().filter(|(key, _)| !spec.is_secret(key)).fold(
         Command::new(spec.program)
             .about(spec.about)
             .version(env!("CARGO_PKG_VERSION"))
@@ -428,6 +450,7 @@ mod tests {
         defaults: "# Where it listens.\nlisten = \"127.0.0.1:1\"\n# How many.\ncount = 3\n# Hush.\napi_key = \"\"\n\
                    # A file that holds api_key.\napi_key_file = \"\"\n",
         secrets: &["api_key"],
+        parts: &[],
     };
 
     fn sources(args: &[&str], env: &[(&str, &str)]) -> Sources {

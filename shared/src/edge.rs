@@ -1,8 +1,17 @@
 //! What every HTTP surface does around its handlers: request id, span, error rendering, metrics, access log.
 //!
+//! What a router answers is never sniffed (the signed lane, which no browser opens, has no router).
+//!
 //! Handlers return an [`ApiError`]; here, and only here, it becomes a body and its cause a log line.
 
-use std::{borrow::Cow, panic::AssertUnwindSafe, time::Instant};
+use std::{
+    borrow::Cow,
+    fmt,
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use axum::{
     Router,
@@ -16,8 +25,10 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::{
-    ApiError, ErrorCode, call_span,
+    ApiError, ErrorCode, TenantId, call_span,
+    query::Query,
     request_id::{RequestId, X_REQUEST_ID},
+    serve::Peer,
     telemetry::{self, metrics::HttpServerMetrics},
 };
 
@@ -30,6 +41,50 @@ pub struct Edge {
     pub metrics: HttpServerMetrics,
     /// Whether each request leaves a line at INFO under the target `access`.
     pub access_log: bool,
+    /// Whose address a request counts under.
+    pub clients: ClientAddresses,
+}
+
+/// Finds the address that a request counts under from its headers and the connection's other end: behind trusted proxies those
+/// two differ.
+#[derive(Clone, Default)]
+pub struct ClientAddresses(Option<Arc<FindAddress>>);
+
+type FindAddress = dyn Fn(&HeaderMap, IpAddr) -> IpAddr + Send + Sync;
+
+impl ClientAddresses {
+    /// By a function of the headers and the connection's other end. The default is the connection's other end.
+    pub fn new(find: impl Fn(&HeaderMap, IpAddr) -> IpAddr + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(find)))
+    }
+
+    fn find(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+        self.0.as_ref().map_or(peer, |find| find(headers, peer))
+    }
+}
+
+impl fmt::Debug for ClientAddresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ClientAddresses").field(&self.0.is_some()).finish()
+    }
+}
+
+/// The tenant that a request is about, for its line in the access log. A handler sets it once it knows.
+#[derive(Clone, Debug, Default)]
+pub struct ConcernedTenant(Arc<OnceLock<TenantId>>);
+
+impl ConcernedTenant {
+    /// Notes the tenant. The first that is noted stays.
+    pub fn set(&self, tenant_id: TenantId) {
+        let _ = self.0.set(tenant_id);
+    }
+
+    /// Notes the tenant of the request with these extensions.
+    pub fn note(extensions: &http::Extensions, tenant_id: TenantId) {
+        if let Some(concerned) = extensions.get::<Self>() {
+            concerned.set(tenant_id);
+        }
+    }
 }
 
 impl Edge {
@@ -67,7 +122,7 @@ impl Edge {
         if let Some(trace_id) = telemetry::current_trace_id(&span) {
             span.record("trace_id", trace_id);
         }
-        Passage { edge: self, route, started, request_id, span }
+        Passage { edge: self, route, started, request_id, span, client: None, tenant: ConcernedTenant::default() }
     }
 }
 
@@ -78,9 +133,21 @@ pub struct Passage<'a> {
     started: Instant,
     request_id: RequestId,
     span: Span,
+    client: Option<IpAddr>,
+    tenant: ConcernedTenant,
 }
 
 impl Passage<'_> {
+    /// Notes who calls and which tenant the caller names, where each request leaves a line.
+    pub fn note_caller(&mut self, headers: &HeaderMap, peer: IpAddr, tenant: impl FnOnce() -> Option<TenantId>) {
+        if self.edge.access_log {
+            self.client = Some(self.edge.clients.find(headers, peer));
+            if let Some(tenant) = tenant() {
+                self.tenant.set(tenant);
+            }
+        }
+    }
+
     /// The request's id.
     #[must_use]
     pub fn request_id(&self) -> &RequestId {
@@ -99,7 +166,7 @@ impl Passage<'_> {
 
     /// Lets the answer out: renders its error, counts it, and leaves a line in the log.
     pub fn leave<C: From<Body>>(self, method: &Method, mut response: Response<C>) -> Response<C> {
-        let Self { edge, route, started, request_id, span } = self;
+        let Self { edge, route, started, request_id, span, client, tenant } = self;
         let _entered = span.enter();
         let error = response.extensions_mut().remove::<ApiError>();
         if let Some(error) = &error {
@@ -133,6 +200,8 @@ impl Passage<'_> {
                 %route,
                 status = status.as_u16(),
                 error_code = error.as_ref().map(|error| error.code().as_str()),
+                client = client.map(tracing::field::display),
+                tenant_id = tenant.0.get().map(tracing::field::display),
                 took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
                 "answered"
             );
@@ -166,17 +235,28 @@ pub fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), ApiErr
     }
 }
 
+/// No browser takes what is served for something else than its `Content-Type` says.
+pub(crate) async fn never_sniffed(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
 async fn around_router(State(edge): State<Edge>, mut request: Request<Body>, next: Next) -> Response<Body> {
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.map_or(Cow::Borrowed("unmatched"), |matched| matched.as_str().to_owned().into());
-    let passage = edge.enter(&method, request.headers_mut(), route);
+    let mut passage = edge.enter(&method, request.headers_mut(), route);
+    if let Some(peer) = request.extensions().get::<Peer>() {
+        let named = || Query::parse(request.uri().query()).optional("tenant_id");
+        passage.note_caller(request.headers(), peer.address.ip(), named);
+    }
     request.extensions_mut().insert(passage.request_id().clone());
+    request.extensions_mut().insert(passage.tenant.clone());
     let response = match check_framing(request.version(), request.headers()) {
         Ok(()) => passage.handle(next.run(request)).await,
         Err(error) => error.into_response(),
     };
-    passage.leave(&method, response)
+    never_sniffed(passage.leave(&method, response)).await
 }
 
 fn render<C: From<Body>>(error: &ApiError, request_id: &str, response: &mut Response<C>) {

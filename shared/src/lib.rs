@@ -11,6 +11,7 @@ pub mod edge;
 mod error;
 pub mod fields;
 pub mod health;
+pub mod laptop;
 pub mod origin;
 pub mod process;
 pub mod query;

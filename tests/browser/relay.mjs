@@ -54,7 +54,8 @@ export class Relay {
       CHAT_RELAY_DATA_DIR: relay.#data,
       CHAT_RELAY_LOG_FORMAT: "json",
       ADMIN_API_KEY: ADMIN_KEY,
-      ...(relayUrl === undefined ? {} : { CHAT_RELAY_RELAY_URL: relayUrl }),
+      // With a relay_url the admin API would be closed: it would not be a laptop's relay any more.
+      ...(relayUrl === undefined ? {} : { CHAT_RELAY_RELAY_URL: relayUrl, CHAT_RELAY_EXPOSE_ADMIN_API: "true" }),
     };
     await relay.restart();
     return relay;

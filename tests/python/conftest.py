@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import queue
+import socket
 import subprocess
 import sys
 import threading
@@ -24,20 +25,14 @@ def target_dir():
     return pathlib.Path(json.loads(metadata.stdout)["target_directory"])
 
 
-class Deployment:
-    """A running `chat-relay`; its addresses come from its log."""
+class Service:
+    """A running process of ours; its addresses come from its log."""
 
-    def __init__(self, data_dir):
-        self.data_dir = pathlib.Path(data_dir)
-        env = {
-            "PATH": os.environ["PATH"],
-            "CHAT_RELAY_DATA_DIR": str(data_dir),
-            "CHAT_RELAY_LOG_FORMAT": "json",
-            "ADMIN_API_KEY": ADMIN_KEY,
-            **{f"CHAT_RELAY_{name}LISTEN": "127.0.0.1:0" for name in ("", "ADMIN_", "GRPC_", "OPS_")},
-        }
+    def __init__(self, binary, *arguments, **env):
         self.process = subprocess.Popen(
-            [target_dir() / "debug" / "chat-relay"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [target_dir() / "debug" / binary, *arguments],
+            env={"PATH": os.environ["PATH"], **env},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )
         self._addresses = {}
         self._listening = queue.Queue()
@@ -55,6 +50,24 @@ class Deployment:
             self._addresses[name] = address
         return f"http://{self._addresses[server]}"
 
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(timeout=PATIENCE_S) == 0
+
+
+class Deployment(Service):
+    """A running `chat-relay`."""
+
+    def __init__(self, data_dir):
+        self.data_dir = pathlib.Path(data_dir)
+        super().__init__(
+            "chat-relay",
+            CHAT_RELAY_DATA_DIR=str(data_dir),
+            CHAT_RELAY_LOG_FORMAT="json",
+            ADMIN_API_KEY=ADMIN_KEY,
+            **{f"CHAT_RELAY_{name}LISTEN": "127.0.0.1:0" for name in ("", "ADMIN_", "GRPC_", "OPS_")},
+        )
+
     @property
     def relay(self):
         return self.url("gateway")
@@ -71,10 +84,6 @@ class Deployment:
 
     def provision(self, **fields):
         return self.admin("POST", "/provision/tenant", {"tenant_name": "Demo Boutique", **fields})
-
-    def stop(self):
-        self.process.terminate()
-        assert self.process.wait(timeout=PATIENCE_S) == 0
 
 
 @pytest.fixture(scope="session")
@@ -98,17 +107,63 @@ def settings(deployment, tenant):
     )
 
 
+def run_provision(*arguments, **env):
+    """Runs the operations script with these arguments and this environment, and answers the finished process."""
+    return subprocess.run(
+        [sys.executable, ROOT / "deploy" / "provision-tenant.py", *arguments],
+        capture_output=True, text=True, timeout=PATIENCE_S, env={"PATH": os.environ["PATH"], **env},
+    )
+
+
 @pytest.fixture
 def run_script(deployment):
-    """Runs the operations script against the deployment and answers the finished process."""
+    """Runs the operations script as in the seed, against the deployment."""
 
     def run(*arguments, url=None, key=ADMIN_KEY):
-        return subprocess.run(
-            [
-                sys.executable, ROOT / "deploy" / "provision-tenant.py",
-                "--relay-url", url or deployment.relay, "--admin-key", key, *arguments,
-            ],
-            capture_output=True, text=True, timeout=PATIENCE_S, env={"PATH": os.environ["PATH"]},
-        )
+        return run_provision("--relay-url", url or deployment.relay, "--admin-key", key, *arguments)
 
     return run
+
+
+class Separate:
+    """An admin service and a gateway as separate processes, as in production; `relay_url` is what the first calls the second."""
+
+    def __init__(self, data_dir, **gateway_env):
+        grpc_token = "a-grpc-token-for-tests"
+        # The admin service names the gateway before there is one, so its port is picked first.
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            listen = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.relay = f"http://{listen}"
+        self.services = [
+            Service(
+                "admin-service",
+                ADMIN_REST_LISTEN="127.0.0.1:0",
+                ADMIN_GRPC_LISTEN="127.0.0.1:0",
+                ADMIN_DATABASE_URL=f"sqlite://{data_dir}/admin.db?mode=rwc",
+                ADMIN_API_KEY=ADMIN_KEY,
+                ADMIN_MASTER_KEYS="k1:sHgMT6muXfehS/EmdtyrY0jWlHTYsmVRoVA7LM2Ov5w=",
+                ADMIN_GRPC_TOKEN=grpc_token,
+                ADMIN_RELAY_URL=self.relay,
+                ADMIN_LOG_FORMAT="json",
+            )
+        ]
+        self.admin = self.services[0].url("admin-rest")
+        grpc = self.services[0].url("admin-grpc")
+        self.services.append(
+            Service(
+                "relay-gateway",
+                GATEWAY_LISTEN=listen,
+                GATEWAY_ADMIN_GRPC=grpc,
+                GATEWAY_ADMIN_REST=self.admin,
+                GATEWAY_ADMIN_GRPC_TOKEN=grpc_token,
+                GATEWAY_RELAY_SECRET="a-relay-secret-for-tests",
+                GATEWAY_LOG_FORMAT="json",
+                **gateway_env,
+            )
+        )
+        assert self.services[1].url("gateway") == self.relay
+
+    def stop(self):
+        for service in reversed(self.services):
+            service.stop()

@@ -1,8 +1,108 @@
 """The operations script: what it prints, and how it fails."""
 
+import contextlib
 import re
 import socket
 import threading
+import urllib.error
+import urllib.request
+
+import pytest
+
+from conftest import ADMIN_KEY, Separate, run_provision
+
+NAME = ("--tenant-name", "Separate")
+
+
+@contextlib.contextmanager
+def separate(data_dir, **gateway_env):
+    """Both services as processes of their own."""
+    world = Separate(data_dir, **gateway_env)
+    try:
+        yield world
+    finally:
+        world.stop()
+
+
+def exported(run):
+    assert run.returncode == 0, run.stderr
+    return dict(re.findall(r"^export (\w+)=(\S+)$", run.stdout, re.MULTILINE))
+
+
+def assert_right_to_paste(run, relay):
+    """What is printed names the relay, pages load the widget from it, and it knows the tenant."""
+    values = exported(run)
+    assert values["CHAT_RELAY_BASE_URL"] == values["BLOONIO_CHAT_BASE_URL"] == relay, run.stdout
+    source = re.search(r'<script src="([^"]+)"', run.stdout).group(1)
+    assert source == f"{relay}/widget.js"
+    with urllib.request.urlopen(source, timeout=10) as script:
+        assert script.status == 200 and "javascript" in script.headers["Content-Type"]
+    url = f"{relay}/api/v1/fetch/widget-config?tenant_id={values['CHAT_TENANT_ID']}"
+    with urllib.request.urlopen(f"{url}&widget_public_key={values['CHAT_WIDGET_PUBLIC_KEY']}", timeout=10) as config:
+        assert config.status == 200
+
+
+def test_with_separate_processes_it_prints_the_relays_address(tmp_path):
+    key = tmp_path / "admin.key"
+    key.write_text(ADMIN_KEY + "\n")
+    with separate(tmp_path, GATEWAY_EXPOSE_ADMIN_API="false") as world:
+        both = ("--relay-url", world.relay, "--admin-url", world.admin)
+        for run in (
+            run_provision(*both, *NAME, ADMIN_API_KEY=ADMIN_KEY),
+            run_provision(*both, *NAME, "--admin-key-file", str(key)),
+            run_provision(*both, *NAME, "--admin-key", ADMIN_KEY),
+            # The admin service knows where the relay is.
+            run_provision("--admin-url", world.admin, *NAME, ADMIN_API_KEY=ADMIN_KEY),
+            run_provision(*NAME, ADMIN_API_KEY=ADMIN_KEY, ADMIN_URL=world.admin),
+        ):
+            assert_right_to_paste(run, world.relay)
+            assert run.stderr == ""
+        # As it was used before there was --admin-url.
+        run = run_provision("--relay-url", world.admin, *NAME, ADMIN_API_KEY=ADMIN_KEY)
+        assert_right_to_paste(run, world.relay)
+        assert f"{world.admin} is not the relay" in run.stderr
+
+        run = run_provision("--relay-url", world.relay, *NAME, ADMIN_API_KEY=ADMIN_KEY)
+        assert (run.returncode, run.stdout) == (6, "")
+        for told in ("404", "expose_admin_api", "--admin-url", "Nothing was written"):
+            assert told in run.stderr, run.stderr
+
+
+def test_a_relay_that_is_not_there_is_told_with_the_credentials(tmp_path):
+    with separate(tmp_path) as world:
+        world.services.pop().stop()
+        run = run_provision("--admin-url", world.admin, *NAME, ADMIN_API_KEY=ADMIN_KEY)
+        assert exported(run)["CHAT_RELAY_BASE_URL"] == world.relay
+        assert f"no relay answers at {world.relay}" in run.stderr
+
+
+def test_a_gateway_on_loopback_passes_the_admin_api_on_unless_a_proxy_passed_the_call_on(tmp_path):
+    with separate(tmp_path) as world:
+        run = run_provision("--relay-url", world.relay, *NAME, ADMIN_API_KEY=ADMIN_KEY)
+        assert_right_to_paste(run, world.relay)
+        headers = {"X-Admin-Key": ADMIN_KEY, "X-Forwarded-For": "192.0.2.1"}
+        request = urllib.request.Request(f"{world.relay}/api/v1/fetch/tenants", headers=headers)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        assert refused.value.code == 404
+
+
+def test_a_key_that_cannot_be_read_is_told(tmp_path):
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "odd").write_bytes(b"\xff\xfe")
+    where = ("--relay-url", "http://127.0.0.1:1", *NAME)
+    for arguments, told in (
+        (("--admin-key-file", str(tmp_path / "nowhere")), "No such file"),
+        (("--admin-key-file", str(tmp_path / "empty")), "is empty"),
+        (("--admin-key-file", str(tmp_path / "odd")), "visible ASCII"),
+        (("--admin-key-file", str(tmp_path)), "directory"),
+        (("--admin-key-file", str(tmp_path / "empty"), "--admin-key", "k"), "not allowed with"),
+        ((), "ADMIN_API_KEY"),
+    ):
+        run = run_provision(*where, *arguments)
+        assert (run.returncode, told in run.stderr, "Traceback" in run.stderr) == (2, True, False), run.stderr
+    run = run_provision(*NAME, "--admin-url", "127.0.0.1:7812", ADMIN_API_KEY=ADMIN_KEY)
+    assert (run.returncode, "--admin-url must begin with http" in run.stderr) == (2, True)
 
 
 def answer_nonsense(server):

@@ -5,6 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, os::unix::fs::PermissionsExt as
 use e2e::{process::Process, signed::Tenant, world};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn start(data: &Path, without: &[&str]) -> (Process, SocketAddr) {
     let mut variables: HashMap<String, String> = world::standalone_environment(data);
@@ -93,7 +94,6 @@ async fn a_chat_backend_of_ones_own_takes_the_embedded_ones_place() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let backend = listener.local_addr().expect("an address");
     let answered = tokio::spawn(async move {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let (mut stream, _) = listener.accept().await.expect("a call");
         let mut buffer = vec![0; 8192];
         let length = stream.read(&mut buffer).await.expect("a head");
@@ -141,7 +141,9 @@ async fn another_database_and_metrics_of_both_services() {
     assert_eq!(answer.status(), 201);
     assert!(!data.path().join("admin.db").exists());
     let url = format!("http://{}/metrics", process.address("ops"));
-    let metrics = client.get(url).send().await.expect("an answer").text().await.expect("text");
+    let shown = client.get(url).send().await.expect("an answer");
+    assert_eq!(shown.headers()["x-content-type-options"], "nosniff");
+    let metrics = shown.text().await.expect("text");
     for server in ["relay-gateway", "admin-service", "chat-backend"] {
         assert!(metrics.contains(&format!("server=\"{server}\"")), "{server} in\n{metrics}");
     }
@@ -184,4 +186,150 @@ async fn nothing_acknowledged_is_lost_when_all_of_it_is_killed_at_once() {
         let answer = tenant.request(&client, Method::GET, &url, "").send().await.expect("an answer");
         assert_eq!(answer.status(), 200);
     }
+}
+
+/// The commands that the start prints, without their indentation.
+fn printed_commands(process: &Process) -> String {
+    let deadline = std::time::Instant::now() + e2e::process::PATIENCE;
+    let printed = loop {
+        let printed = process.stdout();
+        if printed.contains("README.md goes on") {
+            break printed;
+        }
+        assert!(std::time::Instant::now() < deadline, "{printed}\n{}", process.log());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    let after = printed.split("provision a tenant:\n\n").nth(1).expect("the commands' heading");
+    let commands = after.split("\n\n").next().expect("the commands");
+    commands.lines().map(|line| format!("{}\n", line.strip_prefix("  ").expect("indented"))).collect()
+}
+
+#[tokio::test]
+async fn what_the_start_prints_is_right_to_paste() {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the checkout");
+    let public = world::lasting_address();
+    let localhost = format!("http://localhost:{}", public.rsplit(':').next().expect("a port"));
+    for (name, listen, more) in [
+        ("on loopback", world::ANY_PORT, None),
+        ("on all addresses", "0.0.0.0:0", None),
+        ("on all of IPv6's", "[::]:0", None),
+        ("without the admin API", world::ANY_PORT, Some(("CHAT_RELAY_EXPOSE_ADMIN_API", "false"))),
+        ("known under another name", public.as_str(), Some(("CHAT_RELAY_RELAY_URL", localhost.as_str()))),
+    ] {
+        let place = tempfile::tempdir().expect("a directory");
+        std::os::unix::fs::symlink(checkout.join("deploy"), place.path().join("deploy")).expect("linked");
+        let mut variables = world::standalone_environment(&place.path().join("it's data"));
+        variables.remove("ADMIN_API_KEY");
+        variables.insert("CHAT_RELAY_LISTEN".to_owned(), listen.to_owned());
+        variables.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let process = Process::start("chat-relay", &[], &variables);
+        let relay = process.address("gateway");
+        let commands = printed_commands(&process);
+        assert!(!commands.contains("0.0.0.0") && !commands.contains("[::]"), "{name}: {commands}");
+        assert_eq!(process.stdout().contains("listens on all addresses"), relay.ip().is_unspecified(), "{name}");
+
+        // The README's steps 2 and 5 go on from what step 1 leaves.
+        let script = format!(
+            "set -eu\n{commands}. ./tenant.env\nmkdir page && grep -o '<script.*' tenant.env > page/index.html\n\
+             stat -c %a tenant.env\necho $BASE_URL $CHAT_RELAY_BASE_URL $CHAT_TENANT_ID"
+        );
+        let run = tokio::process::Command::new("bash").args(["-c", &script]).current_dir(place.path()).output();
+        let run = run.await.expect("bash runs");
+        let told = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(run.status.success() && told.is_empty(), "{name}: {commands}{told}");
+        let shown = String::from_utf8(run.stdout).expect("text");
+        let [mode, base, pasted, tenant_id] = shown.split_whitespace().collect::<Vec<_>>()[..] else {
+            panic!("{name}: {shown}");
+        };
+        assert_eq!((mode, base), ("600", pasted), "{name}");
+        let page = std::fs::read_to_string(place.path().join("page/index.html")).expect("a page");
+        assert!(page.starts_with(&format!("<script src=\"{base}/widget.js\"")), "{name}: {page}");
+        let client = reqwest::Client::new();
+        let answer = client.get(format!("{base}/widget.js")).send().await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{name}");
+
+        let key = std::fs::read_to_string(place.path().join("it's data/admin.key")).expect("a key");
+        let admin = process.address("admin-rest");
+        let url = format!("http://{admin}/api/v1/fetch/tenant?tenant_id={tenant_id}");
+        let answer = client.get(url).header("x-admin-key", key.trim()).send().await.expect("an answer");
+        let tenant: Value = answer.json().await.expect("JSON");
+        let origins = tenant["data"]["allowed_origins"].as_array().expect("origins");
+        for origin in [base, "http://localhost:8000"] {
+            assert!(origins.contains(&json!(origin)), "{name}: {origin} in {tenant}");
+        }
+        if process.stdout().contains("/demo") {
+            let shown = client.get(format!("{base}/demo")).send().await.expect("an answer").text().await.expect("text");
+            assert!(shown.contains("<script src=\"/widget.js\" data-tenant-id=\""), "{name}: {shown}");
+        }
+    }
+}
+
+/// What is answered to a request that a client's URL parser would not make.
+async fn raw(relay: SocketAddr, path: &str, headers: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(relay).await.expect("it connects");
+    let request = format!("GET {path} HTTP/1.1\r\nconnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    answer
+}
+
+#[tokio::test]
+async fn the_demo_page_answers_under_its_own_hosts_and_to_no_proxy() {
+    let data = tempfile::tempdir().expect("a directory");
+    let (_process, relay) = start(data.path(), &[]);
+    let port = relay.port();
+    for path in ["/demo", "/demo/style.css", "/demo/icon.svg"] {
+        for own in [format!("127.0.0.1:{port}"), format!("localhost:{port}")] {
+            let answer = raw(relay, path, &format!("host: {own}\r\n")).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{path} at {own}: {answer}");
+            assert!(answer.contains("x-content-type-options: nosniff"), "{answer}");
+        }
+        for (headers, told) in [
+            (format!("host: rebound.example:{port}\r\n"), "relay_url"),
+            (format!("host: localhost:{port}\r\nx-forwarded-host: shop.example\r\n"), "demo_page"),
+            (format!("host: localhost:{port}\r\nforwarded: for=192.0.2.1\r\n"), "demo_page"),
+        ] {
+            let answer = raw(relay, path, &headers).await;
+            assert!(answer.starts_with("HTTP/1.1 404") && answer.contains(told), "{path} {headers}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn settings_of_the_gateway_and_the_admin_service_are_the_one_processs_too() {
+    let data = tempfile::tempdir().expect("a directory");
+    let mut variables = world::standalone_environment(data.path());
+    for (name, value) in [
+        ("CHAT_RELAY_EXPOSE_ADMIN_API", "false"),
+        ("CHAT_RELAY_BODY_LIMIT_BYTES", "100"),
+        ("CHAT_RELAY_GRPC_TOKEN", "a-token-of-the-operators-own"),
+        ("CHAT_RELAY_RELAY_SECRET", "a-secret-of-the-operators-own"),
+        ("CHAT_RELAY_MASTER_KEYS", world::MASTER_KEYS),
+        ("GATEWAY_BODY_LIMIT_BYTES", "200"),
+        ("GATEWAY_MAX_SOCKETS", "200"),
+    ] {
+        variables.insert(name.to_owned(), value.to_owned());
+    }
+    let process = Process::start("chat-relay", &[], &variables);
+    let (relay, admin) = (process.address("gateway"), process.address("admin-rest"));
+    let (status, answer) = world::Operator::at(relay).call("GET", "/fetch/tenants", None).await;
+    let told = answer["message"].as_str().expect("a message");
+    assert!(status == 404 && told.contains("expose_admin_api") && told.contains("own address"), "{answer}");
+    let tenant = world::Operator::at(admin).provision(json!({"tenant_name": "Set otherwise"})).await;
+    let url = format!("http://{relay}/api/v1/relay/create/conversation");
+    let client = reqwest::Client::new();
+    let call =
+        |id: &str| tenant.request(&client, Method::POST, &url, json!({"visitor_user_id": id}).to_string()).send();
+    assert_eq!(call("short").await.expect("an answer").status(), 201);
+    assert_eq!(call(&"long".repeat(30)).await.expect("an answer").status(), 413);
+    for unused in ["grpc.token", "relay.secret", "master.key"] {
+        assert!(!data.path().join(unused).exists(), "{unused} was made for nothing");
+    }
+    let log = process.log();
+    assert!(
+        log.contains("GATEWAY_MAX_SOCKETS is not read: relay-gateway in one process reads CHAT_RELAY_MAX_SOCKETS"),
+        "{log}"
+    );
+    assert!(!log.contains("GATEWAY_BODY_LIMIT_BYTES"), "one environment for several deployments: {log}");
 }

@@ -9,15 +9,18 @@ use shared::ApiError;
 use tonic::{Request, Response, Status};
 
 use super::{convert, edge::logged};
-use crate::{domain::audit::Caller, propagation::Changed, rest::cursor, store::PageStart, tenants::Tenants};
+use crate::{
+    domain::audit::Caller, logs::Logs, propagation::Changed, rest::cursor, store::PageStart, tenants::Tenants,
+};
 
 pub(super) struct AdminService {
     tenants: Tenants,
+    logs: Logs,
 }
 
 impl AdminService {
-    pub(super) fn new(tenants: Tenants) -> Self {
-        Self { tenants }
+    pub(super) fn new(tenants: Tenants, logs: Logs) -> Self {
+        Self { tenants, logs }
     }
 }
 
@@ -129,7 +132,7 @@ impl TenantAdmin for AdminService {
     ) -> Result<Response<ListAuditLogResponse>, Status> {
         let ListAuditLogRequest { tenant_id, limit, cursor: from } = request.into_inner();
         let tenant_id = if tenant_id.is_empty() { None } else { Some(convert::tenant_id_from_text(&tenant_id)?) };
-        let page = self.tenants.audit_log(tenant_id, after(&from)?, convert::limit(limit)?).await.map_err(logged)?;
+        let page = self.logs.audit(tenant_id, after(&from)?, convert::limit(limit)?).await.map_err(logged)?;
         Ok(Response::new(ListAuditLogResponse {
             items: page.items.into_iter().map(convert::audit_entry).collect(),
             next_cursor: page.next.map(cursor::write).unwrap_or_default(),

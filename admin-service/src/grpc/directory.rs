@@ -6,27 +6,48 @@ use proto::directory::v1::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{convert, edge::logged, watch};
-use crate::{directory::Directory, propagation::Propagation, store::AtRevision, tenants::Tenants, visitors::Visitors};
+use super::{convert, edge::logged, request_id, watch};
+use crate::{
+    directory::Directory,
+    domain::access::{AccessEntry, AccessKind},
+    logs::Logs,
+    propagation::Propagation,
+    store::AtRevision,
+    tenants::Tenants,
+    visitors::Visitors,
+};
 
 pub(super) struct DirectoryService {
     directory: Directory,
     tenants: Tenants,
     visitors: Visitors,
     propagation: Propagation,
+    logs: Logs,
 }
 
 impl DirectoryService {
-    pub(super) fn new(directory: Directory, tenants: Tenants, visitors: Visitors, propagation: Propagation) -> Self {
-        Self { directory, tenants, visitors, propagation }
+    pub(super) fn new(
+        directory: Directory,
+        tenants: Tenants,
+        visitors: Visitors,
+        propagation: Propagation,
+        logs: Logs,
+    ) -> Self {
+        Self { directory, tenants, visitors, propagation, logs }
     }
 }
 
 #[tonic::async_trait]
 impl TenantDirectory for DirectoryService {
     async fn get_tenant(&self, request: Request<GetTenantRequest>) -> Result<Response<GetTenantResponse>, Status> {
+        let (address, request_id) = (request.remote_addr().map(|address| address.ip()), request_id(request.metadata()));
         let id = convert::tenant_id_from_bytes(&request.into_inner().tenant_id)?;
         let AtRevision { value, revision } = self.directory.tenant(id).await.map_err(logged)?;
+        if value.is_some() {
+            let kind = AccessKind::ReadSecret;
+            let entry = AccessEntry { kind, tenant_id: Some(id), actor: "gateway", subject: String::new(), address };
+            self.logs.note(entry, &request_id);
+        }
         Ok(Response::new(GetTenantResponse { tenant: value.map(convert::state), revision }))
     }
 

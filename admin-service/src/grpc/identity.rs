@@ -1,37 +1,47 @@
 //! `Identity`: operators and tokens, for a tenant whose signature a gateway has verified.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use proto::identity::v1::{
     GetSigningKeysRequest, GetSigningKeysResponse, IssueOperatorTokenRequest, IssueOperatorTokenResponse,
     MintVisitorTokenRequest, MintVisitorTokenResponse, ProvisionOperatorRequest, ProvisionOperatorResponse,
     identity_server::Identity,
 };
-use shared::{ApiError, FieldError};
+use shared::{ApiError, FieldError, TenantId};
 use tonic::{Request, Response, Status};
 
 use super::{convert, edge::logged, request_id};
 use crate::{
     domain::{
+        access::{AccessEntry, AccessKind},
         audit::Caller,
         operator::{Email, OperatorProfile},
         tenant::{Tenant, TenantStatus},
     },
     errors::UseCaseError,
+    logs::Logs,
     operators::Operators,
     tenants::Tenants,
-    tokens::Tokens,
+    tokens::{SignedToken, Tokens},
 };
 
 pub(super) struct IdentityService {
     tenants: Tenants,
     operators: Operators,
     tokens: Tokens,
+    logs: Logs,
 }
 
 impl IdentityService {
-    pub(super) fn new(tenants: Tenants, operators: Operators, tokens: Tokens) -> Self {
-        Self { tenants, operators, tokens }
+    pub(super) fn new(tenants: Tenants, operators: Operators, tokens: Tokens, logs: Logs) -> Self {
+        Self { tenants, operators, tokens, logs }
+    }
+
+    /// Notes a token that was issued to `subject`, on behalf of the tenant's backend, through the gateway at `address`.
+    fn issued(&self, kind: AccessKind, tenant_id: TenantId, subject: &str, token: &SignedToken, asked: &Asked) {
+        let subject = format!("{subject} jti:{}", token.id);
+        let entry = AccessEntry { kind, tenant_id: Some(tenant_id), actor: "tenant", subject, address: asked.address };
+        self.logs.note(entry, &asked.request_id);
     }
 
     /// The gateway has checked the tenant; what is handed out here outlives that check, so it is checked once more.
@@ -69,12 +79,15 @@ impl Identity for IdentityService {
         &self,
         request: Request<IssueOperatorTokenRequest>,
     ) -> Result<Response<IssueOperatorTokenResponse>, Status> {
+        let asked = Asked::of(&request);
         let request = request.into_inner();
         let email = Email::parse(&request.email).map_err(|error| ApiError::validation(vec![error]))?;
         let tenant = self.active(&request.tenant_id).await?;
         let tenant = as_verified(tenant, request.token_generation);
         let operator = self.operators.find(tenant.id, &email).await.map_err(logged)?;
         let signed = self.tokens.for_operator(&tenant, &operator).map_err(logged)?;
+        let subject = format!("operator:{}", operator.id);
+        self.issued(AccessKind::IssueOperatorToken, tenant.id, &subject, &signed, &asked);
         Ok(Response::new(IssueOperatorTokenResponse {
             operator: Some(convert::operator(operator)),
             token: signed.token,
@@ -86,6 +99,7 @@ impl Identity for IdentityService {
         &self,
         request: Request<MintVisitorTokenRequest>,
     ) -> Result<Response<MintVisitorTokenResponse>, Status> {
+        let asked = Asked::of(&request);
         let request = request.into_inner();
         let errors = refused_fields(&request);
         if !errors.is_empty() {
@@ -95,6 +109,8 @@ impl Identity for IdentityService {
         let ttl = Duration::from_secs(request.ttl_seconds.into());
         let hash = request.visitor_email_hash.as_deref();
         let signed = self.tokens.for_visitor(&tenant, &request.visitor_user_id, hash, ttl).map_err(logged)?;
+        let subject = format!("visitor:{}", request.visitor_user_id);
+        self.issued(AccessKind::MintVisitorToken, tenant.id, &subject, &signed, &asked);
         let expires_at = Some(convert::timestamp(signed.expires_at));
         Ok(Response::new(MintVisitorTokenResponse { token: signed.token, expires_at }))
     }
@@ -104,6 +120,19 @@ impl Identity for IdentityService {
         _: Request<GetSigningKeysRequest>,
     ) -> Result<Response<GetSigningKeysResponse>, Status> {
         Ok(Response::new(GetSigningKeysResponse { jwks_json: self.tokens.jwks().to_owned() }))
+    }
+}
+
+/// Who asked, for the access log.
+struct Asked {
+    address: Option<IpAddr>,
+    request_id: String,
+}
+
+impl Asked {
+    fn of<T>(request: &Request<T>) -> Self {
+        let address = request.remote_addr().map(|address| address.ip());
+        Self { address, request_id: request_id(request.metadata()) }
     }
 }
 

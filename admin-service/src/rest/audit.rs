@@ -1,13 +1,13 @@
-//! The audit log over REST.
+//! The two logs over REST.
 
 use axum::extract::State;
-use shared::{ApiError, Envelope, Failure, Success, TenantId};
+use shared::{ApiError, Envelope, Failure, Success, TenantId, query::Query};
 
 use super::{
-    dto::{AuditPage, AuditView, next_cursor},
+    dto::{AccessPage, AccessView, AuditPage, AuditView, next_cursor},
     input::{DEFAULT_ROWS, MOST_ROWS, Params, cursor},
 };
-use crate::tenants::Tenants;
+use crate::logs::Logs;
 
 /// Who changed what, newest first.
 #[utoipa::path(
@@ -25,9 +25,49 @@ use crate::tenants::Tenants;
     )
 )]
 pub(super) async fn fetch_audit_log(
-    State(tenants): State<Tenants>,
-    Params(mut query): Params,
+    State(logs): State<Logs>,
+    Params(query): Params,
 ) -> Result<Success<AuditPage>, ApiError> {
+    let Wanted { tenant_id, limit, after } = wanted(query)?;
+    let page = logs.audit(tenant_id, after, limit).await?;
+    let items = page.items.into_iter().map(AuditView::from).collect();
+    Ok(Success::ok(AuditPage { items, limit, next_cursor: next_cursor(page.next) }, "Audit log fetched."))
+}
+
+/// What is no change: issued tokens, wrong keys, secrets that were read. Newest first, kept for 90 days.
+#[utoipa::path(
+    get, path = "/api/v1/fetch/access-log", tag = "audit",
+    params(
+        ("tenant_id" = Option<uuid::Uuid>, Query, description = "One tenant's; absent, every tenant's and those of none"),
+        ("limit" = Option<u64>, Query, description = "1 to 500, default 100", minimum = 1, maximum = 500),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = Envelope<AccessPage>),
+        (status = 401, description = "`invalid_admin_key`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 429, description = "`rate_limited`: too many wrong admin keys from this address", body = Failure),
+        (status = 503, description = "`store_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn fetch_access_log(
+    State(logs): State<Logs>,
+    Params(query): Params,
+) -> Result<Success<AccessPage>, ApiError> {
+    let Wanted { tenant_id, limit, after } = wanted(query)?;
+    let page = logs.access(tenant_id, after, limit).await?;
+    let items = page.items.into_iter().map(AccessView::from).collect();
+    Ok(Success::ok(AccessPage { items, limit, next_cursor: next_cursor(page.next) }, "Access log fetched."))
+}
+
+/// Which page of a log.
+struct Wanted {
+    tenant_id: Option<TenantId>,
+    limit: u64,
+    after: Option<u64>,
+}
+
+fn wanted(mut query: Query) -> Result<Wanted, ApiError> {
     let tenant_id = query.optional::<TenantId>("tenant_id");
     let limit = query.number("limit", 1..=MOST_ROWS, DEFAULT_ROWS);
     let after = query.optional::<String>("cursor").and_then(|text| {
@@ -38,7 +78,5 @@ pub(super) async fn fetch_audit_log(
         after
     });
     query.finish()?;
-    let page = tenants.audit_log(tenant_id, after, limit).await?;
-    let items = page.items.into_iter().map(AuditView::from).collect();
-    Ok(Success::ok(AuditPage { items, limit, next_cursor: next_cursor(page.next) }, "Audit log fetched."))
+    Ok(Wanted { tenant_id, limit, after })
 }

@@ -6,7 +6,7 @@ use utoipa::{
     openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use super::{account_key_routes, developer_routes, tenant_routes};
+use super::{account_key_routes, developer_routes, log_routes, tenant_routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -42,6 +42,7 @@ impl Modify for KeySchemes {
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
     document.merge(tenant_routes().into_openapi());
+    document.merge(log_routes().into_openapi());
     document.merge(account_key_routes().into_openapi());
     document.merge(developer_routes().into_openapi());
     document

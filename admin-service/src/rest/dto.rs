@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::input::cursor;
 use crate::{
     domain::{
+        access::RecordedAccess,
         audit::RecordedAudit,
         credentials::{TenantSecret, WidgetKey},
         settings::TenantSettings,
@@ -107,10 +108,13 @@ pub(super) struct ProvisionedTenant {
     rate_limit_per_min: u32,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    /// Where tenants and browsers reach the relay: the service's `ADMIN_RELAY_URL`.
+    #[schema(example = "https://relay.example.com")]
+    relay_url: String,
 }
 
 impl ProvisionedTenant {
-    pub(super) fn new(tenant: Tenant, secret: &TenantSecret) -> Self {
+    pub(super) fn new(tenant: Tenant, secret: &TenantSecret, relay_url: String) -> Self {
         Self {
             tenant_id: tenant.id,
             tenant_secret: secret.expose().to_owned(),
@@ -118,6 +122,7 @@ impl ProvisionedTenant {
             tenant_name: tenant.settings.tenant_name,
             rate_limit_per_min: tenant.settings.rate_limit_per_min,
             created_at: tenant.created_at,
+            relay_url,
         }
     }
 }
@@ -202,6 +207,44 @@ impl From<RecordedAudit> for AuditView {
 #[derive(Serialize, ToSchema)]
 pub(super) struct AuditPage {
     pub(super) items: Vec<AuditView>,
+    pub(super) limit: u64,
+    /// Pass it as `cursor` for the next page; `null` on the last.
+    pub(super) next_cursor: Option<String>,
+}
+
+/// What happened that is no change.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AccessView {
+    /// `issue_operator_token`, `mint_visitor_token`, `refuse_operator`, `refuse_service`, `read_secret`, or `not_recorded`, whose
+    /// `count` says how much there was no room for.
+    kind: String,
+    #[schema(value_type = Option<Uuid>)]
+    tenant_id: Option<TenantId>,
+    /// `tenant` where its backend asked, `gateway`, or `unknown`.
+    actor: String,
+    /// Whose token it was, and the token's `jti`; empty where there is none.
+    subject: String,
+    /// The connection's other end; empty where that is not known.
+    address: String,
+    /// The first request in which it happened.
+    request_id: String,
+    /// How often within a minute.
+    count: u64,
+    #[schema(value_type = String, format = DateTime)]
+    occurred_at: Timestamp,
+}
+
+impl From<RecordedAccess> for AccessView {
+    fn from(row: RecordedAccess) -> Self {
+        let RecordedAccess { kind, tenant_id, actor, subject, address, request_id, count, occurred_at } = row;
+        Self { kind, tenant_id, actor, subject, address, request_id, count, occurred_at }
+    }
+}
+
+/// A page of the access log, newest first.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AccessPage {
+    pub(super) items: Vec<AccessView>,
     pub(super) limit: u64,
     /// Pass it as `cursor` for the next page; `null` on the last.
     pub(super) next_cursor: Option<String>,

@@ -1,9 +1,10 @@
 //! The tenant lifecycle over REST.
 
-use axum::extract::State;
+use axum::{Extension, extract::State};
 use shared::{ApiError, Envelope, Failure, Success, TenantId};
 
 use super::{
+    RelayUrl,
     dto::{
         ChangedTenant, NewTenant, ProvisionedTenant, RotatedSecret, RotatedWidgetKey, TenantPage, TenantPatch,
         TenantView, next_cursor,
@@ -29,12 +30,13 @@ const LARGEST_OFFSET: u64 = 10_000_000;
 )]
 pub(super) async fn provision_tenant(
     State(tenants): State<Tenants>,
+    Extension(RelayUrl(relay_url)): Extension<RelayUrl>,
     Known(caller): Known,
     Fields(fields): Fields,
 ) -> Result<Success<ProvisionedTenant>, ApiError> {
     let (tenant, secret) = tenants.provision(&caller, &fields).await?;
     Ok(Success::created(
-        ProvisionedTenant::new(tenant, &secret),
+        ProvisionedTenant::new(tenant, &secret, relay_url.to_string()),
         "Tenant provisioned. Save tenant_secret and widget_public_key now — the secret will not be shown again.",
     ))
 }

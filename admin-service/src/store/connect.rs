@@ -18,6 +18,7 @@ use super::{
 use crate::{
     config::DatabaseConfig,
     guarded::{self, Anchor, CommitError, Guard, Guarded, SqliteFile},
+    sealing::MasterKeys,
 };
 
 /// The PostgreSQL advisory lock that migrating replicas queue for. Any number that is only ours.
@@ -48,11 +49,11 @@ pub enum ConnectError {
     Database(#[from] DbErr),
 }
 
-/// Opens the database and brings its schema up to date.
+/// Opens the database and brings its schema up to date. The rows of its logs are chained with `keys`.
 ///
 /// # Errors
 /// [`ConnectError`]. The URL, which may hold a password, is not in it.
-pub async fn connect(config: &DatabaseConfig) -> Result<SeaStore, ConnectError> {
+pub async fn connect(config: &DatabaseConfig, keys: &MasterKeys) -> Result<SeaStore, ConnectError> {
     let lock = config.sqlite_file().map(lock).transpose()?;
     let guard = Guard::default();
     let (connection, anchor) = if config.url.expose_secret().starts_with("sqlite:") {
@@ -65,7 +66,21 @@ pub async fn connect(config: &DatabaseConfig) -> Result<SeaStore, ConnectError> 
     } else {
         (connect_to_server(config, &guard).await?, Anchor::none())
     };
-    Ok(SeaStore::new(connection, guard, Kept { _lock: lock, anchor: tokio::sync::Mutex::new(anchor) }))
+    Ok(SeaStore::new(connection, guard, keys.clone(), Kept { _lock: lock, anchor: tokio::sync::Mutex::new(anchor) }))
+}
+
+/// Opens the database for reading, beside a service that may have it open. The schema is left as it is.
+///
+/// # Errors
+/// [`ConnectError`].
+pub(crate) async fn connect_to_read(config: &DatabaseConfig) -> Result<DatabaseConnection, ConnectError> {
+    let url = match config.sqlite_file() {
+        Some(file) => format!("sqlite://{}?mode=ro", file.display()),
+        None => config.url.expose_secret().to_owned(),
+    };
+    let mut options = ConnectOptions::new(url);
+    options.max_connections(1).connect_timeout(Duration::from_secs(10)).sqlx_logging(false);
+    Ok(Database::connect(options).await?)
 }
 
 async fn connect_to_server(

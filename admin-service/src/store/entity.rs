@@ -66,6 +66,9 @@ pub(super) mod audit_log {
         pub occurred_at: i64,
         /// The change's place among all others: what the log is sorted by, whatever the replicas' clocks say.
         pub revision: i64,
+        /// The master key behind `mac`. Both are NULL in rows from before there was a chain.
+        pub chain_key: Option<String>,
+        pub mac: Option<Vec<u8>>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -270,6 +273,58 @@ pub(super) mod secret {
         #[sea_orm(primary_key, auto_increment = false)]
         pub name: String,
         pub sealed: Vec<u8>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// What happened that is no change.
+pub(super) mod access_log {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "access_log")]
+    pub struct Model {
+        /// From 1, without gaps.
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub number: i64,
+        pub kind: String,
+        pub tenant_id: Option<Uuid>,
+        pub actor: String,
+        pub subject: String,
+        pub address: String,
+        pub request_id: String,
+        pub count: i64,
+        pub occurred_at: i64,
+        pub chain_key: String,
+        pub mac: Vec<u8>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// Where each log's chain begins and ends.
+pub(super) mod log_chain {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "log_chain")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub log: String,
+        /// The newest chained row's number and MAC.
+        pub number: i64,
+        pub link: Vec<u8>,
+        pub anchor_through: i64,
+        pub anchor_link: Vec<u8>,
+        pub anchor_key: String,
+        pub anchor_mac: Vec<u8>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -8,18 +8,15 @@ use sea_orm::{
     sea_query::ExprTrait as _,
 };
 
-use super::{
-    StoreError,
-    entity::{audit_log, directory},
-    stored_time,
-};
+use super::{StoreError, entity::directory, stored_time};
 use crate::{
-    domain::audit::AuditEntry,
     guarded::{self, Anchor, CommitError, Guard, Guarded, Trouble},
+    sealing::MasterKeys,
 };
 
 mod account_keys;
 mod bots;
+mod logs;
 mod operators;
 mod propagation;
 mod signing_keys;
@@ -27,6 +24,7 @@ mod tenants;
 mod visitors;
 mod widgets;
 
+pub(crate) use logs::verify;
 pub(super) use propagation::{NotListening, listener};
 
 /// The only row of `directory`.
@@ -40,6 +38,8 @@ type Transaction = Guarded<DatabaseTransaction>;
 pub struct SeaStore {
     connection: Guarded<DatabaseConnection>,
     guard: Guard,
+    /// What the rows of logs are chained with.
+    keys: MasterKeys,
     kept: Arc<Kept>,
 }
 
@@ -53,8 +53,8 @@ pub(super) struct Kept {
 }
 
 impl SeaStore {
-    pub(super) fn new(connection: Guarded<DatabaseConnection>, guard: Guard, kept: Kept) -> Self {
-        Self { connection, guard, kept: Arc::new(kept) }
+    pub(super) fn new(connection: Guarded<DatabaseConnection>, guard: Guard, keys: MasterKeys, kept: Kept) -> Self {
+        Self { connection, guard, keys, kept: Arc::new(kept) }
     }
 
     /// Closes every connection; SQLite folds its log into the file.
@@ -83,7 +83,7 @@ impl SeaStore {
 }
 
 /// Takes the next revision. The row stays locked until the transaction commits, so revisions commit in their order. Whoever
-/// takes one writes its audit row: the log is the directory's history, and has no gaps.
+/// takes one writes its audit row ([`SeaStore::write_audit`]): the log is the directory's history, and has no gaps.
 async fn next_revision(transaction: &Transaction, new_tenants: i64) -> Result<i64, StoreError> {
     let rows = directory::Entity::update_many()
         .col_expr(directory::Column::Revision, Expr::col(directory::Column::Revision).add(1))
@@ -101,28 +101,6 @@ async fn current_directory(transaction: &Transaction) -> Result<directory::Model
         .await
         .map_err(translate)?
         .ok_or_else(|| StoreError::Broken("directory has no row".to_owned()))
-}
-
-/// Writes the row of the change that took `revision`, and has the other replicas told once it is committed.
-async fn write_audit(
-    transaction: &Transaction,
-    entry: AuditEntry,
-    revision: i64,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    use sea_orm::ActiveValue::Set;
-    let row = audit_log::ActiveModel {
-        id: Set(Uuid::now_v7()),
-        tenant_id: Set(entry.tenant_id.as_uuid()),
-        actor: Set(entry.caller.actor),
-        action: Set(entry.action.as_str().to_owned()),
-        request_id: Set(entry.caller.request_id),
-        changed_fields: Set(serde_json::json!(entry.changed_fields)),
-        occurred_at: Set(stored_time(at)),
-        revision: Set(revision),
-    };
-    audit_log::Entity::insert(row).exec_without_returning(transaction).await.map_err(translate)?;
-    propagation::signal(transaction).await
 }
 
 /// Notes when rows were last used; a later use that another replica has noted stands.

@@ -17,7 +17,7 @@ use tokio::{
     net::{UnixListener, UnixStream},
 };
 
-use crate::support::{Service, TestDatabase, database, postgres};
+use crate::support::{Service, TestDatabase, database, master_keys, postgres};
 
 async fn ready(service: &Service) -> u16 {
     let url = format!("http://{}/readyz", service.rest);
@@ -185,12 +185,17 @@ async fn a_pooler_is_found_out_at_start() {
             database.meddle(&format!("ALTER DATABASE relay SET statement_timeout = {preset}"));
         }
         let pooler = Pooler::before(&database.socket_directory(), ignored);
-        let refused = store::connect(&self::database(&pooler.database("relay"))).await;
+        let refused = store::connect(&self::database(&pooler.database("relay")), &master_keys()).await;
         let error = refused.map(drop).expect_err("refused");
         let told = error.to_string();
         assert!(matches!(error, ConnectError::Pooler(_)), "{ignored:?} {preset:?}: {told}");
         assert!(told.contains("database_url") && told.contains("server's own URL"), "{told}");
     }
     database.meddle("ALTER DATABASE relay RESET statement_timeout");
-    store::connect(&self::database(&database.url)).await.expect("its own URL").close().await.expect("closed");
+    store::connect(&self::database(&database.url), &master_keys())
+        .await
+        .expect("its own URL")
+        .close()
+        .await
+        .expect("closed");
 }

@@ -22,7 +22,7 @@ pub(crate) async fn channel(service: &Service) -> Channel {
     Channel::from_shared(format!("http://{}", service.grpc)).expect("a URL").connect().await.expect("it connects")
 }
 
-fn with<T>(message: T, key: &'static str, value: &str) -> Request<T> {
+pub(crate) fn with<T>(message: T, key: &'static str, value: &str) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert(key, value.parse().expect("metadata"));
     request
@@ -32,7 +32,7 @@ pub(crate) fn gateway<T>(message: T) -> Request<T> {
     with(message, "authorization", &format!("Bearer {GRPC_TOKEN}"))
 }
 
-fn admin<T>(message: T) -> Request<T> {
+pub(crate) fn admin<T>(message: T) -> Request<T> {
     with(message, "x-admin-key", ADMIN_KEY)
 }
 

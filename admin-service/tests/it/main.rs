@@ -4,6 +4,7 @@ mod accounts;
 mod architecture;
 mod failover;
 mod grpc;
+mod logs;
 mod openapi;
 mod rest;
 mod secrets;

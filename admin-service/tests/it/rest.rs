@@ -362,6 +362,7 @@ async fn probes_documents_and_keys_need_no_key() {
     ] {
         let answer = client.get(format!("http://{}{path}", service.rest)).send().await.expect("an answer");
         assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
         let framing =
             answer.headers().get("content-security-policy").map(|policy| policy.to_str().expect("text").to_owned());
         assert!(path != "/docs/" || framing.as_deref() == Some("frame-ancestors 'none'"), "{framing:?}");

@@ -3,7 +3,7 @@
 use admin_service::store::{self, SigningKeyStore as _};
 use serde_json::json;
 
-use crate::support::{Service, database as database_config, sqlite};
+use crate::support::{Service, database as database_config, master_keys, sqlite};
 
 #[tokio::test]
 async fn the_database_holds_no_clear_secret() {
@@ -33,7 +33,7 @@ async fn the_database_holds_no_clear_secret() {
     let directory = service.database.directory.as_ref().expect("SQLite").path().to_owned();
     let running = searched(&directory);
     let database = service.stop().await;
-    let store = store::connect(&database_config(&database.url)).await.expect("it opens");
+    let store = store::connect(&database_config(&database.url), &master_keys()).await.expect("it opens");
     for key in store.signing_keys().await.expect("reads") {
         // Version, length of the key's id, `k1`, a nonce, 32 sealed bytes and their tag: not the seed, nor the seed and more.
         assert_eq!((key.sealed_private.len(), &key.sealed_private[..4]), (4 + 24 + 32 + 16, b"\x01\x02k1".as_slice()));

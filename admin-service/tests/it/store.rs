@@ -9,8 +9,8 @@ use admin_service::{
     settings::TenantSettings,
     signing_key::SealedSigningKey,
     store::{
-        self, BotStore as _, Done, OperatorStore as _, PageStart, Position, PropagationStore as _, Replacement,
-        SeaStore, SigningKeyStore as _, StoreError, TenantStore as _, VisitorStore as _, WidgetStore as _,
+        self, BotStore as _, Done, LogStore as _, OperatorStore as _, PageStart, Position, PropagationStore as _,
+        Replacement, SeaStore, SigningKeyStore as _, StoreError, TenantStore as _, VisitorStore as _, WidgetStore as _,
     },
     tenant::{Tenant, TenantStatus},
 };
@@ -18,7 +18,7 @@ use futures_util::StreamExt as _;
 use shared::{TenantId, coherence::replica::Registration, time::now};
 use uuid::Uuid;
 
-use crate::support::{TestDatabase, database, postgres, sqlite};
+use crate::support::{TestDatabase, database, master_keys, postgres, sqlite};
 
 mod accounts;
 mod history;
@@ -230,7 +230,7 @@ async fn one_signing_key_is_made_however_many_try(store: &SeaStore) {
 }
 
 async fn holds_the_contract(on: TestDatabase) {
-    let store = store::connect(&database(&on.url)).await.expect("it opens");
+    let store = store::connect(&database(&on.url), &master_keys()).await.expect("it opens");
     store.ping().await.expect("it answers");
     what_is_written_is_what_is_read(&store).await;
     every_change_takes_the_next_revision(&store).await;
@@ -251,7 +251,7 @@ async fn holds_the_contract(on: TestDatabase) {
     visitors::the_latest_use_of_a_widget_key_is_what_is_kept(&store).await;
     let made = create(&store, "Kept").await;
     store.close().await.expect("it closes");
-    let reopened = store::connect(&database(&on.url)).await.expect("it opens again");
+    let reopened = store::connect(&database(&on.url), &master_keys()).await.expect("it opens again");
     assert_eq!(reopened.find(made.id).await.expect("reads"), Some(made));
     reopened.close().await.expect("it closes");
 }
@@ -271,7 +271,7 @@ async fn replicas_may_migrate_at_once() {
     let on = postgres();
     let stores = futures_util::future::join_all((0..4).map(|_| {
         let url = on.url.clone();
-        tokio::spawn(async move { store::connect(&database(&url)).await.expect("it opens") })
+        tokio::spawn(async move { store::connect(&database(&url), &master_keys()).await.expect("it opens") })
     }))
     .await;
     let stores: Vec<SeaStore> = stores.into_iter().map(|store| store.expect("no panic")).collect();
@@ -286,14 +286,14 @@ async fn replicas_may_migrate_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_from_before_get_their_bot_and_key() {
     let on = postgres();
-    let store = store::connect(&database(&on.url)).await.expect("it opens");
+    let store = store::connect(&database(&on.url), &master_keys()).await.expect("it opens");
     let (one, other) = (create(&store, "Before 1").await, create(&store, "Before 2").await);
     store.close().await.expect("it closes");
     on.meddle(
         "DROP TABLE bot; DROP TABLE widget_key; DROP TABLE account_key;
          DELETE FROM seaql_migrations WHERE version = 'm0003_accounts'",
     );
-    let store = store::connect(&database(&on.url)).await.expect("it opens");
+    let store = store::connect(&database(&on.url), &master_keys()).await.expect("it opens");
     for tenant in [one, other] {
         let bots = store.bots(tenant.id).await.expect("reads");
         assert_eq!(bots.iter().map(|bot| (bot.name.as_str(), bot.is_default)).collect::<Vec<_>>(), [("Default", true)]);
@@ -312,7 +312,7 @@ async fn tenants_from_before_are_in_the_first_generation() {
     let file = format!("sqlite://{}", directory.path().join("yesterday.db").display());
     let on = postgres();
     for url in [&file, &on.url] {
-        let store = store::connect(&database(url)).await.expect("it opens");
+        let store = store::connect(&database(url), &master_keys()).await.expect("it opens");
         let before = create(&store, "Before").await;
         store.close().await.expect("it closes");
         let yesterday = [
@@ -327,7 +327,7 @@ async fn tenants_from_before_are_in_the_first_generation() {
             sea_orm::ConnectionTrait::execute_unprepared(&raw, statement).await.expect(statement);
         }
         raw.close().await.expect("it closes");
-        let store = store::connect(&database(url)).await.expect("it opens");
+        let store = store::connect(&database(url), &master_keys()).await.expect("it opens");
         assert_eq!(store.find(before.id).await.expect("reads"), Some(before.clone()), "{url}");
         let to = Replacement::Secret { sealed: vec![7; 60], revokes_issued: true };
         let rotated = store.rotate(before.id, to, audit(before.id, Action::RotateTenantSecret)).await.expect("rotated");
@@ -339,7 +339,7 @@ async fn tenants_from_before_are_in_the_first_generation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_saw_nothing_is_told_everything_or_starts_over() {
     let on = postgres();
-    let store = store::connect(&database(&on.url)).await.expect("it opens");
+    let store = store::connect(&database(&on.url), &master_keys()).await.expect("it opens");
     let (_, beginning) = store.changes_after(None, 10).await.expect("reads");
     assert_eq!(beginning, Position::default());
     let changed = async || store.changes_after(Some(beginning), 10).await.expect("reads").0;
@@ -356,8 +356,8 @@ async fn who_saw_nothing_is_told_everything_or_starts_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_wake_each_other() {
     let on = postgres();
-    let listening = store::connect(&database(&on.url)).await.expect("it opens");
-    let changing = store::connect(&database(&on.url)).await.expect("it opens");
+    let listening = store::connect(&database(&on.url), &master_keys()).await.expect("it opens");
+    let changing = store::connect(&database(&on.url), &master_keys()).await.expect("it opens");
     let mut signals = listening.signals().await.expect("it listens");
     let replica = Registration { incarnation: Uuid::new_v4(), renewal: 1, period_ms: 20_000 };
     changing.register(replica, 10_000).await.expect("written");
@@ -379,9 +379,9 @@ async fn replicas_wake_each_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_process_owns_a_sqlite_file() {
     let on = sqlite();
-    let store = store::connect(&database(&on.url)).await.expect("it opens");
-    let error = store::connect(&database(&on.url)).await.expect_err("refused").to_string();
+    let store = store::connect(&database(&on.url), &master_keys()).await.expect("it opens");
+    let error = store::connect(&database(&on.url), &master_keys()).await.expect_err("refused").to_string();
     assert!(error.contains("in use by another process") && error.contains("PostgreSQL"), "{error}");
     store.close().await.expect("it closes");
-    store::connect(&database(&on.url)).await.expect("free again").close().await.expect("it closes");
+    store::connect(&database(&on.url), &master_keys()).await.expect("free again").close().await.expect("it closes");
 }

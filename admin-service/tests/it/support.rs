@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use admin_service::{
     config::{Config, DatabaseConfig},
+    sealing::MasterKeys,
     server::{self, Running},
 };
 use e2e::{postgres::Postgres, world};
@@ -22,6 +23,11 @@ pub(crate) fn config(database_url: &str) -> Config {
 
 pub(crate) fn database(url: &str) -> DatabaseConfig {
     DatabaseConfig { url: SecretString::from(url), max_connections: 8, statement_timeout: Duration::from_secs(5) }
+}
+
+/// What seals secrets and chains logs.
+pub(crate) fn master_keys() -> MasterKeys {
+    world::MASTER_KEYS.parse().expect("keys")
 }
 
 /// A database and what keeps it alive.

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use axum::{
     Router,
-    extract::State,
+    extract::{Request as HttpRequest, State},
+    middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -14,6 +15,7 @@ use proto::admin::v1::{ListTenantsRequest, Tenant, tenant_admin_client::TenantAd
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::{
     ApiError, ErrorCode,
+    laptop::Exposure,
     origin::{Origin, OriginPattern},
 };
 use tonic::{
@@ -21,6 +23,12 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
+
+use crate::next_steps::NextSteps;
+
+pub(crate) mod hosts;
+
+use hosts::OwnHosts;
 
 const PAGE: &str = include_str!("demo/page.html");
 const ICON: &str = include_str!("demo/icon.svg");
@@ -50,10 +58,17 @@ pub enum InvalidAdmin {
 struct Demo {
     tenants: TenantAdminClient<Channel>,
     key: MetadataValue<Ascii>,
+    next_steps: NextSteps,
 }
 
-/// The page and its style, over the admin service's gRPC.
-pub(crate) fn router(admin: SocketAddr, key: &SecretString) -> Result<Router, InvalidAdmin> {
+/// The page and its style, over the admin service's gRPC: under the listener's own hosts, for requests that `exposure` admits.
+pub(crate) fn router(
+    admin: SocketAddr,
+    key: &SecretString,
+    hosts: OwnHosts,
+    exposure: Exposure,
+    next_steps: NextSteps,
+) -> Result<Router, InvalidAdmin> {
     let tenants = TenantAdminClient::new(Endpoint::from_shared(format!("http://{admin}"))?.connect_lazy());
     let mut key: MetadataValue<Ascii> = key.expose_secret().parse().map_err(|_| InvalidAdmin::Key)?;
     key.set_sensitive(true);
@@ -61,7 +76,33 @@ pub(crate) fn router(admin: SocketAddr, key: &SecretString) -> Result<Router, In
         .route("/demo", get(page))
         .route("/demo/style.css", get(|| async { ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLE) }))
         .route("/demo/icon.svg", get(|| async { ([(header::CONTENT_TYPE, "image/svg+xml")], ICON) }))
-        .with_state(Demo { tenants, key }))
+        .layer(middleware::from_fn(move |request: HttpRequest, next: Next| {
+            let admitted = admit(&hosts, exposure, &request);
+            async move {
+                match admitted {
+                    Ok(()) => next.run(request).await,
+                    Err(error) => error.into_response(),
+                }
+            }
+        }))
+        .with_state(Demo { tenants, key, next_steps }))
+}
+
+fn admit(hosts: &OwnHosts, exposure: Exposure, request: &HttpRequest) -> Result<(), ApiError> {
+    let refused = |message| Err(ApiError::new(ErrorCode::NotFound, message));
+    if !exposure.admits(request.headers()) {
+        return refused(
+            "The demo page is not shown to a request that came through a proxy (it has Forwarded or X-Forwarded-*). Set \
+             demo_page = true to show it.",
+        );
+    }
+    if !hosts.has(request.uri(), request.headers()) {
+        return refused(
+            "The demo page is shown under this listener's own addresses and localhost alone, with its port. To reach it under \
+             another name, set relay_url to that.",
+        );
+    }
+    Ok(())
 }
 
 async fn page(State(mut demo): State<Demo>, headers: HeaderMap) -> Result<Response, ApiError> {
@@ -79,9 +120,8 @@ async fn page(State(mut demo): State<Demo>, headers: HeaderMap) -> Result<Respon
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
-    Ok((headers, render(newest.as_ref(), host)).into_response())
+    Ok((headers, render(newest.as_ref(), host, &demo.next_steps.seen_at(host))).into_response())
 }
 
 /// Text as HTML shows it, also within quotes.
@@ -89,15 +129,12 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
-fn render(tenant: Option<&Tenant>, host: &str) -> String {
+fn render(tenant: Option<&Tenant>, host: &str, next_steps: &NextSteps) -> String {
     let Some(tenant) = tenant else {
         return fill(
             "Your shop",
             "There is no tenant yet. Provision one, and reload this page:",
-            &format!(
-                "python3 deploy/provision-tenant.py --relay-url http://{host} --admin-key \"$ADMIN_API_KEY\" \\\n  \
-                 --tenant-name \"Demo Boutique\" --origin http://{host}"
-            ),
+            &format!("export BASE_URL={}\n{}", next_steps.base_url(), next_steps.provision()),
             "",
         );
     };
@@ -108,8 +145,9 @@ fn render(tenant: Option<&Tenant>, host: &str) -> String {
             name,
             "This page's origin is not among the newest tenant's allowed_origins. Add it to them, and reload this page:",
             &format!(
-                "curl \"http://{host}/api/v1/update/tenant?tenant_id={}\" -X POST \\\n  -H \"X-Admin-Key: $ADMIN_API_KEY\" \
+                "curl \"{}/api/v1/update/tenant?tenant_id={}\" -X POST \\\n  -H \"X-Admin-Key: $ADMIN_API_KEY\" \
                  -H \"Content-Type: application/json\" \\\n  -d '{{\"allowed_origins\": [\"http://{host}\", \"… those it has\"]}}'",
+                next_steps.admin_base(),
                 tenant.tenant_id
             ),
             "",
@@ -158,6 +196,11 @@ mod tests {
     use proto::admin::v1::TenantSettings;
 
     use super::*;
+
+    fn render(tenant: Option<&Tenant>, host: &str) -> String {
+        let (relay, admin) = (SocketAddr::from(([127, 0, 0, 1], 7811)), SocketAddr::from(([127, 0, 0, 1], 7812)));
+        super::render(tenant, host, &NextSteps::new(relay, admin, None, Exposure::Direct).seen_at(host))
+    }
 
     fn tenant(name: &str, origins: &[&str]) -> Tenant {
         let settings = TenantSettings {

@@ -7,4 +7,5 @@ pub mod backend;
 pub mod config;
 mod data_dir;
 pub mod demo;
+mod next_steps;
 pub mod server;

@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 use shared::{
     TenantId,
-    edge::Edge,
+    edge::{ClientAddresses, Edge},
     serve::{self, Bounds},
     signature::{BodyDigest, RelayKey, RelayedCall, WINDOW_MS},
     telemetry::metrics::{HttpServerMetrics, Metrics},
@@ -36,7 +36,12 @@ impl Backend {
         let url = format!("sqlite://{}?mode=rwc", directory.path().join("chat.db").display());
         let store = Store::open(&url).await.expect("it opens");
         let stopping = CancellationToken::new();
-        let edge = Edge { server: "test", metrics: HttpServerMetrics::new(&Metrics::default()), access_log: false };
+        let edge = Edge {
+            server: "test",
+            metrics: HttpServerMetrics::new(&Metrics::default()),
+            access_log: false,
+            clients: ClientAddresses::default(),
+        };
         let backend = backend::Backend::new(store, stopping.clone());
         let router = edge.wrap(backend::router(backend, &SECRETS.parse().expect("secrets")));
         let listener = serve::bind(([127, 0, 0, 1], 0).into()).await.expect("a port");

@@ -23,6 +23,12 @@ static NOBODY: LazyLock<TenantKey> = LazyLock::new(|| {
     TenantKey::new(&key)
 });
 
+/// The tenant that a call names, whether or not it proves to be that tenant's.
+#[must_use]
+pub fn named_tenant(headers: &HeaderMap) -> Option<TenantId> {
+    headers.get(TENANT_ID)?.to_str().ok()?.parse().ok()
+}
+
 /// The three headers of a signed call, each well formed.
 pub struct SignedCall {
     pub tenant_id: TenantId,

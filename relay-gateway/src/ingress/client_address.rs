@@ -11,7 +11,7 @@ use crate::config::{List, Network};
 ///
 /// A proxy writes one of the two and passes on what the other said, which anybody may have written. So where a request has both
 /// and they name different clients, neither is believed, and the request counts as the proxy's.
-pub(super) fn behind_proxies(peer: IpAddr, headers: &HeaderMap, trusted: &List<Network>) -> IpAddr {
+pub(crate) fn behind_proxies(peer: IpAddr, headers: &HeaderMap, trusted: &List<Network>) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.0.iter().any(|network| network.0.contains(&address.to_canonical()));
     if !is_trusted(peer) {
         return peer;

@@ -1,5 +1,5 @@
 //! Paths passed through to the REST facade: developers' where `expose_developer_api` is on, operators' where
-//! `expose_admin_api` is. The facade checks the key; the gateway adds nothing and knows nothing of it.
+//! `expose_admin_api` is; elsewhere a 404 says what to do. The facade checks the key; the gateway adds nothing and knows nothing of it.
 
 use std::{sync::Arc, time::Instant};
 
@@ -13,6 +13,7 @@ use http_body_util::Full;
 use shared::{
     ApiError, ErrorCode,
     body::{self, BodyBounds},
+    laptop::Exposure,
 };
 
 use super::{Gateway, client_address};
@@ -32,7 +33,7 @@ pub(super) const DEVELOPER_PATHS: [&str; 5] = [
 ];
 
 /// Every path of the facade that the operators' key opens.
-pub(super) const ADMIN_PATHS: [&str; 12] = [
+pub(super) const ADMIN_PATHS: [&str; 13] = [
     "/api/v1/provision/tenant",
     "/api/v1/update/tenant",
     "/api/v1/rotate/tenant-secret",
@@ -41,6 +42,7 @@ pub(super) const ADMIN_PATHS: [&str; 12] = [
     "/api/v1/reactivate/tenant",
     "/api/v1/fetch/tenant",
     "/api/v1/fetch/tenants",
+    "/api/v1/fetch/access-log",
     "/api/v1/fetch/audit-log",
     "/api/v1/create/account-key",
     "/api/v1/fetch/account-keys",
@@ -54,6 +56,19 @@ pub(super) async fn pass_operator<D: TenantDirectory>(
     State(gateway): State<Arc<Gateway<D>>>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    if !gateway.exposed.admin_api.admits(request.headers()) {
+        let message = match gateway.exposed.admin_api {
+            Exposure::Direct => {
+                "A request that came through a proxy (it has Forwarded or X-Forwarded-*) is not passed on to the admin API. Call \
+                 the admin service's own address (port 7812 by default), or set expose_admin_api = true here."
+            }
+            _ => {
+                "The admin API is not passed on here. Call the admin service's own address (port 7812 by default), or set \
+                 expose_admin_api = true here."
+            }
+        };
+        return Err(ApiError::new(ErrorCode::NotFound, message));
+    }
     pass_through(&gateway, &gateway.limits.operator_failures, request).await
 }
 
@@ -61,6 +76,11 @@ pub(super) async fn pass_developer<D: TenantDirectory>(
     State(gateway): State<Arc<Gateway<D>>>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    if !gateway.exposed.developer_api {
+        let message = "The developers' API is not passed on here. Call the admin service's own address (port 7812 by default), or \
+                       set expose_developer_api = true here.";
+        return Err(ApiError::new(ErrorCode::NotFound, message));
+    }
     pass_through(&gateway, &gateway.limits.developer_failures, request).await
 }
 

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderValue, header, request::Parts};
-use shared::{ApiError, Failure, query::Query, serve::Peer, time::now_unix_ms, websocket};
+use shared::{ApiError, Failure, edge::ConcernedTenant, query::Query, serve::Peer, time::now_unix_ms, websocket};
 
 use super::{Gateway, client_address, cors::Asker, request_id};
 use crate::{
@@ -81,6 +81,7 @@ async fn visit<D: TenantDirectory>(gateway: &Gateway<D>, parts: &Parts, client: 
         .map_err(|_| Closing::TryAgain("the relay cannot check tokens right now: connect again later"))?
         .filter(|token| !token.has_ended(now_unix_ms()))
         .ok_or(Closing::Token)?;
+    ConcernedTenant::note(&parts.extensions, token.tenant_id);
     match (&token.opens, Asker::read(&parts.headers)) {
         // No browser, which would name the page: what holds the token may use it. And a minted token is bound to no page.
         (_, Asker::Unnamed) | (Opens::Minted { .. }, _) => {}

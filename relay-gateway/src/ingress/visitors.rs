@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use shared::{
     ApiError, Envelope, ErrorCode, Failure, Success, TenantId,
     body::{self, BodyBounds, json_object},
+    edge::ConcernedTenant,
     fields::Fields,
     origin::Origin,
     query::Query,
@@ -225,6 +226,7 @@ impl<D: TenantDirectory> Call<'_, D> {
         tenant_id: TenantId,
         key: &str,
     ) -> Result<Option<(Arc<TenantState>, Arc<Door>)>, ApiError> {
+        ConcernedTenant::note(&self.parts.extensions, tenant_id);
         // Nobody is asked about a key that could be none: as any page finds it, the door is kept.
         let key = if is_key(key) { key } else { "" };
         let directory = &self.gateway.directory;

@@ -63,7 +63,6 @@ pub(super) async fn script(request: Request) -> Response {
     // It is everybody's: pages that isolate themselves, or check its integrity, may load it too.
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if is_sent {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/javascript; charset=utf-8"));
         if let Some(encoding) = &variant.encoding {

@@ -63,7 +63,8 @@ async fn developers_paths_are_open_without_the_operators() {
     }));
     tokio::spawn(async move { axum::serve(listener, facade).await });
     let rest = format!("http://{address}");
-    let fixture = Fixture::with(&[("GATEWAY_ADMIN_REST", &rest), ("GATEWAY_UNVERIFIED_PER_MIN", "2")]).await;
+    let closed = ("GATEWAY_EXPOSE_ADMIN_API", "false");
+    let fixture = Fixture::with(&[("GATEWAY_ADMIN_REST", &rest), ("GATEWAY_UNVERIFIED_PER_MIN", "2"), closed]).await;
     let call = |path: &str| fixture.client.get(format!("http://{}/api/v1/{path}", fixture.relay));
     let answer = call("widgets/keys?bot_id=b").bearer_auth("ak_x").send().await.expect("an answer");
     let seen: Value = answer.json().await.expect("JSON");
@@ -78,6 +79,48 @@ async fn developers_paths_are_open_without_the_operators() {
     let closed = Fixture::with(&[("GATEWAY_ADMIN_REST", &rest), ("GATEWAY_EXPOSE_DEVELOPER_API", "false")]).await;
     let call = closed.client.get(format!("http://{}/api/v1/bots", closed.relay)).bearer_auth("ak_x");
     assert_eq!(refusal(call).await, (404, "not_found".to_owned()));
+}
+
+#[tokio::test]
+async fn on_a_laptop_the_admin_paths_are_open_to_what_no_proxy_passed_on() {
+    let (listener, address) = loopback().await;
+    let facade = Router::new().fallback(any(|| async { "passed through" }));
+    tokio::spawn(async move { axum::serve(listener, facade).await });
+    let rest = ("GATEWAY_ADMIN_REST", &*format!("http://{address}"));
+    let answer = async |fixture: &Fixture, proxied: &str| {
+        let mut call = fixture.client.get(format!("http://{}/api/v1/fetch/tenants", fixture.relay));
+        if !proxied.is_empty() {
+            call = call.header(proxied, "x");
+        }
+        let answer = call.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("text"))
+    };
+    let laptop = Fixture::with(&[rest]).await;
+    assert_eq!(answer(&laptop, "").await, (200, "passed through".to_owned()));
+    for proxied in ["forwarded", "x-forwarded-for", "x-forwarded-proto"] {
+        let (status, told) = answer(&laptop, proxied).await;
+        assert!(status == 404 && told.contains("through a proxy") && told.contains("expose_admin_api"), "{told}");
+    }
+    let set = Fixture::with(&[rest, ("GATEWAY_EXPOSE_ADMIN_API", "true")]).await;
+    assert_eq!(answer(&set, "x-forwarded-for").await.0, 200);
+    for elsewhere in [
+        ("GATEWAY_RELAY_URL", "https://relay.example.com"),
+        ("GATEWAY_TRUSTED_PROXIES", "10.0.0.0/8"),
+        ("GATEWAY_EXPOSE_ADMIN_API", "false"),
+    ] {
+        let closed = Fixture::with(&[rest, elsewhere]).await;
+        let (status, told) = answer(&closed, "").await;
+        assert!(status == 404 && told.contains("own address") && told.contains("expose_admin_api"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_a_browser_opens_is_sniffed() {
+    let fixture = Fixture::start().await;
+    for path in ["widget.js", "api/v1/widget.js", "openapi.json", "healthz", "nothing", ".well-known/jwks.json"] {
+        let answer = fixture.client.get(format!("http://{}/{path}", fixture.relay)).send().await.expect("an answer");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
+    }
 }
 
 #[tokio::test]

@@ -359,7 +359,7 @@ async fn an_absent_admin_service_is_503_and_the_next_replica_is_asked() {
 
 #[tokio::test]
 async fn unknown_paths_and_methods_answer_in_the_envelope() {
-    let fixture = Fixture::start().await;
+    let fixture = Fixture::with(&[("GATEWAY_EXPOSE_ADMIN_API", "false")]).await;
     let base = format!("http://{}", fixture.relay);
     for path in
         ["/", "/api/v1/relay", "/api/v1/relay/", "/api/v1/nothing", "/api/v1/provision/tenant", "/api/v2/relay/a"]

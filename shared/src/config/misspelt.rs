@@ -1,6 +1,9 @@
 //! Settings that nobody reads: a misspelt one must not be without effect in silence.
 
-use super::programs::{PROGRAMS, Program};
+use super::{
+    parts::Part,
+    programs::{PROGRAMS, Program},
+};
 
 /// How many letters a name may be away from a setting's to be taken for it.
 const CLOSE: usize = 2;
@@ -15,29 +18,48 @@ pub(super) struct Found {
     pub(super) problems: Vec<String>,
     /// Names under the program's prefix that are nothing to it.
     pub(super) unknown: Vec<String>,
+    /// Names that a program inside this one reads when it runs by itself, and what to do: a warning each.
+    pub(super) foreign: Vec<String>,
 }
 
 /// Looks at every variable that is not one of this program's `names`, which are in the order of its `keys`.
 pub(super) fn variables<'a>(
     env_prefix: &str,
+    parts: &[Part],
     keys: &[&str],
     names: &[String],
     given: impl Iterator<Item = &'a str>,
 ) -> Found {
     let mut found = Found::default();
+    let given: Vec<&str> = given.collect();
     let others: Vec<&Program> = PROGRAMS.iter().filter(|program| program.env_prefix != env_prefix).collect();
-    for variable in given {
+    let own_name = |wanted: &str| keys.iter().position(|known| *known == wanted).map(|at| names[at].as_str());
+    for &variable in &given {
         // Several programs may be given one environment.
         let of_another = |program: &&Program| program.variable(&key(variable, program.env_prefix));
         let anothers = others.iter().find_map(of_another);
+        if anothers.as_deref() == Some(variable) && names.iter().all(|name| name != variable) {
+            let told = of_part(variable, parts, own_name);
+            // Where both are set, one environment serves several deployments.
+            let told = told.filter(|(_, here)| !here.is_some_and(|here| given.contains(&here)));
+            found.foreign.extend(told.map(|(text, _)| text));
+        }
         if names.iter().any(|name| name == variable) || anothers.as_deref() == Some(variable) || is_left_alone(variable)
         {
             continue;
         }
         let own_key = key(variable, env_prefix);
-        let renamed = keys.iter().position(|known| *known == own_key).map(|at| names[at].clone());
-        if let Some(name) = renamed.or(anothers) {
+        let renamed = own_name(&own_key).map(str::to_owned);
+        // Another program's prefix within one's own: CHAT_RELAY_ADMIN_LEASE_MS.
+        let within = || {
+            let (part, inner) =
+                parts.iter().find_map(|part| Some((part, without_prefix(&own_key, part.env_prefix)?)))?;
+            if part.takes(inner) { own_name(inner).map(str::to_owned) } else { None }
+        };
+        if let Some(name) = renamed.or(anothers).or_else(within) {
             found.problems.push(format!("{variable} is not read: the variable is {name}"));
+        } else if let Some(reason) = parts.iter().find_map(|part| part.why_not(&own_key)) {
+            found.problems.push(format!("{variable} is not a setting here: {reason}"));
         } else if let Some((program, name)) =
             others.iter().find_map(|program| Some((program.name, program.variable(&own_key)?)))
         {
@@ -49,6 +71,28 @@ pub(super) fn variables<'a>(
         }
     }
     found
+}
+
+/// What to say of a variable that a part reads when it runs by itself, and the variable that sets the same here.
+fn of_part<'a>(
+    variable: &str,
+    parts: &[Part],
+    own_name: impl Fn(&str) -> Option<&'a str>,
+) -> Option<(String, Option<&'a str>)> {
+    let part = parts.iter().find(|part| variable.starts_with(part.env_prefix))?;
+    let key = key(variable, part.env_prefix);
+    let here = if part.takes(&key) { own_name(&key) } else { None };
+    let told = match (here, part.why_not(&key)) {
+        (Some(here), _) => format!("{variable} is not read: {} in one process reads {here}", part.program),
+        (None, Some(reason)) => format!("{variable} is not read, and is not a setting here: {reason}"),
+        (None, None) => return None,
+    };
+    Some((told, here))
+}
+
+/// The rest of a key that begins with a prefix of variables.
+fn without_prefix<'a>(key: &'a str, prefix: &str) -> Option<&'a str> {
+    key.strip_prefix(prefix.to_ascii_lowercase().as_str())
 }
 
 /// The key that a variable with this prefix would set; empty where it has another.
@@ -72,12 +116,54 @@ fn is_left_alone(variable: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::programs::IN_ONE_PROCESS, *};
 
     fn look(variable: &str) -> Found {
         let keys = ["listen", "max_things", "api_key", "api_key_file"];
         let names = ["THING_LISTEN", "THING_MAX_THINGS", "ADMIN_API_KEY", "ADMIN_API_KEY_FILE"].map(str::to_owned);
-        variables("THING_", &keys, &names, [variable].into_iter())
+        variables("THING_", &[], &keys, &names, [variable].into_iter())
+    }
+
+    /// What the one process, which has parts, makes of them.
+    fn look_in_one_process(given: &[&str]) -> Found {
+        let program = PROGRAMS.iter().find(|program| program.env_prefix == "CHAT_RELAY_").expect("it is listed");
+        let keys = crate::config::parts::all_keys(program.defaults, &IN_ONE_PROCESS);
+        let names: Vec<_> = keys.iter().map(|(key, _)| program.variable(key).expect("its own")).collect();
+        let keys: Vec<_> = keys.iter().map(|(key, _)| key.as_str()).collect();
+        variables("CHAT_RELAY_", &IN_ONE_PROCESS, &keys, &names, given.iter().copied())
+    }
+
+    #[test]
+    fn one_process_tells_the_names_its_parts_have_elsewhere() {
+        for (elsewhere, here) in [
+            ("GATEWAY_MAX_SOCKETS", "CHAT_RELAY_MAX_SOCKETS"),
+            ("ADMIN_LEASE_MS", "CHAT_RELAY_LEASE_MS"),
+            ("GATEWAY_LISTEN", "CHAT_RELAY_LISTEN"),
+            ("ADMIN_REST_LISTEN", "admin_listen"),
+            ("GATEWAY_THREADS", "one runtime"),
+            ("GATEWAY_RELAY_SECRET_FILE", "CHAT_RELAY_RELAY_SECRET_FILE"),
+            ("GATEWAY_ADMIN_GRPC_TOKEN_FILE", "grpc_token_file"),
+        ] {
+            let found = look_in_one_process(&[elsewhere]);
+            assert_eq!((found.problems.len(), found.foreign.len()), (0, 1), "{elsewhere}: {found:?}");
+            assert!(found.foreign[0].contains(elsewhere) && found.foreign[0].contains(here), "{found:?}");
+        }
+        let both = look_in_one_process(&["GATEWAY_MAX_SOCKETS", "CHAT_RELAY_MAX_SOCKETS", "ADMIN_API_KEY"]);
+        assert_eq!(both, Found::default(), "one environment for several deployments");
+        for (wrong, told) in [
+            ("CHAT_RELAY_API_KEY", "ADMIN_API_KEY"),
+            ("CHAT_RELAY_API_KEY_FILE", "ADMIN_API_KEY_FILE"),
+            ("CHAT_RELAY_ADMIN_API_KEY", "ADMIN_API_KEY"),
+            ("CHAT_RELAY_ADMIN_API_KEY_FILE", "ADMIN_API_KEY_FILE"),
+            ("CHAT_RELAY_GATEWAY_MAX_SOCKETS", "CHAT_RELAY_MAX_SOCKETS"),
+            ("CHAT_RELAY_THREADS", "one runtime"),
+            ("CHAT_RELAY_REST_LISTEN", "admin_listen"),
+            ("CHAT_RELAY_MAX_SOCKET", "CHAT_RELAY_MAX_SOCKETS"),
+        ] {
+            let found = look_in_one_process(&[wrong]);
+            assert_eq!(found.problems.len(), 1, "{wrong}: {found:?}");
+            assert!(found.problems[0].contains(wrong) && found.problems[0].contains(told), "{found:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use axum::{Router, extract::State, middleware, response::IntoResponse, routing::get};
 use http::{StatusCode, header};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -17,7 +17,7 @@ use prometheus_client::{
 };
 
 use super::histogram::Histogram;
-use crate::workers::PerWorker;
+use crate::{edge::never_sniffed, workers::PerWorker};
 
 /// Where a process registers what it counts. Cloning shares it.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +34,10 @@ impl Metrics {
 
     /// The operations listener: `GET /metrics` in the `OpenMetrics` text format.
     pub fn router(&self) -> Router {
-        Router::new().route("/metrics", get(show)).with_state(self.clone())
+        Router::new()
+            .route("/metrics", get(show))
+            .layer(middleware::map_response(never_sniffed))
+            .with_state(self.clone())
     }
 }
 

@@ -8,7 +8,7 @@ use shared::{
     time::{from_unix_ms, now},
 };
 
-use super::{SeaStore, Transaction, broken_row, commit, next_revision, note_last_used, translate, write_audit};
+use super::{SeaStore, Transaction, broken_row, commit, next_revision, note_last_used, translate};
 use crate::{
     domain::{account_key::AccountKey, audit::AuditEntry, tenant::TenantStatus},
     store::{
@@ -90,7 +90,7 @@ impl AccountKeyStore for SeaStore {
             last_used_at: Set(None),
         };
         account_key::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
-        write_audit(&transaction, audit, revision, key.created_at).await?;
+        self.write_audit(&transaction, audit, revision, key.created_at).await?;
         commit(transaction).await
     }
 
@@ -121,7 +121,7 @@ impl AccountKeyStore for SeaStore {
         let revoked =
             account_key::ActiveModel { id: Set(id), revoked_at: Set(Some(stored_time(at))), ..Default::default() };
         let row = account_key::Entity::update(revoked).exec(&transaction).await.map_err(translate)?;
-        write_audit(&transaction, audit, revision, at).await?;
+        self.write_audit(&transaction, audit, revision, at).await?;
         commit(transaction).await?;
         row.try_into().map(Some)
     }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, PaginatorTrait as _, QueryOrder as _, prelude::*};
 use shared::{TenantId, time::from_unix_ms};
 
-use super::{SeaStore, account_keys, commit, next_revision, translate, write_audit};
+use super::{SeaStore, account_keys, commit, next_revision, translate};
 use crate::{
     domain::{audit::AuditEntry, bot::Bot},
     store::{BotStore, StoreError, entity::bot, stored_time},
@@ -53,7 +53,7 @@ impl BotStore for SeaStore {
         }
         let at = bot.created_at;
         insert(&transaction, bot).await?;
-        write_audit(&transaction, audit, revision, at).await?;
+        self.write_audit(&transaction, audit, revision, at).await?;
         commit(transaction).await
     }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, prelude::*};
 use shared::{TenantId, time::from_unix_ms};
 
-use super::{SeaStore, broken_row, commit, next_revision, translate, write_audit};
+use super::{SeaStore, broken_row, commit, next_revision, translate};
 use crate::{
     domain::{
         audit::AuditEntry,
@@ -75,7 +75,7 @@ impl OperatorStore for SeaStore {
         } else {
             operator::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
         }
-        write_audit(&transaction, audit, revision, operator.updated_at).await?;
+        self.write_audit(&transaction, audit, revision, operator.updated_at).await?;
         commit(transaction).await?;
         Ok((operator, existing.is_none()))
     }

@@ -10,11 +10,11 @@ use shared::{
 
 use super::{
     SeaStore, Transaction, bots, broken_row, commit, current_directory, end_read, next_revision, revision_from_row,
-    translate, widgets, write_audit,
+    translate, widgets,
 };
 use crate::{
     domain::{
-        audit::{AuditEntry, RecordedAudit},
+        audit::AuditEntry,
         bot::{Bot, DEFAULT_BOT_NAME},
         credentials::WidgetKey,
         settings::TenantSettings,
@@ -22,9 +22,7 @@ use crate::{
         widget::{BotKey, DEFAULT_KEY_NAME, DEFAULT_RATE_PER_HOUR},
     },
     store::{
-        AtRevision, KeyedTenant, Page, PageStart, Replacement, StoreError, TenantStore,
-        entity::{audit_log, tenant},
-        stored_time,
+        AtRevision, KeyedTenant, Page, PageStart, Replacement, StoreError, TenantStore, entity::tenant, stored_time,
     },
 };
 
@@ -75,7 +73,7 @@ impl SeaStore {
         if changed.widget_public_key != row.widget_public_key {
             widgets::replace(&transaction, &row.widget_public_key, &changed.widget_public_key).await?;
         }
-        write_audit(&transaction, audit, revision, at).await?;
+        self.write_audit(&transaction, audit, revision, at).await?;
         commit(transaction).await?;
         changed.try_into()
     }
@@ -131,7 +129,7 @@ impl TenantStore for SeaStore {
         };
         bots::insert(&transaction, bot).await?;
         widgets::insert(&transaction, key).await?;
-        write_audit(&transaction, audit, revision, tenant.created_at).await?;
+        self.write_audit(&transaction, audit, revision, tenant.created_at).await?;
         commit(transaction).await?;
         Ok(Tenant { revision: revision_from_row(revision)?, ..tenant })
     }
@@ -218,24 +216,6 @@ impl TenantStore for SeaStore {
         Ok((page, revision_from_row(directory.tenant_total)?))
     }
 
-    async fn audit_log(
-        &self,
-        tenant_id: Option<TenantId>,
-        after: Option<u64>,
-        limit: u64,
-    ) -> Result<Page<RecordedAudit, u64>, StoreError> {
-        let mut query = audit_log::Entity::find().order_by_desc(audit_log::Column::Revision).limit(limit + 1);
-        if let Some(tenant_id) = tenant_id {
-            query = query.filter(audit_log::Column::TenantId.eq(tenant_id.as_uuid()));
-        }
-        if let Some(after) = after {
-            // A cursor beyond any revision is below none.
-            query = query.filter(audit_log::Column::Revision.lt(i64::try_from(after).unwrap_or(i64::MAX)));
-        }
-        let rows = query.all(&self.connection).await.map_err(translate)?;
-        cut(rows, limit, |row| u64::try_from(row.revision).unwrap_or_default())
-    }
-
     async fn ping(&self) -> Result<(), StoreError> {
         if self.connection.get_database_backend() == DatabaseBackend::Postgres {
             let sql = "SELECT current_setting('transaction_read_only') AS read_only";
@@ -253,25 +233,8 @@ impl TenantStore for SeaStore {
     }
 }
 
-impl TryFrom<audit_log::Model> for RecordedAudit {
-    type Error = StoreError;
-
-    fn try_from(row: audit_log::Model) -> Result<Self, StoreError> {
-        Ok(Self {
-            id: row.id,
-            tenant_id: row.tenant_id.into(),
-            actor: row.actor,
-            action: row.action,
-            request_id: row.request_id,
-            changed_fields: serde_json::from_value(row.changed_fields)
-                .map_err(|error| broken_row("audit_log.changed_fields", error))?,
-            occurred_at: from_unix_ms(row.occurred_at),
-        })
-    }
-}
-
 /// Makes a page of one row more than the page holds: that row says whether there is a next page.
-fn cut<Row, T: TryFrom<Row, Error = StoreError>, Key>(
+pub(super) fn cut<Row, T: TryFrom<Row, Error = StoreError>, Key>(
     mut rows: Vec<Row>,
     limit: u64,
     key: impl Fn(&Row) -> Key,

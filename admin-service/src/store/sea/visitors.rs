@@ -10,7 +10,6 @@ use shared::{
 
 use super::{
     SeaStore, broken_row, commit, end_read, next_revision, note_last_used, revision_from_row, translate, widgets,
-    write_audit,
 };
 use crate::{
     domain::{
@@ -146,7 +145,7 @@ impl VisitorStore for SeaStore {
             .exec_without_returning(&transaction)
             .await
             .map_err(translate)?;
-        write_audit(&transaction, audit, revision, at).await?;
+        self.write_audit(&transaction, audit, revision, at).await?;
         commit(transaction).await?;
         Ok(AtRevision { value: at, revision: revision_from_row(revision)? })
     }

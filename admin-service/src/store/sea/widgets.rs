@@ -9,7 +9,7 @@ use shared::{
     time::{from_unix_ms, now},
 };
 
-use super::{SeaStore, account_keys, broken_row, commit, next_revision, revision_from_row, translate, write_audit};
+use super::{SeaStore, account_keys, broken_row, commit, next_revision, revision_from_row, translate};
 use crate::{
     domain::{
         audit::AuditEntry,
@@ -112,7 +112,7 @@ impl WidgetStore for SeaStore {
         }
         let at = key.created_at;
         insert(&transaction, key).await?;
-        write_audit(&transaction, audit, revision, at).await?;
+        self.write_audit(&transaction, audit, revision, at).await?;
         commit(transaction).await?;
         revision_from_row(revision)
     }
@@ -152,7 +152,7 @@ impl WidgetStore for SeaStore {
         }
         let revoked = widget_key::ActiveModel { id: Set(id), is_active: Set(false), ..Default::default() };
         let row = widget_key::Entity::update(revoked).exec(&transaction).await.map_err(translate)?;
-        write_audit(&transaction, audit, revision, now()).await?;
+        self.write_audit(&transaction, audit, revision, now()).await?;
         commit(transaction).await?;
         Ok(AtRevision { value: row.try_into()?, revision: revision_from_row(revision)? })
     }
@@ -185,7 +185,7 @@ impl WidgetStore for SeaStore {
             ..Default::default()
         };
         let row = bot::Entity::update(saved).exec(&transaction).await.map_err(translate)?;
-        write_audit(&transaction, audit, revision, at).await?;
+        self.write_audit(&transaction, audit, revision, at).await?;
         commit(transaction).await?;
         Ok(AtRevision { value: look_from_row(row)?, revision: revision_from_row(revision)? })
     }

@@ -3,7 +3,7 @@
 use admin_service::{
     account_key::{Ability, AccountKey},
     bot::Bot,
-    store::AccountKeyStore as _,
+    store::{AccountKeyStore as _, LogStore as _},
     widget::{BotKey, Look},
 };
 

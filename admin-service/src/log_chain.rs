@@ -1,0 +1,416 @@
+//! What makes a log's rows a chain: each carries a MAC over itself and the MAC of the row before it, under a key derived from a
+//! master key. Whoever has the database and not the master keys can neither alter, insert nor drop a row unnoticed; only a missing
+//! tail needs a head that was noted elsewhere, which is why the service logs it.
+
+use std::fmt;
+
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+use uuid::Uuid;
+
+use crate::{
+    domain::{access::RecordedAccess, audit::RecordedAudit},
+    sealing::MasterKeys,
+};
+
+/// A MAC of 32 bytes. The first row follows on zeros.
+pub type Link = [u8; 32];
+
+/// The chained logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Log {
+    /// The history of changes.
+    Audit,
+    /// What is no change.
+    Access,
+}
+
+impl Log {
+    /// Its name, in the database and in what is printed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Audit => "audit_log",
+            Self::Access => "access_log",
+        }
+    }
+}
+
+/// A MAC, and the master key that its key is derived from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// The master key's id.
+    pub key_id: String,
+    /// The MAC.
+    pub mac: Link,
+}
+
+/// Where a chain begins: what came before is not in it. Rows from before there was a chain, and rows that were pruned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// The number of the last row before it.
+    pub through: u64,
+    /// The MAC that the first row follows on.
+    pub link: Link,
+    /// Over both.
+    pub sealed: Sealed,
+}
+
+/// The newest row's number and MAC. Written `number:hex`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Rows are numbered from 1 without gaps.
+    pub number: u64,
+    /// Its MAC.
+    pub link: Link,
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.number, hex::encode(self.link))
+    }
+}
+
+impl std::str::FromStr for Head {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "must be a head as the service logs it: a number, a colon, 64 hexadecimal digits".to_owned();
+        let (number, link) = text.split_once(':').ok_or_else(wrong)?;
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(link, &mut bytes).map_err(|_| wrong())?;
+        Ok(Self { number: number.parse().map_err(|_| wrong())?, link: bytes })
+    }
+}
+
+/// A row as its MAC covers it: every field with its length, so that no two rows read the same.
+pub struct Content(Hmac<Sha256>);
+
+impl Content {
+    fn begin(key: &Hmac<Sha256>, log: Log, kind: &str) -> Self {
+        Self(key.clone()).field(log.as_str().as_bytes()).field(kind.as_bytes())
+    }
+
+    fn field(self, bytes: &[u8]) -> Self {
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Self(self.0.chain_update(length.to_be_bytes()).chain_update(bytes))
+    }
+
+    fn number(self, number: u64) -> Self {
+        self.field(&number.to_be_bytes())
+    }
+
+    fn text(self, text: &str) -> Self {
+        self.field(text.as_bytes())
+    }
+
+    fn link(self) -> Link {
+        self.0.finalize().into_bytes().into()
+    }
+}
+
+/// A row of a chained log.
+pub trait Row {
+    /// Which log it is of.
+    const LOG: Log;
+
+    /// Writes every field of it, but its MAC.
+    fn write(&self, content: Content) -> Content;
+}
+
+impl Row for RecordedAudit {
+    const LOG: Log = Log::Audit;
+
+    fn write(&self, content: Content) -> Content {
+        let Self { id, tenant_id, actor, action, request_id, changed_fields, occurred_at } = self;
+        let content = content.field(id.as_bytes()).field(tenant_id.as_uuid().as_bytes());
+        let content = content.text(actor).text(action).text(request_id);
+        let content = content.field(&occurred_at.as_millisecond().to_be_bytes()).number(changed_fields.len() as u64);
+        changed_fields.iter().fold(content, |content, field| content.text(field))
+    }
+}
+
+impl Row for RecordedAccess {
+    const LOG: Log = Log::Access;
+
+    fn write(&self, content: Content) -> Content {
+        let Self { kind, tenant_id, actor, subject, address, request_id, count, occurred_at } = self;
+        let tenant_id = tenant_id.map_or_else(Uuid::nil, |id| id.as_uuid());
+        let content = content.text(kind).field(tenant_id.as_bytes()).text(actor).text(subject);
+        let content = content.text(address).text(request_id).number(*count);
+        content.field(&occurred_at.as_millisecond().to_be_bytes())
+    }
+}
+
+/// The MAC of the row with this number, which follows on `before`, under the newest master key.
+pub fn seal<R: Row>(keys: &MasterKeys, before: &Link, number: u64, row: &R) -> Sealed {
+    let (key_id, key) = keys.log_key();
+    Sealed { key_id: key_id.to_owned(), mac: link(key, before, number, row) }
+}
+
+fn link<R: Row>(key: &Hmac<Sha256>, before: &Link, number: u64, row: &R) -> Link {
+    row.write(Content::begin(key, R::LOG, "row").field(before).number(number)).link()
+}
+
+impl Anchor {
+    /// Seals where a log's chain begins.
+    #[must_use]
+    pub fn new(keys: &MasterKeys, log: Log, through: u64, before: Link) -> Self {
+        let (key_id, key) = keys.log_key();
+        let mac = Self::mac(key, log, through, &before);
+        Self { through, link: before, sealed: Sealed { key_id: key_id.to_owned(), mac } }
+    }
+
+    fn mac(key: &Hmac<Sha256>, log: Log, through: u64, before: &Link) -> Link {
+        Content::begin(key, log, "anchor").number(through).field(before).link()
+    }
+}
+
+/// How many problems are told one by one.
+const MOST_PROBLEMS: usize = 100;
+
+/// A log that is being verified, row after row in the order of their numbers.
+pub struct Verification<'k> {
+    keys: &'k MasterKeys,
+    log: Log,
+    expected: Option<Head>,
+    through: u64,
+    head: Head,
+    report: Report,
+}
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Rows whose MAC was right.
+    pub verified: u64,
+    /// Rows from before there was a chain.
+    pub unchained: u64,
+    /// What is wrong, the first hundred.
+    pub problems: Vec<String>,
+    /// All that is wrong.
+    pub problem_count: u64,
+    /// The newest row's.
+    pub head: Option<Head>,
+}
+
+impl Report {
+    fn problem(&mut self, problem: String) {
+        self.problem_count += 1;
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(problem);
+        }
+    }
+}
+
+impl<'k> Verification<'k> {
+    /// Begins at the anchor. `expected` is a head that was noted earlier.
+    #[must_use]
+    pub fn begin(keys: &'k MasterKeys, log: Log, anchor: Option<&Anchor>, expected: Option<Head>) -> Self {
+        let mut report = Report::default();
+        let (through, link) = anchor.map_or((0, Link::default()), |anchor| (anchor.through, anchor.link));
+        if let Some(Anchor { sealed: Sealed { key_id, mac }, .. }) = anchor {
+            match keys.log_key_of(key_id) {
+                None => report.problem(unknown_key("the anchor", key_id)),
+                Some(key) if Anchor::mac(key, log, through, &link) != *mac => {
+                    report.problem("the anchor was altered: it is not known where the chain begins".to_owned());
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(expected) = expected.filter(|expected| expected.number < through) {
+            report.problem(format!("row {} of the expected head was pruned: expect a later one", expected.number));
+        }
+        Self { keys, log, expected, through, head: Head { number: through, link }, report }
+    }
+
+    /// Where the chain begins: rows up to here are not in it.
+    #[must_use]
+    pub fn through(&self) -> u64 {
+        self.through
+    }
+
+    /// Looks at the next row. `sealed` is `None` where it has no MAC.
+    pub fn row<R: Row>(&mut self, number: u64, row: &R, sealed: Option<&Sealed>) {
+        if number <= self.through {
+            self.report.unchained += 1;
+            if sealed.is_some() {
+                self.report
+                    .problem(format!("row {number} is chained and stands before the anchor: the anchor was made anew"));
+            }
+            return;
+        }
+        if number > self.head.number + 1 {
+            self.report.problem(match number - self.head.number - 1 {
+                1 => format!("row {} is missing", number - 1),
+                _ => format!("rows {} to {} are missing", self.head.number + 1, number - 1),
+            });
+        }
+        let Some(Sealed { key_id, mac }) = sealed else {
+            self.report.problem(format!("row {number} has no MAC: an earlier version wrote it, or somebody else did"));
+            self.head.number = number;
+            return;
+        };
+        match self.keys.log_key_of(key_id) {
+            None => self.report.problem(unknown_key(&format!("row {number}"), key_id)),
+            Some(key) if link(key, &self.head.link, number, row) == *mac => self.report.verified += 1,
+            Some(_) => {
+                self.report.problem(format!("row {number} was altered, or does not follow on the one before it"));
+            }
+        }
+        self.head = Head { number, link: *mac };
+        if let Some(expected) = self.expected.filter(|expected| expected.number == number)
+            && expected.link != *mac
+        {
+            self.report.problem(format!("row {number} is another than the expected head's"));
+        }
+    }
+
+    /// Passes over a row whose fields cannot be read.
+    pub fn unreadable(&mut self, number: u64, error: &dyn fmt::Display, sealed: Option<&Sealed>) {
+        self.report.problem(format!("row {number} cannot be read: {error}"));
+        self.head = Head { number, link: sealed.map_or(self.head.link, |sealed| sealed.mac) };
+    }
+
+    /// Ends after the last row.
+    #[must_use]
+    pub fn end(mut self) -> Report {
+        if let Some(expected) = self.expected.filter(|expected| expected.number > self.head.number) {
+            let (has, wanted) = (self.head.number, expected.number);
+            self.report
+                .problem(format!("the tail is missing: the log ends with row {has}, and row {wanted} was expected"));
+        }
+        self.report.head = (self.head.number > 0).then_some(self.head);
+        self.report
+    }
+
+    /// Which log this is.
+    #[must_use]
+    pub fn log(&self) -> Log {
+        self.log
+    }
+}
+
+fn unknown_key(what: &str, key_id: &str) -> String {
+    format!(
+        "{what} is chained under master key {key_id:?}, which is not configured: add it to master_keys to verify it"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::{TenantId, time::from_unix_ms};
+
+    use super::*;
+
+    const OLD: &str = "old:ArIx6A9CIa99yMbZV7UzpNYU3fE4wQSTDLybF2T4fcI=";
+    const NEW: &str = "new:xxoGgNgSnxF5oF00lzzaZWMzH6ueUxo0nOf4mWLGGAs=";
+
+    fn keys(text: &str) -> MasterKeys {
+        text.parse().expect("keys")
+    }
+
+    fn row(index: u64) -> RecordedAudit {
+        RecordedAudit {
+            id: Uuid::from_u128(index.into()),
+            tenant_id: TenantId::from(Uuid::from_u128(7)),
+            actor: "admin_key:1".to_owned(),
+            action: "update_tenant".to_owned(),
+            request_id: format!("r{index}"),
+            changed_fields: vec!["a".to_owned(), "b".to_owned()],
+            occurred_at: from_unix_ms(1_000),
+        }
+    }
+
+    type Rows = Vec<(u64, RecordedAudit, Option<Sealed>)>;
+
+    fn chain(keys: &MasterKeys, from: u64, to: u64, mut before: Link) -> Rows {
+        (from..=to)
+            .map(|number| {
+                let sealed = seal(keys, &before, number, &row(number));
+                before = sealed.mac;
+                (number, row(number), Some(sealed))
+            })
+            .collect()
+    }
+
+    fn verify(keys: &MasterKeys, anchor: Option<&Anchor>, expected: Option<Head>, rows: &Rows) -> Report {
+        let mut verification = Verification::begin(keys, Log::Audit, anchor, expected);
+        for (number, row, sealed) in rows {
+            verification.row(*number, row, sealed.as_ref());
+        }
+        verification.end()
+    }
+
+    fn problems(keys: &MasterKeys, expected: Option<Head>, rows: &Rows) -> Vec<String> {
+        verify(keys, None, expected, rows).problems
+    }
+
+    #[test]
+    fn an_untouched_chain_verifies_also_across_a_change_of_master_keys() {
+        let mut rows = chain(&keys(OLD), 1, 3, Link::default());
+        let last = rows[2].2.as_ref().expect("sealed").mac;
+        let both = keys(&format!("{NEW},{OLD}"));
+        rows.extend(chain(&both, 4, 5, last));
+        let report = verify(&both, None, None, &rows);
+        assert_eq!((report.verified, report.problem_count), (5, 0), "{report:?}");
+        let head = report.head.expect("a head");
+        assert_eq!(head.to_string().parse(), Ok(head));
+        assert!(problems(&both, Some(head), &rows).is_empty());
+        let without = problems(&keys(NEW), None, &rows);
+        assert!(without.len() == 3 && without[0].contains("\"old\""), "{without:?}");
+        assert_eq!(verify(&both, None, None, &Rows::new()).head, None);
+    }
+
+    #[test]
+    fn gaps_alterations_insertions_and_a_missing_tail_are_told() {
+        let keys = keys(OLD);
+        let rows = chain(&keys, 1, 6, Link::default());
+        let head = verify(&keys, None, None, &rows).head;
+        let told = |change: fn(&mut Rows)| {
+            let mut rows = rows.clone();
+            change(&mut rows);
+            problems(&keys, head, &rows)
+        };
+        for (change, expected) in [
+            ((|rows| drop(rows.remove(2))) as fn(&mut Rows), "row 3 is missing"),
+            (|rows| drop(rows.drain(1..4)), "rows 2 to 4 are missing"),
+            (|rows| drop(rows.remove(0)), "row 1 is missing"),
+            (|rows| rows.truncate(4), "the tail is missing"),
+            (|rows| rows.clear(), "the tail is missing"),
+            (|rows| rows[1].1.actor.push('x'), "row 2 was altered"),
+            (|rows| rows[1].1.changed_fields = vec!["ab".to_owned()], "row 2 was altered"),
+            (|rows| rows[1].1.occurred_at = from_unix_ms(1_001), "row 2 was altered"),
+            (|rows| rows[3].2 = None, "row 4 has no MAC"),
+            (|rows| rows[5].2.as_mut().expect("sealed").mac[0] ^= 1, "row 6 was altered"),
+        ] {
+            let problems = told(change);
+            assert!(problems.iter().any(|problem| problem.contains(expected)), "{expected}: {problems:?}");
+        }
+        let mut swapped = rows.clone();
+        (swapped[2].1, swapped[3].1) = (rows[3].1.clone(), rows[2].1.clone());
+        assert!(!problems(&keys, None, &swapped).is_empty());
+        // Whoever has no key and deletes the tail is found out by a head alone.
+        let mut cut = rows;
+        cut.truncate(4);
+        assert!(problems(&keys, None, &cut).is_empty());
+    }
+
+    #[test]
+    fn rows_before_the_anchor_are_not_verified_and_the_anchor_is() {
+        let keys = keys(OLD);
+        let mut rows: Rows = (1..=3).map(|number| (number, row(number), None)).collect();
+        rows.extend(chain(&keys, 4, 5, Link::default()));
+        let anchor = Anchor::new(&keys, Log::Audit, 3, Link::default());
+        let report = verify(&keys, Some(&anchor), None, &rows);
+        assert_eq!((report.unchained, report.verified, report.problem_count), (3, 2, 0), "{report:?}");
+        let moved = Anchor { through: 4, ..anchor.clone() };
+        let told = verify(&keys, Some(&moved), None, &rows).problems;
+        assert!(told[0].contains("anchor was altered"), "{told:?}");
+        let anew = Anchor::new(&keys, Log::Audit, 4, Link::default());
+        let told = verify(&keys, Some(&anew), None, &rows).problems;
+        assert!(told[0].contains("made anew"), "{told:?}");
+        let pruned = verify(&keys, Some(&anchor), Some(Head { number: 2, link: Link::default() }), &rows).problems;
+        assert!(pruned[0].contains("was pruned"), "{pruned:?}");
+    }
+}
