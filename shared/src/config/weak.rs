@@ -112,11 +112,15 @@ pub(super) fn weakness(secret: &str) -> Option<&'static str> {
     if bits >= LEAST_BITS {
         return None;
     }
-    let most = [Kind::Word, Kind::Run, Kind::Repetition].into_iter().max_by_key(|kind| covered[*kind as usize]);
-    Some(match most {
-        Some(Kind::Run) => "it follows the alphabet, the digits or the rows of a keyboard",
-        Some(Kind::Repetition) => "it repeats itself",
-        _ => "it is made of words that everybody tries first",
+    let [singles, words, runs, repeated] = covered;
+    let known = words.max(runs);
+    // What repeats a word is a word all the same.
+    Some(if repeated > known && singles > known {
+        "it repeats itself"
+    } else if runs > words {
+        "it follows the alphabet, the digits or the rows of a keyboard"
+    } else {
+        "it is made of words that everybody tries first"
     })
 }
 
