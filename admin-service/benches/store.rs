@@ -106,6 +106,7 @@ async fn create(store: &SeaStore) {
         widget_key_rotated_at: None,
         token_generation: 0,
         visitor_revocations: 0,
+        sessions_ended: 0,
         revision: 0,
     };
     store.create(tenant, vec![0; 120], entry(id, Action::ProvisionTenant)).await.expect("created");

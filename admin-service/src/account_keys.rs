@@ -98,7 +98,8 @@ impl AccountKeys {
         needed: &[Ability],
         request_id: String,
     ) -> Result<Principal, UseCaseError> {
-        let secret = text.and_then(AccountKeySecret::read).ok_or(UseCaseError::InvalidAccountKey)?;
+        let text = text.ok_or(UseCaseError::NoAccountKey)?;
+        let secret = AccountKeySecret::read(text).ok_or(UseCaseError::InvalidAccountKey)?;
         let found = self.store.find_account_key(secret.digest()).await?;
         let now = now();
         let (key, status) = found.filter(|(key, _)| key.is_valid(now)).ok_or(UseCaseError::InvalidAccountKey)?;

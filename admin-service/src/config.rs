@@ -25,6 +25,7 @@ pub const SPEC: Spec = Spec {
     defaults: include_str!("../config.default.toml"),
     secrets: &["api_key", "master_keys", "grpc_token", "database_url"],
     parts: &[],
+    commands: &[("verify-audit", "Verifies the MACs that chain the logs: `admin-service verify-audit --help`")],
 };
 
 /// A checked configuration.

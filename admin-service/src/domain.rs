@@ -6,6 +6,7 @@ pub mod audit;
 pub mod bot;
 pub mod credentials;
 pub mod operator;
+mod public_suffix;
 pub mod settings;
 pub mod signing_key;
 pub mod tenant;

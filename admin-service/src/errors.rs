@@ -13,6 +13,9 @@ pub(crate) enum UseCaseError {
     /// No operator with this email.
     #[error("no such operator")]
     OperatorNotFound,
+    /// No account key was given.
+    #[error("no account key")]
+    NoAccountKey,
     /// No valid account key was given.
     #[error("no valid account key")]
     InvalidAccountKey,
@@ -79,37 +82,46 @@ impl From<StoreError> for UseCaseError {
 impl From<UseCaseError> for ApiError {
     fn from(error: UseCaseError) -> Self {
         match error {
-            UseCaseError::TenantNotFound => Self::new(
-                ErrorCode::TenantNotFound,
-                "No tenant has this tenant_id. GET /api/v1/fetch/tenants lists them.",
-            ),
-            UseCaseError::OperatorNotFound => Self::new(
-                ErrorCode::OperatorNotFound,
-                "This tenant has no operator with this email. POST /api/v1/relay/provision/operator makes one.",
+            UseCaseError::TenantNotFound => Self::new(ErrorCode::TenantNotFound, "No tenant has this tenant_id.")
+                .advise("GET /api/v1/fetch/tenants lists them.", "TenantAdmin.ListTenants lists them."),
+            UseCaseError::OperatorNotFound => {
+                Self::new(ErrorCode::OperatorNotFound, "This tenant has no operator with this email.").advise(
+                    "POST /api/v1/relay/provision/operator makes one.",
+                    "Identity.ProvisionOperator makes one.",
+                )
+            }
+            UseCaseError::NoAccountKey => Self::new(ErrorCode::InvalidAccountKey, "No account key was sent.").advise(
+                "Send `Authorization: Bearer <account key>`, once.",
+                "Send the metadata `authorization: Bearer <account key>`, once.",
             ),
             UseCaseError::InvalidAccountKey => Self::new(
                 ErrorCode::InvalidAccountKey,
-                "Send `Authorization: Bearer <account key>` with a key that is neither expired nor revoked.",
+                "The account key that was sent is not valid: it is mistyped, expired or revoked. Ask the platform's operator \
+                 for another.",
             ),
             UseCaseError::MissingAbility(ability) => {
                 Self::new(ErrorCode::MissingAbility, format!("Missing ability: {ability}"))
             }
-            UseCaseError::AccountKeyNotFound => Self::new(
-                ErrorCode::AccountKeyNotFound,
-                "This tenant has no such account key. GET /api/v1/fetch/account-keys lists them.",
-            ),
-            UseCaseError::BotNotFound => {
-                Self::new(ErrorCode::BotNotFound, "This tenant has no such bot. GET /api/v1/bots lists them.")
+            UseCaseError::AccountKeyNotFound => {
+                Self::new(ErrorCode::AccountKeyNotFound, "This tenant has no such account key.").advise(
+                    "GET /api/v1/fetch/account-keys lists them.",
+                    "Account keys are made and listed over REST.",
+                )
             }
-            UseCaseError::WidgetKeyNotFound => Self::new(
-                ErrorCode::WidgetKeyNotFound,
-                "This tenant has no such widget key. GET /api/v1/widgets/keys?bot_id= lists a bot's.",
-            ),
-            UseCaseError::TenantsOwnKey => Self::new(
-                ErrorCode::Conflict,
-                "This is the tenant's own widget key, which is not revoked: an operator replaces it by \
-                 POST /api/v1/rotate/widget-key.",
-            ),
+            UseCaseError::BotNotFound => Self::new(ErrorCode::BotNotFound, "This tenant has no such bot.")
+                .advise("GET /api/v1/bots lists them.", "Bots are made and listed over REST."),
+            UseCaseError::WidgetKeyNotFound => {
+                Self::new(ErrorCode::WidgetKeyNotFound, "This tenant has no such widget key.").advise(
+                    "GET /api/v1/widgets/keys?bot_id= lists a bot's.",
+                    "Widget keys are made and listed over REST.",
+                )
+            }
+            UseCaseError::TenantsOwnKey => {
+                Self::new(ErrorCode::Conflict, "This is the tenant's own widget key, which is not revoked.").advise(
+                    "An operator replaces it by POST /api/v1/rotate/widget-key.",
+                    "TenantAdmin.RotateWidgetKey replaces it.",
+                )
+            }
             UseCaseError::LimitReached { what, most } => {
                 Self::new(ErrorCode::LimitReached, format!("There may be at most {most} {what}."))
             }
@@ -119,9 +131,9 @@ impl From<UseCaseError> for ApiError {
             ),
             UseCaseError::InvalidWidgetKey => Self::invalid_widget_key(),
             UseCaseError::OriginNotAllowed(origin) => Self::origin_not_allowed(origin),
-            UseCaseError::SessionOver => Self::new(
-                ErrorCode::InvalidVisitorToken,
-                "This visitor's session is over: POST /api/v1/create/visitor-session begins another.",
+            UseCaseError::SessionOver => Self::new(ErrorCode::InvalidVisitorToken, "This visitor's session is over.").advise(
+                "POST /api/v1/create/visitor-session begins another.",
+                "Visitors.OpenSession begins another.",
             ),
             UseCaseError::Invalid(errors) => Self::validation(errors),
             UseCaseError::Store(StoreError::Conflict) => {
@@ -149,5 +161,67 @@ impl From<UseCaseError> for ApiError {
             UseCaseError::Sealed(error) => Self::internal(error),
             UseCaseError::Signing(cause) => Self::internal(cause),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each variant names the one after it, so that a new variant does not compile until it stands here too.
+    fn after(error: Option<&UseCaseError>) -> Option<UseCaseError> {
+        use UseCaseError as E;
+        let cause = || "sqlx: relation is missing".to_owned();
+        Some(match error {
+            None => E::TenantNotFound,
+            Some(E::TenantNotFound) => E::OperatorNotFound,
+            Some(E::OperatorNotFound) => E::NoAccountKey,
+            Some(E::NoAccountKey) => E::InvalidAccountKey,
+            Some(E::InvalidAccountKey) => E::MissingAbility(Ability::WidgetsRead),
+            Some(E::MissingAbility(_)) => E::AccountKeyNotFound,
+            Some(E::AccountKeyNotFound) => E::BotNotFound,
+            Some(E::BotNotFound) => E::WidgetKeyNotFound,
+            Some(E::WidgetKeyNotFound) => E::TenantsOwnKey,
+            Some(E::TenantsOwnKey) => E::LimitReached { what: "bots", most: 3 },
+            Some(E::LimitReached { .. }) => E::InvalidWidgetKey,
+            Some(E::InvalidWidgetKey) => E::OriginNotAllowed("https://a.com".parse().expect("an origin")),
+            Some(E::OriginNotAllowed(_)) => E::SessionOver,
+            Some(E::SessionOver) => E::TenantSuspended,
+            Some(E::TenantSuspended) => E::Invalid(vec![FieldError { field: "a".into(), message: "is wrong".into() }]),
+            Some(E::Invalid(_)) => E::Store(StoreError::NotFound),
+            Some(E::Store(store)) => match store {
+                StoreError::NotFound => E::Store(StoreError::Unauthorized),
+                StoreError::Unauthorized => E::Store(StoreError::Full),
+                StoreError::Full => E::Store(StoreError::Conflict),
+                StoreError::Conflict => E::Store(StoreError::Unavailable(cause())),
+                StoreError::Unavailable(_) => E::Store(StoreError::NoChanges(cause())),
+                StoreError::NoChanges(_) => E::Store(StoreError::Unknown(cause())),
+                StoreError::Unknown(_) => E::Store(StoreError::Broken(cause())),
+                StoreError::Broken(_) => E::Sealed(SealError::Malformed("tenants.secret")),
+            },
+            Some(E::Sealed(_)) => E::Signing(cause()),
+            Some(E::Signing(_)) => return None,
+        })
+    }
+
+    #[test]
+    fn no_grpc_message_names_a_rest_path() {
+        let mut walked = 0;
+        let mut next = after(None);
+        while let Some(error) = next {
+            next = after(Some(&error));
+            walked += 1;
+            let name = format!("{error:?}");
+            let error = ApiError::from(error);
+            let http = String::from_utf8(error.body("r")).expect("utf-8");
+            let status = tonic::Status::from(error);
+            for rest in ["/api/v1", "GET ", "POST ", "X-Admin-Key"] {
+                assert!(!status.message().contains(rest), "{name}: {}", status.message());
+            }
+            for service in ["TenantAdmin", "Identity.", "Visitors.", "metadata"] {
+                assert!(!http.contains(service), "{name}: {http}");
+            }
+        }
+        assert!(walked >= 24, "{walked}");
     }
 }

@@ -72,10 +72,13 @@ pub(crate) async fn serve(
         services;
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<TenantDirectoryServer<directory::DirectoryService>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Common tools (grpcurl, Postman, Python's client) ask in v1alpha, newer ones in v1.
+    let (reflection, reflection_v1alpha) = (described().build_v1()?, described().build_v1alpha()?);
 
     let tokens_of_gateways = ServiceTokens::new(&service_tokens);
     let refusals = logs.clone();
@@ -96,6 +99,16 @@ pub(crate) async fn serve(
         Ok(request)
     };
 
+    // Reflection describes the services of both, so it is open to both.
+    let (token_check, admin_key_check) = (with_token.clone(), with_admin_key.clone());
+    let with_either = move |request: Request<()>| {
+        if request.metadata().contains_key(X_ADMIN_KEY.as_str()) {
+            admin_key_check(request)
+        } else {
+            token_check(request)
+        }
+    };
+
     Server::builder()
         .timeout(CALL_TIMEOUT)
         .tcp_nodelay(true)
@@ -103,7 +116,8 @@ pub(crate) async fn serve(
         .trace_fn(edge::span)
         .layer(edge::RpcLayer::new(metrics))
         .add_service(health_service)
-        .add_service(InterceptedService::new(reflection, with_token.clone()))
+        .add_service(InterceptedService::new(reflection, with_either.clone()))
+        .add_service(InterceptedService::new(reflection_v1alpha, with_either))
         .add_service(TenantDirectoryServer::with_interceptor(
             directory::DirectoryService::new(directory, tenants.clone(), visitors.clone(), propagation, logs.clone()),
             with_token.clone(),
@@ -137,12 +151,20 @@ impl ServiceTokens {
         if bool::from(known) {
             return Ok(request);
         }
-        Err(ApiError::new(
-            ErrorCode::InvalidServiceToken,
-            "Send `authorization: Bearer <token>` with the admin service's ADMIN_GRPC_TOKEN.",
-        )
-        .into())
+        Err(refused_service_token(request.metadata().contains_key("authorization")).into())
     }
+}
+
+/// A caller without the service token. One that sent something else reads that it is wrong, not that there is nothing.
+fn refused_service_token(was_sent: bool) -> ApiError {
+    let message = if was_sent {
+        "The metadata `authorization` is wrong: it must be `Bearer <token>`, where the token is the admin service's \
+         ADMIN_GRPC_TOKEN."
+    } else {
+        "No service token was sent: send the metadata `authorization: Bearer <token>`, where the token is the admin service's \
+         ADMIN_GRPC_TOKEN. (TenantAdmin takes the metadata `x-admin-key` instead.)"
+    };
+    ApiError::new(ErrorCode::InvalidServiceToken, message)
 }
 
 /// The request id a service passed on; empty where it passed none.

@@ -81,11 +81,23 @@ impl AdminKeys {
         }
         match caller {
             Some(actor) if given.is_some() => Ok(Arc::clone(actor)),
-            _ => Err(ApiError::new(
-                ErrorCode::InvalidAdminKey,
-                "Send the admin key in X-Admin-Key. It is the service's ADMIN_API_KEY.",
-            )),
+            _ => Err(refused_admin_key(given.is_some_and(|key| !key.is_empty()))),
         }
+    }
+}
+
+/// A caller without the admin key. One that sent another key reads that its key is wrong, not that there is none.
+fn refused_admin_key(was_sent: bool) -> ApiError {
+    if was_sent {
+        ApiError::new(ErrorCode::InvalidAdminKey, "The admin key that was sent is wrong.").advise(
+            "X-Admin-Key must be the admin service's ADMIN_API_KEY.",
+            "The metadata x-admin-key must be the admin service's ADMIN_API_KEY.",
+        )
+    } else {
+        ApiError::new(ErrorCode::InvalidAdminKey, "No admin key was sent.").advise(
+            "Send the admin service's ADMIN_API_KEY in the header X-Admin-Key.",
+            "Send the admin service's ADMIN_API_KEY as the metadata x-admin-key.",
+        )
     }
 }
 
@@ -142,9 +154,9 @@ pub(crate) fn router(
 
 /// `/healthz` and `/readyz`.
 pub(crate) fn probes(tenants: Tenants, stopping: CancellationToken) -> Router {
-    health::routes(stopping, move || {
+    health::routes(stopping, "database", move || {
         let tenants = tenants.clone();
-        async move { tenants.is_available().await.map_err(|error| format!("database: {error}")) }
+        async move { tenants.is_available().await.map_err(|error| error.to_string()) }
     })
 }
 

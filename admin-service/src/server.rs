@@ -9,7 +9,7 @@ use std::{
 
 use shared::{
     edge::{ClientAddresses, Edge},
-    serve::{self, Bounds},
+    serve::{self, Bounds, ListenError},
     telemetry::metrics::{HttpServerMetrics, Metrics},
 };
 use tokio::task::JoinSet;
@@ -53,7 +53,10 @@ pub enum StartError {
     Database(#[from] ConnectError),
     /// A listener.
     #[error(transparent)]
-    Listen(#[from] io::Error),
+    Listen(#[from] ListenError),
+    /// A listener that is open does not tell its address.
+    #[error(transparent)]
+    Address(#[from] io::Error),
     /// The signing key.
     #[error("the signing key: {0}")]
     SigningKey(String),
@@ -134,8 +137,8 @@ pub async fn start(
     config.grpc_token.log_rotation("grpc_token");
     let relay_url = RelayUrl::new(&config.relay_url);
 
-    let rest_listener = serve::bind(config.rest_listen).await?;
-    let grpc_listener = serve::bind(config.grpc_listen).await?;
+    let rest_listener = serve::bind("rest_listen", config.rest_listen).await?;
+    let grpc_listener = serve::bind("grpc_listen", config.grpc_listen).await?;
     let (rest, grpc) = (rest_listener.local_addr()?, grpc_listener.local_addr()?);
     let bounds = Bounds { drain_delay: config.drain_delay, drain_timeout: config.drain_timeout, ..Bounds::default() };
     let mut tasks = JoinSet::new();
@@ -204,7 +207,7 @@ pub async fn start(
     });
 
     if let Some(address) = config.ops_listen {
-        let listener = serve::bind(address).await?;
+        let listener = serve::bind("ops_listen", address).await?;
         tracing::info!(server = "admin-ops", address = %listener.local_addr()?, "listening");
         tasks.spawn(serve::serve(listener, metrics.router().merge(probes), bounds, stopping));
     }

@@ -23,7 +23,7 @@ use crate::{
         settings::TenantSettings,
         signing_key::SealedSigningKey,
         tenant::{Tenant, TenantStatus},
-        visitor::{VisitorSession, WidgetDoor},
+        visitor::{UsedTokens, VisitorSession, WidgetDoor},
         widget::{BotKey, Look},
     },
     log_chain::{Head, Log},
@@ -304,7 +304,7 @@ pub trait WidgetStore: Send + Sync {
     ) -> Result<AtRevision<StoredLook>, StoreError>;
 }
 
-/// What widget keys open, and the sessions they began. None of it is a change that gateways are told of.
+/// What widget keys open, and the sessions they began. Gateways are told of what ends before its time, and of nothing else here.
 #[async_trait]
 pub trait VisitorStore: Send + Sync {
     /// What a key opens; `None` where there is no such tenant.
@@ -318,6 +318,30 @@ pub trait VisitorStore: Send + Sync {
 
     /// Removes at most so many sessions that were over before, and answers how many.
     async fn forget_sessions(&self, before: Timestamp, most: u64) -> Result<u64, StoreError>;
+
+    /// Notes that a token of a session is used. Answers all that were used; `None` where there is no such session.
+    async fn use_token(
+        &self,
+        tenant_id: TenantId,
+        id: SessionId,
+        generation: u64,
+        at: Timestamp,
+    ) -> Result<Option<UsedTokens>, StoreError>;
+
+    /// Ends a session before its time; one that is over, or forgotten, stays as it is. Everything up to the answered revision has
+    /// its end in it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is no such tenant.
+    async fn end_session(
+        &self,
+        tenant_id: TenantId,
+        id: SessionId,
+        audit: AuditEntry,
+    ) -> Result<AtRevision<()>, StoreError>;
+
+    /// A tenant's sessions that were ended by changes after this revision.
+    async fn ended_sessions(&self, tenant_id: TenantId, after: u64) -> Result<Vec<SessionId>, StoreError>;
 
     /// Ends a visitor's minted tokens: those of the tenant's generation from now on are good. Answers when.
     ///

@@ -67,6 +67,7 @@ impl Tenants {
             widget_key_rotated_at: None,
             token_generation: 0,
             visitor_revocations: 0,
+            sessions_ended: 0,
             revision: 0,
         };
         let secret = TenantSecret::generate();

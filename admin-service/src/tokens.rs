@@ -70,7 +70,8 @@ struct Claims<'a> {
     /// The tenants an operator may act in, each with its role: this one alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     tids: Option<BTreeMap<TenantId, &'a str>>,
-    /// [`Tenant::visitor_revocations`] when it was issued.
+    /// Of a minted token: [`Tenant::visitor_revocations`] when it was issued. Of a session's: its place among the session's tokens,
+    /// [`crate::domain::visitor::UsedTokens`].
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<u64>,
     /// [`Tenant::token_generation`] when it was issued.
@@ -197,12 +198,13 @@ impl Tokens {
         self.sign(ttl, claims)
     }
 
-    /// A token for a widget's visitor: bound to tenant, widget key, origin and session.
-    pub(crate) fn for_session(&self, session: &VisitorSession) -> Result<SignedToken, UseCaseError> {
+    /// A token for a widget's visitor: bound to tenant, widget key, origin and session, of this generation among its session's.
+    pub(crate) fn for_session(&self, session: &VisitorSession, generation: u64) -> Result<SignedToken, UseCaseError> {
         let (subject, origin) = (session.id.to_string(), session.origin.to_string());
         let claims = Claims {
             widget_key: Some(session.widget_key.as_str()),
             origin: Some(&origin),
+            generation: Some(generation),
             ..Claims::of(session.tenant_id, "visitor", SESSION_AUDIENCE, &subject)
         };
         self.sign(self.session_ttl, claims)

@@ -26,14 +26,14 @@ use crate::{
         audit::{Action, AuditEntry, Caller},
         credentials::WidgetKey,
         tenant::TenantStatus,
-        visitor::{Mode, SESSION_LIFETIME, VisitorSession, WidgetDoor},
+        visitor::{Mode, SESSION_LIFETIME, UsedTokens, VisitorSession, WidgetDoor},
         widget::BotKey,
     },
     errors::UseCaseError,
     last_used::LastUsed,
     propagation::Propagation,
     sealing::{MasterKeys, Place},
-    store::{SigningKeyStore, StoreError, VisitorStore},
+    store::{AtRevision, SigningKeyStore, StoreError, VisitorStore},
     tokens::{SignedToken, Tokens},
 };
 
@@ -56,6 +56,19 @@ pub(crate) struct Visitors {
     /// Keyed with the deployment's own secret.
     session_names: Hmac<Sha256>,
     used: Arc<LastUsed>,
+}
+
+/// What the token says with which a session is ended.
+pub(crate) enum EndingToken {
+    /// A widget session's.
+    Session {
+        id: SessionId,
+        generation: u64,
+        /// Whether its time is over.
+        has_ended: bool,
+    },
+    /// A minted one, whose time is not over.
+    Minted { visitor_user_id: String, generation: u64, tenant_generation: u64 },
 }
 
 /// What a session is begun with.
@@ -100,12 +113,17 @@ impl Visitors {
         if generation < known.generation {
             return Err(UseCaseError::SessionOver);
         }
+        Ok((self.known_session(tenant_id, visitor_user_id), known.bot_id))
+    }
+
+    /// The id of the session that stands for a visitor whom the tenant's backend knows.
+    fn known_session(&self, tenant_id: TenantId, visitor_user_id: &str) -> SessionId {
         let mut name = self.session_names.clone();
         name.update(tenant_id.as_uuid().as_bytes());
         name.update(visitor_user_id.as_bytes());
         let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
             <[u8; 32]>::from(name.finalize().into_bytes());
-        Ok((uuid::Builder::from_custom_bytes(bytes).into_uuid().into(), known.bot_id))
+        uuid::Builder::from_custom_bytes(bytes).into_uuid().into()
     }
 
     /// A tenant's visitors that were revoked after its count of revocations was this.
@@ -123,22 +141,81 @@ impl Visitors {
         wait: Option<Duration>,
     ) -> Result<(Timestamp, bool), UseCaseError> {
         let audit = AuditEntry::new(tenant_id, caller, Action::RevokeVisitor, ["visitor_tokens"]);
-        let (store, made) = (Arc::clone(&self.store), Arc::new(OnceLock::new()));
+        let store = Arc::clone(&self.store);
+        let change = async move { store.revoke_visitor(tenant_id, &visitor_user_id, audit).await };
+        self.make(change, wait).await
+    }
+
+    /// Makes a change, and waits for at most so long until it is true on every gateway; answers whether it is.
+    async fn make<T: Copy + Send + Sync + 'static>(
+        &self,
+        change: impl Future<Output = Result<AtRevision<T>, StoreError>> + Send + 'static,
+        wait: Option<Duration>,
+    ) -> Result<(T, bool), UseCaseError> {
+        let made = Arc::new(OnceLock::new());
         let note = Arc::clone(&made);
-        let change = async move {
-            let revoked = store.revoke_visitor(tenant_id, &visitor_user_id, audit).await?;
-            let _ = note.set(revoked.value);
-            Ok(revoked)
-        };
-        let everywhere = self.propagation.everywhere(change);
+        let everywhere = self.propagation.everywhere(async move {
+            let changed = change.await?;
+            let _ = note.set(changed.value);
+            Ok(changed)
+        });
         let Some(wait) = wait else { return Ok((everywhere.await?.value, true)) };
         match tokio::time::timeout(wait, everywhere).await {
             Ok(changed) => Ok((changed?.value, true)),
             Err(_) => match made.get() {
-                Some(at) => Ok((*at, false)),
+                Some(value) => Ok((*value, false)),
                 None => Err(StoreError::Unknown("the change is still being made".to_owned()).into()),
             },
         }
+    }
+
+    /// Ends the session that a token opens, and waits as [`Visitors::revoke`] does. One that is over already is waited for and
+    /// not written again, so that no visitor makes changes without end.
+    pub(crate) async fn end(
+        &self,
+        request_id: String,
+        tenant_id: TenantId,
+        token: EndingToken,
+        wait: Option<Duration>,
+    ) -> Result<(SessionId, bool), UseCaseError> {
+        let entry = |id: SessionId, fields: &'static str| {
+            let caller = Caller { actor: format!("visitor:{id}"), request_id };
+            AuditEntry::new(tenant_id, &caller, Action::EndVisitorSession, [fields])
+        };
+        let store = Arc::clone(&self.store);
+        match token {
+            EndingToken::Session { id, generation, has_ended } => {
+                let session = self.store.session(tenant_id, id).await?.filter(|session| !session.is_ended);
+                let is_superseded =
+                    |session: &VisitorSession| session.used_tokens.supersede(generation, now().as_millisecond());
+                if has_ended && session.is_some_and(|session| is_superseded(&session)) {
+                    return Err(UseCaseError::SessionOver);
+                }
+                let audit = entry(id, "visitor_session");
+                let change = async move { store.end_session(tenant_id, id, audit).await };
+                self.make(change, wait).await.map(|((), is_everywhere)| (id, is_everywhere))
+            }
+            EndingToken::Minted { visitor_user_id, generation, tenant_generation } => {
+                let id = self.known_session(tenant_id, &visitor_user_id);
+                let known = self.store.known_visitor(tenant_id, &visitor_user_id).await?;
+                let known = known.ok_or(UseCaseError::SessionOver)?;
+                let is_over = generation < known.generation || tenant_generation < known.tenant.token_generation;
+                let audit = entry(id, "visitor_tokens");
+                let change = async move {
+                    if is_over {
+                        return Ok(AtRevision { value: (), revision: known.tenant.revision });
+                    }
+                    let revoked = store.revoke_visitor(tenant_id, &visitor_user_id, audit).await?;
+                    Ok(AtRevision { value: (), revision: revoked.revision })
+                };
+                self.make(change, wait).await.map(|((), is_everywhere)| (id, is_everywhere))
+            }
+        }
+    }
+
+    /// A tenant's sessions that were ended by changes after this revision.
+    pub(crate) async fn ended(&self, tenant_id: TenantId, after: u64) -> Result<Vec<SessionId>, UseCaseError> {
+        Ok(self.store.ended_sessions(tenant_id, after).await?)
     }
 
     /// What a key opens; `None` where there is no such tenant.
@@ -165,34 +242,83 @@ impl Visitors {
             metadata,
             created_at,
             expires_at: created_at.saturating_add(SESSION_LIFETIME).map_err(|_| UseCaseError::SessionOver)?,
+            is_ended: false,
+            used_tokens: UsedTokens::default(),
         };
-        let token = self.tokens.for_session(&session)?;
+        let token = self.tokens.for_session(&session, 0)?;
         self.store.create_session(&session).await?;
         self.used.note(key.id, created_at);
         Ok((session.id, token))
     }
 
-    /// Signs another token, bound as the one before it was.
+    /// Signs another token, bound as the one before it was: of the next generation after the newest that was used, so that two
+    /// tabs that refresh at once get the same. A gateway of before generations says none.
     pub(crate) async fn refresh(
         &self,
         tenant_id: TenantId,
         id: SessionId,
         widget_key: &str,
         origin: &Origin,
+        generation: Option<u64>,
     ) -> Result<SignedToken, UseCaseError> {
-        let session = self.session(tenant_id, id).await?;
+        let mut session = self.session(tenant_id, id).await?;
         if session.widget_key.as_str() != widget_key || session.origin != *origin {
             return Err(UseCaseError::SessionOver);
         }
         let key = self.admit(tenant_id, widget_key, origin).await?;
-        self.used.note(key.id, now());
-        self.tokens.for_session(&session)
+        let at = now();
+        let generation = generation.unwrap_or_else(|| session.used_tokens.newest());
+        self.use_token(&mut session, generation, at).await?;
+        if session.used_tokens.supersede(generation, at.as_millisecond()) {
+            return Err(UseCaseError::SessionOver);
+        }
+        self.used.note(key.id, at);
+        self.tokens.for_session(&session, session.used_tokens.newest().max(generation).saturating_add(1))
+    }
+
+    /// A session that is not over, and is opened by a token of this generation, if any.
+    pub(crate) async fn opened(
+        &self,
+        tenant_id: TenantId,
+        id: SessionId,
+        generation: Option<u64>,
+    ) -> Result<VisitorSession, UseCaseError> {
+        let mut session = self.session(tenant_id, id).await?;
+        if let Some(generation) = generation
+            && let Err(error) = self.use_token(&mut session, generation, now()).await
+        {
+            // The token opens the session all the same, and its next use is noted.
+            tracing::warn!(%error, "it was not noted that a visitor's token was used");
+        }
+        Ok(session)
+    }
+
+    /// Notes that a token of the session is used. Nothing is written where a newer one, or itself, was used before.
+    async fn use_token(
+        &self,
+        session: &mut VisitorSession,
+        generation: u64,
+        at: Timestamp,
+    ) -> Result<(), UseCaseError> {
+        if generation <= session.used_tokens.newest() {
+            return Ok(());
+        }
+        match self.store.use_token(session.tenant_id, session.id, generation, at).await {
+            Ok(Some(used)) => session.used_tokens = used,
+            Ok(None) => return Err(UseCaseError::SessionOver),
+            // A visitor's conversation goes on while the disk is full: older tokens live so much longer.
+            Err(StoreError::NoChanges(error)) => {
+                tracing::warn!(error, "it was not noted that a visitor's token was used");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 
     /// A session that is not over.
-    pub(crate) async fn session(&self, tenant_id: TenantId, id: SessionId) -> Result<VisitorSession, UseCaseError> {
+    async fn session(&self, tenant_id: TenantId, id: SessionId) -> Result<VisitorSession, UseCaseError> {
         let found = self.store.session(tenant_id, id).await?;
-        found.filter(|session| session.expires_at > now()).ok_or(UseCaseError::SessionOver)
+        found.filter(|session| !session.is_ended && session.expires_at > now()).ok_or(UseCaseError::SessionOver)
     }
 
     /// Whether this key opens the door to pages of this origin.

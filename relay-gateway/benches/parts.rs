@@ -35,6 +35,7 @@ fn tenant() -> TenantState {
         file_upload_enabled: true,
         token_generation: 0,
         visitor_revocations: 0,
+        sessions_ended: 0,
         generation: Generation::next(),
     }
 }

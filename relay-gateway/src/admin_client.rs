@@ -199,7 +199,7 @@ impl AdminClient {
                             ) =>
                         {
                             self.answered();
-                            return Err(error);
+                            return Err(for_http_callers(error));
                         }
                         _ => away = Some(status),
                     },
@@ -254,6 +254,22 @@ impl AdminClient {
         }
         self.metrics.admin_called(method, outcome, started.elapsed());
         answer.map(Response::into_inner)
+    }
+}
+
+/// What the admin service said, with what to do next in the words of the gateway's own interface: the admin service speaks to
+/// callers of its methods.
+fn for_http_callers(error: ApiError) -> ApiError {
+    match error.code() {
+        ErrorCode::OperatorNotFound => ApiError::new(
+            ErrorCode::OperatorNotFound,
+            "This tenant has no operator with this email. POST /api/v1/relay/provision/operator makes one.",
+        ),
+        ErrorCode::InvalidVisitorToken => ApiError::new(
+            ErrorCode::InvalidVisitorToken,
+            "This visitor's session is over. POST /api/v1/create/visitor-session begins another.",
+        ),
+        _ => error,
     }
 }
 

@@ -17,11 +17,13 @@ use crate::{config::BackendConfig, metrics::GatewayMetrics};
 mod headers;
 mod link;
 mod pool;
+mod signature_check;
 mod streamed;
 mod upstream;
 mod visitors;
 
 pub(crate) use headers::strip_request;
+use signature_check::{Acceptance, refuses_relay};
 pub(crate) use streamed::Streamed;
 pub(crate) use upstream::{Upstream, UpstreamError};
 
@@ -29,6 +31,7 @@ pub(crate) use upstream::{Upstream, UpstreamError};
 pub(crate) struct Backend {
     key: RelayKey,
     upstream: Upstream,
+    acceptance: Acceptance,
 }
 
 /// A verified call on its way to the backend.
@@ -54,13 +57,14 @@ impl Backend {
     pub(crate) fn new(config: &BackendConfig, metrics: GatewayMetrics) -> Self {
         Self {
             key: RelayKey::new(config.relay_secret.first().expose_secret().as_bytes()),
-            upstream: Upstream::new("chat-backend", &config.url, config.timeouts, metrics),
+            upstream: Upstream::judged_by(refuses_relay, "chat-backend", &config.url, config.timeouts, metrics),
+            acceptance: Acceptance::default(),
         }
     }
 
-    /// Whether it could be reached when it was last tried.
+    /// Whether it could be reached, and accepted the relay's signature, when it was last tried.
     pub(crate) fn is_reachable(&self) -> bool {
-        self.upstream.is_reachable()
+        self.upstream.is_reachable() && !self.acceptance.is_refused()
     }
 
     /// Closes connections that have been idle for too long. Call it now and then.
@@ -81,7 +85,9 @@ impl Backend {
         self.sign(request.headers_mut(), call.method, path.as_str(), &signed);
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = path.into();
-        self.upstream.send(request, Some(call.deadline)).await.map_err(UpstreamError::into_backend_error)
+        let answer = self.upstream.send(request, Some(call.deadline)).await;
+        self.acceptance.note(answer.as_ref().map(Response::status));
+        answer.map_err(UpstreamError::into_backend_error)
     }
 
     fn sign(&self, headers: &mut HeaderMap, method: &Method, path_and_query: &str, signed: &Signed<'_>) {

@@ -31,6 +31,7 @@ pub const SPEC: Spec = Spec {
     defaults: include_str!("../config.default.toml"),
     secrets: &["admin_grpc_token", "relay_secret"],
     parts: &[],
+    commands: &[],
 };
 
 /// Room for some tenants: a cache that held none would ask about every call.
@@ -139,6 +140,8 @@ pub struct BackendConfig {
     pub relay_secret: SecretList,
     /// How long it may take.
     pub timeouts: UpstreamTimeouts,
+    /// Whether it is sent one signed call at start.
+    pub check_at_start: bool,
 }
 
 /// How long an upstream may take.
@@ -277,6 +280,7 @@ impl Config {
         });
         let backend_url = settings.required("chat_backend_url");
         let relay_secret = settings.secrets("relay_secret");
+        let check_at_start = settings.required("check_backend_at_start");
         let connect = millis(&mut settings, "backend_connect_timeout_ms");
         let header = millis(&mut settings, "backend_header_timeout_ms");
         let idle = millis(&mut settings, "backend_idle_timeout_ms");
@@ -349,6 +353,7 @@ impl Config {
                     idle_connection: idle_connection?,
                     connection_age: connection_age?,
                 },
+                check_at_start: check_at_start?,
             },
             admin_rest: admin_rest?,
             exposed: Exposed { admin_api: laptop.exposure(admin_api?), developer_api: developer_api? },

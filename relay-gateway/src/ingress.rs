@@ -4,11 +4,11 @@
 //! |---|---|
 //! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`owned`] or relayed; before the router, which they do not need |
 //! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`facade`], where they are exposed |
-//! | `/api/v1/{create/visitor-session,fetch/widget-config,refresh/visitor-token}` | [`visitors`]: checked by origin |
+//! | `/api/v1/{create/visitor-session,fetch/widget-config,refresh/visitor-token,end/visitor-session}` | [`visitors`]: checked by origin |
 //! | `/api/v1/ws/widget` | [`socket`]: becomes a WebSocket |
 //! | `/widget.js` | [`widget`]: what pages embed |
 //! | `/.well-known/jwks.json` | [`jwks`] |
-//! | `/openapi.json` | [`document`]: the visitor lane |
+//! | `/openapi.json` | [`document`]: both public lanes |
 //! | `/healthz`, `/readyz` | probes |
 
 use std::{any::Any, net::IpAddr, sync::Arc, time::Duration};
@@ -19,6 +19,7 @@ use axum::{
     routing::{any, get, options},
 };
 use http::Response;
+use jiff::Timestamp;
 use shared::{
     ApiError,
     body::BodyBounds,
@@ -26,6 +27,7 @@ use shared::{
     health,
     request_id::RequestId,
     serve::{App, Gate, Peer, RequestBody},
+    time::WireTime,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -121,9 +123,9 @@ impl<D: TenantDirectory> App for Ingress<D> {
 
 /// `/healthz` and `/readyz`.
 pub(crate) fn probes(lease: LeaseView, stopping: CancellationToken) -> Router {
-    health::routes(stopping, move || {
+    health::routes(stopping, "directory", move || {
         let held = lease.is_held();
-        async move { if held { Ok(()) } else { Err("directory: no lease from the admin service".to_owned()) } }
+        async move { if held { Ok(()) } else { Err("no lease from the admin service".to_owned()) } }
     })
 }
 
@@ -146,6 +148,7 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
             "/api/v1/refresh/visitor-token",
             options(visitors::refresh_token::<D>).post(visitors::refresh_token::<D>),
         )
+        .route("/api/v1/end/visitor-session", options(visitors::end_session::<D>).post(visitors::end_session::<D>))
         .route("/api/v1/ws/widget", get(socket::upgrade::<D>))
         .route("/widget.js", get(widget::script))
         // Beside the API, for who has only that under one URL.
@@ -165,6 +168,13 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
 fn client_address(request: &Request, trusted: &List<Network>) -> IpAddr {
     let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.address.ip());
     client_address::behind_proxies(peer, request.headers(), trusted)
+}
+
+/// A time in an answer of the admin service's, as callers are shown it.
+fn time(at: Option<prost_types::Timestamp>) -> Result<WireTime, ApiError> {
+    at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
+        .map(WireTime::from)
+        .ok_or_else(|| ApiError::internal("the admin service sent no time"))
 }
 
 /// The request's id, which the edge has put there.

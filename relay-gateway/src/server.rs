@@ -6,7 +6,7 @@ use axum::Router;
 use shared::{
     coherence::LONGEST_LEASE_MS,
     edge::{ClientAddresses, Edge},
-    serve::{self, Bounds},
+    serve::{self, Bounds, ListenError},
     telemetry::metrics::{HttpServerMetrics, Metrics},
     workers::Workers,
 };
@@ -42,7 +42,10 @@ const FACADE_MARGIN: Duration = Duration::from_secs(10);
 pub enum StartError {
     /// A listener.
     #[error(transparent)]
-    Listen(#[from] io::Error),
+    Listen(#[from] ListenError),
+    /// A listener's own address, or a worker's thread, could not be had.
+    #[error(transparent)]
+    System(#[from] io::Error),
     /// The admin service's address or token.
     #[error(transparent)]
     Admin(#[from] InvalidAdmin),
@@ -92,7 +95,7 @@ pub async fn start(
     http_metrics: HttpServerMetrics,
     stopping: CancellationToken,
 ) -> Result<Running, StartError> {
-    let listener = serve::bind(config.listen).await?;
+    let listener = serve::bind("listen", config.listen).await?;
     start_on(listener, Router::new(), config, metrics, http_metrics, stopping).await
 }
 
@@ -161,10 +164,14 @@ pub async fn start_on(
     let probes = ingress::probes(lease, stopping.clone());
     let ingress = Ingress::new(Arc::clone(&gateway), edge, pages.merge(probes.clone()));
     tasks.spawn(serve::serve_on(workers.clone(), listener, ingress, limits, config.bounds, stopping.clone()));
+    if config.backend.check_at_start {
+        let (backend, stopping) = (Arc::clone(&gateway.backend), stopping.clone());
+        tasks.spawn(async move { backend.check_signature(stopping).await });
+    }
     tasks.spawn(tidy(gateway, stopping.clone()));
     tasks.spawn(drain(sockets, config.sockets.drain, config.bounds, stopping.clone()));
     if let Some(address) = config.ops_listen {
-        let listener = serve::bind(address).await?;
+        let listener = serve::bind("ops_listen", address).await?;
         tracing::info!(server = "gateway-ops", address = %listener.local_addr()?, "listening");
         // Probes have a listener that no caller can fill.
         let router = metrics.router().merge(probes.clone());

@@ -13,7 +13,6 @@ use std::{
     str::FromStr,
 };
 
-use clap::{Arg, Command};
 use figment::{
     Figment,
     providers::{Format as _, Toml},
@@ -21,6 +20,7 @@ use figment::{
 
 use crate::telemetry::TelemetryConfig;
 
+mod help;
 mod misspelt;
 mod parts;
 mod programs;
@@ -52,6 +52,22 @@ pub struct Spec {
     pub secrets: &'static [&'static str],
     /// Programs that run inside this one, whose settings are its own too.
     pub parts: &'static [Part],
+    /// Other programs of the same binary, each with a sentence on it: the binary is told one by its first argument.
+    pub commands: &'static [(&'static str, &'static str)],
+}
+
+impl Spec {
+    /// The variable of a key.
+    fn env_name(&self, key: &str) -> String {
+        // What names a file is called as what the file holds is.
+        if let Some(held) = key.strip_suffix("_file").filter(|held| self.is_secret(held)) {
+            return format!("{}_FILE", self.env_name(held));
+        }
+        self.env_names
+            .iter()
+            .find(|(named, _)| *named == key)
+            .map_or_else(|| format!("{}{}", self.env_prefix, key.to_ascii_uppercase()), |(_, name)| (*name).to_owned())
+    }
 }
 
 /// The source of what is embedded.
@@ -163,11 +179,14 @@ impl Settings {
     /// problem like any other.
     pub fn load(spec: Spec, sources: &Sources) -> Result<Self, ConfigError> {
         let keys = spec.keys();
-        let flags = command(spec, &keys).try_get_matches_from(&sources.args).map_err(|error| {
+        let flags = help::command(spec, &keys).try_get_matches_from(&sources.args).map_err(|error| {
             let code = if error.use_stderr() { EXIT_CONFIG } else { 0 };
             ConfigError::Usage(error.to_string(), code)
         })?;
         let mut settings = Self { spec, given: BTreeMap::new(), unreadable: BTreeSet::new(), problems: Vec::new() };
+        if let Some(command) = flags.subcommand_name() {
+            settings.problems.push(format!("{command} must be the first argument: {} {command}", spec.program));
+        }
         for part in spec.parts {
             settings.take_toml(Figment::from(Toml::string(&part.taken_defaults())), DEFAULTS, &keys);
         }
@@ -286,14 +305,7 @@ impl Settings {
     }
 
     fn env_name(&self, key: &str) -> String {
-        // What names a file is called as what the file holds is.
-        if let Some(held) = key.strip_suffix("_file").filter(|held| self.spec.is_secret(held)) {
-            return format!("{}_FILE", self.env_name(held));
-        }
-        self.spec.env_names.iter().find(|(named, _)| *named == key).map_or_else(
-            || format!("{}{}", self.spec.env_prefix, key.to_ascii_uppercase()),
-            |(_, name)| (*name).to_owned(),
-        )
+        self.spec.env_name(key)
     }
 
     /// A setting that may be unset.
@@ -418,39 +430,22 @@ fn held_by<'a>(key: &'a str, keys: &[(String, String)]) -> Option<&'a str> {
     key.strip_suffix("_file").filter(|held| keys.iter().any(|(known, _)| known == held))
 }
 
-fn command(spec: Spec, keys: &[(String, String)]) -> Command {
-    let config = Arg::new("config")
-        .long("config")
-        .value_name("FILE")
-        .value_parser(clap::value_parser!(PathBuf))
-        .help("A TOML file with any of these settings; environment and flags win over it");
-    keys.iter().filter(|(key, _)| !spec.is_secret(key)).fold(
-        Command::new(spec.program)
-            .about(spec.about)
-            .version(env!("CARGO_PKG_VERSION"))
-            .no_binary_name(true)
-            .arg(config),
-        |command, (key, comment)| {
-            command.arg(Arg::new(key.clone()).long(key.replace('_', "-")).value_name("VALUE").help(comment.clone()))
-        },
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
 
     use super::*;
 
-    const SPEC: Spec = Spec {
+    pub(super) const SPEC: Spec = Spec {
         program: "thing",
         about: "A thing.",
         env_prefix: "THING_",
         env_names: &[("api_key", "OTHER_KEY")],
         defaults: "# Where it listens.\nlisten = \"127.0.0.1:1\"\n# How many.\ncount = 3\n# Hush.\napi_key = \"\"\n\
-                   # A file that holds api_key.\napi_key_file = \"\"\n",
+                   # A file that holds api_key.\napi_key_file = \"\"\n# Where it might go.\ngoal = \"\"\n",
         secrets: &["api_key"],
         parts: &[],
+        commands: &[("part", "One part by itself")],
     };
 
     fn sources(args: &[&str], env: &[(&str, &str)]) -> Sources {
@@ -581,12 +576,14 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_no_flags_and_help_comes_from_the_defaults() {
+    fn secrets_are_no_flags_and_a_command_comes_first() {
         let Err(ConfigError::Usage(help, 0)) = Settings::load(SPEC, &sources(&["--help"], &[])) else {
             panic!("--help prints");
         };
         assert!(help.contains("Where it listens.") && !help.contains("--api-key "), "{help}");
         assert!(help.contains("--api-key-file") && help.contains("A file that holds api_key."), "{help}");
+        let late = Settings::load(SPEC, &sources(&["--count", "4", "part"], &[])).expect("loads").finish();
+        assert!(late.expect_err("refused").to_string().contains("part must be the first argument"));
         assert!(matches!(
             Settings::load(SPEC, &sources(&["--api-key", "x"], &[])),
             Err(ConfigError::Usage(_, EXIT_CONFIG))

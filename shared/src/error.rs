@@ -10,14 +10,16 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+mod catalogue;
+
 use crate::request_id::{RequestId, X_REQUEST_ID};
 
 macro_rules! error_codes {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal, $http:ident, $grpc:ident;)+) => {
+    ($($(#[doc = $meaning:literal])+ $variant:ident = $text:literal, $http:ident, $grpc:ident;)+) => {
         /// Every error a caller can meet. Stable: callers branch on it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum ErrorCode {
-            $($(#[$doc])* $variant,)+
+            $($(#[doc = $meaning])+ $variant,)+
         }
 
         impl ErrorCode {
@@ -34,6 +36,12 @@ macro_rules! error_codes {
             #[must_use]
             pub fn from_wire(text: &str) -> Option<Self> {
                 match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// What it means, in a sentence or two.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($meaning),+).trim_ascii(),)+ }
             }
 
             /// The HTTP status and the gRPC status, side by side so that they cannot drift apart.
@@ -126,6 +134,8 @@ error_codes! {
     BackendTimeout = "backend_timeout", GATEWAY_TIMEOUT, DeadlineExceeded;
     /// The chat backend broke off or answered something that is not HTTP; the request may have arrived.
     BackendBadResponse = "backend_bad_response", BAD_GATEWAY, Internal;
+    /// The chat backend refused the relay's own signature (HMAC#2): the platform's fault, never the caller's.
+    BackendRefusedRelay = "backend_refused_relay", BAD_GATEWAY, Internal;
     /// The relay may not trust what it knows of the tenant.
     DirectoryUnavailable = "directory_unavailable", SERVICE_UNAVAILABLE, Unavailable;
     /// The relay has no room for this call right now.
@@ -164,7 +174,15 @@ struct Inner {
     errors: Vec<FieldError>,
     received: Option<serde_json::Value>,
     retry_after_seconds: Option<u64>,
+    advice: Option<Advice>,
     cause: Option<String>,
+}
+
+/// What to do next, in the words of the interface that the caller uses.
+#[derive(Clone, Copy, Debug)]
+struct Advice {
+    http: &'static str,
+    grpc: &'static str,
 }
 
 impl ApiError {
@@ -176,6 +194,7 @@ impl ApiError {
             errors: Vec::new(),
             received: None,
             retry_after_seconds: None,
+            advice: None,
             cause: None,
         }))
     }
@@ -224,6 +243,14 @@ impl ApiError {
         Self::validation(vec![FieldError { field: field.into(), message: message.into() }])
     }
 
+    /// Adds what to do next: what an HTTP caller reads after the message, and what a gRPC caller reads there. The first names
+    /// HTTP paths and headers, the second methods and metadata.
+    #[must_use]
+    pub fn advise(mut self, http: &'static str, grpc: &'static str) -> Self {
+        self.0.advice = Some(Advice { http, grpc });
+        self
+    }
+
     /// Adds what is logged and never shown.
     #[must_use]
     pub fn caused_by(mut self, cause: impl ToString) -> Self {
@@ -251,7 +278,7 @@ impl ApiError {
         self.0.code
     }
 
-    /// What the caller may read.
+    /// What a caller of any interface may read.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
@@ -301,7 +328,7 @@ impl ApiError {
             success: false,
             status_code: self.0.code.statuses().0.as_u16(),
             error_code: self.0.code.as_str().to_owned(),
-            message: self.0.message.to_string(),
+            message: advised(&self.0.message, self.0.advice.map(|advice| advice.http)),
             request_id: request_id.to_owned(),
             errors: self.0.errors.clone(),
             received: self.0.received.clone(),
@@ -347,8 +374,14 @@ impl From<ApiError> for tonic::Status {
             let fields = serde_json::to_vec(&error.0.errors).expect("strings serialize");
             metadata.insert_bin(GRPC_FIELD_ERRORS, tonic::metadata::MetadataValue::from_bytes(&fields));
         }
-        Self::with_metadata(error.0.code.statuses().1, error.0.message.into_owned(), metadata)
+        let message = advised(&error.0.message, error.0.advice.map(|advice| advice.grpc));
+        Self::with_metadata(error.0.code.statuses().1, message, metadata)
     }
+}
+
+/// A message and what to do next.
+fn advised(message: &str, advice: Option<&str>) -> String {
+    advice.map_or_else(|| message.to_owned(), |advice| format!("{message} {advice}"))
 }
 
 impl ApiError {
@@ -467,5 +500,12 @@ mod tests {
         let error = ApiError::internal("password=hunter2");
         assert!(!String::from_utf8(error.body("r")).expect("utf-8").contains("hunter2"));
         assert!(!tonic::Status::from(error).message().contains("hunter2"));
+    }
+
+    #[test]
+    fn each_interface_reads_its_own_advice() {
+        let error = ApiError::new(ErrorCode::BotNotFound, "No such bot.").advise("GET /bots lists them.", "ListBots.");
+        assert!(String::from_utf8(error.body("r")).expect("utf-8").contains("No such bot. GET /bots lists them."));
+        assert_eq!(tonic::Status::from(error).message(), "No such bot. ListBots.");
     }
 }

@@ -80,6 +80,12 @@ impl OriginPattern {
         self.origin.scheme == origin.scheme && self.origin.port == origin.port && self.matches_host(&origin.host)
     }
 
+    /// Of a wildcard among hosts of the DNS, the name under which all are allowed. An app's own scheme has no such hosts.
+    #[must_use]
+    pub fn wildcard_domain(&self) -> Option<&str> {
+        (self.wildcard && is_special(&self.origin.scheme)).then_some(self.origin.host.as_str())
+    }
+
     fn matches_host(&self, host: &str) -> bool {
         if !self.wildcard {
             return self.origin.host == host;
@@ -138,6 +144,12 @@ impl Domain {
     #[must_use]
     pub fn matches(&self, origin: &Origin) -> bool {
         matches!(origin.scheme.as_str(), "http" | "https") && self.0.matches_host(&origin.host)
+    }
+
+    /// Of a wildcard, the name under which all are allowed.
+    #[must_use]
+    pub fn wildcard_domain(&self) -> Option<&str> {
+        self.0.wildcard_domain()
     }
 }
 

@@ -118,11 +118,47 @@ const BACKLOG: u32 = 1024;
 /// Peers without a place that are answered at once; further ones are closed without a word.
 const TURNED_AWAY_AT_ONCE: usize = 64;
 
-/// Opens a listening socket.
+/// A listener that could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting} = {address}: {}", reason(source))]
+pub struct ListenError {
+    setting: &'static str,
+    address: SocketAddr,
+    source: io::Error,
+}
+
+impl ListenError {
+    /// The same under the name that another program has for the setting.
+    #[must_use]
+    pub fn of_setting(self, setting: &'static str) -> Self {
+        Self { setting, ..self }
+    }
+
+    /// The setting that names the address.
+    #[must_use]
+    pub fn setting(&self) -> &'static str {
+        self.setting
+    }
+}
+
+/// Why the system gave no listener, and what to do.
+fn reason(error: &io::Error) -> String {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there: stop it, or set another address",
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address: set one of its own, or 0.0.0.0 for all of them"
+        }
+        io::ErrorKind::PermissionDenied => "this user may not listen there: ports below 1024 need a privilege",
+        _ => return format!("cannot listen: {error}"),
+    };
+    format!("{}: {advice}", error.kind())
+}
+
+/// Opens a listening socket at the address that `setting` names.
 ///
 /// # Errors
-/// The system's, naming the address.
-pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// [`ListenError`].
+pub async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, ListenError> {
     let bound = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
@@ -130,7 +166,7 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    bound().map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+    bound().map_err(|source| ListenError { setting, address, source })
 }
 
 /// Where this machine reaches a listener: one on all addresses is reached on loopback, for `0.0.0.0` is no address to call.

@@ -211,7 +211,7 @@ impl RelayKeys {
 
 /// The relay's headers towards the chat backend.
 pub mod relay_headers {
-    use http::HeaderName;
+    use http::{HeaderName, HeaderValue};
 
     /// The tenant the call is for.
     pub const TENANT_ID: HeaderName = HeaderName::from_static("x-relay-tenant-id");
@@ -221,6 +221,12 @@ pub mod relay_headers {
     pub const ACTOR: HeaderName = HeaderName::from_static("x-relay-actor");
     /// HMAC#2.
     pub const SIGNATURE: HeaderName = HeaderName::from_static("x-relay-signature");
+    /// On an answer: what the chat backend refused. [`REFUSED_SIGNATURE`] or [`REFUSED_CALLER`].
+    pub const REFUSED: HeaderName = HeaderName::from_static("x-relay-refused");
+    /// The backend refused HMAC#2. A 401 without [`REFUSED`] means the same.
+    pub const REFUSED_SIGNATURE: HeaderValue = HeaderValue::from_static("signature");
+    /// The backend verified HMAC#2, and its 401 is meant for the relay's caller.
+    pub const REFUSED_CALLER: HeaderValue = HeaderValue::from_static("caller");
 }
 
 #[cfg(test)]

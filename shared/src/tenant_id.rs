@@ -22,6 +22,12 @@ impl TenantId {
         Self(Uuid::now_v7())
     }
 
+    /// The id that this UUID is.
+    #[must_use]
+    pub const fn from_uuid(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
     /// The id as a UUID.
     #[must_use]
     pub const fn as_uuid(self) -> Uuid {

@@ -213,3 +213,24 @@ def test_refusals_reach_the_client_as_errors(deployment, settings, chat, tenant)
     renewed = settings.model_copy(update={"tenant_secret": rotated["tenant_secret"]})
     with ChatRelayClient(renewed) as client:
         assert client.fetch_tenant_info().status == "active"
+
+
+def test_a_person_answers_who_waits_and_the_bot_keeps_out_of_it(chat):
+    chat.ingest_knowledge(title="Orders", body="Track your order from the link in your e-mail.", language="en")
+    talk = chat.create_conversation(visitor_user_id="user-123", locale="en")
+    chat.send_message(talk.id, role="visitor", content="Do you repair zeppelins?")
+    # Nobody has come yet: what the bot knows it answers, under the same ticket.
+    chat.send_message(talk.id, role="visitor", content="And where is my order?")
+    waiting = [ticket for ticket in chat.list_tickets(status=TicketStatus.OPEN) if ticket.conversation_id == talk.id]
+    assert len(waiting) == 1
+    for ticket in waiting:
+        chat.send_message(ticket.conversation_id, role="agent", content="Hello, this is Ada.")
+    assert chat.fetch_ticket(waiting[0].id).status is TicketStatus.ASSIGNED, "it is not listed as open again"
+    chat.send_message(talk.id, role="visitor", content="Where is my order?")
+    said = [(message.role.value, message.content) for message in chat.list_messages(talk.id)]
+    assert said[2:] == [
+        ("visitor", "And where is my order?"),
+        ("bot", "Track your order from the link in your e-mail."),
+        ("agent", "Hello, this is Ada."),
+        ("visitor", "Where is my order?"),
+    ], said

@@ -4,10 +4,12 @@
 
 pub mod fleet;
 pub mod link;
+pub mod openapi;
 pub mod postgres;
 pub mod process;
 pub mod seed;
 pub mod signed;
 pub mod small_disk;
+pub mod times;
 pub mod visitor;
 pub mod world;

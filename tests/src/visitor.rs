@@ -10,7 +10,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest as _, http::HeaderValue},
 };
 
-use crate::{process::PATIENCE, signed::Tenant};
+use crate::{process::PATIENCE, signed::Tenant, times::check_times};
 
 /// A page that tests allow.
 pub const PAGE: &str = "https://shop.demo.com";
@@ -33,6 +33,7 @@ pub async fn begin_session(relay: SocketAddr, tenant: &Tenant) -> Value {
     let status = answer.status().as_u16();
     let answer: Value = answer.json().await.expect("an envelope");
     assert_eq!(status, 201, "{answer}");
+    check_times(&answer);
     answer["data"].clone()
 }
 
@@ -113,7 +114,9 @@ impl Visitor {
             loop {
                 match self.0.next().await {
                     Some(Ok(Message::Text(text))) => {
-                        return Said::Frame(serde_json::from_str(&text).expect("frames are JSON"));
+                        let frame = serde_json::from_str(&text).expect("frames are JSON");
+                        check_times(&frame);
+                        return Said::Frame(frame);
                     }
                     Some(Ok(Message::Close(frame))) => {
                         return frame.map_or(Said::Closed(1005, String::new()), |frame| {

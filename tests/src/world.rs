@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::{
     process::{PATIENCE, Process},
     signed::Tenant,
+    times::check_times,
 };
 
 /// The operators' key in tests.
@@ -143,7 +144,9 @@ impl Operator {
     /// # Panics
     /// Where no answer came.
     pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
-        self.try_call(method, path, body).await.expect("an answer")
+        let (status, answer) = self.try_call(method, path, body).await.expect("an answer");
+        check_times(&answer);
+        (status, answer)
     }
 
     /// Provisions a tenant with these fields.

@@ -97,6 +97,17 @@ async fn when_a_revocation_has_returned_its_tokens_open_nothing_and_others_go_on
     let new = mint(&world, &tenant, "user-1").await;
     let mut again = Visitor::connect_from(world.relay, &new, None).await;
     again.hear("welcome").await;
+    // The visitor may do so as well, with its token; and again, which ends nothing that is newer.
+    let newer = mint(&world, &tenant, "user-1").await;
+    for _ in 0..2 {
+        let request = reqwest::Client::new().post(format!("http://{}/api/v1/end/visitor-session", world.relay));
+        assert_eq!(request.bearer_auth(&new).send().await.expect("an answer").status(), 200);
+        assert_eq!(Visitor::connect_from(world.relay, &newer, None).await.closed().await, 4401);
+    }
+    assert_eq!(again.closed().await, 4401);
+    let new = mint(&world, &tenant, "user-1").await;
+    let mut again = Visitor::connect_from(world.relay, &new, None).await;
+    again.hear("welcome").await;
     // Repeating it ends what was minted since.
     assert_eq!(call(&world, &tenant, "POST", "revoke/visitor", revoke).await.0, 200);
     assert_eq!(again.closed().await, 4401);

@@ -9,6 +9,7 @@ use std::{
 use e2e::{
     postgres::Postgres,
     process::{PATIENCE, Process},
+    visitor::{PAGE, Visitor, begin_session},
     world::{self, World, admin_environment, environment},
 };
 use opentelemetry_proto::tonic::collector::trace::v1::{
@@ -473,8 +474,59 @@ async fn a_database_that_is_away_is_503_and_nothing_is_confirmed() {
         let (status, answer) = operator.call(method, &path, body).await;
         assert_eq!((status, &answer["error_code"]), (503, &json!("store_unavailable")), "{path}: {answer}");
     }
+    let asked = Instant::now();
     let ready = reqwest::get(format!("http://{}/readyz", admin.address("admin-rest"))).await.expect("an answer");
+    assert!(asked.elapsed() < Duration::from_secs(1), "a probe gives up after a second: {:?}", asked.elapsed());
     assert_eq!(ready.status(), 503);
+    assert!(ready.text().await.expect("text").starts_with("database: "));
+}
+
+#[tokio::test]
+async fn a_start_says_which_database_it_opened_and_which_migrations_ran() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("admin.db");
+    let variables = admin_environment(&format!("sqlite://{}?mode=rwc", path.display()));
+    let log = |process: &Process| {
+        let _ = process.address("admin-rest");
+        process.log()
+    };
+    let first = Process::start("admin-service", &[], &variables);
+    let said = log(&first);
+    assert!(said.contains(&format!("SQLite at {}", path.display())), "{said}");
+    assert!(said.contains("m0001_initial") && said.contains("migrations ran"), "{said}");
+    drop(first);
+    let said = log(&Process::start("admin-service", &[], &variables));
+    assert!(said.contains("no migration ran") && !said.contains("m0001_initial"), "{said}");
+}
+
+#[tokio::test]
+async fn a_database_or_a_port_that_cannot_be_had_is_named_with_its_setting_at_once() {
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = free.local_addr().expect("an address");
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut taken = admin_environment(&format!("sqlite://{}?mode=rwc", directory.path().join("admin.db").display()));
+    taken.insert("ADMIN_GRPC_LISTEN".to_owned(), address.to_string());
+    let data = tempfile::tempdir().expect("a directory");
+    let mut standalone = world::standalone_environment(data.path());
+    standalone.insert("CHAT_RELAY_ADMIN_LISTEN".to_owned(), address.to_string());
+    let mut ended = Vec::new();
+    for (binary, variables) in [("admin-service", &taken), ("chat-relay", &standalone)] {
+        let mut process = Process::start(binary, &[], variables);
+        assert_eq!(process.wait().code(), Some(1));
+        let _ = process.wait_for_line(|_| None::<()>);
+        ended.push(process.log());
+    }
+    assert!(ended[0].contains(&format!("grpc_listen = {address}: address in use")), "{}", ended[0]);
+    assert!(ended[1].contains(&format!(" admin_listen = {address}: address in use")), "{}", ended[1]);
+    drop(free);
+    let away = admin_environment(&format!("postgres://relay:hush-hush@{address}/relay"));
+    let started = Instant::now();
+    let mut process = Process::start("admin-service", &[], &away);
+    assert_eq!(process.wait().code(), Some(1));
+    let _ = process.wait_for_line(|_| None::<()>);
+    assert!(process.log().contains("connection refused"), "{}", process.log());
+    assert!(!process.log().contains("hush-hush"), "{}", process.log());
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -544,4 +596,61 @@ async fn few_descriptors_are_enough_for_those_who_call() {
     assert!(log.contains("were lowered to what the limit of descriptors allows"), "{log}");
     assert!(log.lines().count() < 20, "{log}");
     drop(idle);
+}
+
+/// Lines of a gateway's log that say that its signature is refused.
+fn refusals_logged(gateway: &Process) -> usize {
+    let is_refusal = |line: &&str| line.contains("refuses this gateway's signature") && line.contains("\"ERROR\"");
+    gateway.log().lines().filter(is_refusal).count()
+}
+
+fn wait_for(gateway: &Process, text: &str) {
+    let found = gateway.wait_for_line(|line| line.contains(text).then_some(()));
+    assert!(found.is_some(), "{text:?} is not in the log:\n{}", gateway.log());
+}
+
+#[tokio::test]
+async fn a_wrong_relay_secret_is_logged_at_start_and_never_told_to_a_tenant_as_its_own_401() {
+    let mut world = World::start(&[("CHAT_BACKEND_RELAY_SECRET", "not-the-gateways-relay-secret")]).await;
+    // Before anybody has called.
+    wait_for(&world.gateway, "refuses this gateway's signature");
+    let fields = json!({"tenant_name": "Refused", "allowed_origins": [PAGE]});
+    let tenant = world.operator().provision(fields).await;
+    let client = reqwest::Client::new();
+    let url = world.relay_url("create/conversation");
+    let begin = async |visitor: &str| {
+        let body = json!({"visitor_user_id": visitor}).to_string();
+        let call = tenant.request(&client, Method::POST, &url, body);
+        let answer: Value = call.send().await.expect("an answer").json().await.expect("an envelope");
+        (answer["status_code"].clone(), answer["error_code"].clone())
+    };
+    for visitor in ["u1", "u2", "u3"] {
+        assert_eq!(begin(visitor).await, (json!(502), json!("backend_refused_relay")));
+    }
+    let session = begin_session(world.relay, &tenant).await;
+    let token = session["visitor_token"].as_str().expect("a token");
+    assert_eq!(Visitor::connect(world.relay, token).await.closed().await, 1013);
+    assert_eq!(refusals_logged(&world.gateway), 1, "once, not with each call:\n{}", world.gateway.log());
+
+    // The backend comes back with the right one.
+    world.crash_backend();
+    let deadline = Instant::now() + PATIENCE;
+    while begin("u4").await.0 != json!(201) {
+        assert!(Instant::now() < deadline, "calls are still refused:\n{}", world.gateway.log());
+    }
+    wait_for(&world.gateway, "accepts this gateway's signature again");
+}
+
+#[tokio::test]
+async fn a_backend_that_comes_later_is_checked_when_it_comes() {
+    let mut world = World::start(&[]).await;
+    wait_for(&world.gateway, "accepts this gateway's signature");
+    world.backend.kill();
+    let variables = world::gateway_environment(world.grpc, world.backend_address);
+    let early = Process::start("relay-gateway", &[], &variables);
+    world::until_ready(early.address("gateway")).await;
+    wait_for(&early, "cannot be reached");
+    world.crash_backend();
+    wait_for(&early, "accepts this gateway's signature");
+    assert_eq!(refusals_logged(&early), 0);
 }

@@ -2,7 +2,12 @@
 
 use std::{collections::HashMap, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path};
 
-use e2e::{process::Process, signed::Tenant, world};
+use e2e::{
+    process::Process,
+    signed::Tenant,
+    visitor::{PAGE, Visitor, begin_session},
+    world,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -84,7 +89,7 @@ async fn a_port_that_is_taken_is_named() {
     variables.insert("CHAT_RELAY_LISTEN".to_owned(), address.clone());
     let mut process = Process::start("chat-relay", &[], &variables);
     assert_eq!(process.wait().code(), Some(1));
-    let expected = format!("cannot listen on {address}");
+    let expected = format!("listen = {address}: address in use: another process listens there");
     assert!(process.wait_for_line(|line| line.contains(&expected).then_some(())).is_some(), "{}", process.log());
 }
 
@@ -94,11 +99,17 @@ async fn a_chat_backend_of_ones_own_takes_the_embedded_ones_place() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let backend = listener.local_addr().expect("an address");
     let answered = tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.expect("a call");
-        let mut buffer = vec![0; 8192];
-        let length = stream.read(&mut buffer).await.expect("a head");
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.expect("sent");
-        String::from_utf8_lossy(&buffer[..length]).into_owned()
+        let mut heads = Vec::new();
+        // The gateway's own call at start, and the tenant's: each on a connection of its own.
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().await.expect("a call");
+            let mut buffer = vec![0; 8192];
+            let length = stream.read(&mut buffer).await.expect("a head");
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+            stream.write_all(answer).await.expect("sent");
+            heads.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+        heads
     });
     let mut variables = world::standalone_environment(data.path());
     variables.insert("CHAT_RELAY_CHAT_BACKEND_URL".to_owned(), format!("http://{backend}/mine"));
@@ -108,7 +119,10 @@ async fn a_chat_backend_of_ones_own_takes_the_embedded_ones_place() {
     let url = format!("http://{relay}/api/v1/relay/anything/at-all?x=1");
     let answer = tenant.request(&reqwest::Client::new(), Method::GET, &url, "").send().await.expect("an answer");
     assert_eq!(answer.status(), 200);
-    let head = answered.await.expect("no panic");
+    let mut heads = answered.await.expect("no panic");
+    heads.sort_by_key(|head| !head.contains("/fetch/conversations"));
+    let [check, head] = heads.try_into().expect("two");
+    assert!(check.starts_with("GET /mine/fetch/conversations?limit=1 HTTP/1.1"), "{check}");
     assert!(
         head.starts_with("GET /mine/anything/at-all?x=1 HTTP/1.1") && head.contains("x-relay-signature: "),
         "{head}"
@@ -332,4 +346,38 @@ async fn settings_of_the_gateway_and_the_admin_service_are_the_one_processs_too(
         "{log}"
     );
     assert!(!log.contains("GATEWAY_BODY_LIMIT_BYTES"), "one environment for several deployments: {log}");
+}
+
+/// What a visitor's first question is answered on a fresh deployment with these variables, from a tenant that has ingested nothing.
+async fn first_answer(extra: &[(&str, &str)]) -> Value {
+    let data = tempfile::tempdir().expect("a directory");
+    let mut variables = world::standalone_environment(data.path());
+    variables.extend(world::environment(extra));
+    let process = Process::start("chat-relay", &[], &variables);
+    let (relay, rest) = (process.address("gateway"), process.address("admin-rest"));
+    world::until_ready(relay).await;
+    let fields = json!({"tenant_name": "Fresh", "allowed_origins": [PAGE]});
+    let tenant = world::Operator::at(rest).provision(fields).await;
+    let session = begin_session(relay, &tenant).await;
+    let mut visitor = Visitor::connect(relay, session["visitor_token"].as_str().expect("a token")).await;
+    visitor.hear("welcome").await;
+    visitor.ask("Where is my order?").await;
+    loop {
+        let frame = visitor.hear_any().await;
+        if frame["type"] == "message" {
+            return frame["message"].clone();
+        }
+    }
+}
+
+#[tokio::test]
+async fn on_a_laptop_the_bot_knows_a_little_and_nowhere_else() {
+    let answer = first_answer(&[]).await;
+    assert_eq!((&answer["role"], &answer["citations"][0]["title"]), (&json!("bot"), &json!("Orders")), "{answer}");
+    let no_page: &[_] = &[("CHAT_RELAY_DEMO_PAGE", "false")];
+    let public: &[_] = &[("CHAT_RELAY_DEMO_PAGE", "true"), ("CHAT_RELAY_RELAY_URL", "https://chat.example.com")];
+    for deployed in [no_page, public] {
+        let answer = first_answer(deployed).await;
+        assert_eq!(answer["role"], "system", "{deployed:?}: {answer}");
+    }
 }

@@ -90,6 +90,13 @@ async fn a_visitor_asks_is_answered_and_goes_on_after_a_reload() {
     let ticket = visitor.hear("message").await;
     assert_eq!(ticket["message"]["role"], "system");
 
+    // Until somebody comes, the bot answers what it knows, and is silent to the rest: the status stays what it is.
+    visitor.ask("And where is my order?").await;
+    visitor.hear("ack").await;
+    assert_eq!(visitor.hear("message").await["message"]["role"], "bot");
+    visitor.ask("Do you repair airships?").await;
+    visitor.hear("ack").await;
+
     // A person takes over, from the tenant's backend.
     let path = format!("add/message?conversation_id={}", welcome["conversation_id"].as_str().expect("an id"));
     signed(&world, &tenant, &path, json!({"role": "agent", "content": "Hello, this is Ada."})).await;
@@ -306,6 +313,43 @@ async fn when_a_change_has_returned_no_socket_is_left_that_it_forbids() {
     own.ask("still here").await;
     own.hear("typing").await;
     own.hear("ack").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_a_sessions_end_has_returned_nothing_accepts_it() {
+    let world = World::start(&[]).await;
+    let tenant = tenant(&world).await;
+    let (ended, other) = (begin_session(world.relay, &tenant).await, begin_session(world.relay, &tenant).await);
+    let (mut visitor, _) = connect(&world, &ended).await;
+    let (mut kept, _) = connect(&world, &other).await;
+    let call = async |path: &str, token: &str| {
+        let request = reqwest::Client::new().post(format!("http://{}/api/v1/{path}", world.relay)).bearer_auth(token);
+        let answer = from_page(request, PAGE).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json::<Value>().await.expect("an envelope"))
+    };
+    // Another token of the same session, in another tab.
+    let (status, refreshed) = call("refresh/visitor-token", token(&ended)).await;
+    assert_eq!(status, 200, "{refreshed}");
+    let newer = token(&refreshed["data"]).to_owned();
+    let (mut other_tab, _) = (Visitor::connect(world.relay, &newer).await, ());
+    other_tab.hear("welcome").await;
+
+    let (status, answer) = call("end/visitor-session", token(&ended)).await;
+    assert_eq!((status, &answer["data"]["session_id"]), (200, &ended["session_id"]), "{answer}");
+    let late = json!({"type": "message", "client_id": uuid::Uuid::new_v4(), "content": "late"});
+    visitor.try_send(&late).await;
+    assert_eq!([visitor.closed().await, other_tab.closed().await], [4401, 4401]);
+    for token in [token(&ended), &newer] {
+        assert_eq!(Visitor::connect(world.relay, token).await.closed().await, 4401);
+        let (status, answer) = call("refresh/visitor-token", token).await;
+        assert_eq!((status, &answer["error_code"]), (401, &json!("invalid_visitor_token")));
+        assert_eq!(call("end/visitor-session", token).await.0, 200, "again");
+    }
+    kept.ask("still here").await;
+    while kept.hear_any().await["type"] != "ack" {}
+    let list = at_backend(&world, &tenant, "GET", "/fetch/conversations", "").await;
+    let said = list.to_string();
+    assert!(!said.contains("late"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

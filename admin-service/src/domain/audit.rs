@@ -8,7 +8,7 @@ use uuid::Uuid;
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// `admin_key:<id>` for operators and internal services, `tenant` for a verified tenant behind the gateway,
-    /// `account_key:<id>` for its developers.
+    /// `account_key:<id>` for its developers, `visitor:<session>` for a visitor whose token the gateway has verified.
     pub actor: String,
     /// The request's id.
     pub request_id: String,
@@ -43,6 +43,8 @@ pub enum Action {
     RevokeWidgetKey,
     /// A visitor's minted tokens were ended.
     RevokeVisitor,
+    /// A visitor's session was ended before its time.
+    EndVisitorSession,
     /// A widget's look or copy was written.
     CustomizeWidget,
 }
@@ -65,6 +67,7 @@ impl Action {
             Self::CreateWidgetKey => "create_widget_key",
             Self::RevokeWidgetKey => "revoke_widget_key",
             Self::RevokeVisitor => "revoke_visitor",
+            Self::EndVisitorSession => "end_visitor_session",
             Self::CustomizeWidget => "customize_widget",
         }
     }

@@ -5,34 +5,47 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use shared::{FieldError, origin::OriginPattern};
+use shared::{
+    FieldError,
+    origin::{InvalidOrigin, OriginPattern},
+};
 use utoipa::ToSchema;
 
-use super::value::{self, colour, flag, https_url, nullable, refused, text, url};
+use super::{
+    public_suffix,
+    value::{self, colour, flag, https_url, nullable, refused, text, url},
+};
 
 /// A tenant's settings. The defaults are those of a tenant provisioned with a name alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct TenantSettings {
     /// What people call it. 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
     pub tenant_name: String,
     /// Browser origins that may open visitor sessions: `scheme://host[:port]` or `scheme://*.host[:port]`. At most 100.
-    #[schema(value_type = Vec<String>, example = json!(["https://shop.demo.com", "https://*.demo.com", "app://bloonio_chat_flutter"]))]
+    #[schema(value_type = Vec<String>, max_items = 100, example = json!(["https://shop.demo.com", "https://*.demo.com", "app://bloonio_chat_flutter"]))]
     pub allowed_origins: Vec<OriginPattern>,
     /// Where events are delivered: an http or https URL without query or fragment.
+    #[schema(pattern = "^[Hh][Tt][Tt][Pp][Ss]?://[^?#]+$")]
     pub callback_url_base: Option<String>,
     /// Signed calls per minute, 1 to 6000000; a full minute's worth may come at once.
     #[schema(minimum = 1, maximum = 6_000_000)]
     pub rate_limit_per_min: u32,
     /// The plan: 1 to 50 lower-case letters, digits, hyphens and underscores.
+    #[schema(pattern = "^[a-z0-9_-]{1,50}$")]
     pub plan_tier: String,
     /// The customer's id at Stripe. At most 255 characters.
+    #[schema(min_length = 1, max_length = 255)]
     pub stripe_customer_id: Option<String>,
     /// Messages per month; 0 is no limit.
+    #[schema(maximum = 9_007_199_254_740_991_i64)]
     pub monthly_msg_quota: u64,
     /// Gigabytes of attachments; 0 is no limit.
+    #[schema(maximum = 9_007_199_254_740_991_i64)]
     pub storage_gb_quota: u64,
     /// Operators who may be online at once; 0 is no limit.
+    #[schema(maximum = 9_007_199_254_740_991_i64)]
     pub agent_seats: u64,
     /// Whether visitors may call.
     pub voice_enabled: bool,
@@ -43,8 +56,10 @@ pub struct TenantSettings {
     /// Whether conversations may come from other channels.
     pub multi_channel_enabled: bool,
     /// The name visitors see. At most 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
     pub branding_display_name: Option<String>,
     /// The logo visitors see: an https URL.
+    #[schema(pattern = "^[Hh][Tt][Tt][Pp][Ss]://")]
     pub branding_logo_url: Option<String>,
     /// The colour visitors see: #RRGGBB.
     #[schema(pattern = "^#[0-9A-Fa-f]{6}$")]
@@ -112,7 +127,7 @@ impl TenantSettings {
         }
         match field {
             "tenant_name" => field!(tenant_name, text(value, 200)),
-            "allowed_origins" => field!(allowed_origins, origins(value)),
+            "allowed_origins" => field!(allowed_origins, origins(value, &self.allowed_origins)),
             "callback_url_base" => field!(callback_url_base, nullable(value, callback_url)),
             "rate_limit_per_min" => field!(rate_limit_per_min, rate(value)),
             "plan_tier" => field!(plan_tier, slug(value)),
@@ -162,7 +177,8 @@ fn rate(value: &Value) -> Result<u32, String> {
         .ok_or_else(|| "must be a whole number from 1 to 6000000".to_owned())
 }
 
-fn origins(value: &Value) -> Result<Vec<OriginPattern>, String> {
+/// Reads a list of origins. What is stored already was judged when it was written, and stays.
+fn origins(value: &Value, stored: &[OriginPattern]) -> Result<Vec<OriginPattern>, String> {
     let Value::Array(items) = value else { return Err("must be a list of origins".to_owned()) };
     if items.len() > MOST_ORIGINS {
         return Err(format!("must have at most {MOST_ORIGINS} entries"));
@@ -170,8 +186,11 @@ fn origins(value: &Value) -> Result<Vec<OriginPattern>, String> {
     let mut origins = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         let Value::String(text) = item else { return Err(format!("entry {} must be a string", index + 1)) };
-        let origin: OriginPattern =
-            text.parse().map_err(|error| format!("entry {} ({:?}) {error}", index + 1, excerpt(text)))?;
+        let refused = |why: String| format!("entry {} ({:?}) {why}", index + 1, excerpt(text));
+        let origin: OriginPattern = text.parse().map_err(|error: InvalidOrigin| refused(error.to_string()))?;
+        if !stored.contains(&origin) {
+            public_suffix::check_origin(&origin).map_err(refused)?;
+        }
         // Two spellings of one origin are one origin.
         if !origins.contains(&origin) {
             origins.push(origin);
@@ -262,6 +281,8 @@ mod tests {
             ("allowed_origins", json!(null)),
             ("allowed_origins", json!(["https://a.com/"])),
             ("allowed_origins", json!([1])),
+            ("allowed_origins", json!(["https://a.com", "https://*.co.uk"])),
+            ("allowed_origins", json!(["https://*.github.io"])),
             ("allowed_origins", json!(vec!["https://a.com"; 101])),
             ("callback_url_base", json!("ftp://a.com")),
             ("callback_url_base", json!("https://u:p@a.com")),
@@ -293,5 +314,17 @@ mod tests {
             .patch(&object(json!({"allowed_origins": ["https://A.com:443", "https://a.com", "app://x"]})))
             .expect("taken");
         assert_eq!(json!(settings.allowed_origins), json!(["https://a.com", "app://x"]));
+    }
+
+    #[test]
+    fn a_wildcard_of_before_stays_and_a_new_one_under_a_public_suffix_is_refused() {
+        let stored = object(json!({"tenant_name": "A", "allowed_origins": ["https://*.co.uk"]}));
+        let mut settings: TenantSettings = serde_json::from_value(Value::Object(stored)).expect("read");
+        let mut write = |origins: Value| settings.patch(&object(json!({"allowed_origins": origins})));
+        assert_eq!(write(json!(["https://*.co.uk", "https://b.com"])), Ok(vec!["allowed_origins"]));
+        let refused = write(json!(["https://*.co.uk", "https://*.com.au"])).expect_err("refused");
+        assert!(refused[0].message.contains("entry 2") && refused[0].message.contains("public suffix"), "{refused:?}");
+        write(json!([])).expect("taken");
+        assert!(write(json!(["https://*.co.uk"])).is_err(), "it was given up");
     }
 }

@@ -62,6 +62,8 @@ pub struct Tenant {
     pub token_generation: u64,
     /// How often its visitors were revoked. A minted token is of the generation that this was when it was issued.
     pub visitor_revocations: u64,
+    /// The directory's revision at which a session of its visitors was last ended; 0 where none was.
+    pub sessions_ended: u64,
     /// The directory's revision of its last change.
     pub revision: u64,
 }

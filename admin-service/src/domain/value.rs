@@ -41,6 +41,11 @@ pub(super) fn nullable<T>(value: &Value, read: impl FnOnce(&Value) -> Result<T, 
 /// Text that people read: not blank, bounded, and without control characters (one of which, NUL, no database takes).
 pub(super) fn text(value: &Value, longest: usize) -> Result<String, String> {
     let Value::String(text) = value else { return Err("must be a string".to_owned()) };
+    check_text(text, longest)?;
+    Ok(text.clone())
+}
+
+fn check_text(text: &str, longest: usize) -> Result<(), String> {
     if text.trim().is_empty() {
         return Err("must not be blank".to_owned());
     }
@@ -50,7 +55,7 @@ pub(super) fn text(value: &Value, longest: usize) -> Result<String, String> {
     if text.contains(char::is_control) {
         return Err("must not hold control characters".to_owned());
     }
-    Ok(text.clone())
+    Ok(())
 }
 
 pub(super) fn flag(value: &Value) -> Result<bool, String> {
@@ -58,20 +63,34 @@ pub(super) fn flag(value: &Value) -> Result<bool, String> {
 }
 
 pub(super) fn url(value: &Value, schemes: &[&str]) -> Result<Url, String> {
+    let Value::String(text) = value else { return Err("must be a string".to_owned()) };
+    url_text(text, schemes)
+}
+
+fn url_text(text: &str, schemes: &[&str]) -> Result<Url, String> {
     let expected = || format!("must be a URL that begins with {}://", schemes.join(":// or "));
-    let text = text(value, LONGEST_URL)?;
-    let url = Url::parse(&text).map_err(|_| expected())?;
+    check_text(text, LONGEST_URL)?;
+    let url = Url::parse(text).map_err(|_| expected())?;
     if !schemes.contains(&url.scheme()) || url.host().is_none() {
         return Err(expected());
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("must not hold a user name or password".to_owned());
     }
+    // As it is kept: escapes make it longer.
+    if url.as_str().len() > LONGEST_URL {
+        return Err(format!("must have at most {LONGEST_URL} characters once its characters are escaped"));
+    }
     Ok(url)
 }
 
 pub(super) fn https_url(value: &Value) -> Result<String, String> {
     url(value, &["https"]).map(Url::into)
+}
+
+/// As [`https_url`], of a text that is no JSON.
+pub(super) fn https_url_text(text: &str) -> Result<String, String> {
+    url_text(text, &["https"]).map(Url::into)
 }
 
 pub(super) fn colour(value: &Value) -> Result<String, String> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shared::{SessionId, TenantId, origin::Origin};
 use uuid::Uuid;
@@ -67,6 +68,58 @@ pub struct VisitorSession {
     pub created_at: Timestamp,
     /// When it is over.
     pub expires_at: Timestamp,
+    /// Whether it was ended before its time.
+    pub is_ended: bool,
+    /// Which of its tokens were used.
+    pub used_tokens: UsedTokens,
+}
+
+/// How long a token may be refreshed once a newer one of its session was used: for a second tab, and for an answer that was lost.
+pub const REFRESHED_AFTER_NEWER_MS: i64 = 60_000;
+
+/// Uses that are kept one by one.
+const MOST_USES: usize = 32;
+
+/// Which tokens of a session were used, by their generations. A session's first token has generation 0, as have those that were
+/// signed before tokens had generations; a refresh answers the next generation after the newest that was used.
+///
+/// It holds when each generation was first used, in Unix milliseconds, the oldest first: those of the last minute, and the newest
+/// of before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UsedTokens(Vec<(u64, i64)>);
+
+impl UsedTokens {
+    /// The newest generation that was used.
+    #[must_use]
+    pub fn newest(&self) -> u64 {
+        self.0.last().map_or(0, |(generation, _)| *generation)
+    }
+
+    /// Whether a newer generation was used so long ago that this one is not refreshed any more.
+    #[must_use]
+    pub fn supersede(&self, generation: u64, now_unix_ms: i64) -> bool {
+        let newer = self.0.iter().find(|(used, _)| *used > generation);
+        newer.is_some_and(|(_, at)| now_unix_ms > at.saturating_add(REFRESHED_AFTER_NEWER_MS))
+    }
+
+    /// Notes that a generation is used; answers whether that is news.
+    pub fn note(&mut self, generation: u64, now_unix_ms: i64) -> bool {
+        if generation <= self.newest() {
+            return false;
+        }
+        // Another replica's clock may be behind the one that noted the last use.
+        let at = self.0.last().map_or(now_unix_ms, |(_, before)| now_unix_ms.max(*before));
+        self.0.push((generation, at));
+        // Of uses so long ago, the newest supersedes what the others did.
+        let long_ago = self.0.iter().rposition(|(_, used)| at > used.saturating_add(REFRESHED_AFTER_NEWER_MS));
+        self.0.drain(..long_ago.unwrap_or_default());
+        if self.0.len() > MOST_USES {
+            // Nobody uses so many in a minute. The first stays, so that the oldest tokens end in time.
+            self.0.remove(1);
+        }
+        true
+    }
 }
 
 /// What a widget key opens: its tenant, and, where the tenant has such a key that is not revoked, the key and its bot's look.
@@ -76,4 +129,40 @@ pub struct WidgetDoor {
     pub tenant: Tenant,
     /// The key and its bot's look.
     pub opened: Option<(BotKey, Look)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: i64 = REFRESHED_AFTER_NEWER_MS;
+
+    #[test]
+    fn a_token_is_refreshed_until_a_minute_after_a_newer_one_was_used() {
+        let mut used = UsedTokens::default();
+        assert!(!used.note(0, 5) && !used.supersede(0, i64::MAX), "no newer token was used");
+        // Each supersedes those before it from its own first use on, however often newer ones are used.
+        for (generation, at) in [(1, 1000), (2, 1000 + MINUTE - 1), (3, 1000 + 2 * MINUTE)] {
+            assert!(used.note(generation, at) && !used.note(generation, at + 7), "{generation}");
+            assert!(!used.supersede(generation - 1, at + MINUTE) && used.supersede(generation - 1, at + MINUTE + 1));
+            assert!(!used.supersede(generation, i64::MAX));
+            // A chain of quick refreshes keeps no old token alive.
+            assert!(used.supersede(0, at.max(1001 + MINUTE)), "{generation}");
+        }
+        let kept: UsedTokens = serde_json::from_value(serde_json::to_value(&used).expect("JSON")).expect("read");
+        assert_eq!((kept.newest(), &kept), (3, &used));
+    }
+
+    #[test]
+    fn uses_are_bounded_and_clocks_may_go_back() {
+        let mut used = UsedTokens::default();
+        for generation in 1..=1000 {
+            assert!(used.note(generation, 1000));
+        }
+        assert!(used.0.len() <= MOST_USES);
+        assert!(!used.supersede(0, 1000 + MINUTE) && used.supersede(0, 1001 + MINUTE));
+        assert!(used.note(1001, 10) && !used.supersede(1000, 1000 + MINUTE), "a clock that is behind");
+        assert!(used.note(u64::MAX, 1000 + 3 * MINUTE) && used.supersede(999, 1000 + 3 * MINUTE));
+        assert_eq!(used.0.len(), 2, "the newest of before, and this one");
+    }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{
     credentials::WidgetKey,
+    public_suffix,
     value::{self, colour, flag, https_url, nullable, text},
 };
 
@@ -80,7 +81,10 @@ impl NewBotKey {
         for (index, text) in domains.into_iter().enumerate() {
             match text.parse::<Domain>() {
                 Ok(domain) if allowed_domains.contains(&domain) => {}
-                Ok(domain) => allowed_domains.push(domain),
+                Ok(domain) => match public_suffix::check_domain(&domain) {
+                    Ok(()) => allowed_domains.push(domain),
+                    Err(why) => fields.require("allowed_domains", format!("entry {} {why}", index + 1)),
+                },
                 Err(_) => {
                     let message = format!("entry {} is no host name: write example.com or *.example.com", index + 1);
                     fields.require("allowed_domains", message);
@@ -106,16 +110,21 @@ pub struct Look {
     #[schema(pattern = "^bottom-(right|left)$")]
     pub position: String,
     /// What stands beside the launcher. 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
     pub greeting_text: String,
     /// The bot's first words. At most 1000 characters.
+    #[schema(min_length = 1, max_length = 1000)]
     pub welcome_message: Option<String>,
     /// An https URL.
+    #[schema(pattern = "^[Hh][Tt][Tt][Pp][Ss]://")]
     pub avatar_url: Option<String>,
     /// Whether it says what it is powered by.
     pub show_branding: bool,
     /// What stands above the conversation. At most 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     pub widget_title: Option<String>,
     /// What stands where one types. 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     pub placeholder_text: String,
 }
 

@@ -56,7 +56,8 @@ impl TenantAdmin for AdminService {
         let UpdateTenantRequest { tenant_id, settings, update_mask } = request.into_inner();
         let id = convert::tenant_id_from_text(&tenant_id)?;
         let fields = convert::masked_fields(settings.unwrap_or_default(), update_mask)?;
-        let changed = self.tenants.update(&caller, id, &fields).await.map_err(logged)?;
+        let changed = self.tenants.update(&caller, id, &fields).await;
+        let changed = changed.map_err(|error| logged(convert::in_rpc_words(error)))?;
         Ok(Response::new(convert::changed_tenant(changed)))
     }
 

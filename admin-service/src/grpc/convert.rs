@@ -18,6 +18,7 @@ use crate::{
         tenant::{Tenant, TenantStatus},
         visitor::WidgetDoor,
     },
+    errors::UseCaseError,
     propagation::{Changed, Spread},
 };
 
@@ -48,6 +49,7 @@ pub(super) fn state(opened: OpenedTenant) -> TenantState {
         file_upload_enabled: Some(tenant.settings.file_upload_enabled),
         token_generation: tenant.token_generation,
         visitor_revocations: tenant.visitor_revocations,
+        sessions_ended: tenant.sessions_ended,
     }
 }
 
@@ -186,6 +188,24 @@ pub(super) fn masked_fields(
             (path, value)
         })
         .collect())
+}
+
+/// What is said of a field that an update may not write, in the words of this interface: the use case speaks of the REST facade.
+pub(super) fn in_rpc_words(error: UseCaseError) -> UseCaseError {
+    let UseCaseError::Invalid(mut errors) = error else { return error };
+    let known = all_fields(admin::TenantSettings::default());
+    for error in &mut errors {
+        let text = match error.field.as_str() {
+            "tenant_secret" => "cannot be written; RotateTenantSecret makes a new one",
+            "widget_public_key" => "cannot be written; RotateWidgetKey makes a new one",
+            "status" => "cannot be written; use SuspendTenant or ReactivateTenant",
+            "tenant_id" | "created_at" | "updated_at" | "secret_rotated_at" | "widget_key_rotated_at" => "is read-only",
+            name if known.contains_key(name) => continue,
+            _ => "is not a field of TenantSettings",
+        };
+        text.clone_into(&mut error.message);
+    }
+    UseCaseError::Invalid(errors)
 }
 
 pub(super) fn operator(operator: Operator) -> identity::Operator {

@@ -48,21 +48,23 @@ pub(super) fn span(request: &Request<()>) -> Span {
 /// Every method there is, from the descriptions of our own services and of gRPC's.
 static METHODS: LazyLock<HashSet<String>> = LazyLock::new(|| {
     let describe = |bytes: &[u8]| FileDescriptorSet::decode(bytes).expect("descriptions made at build time decode");
-    [proto::DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET]
-        .into_iter()
-        .flat_map(|bytes| describe(bytes).file)
-        .flat_map(|file| {
-            let package = file.package.clone().unwrap_or_default();
-            file.service.into_iter().map(move |service| (package.clone(), service))
-        })
-        .flat_map(|(package, service)| {
-            let name = service.name.unwrap_or_default();
-            service
-                .method
-                .into_iter()
-                .map(move |method| format!("{package}.{name}/{}", method.name.unwrap_or_default()))
-        })
-        .collect()
+    [
+        proto::DESCRIPTORS,
+        tonic_health::pb::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+        tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+    ]
+    .into_iter()
+    .flat_map(|bytes| describe(bytes).file)
+    .flat_map(|file| {
+        let package = file.package.clone().unwrap_or_default();
+        file.service.into_iter().map(move |service| (package.clone(), service))
+    })
+    .flat_map(|(package, service)| {
+        let name = service.name.unwrap_or_default();
+        service.method.into_iter().map(move |method| format!("{package}.{name}/{}", method.name.unwrap_or_default()))
+    })
+    .collect()
 });
 
 /// The method a path names, or `unmatched`: callers may invent paths, and a label is forever.
@@ -160,6 +162,7 @@ mod tests {
             "chatrelay.directory.v1.TenantDirectory/GetTenant",
             "chatrelay.admin.v1.TenantAdmin/ListAuditLog",
             "grpc.health.v1.Health/Check",
+            "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
         ] {
             assert_eq!(known_method(&format!("/{ours}")), ours);
         }

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use proto::visitors::v1::{
-    AdmitVisitorRequest, GetSessionRequest, ListRevokedVisitorsRequest, ListRevokedVisitorsResponse,
+    AdmitVisitorRequest, EndSessionRequest, EndSessionResponse, GetSessionRequest, ListEndedSessionsRequest,
+    ListEndedSessionsResponse, ListRevokedVisitorsRequest, ListRevokedVisitorsResponse, MintedToken,
     OpenSessionRequest, OpenSessionResponse, RefreshTokenRequest, RefreshTokenResponse, RevokeVisitorRequest,
-    RevokeVisitorResponse, RevokedVisitor, Session, visitors_server::Visitors as Service,
+    RevokeVisitorResponse, RevokedVisitor, Session, SessionToken, end_session_request::Token,
+    visitors_server::Visitors as Service,
 };
 use serde_json::{Map, Value};
 use shared::{ApiError, SessionId, origin::Origin};
@@ -15,7 +17,7 @@ use super::{convert, edge::logged, request_id};
 use crate::{
     domain::{audit::Caller, visitor::Mode},
     errors::UseCaseError,
-    visitors::{NewSession, Visitors},
+    visitors::{EndingToken, NewSession, Visitors},
 };
 
 pub(super) struct VisitorsService {
@@ -35,6 +37,18 @@ fn origin(text: &str) -> Result<Origin, ApiError> {
 /// What is no session's id is no session.
 fn session_id(text: &str) -> Result<SessionId, ApiError> {
     text.parse().map_err(|_| UseCaseError::SessionOver.into())
+}
+
+fn check_visitor_user_id(text: &str) -> Result<(), ApiError> {
+    if text.trim().is_empty() || text.len() > 255 || text.contains('\0') {
+        return Err(ApiError::field("visitor_user_id", "must be 1 to 255 bytes"));
+    }
+    Ok(())
+}
+
+/// How long a caller waits for a change to be true everywhere; `None`: as long as it takes.
+fn wait_of(wait_ms: u32) -> Option<Duration> {
+    (wait_ms > 0).then(|| Duration::from_millis(wait_ms.into()))
 }
 
 #[tonic::async_trait]
@@ -70,7 +84,8 @@ impl Service for VisitorsService {
         let request = request.into_inner();
         let tenant_id = convert::tenant_id_from_bytes(&request.tenant_id)?;
         let (id, origin) = (session_id(&request.session_id)?, origin(&request.origin)?);
-        let refreshed = self.visitors.refresh(tenant_id, id, &request.widget_public_key, &origin).await;
+        let refreshed =
+            self.visitors.refresh(tenant_id, id, &request.widget_public_key, &origin, request.generation).await;
         let signed = refreshed.map_err(logged)?;
         let expires_at = Some(convert::timestamp(signed.expires_at));
         Ok(Response::new(RefreshTokenResponse { token: signed.token, expires_at }))
@@ -111,19 +126,45 @@ impl Service for VisitorsService {
         let caller = Caller { actor: "tenant".to_owned(), request_id: request_id(request.metadata()) };
         let RevokeVisitorRequest { tenant_id, visitor_user_id, wait_ms } = request.into_inner();
         let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
-        if visitor_user_id.trim().is_empty() || visitor_user_id.len() > 255 || visitor_user_id.contains('\0') {
-            return Err(ApiError::field("visitor_user_id", "must be 1 to 255 bytes").into());
-        }
-        let wait = (wait_ms > 0).then(|| Duration::from_millis(wait_ms.into()));
-        let revoked = self.visitors.revoke(&caller, tenant_id, visitor_user_id, wait).await;
+        check_visitor_user_id(&visitor_user_id)?;
+        let revoked = self.visitors.revoke(&caller, tenant_id, visitor_user_id, wait_of(wait_ms)).await;
         let (at, is_everywhere) = revoked.map_err(logged)?;
         Ok(Response::new(RevokeVisitorResponse { revoked_at: Some(convert::timestamp(at)), is_everywhere }))
+    }
+
+    async fn end_session(&self, request: Request<EndSessionRequest>) -> Result<Response<EndSessionResponse>, Status> {
+        let request_id = request_id(request.metadata());
+        let EndSessionRequest { tenant_id, token, wait_ms } = request.into_inner();
+        let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
+        let token = match token.ok_or_else(|| ApiError::field("token", "is required"))? {
+            Token::Session(SessionToken { session_id: id, generation, has_ended }) => {
+                EndingToken::Session { id: session_id(&id)?, generation, has_ended }
+            }
+            Token::Minted(MintedToken { visitor_user_id, generation, tenant_generation }) => {
+                check_visitor_user_id(&visitor_user_id)?;
+                EndingToken::Minted { visitor_user_id, generation, tenant_generation }
+            }
+        };
+        let ended = self.visitors.end(request_id, tenant_id, token, wait_of(wait_ms)).await;
+        let (id, is_everywhere) = ended.map_err(logged)?;
+        Ok(Response::new(EndSessionResponse { session_id: id.to_string(), is_everywhere }))
+    }
+
+    async fn list_ended_sessions(
+        &self,
+        request: Request<ListEndedSessionsRequest>,
+    ) -> Result<Response<ListEndedSessionsResponse>, Status> {
+        let ListEndedSessionsRequest { tenant_id, after } = request.into_inner();
+        let ended = self.visitors.ended(convert::tenant_id_from_bytes(&tenant_id)?, after).await.map_err(logged)?;
+        let session_ids = ended.iter().map(ToString::to_string).collect();
+        Ok(Response::new(ListEndedSessionsResponse { session_ids }))
     }
 
     async fn get_session(&self, request: Request<GetSessionRequest>) -> Result<Response<Session>, Status> {
         let request = request.into_inner();
         let tenant_id = convert::tenant_id_from_bytes(&request.tenant_id)?;
-        let session = self.visitors.session(tenant_id, session_id(&request.session_id)?).await.map_err(logged)?;
+        let id = session_id(&request.session_id)?;
+        let session = self.visitors.opened(tenant_id, id, request.generation).await.map_err(logged)?;
         Ok(Response::new(Session {
             session_id: session.id.to_string(),
             bot_id: session.bot_id.to_string(),

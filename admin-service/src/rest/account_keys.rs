@@ -1,9 +1,8 @@
 //! Account keys over REST: made, listed and revoked by operators.
 
 use axum::extract::State;
-use jiff::Timestamp;
 use serde::Serialize;
-use shared::{ApiError, Envelope, Failure, Success, TenantId, fields};
+use shared::{ApiError, Envelope, Failure, Success, TenantId, fields, time::WireTime};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -18,13 +17,14 @@ use crate::{
 #[expect(dead_code, reason = "the documented shape of what the domain reads field by field")]
 pub(super) struct NewAccountKey {
     /// What people call it. 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// Some of `widgets:read`, `widgets:write`, `widgets:*` and `*`.
-    #[schema(example = json!(["widgets:read", "widgets:write"]))]
+    #[schema(min_items = 1, example = json!(["widgets:read", "widgets:write"]))]
     abilities: Vec<String>,
     /// When it ends; absent, never.
     #[schema(value_type = Option<String>, format = DateTime)]
-    expires_at: Option<Timestamp>,
+    expires_at: Option<WireTime>,
 }
 
 /// An account key, without its text.
@@ -39,15 +39,15 @@ pub(super) struct AccountKeyView {
     /// The last four characters of its text.
     hint: String,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
     /// `null`: never.
     #[schema(value_type = Option<String>, format = DateTime)]
-    expires_at: Option<Timestamp>,
+    expires_at: Option<WireTime>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    revoked_at: Option<Timestamp>,
+    revoked_at: Option<WireTime>,
     /// To the minute, and written some seconds later.
     #[schema(value_type = Option<String>, format = DateTime)]
-    last_used_at: Option<Timestamp>,
+    last_used_at: Option<WireTime>,
 }
 
 impl From<AccountKey> for AccountKeyView {
@@ -58,10 +58,10 @@ impl From<AccountKey> for AccountKeyView {
             name: key.name,
             abilities: key.abilities.into_iter().map(|ability| ability.as_str()).collect(),
             hint: key.hint,
-            created_at: key.created_at,
-            expires_at: key.expires_at,
-            revoked_at: key.revoked_at,
-            last_used_at: key.last_used_at,
+            created_at: key.created_at.into(),
+            expires_at: key.expires_at.map(WireTime::from),
+            revoked_at: key.revoked_at.map(WireTime::from),
+            last_used_at: key.last_used_at.map(WireTime::from),
         }
     }
 }

@@ -1,9 +1,8 @@
 //! Bots over REST: for a tenant's developers, who come with an account key.
 
 use axum::extract::State;
-use jiff::Timestamp;
 use serde::Serialize;
-use shared::{ApiError, Envelope, Failure, Success, fields};
+use shared::{ApiError, Envelope, Failure, Success, fields, time::WireTime};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -15,6 +14,7 @@ use crate::domain::bot::Bot;
 #[expect(dead_code, reason = "the documented shape of what the use case reads field by field")]
 pub(super) struct NewBot {
     /// 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
 }
 
@@ -27,12 +27,12 @@ pub(super) struct BotView {
     /// Whether it is the one the tenant has from the start.
     is_default: bool,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
 }
 
 impl From<Bot> for BotView {
     fn from(bot: Bot) -> Self {
-        Self { bot_id: bot.id, name: bot.name, is_default: bot.is_default, created_at: bot.created_at }
+        Self { bot_id: bot.id, name: bot.name, is_default: bot.is_default, created_at: bot.created_at.into() }
     }
 }
 

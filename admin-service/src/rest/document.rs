@@ -1,12 +1,26 @@
 //! The OpenAPI document: generated from the handlers, so that it cannot say something else than they do.
 
-use shared::Failure;
+use std::{borrow::Cow, collections::HashSet};
+
+use shared::{ErrorCode, Failure};
 use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    Modify, OpenApi, ToSchema,
+    openapi::{
+        ContentBuilder, Ref, RefOr, ResponseBuilder, Schema,
+        path::Operation,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
 };
 
-use super::{account_key_routes, developer_routes, log_routes, tenant_routes};
+use super::{
+    account_key_routes,
+    account_keys::NewAccountKey,
+    bots::NewBot,
+    developer_routes,
+    dto::{NewTenant, TenantPatch},
+    log_routes, tenant_routes,
+    widgets::{CustomizationPatch, NewWidgetKey},
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -45,5 +59,83 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document.merge(log_routes().into_openapi());
     document.merge(account_key_routes().into_openapi());
     document.merge(developer_routes().into_openapi());
+    WhatEveryCallAnswers.modify(&mut document);
+    WhatAnswersAlwaysHave.modify(&mut document);
     document
+}
+
+/// Adds what any call may be refused with before its handler has it, and by what lies behind its handler.
+struct WhatEveryCallAnswers;
+
+impl Modify for WhatEveryCallAnswers {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for item in document.paths.paths.values_mut() {
+            let reads = item.get.iter_mut().map(|operation| (operation, false));
+            let writes = [&mut item.post, &mut item.put, &mut item.delete].into_iter().flatten();
+            for (operation, is_write) in reads.chain(writes.map(|operation| (operation, true))) {
+                add(operation, ErrorCode::MalformedRequest);
+                add(operation, ErrorCode::Internal);
+                // Where no other scheme is named, the admin key is wanted, and guessing it is slowed.
+                if operation.security.is_none() {
+                    add(operation, ErrorCode::RateLimited);
+                }
+                if is_write {
+                    add(operation, ErrorCode::Conflict);
+                    add(operation, ErrorCode::OutcomeUnknown);
+                }
+                if operation.request_body.is_some() {
+                    add(operation, ErrorCode::RequestTimeout);
+                    add(operation, ErrorCode::UnsupportedMediaType);
+                }
+            }
+        }
+    }
+}
+
+/// Adds a code to the answer of its status.
+fn add(operation: &mut Operation, code: ErrorCode) {
+    let status = code.statuses().0.as_u16().to_string();
+    let name = format!("`{}`", code.as_str());
+    let schema = Ref::from_schema_name(<Failure as ToSchema>::name());
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    let answer = operation
+        .responses
+        .responses
+        .entry(status)
+        .or_insert_with(|| ResponseBuilder::new().content("application/json", content).build().into());
+    if let RefOr::T(answer) = answer
+        && !answer.description.contains(&name)
+    {
+        let separator = if answer.description.is_empty() { "" } else { "; " };
+        answer.description.push_str(&format!("{separator}{name}"));
+    }
+}
+
+/// Every field of an answer is there, `null` where it has no value: what derives the schemas takes it for one that may be absent.
+struct WhatAnswersAlwaysHave;
+
+/// The one answer with fields that are absent where they have nothing to say.
+const MAY_BE_PARTIAL: &str = "Failure";
+
+impl Modify for WhatAnswersAlwaysHave {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let taken: HashSet<String> =
+            [NewTenant::name(), TenantPatch::name(), NewAccountKey::name(), NewBot::name(), NewWidgetKey::name()]
+                .into_iter()
+                .chain([CustomizationPatch::name(), MAY_BE_PARTIAL.into()])
+                .map(Cow::into_owned)
+                .collect();
+        let components = document.components.get_or_insert_default();
+        for (_, schema) in components.schemas.iter_mut().filter(|(name, _)| !taken.contains(*name)) {
+            require_all(schema);
+        }
+    }
+}
+
+fn require_all(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => object.required = object.properties.keys().cloned().collect(),
+        RefOr::T(Schema::AllOf(parts)) => parts.items.iter_mut().for_each(require_all),
+        _ => {}
+    }
 }

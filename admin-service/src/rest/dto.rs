@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::{TenantId, time::as_millis};
+use shared::{
+    TenantId,
+    time::{WireTime, as_millis},
+};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{RefOr, Schema, schema::AdditionalProperties},
@@ -35,15 +38,15 @@ pub(super) struct TenantView {
     #[serde(flatten)]
     settings: TenantSettings,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
     #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
+    updated_at: WireTime,
     /// `null` until it is rotated.
     #[schema(value_type = Option<String>, format = DateTime)]
-    secret_rotated_at: Option<Timestamp>,
+    secret_rotated_at: Option<WireTime>,
     /// `null` until it is rotated.
     #[schema(value_type = Option<String>, format = DateTime)]
-    widget_key_rotated_at: Option<Timestamp>,
+    widget_key_rotated_at: Option<WireTime>,
 }
 
 impl From<Tenant> for TenantView {
@@ -53,10 +56,10 @@ impl From<Tenant> for TenantView {
             status: tenant.status.as_str(),
             widget_public_key: tenant.widget_public_key.as_str().to_owned(),
             settings: tenant.settings,
-            created_at: tenant.created_at,
-            updated_at: tenant.updated_at,
-            secret_rotated_at: tenant.secret_rotated_at,
-            widget_key_rotated_at: tenant.widget_key_rotated_at,
+            created_at: tenant.created_at.into(),
+            updated_at: tenant.updated_at.into(),
+            secret_rotated_at: tenant.secret_rotated_at.map(WireTime::from),
+            widget_key_rotated_at: tenant.widget_key_rotated_at.map(WireTime::from),
         }
     }
 }
@@ -107,7 +110,7 @@ pub(super) struct ProvisionedTenant {
     tenant_name: String,
     rate_limit_per_min: u32,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
     /// Where tenants and browsers reach the relay: the service's `ADMIN_RELAY_URL`.
     #[schema(example = "https://relay.example.com")]
     relay_url: String,
@@ -121,7 +124,7 @@ impl ProvisionedTenant {
             widget_public_key: tenant.widget_public_key.as_str().to_owned(),
             tenant_name: tenant.settings.tenant_name,
             rate_limit_per_min: tenant.settings.rate_limit_per_min,
-            created_at: tenant.created_at,
+            created_at: tenant.created_at.into(),
             relay_url,
         }
     }
@@ -136,7 +139,7 @@ pub(super) struct RotatedSecret {
     #[schema(pattern = "^sk_[A-Za-z0-9_-]{43}$")]
     pub(super) tenant_secret: String,
     #[schema(value_type = String, format = DateTime)]
-    pub(super) rotated_at: Timestamp,
+    pub(super) rotated_at: WireTime,
     pub(super) propagation: PropagationView,
 }
 
@@ -148,14 +151,19 @@ pub(super) struct RotatedWidgetKey {
     #[schema(pattern = "^pk_[A-Za-z0-9_-]{32}$")]
     widget_public_key: String,
     #[schema(value_type = String, format = DateTime)]
-    rotated_at: Timestamp,
+    rotated_at: WireTime,
     propagation: PropagationView,
 }
 
 impl RotatedWidgetKey {
     pub(super) fn new(tenant_id: TenantId, changed: Changed<(WidgetKey, Timestamp)>) -> Self {
         let Changed { value: (key, rotated_at), spread } = changed;
-        Self { tenant_id, widget_public_key: key.as_str().to_owned(), rotated_at, propagation: spread.into() }
+        Self {
+            tenant_id,
+            widget_public_key: key.as_str().to_owned(),
+            rotated_at: rotated_at.into(),
+            propagation: spread.into(),
+        }
     }
 }
 
@@ -186,7 +194,7 @@ pub(super) struct AuditView {
     /// Names only, never values.
     changed_fields: Vec<String>,
     #[schema(value_type = String, format = DateTime)]
-    occurred_at: Timestamp,
+    occurred_at: WireTime,
 }
 
 impl From<RecordedAudit> for AuditView {
@@ -198,7 +206,7 @@ impl From<RecordedAudit> for AuditView {
             action: row.action,
             request_id: row.request_id,
             changed_fields: row.changed_fields,
-            occurred_at: row.occurred_at,
+            occurred_at: row.occurred_at.into(),
         }
     }
 }
@@ -231,13 +239,13 @@ pub(super) struct AccessView {
     /// How often within a minute.
     count: u64,
     #[schema(value_type = String, format = DateTime)]
-    occurred_at: Timestamp,
+    occurred_at: WireTime,
 }
 
 impl From<RecordedAccess> for AccessView {
     fn from(row: RecordedAccess) -> Self {
         let RecordedAccess { kind, tenant_id, actor, subject, address, request_id, count, occurred_at } = row;
-        Self { kind, tenant_id, actor, subject, address, request_id, count, occurred_at }
+        Self { kind, tenant_id, actor, subject, address, request_id, count, occurred_at: occurred_at.into() }
     }
 }
 

@@ -94,7 +94,7 @@ pub(super) async fn rotate_tenant_secret(
         tenants.rotate_secret(&caller, tenant_id, revokes_issued).await?;
     let tenant_secret = secret.expose().to_owned();
     Ok(Success::ok(
-        RotatedSecret { tenant_id, tenant_secret, rotated_at, propagation: spread.into() },
+        RotatedSecret { tenant_id, tenant_secret, rotated_at: rotated_at.into(), propagation: spread.into() },
         "Secret rotated. Save the new tenant_secret — old secret is now invalid.",
     ))
 }

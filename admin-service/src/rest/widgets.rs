@@ -1,10 +1,12 @@
 //! Widget keys, look and copy over REST: for a tenant's developers, who come with an account key.
 
 use axum::extract::{Path, State, rejection::PathRejection};
-use jiff::Timestamp;
 use serde::Serialize;
-use shared::{ApiError, Envelope, Failure, Success, fields, origin::Domain};
-use utoipa::ToSchema;
+use shared::{ApiError, Envelope, Failure, Success, fields, origin::Domain, time::WireTime};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
+};
 use uuid::Uuid;
 
 use super::{
@@ -25,10 +27,11 @@ use crate::{
 pub(super) struct NewWidgetKey {
     bot_id: Uuid,
     /// 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// The host names whose pages may carry it, such as `example.com` and `*.example.com`; none, the tenant's allowed
     /// origins. At most 100.
-    #[schema(example = json!(["example.com", "*.example.com"]))]
+    #[schema(max_items = 100, example = json!(["example.com", "*.example.com"]))]
     allowed_domains: Option<Vec<String>>,
     /// Sessions it opens in an hour.
     #[schema(minimum = 1, maximum = 1_000_000, default = 1000)]
@@ -48,9 +51,9 @@ pub(super) struct WidgetKeyView {
     rate_limit_per_hour: u32,
     is_active: bool,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
     #[schema(value_type = Option<String>, format = DateTime)]
-    last_used_at: Option<Timestamp>,
+    last_used_at: Option<WireTime>,
 }
 
 impl From<BotKey> for WidgetKeyView {
@@ -63,8 +66,8 @@ impl From<BotKey> for WidgetKeyView {
             allowed_domains: key.allowed_domains.iter().map(Domain::to_string).collect(),
             rate_limit_per_hour: key.rate_limit_per_hour,
             is_active: key.is_active,
-            created_at: key.created_at,
-            last_used_at: key.last_used_at,
+            created_at: key.created_at.into(),
+            last_used_at: key.last_used_at.map(WireTime::from),
         }
     }
 }
@@ -94,21 +97,23 @@ pub(super) struct EmbedCode {
 }
 
 /// What `PUT` takes: any of the look's fields. Absent ones stay as they are; `null` clears one that may be absent.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what the domain reads field by field")]
-pub(super) struct CustomizationPatch {
-    bot_id: Uuid,
-    #[schema(pattern = "^#[0-9A-Fa-f]{6}$")]
-    theme_color: Option<String>,
-    #[schema(pattern = "^bottom-(right|left)$")]
-    position: Option<String>,
-    greeting_text: Option<String>,
-    welcome_message: Option<String>,
-    avatar_url: Option<String>,
-    show_branding: Option<bool>,
-    widget_title: Option<String>,
-    placeholder_text: Option<String>,
+pub(super) struct CustomizationPatch;
+
+impl PartialSchema for CustomizationPatch {
+    /// The look's own schema and the bot's id: there is no second list of fields.
+    fn schema() -> RefOr<Schema> {
+        let RefOr::T(Schema::Object(mut object)) = Look::schema() else { return Look::schema() };
+        let id =
+            ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
+        object.properties.insert("bot_id".to_owned(), id.into());
+        object.required = vec!["bot_id".to_owned()];
+        object.description =
+            Some("Only the fields present are written; null clears one that may be absent.".to_owned());
+        RefOr::T(Schema::Object(object))
+    }
 }
+
+impl ToSchema for CustomizationPatch {}
 
 /// How a bot's widget looks, and what it says.
 #[derive(Serialize, ToSchema)]
@@ -119,15 +124,15 @@ pub(super) struct Customization {
     #[serde(flatten)]
     look: Look,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
     #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
+    updated_at: WireTime,
 }
 
 impl Customization {
     fn new(bot_id: Uuid, stored: StoredLook) -> Self {
         let StoredLook { look, created_at, updated_at } = stored;
-        Self { id: bot_id, bot_id, look, created_at, updated_at }
+        Self { id: bot_id, bot_id, look, created_at: created_at.into(), updated_at: updated_at.into() }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Opening the database: pool bounds, durability, one owner of a SQLite file, migrations that several replicas may
 //! start at once.
 
-use std::{fs::File, os::unix::fs::OpenOptionsExt as _, path::PathBuf, time::Duration};
+use std::{fs::File, os::unix::fs::OpenOptionsExt as _, path::PathBuf, str::FromStr as _, time::Duration};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, DbErr, SqliteTransactionMode,
-    Statement, TransactionOptions,
+    SqlxError, Statement, TransactionOptions,
+    sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions},
 };
 use sea_orm_migration::MigratorTrait as _;
 use secrecy::ExposeSecret as _;
@@ -23,6 +24,9 @@ use crate::{
 
 /// The PostgreSQL advisory lock that migrating replicas queue for. Any number that is only ours.
 const MIGRATION_LOCK: i64 = 0x6368_6174_7265_6c61;
+
+/// How long a database server may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +48,15 @@ pub enum ConnectError {
          settings: name the PostgreSQL server's own URL, usually on port 5432"
     )]
     Pooler(String),
-    /// The database refuses or cannot be reached.
+    /// The database server gives no connection.
+    #[error("cannot open {database}: {reason}")]
+    Away {
+        /// Which, without its password.
+        database: String,
+        /// Why.
+        reason: String,
+    },
+    /// The database refuses.
     #[error("cannot open the database: {0}")]
     Database(#[from] DbErr),
 }
@@ -66,6 +78,7 @@ pub async fn connect(config: &DatabaseConfig, keys: &MasterKeys) -> Result<SeaSt
     } else {
         (connect_to_server(config, &guard).await?, Anchor::none())
     };
+    tracing::info!(database = describe(config), "the database is open");
     Ok(SeaStore::new(connection, guard, keys.clone(), Kept { _lock: lock, anchor: tokio::sync::Mutex::new(anchor) }))
 }
 
@@ -83,16 +96,61 @@ pub(crate) async fn connect_to_read(config: &DatabaseConfig) -> Result<DatabaseC
     Ok(Database::connect(options).await?)
 }
 
+/// Which database this is, without its password.
+fn describe(config: &DatabaseConfig) -> String {
+    let url = config.url.expose_secret();
+    if url.starts_with("sqlite:") {
+        return config.sqlite_file().map_or_else(
+            || "SQLite in memory".to_owned(),
+            |path| format!("SQLite at {}", std::path::absolute(&path).unwrap_or(path).display()),
+        );
+    }
+    let Ok(options) = PgConnectOptions::from_str(url) else { return "PostgreSQL".to_owned() };
+    let server = options.get_socket().map_or_else(
+        || format!("{}:{}", options.get_host(), options.get_port()),
+        |socket| format!("{}:{}", socket.display(), options.get_port()),
+    );
+    let user = options.get_username();
+    format!("PostgreSQL database {} at {server} as user {user}", options.get_database().unwrap_or(user))
+}
+
+/// Opens one connection and closes it: a pool would try again until its time-out and then tell nothing of what it met.
+async fn knock(config: &DatabaseConfig) -> Result<(), ConnectError> {
+    let away = |reason: String| ConnectError::Away { database: describe(config), reason };
+    let options = PgConnectOptions::from_str(config.url.expose_secret())
+        .map_err(|error| away(error.to_string()))?
+        .disable_statement_logging();
+    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+        Ok(Ok(connection)) => {
+            let _ = connection.close().await;
+            Ok(())
+        }
+        Ok(Err(SqlxError::Io(error))) => Err(away(io_reason(&error))),
+        // The server answers, and no: the pool is told the same at once, and what it means is judged there.
+        Ok(Err(_)) => Ok(()),
+        Err(_) => Err(away(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))),
+    }
+}
+
+/// The kind of an error, in a word where it has one.
+fn io_reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::Other => error.to_string(),
+        kind => kind.to_string(),
+    }
+}
+
 async fn connect_to_server(
     config: &DatabaseConfig,
     guard: &Guard,
 ) -> Result<Guarded<DatabaseConnection>, ConnectError> {
+    knock(config).await?;
     let mut options = ConnectOptions::new(config.url.expose_secret());
     let statement_timeout = config.statement_timeout;
     options
         .max_connections(config.max_connections)
         .acquire_timeout(statement_timeout)
-        .connect_timeout(Duration::from_secs(10))
+        .connect_timeout(CONNECT_TIMEOUT)
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
         .map_sqlx_postgres_opts(move |postgres| {
@@ -180,8 +238,53 @@ async fn migrate(connection: &Guarded<DatabaseConnection>) -> Result<(), DbErr> 
             transaction.execute_raw(Statement::from_string(DbBackend::Postgres, sql)).await?;
         }
     }
+    let pending = Migrator::get_pending_migrations(transaction.inner()).await?;
+    let pending: Vec<String> = pending.iter().map(|migration| migration.name().to_owned()).collect();
     Migrator::up(transaction.inner(), None).await?;
     transaction.commit().await.map_err(|error| match error {
         CommitError::Failed(error) | CommitError::Unknown(error) => error,
-    })
+    })?;
+    if pending.is_empty() {
+        tracing::info!("the database's schema is up to date: no migration ran");
+    } else {
+        tracing::info!(migrations = pending.join(", "), "migrations ran");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database(url: &str) -> DatabaseConfig {
+        DatabaseConfig { url: url.into(), max_connections: 2, statement_timeout: Duration::from_secs(5) }
+    }
+
+    #[test]
+    fn a_database_is_described_without_its_password() {
+        for (url, expected) in [
+            ("postgres://me:hidden@db.example:6000/relay", "PostgreSQL database relay at db.example:6000 as user me"),
+            ("postgres://me:hidden@localhost", "PostgreSQL database me at localhost:5432 as user me"),
+            (
+                "postgres://me@localhost/relay?host=/run/pg&password=hidden",
+                "PostgreSQL database relay at /run/pg:5432 as user me",
+            ),
+            ("sqlite:///data/admin.db?mode=rwc", "SQLite at /data/admin.db"),
+            ("sqlite::memory:", "SQLite in memory"),
+        ] {
+            assert_eq!(describe(&database(url)), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_away_is_told_at_once() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        drop(listener);
+        let config = database(&format!("postgres://me:hidden@{address}/relay"));
+        let keys: MasterKeys = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse().expect("keys");
+        let refused = tokio::time::timeout(Duration::from_secs(2), connect(&config, &keys)).await.expect("at once");
+        let said = refused.map(drop).expect_err("refused").to_string();
+        assert_eq!(said, format!("cannot open PostgreSQL database relay at {address} as user me: connection refused"));
+    }
 }

@@ -181,6 +181,8 @@ pub(super) mod tenant {
         pub widget_key_rotated_at: Option<i64>,
         pub token_generation: i64,
         pub visitor_revocations: i64,
+        /// The revision at which a visitor's session was last ended.
+        pub sessions_ended: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -208,6 +210,10 @@ pub(super) mod visitor_session {
         pub metadata: Json,
         pub created_at: i64,
         pub expires_at: i64,
+        /// The change that ended it before its time; `NULL` where none did.
+        pub ended_revision: Option<i64>,
+        /// Which of its tokens were used; `NULL` where only the first was.
+        pub used_tokens: Option<Json>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

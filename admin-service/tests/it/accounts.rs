@@ -90,7 +90,7 @@ async fn a_key_is_shown_once_listed_without_its_text_and_revoked() {
     let service = Service::start(database).await;
     let (_, list) = service.operator().call("GET", &format!("/fetch/account-keys?tenant_id={tenant}"), None).await;
     let used = list["data"]["items"][0]["last_used_at"].as_str().expect("a time").to_owned();
-    assert!(used.ends_with(":00Z"), "to the minute: {used}");
+    assert!(used.ends_with(":00.000Z"), "to the minute: {used}");
 }
 
 #[tokio::test]
@@ -123,6 +123,11 @@ async fn what_is_no_valid_key_is_refused_with_one_answer() {
     ] {
         let developer = Developer { authorization: wrong.clone(), ..Developer::with(&service, "") };
         assert_eq!(developer.code("GET", "/bots", None).await, refused(401, "invalid_account_key"), "{wrong:?}");
+    }
+    for (sent, said) in [(vec![], "No account key was sent."), (vec!["Bearer ak_wrong".to_owned()], "is not valid")] {
+        let (_, body) =
+            Developer { authorization: sent, ..Developer::with(&service, "") }.call("GET", "/bots", None).await;
+        assert!(body["message"].as_str().is_some_and(|text| text.contains(said)), "{body}");
     }
     // An operator's key is no account key, nor the other way round.
     let (status, body) = operator.call("GET", "/bots", None).await;

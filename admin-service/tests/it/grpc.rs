@@ -292,30 +292,94 @@ async fn tokens_outlive_a_restart() {
 #[tokio::test]
 async fn health_and_reflection_answer() {
     use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
-    use tonic_reflection::pb::v1::{
-        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
-    };
+    macro_rules! listed {
+        ($version:ident, $channel:expr, $request:expr) => {{
+            use tonic_reflection::pb::$version::{
+                ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+                server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+            };
+            let request = ServerReflectionRequest {
+                host: String::new(),
+                message_request: Some(MessageRequest::ListServices(String::new())),
+            };
+            let mut answers = ServerReflectionClient::new($channel.clone())
+                .server_reflection_info($request(futures_util::stream::once(async { request })))
+                .await
+                .expect("answers")
+                .into_inner();
+            let answer = answers.message().await.expect("an answer").expect("one").message_response.expect("a list");
+            let MessageResponse::ListServicesResponse(services) = answer else { panic!("a list of services") };
+            services.service.into_iter().map(|service| service.name).collect::<Vec<_>>()
+        }};
+    }
     let service = Service::start(sqlite()).await;
     let channel = channel(&service).await;
     let request = HealthCheckRequest { service: "chatrelay.directory.v1.TenantDirectory".into() };
     let health = HealthClient::new(channel.clone()).check(request).await.expect("an answer").into_inner();
     assert_eq!(health.status(), ServingStatus::Serving);
-    let request = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let mut answers = ServerReflectionClient::new(channel)
-        .server_reflection_info(gateway(futures_util::stream::once(async { request })))
-        .await
-        .expect("answers")
-        .into_inner();
-    let answer = answers.message().await.expect("an answer").expect("one").message_response.expect("a list");
-    let MessageResponse::ListServicesResponse(services) = answer else { panic!("a list of services") };
-    let names: Vec<_> = services.service.into_iter().map(|service| service.name).collect();
-    for name in
-        ["chatrelay.admin.v1.TenantAdmin", "chatrelay.directory.v1.TenantDirectory", "chatrelay.identity.v1.Identity"]
-    {
-        assert!(names.contains(&name.to_owned()), "{names:?}");
+    // grpcurl, Postman and Python's client ask in v1alpha. Whoever may call some service may see what there is.
+    let lists = [
+        listed!(v1, channel, gateway),
+        listed!(v1, channel, admin),
+        listed!(v1alpha, channel, gateway),
+        listed!(v1alpha, channel, admin),
+    ];
+    for names in lists {
+        for name in [
+            "chatrelay.admin.v1.TenantAdmin",
+            "chatrelay.directory.v1.TenantDirectory",
+            "chatrelay.identity.v1.Identity",
+            "chatrelay.visitors.v1.Visitors",
+        ] {
+            assert!(names.contains(&name.to_owned()), "{names:?}");
+        }
     }
+}
+
+#[tokio::test]
+async fn a_refusal_says_how_to_authenticate_and_tells_a_wrong_key_from_none() {
+    let service = Service::start(sqlite()).await;
+    let channel = channel(&service).await;
+    let mut tenants = TenantAdminClient::new(channel.clone());
+    let mut directory = TenantDirectoryClient::new(channel);
+    let list = || ListTenantsRequest { limit: 0, cursor: String::new() };
+    let get = || GetTenantRequest { tenant_id: vec![0; 16] };
+
+    let none = tenants.list_tenants(Request::new(list())).await.expect_err("refused");
+    let wrong = tenants.list_tenants(with(list(), "x-admin-key", "a-wrong-key")).await.expect_err("refused");
+    assert!(
+        none.message().contains("No admin key was sent") && none.message().contains("metadata x-admin-key"),
+        "{none}"
+    );
+    assert!(wrong.message().contains("is wrong") && wrong.message().contains("metadata x-admin-key"), "{wrong}");
+    assert_eq!((none.code(), code(&none)), (wrong.code(), code(&wrong)));
+
+    let none = directory.get_tenant(Request::new(get())).await.expect_err("refused");
+    let wrong = directory.get_tenant(with(get(), "authorization", "Bearer wrong")).await.expect_err("refused");
+    assert!(none.message().contains("No service token") && none.message().contains("`authorization: Bearer"), "{none}");
+    assert!(wrong.message().contains("is wrong") && wrong.message().contains("`Bearer <token>`"), "{wrong}");
+    assert_eq!((none.code(), code(&none)), (wrong.code(), code(&wrong)));
+    assert!(
+        ![none, wrong].iter().any(|status| status.message().contains("Bearer wrong")),
+        "what was sent is not repeated"
+    );
+
+    let missing = tenants
+        .get_tenant(admin(TenantRequest { tenant_id: TenantId::generate().to_string() }))
+        .await
+        .expect_err("no such tenant");
+    assert!(missing.message().contains("TenantAdmin.ListTenants"), "{missing}");
+    let tenant = service.operator().provision(json!({"tenant_name": "Fixed"})).await;
+    let names = ["tenant_secret", "widget_public_key", "status", "created_at", "invented", "tenant_name"];
+    let update = UpdateTenantRequest {
+        tenant_id: tenant.id,
+        settings: None,
+        update_mask: Some(prost_types::FieldMask { paths: names.map(str::to_owned).to_vec() }),
+    };
+    let refused = tenants.update_tenant(admin(update)).await.expect_err("refused");
+    let error = ApiError::from_status(&refused).expect("one of ours");
+    assert_eq!(error.errors().len(), names.len());
+    let said = format!("{:?}", error.errors());
+    assert!(!said.contains("/api/v1") && !said.contains("/docs"), "{said}");
+    assert!(said.contains("RotateTenantSecret makes") && said.contains("SuspendTenant or Reactivate"), "{said}");
 }

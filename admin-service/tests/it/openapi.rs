@@ -1,4 +1,11 @@
-//! The API reference is the code's: the golden file changes with it, and in the same commit.
+//! The API reference is the code's: the golden file changes with it, and in the same commit, and says what is answered.
+
+use std::collections::HashSet;
+
+use e2e::{openapi::Document, world::ADMIN_KEY};
+use serde_json::{Value, json};
+
+use crate::support::{Service, sqlite};
 
 #[test]
 fn the_document_is_the_golden_one() {
@@ -35,4 +42,202 @@ fn every_path_of_the_contract_is_documented() {
     let new_tenant = &document["components"]["schemas"]["NewTenant"];
     assert_eq!(new_tenant["required"], serde_json::json!(["tenant_name"]));
     assert_eq!(new_tenant["additionalProperties"], serde_json::json!(false));
+}
+
+/// One caller with both credentials, who notes what differs from the document.
+struct Comparison {
+    base: String,
+    account_key: String,
+    document: Document,
+    differences: Vec<String>,
+    /// Operations and whether they succeeded.
+    seen: HashSet<(String, String, bool)>,
+}
+
+impl Comparison {
+    async fn call(&mut self, method: &str, path: &str, query: &str, body: Option<Value>) -> (u16, Value) {
+        let (template, path) = match path.strip_prefix("/widgets/keys/") {
+            Some(_) => ("/api/v1/widgets/keys/{id}".to_owned(), path),
+            None => (format!("/api/v1{path}"), path),
+        };
+        let client = reqwest::Client::new();
+        let mut request = client
+            .request(method.parse().expect("a method"), format!("{}{path}{query}", self.base))
+            .header("x-admin-key", ADMIN_KEY)
+            .header("authorization", format!("Bearer {}", self.account_key));
+        if let Some(body) = &body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let answered: Value = answer.json().await.expect("JSON");
+        self.differences.extend(self.document.differences(method, &template, status, &answered));
+        let is_good = status < 300;
+        if let Some(body) = body.filter(|_| is_good || status == 422)
+            && self.document.takes(method, &template, &body) != is_good
+        {
+            self.differences.push(format!("{method} {template}: {status} for {body}, {}", answered["errors"]));
+        }
+        self.seen.insert((method.to_ascii_lowercase(), template, is_good));
+        (status, answered)
+    }
+
+    async fn all(&mut self, method: &str, path: &str, query: &str, bodies: impl IntoIterator<Item = Value>) {
+        for body in bodies {
+            self.call(method, path, query, Some(body)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_answered_is_what_is_documented() {
+    let service = Service::start(sqlite()).await;
+    let mut calls = Comparison {
+        base: format!("http://{}/api/v1", service.rest),
+        account_key: "none".to_owned(),
+        document: Document::new(serde_json::to_value(admin_service::openapi()).expect("serializes")),
+        differences: Vec::new(),
+        seen: HashSet::new(),
+    };
+    let long = |length: usize| "x".repeat(length);
+    let fields = [
+        ("tenant_name", vec![json!("A"), json!(long(200)), json!(""), json!(long(201)), json!(null), json!(1)]),
+        (
+            "allowed_origins",
+            vec![
+                json!([]),
+                json!(["https://a.com"]),
+                json!(null),
+                json!("https://a.com"),
+                json!([1]),
+                json!(vec!["https://a.com"; 101]),
+            ],
+        ),
+        (
+            "callback_url_base",
+            vec![json!("https://a.com/b"), json!(null), json!("ftp://a.com"), json!("https://a.com?x=1"), json!("")],
+        ),
+        ("rate_limit_per_min", vec![json!(1), json!(6_000_000), json!(0), json!(6_000_001), json!("60"), json!(1.5)]),
+        ("plan_tier", vec![json!("pro"), json!(""), json!("Pro"), json!(long(51))]),
+        ("stripe_customer_id", vec![json!("cus_1"), json!(null), json!(long(256)), json!("")]),
+        ("monthly_msg_quota", vec![json!(0), json!(-1), json!(9_007_199_254_740_992_i64)]),
+        ("voice_enabled", vec![json!(true), json!("true"), json!(null)]),
+        ("branding_display_name", vec![json!("B"), json!(null), json!(""), json!(long(201))]),
+        ("branding_logo_url", vec![json!("https://a.com/l.png"), json!(null), json!("http://a.com/l.png")]),
+        ("branding_primary_color", vec![json!("#0055FF"), json!(null), json!("red")]),
+        ("invented", vec![json!(1)]),
+    ];
+    let (_, made) = calls.call("POST", "/provision/tenant", "", Some(json!({"tenant_name": "Acme"}))).await;
+    let id = made["data"]["tenant_id"].as_str().expect("an id").to_owned();
+    let (query, unknown) = (format!("?tenant_id={id}"), "?tenant_id=019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f");
+    calls.call("POST", "/provision/tenant", "", Some(json!({}))).await;
+    for (field, values) in fields {
+        for value in values {
+            let mut body = json!({"tenant_name": "Acme"});
+            body[field] = value.clone();
+            calls.call("POST", "/provision/tenant", "", Some(body)).await;
+            calls.call("POST", "/update/tenant", &query, Some(json!({field: value}))).await;
+        }
+    }
+    for (method, path) in [
+        ("POST", "/rotate/tenant-secret"),
+        ("POST", "/rotate/widget-key"),
+        ("POST", "/suspend/tenant"),
+        ("POST", "/reactivate/tenant"),
+        ("GET", "/fetch/tenant"),
+        ("GET", "/fetch/account-keys"),
+    ] {
+        for query in [&*query, unknown, "?tenant_id=x", ""] {
+            calls.call(method, path, query, None).await;
+        }
+    }
+    for query in ["", "?limit=2", "?limit=0", "?cursor=x"] {
+        calls.call("GET", "/fetch/tenants", query, None).await;
+        calls.call("GET", "/fetch/audit-log", query, None).await;
+    }
+    let new = |name: Value, abilities: Value| json!({"name": name, "abilities": abilities});
+    let (_, made) = calls.call("POST", "/create/account-key", &query, Some(new(json!("CI"), json!(["*"])))).await;
+    for query in [&*query, unknown] {
+        let names =
+            [json!("CI"), json!(""), json!(long(101)), json!(null)].map(|name| new(name, json!(["widgets:read"])));
+        calls.all("POST", "/create/account-key", query, names).await;
+        calls
+            .all("POST", "/create/account-key", query, [new(json!("CI"), json!([])), new(json!("CI"), json!("*"))])
+            .await;
+    }
+    // Without a valid key first: that, too, is documented.
+    for (method, path) in [
+        ("GET", "/bots"),
+        ("POST", "/bots"),
+        ("GET", "/widgets/keys"),
+        ("POST", "/widgets/keys"),
+        ("GET", "/widgets/customization"),
+        ("PUT", "/widgets/customization"),
+        ("GET", "/widgets/embed-code"),
+        ("DELETE", "/widgets/keys/x"),
+    ] {
+        calls.call(method, path, "", None).await;
+    }
+    calls.account_key = made["data"]["account_key"].as_str().expect("text").to_owned();
+    let (_, bot) = calls.call("POST", "/bots", "", Some(json!({"name": "Bot"}))).await;
+    calls.all("POST", "/bots", "", [json!({}), json!({"name": ""}), json!({"name": long(101)})]).await;
+    calls.call("GET", "/bots", "", None).await;
+    let bot = bot["data"]["bot_id"].as_str().expect("an id").to_owned();
+    let key = |field: &str, value: Value| {
+        let mut body = json!({"bot_id": bot, "name": "Key"});
+        body[field] = value;
+        body
+    };
+    let (_, made) = calls.call("POST", "/widgets/keys", "", Some(key("name", json!("Key")))).await;
+    let key_id = made["data"]["id"].as_str().expect("an id").to_owned();
+    let bodies = [
+        key("allowed_domains", json!(["a.com"])),
+        key("allowed_domains", json!(vec!["a.com"; 101])),
+        key("rate_limit_per_hour", json!(0)),
+        key("rate_limit_per_hour", json!(1_000_001)),
+        key("name", json!("")),
+        key("name", json!(null)),
+    ];
+    calls.all("POST", "/widgets/keys", "", bodies).await;
+    calls.call("POST", "/widgets/keys", "", Some(key("bot_id", json!("019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f")))).await;
+    for query in [&*format!("?bot_id={bot}"), "?bot_id=019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f", "?bot_id=x"] {
+        for path in ["/widgets/keys", "/widgets/customization"] {
+            calls.call("GET", path, query, None).await;
+        }
+        calls.call("GET", "/widgets/embed-code", &format!("{query}&api_key_id={key_id}"), None).await;
+    }
+    for (field, values) in [
+        ("theme_color", vec![json!("#112233"), json!("red"), json!(null)]),
+        ("position", vec![json!("bottom-left"), json!("top"), json!(null)]),
+        ("greeting_text", vec![json!("Hi"), json!(""), json!(null), json!(long(201))]),
+        ("welcome_message", vec![json!("Hi"), json!(null), json!(long(1001))]),
+        ("avatar_url", vec![json!("https://a.com/a.png"), json!(null), json!("http://a.com/a.png")]),
+        ("show_branding", vec![json!(false), json!(null), json!("no")]),
+        ("widget_title", vec![json!("T"), json!(null), json!(long(101))]),
+        ("placeholder_text", vec![json!("P"), json!(null), json!(long(101))]),
+    ] {
+        for value in values {
+            let body = json!({"bot_id": bot, field: value});
+            calls.call("PUT", "/widgets/customization", "", Some(body)).await;
+        }
+    }
+    calls.call("PUT", "/widgets/customization", "", Some(json!({"theme_color": "#112233"}))).await;
+    for id in [&*key_id, &*key_id, "019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f", "x"] {
+        calls.call("DELETE", &format!("/widgets/keys/{id}"), "", None).await;
+    }
+    let (_, list) = calls.call("GET", "/fetch/account-keys", &query, None).await;
+    let account_key = list["data"]["items"][0]["account_key_id"].as_str().expect("an id").to_owned();
+    for id in [&*account_key, "019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f", "x"] {
+        calls.call("POST", "/revoke/account-key", &format!("{query}&account_key_id={id}"), None).await;
+        calls.call("POST", "/revoke/account-key", &format!("{unknown}&account_key_id={id}"), None).await;
+    }
+    assert!(calls.differences.is_empty(), "{} differences:\n{}", calls.differences.len(), calls.differences.join("\n"));
+    for (method, path) in calls.document.operations() {
+        for is_good in [true, false] {
+            assert!(
+                calls.seen.contains(&(method.clone(), path.clone(), is_good)),
+                "{method} {path}: tried, good {is_good}"
+            );
+        }
+    }
 }

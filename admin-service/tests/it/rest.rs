@@ -252,6 +252,11 @@ async fn without_the_right_key_nothing_is_told() {
             assert_eq!(answer.status(), 401, "{method} {path} {key:?}");
             let body: Value = answer.json().await.expect("JSON");
             assert_eq!(body["error_code"], "invalid_admin_key");
+            let said = body["message"].as_str().expect("a message");
+            let expected =
+                if key.is_none_or(str::is_empty) { "No admin key was sent." } else { "that was sent is wrong." };
+            assert!(said.contains(expected) && said.contains("X-Admin-Key"), "{key:?}: {said}");
+            assert!(!said.contains("metadata"), "{said}");
         }
     }
 }

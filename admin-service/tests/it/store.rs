@@ -51,6 +51,7 @@ fn tenant(name: &str) -> Tenant {
         widget_key_rotated_at: None,
         token_generation: 0,
         visitor_revocations: 0,
+        sessions_ended: 0,
         revision: 0,
     }
 }
@@ -248,6 +249,8 @@ async fn holds_the_contract(on: TestDatabase) {
     accounts::a_widget_key_opens_its_tenant_until_it_is_revoked(&store).await;
     accounts::a_look_is_a_bots_own(&store).await;
     visitors::a_session_is_its_tenants_and_is_forgotten_once_it_is_over(&store).await;
+    visitors::a_session_ends_once_and_its_tenant_says_when(&store).await;
+    visitors::the_uses_of_a_sessions_tokens_are_kept(&store).await;
     visitors::the_latest_use_of_a_widget_key_is_what_is_kept(&store).await;
     let made = create(&store, "Kept").await;
     store.close().await.expect("it closes");
@@ -314,13 +317,18 @@ async fn tenants_from_before_are_in_the_first_generation() {
     for url in [&file, &on.url] {
         let store = store::connect(&database(url), &master_keys()).await.expect("it opens");
         let before = create(&store, "Before").await;
+        let session = visitors::begin(&store, &before).await;
         store.close().await.expect("it closes");
         let yesterday = [
             "ALTER TABLE tenant DROP COLUMN token_generation",
             "ALTER TABLE tenant DROP COLUMN visitor_revocations",
             "DROP TABLE visitor_revocation",
             "DROP TABLE secret",
-            "DELETE FROM seaql_migrations WHERE version = 'm0005_minted'",
+            "DROP INDEX visitor_session_by_tenants_end",
+            "ALTER TABLE tenant DROP COLUMN sessions_ended",
+            "ALTER TABLE visitor_session DROP COLUMN ended_revision",
+            "ALTER TABLE visitor_session DROP COLUMN used_tokens",
+            "DELETE FROM seaql_migrations WHERE version IN ('m0005_minted', 'm0007_session_ends')",
         ];
         let raw = sea_orm::Database::connect(url.as_str()).await.expect("it opens");
         for statement in yesterday {
@@ -329,6 +337,8 @@ async fn tenants_from_before_are_in_the_first_generation() {
         raw.close().await.expect("it closes");
         let store = store::connect(&database(url), &master_keys()).await.expect("it opens");
         assert_eq!(store.find(before.id).await.expect("reads"), Some(before.clone()), "{url}");
+        let kept = store.session(before.id, session.id).await.expect("reads");
+        assert_eq!(kept, Some(session), "{url}: neither ended, nor any token used");
         let to = Replacement::Secret { sealed: vec![7; 60], revokes_issued: true };
         let rotated = store.rotate(before.id, to, audit(before.id, Action::RotateTenantSecret)).await.expect("rotated");
         assert_eq!(rotated.token_generation, before.token_generation + 1, "{url}");

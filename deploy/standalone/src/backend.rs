@@ -33,6 +33,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 mod body;
 mod bot;
 mod conversations;
+mod demo_knowledge;
 mod dto;
 mod knowledge;
 mod live;
@@ -43,6 +44,8 @@ mod store;
 mod tickets;
 mod verify;
 
+use bot::Reply;
+use demo_knowledge::DemoKnowledge;
 use live::Live;
 pub use store::{Store, StoreError};
 
@@ -51,6 +54,8 @@ pub use store::{Store, StoreError};
 pub struct Backend {
     store: Store,
     live: Live,
+    /// What the bot answers from for tenants that have ingested nothing; only where `/demo` is on, on a laptop.
+    demo_knowledge: Option<DemoKnowledge>,
     /// Visitors' sockets, which outlive the requests they began as.
     sockets: TaskTracker,
     stopping: CancellationToken,
@@ -60,7 +65,26 @@ impl Backend {
     /// Over an open store, until `stopping` is cancelled.
     #[must_use]
     pub fn new(store: Store, stopping: CancellationToken) -> Self {
-        Self { store, live: Live::default(), sockets: TaskTracker::new(), stopping }
+        Self { store, live: Live::default(), demo_knowledge: None, sockets: TaskTracker::new(), stopping }
+    }
+
+    /// Lets the bot answer from a few articles about a shop that does not exist, for tenants that have ingested nothing. Never
+    /// for a deployment with real tenants: it would put words into their bots' mouths.
+    ///
+    /// # Errors
+    /// The database's that is made for them in memory.
+    pub async fn with_demo_knowledge(mut self) -> Result<Self, StoreError> {
+        self.demo_knowledge = Some(DemoKnowledge::open().await?);
+        Ok(self)
+    }
+
+    /// What the bot replies to a visitor's message.
+    async fn bot_reply(&self, tenant_id: TenantId, message: &str) -> Result<Reply, StoreError> {
+        let reader = self.store.reader();
+        match &self.demo_knowledge {
+            Some(demo) if !knowledge::has_documents(reader, tenant_id).await? => demo.reply(message).await,
+            _ => bot::reply(reader, tenant_id, message).await,
+        }
     }
 
     /// Waits until visitors' sockets are closed, and closes the store.
@@ -88,8 +112,16 @@ impl FromRef<Backend> for Store {
                        with HMAC#2: X-Relay-Tenant-Id, X-Relay-Timestamp (Unix ms), X-Relay-Actor (tenant, \
                        visitor:<session> or operator:<id>) and X-Relay-Signature = \
                        hex(hmac_sha256(relay_secret, \"{timestamp}\\n{METHOD}\\n{path?query}\\n{tenant_id}\\n{actor}\\n{sha256_hex(body)}\")). \
+                       The path in it is the one the backend receives, and begins with the path of the relay's chat_backend_url: with \
+                       the base https://chat.example/v2, a call of /api/v1/relay/add/message?conversation_id=x is signed as \
+                       /v2/add/message?conversation_id=x. A proxy that takes a prefix off the path breaks the signature. \
                        A backend must refuse anything whose signature is wrong or whose timestamp is more than 30 s from \
-                       its own clock, and must show each tenant only its own.",
+                       its own clock, and must show each tenant only its own. It refuses them with 401 and the header \
+                       `X-Relay-Refused: signature`: the gateway then answers its caller 502 `backend_refused_relay` and \
+                       logs an error, for no caller can mend that. The gateway takes a 401 without the header in the same \
+                       way; a backend that answers 401 to the caller itself says `X-Relay-Refused: caller`, and the \
+                       answer is passed on. At its start a gateway sends GET /fetch/conversations?limit=1 for the tenant \
+                       00000000-0000-0000-0000-000000000000, which does not exist, to learn whether its signature is accepted.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     servers((url = "http://127.0.0.1:7814", description = "chat-relay backend's default")),
@@ -160,9 +192,9 @@ pub fn router(backend: Backend, relay_secrets: &SecretList) -> Router {
     Router::new()
         .merge(signed.with_state(backend).layer(middleware::from_fn_with_state(keys, verify::require_relay)))
         .route("/openapi.json", get(|| async { axum::Json(openapi()) }))
-        .merge(health::routes(stopping, move || {
+        .merge(health::routes(stopping, "database", move || {
             let store = ready_store.clone();
-            async move { store.ping().await.map_err(|error| format!("database: {error}")) }
+            async move { store.ping().await.map_err(|error| error.to_string()) }
         }))
 }
 

@@ -13,7 +13,7 @@ use shared::{
 
 const SPEC: Spec = Spec {
     program: "chat-relay",
-    about: "The admin service, the relay gateway and a chat backend in one process. `chat-relay backend --help` is the chat backend by itself.",
+    about: "The admin service, the relay gateway and a chat backend in one process.",
     env_prefix: "CHAT_RELAY_",
     env_names: &[
         ("api_key", "ADMIN_API_KEY"),
@@ -23,6 +23,7 @@ const SPEC: Spec = Spec {
     defaults: include_str!("../config.default.toml"),
     secrets: &["api_key", "relay_secret", "grpc_token", "master_keys"],
     parts: &IN_ONE_PROCESS,
+    commands: &[("backend", "The chat backend by itself, with settings of its own: `chat-relay backend --help`")],
 };
 
 const BACKEND_SPEC: Spec = Spec {
@@ -33,6 +34,7 @@ const BACKEND_SPEC: Spec = Spec {
     defaults: include_str!("../backend.default.toml"),
     secrets: &["relay_secret"],
     parts: &[],
+    commands: &[],
 };
 
 /// The one-process deployment.
@@ -50,6 +52,9 @@ pub struct Config {
     pub relay_url: Option<HttpUrl>,
     /// Who may see `/demo`.
     pub demo: Exposure,
+    /// Whether the embedded chat backend's bot answers from the demo's articles: where `/demo` is there and nobody else reaches
+    /// the relay, never where only `demo_page` says so.
+    pub demo_knowledge: bool,
     /// Who reaches the admin API at the relay's own address.
     pub admin_api: Exposure,
     /// Databases and keys.
@@ -146,12 +151,13 @@ impl Config {
         let checked = wire_gateway(gateway.clone(), &GatewayWiring::stand_in(&secret));
         settings.adopt(&checked);
         settings.finish()?;
-        let (listen, relay_url, checked) = (listen?, relay_url?, checked?);
+        let (listen, relay_url, checked, demo_page) = (listen?, relay_url?, checked?, demo_page?);
         let laptop = Laptop::new(listen, relay_url.is_some(), !checked.trusted_proxies.0.is_empty());
         Ok(Self {
             listen,
             relay_url,
-            demo: laptop.exposure(demo_page?),
+            demo: laptop.exposure(demo_page),
+            demo_knowledge: demo_page != Some(false) && laptop.exposure(None) != Exposure::Off,
             admin_api: checked.exposed.admin_api,
             admin_listen: admin_listen?,
             grpc_listen: grpc_listen?,

@@ -7,7 +7,7 @@ use shared::{
     config::{ConfigError, EXIT_CONFIG, SecretList},
     edge::{ClientAddresses, Edge},
     laptop::Exposure,
-    serve::{self, Bounds},
+    serve::{self, Bounds, ListenError},
     telemetry::metrics::{HttpServerMetrics, Metrics},
 };
 use tokio::task::JoinSet;
@@ -26,9 +26,12 @@ const BACKEND_DATABASE: &str = "chat-backend.db";
 /// Why it did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The data directory, or a listener.
+    /// The data directory.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// A listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// A setting that only a part could judge.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -92,7 +95,7 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
     let behind = CancellationToken::new();
 
     // Open first, for the embed codes name it; who connects already waits until the gateway is there.
-    let listener = serve::bind(config.listen).await?;
+    let listener = serve::bind("listen", config.listen).await?;
     let address = listener.local_addr()?;
     let relay_url = match &config.relay_url {
         Some(url) => url.as_url().to_string(),
@@ -117,7 +120,9 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
         grpc_token: &grpc_token,
         relay_url,
     })?;
-    let admin = admin_service::server::start(admin_config, &metrics, http_metrics.clone(), behind.clone()).await?;
+    let admin = admin_service::server::start(admin_config, &metrics, http_metrics.clone(), behind.clone())
+        .await
+        .map_err(in_own_words)?;
 
     let backend_url = match &config.chat_backend_url {
         Some(url) => url.as_url().to_string(),
@@ -129,8 +134,12 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
                 access_log: false,
                 clients: ClientAddresses::default(),
             };
+            let mut backend = open_backend(&data, behind.clone()).await?;
+            if config.demo_knowledge {
+                backend = backend.with_demo_knowledge().await?;
+            }
             let address =
-                serve_backend(&mut running.servers, listen, &data, &relay_secret, edge, behind.clone()).await?;
+                serve_backend(&mut running.servers, listen, backend, &relay_secret, edge, behind.clone()).await?;
             format!("http://{address}")
         }
     };
@@ -154,7 +163,7 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
     let gateway =
         relay_gateway::server::start_on(listener, pages, gateway_config, &metrics, http_metrics, stopping).await?;
     if let Some(address) = config.ops_listen {
-        let listener = serve::bind(address).await?;
+        let listener = serve::bind("ops_listen", address).await?;
         tracing::info!(server = "ops", address = %listener.local_addr()?, "listening");
         let router = metrics.router().merge(gateway.probes());
         running.servers.spawn(serve::serve(listener, router, Bounds::default(), behind.clone()));
@@ -167,6 +176,16 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
         behind.cancel();
     });
     Ok(running)
+}
+
+/// The admin service's failure, with the setting that this program has for what the admin service calls otherwise.
+fn in_own_words(error: admin_service::server::StartError) -> StartError {
+    use admin_service::server::StartError as Admin;
+    match error {
+        Admin::Listen(error) if error.setting() == "rest_listen" => error.of_setting("admin_listen").into(),
+        Admin::Listen(error) => error.into(),
+        error => error.into(),
+    }
 }
 
 /// Starts the chat backend by itself.
@@ -183,23 +202,27 @@ pub async fn start_backend(config: BackendConfig, stopping: CancellationToken) -
         clients: ClientAddresses::default(),
     };
     let mut running = Running::default();
-    serve_backend(&mut running.servers, config.listen, &data, &relay_secret, edge, stopping).await?;
+    let backend = open_backend(&data, stopping.clone()).await?;
+    serve_backend(&mut running.servers, config.listen, backend, &relay_secret, edge, stopping).await?;
     Ok(running)
+}
+
+async fn open_backend(data: &DataDir, stopping: CancellationToken) -> Result<backend::Backend, StartError> {
+    let store = backend::Store::open(&data.sqlite_url(BACKEND_DATABASE)?).await?;
+    Ok(backend::Backend::new(store, stopping))
 }
 
 async fn serve_backend(
     servers: &mut JoinSet<()>,
     listen: SocketAddr,
-    data: &DataDir,
+    backend: backend::Backend,
     relay_secret: &SecretList,
     edge: Edge,
     stopping: CancellationToken,
 ) -> Result<SocketAddr, StartError> {
     relay_secret.log_rotation("relay_secret");
-    let store = backend::Store::open(&data.sqlite_url(BACKEND_DATABASE)?).await?;
-    let backend = backend::Backend::new(store, stopping.clone());
     let router = backend::router(backend.clone(), relay_secret);
-    let listener = serve::bind(listen).await?;
+    let listener = serve::bind("listen", listen).await?;
     let address = listener.local_addr()?;
     tracing::info!(server = "chat-backend", %address, "listening");
     let router = edge.wrap(router);

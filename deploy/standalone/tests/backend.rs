@@ -32,6 +32,10 @@ impl Drop for Backend {
 
 impl Backend {
     async fn start() -> Self {
+        Self::start_with(false).await
+    }
+
+    async fn start_with(demo_knowledge: bool) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let url = format!("sqlite://{}?mode=rwc", directory.path().join("chat.db").display());
         let store = Store::open(&url).await.expect("it opens");
@@ -42,9 +46,12 @@ impl Backend {
             access_log: false,
             clients: ClientAddresses::default(),
         };
-        let backend = backend::Backend::new(store, stopping.clone());
+        let mut backend = backend::Backend::new(store, stopping.clone());
+        if demo_knowledge {
+            backend = backend.with_demo_knowledge().await.expect("it opens");
+        }
         let router = edge.wrap(backend::router(backend, &SECRETS.parse().expect("secrets")));
-        let listener = serve::bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
+        let listener = serve::bind("listen", ([127, 0, 0, 1], 0).into()).await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(serve::serve(listener, router, Bounds::default(), stopping.clone()));
         Self { base, client: reqwest::Client::new(), stopping, _directory: directory }
@@ -78,7 +85,9 @@ impl Backend {
         let request = self.client.request(method, format!("{}{path}", self.base)).body(body.to_vec());
         let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
         let answer = request.send().await.expect("an answer");
-        (answer.status().as_u16(), answer.json().await.expect("JSON"))
+        let (status, answer) = (answer.status().as_u16(), answer.json().await.expect("JSON"));
+        e2e::times::check_times(&answer);
+        (status, answer)
     }
 
     async fn call(&self, tenant: TenantId, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -148,6 +157,8 @@ async fn nothing_is_believed_that_the_relay_did_not_sign() {
         let (status, answer) = backend.send(post.clone(), path, body, headers.clone()).await;
         assert_eq!((status, &answer["error_code"]), (401, &json!("invalid_relay_signature")), "{headers:?}");
     }
+    let answer = backend.client.post(format!("{}{path}", backend.base)).send().await.expect("an answer");
+    assert_eq!(answer.headers()["x-relay-refused"], "signature", "the gateway makes a 502 of it");
     let listed = backend.get(tenant.parse().expect("an id"), "/fetch/conversations").await;
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(1));
 }
@@ -274,6 +285,92 @@ async fn what_the_bot_does_not_know_becomes_a_persons_ticket() {
         (&opened["status"], &opened["ticket_number"], &opened["tenant_id"]),
         (&json!("waiting"), &json!("TCK-000003"), &json!(tenant))
     );
+}
+
+const ORDERS: &str = "Track your order from the link in your e-mail.";
+
+/// The role and content of a conversation's newest message, and how many there are.
+fn newest(messages: &[Value]) -> (usize, &str, &str) {
+    let newest = messages.last().expect("a message");
+    (messages.len(), newest["role"].as_str().expect("a role"), newest["content"].as_str().expect("text"))
+}
+
+#[tokio::test]
+async fn after_a_hand_over_the_bot_answers_what_it_knows_until_a_person_is_wanted_or_there() {
+    let backend = Backend::start().await;
+    let tenant = TenantId::generate();
+    let handling = async |conversation: &str| {
+        let path = format!("/fetch/conversation?conversation_id={conversation}");
+        backend.get(tenant, &path).await["handling"].as_str().expect("text").to_owned()
+    };
+    let orders = json!({"title": "Orders", "body": ORDERS, "language": "en"});
+    let taken_over = backend.conversation(tenant).await;
+    let mut waiting = [backend.conversation(tenant).await, taken_over.clone()];
+    for conversation in &waiting {
+        // Two at once: one ticket.
+        let question = "Where is my order?";
+        let both = futures_util::future::join(
+            backend.say(tenant, conversation, question),
+            backend.say(tenant, conversation, question),
+        );
+        both.await;
+        assert_eq!(handling(conversation).await, "waiting");
+    }
+    assert_eq!(backend.get(tenant, "/fetch/tickets").await["items"].as_array().map(Vec::len), Some(2));
+
+    backend.post(tenant, "/ingest/knowledge", orders).await;
+    for conversation in &waiting {
+        let messages = backend.say(tenant, conversation, "Where is my order?").await;
+        assert_eq!(newest(&messages), (5, "bot", ORDERS), "what it has learnt meanwhile");
+        assert_eq!(messages[4]["citations"][0]["title"], "Orders");
+        for unknown in ["Do you sell zeppelins?", "Thanks!"] {
+            assert_eq!(newest(&backend.say(tenant, conversation, unknown).await).1, "visitor", "{unknown}");
+        }
+        assert_eq!(handling(conversation).await, "waiting");
+    }
+    assert_eq!(backend.get(tenant, "/fetch/tickets").await["items"].as_array().map(Vec::len), Some(2));
+
+    // One asks for a person: the request is heard, and from then on the bot is silent.
+    let asks = &mut waiting[0];
+    let messages = backend.say(tenant, asks, "Let me talk to a human").await;
+    assert_eq!(newest(&messages), (9, "system", "A person will answer you. Your ticket: TCK-000001."));
+    assert_eq!(newest(&backend.say(tenant, asks, "Where is my order?").await).1, "visitor");
+    assert_eq!(newest(&backend.say(tenant, asks, "Let me talk to a human").await).1, "visitor");
+    assert_eq!(backend.get(tenant, "/fetch/tickets").await["items"].as_array().map(Vec::len), Some(2));
+
+    // To the other a person comes.
+    let path = format!("/add/message?conversation_id={taken_over}");
+    backend.post(tenant, &path, json!({"role": "agent", "content": "Hi, I am Ann."})).await;
+    assert_eq!(newest(&backend.say(tenant, &taken_over, "Where is my order?").await).1, "visitor");
+    assert_eq!(handling(&taken_over).await, "assigned");
+    let open = backend.get(tenant, "/fetch/tickets?status=open").await;
+    assert_eq!(open["items"].as_array().map(Vec::len), Some(1), "the ticket is assigned with its conversation: {open}");
+
+    // Who asks for a person at once, or writes by the contact form, hears no bot either.
+    let at_once = backend.conversation(tenant).await;
+    backend.say(tenant, &at_once, "Let me talk to a human").await;
+    let contact = json!({"customer_email": "a@b.c", "customer_name": "N", "subject": "S", "message": "M"});
+    let opened = backend.post(tenant, "/create/contact-ticket", contact).await;
+    for conversation in [&at_once, opened["conversation_id"].as_str().expect("an id")] {
+        assert_eq!(newest(&backend.say(tenant, conversation, "Where is my order?").await).1, "visitor");
+    }
+}
+
+#[tokio::test]
+async fn the_demos_articles_answer_only_for_a_tenant_that_has_none() {
+    let backend = Backend::start_with(true).await;
+    let (new, taught) = (TenantId::generate(), TenantId::generate());
+    let conversation = backend.conversation(new).await;
+    let messages = backend.say(new, &conversation, "Where is my order?").await;
+    let (_, role, content) = newest(&messages);
+    assert!(role == "bot" && content.contains("This shop is a demo"), "{messages:?}");
+    assert_eq!(messages[1]["citations"][0]["title"], "Orders");
+
+    let parrots = json!({"title": "Parrots", "body": "Parrots eat seeds.", "language": "en"});
+    backend.post(taught, "/ingest/knowledge", parrots).await;
+    let conversation = backend.conversation(taught).await;
+    let messages = backend.say(taught, &conversation, "Where is my order?").await;
+    assert_eq!(newest(&messages), (2, "system", "A person will answer you. Your ticket: TCK-000001."));
 }
 
 #[tokio::test]

@@ -5,12 +5,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use shared::{ApiError, ErrorCode, call_span, request_id::X_REQUEST_ID, telemetry};
@@ -37,7 +37,12 @@ pub(crate) enum UpstreamError {
     Timeout(&'static str),
     /// It broke off or answered something that is not HTTP; the request may have arrived.
     Broken(String),
+    /// It refused HMAC#2: it authenticates the relay, and did not believe it.
+    RefusedRelay(String),
 }
+
+/// Whether an answer, by its status and headers, refuses the relay itself rather than the relay's caller.
+pub(crate) type RefusesRelay = fn(StatusCode, &HeaderMap) -> bool;
 
 impl UpstreamError {
     /// What it means to a caller of the chat backend.
@@ -61,6 +66,12 @@ impl UpstreamError {
                 "The chat backend broke off. The call may have arrived: look before you repeat it.",
             )
             .caused_by(cause),
+            Self::RefusedRelay(cause) => ApiError::new(
+                ErrorCode::BackendRefusedRelay,
+                "The chat backend does not accept the relay's own signature. Nothing is wrong with your call, and it was not \
+                 carried out: tell the operators of this relay, whose gateway has logged what to do.",
+            )
+            .caused_by(cause),
         }
     }
 
@@ -69,6 +80,7 @@ impl UpstreamError {
             Self::Unreachable(_) | Self::Unsent(_) => "unreachable",
             Self::Timeout(_) => "timeout",
             Self::Broken(_) => "broken",
+            Self::RefusedRelay(_) => "refused_relay",
         }
     }
 }
@@ -87,10 +99,23 @@ pub(super) struct Inner {
     pub(super) timeouts: UpstreamTimeouts,
     pub(super) metrics: GatewayMetrics,
     reachable: AtomicBool,
+    refuses_relay: RefusesRelay,
 }
 
 impl Upstream {
     pub(crate) fn new(name: &'static str, url: &HttpUrl, timeouts: UpstreamTimeouts, metrics: GatewayMetrics) -> Self {
+        Self::judged_by(|_, _| false, name, url, timeouts, metrics)
+    }
+
+    /// An upstream that authenticates the relay: answers that `refuses_relay` recognises become
+    /// [`UpstreamError::RefusedRelay`].
+    pub(super) fn judged_by(
+        refuses_relay: RefusesRelay,
+        name: &'static str,
+        url: &HttpUrl,
+        timeouts: UpstreamTimeouts,
+        metrics: GatewayMetrics,
+    ) -> Self {
         let url = url.as_url();
         let target: Uri = url.origin().ascii_serialization().parse().expect("an http or https URL has such an origin");
         let host = target.authority().map_or("", |authority| authority.as_str());
@@ -102,12 +127,18 @@ impl Upstream {
             timeouts,
             metrics,
             reachable: AtomicBool::new(true),
+            refuses_relay,
         }))
     }
 
     /// Whether it could be reached when it was last tried; before that it is taken to be there.
     pub(crate) fn is_reachable(&self) -> bool {
         self.0.reachable.load(Ordering::Relaxed)
+    }
+
+    /// How long it may take to begin an answer.
+    pub(super) fn header_timeout(&self) -> Duration {
+        self.0.timeouts.header
     }
 
     /// Closes connections that have been idle for too long. Call it now and then.
@@ -189,7 +220,13 @@ impl Upstream {
         telemetry::inject(&span, request.headers_mut());
         let exchange = inner.pool.exchange(request, started.into(), due.into()).instrument(span.clone());
         exchange.map(move |answer| {
-            let answer = answer.map_err(|error| UpstreamError::of(error, setting));
+            let answer = answer.map_err(|error| UpstreamError::of(error, setting)).and_then(|answered| {
+                // Judged here, so that the metric has an outcome of its own for it.
+                if (inner.refuses_relay)(answered.0.status(), answered.0.headers()) {
+                    return Err(UpstreamError::RefusedRelay(describe_refusal(&answered.0)));
+                }
+                Ok(answered)
+            });
             let outcome = answer.as_ref().map_or_else(UpstreamError::outcome, |(answer, _)| class(answer.status()));
             let answered = Instant::now();
             inner.metrics.upstream_answered(inner.name, outcome, answered.saturating_duration_since(started));
@@ -238,6 +275,12 @@ impl UpstreamError {
     }
 }
 
+/// Status and `Date`: a backend whose clock is wrong refuses what the relay signs.
+fn describe_refusal(answer: &Response<Incoming>) -> String {
+    let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok()).unwrap_or("not given");
+    format!("it answered {}; its Date: {date}", answer.status())
+}
+
 fn class(status: StatusCode) -> &'static str {
     match status.as_u16() / 100 {
         1 => "1xx",
@@ -261,7 +304,7 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Mutex, time::Duration};
+    use std::sync::Mutex;
 
     use http::Method;
     use http_body_util::BodyExt as _;

@@ -1,6 +1,6 @@
 //! The chat backend's end of a visitor's socket: a WebSocket of its own for each, under HMAC#2.
 
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use shared::{
     ApiError, SessionId, TenantId,
@@ -42,7 +42,9 @@ impl Backend {
         let mut request = Request::new(Full::default());
         *request.uri_mut() = path.into();
         *request.headers_mut() = headers;
-        let answer = self.upstream.upgrade(request).await.map_err(UpstreamError::into_backend_error)?;
+        let answer = self.upstream.upgrade(request).await;
+        self.acceptance.note(answer.as_ref().map(Response::status));
+        let answer = answer.map_err(UpstreamError::into_backend_error)?;
         let accepted = answer.headers().get(header::SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes);
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS
             || accepted != Some(derive_accept_key(key.as_bytes()).as_bytes())

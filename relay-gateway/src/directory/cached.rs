@@ -11,7 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moka::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter, sync::Cache as FastCache};
 use shared::{
     ApiError, TenantId,
@@ -32,11 +31,6 @@ use crate::{
     metrics::{DirectoryMetrics, Lookup},
 };
 
-/// Unknown tenants kept.
-const MOST_UNKNOWN: u64 = 10_000;
-/// How long an unknown tenant is kept, though nothing made it known.
-const UNKNOWN_KEPT: Duration = Duration::from_secs(10);
-
 /// How long a fetch is made again because its answer was overtaken. A database that came back without what it had committed
 /// would otherwise be asked until the stream says to start over.
 const REPEATED_FOR: Duration = Duration::from_secs(3);
@@ -44,6 +38,8 @@ const REPEATED_FOR: Duration = Duration::from_secs(3);
 /// The bytes a tenant is taken to cost here: its keyed state, its place in the map, the allocator's rounding. With what it costs
 /// elsewhere in the gateway, 1555 were measured (BENCHMARKS.md).
 const ENTRY_BYTES: u64 = 768;
+/// The bytes that it costs to know that there is no such tenant: its id, a revision, its place in the map.
+const UNKNOWN_ENTRY_BYTES: u64 = 96;
 
 /// A directory that keeps what another one answered. Cloning shares it.
 pub(crate) struct CachedDirectory<D>(Arc<Inner<D>>);
@@ -60,8 +56,11 @@ struct Inner<D> {
     lease: LeaseView,
     /// Read by every call: a read marks the entry and notes nothing.
     known: FastCache<TenantId, Known, UnitWeighter, DefaultHashBuilder, CountEvictions>,
-    /// Apart, so that who invents ids does not push out tenants that are real.
-    unknown: Cache<TenantId, Known>,
+    /// Ids of no tenant, under the same lease and the same rules: a caller must not learn from the time an answer takes which ids
+    /// are tenants', so what is unknown is asked for no more often than what is known. A tenant that is made is a change like any
+    /// other, and drops its id here. Apart, and as many as there may be tenants, so that a caller who invents ids pushes out no
+    /// tenant.
+    unknown: FastCache<TenantId, Known>,
     doors: Doors,
     following: Mutex<Following>,
     metrics: DirectoryMetrics,
@@ -90,16 +89,11 @@ struct Following {
 impl<D: TenantDirectory> CachedDirectory<D> {
     /// In front of `source`, with about so many bytes for tenants. Without a lease it keeps nothing.
     pub(crate) fn new(source: D, capacity_bytes: u64, lease: LeaseView, metrics: DirectoryMetrics) -> Self {
-        let most = capacity_bytes / ENTRY_BYTES;
+        let most = capacity_bytes / (ENTRY_BYTES + UNKNOWN_ENTRY_BYTES);
+        let expected = usize::try_from(most).unwrap_or(usize::MAX);
         let evictions = CountEvictions(metrics.clone());
-        let known = FastCache::with(
-            usize::try_from(most).unwrap_or(usize::MAX),
-            most,
-            UnitWeighter,
-            DefaultHashBuilder::default(),
-            evictions,
-        );
-        let unknown = Cache::builder().max_capacity(MOST_UNKNOWN).time_to_live(UNKNOWN_KEPT).build();
+        let known = FastCache::with(expected, most, UnitWeighter, DefaultHashBuilder::default(), evictions);
+        let unknown = FastCache::new(expected);
         let (doors, following) = (Doors::new(), Mutex::default());
         Self(Arc::new(Inner { source, lease, known, unknown, doors, following, metrics }))
     }
@@ -121,12 +115,12 @@ impl<D: TenantDirectory> CachedDirectory<D> {
             Some(keys) => {
                 for id in keys {
                     inner.known.remove(id);
-                    inner.unknown.invalidate(id);
+                    inner.unknown.remove(id);
                 }
             }
             None => {
                 inner.known.clear();
-                inner.unknown.invalidate_all();
+                inner.unknown.clear();
             }
         }
         following.flights.poison(changes);

@@ -120,6 +120,7 @@ fn keyed(id: TenantId, wire: WireState) -> Result<TenantState, ApiError> {
         file_upload_enabled: wire.file_upload_enabled.unwrap_or(true),
         token_generation: wire.token_generation,
         visitor_revocations: wire.visitor_revocations,
+        sessions_ended: wire.sessions_ended,
         generation: Generation::next(),
     })
 }

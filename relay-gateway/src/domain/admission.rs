@@ -7,7 +7,7 @@ use serde_json::json;
 use shared::{
     ApiError, ErrorCode, TenantId,
     signature::{BodyDigest, Signature, TenantKey, WINDOW_MS, signing_string},
-    time::from_unix_ms,
+    time::WireTime,
 };
 
 use super::tenant::TenantState;
@@ -96,7 +96,7 @@ impl SignedCall {
             format!(
                 "X-Bloonio-Timestamp is {difference} ms {side} the relay, whose time is {now_ms} ({}). It may differ by \
                  {WINDOW_MS} ms: sign with the current time in Unix milliseconds, and check your clock.",
-                from_unix_ms(now_ms)
+                WireTime::from_unix_ms(now_ms)
             ),
         ))
     }
@@ -206,6 +206,7 @@ mod tests {
             file_upload_enabled: true,
             token_generation: 0,
             visitor_revocations: 0,
+            sessions_ended: 0,
             generation: Generation::next(),
         }
     }

@@ -24,6 +24,8 @@ pub struct TenantState {
     pub token_generation: u64,
     /// How often visitors of the tenant were revoked. Where it has not moved, no visitor was revoked since.
     pub visitor_revocations: u64,
+    /// The revision at which a visitor's session was last ended. Where it has not moved, none was ended since.
+    pub sessions_ended: u64,
     pub generation: Generation,
 }
 

@@ -39,6 +39,8 @@ pub(crate) enum Opens {
         widget_key: String,
         /// The page's.
         origin: Origin,
+        /// Its place among the session's tokens.
+        generation: u64,
     },
     /// The session of a visitor that the tenant's backend knows.
     Minted {
@@ -92,6 +94,7 @@ impl Claims {
                 session: self.sub.parse().ok()?,
                 widget_key: self.widget_key?,
                 origin: self.origin?.parse().ok()?,
+                generation: self.generation,
             }
         } else {
             let Self { sub, generation, tenant_generation, .. } = self;
@@ -175,7 +178,7 @@ mod tests {
         let read = ring(&key).verify(&token).expect("verified");
         let origin = "https://shop.demo.com".parse().expect("an origin");
         assert_eq!(read.tenant_id, tenant);
-        assert_eq!(read.opens, Opens::Session { session, widget_key: "pk_1".to_owned(), origin });
+        assert_eq!(read.opens, Opens::Session { session, widget_key: "pk_1".to_owned(), origin, generation: 0 });
         assert!(!read.has_ended(NOW_MS + 3_599_999) && read.has_ended(NOW_MS + 3_600_000));
     }
 

@@ -1,4 +1,4 @@
-//! The OpenAPI document of the visitor lane: generated beside the handlers, so that it cannot say something else than they do.
+//! The OpenAPI document of both public lanes, the signed one and the visitors': generated beside the handlers, so that it cannot say something else than they do.
 
 use serde_json::{Map, Value};
 use shared::Failure;
@@ -8,24 +8,34 @@ use utoipa::{
 };
 use uuid::Uuid;
 
-use super::{socket, visitors, widget};
+use super::{owned, socket, visitors, widget};
+
+pub(super) mod relay;
+
+use relay::SignedCalls;
 
 #[derive(OpenApi)]
 #[openapi(
     info(
-        title = "Chat relay: the visitor lane",
-        description = "What a tenant's pages call: public, and checked by origin. A browser may read an answer where the tenant's \
+        title = "Chat relay: the gateway",
+        description = "Two lanes. The signed lane (/api/v1/relay/*) is what a tenant's backend calls, under HMAC#1: three headers \
+                       that the security schemes describe. The relay answers some of its paths itself and passes the others to the \
+                       chat backend. \
+                       The visitor lane is what a tenant's pages call: public, and checked by origin. A browser may read an answer where the tenant's \
                        allowed_origins, or the widget key's allowed_domains, allow its page; preflights are answered by the \
-                       tenant_id and widget_public_key in the URL. The signed lane (/api/v1/relay/*) is documented by the \
-                       published client and the chat backend's own document.",
+                       tenant_id and widget_public_key in the URL. \
+                       Every failure has an error_code: deploy/docs/errors.md lists all of them.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     servers((url = "/", description = "this gateway")),
     paths(
-        visitors::create_session, visitors::fetch_config, visitors::refresh_token, socket::upgrade, widget::script
+        visitors::create_session, visitors::fetch_config, visitors::refresh_token, visitors::end_session, socket::upgrade,
+        widget::script,
+        owned::provision_operator, owned::operator_token, owned::visitor_token, owned::revoke_visitor, owned::tenant_info,
+        relay::create_contact_ticket, relay::pass_through, relay::pass_through_read
     ),
     components(schemas(Failure)),
-    modifiers(&VisitorToken)
+    modifiers(&VisitorToken, &SignedCalls)
 )]
 struct Document;
 
@@ -89,6 +99,14 @@ pub(super) struct RefreshedToken {
     expires_at: String,
 }
 
+/// A session that is over.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the documented shape of what is made of the admin service's answer")]
+pub(super) struct EndedSession {
+    #[schema(pattern = "^vs_[0-9a-f]{32}$")]
+    session_id: String,
+}
+
 /// What a widget draws itself from.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the documented shape of what the admin service keeps")]
@@ -114,7 +132,7 @@ pub(super) struct Branding {
     primary_color: Option<String>,
 }
 
-/// The OpenAPI 3.1 document of the visitor lane.
+/// The OpenAPI 3.1 document of the signed lane and the visitor lane.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
     Document::openapi()

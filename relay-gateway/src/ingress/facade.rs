@@ -117,7 +117,10 @@ async fn pass_through<D>(
     let answer = answer.map_err(|error| {
         let message = "The admin service gave no answer. Look what is there before you repeat a change.";
         match error {
-            UpstreamError::Unreachable(cause) | UpstreamError::Unsent(cause) | UpstreamError::Broken(cause) => {
+            UpstreamError::Unreachable(cause)
+            | UpstreamError::Unsent(cause)
+            | UpstreamError::Broken(cause)
+            | UpstreamError::RefusedRelay(cause) => {
                 ApiError::new(ErrorCode::DirectoryUnavailable, message).caused_by(cause)
             }
             UpstreamError::Timeout(setting) => {

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use axum::response::{IntoResponse as _, Response};
-use jiff::Timestamp;
 use proto::{
     directory::v1::{GetTenantInfoRequest, TenantInfo, tenant_directory_client::TenantDirectoryClient},
     identity::v1::{
@@ -13,9 +12,18 @@ use proto::{
     visitors::v1::{RevokeVisitorRequest, visitors_client::VisitorsClient},
 };
 use serde_json::json;
-use shared::{ApiError, ErrorCode, Success, body::json_object, fields::Fields, request_id::RequestId};
+use shared::{
+    ApiError, Envelope, ErrorCode, Failure, Success, body::json_object, fields::Fields, request_id::RequestId,
+};
 use tokio::time::timeout_at;
 
+use super::{
+    document::relay::{
+        MintedToken, NamedOperator, NamedVisitor, NewOperator, NewVisitorToken, OperatorToken, ProvisionedOperator,
+        RevokedVisitor, TAG, TenantInfo as DocumentedTenantInfo,
+    },
+    time,
+};
 use crate::{admin_client::AdminClient, domain::tenant::TenantState};
 
 /// Of a call's time, what the answer of a change takes on its way.
@@ -98,7 +106,15 @@ async fn answer_by_admin(
     }
 }
 
-async fn provision_operator(
+/// Makes an operator, or refreshes the one with this email.
+#[utoipa::path(
+    post, path = "/api/v1/relay/provision/operator", tag = TAG, request_body = NewOperator,
+    responses(
+        (status = 200, description = "Refreshed", body = Envelope<ProvisionedOperator>),
+        (status = 201, description = "Made", body = Envelope<ProvisionedOperator>),
+    )
+)]
+pub(super) async fn provision_operator(
     admin: &AdminClient,
     tenant_id: Vec<u8>,
     request_id: &RequestId,
@@ -137,7 +153,15 @@ async fn provision_operator(
     })
 }
 
-async fn operator_token(
+/// A token by which an operator acts in this tenant and in no other.
+#[utoipa::path(
+    post, path = "/api/v1/relay/fetch/operator-token", tag = TAG, request_body = NamedOperator,
+    responses(
+        (status = 200, description = "Issued", body = Envelope<OperatorToken>),
+        (status = 404, description = "`operator_not_found`", body = Failure),
+    )
+)]
+pub(super) async fn operator_token(
     admin: &AdminClient,
     tenant_id: Vec<u8>,
     token_generation: Option<u64>,
@@ -164,7 +188,14 @@ async fn operator_token(
     Ok(Success::ok(data, "Operator token issued, for this tenant only.").into_response())
 }
 
-async fn visitor_token(
+/// A token by which a visitor whom the tenant's backend knows opens the socket.
+#[utoipa::path(
+    post, path = "/api/v1/relay/mint/visitor-token", tag = TAG, request_body = NewVisitorToken,
+    responses(
+        (status = 201, description = "Minted", body = Envelope<MintedToken>),
+    )
+)]
+pub(super) async fn visitor_token(
     admin: &AdminClient,
     tenant_id: Vec<u8>,
     token_generation: Option<u64>,
@@ -191,7 +222,14 @@ async fn visitor_token(
 
 /// Ends a visitor's minted tokens and sockets. It is made once; where it is not true everywhere by the deadline, that is said,
 /// and the same call signed anew waits for the rest.
-async fn revoke_visitor(
+#[utoipa::path(
+    post, path = "/api/v1/relay/revoke/visitor", tag = TAG, request_body = NamedVisitor,
+    responses(
+        (status = 200, description = "Revoked", body = Envelope<RevokedVisitor>),
+        (status = 503, description = "`change_propagating`: it is made, and not on every gateway yet", body = Failure),
+    )
+)]
+pub(super) async fn revoke_visitor(
     admin: &AdminClient,
     tenant_id: Vec<u8>,
     request_id: &RequestId,
@@ -202,12 +240,10 @@ async fn revoke_visitor(
     let visitor_user_id = fields.text("visitor_user_id", 255);
     fields.finish()?;
     let left = deadline.saturating_duration_since(Instant::now());
-    // What is left for the answer itself, once the admin service stops waiting.
-    let wait = left.saturating_sub(ANSWER_MARGIN);
     let message = RevokeVisitorRequest {
         tenant_id,
         visitor_user_id: visitor_user_id.clone(),
-        wait_ms: u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1),
+        wait_ms: propagation_wait_ms(left),
     };
     let method = "chatrelay.visitors.v1.Visitors/RevokeVisitor";
     let answer = admin.change(method, request_id, message, left, |channel, request| async move {
@@ -225,7 +261,25 @@ async fn revoke_visitor(
     Ok(Success::ok(data, "Visitor revoked: its tokens and sockets are over.").into_response())
 }
 
-async fn tenant_info(admin: &AdminClient, tenant_id: Vec<u8>, request_id: &RequestId) -> Result<Response, ApiError> {
+/// Of the time that a caller has left, how long the admin service may wait until a change is true everywhere: the rest is for its
+/// answer. Never 0, which would be as long as it takes.
+pub(super) fn propagation_wait_ms(left: Duration) -> u32 {
+    let wait = left.saturating_sub(ANSWER_MARGIN);
+    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1)
+}
+
+/// What the tenant may read of its own configuration.
+#[utoipa::path(
+    get, path = "/api/v1/relay/fetch/tenant-info", tag = TAG,
+    responses(
+        (status = 200, description = "The tenant", body = Envelope<DocumentedTenantInfo>),
+    )
+)]
+pub(super) async fn tenant_info(
+    admin: &AdminClient,
+    tenant_id: Vec<u8>,
+    request_id: &RequestId,
+) -> Result<Response, ApiError> {
     let message = GetTenantInfoRequest { tenant_id };
     let TenantInfo {
         tenant_id,
@@ -283,9 +337,4 @@ pub(super) fn check_contact_ticket(body: &[u8]) -> Result<(), ApiError> {
     fields.optional_text("routing_key", 100);
     fields.object("metadata", 16 * 1024);
     fields.finish()
-}
-
-fn time(at: Option<prost_types::Timestamp>) -> Result<Timestamp, ApiError> {
-    at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
-        .ok_or_else(|| ApiError::internal("the admin service sent no time"))
 }

@@ -10,9 +10,8 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
-use jiff::Timestamp;
-use proto::visitors::v1::{OpenSessionRequest, RefreshTokenRequest, visitors_client::VisitorsClient};
+use http::{HeaderValue, Method, request::Parts};
+use proto::visitors::v1::{OpenSessionRequest, visitors_client::VisitorsClient};
 use serde_json::{Map, Value, json};
 use shared::{
     ApiError, Envelope, ErrorCode, Failure, Success, TenantId,
@@ -27,8 +26,8 @@ use shared::{
 use super::{
     Gateway, client_address,
     cors::{self, Asker},
-    document::{BegunSession, NewSession, RefreshedToken, WidgetConfig},
-    request_id,
+    document::{BegunSession, EndedSession, NewSession, RefreshedToken, WidgetConfig},
+    request_id, time,
 };
 use crate::{
     directory::TenantDirectory,
@@ -36,10 +35,11 @@ use crate::{
         admission,
         door::{Door, Shut, Widget, is_key},
         tenant::TenantState,
-        token::Opens,
     },
     limits::failures::FailureGuard,
 };
+
+mod tokens;
 
 /// Bytes a body may have: what follows, written with escapes.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -108,6 +108,28 @@ pub(super) async fn refresh_token<D: TenantDirectory>(
     request: Request,
 ) -> Response {
     answer(&gateway, request, "POST", async |call, _| call.refresh_token().await).await
+}
+
+/// End a visitor's session: its sockets are closed with 4401, and its tokens open and refresh nothing any more, on every gateway when
+/// this returns. Ending it again is no error.
+///
+/// The visitor's token is all it takes, so a page that is being left can send it with `fetch` and `keepalive`. A token of
+/// `mint/visitor-token` ends every token that was minted for its visitor, as `revoke/visitor` does.
+#[utoipa::path(
+    post, path = "/api/v1/end/visitor-session", tag = "visitors", security(("visitor_token" = [])),
+    responses(
+        (status = 200, description = "Ended", body = Envelope<EndedSession>),
+        (status = 401, description = "`invalid_visitor_token`", body = Failure),
+        (status = 403, description = "`origin_not_allowed`: the token is for pages of another origin", body = Failure),
+        (status = 429, description = "`rate_limited`", body = Failure),
+        (status = 503, description = "`directory_unavailable`; `change_propagating`: ended, and not on every gateway yet", body = Failure),
+    )
+)]
+pub(super) async fn end_session<D: TenantDirectory>(
+    State(gateway): State<Arc<Gateway<D>>>,
+    request: Request,
+) -> Response {
+    answer(&gateway, request, "POST", async |call, _| call.end_session().await).await
 }
 
 /// What stands around each: preflights, who is heard at all, and which pages may read the answer.
@@ -339,47 +361,6 @@ impl<D: TenantDirectory> Call<'_, D> {
         Ok(Success::ok(config, "Widget configuration fetched.").into_response())
     }
 
-    async fn refresh_token(&mut self) -> Result<Response, ApiError> {
-        let invalid = || {
-            ApiError::new(
-                ErrorCode::InvalidVisitorToken,
-                "Send `Authorization: Bearer <visitor_token>` with a token of this relay's, ended or not; where its session is \
-                 over, POST /api/v1/create/visitor-session begins another.",
-            )
-        };
-        let text = bearer(&self.parts.headers).ok_or_else(invalid)?;
-        let token = self.gateway.signing_keys.verify(text).await?.ok_or_else(invalid)?;
-        // The tenant's backend mints the next of its own.
-        let Opens::Session { session, widget_key, origin } = token.opens else { return Err(invalid()) };
-        let door = self.admit(token.tenant_id, &widget_key).await?;
-        if let Asker::Page(asker, _) = Asker::read(&self.parts.headers)
-            && asker != origin
-        {
-            let message = format!("The token is for pages of {origin}, and this page's Origin is {asker}.");
-            return Err(ApiError::new(ErrorCode::OriginNotAllowed, message));
-        }
-        if !door.allows(&origin) {
-            return Err(ApiError::origin_not_allowed(origin));
-        }
-        let message = RefreshTokenRequest {
-            tenant_id: token.tenant_id.as_uuid().as_bytes().to_vec(),
-            session_id: session.to_string(),
-            widget_public_key: widget_key,
-            origin: origin.to_string(),
-        };
-        let method = "chatrelay.visitors.v1.Visitors/RefreshToken";
-        let answer = self.gateway.admin.call(method, &self.request_id, message, |channel, request| async move {
-            VisitorsClient::new(channel).refresh_token(request).await
-        });
-        let answer = answer.await?;
-        let data = json!({
-            "session_id": session.to_string(),
-            "visitor_token": answer.token,
-            "expires_at": time(answer.expires_at)?,
-        });
-        Ok(Success::ok(data, "Token refreshed.").into_response())
-    }
-
     /// What a widget draws itself from.
     fn config(&self, widget: &Widget, locale: &str) -> Map<String, Value> {
         let mut config = widget.config();
@@ -397,15 +378,4 @@ fn named(parts: &Parts) -> (Option<TenantId>, String) {
 
 fn opened(door: &Door) -> Result<&Widget, ApiError> {
     door.widget.as_ref().ok_or_else(|| ApiError::internal("a door that was admitted by is not open"))
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut given = headers.get_all(header::AUTHORIZATION).iter();
-    let (scheme, text) = given.next()?.to_str().ok()?.split_once(' ')?;
-    (scheme.eq_ignore_ascii_case("bearer") && given.next().is_none()).then_some(text)
-}
-
-fn time(at: Option<prost_types::Timestamp>) -> Result<Timestamp, ApiError> {
-    at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
-        .ok_or_else(|| ApiError::internal("the admin service sent no time"))
 }

@@ -2,7 +2,7 @@
 //! frame.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     pin::Pin,
     sync::{
         Arc,
@@ -13,7 +13,8 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use proto::visitors::v1::{
-    AdmitVisitorRequest, GetSessionRequest, ListRevokedVisitorsRequest, Session, visitors_client::VisitorsClient,
+    AdmitVisitorRequest, GetSessionRequest, ListEndedSessionsRequest, ListRevokedVisitorsRequest, Session,
+    visitors_client::VisitorsClient,
 };
 use serde_json::{Value, json};
 use shared::{ApiError, ErrorCode, SessionId, TenantId, coherence::Changes, origin::Origin, request_id::RequestId};
@@ -46,8 +47,11 @@ const JUDGED_WITHIN: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) enum Grounds {
     Widget {
+        session: SessionId,
         key: Arc<str>,
         origin: Origin,
+        /// The tenant's last end of a session up to which this one is known not to be ended; [`UNSEEN`] before the first look.
+        seen: Arc<AtomicU64>,
     },
     Minted {
         visitor_user_id: Arc<str>,
@@ -64,9 +68,12 @@ const UNSEEN: u64 = u64::MAX;
 impl Grounds {
     pub(super) fn of(visit: &Visit) -> Self {
         match &visit.token.opens {
-            Opens::Session { widget_key, origin, .. } => {
-                Self::Widget { key: widget_key.as_str().into(), origin: origin.clone() }
-            }
+            Opens::Session { session, widget_key, origin, .. } => Self::Widget {
+                session: *session,
+                key: widget_key.as_str().into(),
+                origin: origin.clone(),
+                seen: Arc::new(AtomicU64::new(UNSEEN)),
+            },
             Opens::Minted { visitor_user_id, generation, tenant_generation } => Self::Minted {
                 visitor_user_id: visitor_user_id.as_str().into(),
                 generation: *generation,
@@ -89,6 +96,24 @@ pub(super) struct Admitted {
 /// Visitors of one tenant that were revoked, each with the generation that its valid tokens have.
 type Revoked = HashMap<String, u64>;
 
+/// Sessions of one tenant that were ended before their time.
+type Ended = HashSet<SessionId>;
+
+/// What all sockets of one tenant are judged by after a change. Each is asked for once, and only where a socket rests on it.
+struct Judgement {
+    tenant_id: TenantId,
+    request_id: RequestId,
+    known: OnceCell<Result<Known, ApiError>>,
+    /// All sockets that came by one key have one door.
+    doors: HashMap<Arc<str>, Result<Arc<Door>, Closing>>,
+    /// The least that one of the sockets has seen of revocations, and of ended sessions; [`UNSEEN`] where none has looked. One
+    /// question serves all, about everything since then.
+    seen_revoked: u64,
+    seen_ended: u64,
+    revoked: OnceCell<Revoked>,
+    ended: OnceCell<Ended>,
+}
+
 impl<D: TenantDirectory> Sockets<D> {
     /// The visit's session, where it is allowed at all.
     pub(super) async fn admit(&self, visit: &Visit, seat: &Seat) -> Result<Admitted, Closing> {
@@ -102,7 +127,9 @@ impl<D: TenantDirectory> Sockets<D> {
             seat.came_in_by(&door);
         }
         let (session, origin, visitor_user_id) = match &visit.token.opens {
-            Opens::Session { session, origin, .. } => (self.session(visit, *session).await?, Some(origin), None),
+            Opens::Session { session, origin, generation, .. } => {
+                (self.session(visit, *session, *generation).await?, Some(origin), None)
+            }
             Opens::Minted { visitor_user_id, generation, .. } => {
                 (self.visitor(visit, visitor_user_id, *generation).await?, None, Some(visitor_user_id.as_str()))
             }
@@ -118,10 +145,11 @@ impl<D: TenantDirectory> Sockets<D> {
     }
 
     /// What a widget's session was begun with.
-    async fn session(&self, visit: &Visit, session: SessionId) -> Result<Session, Closing> {
+    async fn session(&self, visit: &Visit, session: SessionId, generation: u64) -> Result<Session, Closing> {
         let message = GetSessionRequest {
             tenant_id: visit.token.tenant_id.as_uuid().as_bytes().to_vec(),
             session_id: session.to_string(),
+            generation: Some(generation),
         };
         let method = "chatrelay.visitors.v1.Visitors/GetSession";
         let answer = self.admin.call(method, &visit.request_id, message, |channel, request| async move {
@@ -152,8 +180,15 @@ impl<D: TenantDirectory> Sockets<D> {
         request_id: &RequestId,
     ) -> Result<Option<Arc<Door>>, Closing> {
         match grounds {
-            Grounds::Widget { key, origin } => {
+            Grounds::Widget { session, key, origin, seen } => {
                 let door = self.door(known, key, request_id).await?;
+                let tenant = active(known)?;
+                let (now, before) = (tenant.sessions_ended, seen.load(Ordering::Acquire));
+                if now != before && before != UNSEEN {
+                    let ended = self.ended(tenant.id, since(before, now), request_id).await?;
+                    not_ended(&ended, *session)?;
+                }
+                seen.store(now, Ordering::Release);
                 allowed(door, origin).map(Some)
             }
             Grounds::Minted { visitor_user_id, generation, tenant_generation, seen } => {
@@ -163,7 +198,7 @@ impl<D: TenantDirectory> Sockets<D> {
                 }
                 let (now, before) = (tenant.visitor_revocations, seen.load(Ordering::Acquire));
                 if now != before && before != UNSEEN {
-                    let revoked = self.revoked(tenant.id, before, request_id).await?;
+                    let revoked = self.revoked(tenant.id, since(before, now), request_id).await?;
                     not_among(&revoked, visitor_user_id, *generation)?;
                 }
                 seen.store(now, Ordering::Release);
@@ -197,6 +232,18 @@ impl<D: TenantDirectory> Sockets<D> {
         Ok(revoked.into_iter().map(|visitor| (visitor.visitor_user_id, visitor.generation)).collect())
     }
 
+    /// The tenant's sessions that were ended by changes after this revision.
+    async fn ended(&self, tenant_id: TenantId, after: u64, request_id: &RequestId) -> Result<Ended, Closing> {
+        let message = ListEndedSessionsRequest { tenant_id: tenant_id.as_uuid().as_bytes().to_vec(), after };
+        let method = "chatrelay.visitors.v1.Visitors/ListEndedSessions";
+        let answer = self.admin.call(method, request_id, message, |channel, request| async move {
+            VisitorsClient::new(channel).list_ended_sessions(request).await
+        });
+        let ended = answer.await.map_err(|error| unchecked(&error))?.session_ids;
+        let ended = ended.iter().map(|id| id.parse()).collect::<Result<_, _>>();
+        ended.map_err(|_| unchecked(&ApiError::internal("a session's id that is none")))
+    }
+
     /// Whether a frame may pass: what closes a socket is heard of while the lease is held, and asked for where it is not.
     pub(super) async fn still_allowed(&self, visit: &Visit, grounds: &Grounds) -> Result<(), Closing> {
         if self.lease.is_held() {
@@ -215,13 +262,11 @@ impl<D: TenantDirectory> Sockets<D> {
     /// Judges a tenant's sockets anew: those that are forbidden, or cannot be judged in time, are closed when this returns; the
     /// others know of a new look.
     async fn settle_tenant(&self, tenant_id: TenantId, deadline: Instant) {
-        let (known, mut doors, revoked) = (OnceCell::new(), HashMap::new(), OnceCell::new());
         let sockets = self.registry.of(tenant_id);
-        // One question serves all: about everything since the first of them looked.
-        let since = sockets.iter().filter_map(Open::seen).min().unwrap_or_default();
+        let mut judgement = Judgement::of(tenant_id, &sockets);
         let mut forbidden = Vec::new();
         for socket in sockets {
-            let judging = self.judge_anew(tenant_id, &known, &mut doors, (since, &revoked), &socket);
+            let judging = self.judge_anew(&mut judgement, &socket);
             if let Err(closing) = timeout_at(deadline, judging).await.unwrap_or(Err(UNCHECKED)) {
                 socket.directive.send_modify(|directive| directive.close = Some(closing));
                 forbidden.push(socket.directive);
@@ -230,25 +275,27 @@ impl<D: TenantDirectory> Sockets<D> {
         all_closed(&forbidden).await;
     }
 
-    /// Judges one of a tenant's sockets by what is known after a change; all that came by one key have one door.
-    async fn judge_anew(
-        &self,
-        tenant_id: TenantId,
-        known: &OnceCell<Result<Known, ApiError>>,
-        doors: &mut HashMap<Arc<str>, Result<Arc<Door>, Closing>>,
-        (since, revoked): (u64, &OnceCell<Revoked>),
-        socket: &Open,
-    ) -> Result<(), Closing> {
-        let request_id = RequestId::generate();
-        let known = known.get_or_init(|| self.directory.lookup(tenant_id, &request_id)).await;
+    /// Judges one of a tenant's sockets by what is known after a change.
+    async fn judge_anew(&self, judgement: &mut Judgement, socket: &Open) -> Result<(), Closing> {
+        let Judgement { tenant_id, request_id, known, doors, seen_revoked, seen_ended, revoked, ended } = judgement;
+        let tenant_id = *tenant_id;
+        let known = known.get_or_init(|| self.directory.lookup(tenant_id, request_id)).await;
         match &socket.grounds {
-            Grounds::Widget { key, origin } => {
+            Grounds::Widget { session, key, origin, seen } => {
                 if !doors.contains_key(key) {
-                    let door = self.door(known, key, &request_id).await;
+                    let door = self.door(known, key, request_id).await;
                     doors.insert(Arc::clone(key), door);
                 }
                 let door = doors.get(key).cloned().unwrap_or(Err(UNCHECKED))?;
                 let door = allowed(door, origin)?;
+                let now = active(known)?.sessions_ended;
+                let before = seen.load(Ordering::Acquire);
+                if before != UNSEEN && before != now {
+                    let since = since(*seen_ended, now);
+                    let ended = ended.get_or_try_init(|| self.ended(tenant_id, since, request_id)).await?;
+                    not_ended(ended, *session)?;
+                    seen.store(now, Ordering::Release);
+                }
                 self.registry.has_door(tenant_id, socket.id(), &door);
                 if let Some(look) = new_look(socket.door.as_deref(), &door) {
                     socket.directive.send_modify(|directive| directive.look = Some(look));
@@ -261,7 +308,8 @@ impl<D: TenantDirectory> Sockets<D> {
                 }
                 let before = seen.load(Ordering::Acquire);
                 if before != UNSEEN && before != tenant.visitor_revocations {
-                    let revoked = revoked.get_or_try_init(|| self.revoked(tenant_id, since, &request_id)).await?;
+                    let since = since(*seen_revoked, tenant.visitor_revocations);
+                    let revoked = revoked.get_or_try_init(|| self.revoked(tenant_id, since, request_id)).await?;
                     not_among(revoked, visitor_user_id, *generation)?;
                     seen.store(tenant.visitor_revocations, Ordering::Release);
                 }
@@ -271,12 +319,24 @@ impl<D: TenantDirectory> Sockets<D> {
     }
 }
 
-impl Open {
-    /// Up to which count of revocations it is known not to be revoked, where that is known.
-    fn seen(&self) -> Option<u64> {
-        match &self.grounds {
-            Grounds::Minted { seen, .. } => Some(seen.load(Ordering::Acquire)).filter(|seen| *seen != UNSEEN),
-            Grounds::Widget { .. } => None,
+impl Judgement {
+    fn of(tenant_id: TenantId, sockets: &[Open]) -> Self {
+        let (mut seen_revoked, mut seen_ended) = (UNSEEN, UNSEEN);
+        for socket in sockets {
+            match &socket.grounds {
+                Grounds::Widget { seen, .. } => seen_ended = seen_ended.min(seen.load(Ordering::Acquire)),
+                Grounds::Minted { seen, .. } => seen_revoked = seen_revoked.min(seen.load(Ordering::Acquire)),
+            }
+        }
+        Self {
+            tenant_id,
+            request_id: RequestId::generate(),
+            known: OnceCell::new(),
+            doors: HashMap::new(),
+            seen_revoked,
+            seen_ended,
+            revoked: OnceCell::new(),
+            ended: OnceCell::new(),
         }
     }
 }
@@ -311,6 +371,16 @@ fn over(error: &ApiError) -> Closing {
 fn active(known: &Result<Known, ApiError>) -> Result<&TenantState, Closing> {
     let tenant = known.as_ref().map_err(unchecked)?.tenant.as_deref().ok_or(Closing::Token)?;
     if tenant.suspended { Err(shut(Shut::Suspended)) } else { Ok(tenant) }
+}
+
+/// Since when to ask about what a socket has not seen: where the history is an earlier one (a database that was restored), since
+/// its beginning.
+fn since(seen: u64, now: u64) -> u64 {
+    if now < seen { 0 } else { seen }
+}
+
+fn not_ended(ended: &Ended, session: SessionId) -> Result<(), Closing> {
+    if ended.contains(&session) { Err(Closing::Token) } else { Ok(()) }
 }
 
 fn not_among(revoked: &Revoked, visitor_user_id: &str, generation: u64) -> Result<(), Closing> {

@@ -97,6 +97,55 @@ async fn the_backends_own_errors_pass_as_they_are() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_refuses_the_relay_is_never_told_to_a_tenant_as_its_own_401() {
+    let fixture = Fixture::leased().await;
+    for (status, refused) in [(401, None), (401, Some("signature")), (403, Some("signature"))] {
+        fixture.backend.answers(move |_| {
+            let status = StatusCode::from_u16(status).expect("a status");
+            match refused {
+                None => (status, "theirs").into_response(),
+                Some(what) => (status, [("x-relay-refused", what)], "theirs").into_response(),
+            }
+        });
+        for method in [Method::GET, Method::POST] {
+            let body = format!("{status}{refused:?}{method}");
+            let is_post = method == Method::POST;
+            let call = fixture.signed(method, "a", &body);
+            let answer = call.try_clone().expect("bytes").send().await.expect("an answer");
+            assert!(!answer.headers().contains_key("x-relay-refused"));
+            let answer: Value = answer.json().await.expect("an envelope");
+            assert_eq!(
+                (&answer["status_code"], &answer["error_code"]),
+                (&502.into(), &"backend_refused_relay".into()),
+                "{body}"
+            );
+            assert!(!answer.to_string().contains("theirs"), "{answer}");
+            if is_post {
+                assert_eq!(refusal(call).await, (409, "replayed_request".to_owned()), "a 502 leaves it spent");
+            }
+        }
+    }
+    let config = fixture
+        .client
+        .get(format!("http://{}/api/v1/fetch/widget-config", fixture.relay))
+        .query(&[("tenant_id", &fixture.tenant.id), ("widget_public_key", &fixture.tenant.widget_public_key)]);
+    let is_online = async || {
+        let config = config.try_clone().expect("no body").send().await.expect("an answer");
+        config.json::<Value>().await.expect("an envelope")["data"]["is_online"].clone()
+    };
+    assert_eq!(is_online().await, Value::Bool(false));
+    let metrics = fixture.shown_metrics();
+    assert!(metrics.contains("upstream=\"chat-backend\",outcome=\"refused_relay\"} 6"), "{metrics}");
+    assert!(!metrics.contains("outcome=\"4xx\""), "{metrics}");
+
+    // What a backend says to the caller itself.
+    fixture.backend.answers(|_| (StatusCode::UNAUTHORIZED, [("x-relay-refused", "caller")], "theirs").into_response());
+    let answer = fixture.post("a", "1").send().await.expect("an answer");
+    assert_eq!((answer.status().as_u16(), answer.text().await.expect("text").as_str()), (401, "theirs"));
+    assert_eq!(is_online().await, Value::Bool(true));
+}
+
 #[tokio::test]
 async fn an_answer_streams_as_it_is_made() {
     let fixture = Fixture::start().await;

@@ -38,9 +38,10 @@ use proto::{
         identity_server::{Identity, IdentityServer},
     },
     visitors::v1::{
-        AdmitVisitorRequest, GetSessionRequest, ListRevokedVisitorsRequest, ListRevokedVisitorsResponse,
-        OpenSessionRequest, OpenSessionResponse, RefreshTokenRequest, RefreshTokenResponse, RevokeVisitorRequest,
-        RevokeVisitorResponse, RevokedVisitor, Session,
+        AdmitVisitorRequest, EndSessionRequest, EndSessionResponse, GetSessionRequest, ListEndedSessionsRequest,
+        ListEndedSessionsResponse, ListRevokedVisitorsRequest, ListRevokedVisitorsResponse, OpenSessionRequest,
+        OpenSessionResponse, RefreshTokenRequest, RefreshTokenResponse, RevokeVisitorRequest, RevokeVisitorResponse,
+        RevokedVisitor, Session,
         visitors_server::{Visitors, VisitorsServer},
     },
 };
@@ -79,6 +80,9 @@ pub(crate) struct FakeAdmin {
     pub(crate) session_ends: Arc<Mutex<Option<prost_types::Timestamp>>>,
     /// Visitors whose minted tokens are over.
     pub(crate) revoked: Arc<Mutex<Vec<RevokedVisitor>>>,
+    /// Sessions that were ended, and what was asked to end one.
+    pub(crate) ended: Arc<Mutex<Vec<String>>>,
+    pub(crate) endings: Arc<Mutex<Vec<EndSessionRequest>>>,
     /// Whether changes take longer to be true everywhere than anybody waits.
     pub(crate) is_slow: Arc<AtomicBool>,
     /// What a method is answered instead, if anything.
@@ -296,6 +300,26 @@ impl Visitors for FakeAdmin {
             tokio::time::sleep(std::time::Duration::from_millis(request.into_inner().wait_ms.into())).await;
         }
         Ok(Answer::new(RevokeVisitorResponse { revoked_at: later(), is_everywhere }))
+    }
+
+    async fn end_session(&self, request: Rpc<EndSessionRequest>) -> Result<Answer<EndSessionResponse>, Status> {
+        self.called("EndSession", &request)?;
+        let request = request.into_inner();
+        self.endings.lock().expect("not poisoned").push(request.clone());
+        let is_everywhere = !self.is_slow.load(Ordering::SeqCst);
+        if !is_everywhere {
+            tokio::time::sleep(std::time::Duration::from_millis(request.wait_ms.into())).await;
+        }
+        Ok(Answer::new(EndSessionResponse { session_id: "vs_1".into(), is_everywhere }))
+    }
+
+    async fn list_ended_sessions(
+        &self,
+        request: Rpc<ListEndedSessionsRequest>,
+    ) -> Result<Answer<ListEndedSessionsResponse>, Status> {
+        self.called("ListEndedSessions", &request)?;
+        let session_ids = self.ended.lock().expect("not poisoned").clone();
+        Ok(Answer::new(ListEndedSessionsResponse { session_ids }))
     }
 
     async fn get_session(&self, request: Rpc<GetSessionRequest>) -> Result<Answer<Session>, Status> {
@@ -636,6 +660,8 @@ impl Fixture {
         tokio::spawn(async move { axum::serve(listener, router).await });
 
         let mut variables = world::gateway_environment(grpc, backend_address);
+        // Backends here count calls and connections: the test of the check turns it on.
+        variables.insert("GATEWAY_CHECK_BACKEND_AT_START".to_owned(), "false".to_owned());
         // What is away here stays away.
         variables.insert("GATEWAY_DIRECTORY_PATIENCE_MS".to_owned(), "0".to_owned());
         variables.extend(world::environment(extra));

@@ -121,6 +121,32 @@ async fn unknown_tenants_are_kept_until_they_become_known() {
     assert_eq!((status(&fixture, "4").await, fixture.admin.lookups()), (200, 3));
 }
 
+/// A caller could tell tenants' ids from others by the time their refusals take, if one kind were asked for again and the other not.
+#[tokio::test]
+async fn an_unknown_tenant_is_asked_for_no_more_often_than_a_known_one() {
+    let mut fixture = Fixture::leased().await;
+    let stranger = tenant();
+    let known = fixture.tenant.clone();
+    let mut wrong = known.clone();
+    wrong.secret = format!("sk_{}", "w".repeat(43));
+    // Unknown ids were once kept for ten seconds. Nothing happens meanwhile that could be waited for.
+    for pause in [Duration::ZERO, Duration::ZERO, Duration::from_millis(10_500)] {
+        tokio::time::sleep(pause).await;
+        for caller in [&wrong, &stranger] {
+            fixture.tenant = caller.clone();
+            assert_eq!(refusal(fixture.post("a", "1")).await, (401, "invalid_signature".to_owned()));
+        }
+        assert_eq!(fixture.admin.lookups(), 2, "each once, after {pause:?}");
+    }
+    // Ids that are invented push out no tenant.
+    for _ in 0..50 {
+        fixture.tenant = tenant();
+        assert_eq!(status(&fixture, "1").await, 401);
+    }
+    fixture.tenant = wrong;
+    assert_eq!((status(&fixture, "1").await, fixture.admin.lookups()), (401, 52));
+}
+
 #[tokio::test]
 async fn an_error_is_not_kept() {
     let fixture = Fixture::leased().await;

@@ -1,6 +1,7 @@
 //! The gateway through its own doors, between an admin service and a chat backend that fail on surprise.
 
 mod backend;
+mod ending;
 mod facade;
 mod fakes;
 mod framing;

@@ -22,8 +22,17 @@ fn every_path_of_the_contract_is_documented() {
         ("post", "/api/v1/create/visitor-session", ["201", "403"]),
         ("get", "/api/v1/fetch/widget-config", ["200", "403"]),
         ("post", "/api/v1/refresh/visitor-token", ["200", "401"]),
+        ("post", "/api/v1/end/visitor-session", ["200", "401"]),
         ("get", "/api/v1/ws/widget", ["101", "426"]),
         ("get", "/widget.js", ["200", "304"]),
+        ("post", "/api/v1/relay/provision/operator", ["201", "422"]),
+        ("post", "/api/v1/relay/fetch/operator-token", ["200", "404"]),
+        ("post", "/api/v1/relay/mint/visitor-token", ["201", "409"]),
+        ("post", "/api/v1/relay/revoke/visitor", ["200", "503"]),
+        ("get", "/api/v1/relay/fetch/tenant-info", ["200", "401"]),
+        ("post", "/api/v1/relay/create/contact-ticket", ["201", "413"]),
+        ("get", "/api/v1/relay/{rest}", ["default", "502"]),
+        ("post", "/api/v1/relay/{rest}", ["default", "504"]),
     ] {
         let operation = &document["paths"][path][method];
         for answer in answers {
@@ -32,4 +41,69 @@ fn every_path_of_the_contract_is_documented() {
     }
     let new_session = &document["components"]["schemas"]["NewSession"];
     assert_eq!(new_session["required"], serde_json::json!(["tenant_id", "widget_public_key", "origin"]));
+}
+
+#[test]
+fn the_signed_lane_is_documented_with_its_headers_and_every_refusal() {
+    let document = serde_json::to_value(relay_gateway::openapi()).expect("serializes");
+    let schemes = &document["components"]["securitySchemes"];
+    let signed =
+        document["paths"].as_object().expect("paths").iter().filter(|(path, _)| path.starts_with("/api/v1/relay/"));
+    let mut operations = 0;
+    for (path, item) in signed {
+        for (method, operation) in item.as_object().expect("an item") {
+            operations += 1;
+            let required = operation["security"][0].as_object().expect("a requirement");
+            let mut headers: Vec<_> = required.keys().filter_map(|scheme| schemes[scheme]["name"].as_str()).collect();
+            headers.sort_unstable();
+            assert_eq!(
+                headers,
+                ["X-Bloonio-Signature", "X-Bloonio-Tenant-Id", "X-Bloonio-Timestamp"],
+                "{method} {path}: they are needed together"
+            );
+            let text = operation["responses"].to_string();
+            for code in [
+                "missing_signature_headers",
+                "malformed_signature_headers",
+                "timestamp_out_of_window",
+                "invalid_signature",
+                "tenant_suspended",
+                "replayed_request",
+                "body_too_large",
+                "rate_limited",
+                "directory_unavailable",
+                "backend_unreachable",
+                "backend_timeout",
+                "backend_bad_response",
+                "overloaded",
+                "validation_failed",
+                "method_not_allowed",
+                "request_timeout",
+                "malformed_request",
+                "feature_disabled",
+            ] {
+                let code = shared::ErrorCode::from_wire(code).expect("a code");
+                let status = code.statuses().0.as_u16().to_string();
+                let said = operation["responses"][&status]["description"].as_str().unwrap_or_default();
+                assert!(said.contains(&format!("`{}`", code.as_str())), "{method} {path} {status}: {text}");
+            }
+        }
+    }
+    assert!(operations >= 8, "{operations}");
+}
+
+#[test]
+fn a_document_names_no_code_that_does_not_exist() {
+    let document = serde_json::to_value(relay_gateway::openapi()).expect("serializes");
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for operation in item.as_object().expect("an item").values() {
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                let text = response["description"].as_str().unwrap_or_default();
+                let named = text.split('`').skip(1).step_by(2).filter(|word| word.contains('_'));
+                for code in named.filter_map(shared::ErrorCode::from_wire) {
+                    assert_eq!(code.statuses().0.as_str(), status, "{path}: {}", code.as_str());
+                }
+            }
+        }
+    }
 }

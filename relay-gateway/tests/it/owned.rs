@@ -103,6 +103,11 @@ async fn the_admin_services_own_refusals_pass_and_its_trouble_is_503() {
     };
     let (status, body) = refused_as(ApiError::new(ErrorCode::OperatorNotFound, "none"), r#"{"email":"a@b.c"}"#).await;
     assert_eq!((status, &body["error_code"]), (404, &json!("operator_not_found")));
+    let said = body["message"].as_str().expect("a message");
+    assert!(
+        said.contains("POST /api/v1/relay/provision/operator"),
+        "the gateway advises in its own interface's words: {said}"
+    );
     let (status, body) = refused_as(ApiError::field("email", "odd"), r#"{"email":"b@b.c"}"#).await;
     assert_eq!((status, &body["errors"]), (422, &json!([{"field": "email", "message": "odd"}])));
     let (status, body) = refused_as(ApiError::new(ErrorCode::StoreUnavailable, "gone"), r#"{"email":"c@b.c"}"#).await;

@@ -50,7 +50,7 @@ async fn a_page_that_is_allowed_begins_a_session_and_may_read_the_answer() {
     assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
     let answer: Value = answer.json().await.expect("an envelope");
     let data = &answer["data"];
-    assert_eq!((&data["session_id"], &data["expires_at"]), (&json!("vs_1"), &json!("2027-01-15T08:00:00Z")));
+    assert_eq!((&data["session_id"], &data["expires_at"]), (&json!("vs_1"), &json!("2027-01-15T08:00:00.000Z")));
     assert_eq!(data["visitor_token"], format!("{PAGE}|fr|bot||{{}}"), "the documented defaults");
     let look = &data["widget_config"];
     assert_eq!(look["customization"]["theme_color"], "#2563EB");

@@ -297,7 +297,7 @@ mod tests {
                 "slow"
             }),
         );
-        let listener = bind(([127, 0, 0, 1], 0).into()).await.expect("a port");
+        let listener = bind("listen", ([127, 0, 0, 1], 0).into()).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let stopping = CancellationToken::new();
         let bounds = Bounds { header_timeout: head_timeout, drain_timeout: PATIENCE * 2, ..Bounds::default() };

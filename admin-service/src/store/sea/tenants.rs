@@ -42,6 +42,7 @@ impl TryFrom<tenant::Model> for Tenant {
             widget_key_rotated_at: row.widget_key_rotated_at.map(from_unix_ms),
             token_generation: revision_from_row(row.token_generation)?,
             visitor_revocations: revision_from_row(row.visitor_revocations)?,
+            sessions_ended: revision_from_row(row.sessions_ended)?,
             revision: revision_from_row(row.revision)?,
         })
     }
@@ -106,6 +107,7 @@ impl TenantStore for SeaStore {
             widget_key_rotated_at: Set(None),
             token_generation: Set(0),
             visitor_revocations: Set(0),
+            sessions_ended: Set(0),
         };
         tenant::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
         let bot = Bot {

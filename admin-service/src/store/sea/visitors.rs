@@ -9,14 +9,15 @@ use shared::{
 };
 
 use super::{
-    SeaStore, broken_row, commit, end_read, next_revision, note_last_used, revision_from_row, translate, widgets,
+    SeaStore, Transaction, broken_row, commit, end_read, next_revision, note_last_used, revision_from_row, translate,
+    widgets,
 };
 use crate::{
     domain::{
         audit::AuditEntry,
         credentials::WidgetKey,
         tenant::Tenant,
-        visitor::{Mode, VisitorSession, WidgetDoor},
+        visitor::{Mode, UsedTokens, VisitorSession, WidgetDoor},
     },
     store::{
         AtRevision, KnownVisitor, StoreError, VisitorStore,
@@ -42,7 +43,31 @@ impl TryFrom<visitor_session::Model> for VisitorSession {
             metadata: serde_json::from_value(row.metadata).map_err(|error| broken(&error))?,
             created_at: from_unix_ms(row.created_at),
             expires_at: from_unix_ms(row.expires_at),
+            is_ended: row.ended_revision.is_some(),
+            used_tokens: used_tokens(row.used_tokens)?,
         })
+    }
+}
+
+fn used_tokens(stored: Option<Json>) -> Result<UsedTokens, StoreError> {
+    let read = stored.map(serde_json::from_value).transpose();
+    read.map(Option::unwrap_or_default).map_err(|error| broken_row("visitor_session.used_tokens", error))
+}
+
+impl SeaStore {
+    /// A session's row, which others cannot change until the transaction is over.
+    async fn lock_session(
+        &self,
+        transaction: &Transaction,
+        tenant_id: TenantId,
+        id: SessionId,
+    ) -> Result<Option<visitor_session::Model>, StoreError> {
+        visitor_session::Entity::find_by_id(id.as_uuid())
+            .filter(visitor_session::Column::TenantId.eq(tenant_id.as_uuid()))
+            .lock_exclusive()
+            .one(transaction)
+            .await
+            .map_err(translate)
     }
 }
 
@@ -84,6 +109,8 @@ impl VisitorStore for SeaStore {
             metadata: Set(session.metadata.clone().into()),
             created_at: Set(stored_time(session.created_at)),
             expires_at: Set(stored_time(session.expires_at)),
+            ended_revision: Set(None),
+            used_tokens: Set(None),
         };
         let inserted = visitor_session::Entity::insert(row).exec_without_returning(&self.connection).await;
         inserted.map(drop).map_err(translate)
@@ -111,6 +138,68 @@ impl VisitorStore for SeaStore {
             .await
             .map(|removed| removed.rows_affected)
             .map_err(translate)
+    }
+
+    async fn use_token(
+        &self,
+        tenant_id: TenantId,
+        id: SessionId,
+        generation: u64,
+        at: Timestamp,
+    ) -> Result<Option<UsedTokens>, StoreError> {
+        let transaction = self.begin_write().await?;
+        let Some(row) = self.lock_session(&transaction, tenant_id, id).await? else { return Ok(None) };
+        let mut used = used_tokens(row.used_tokens)?;
+        if used.note(generation, stored_time(at)) {
+            let stored = serde_json::to_value(&used).map_err(|error| broken_row("visitor_session", error))?;
+            let changed =
+                visitor_session::ActiveModel { id: Set(row.id), used_tokens: Set(Some(stored)), ..Default::default() };
+            visitor_session::Entity::update(changed).exec(&transaction).await.map_err(translate)?;
+        }
+        commit(transaction).await?;
+        Ok(Some(used))
+    }
+
+    async fn end_session(
+        &self,
+        tenant_id: TenantId,
+        id: SessionId,
+        audit: AuditEntry,
+    ) -> Result<AtRevision<()>, StoreError> {
+        let transaction = self.begin_write().await?;
+        let row = self.lock_row(&transaction, tenant_id).await?.ok_or(StoreError::NotFound)?;
+        let session = self.lock_session(&transaction, tenant_id, id).await?;
+        let Some(session) = session.filter(|session| session.ended_revision.is_none()) else {
+            return Ok(AtRevision { value: (), revision: revision_from_row(row.sessions_ended)? });
+        };
+        let at = now().max(from_unix_ms(row.updated_at));
+        let revision = next_revision(&transaction, 0).await?;
+        let ended = visitor_session::ActiveModel {
+            id: Set(session.id),
+            ended_revision: Set(Some(revision)),
+            ..Default::default()
+        };
+        visitor_session::Entity::update(ended).exec(&transaction).await.map_err(translate)?;
+        // The tenant's own `revision` and `updated_at` stay: its settings are as they were, and no visitor makes an operator's
+        // update conflict.
+        let changed = tenant::ActiveModel { id: Set(row.id), sessions_ended: Set(revision), ..Default::default() };
+        tenant::Entity::update(changed).exec(&transaction).await.map_err(translate)?;
+        self.write_audit(&transaction, audit, revision, at).await?;
+        commit(transaction).await?;
+        Ok(AtRevision { value: (), revision: revision_from_row(revision)? })
+    }
+
+    async fn ended_sessions(&self, tenant_id: TenantId, after: u64) -> Result<Vec<SessionId>, StoreError> {
+        let ids: Vec<Uuid> = visitor_session::Entity::find()
+            .select_only()
+            .column(visitor_session::Column::Id)
+            .filter(visitor_session::Column::TenantId.eq(tenant_id.as_uuid()))
+            .filter(visitor_session::Column::EndedRevision.gt(i64::try_from(after).unwrap_or(i64::MAX)))
+            .into_tuple()
+            .all(&self.connection)
+            .await
+            .map_err(translate)?;
+        Ok(ids.into_iter().map(SessionId::from).collect())
     }
 
     async fn revoke_visitor(

@@ -9,7 +9,10 @@ use serde::Serialize;
 use shared::TenantId;
 use utoipa::ToSchema;
 
-use super::store::{StoreError, all};
+use super::{
+    records::WaitingReason,
+    store::{StoreError, all},
+};
 
 /// Half of what was asked about must be in the passage.
 const THRESHOLD: f64 = 0.5;
@@ -39,11 +42,9 @@ pub(super) enum Reason {
 }
 
 impl Reason {
+    /// The ticket's tag.
     pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::LowConfidence => "low_confidence",
-            Self::UserRequest => "user_request",
-        }
+        WaitingReason::of_hand_over(self).as_str()
     }
 }
 
@@ -57,6 +58,13 @@ pub(super) struct Citation {
     document_version: i64,
     /// The share of the question's words that the passage holds, 0 to 1.
     score: f64,
+}
+
+#[cfg(test)]
+impl Citation {
+    pub(super) fn title(&self) -> &str {
+        &self.title
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -194,7 +202,8 @@ const STOP_WORDS: &[&str] = &[
     "you", "your", "au", "aux", "avec", "avez", "bonjour", "bonsoir", "ce", "ces", "cette", "comment", "dans", "de",
     "des", "du", "elle", "en", "est", "et", "il", "ils", "je", "la", "le", "les", "leur", "ma", "mais", "merci", "mes",
     "moi", "mon", "ne", "nos", "notre", "nous", "on", "ou", "où", "par", "pas", "peux", "pour", "pourquoi", "quand",
-    "que", "quel", "quelle", "qui", "sa", "salut", "se", "ses", "son", "sont", "sur", "un", "une", "vous",
+    "que", "quel", "quelle", "quelles", "quels", "qui", "sa", "salut", "se", "ses", "son", "sont", "sur", "un", "une",
+    "vos", "votre", "vous",
 ];
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::{
     Backend, Object, Params, Tenant, body,
     dto::{CONVERSATION, Conversation, ConversationRow, List, given, page},
     live,
-    records::{self, NewConversation},
+    records::{self, Handling, NewConversation},
     store::{Store, all, commit, unavailable},
 };
 
@@ -34,7 +34,7 @@ pub(super) async fn create_conversation(
         visitor_phone: fields.optional_text("visitor_phone", 50),
         locale: fields.optional_text("locale", 35).unwrap_or_else(|| "fr".to_owned()),
         channel: fields.choice("channel", &["text", "voice", "video"], "text"),
-        handling: "bot",
+        handling: Handling::Bot,
         metadata: fields.object("metadata", 16 * 1024),
     };
     fields.finish()?;

@@ -1,13 +1,12 @@
 //! What callers see, and the rows it is made from: the shapes the published client reads.
 
-use jiff::Timestamp;
 use sea_orm::FromQueryResult;
 use serde::Serialize;
 use serde_json::Value;
-use shared::{ApiError, attachments, query::Query, time::from_unix_ms};
+use shared::{ApiError, attachments, query::Query, time::WireTime};
 use utoipa::ToSchema;
 
-use super::{body::Attachment, bot::Citation};
+use super::{body::Attachment, bot::Citation, records::WaitingReason};
 
 macro_rules! columns {
     ($($column:literal),+ $(,)?) => { concat!($($column, ", ",)+ "rowid") };
@@ -29,16 +28,30 @@ pub(super) struct Conversation {
     pub(super) status: String,
     /// Who answers: `bot`, `waiting`, `assigned` or `resolved`.
     pub(super) handling: String,
+    /// Why a person is awaited, where one is. Not shown: no caller depends on it.
+    #[serde(skip)]
+    pub(super) waiting_reason: Option<String>,
     #[schema(value_type = Object)]
     metadata: Value,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
     #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
+    updated_at: WireTime,
     #[schema(value_type = Option<String>, format = DateTime)]
-    last_message_at: Option<Timestamp>,
+    last_message_at: Option<WireTime>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    closed_at: Option<Timestamp>,
+    closed_at: Option<WireTime>,
+}
+
+impl Conversation {
+    /// Whether the bot may answer: it does until a person is assigned, unless the visitor or the tenant wants a person.
+    pub(super) fn bot_may_answer(&self) -> bool {
+        match self.handling.as_str() {
+            "bot" => true,
+            "waiting" => self.waiting_reason.as_deref() == Some(WaitingReason::LowConfidence.as_str()),
+            _ => false,
+        }
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -53,6 +66,7 @@ pub(super) struct ConversationRow {
     channel: String,
     status: String,
     handling: String,
+    waiting_reason: Option<String>,
     metadata: String,
     created_at: i64,
     updated_at: i64,
@@ -71,6 +85,7 @@ pub(super) const CONVERSATION: &str = columns!(
     "channel",
     "status",
     "handling",
+    "waiting_reason",
     "metadata",
     "created_at",
     "updated_at",
@@ -91,11 +106,12 @@ impl From<ConversationRow> for Conversation {
             channel: row.channel,
             status: row.status,
             handling: row.handling,
+            waiting_reason: row.waiting_reason,
             metadata: json(&row.metadata),
-            created_at: from_unix_ms(row.created_at),
-            updated_at: from_unix_ms(row.updated_at),
-            last_message_at: row.last_message_at.map(from_unix_ms),
-            closed_at: row.closed_at.map(from_unix_ms),
+            created_at: WireTime::from_unix_ms(row.created_at),
+            updated_at: WireTime::from_unix_ms(row.updated_at),
+            last_message_at: row.last_message_at.map(WireTime::from_unix_ms),
+            closed_at: row.closed_at.map(WireTime::from_unix_ms),
         }
     }
 }
@@ -120,7 +136,7 @@ pub(super) struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
     #[schema(value_type = String, format = DateTime)]
-    pub(super) created_at: Timestamp,
+    pub(super) created_at: WireTime,
 }
 
 #[derive(FromQueryResult)]
@@ -162,7 +178,7 @@ impl From<MessageRow> for Message {
             citations: json(&row.citations),
             confidence: row.confidence,
             client_id: row.client_id,
-            created_at: from_unix_ms(row.created_at),
+            created_at: WireTime::from_unix_ms(row.created_at),
         }
     }
 }
@@ -183,19 +199,19 @@ pub(super) struct Ticket {
     status: String,
     assignee_user_id: Option<String>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    sla_due_at: Option<Timestamp>,
+    sla_due_at: Option<WireTime>,
     #[schema(value_type = Vec<String>)]
     tags: Value,
     conversation_id: Option<String>,
     escalation_id: Option<String>,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
     #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
+    updated_at: WireTime,
     #[schema(value_type = Option<String>, format = DateTime)]
-    resolved_at: Option<Timestamp>,
+    resolved_at: Option<WireTime>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    closed_at: Option<Timestamp>,
+    closed_at: Option<WireTime>,
 }
 
 #[derive(FromQueryResult)]
@@ -256,14 +272,14 @@ impl From<TicketRow> for Ticket {
             priority: row.priority,
             status: row.status,
             assignee_user_id: row.assignee_user_id,
-            sla_due_at: row.sla_due_at.map(from_unix_ms),
+            sla_due_at: row.sla_due_at.map(WireTime::from_unix_ms),
             tags: json(&row.tags),
             conversation_id: row.conversation_id,
             escalation_id: row.escalation_id,
-            created_at: from_unix_ms(row.created_at),
-            updated_at: from_unix_ms(row.updated_at),
-            resolved_at: row.resolved_at.map(from_unix_ms),
-            closed_at: row.closed_at.map(from_unix_ms),
+            created_at: WireTime::from_unix_ms(row.created_at),
+            updated_at: WireTime::from_unix_ms(row.updated_at),
+            resolved_at: row.resolved_at.map(WireTime::from_unix_ms),
+            closed_at: row.closed_at.map(WireTime::from_unix_ms),
         }
     }
 }
@@ -283,13 +299,13 @@ pub(super) struct KnowledgeDocument {
     status: String,
     version: i64,
     #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
+    created_at: WireTime,
     #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
+    updated_at: WireTime,
     #[schema(value_type = Option<String>, format = DateTime)]
-    published_at: Option<Timestamp>,
+    published_at: Option<WireTime>,
     #[schema(value_type = Option<String>, format = DateTime)]
-    archived_at: Option<Timestamp>,
+    archived_at: Option<WireTime>,
 }
 
 #[derive(FromQueryResult)]
@@ -337,10 +353,10 @@ impl From<DocumentRow> for KnowledgeDocument {
             tags: json(&row.tags),
             status: row.status,
             version: row.version,
-            created_at: from_unix_ms(row.created_at),
-            updated_at: from_unix_ms(row.updated_at),
-            published_at: row.published_at.map(from_unix_ms),
-            archived_at: row.archived_at.map(from_unix_ms),
+            created_at: WireTime::from_unix_ms(row.created_at),
+            updated_at: WireTime::from_unix_ms(row.updated_at),
+            published_at: row.published_at.map(WireTime::from_unix_ms),
+            archived_at: row.archived_at.map(WireTime::from_unix_ms),
         }
     }
 }

@@ -32,14 +32,38 @@ pub(super) async fn ingest_knowledge(
     Object(object): Object,
 ) -> Result<Success<KnowledgeDocument>, ApiError> {
     let mut fields = Fields::new(object);
-    let title = fields.text("title", 500);
-    let body = fields.text("body", LONGEST_BODY);
-    let category = fields.optional_text("category", 100).unwrap_or_else(|| "general".to_owned());
-    let language = fields.optional_text("language", 35).unwrap_or_else(|| "fr".to_owned());
-    let tags = fields.optional_texts("tags", 50, 100).unwrap_or_default();
+    let new = NewDocument {
+        title: fields.text("title", 500),
+        body: fields.text("body", LONGEST_BODY),
+        category: fields.optional_text("category", 100).unwrap_or_else(|| "general".to_owned()),
+        language: fields.optional_text("language", 35).unwrap_or_else(|| "fr".to_owned()),
+        tags: fields.optional_texts("tags", 50, 100).unwrap_or_default(),
+    };
     fields.finish()?;
 
     let transaction = store.begin().await.map_err(unavailable)?;
+    let document = insert_document(&transaction, tenant_id, new).await.map_err(unavailable)?;
+    let document = document.ok_or_else(|| ApiError::internal("a document that was just written is not there"))?;
+    commit(transaction).await?;
+    Ok(Success::created(document.into(), "Knowledge ingested."))
+}
+
+/// A document to be ingested.
+pub(super) struct NewDocument {
+    pub(super) title: String,
+    pub(super) body: String,
+    pub(super) category: String,
+    pub(super) language: String,
+    pub(super) tags: Vec<String>,
+}
+
+/// Writes a document, or its next version, and its passages, as one part of its caller's transaction.
+pub(super) async fn insert_document(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    new: NewDocument,
+) -> Result<Option<DocumentRow>, StoreError> {
+    let NewDocument { title, body, category, language, tags } = new;
     let now = now_unix_ms();
     let sql = format!(
         "INSERT INTO document (id, tenant_id, title, body, category, language, tags, status, version, created_at,
@@ -50,8 +74,8 @@ pub(super) async fn ingest_knowledge(
              version = document.version + 1, updated_at = excluded.updated_at, published_at = excluded.published_at
          RETURNING {DOCUMENT}"
     );
-    let document: DocumentRow = one(
-        &transaction,
+    let document: Option<DocumentRow> = one(
+        connection,
         &sql,
         [
             Uuid::now_v7().to_string().into(),
@@ -66,12 +90,17 @@ pub(super) async fn ingest_knowledge(
             now.into(),
         ],
     )
-    .await
-    .map_err(unavailable)?
-    .ok_or_else(|| ApiError::internal("a document that was just written is not there"))?;
-    index(&transaction, tenant_id, &document, &title, &body).await.map_err(unavailable)?;
-    commit(transaction).await?;
-    Ok(Success::created(document.into(), "Knowledge ingested."))
+    .await?;
+    if let Some(document) = &document {
+        index(connection, tenant_id, document, &title, &body).await?;
+    }
+    Ok(document)
+}
+
+/// Whether the tenant has ingested anything.
+pub(super) async fn has_documents(connection: &impl ConnectionTrait, tenant_id: TenantId) -> Result<bool, StoreError> {
+    let sql = format!("SELECT {DOCUMENT} FROM document WHERE tenant_id = ? LIMIT 1");
+    Ok(one::<DocumentRow>(connection, &sql, [tenant_id.to_string().into()]).await?.is_some())
 }
 
 /// Puts the document's passages in place of its earlier version's.

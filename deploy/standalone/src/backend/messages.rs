@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::{
     Backend, Object, Params, Tenant, body,
-    bot::{self, Reason, Reply},
+    bot::{Citation, Reason, Reply},
     dto::{Conversation, List, MESSAGE, Message, MessageRow, given, page},
-    records::{self, NewMessage, NewTicket},
+    records::{self, Handling, NewMessage, NewTicket, WaitingReason},
     store::{Store, StoreError, all, commit, one, unavailable},
 };
 
@@ -18,7 +18,9 @@ use super::{
 pub(super) const MOST_ATTACHMENTS: usize = 20;
 
 /// Add a message. To a visitor's, while the bot answers, the bot replies before this returns: with a passage of what was
-/// ingested, or by handing over to a person with a ticket.
+/// ingested, or by handing over to a person with a ticket. After such a hand-over the bot goes on answering what it knows and
+/// is silent to the rest; it is silent to all once the visitor has asked for a person, or one has answered. A message with
+/// `role` `agent` is a person's answer: it makes the conversation `assigned`.
 #[utoipa::path(
     post, path = "/add/message", tag = "messages", request_body = body::NewMessage,
     params(("conversation_id" = String, Query)),
@@ -68,11 +70,13 @@ pub(super) async fn say(
     let store = &backend.store;
     let Said { role, content, attachments, client_id } = said;
     // Looked up before the one writer's place is taken: a search is the longest part of it all.
-    let reply =
-        match (role, records::find_conversation(store.reader(), tenant_id, conversation_id).await?.handling.as_str()) {
-            ("visitor", "bot") => Some(bot::reply(store.reader(), tenant_id, content).await.map_err(unavailable)?),
-            _ => None,
-        };
+    let conversation = records::find_conversation(store.reader(), tenant_id, conversation_id).await?;
+    let reply = match role {
+        "visitor" if conversation.bot_may_answer() => {
+            Some(backend.bot_reply(tenant_id, content).await.map_err(unavailable)?)
+        }
+        _ => None,
+    };
     let transaction = store.begin().await.map_err(unavailable)?;
     let conversation = records::find_conversation(&transaction, tenant_id, conversation_id).await?;
     if let Some(client_id) = client_id
@@ -85,9 +89,10 @@ pub(super) async fn say(
     match (reply, role, conversation.handling.as_str()) {
         // A person may have taken over meanwhile: then the bot keeps what it found to itself.
         (Some(reply), _, "bot") => answer(&transaction, tenant_id, &conversation, content, reply).await,
-        (_, "agent", "bot" | "waiting") => {
-            records::set_handling(&transaction, tenant_id, conversation_id, "assigned").await
+        (Some(reply), _, "waiting") if conversation.bot_may_answer() => {
+            answer_while_waiting(&transaction, tenant_id, &conversation, reply).await
         }
+        (_, "agent", "bot" | "waiting") => assign(&transaction, tenant_id, conversation_id).await,
         _ => Ok(()),
     }
     .map_err(unavailable)?;
@@ -108,23 +113,79 @@ async fn answer(
     question: &str,
     reply: Reply,
 ) -> Result<(), StoreError> {
-    let french = conversation.locale.starts_with("fr");
     match reply {
         Reply::Greet => {
+            let french = conversation.locale.starts_with("fr");
             let text = if french { "Bonjour ! Que puis-je faire pour vous ?" } else { "Hello! What can I do for you?" };
             records::insert_message(connection, tenant_id, &conversation.id, NewMessage::plain("bot", text)).await?;
         }
         Reply::Answer { content, citations, confidence } => {
-            let new = NewMessage {
-                citations: json!(citations),
-                confidence: Some(confidence),
-                ..NewMessage::plain("bot", &content)
-            };
-            records::insert_message(connection, tenant_id, &conversation.id, new).await?;
+            say_answer(connection, tenant_id, conversation, &content, &citations, confidence).await?;
         }
-        Reply::HandOver(reason) => hand_over(connection, tenant_id, conversation, question, reason, french).await?,
+        Reply::HandOver(reason) => hand_over(connection, tenant_id, conversation, question, reason).await?,
     }
     Ok(())
+}
+
+async fn say_answer(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    conversation: &Conversation,
+    content: &str,
+    citations: &[Citation],
+    confidence: f64,
+) -> Result<(), StoreError> {
+    let new =
+        NewMessage { citations: json!(citations), confidence: Some(confidence), ..NewMessage::plain("bot", content) };
+    records::insert_message(connection, tenant_id, &conversation.id, new).await.map(drop)
+}
+
+/// The bot did not know something, and nobody has come yet: it answers what it knows, and says nothing to what it does not.
+/// Contract, section 8.
+async fn answer_while_waiting(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    conversation: &Conversation,
+    reply: Reply,
+) -> Result<(), StoreError> {
+    match reply {
+        Reply::Answer { content, citations, confidence } => {
+            say_answer(connection, tenant_id, conversation, &content, &citations, confidence).await
+        }
+        Reply::HandOver(Reason::UserRequest) => {
+            // From here on the bot is silent, so the visitor is told once more that the request was heard.
+            let handling = Handling::Waiting(WaitingReason::UserRequest);
+            records::set_handling(connection, tenant_id, &conversation.id, handling).await?;
+            let number = records::find_ticket_number(connection, tenant_id, &conversation.id).await?;
+            say_person_comes(connection, tenant_id, conversation, number.as_deref()).await
+        }
+        Reply::Greet | Reply::HandOver(Reason::LowConfidence) => Ok(()),
+    }
+}
+
+/// A person has taken the conversation over, and with it the tickets that waited for one.
+async fn assign(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    conversation_id: &str,
+) -> Result<(), StoreError> {
+    records::set_handling(connection, tenant_id, conversation_id, Handling::Assigned).await?;
+    records::assign_tickets(connection, tenant_id, conversation_id).await
+}
+
+async fn say_person_comes(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    conversation: &Conversation,
+    ticket_number: Option<&str>,
+) -> Result<(), StoreError> {
+    let french = conversation.locale.starts_with("fr");
+    let mut text = if french { "Une personne va vous répondre." } else { "A person will answer you." }.to_owned();
+    if let Some(number) = ticket_number {
+        text.push_str(&if french { format!(" Votre ticket : {number}.") } else { format!(" Your ticket: {number}.") });
+    }
+    let new = NewMessage::plain("system", &text);
+    records::insert_message(connection, tenant_id, &conversation.id, new).await.map(drop)
 }
 
 async fn hand_over(
@@ -133,9 +194,9 @@ async fn hand_over(
     conversation: &Conversation,
     question: &str,
     reason: Reason,
-    french: bool,
 ) -> Result<(), StoreError> {
-    records::set_handling(connection, tenant_id, &conversation.id, "waiting").await?;
+    let handling = Handling::Waiting(WaitingReason::of_hand_over(reason));
+    records::set_handling(connection, tenant_id, &conversation.id, handling).await?;
     let ticket = NewTicket {
         user_id: &conversation.visitor_user_id,
         subject: &question.chars().take(120).collect::<String>(),
@@ -146,13 +207,7 @@ async fn hand_over(
         escalation_id: Some(Uuid::now_v7().to_string()),
     };
     let (_, number) = records::insert_ticket(connection, tenant_id, ticket).await?;
-    let text = if french {
-        format!("Une personne va vous répondre. Votre ticket : {number}.")
-    } else {
-        format!("A person will answer you. Your ticket: {number}.")
-    };
-    records::insert_message(connection, tenant_id, &conversation.id, NewMessage::plain("system", &text)).await?;
-    Ok(())
+    say_person_comes(connection, tenant_id, conversation, Some(&number)).await
 }
 
 /// A conversation's messages, oldest first; `after` a message, to go on.

@@ -6,9 +6,68 @@ use shared::{ApiError, ErrorCode, TenantId, time::now_unix_ms};
 use uuid::Uuid;
 
 use super::{
+    bot::Reason,
     dto::{CONVERSATION, Conversation, ConversationRow, MESSAGE, Message, MessageRow, ticket_number},
     store::{StoreError, execute, one, unavailable},
 };
+
+/// Who answers in a conversation. Contract, section 8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handling {
+    Bot,
+    Waiting(WaitingReason),
+    Assigned,
+}
+
+/// Why a person is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaitingReason {
+    /// The bot did not know: it goes on answering what it knows.
+    LowConfidence,
+    /// The visitor asked for a person.
+    UserRequest,
+    /// The tenant's widget asks for a person from the start: `mode=human`.
+    HumanMode,
+    /// It came by a contact form.
+    ContactForm,
+}
+
+impl Handling {
+    /// What callers read.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bot => "bot",
+            Self::Waiting(_) => "waiting",
+            Self::Assigned => "assigned",
+        }
+    }
+
+    const fn waiting_reason(self) -> Option<&'static str> {
+        match self {
+            Self::Waiting(reason) => Some(reason.as_str()),
+            Self::Bot | Self::Assigned => None,
+        }
+    }
+}
+
+impl WaitingReason {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::LowConfidence => "low_confidence",
+            Self::UserRequest => "user_request",
+            Self::HumanMode => "human_mode",
+            Self::ContactForm => "contact_form",
+        }
+    }
+
+    /// What the bot's reason for a hand-over is afterwards.
+    pub(super) const fn of_hand_over(reason: Reason) -> Self {
+        match reason {
+            Reason::LowConfidence => Self::LowConfidence,
+            Reason::UserRequest => Self::UserRequest,
+        }
+    }
+}
 
 /// What begins a conversation.
 pub(super) struct NewConversation {
@@ -18,8 +77,8 @@ pub(super) struct NewConversation {
     pub(super) visitor_phone: Option<String>,
     pub(super) locale: String,
     pub(super) channel: &'static str,
-    /// Who answers first: `bot`, or `waiting` for a person.
-    pub(super) handling: &'static str,
+    /// Who answers first.
+    pub(super) handling: Handling,
     pub(super) metadata: Map<String, Value>,
 }
 
@@ -32,8 +91,8 @@ pub(super) async fn insert_conversation(
     execute(
         connection,
         "INSERT INTO conversation (id, tenant_id, visitor_user_id, visitor_display_name, visitor_email, visitor_phone,
-             locale, channel, status, handling, metadata, created_at, updated_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'active', ?, ?, ?, ?)",
+             locale, channel, status, handling, waiting_reason, metadata, created_at, updated_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'active', ?, ?, ?, ?, ?)",
         [
             id.clone().into(),
             tenant_id.to_string().into(),
@@ -43,7 +102,8 @@ pub(super) async fn insert_conversation(
             new.visitor_phone.into(),
             new.locale.into(),
             new.channel.into(),
-            new.handling.into(),
+            new.handling.as_str().into(),
+            new.handling.waiting_reason().into(),
             Value::Object(new.metadata).to_string().into(),
             now.into(),
             now.into(),
@@ -132,12 +192,18 @@ pub(super) async fn set_handling(
     connection: &impl ConnectionTrait,
     tenant_id: TenantId,
     conversation_id: &str,
-    handling: &str,
+    handling: Handling,
 ) -> Result<(), StoreError> {
     execute(
         connection,
-        "UPDATE conversation SET handling = ?, updated_at = ? WHERE id = ? AND tenant_id = ?",
-        [handling.into(), now_unix_ms().into(), conversation_id.into(), tenant_id.to_string().into()],
+        "UPDATE conversation SET handling = ?, waiting_reason = ?, updated_at = ? WHERE id = ? AND tenant_id = ?",
+        [
+            handling.as_str().into(),
+            handling.waiting_reason().into(),
+            now_unix_ms().into(),
+            conversation_id.into(),
+            tenant_id.to_string().into(),
+        ],
     )
     .await
     .map(drop)
@@ -152,6 +218,37 @@ pub(super) struct NewTicket<'a> {
     pub(super) tags: Vec<String>,
     pub(super) conversation_id: &'a str,
     pub(super) escalation_id: Option<String>,
+}
+
+/// Says that somebody is at a conversation's tickets, where they waited for that.
+pub(super) async fn assign_tickets(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    conversation_id: &str,
+) -> Result<(), StoreError> {
+    execute(
+        connection,
+        "UPDATE ticket SET status = 'assigned', updated_at = ?
+         WHERE tenant_id = ? AND conversation_id = ? AND status IN ('open', 'triaged', 'reopened')",
+        [now_unix_ms().into(), tenant_id.to_string().into(), conversation_id.into()],
+    )
+    .await
+    .map(drop)
+}
+
+/// The number of a conversation's newest ticket, as people say it.
+pub(super) async fn find_ticket_number(
+    connection: &impl ConnectionTrait,
+    tenant_id: TenantId,
+    conversation_id: &str,
+) -> Result<Option<String>, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Found {
+        number: i64,
+    }
+    let sql = "SELECT number FROM ticket WHERE tenant_id = ? AND conversation_id = ? ORDER BY id DESC LIMIT 1";
+    let found: Option<Found> = one(connection, sql, [tenant_id.to_string().into(), conversation_id.into()]).await?;
+    Ok(found.map(|found| ticket_number(found.number)))
 }
 
 #[derive(FromQueryResult)]

@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite::{
 use super::{
     Backend,
     live::{self, Listener},
-    records::{self, NewConversation},
+    records::{self, Handling, NewConversation, WaitingReason},
     store::{commit, one, unavailable},
     verify::Actor,
 };
@@ -205,7 +205,7 @@ async fn wait_for_conversation<'a>(
     let (tenant_id, session) = (visitor.tenant_id, visitor.session);
     let mut begun = backend.live.listen(&live::of_visitor(tenant_id, &visitor.user_id));
     let welcome = json!({
-        "type": "welcome", "session_id": session.to_string(), "conversation_id": null, "status": visitor.handling(),
+        "type": "welcome", "session_id": session.to_string(), "conversation_id": null, "status": visitor.handling().as_str(),
         "operator": null, "history": [], "read_up_to": null,
     });
     send(socket, &welcome).await?;
@@ -241,7 +241,7 @@ async fn wait_for_conversation<'a>(
             },
         };
         let listener = backend.live.listen(&id);
-        let mut talk = Talk::from_the_start(backend, tenant_id, id, visitor.handling());
+        let mut talk = Talk::from_the_start(backend, tenant_id, id, visitor.handling().as_str());
         if let Some(frame) = first {
             talk.answer(socket, frame).await?;
         }
@@ -282,8 +282,8 @@ impl Visitor {
         Ok(Self { tenant_id, session, user_id, is_known, locale, mode, metadata })
     }
 
-    fn handling(&self) -> &'static str {
-        if self.mode == "human" { "waiting" } else { "bot" }
+    fn handling(&self) -> Handling {
+        if self.mode == "human" { Handling::Waiting(WaitingReason::HumanMode) } else { Handling::Bot }
     }
 
     /// The id of the visitor's newest conversation that is not closed; a new one where there is none and one begins with the

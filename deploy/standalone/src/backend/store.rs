@@ -34,6 +34,8 @@ impl Store {
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let file = SqliteFile { url: url.to_owned(), max_connections: 8, busy_timeout: BUSY_TIMEOUT };
         let (connection, anchor) = file.open(&Guard::default(), upgrade).await?;
+        let path = url.trim_start_matches("sqlite:").trim_start_matches("//").split('?').next().unwrap_or_default();
+        tracing::info!(database = format!("SQLite at {path}"), "the chat backend's database is open");
         Ok(Self { connection, anchor: Arc::new(Mutex::new(anchor)) })
     }
 
@@ -78,7 +80,8 @@ pub(super) async fn commit(transaction: Transaction) -> Result<(), ApiError> {
 }
 
 /// The schema in steps: the file says how many it has taken. A step that has landed is never edited.
-const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2_sockets.sql")];
+pub(super) const STEPS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("schema_2_sockets.sql"), include_str!("schema_3_waiting.sql")];
 
 async fn upgrade(connection: &Guarded<DatabaseConnection>) -> Result<(), StoreError> {
     #[derive(FromQueryResult)]
@@ -96,7 +99,11 @@ async fn upgrade(connection: &Guarded<DatabaseConnection>) -> Result<(), StoreEr
     }
     transaction.commit().await.map_err(|error| match error {
         CommitError::Failed(error) | CommitError::Unknown(error) => error,
-    })
+    })?;
+    if taken < STEPS.len() {
+        tracing::info!(from = taken, to = STEPS.len(), "the chat backend's schema was upgraded");
+    }
+    Ok(())
 }
 
 fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
@@ -142,4 +149,53 @@ pub(super) fn unavailable(error: StoreError) -> ApiError {
         }
     }
     .caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::Database;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, FromQueryResult)]
+    struct Waiting {
+        id: String,
+        waiting_reason: Option<String>,
+    }
+
+    #[tokio::test]
+    async fn conversations_that_wait_already_learn_why_from_their_newest_ticket() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite://{}?mode=rwc", directory.path().join("chat.db").display());
+        let old = Database::connect(&url).await.expect("it opens");
+        for step in &STEPS[..2] {
+            old.execute_unprepared(step).await.expect("a step");
+        }
+        let rows = "
+            PRAGMA user_version = 2;
+            INSERT INTO conversation (id, tenant_id, visitor_user_id, locale, channel, status, handling, metadata, created_at, updated_at)
+            SELECT value, 't', 'u', 'en', 'text', 'active', CASE value WHEN 'bot' THEN 'bot' ELSE 'waiting' END, '{}', 0, 0
+            FROM json_each('[\"asked\", \"bot\", \"form\", \"human\", \"unknown\"]');
+            INSERT INTO ticket (id, tenant_id, number, user_id, subject, description, priority, status, tags, conversation_id, created_at, updated_at)
+            VALUES ('1', 't', 1, 'u', 's', 'd', 'p3', 'open', '[\"escalation\",\"low_confidence\"]', 'unknown', 0, 0),
+                   ('2', 't', 2, 'u', 's', 'd', 'p3', 'open', '[\"escalation\",\"low_confidence\"]', 'asked', 0, 0),
+                   ('3', 't', 3, 'u', 's', 'd', 'p3', 'open', '[\"escalation\",\"user_request\"]', 'asked', 0, 0),
+                   ('4', 't', 4, 'u', 's', 'd', 'p3', 'open', '[\"contact_form\"]', 'form', 0, 0);";
+        old.execute_unprepared(rows).await.expect("rows");
+        old.close().await.expect("it closes");
+
+        let store = Store::open(&url).await.expect("it is upgraded");
+        let found: Vec<Waiting> =
+            all(store.reader(), "SELECT id, waiting_reason FROM conversation ORDER BY id", []).await.expect("rows");
+        let expected = [
+            ("asked", Some("user_request")),
+            ("bot", None),
+            ("form", Some("contact_form")),
+            ("human", Some("human_mode")),
+            ("unknown", Some("low_confidence")),
+        ];
+        let expected =
+            expected.map(|(id, reason)| Waiting { id: id.to_owned(), waiting_reason: reason.map(str::to_owned) });
+        assert_eq!(found, expected);
+    }
 }

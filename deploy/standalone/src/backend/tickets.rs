@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     Object, Params, Tenant, body,
     dto::{List, TICKET, Ticket, TicketRow, given, page},
-    records::{self, NewConversation, NewMessage, NewTicket},
+    records::{self, Handling, NewConversation, NewMessage, NewTicket, WaitingReason},
     store::{Store, StoreError, all, commit, one, unavailable},
 };
 
@@ -62,7 +62,7 @@ pub(super) async fn create_contact_ticket(
             visitor_phone: None,
             locale,
             channel: "text",
-            handling: "waiting",
+            handling: Handling::Waiting(WaitingReason::ContactForm),
             metadata,
         };
         let conversation_id = records::insert_conversation(&transaction, tenant_id, conversation).await?;

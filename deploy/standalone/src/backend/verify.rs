@@ -34,7 +34,15 @@ pub(super) struct VerifiedBody(pub(super) Bytes);
 pub(super) async fn require_relay(State(keys): State<RelayKeys>, request: Request, next: Next) -> Response {
     match verified(&keys, request).await {
         Ok(request) => next.run(request).await,
-        Err(error) => error.into_response(),
+        Err(error) => {
+            let is_signature = error.code() == ErrorCode::InvalidRelaySignature;
+            let mut response = error.into_response();
+            if is_signature {
+                // The gateway makes a 502 of it: a tenant can do nothing about it.
+                response.headers_mut().insert(relay_headers::REFUSED, relay_headers::REFUSED_SIGNATURE);
+            }
+            response
+        }
     }
 }
 

@@ -246,3 +246,25 @@ fn what_belongs_to_a_laptop_is_off_elsewhere_unless_it_is_set() {
     let off = [("CHAT_RELAY_DEMO_PAGE", "false"), ("CHAT_RELAY_EXPOSE_ADMIN_API", "false")];
     assert_eq!(exposures(&off), (Exposure::Off, Exposure::Off));
 }
+
+#[test]
+fn the_demos_articles_are_there_only_where_nobody_else_reaches_the_relay() {
+    let loaded = |env: &[(&str, &str)]| {
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let config = Config::load(&Sources { args: Vec::new(), env }).expect("it loads");
+        (config.demo != Exposure::Off, config.demo_knowledge)
+    };
+    let on = ("CHAT_RELAY_DEMO_PAGE", "true");
+    let (public, proxied, outside) = (
+        ("CHAT_RELAY_RELAY_URL", "https://chat.example.com"),
+        ("CHAT_RELAY_TRUSTED_PROXIES", "10.0.0.1"),
+        ("CHAT_RELAY_LISTEN", "0.0.0.0:7811"),
+    );
+    assert_eq!(loaded(&[]), (true, true));
+    assert_eq!(loaded(&[on]), (true, true));
+    assert_eq!(loaded(&[("CHAT_RELAY_DEMO_PAGE", "false")]), (false, false));
+    for elsewhere in [public, proxied, outside] {
+        assert_eq!(loaded(&[elsewhere]), (false, false), "{elsewhere:?}");
+        assert_eq!(loaded(&[elsewhere, on]), (true, false), "{elsewhere:?}");
+    }
+}

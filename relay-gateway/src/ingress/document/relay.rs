@@ -1,0 +1,274 @@
+//! The signed lane's part of the OpenAPI document: the bodies and answers of what the relay answers itself, the pass-through, and
+//! what every call of the lane has in common: three signature headers, and the refusals.
+
+#![expect(dead_code, reason = "the documented shapes of what is read and made field by field")]
+
+use serde_json::{Map, Value};
+use shared::Failure;
+use utoipa::{
+    Modify, ToSchema,
+    openapi::{
+        ContentBuilder, Ref, Required, ResponseBuilder,
+        path::{Operation, ParameterBuilder, ParameterIn},
+        security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
+    },
+};
+use uuid::Uuid;
+
+use super::super::signed;
+
+/// The lane's tag.
+pub(crate) const TAG: &str = "signed";
+
+/// Who answers for a tenant. Sending it again refreshes the operator with this email.
+#[derive(ToSchema)]
+pub(crate) struct NewOperator {
+    #[schema(min_length = 1, max_length = 254, example = "merchant@acme.com")]
+    email: String,
+    #[schema(min_length = 1, max_length = 200)]
+    display_name: String,
+    /// The queues the operator sees. Absent or null: an existing operator keeps its own; empty: all of the tenant.
+    #[schema(max_items = 100)]
+    routing_keys: Option<Vec<String>>,
+    /// https.
+    #[schema(min_length = 1, max_length = 2048)]
+    avatar_url: Option<String>,
+}
+
+/// An operator.
+#[derive(ToSchema)]
+pub(crate) struct ProvisionedOperator {
+    operator_id: Uuid,
+    tenant_id: Uuid,
+    email: String,
+    display_name: String,
+    routing_keys: Vec<String>,
+    #[schema(required)]
+    avatar_url: Option<String>,
+    /// Whether this call made it.
+    created: bool,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+}
+
+/// Which operator a token is for.
+#[derive(ToSchema)]
+pub(crate) struct NamedOperator {
+    #[schema(min_length = 1, max_length = 254)]
+    email: String,
+}
+
+/// An operator's token: `deploy/docs/tokens.md` has its claims.
+#[derive(ToSchema)]
+pub(crate) struct OperatorToken {
+    operator_id: Uuid,
+    display_name: String,
+    operator_token: String,
+    #[schema(format = DateTime)]
+    expires_at: String,
+    tenant_id: Uuid,
+    routing_keys: Vec<String>,
+}
+
+/// A visitor whom the tenant's backend knows.
+#[derive(ToSchema)]
+pub(crate) struct NewVisitorToken {
+    /// The tenant's own name for the visitor: at most 255 bytes without control characters.
+    #[schema(min_length = 1, max_length = 255)]
+    visitor_user_id: String,
+    /// Such as `sha256:<hex>`.
+    #[schema(min_length = 1, max_length = 255)]
+    visitor_email_hash: Option<String>,
+    #[schema(minimum = 60, maximum = 86400, default = 3600)]
+    ttl_seconds: Option<u32>,
+}
+
+/// A minted token: it opens `/api/v1/ws/widget`, and `deploy/docs/tokens.md` has its claims.
+#[derive(ToSchema)]
+pub(crate) struct MintedToken {
+    token: String,
+    #[schema(format = DateTime)]
+    expires_at: String,
+}
+
+/// Whose minted tokens end.
+#[derive(ToSchema)]
+pub(crate) struct NamedVisitor {
+    #[schema(min_length = 1, max_length = 255)]
+    visitor_user_id: String,
+}
+
+/// A visitor whose minted tokens and sockets are over, on every gateway.
+#[derive(ToSchema)]
+pub(crate) struct RevokedVisitor {
+    visitor_user_id: String,
+    #[schema(format = DateTime)]
+    revoked_at: String,
+}
+
+/// What a tenant may read of its own configuration.
+#[derive(ToSchema)]
+pub(crate) struct TenantInfo {
+    tenant_id: Uuid,
+    tenant_name: String,
+    #[schema(pattern = "^(active|suspended)$")]
+    status: String,
+    plan_tier: String,
+    allowed_origins: Vec<String>,
+    voice_enabled: bool,
+    video_enabled: bool,
+    file_upload_enabled: bool,
+    multi_channel_enabled: bool,
+    monthly_msg_quota: u64,
+    storage_gb_quota: u64,
+    agent_seats: u64,
+}
+
+/// A contact form. The relay checks it, and the chat backend makes a ticket of it.
+#[derive(ToSchema)]
+pub(crate) struct NewContactTicket {
+    #[schema(min_length = 1, max_length = 254)]
+    customer_email: String,
+    #[schema(min_length = 1, max_length = 200)]
+    customer_name: String,
+    #[schema(min_length = 1, max_length = 500)]
+    subject: String,
+    #[schema(min_length = 1, max_length = 8000)]
+    message: String,
+    #[schema(min_length = 1, max_length = 200)]
+    company: Option<String>,
+    #[schema(min_length = 1, max_length = 200)]
+    source: Option<String>,
+    #[schema(min_length = 1, max_length = 35)]
+    locale: Option<String>,
+    #[schema(min_length = 1, max_length = 100)]
+    routing_key: Option<String>,
+    /// At most 16 KiB.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Map<String, Value>>,
+}
+
+/// A contact form, which the relay checks before the chat backend makes a ticket of it.
+#[utoipa::path(
+    post, path = "/api/v1/relay/create/contact-ticket", tag = TAG, request_body = NewContactTicket,
+    responses((status = 201, description = "The chat backend's answer: its document has the ticket"))
+)]
+pub(super) fn create_contact_ticket() {}
+
+/// Everything else goes to the chat backend.
+///
+/// `/api/v1/relay/<rest>` becomes `<backend base><rest>` with query, body, content type and trace context unchanged; the signature
+/// headers and hop-by-hop headers are removed and HMAC#2 is added; the answer streams back as the backend gives it. GET, HEAD, POST,
+/// PUT, PATCH and DELETE pass. `GET <backend>/openapi.json` documents what the reference backend answers.
+#[utoipa::path(
+    post, path = "/api/v1/relay/{rest}", tag = TAG,
+    params(("rest" = String, Path, description = "One or more segments. None may be `.` or `..`, however it is escaped")),
+    responses((status = "default", description = "The chat backend's own answer"))
+)]
+pub(super) fn pass_through() {}
+
+/// As the POST of this path; without a body.
+#[utoipa::path(
+    get, path = "/api/v1/relay/{rest}", tag = TAG,
+    params(("rest" = String, Path, description = "One or more segments. None may be `.` or `..`, however it is escaped")),
+    responses((status = "default", description = "The chat backend's own answer"))
+)]
+pub(super) fn pass_through_read() {}
+
+/// Adds what every signed call has in common.
+pub(super) struct SignedCalls;
+
+const SCHEMES: [(&str, &str, &str); 3] = [
+    ("signature_tenant", "X-Bloonio-Tenant-Id", "The tenant's id: a UUID."),
+    ("signature_timestamp", "X-Bloonio-Timestamp", "Unix milliseconds, decimal, within 30 s of the relay's clock."),
+    (
+        "signature",
+        "X-Bloonio-Signature",
+        "hex(hmac_sha256(tenant_secret, \"{timestamp}.{sha256_hex(body)}\")), where the body is the empty string if there is none. \
+         A signature is good once: with a body, once for each method, path and conversation_id.",
+    ),
+];
+
+/// What the lane refuses whatever the path is: status and codes.
+const REFUSALS: [(&str, &str); 15] = [
+    (
+        "400",
+        "`malformed_request`: the request could not be read, or its path holds control characters; `malformed_json` where the \
+             relay reads the body",
+    ),
+    (
+        "401",
+        "`missing_signature_headers`, `malformed_signature_headers`, `timestamp_out_of_window`, `invalid_signature` (an unknown \
+             tenant, too: `received` says what was signed)",
+    ),
+    ("403", "`tenant_suspended`; `feature_disabled`: attachments, where the tenant takes none"),
+    ("404", "`not_found`: a path that leaves `/api/v1/relay/`"),
+    ("405", "`method_not_allowed`; `Allow` lists the methods"),
+    ("408", "`request_timeout`: the body stopped coming"),
+    ("409", "`replayed_request`: the same signed request came before"),
+    ("413", "`body_too_large`"),
+    ("415", "`unsupported_media_type`: a body with an encoding, where the relay reads it"),
+    (
+        "422",
+        "`validation_failed`: `errors` names each field; also a query parameter that a signature is bound to, given twice",
+    ),
+    (
+        "429",
+        "`rate_limited`, with `Retry-After` and the `RateLimit` fields: the tenant's rate, or too many failed calls of an address",
+    ),
+    ("500", "`internal_error`"),
+    ("502", "`backend_bad_response`: the call may have arrived"),
+    (
+        "503",
+        "`directory_unavailable`, `overloaded`, `backend_unreachable`, with `Retry-After` where it is known: nothing was sent on",
+    ),
+    ("504", "`backend_timeout`: the call may have arrived"),
+];
+
+impl Modify for SignedCalls {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        for (scheme, header, description) in SCHEMES {
+            let key = ApiKeyValue::with_description(header, description);
+            components.add_security_scheme(scheme, SecurityScheme::ApiKey(ApiKey::Header(key)));
+        }
+        for (path, item) in &mut document.paths.paths {
+            if path.starts_with(signed::PREFIX) {
+                [&mut item.get, &mut item.post].into_iter().flatten().for_each(sign);
+            }
+        }
+    }
+}
+
+/// Adds headers and refusals to one call.
+fn sign(operation: &mut Operation) {
+    let requirement = SCHEMES
+        .into_iter()
+        .fold(SecurityRequirement::default(), |all, (scheme, ..)| all.add::<_, [&str; 0], &str>(scheme, []));
+    operation.security = Some(vec![requirement]);
+    let request_id = ParameterBuilder::new()
+        .name("X-Request-Id")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some("Kept, and answered: 1 to 64 letters, digits, `.`, `_` and `-`"))
+        .schema(Some(<String as utoipa::PartialSchema>::schema()))
+        .build();
+    operation.parameters.get_or_insert_default().push(request_id.into());
+    for (status, description) in REFUSALS {
+        // What a path says of its own refusals stands before what the lane says.
+        let own = operation.responses.responses.get(status).and_then(|own| match own {
+            utoipa::openapi::RefOr::T(own) => Some(format!("{}; ", own.description)),
+            utoipa::openapi::RefOr::Ref(_) => None,
+        });
+        let response = ResponseBuilder::new()
+            .description(format!("{}{description}", own.unwrap_or_default()))
+            .content(
+                "application/json",
+                ContentBuilder::new().schema(Some(Ref::from_schema_name(<Failure as ToSchema>::name()))).build(),
+            )
+            .build();
+        operation.responses.responses.insert(status.to_owned(), response.into());
+    }
+}

@@ -1,0 +1,126 @@
+//! What a visitor's token is good for besides the socket: the next one, and its session's end.
+
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, header};
+use proto::visitors::v1::{
+    EndSessionRequest, MintedToken, RefreshTokenRequest, SessionToken, end_session_request,
+    visitors_client::VisitorsClient,
+};
+use serde_json::json;
+use shared::{ApiError, ErrorCode, Success, origin::Origin, time::now_unix_ms};
+
+use super::Call;
+use crate::{
+    directory::TenantDirectory,
+    domain::token::Opens,
+    ingress::{cors::Asker, owned::propagation_wait_ms, time},
+};
+
+impl<D: TenantDirectory> Call<'_, D> {
+    pub(super) async fn refresh_token(&mut self) -> Result<Response, ApiError> {
+        let text = bearer(&self.parts.headers).ok_or_else(invalid)?;
+        let token = self.gateway.signing_keys.verify(text).await?.ok_or_else(invalid)?;
+        // The tenant's backend mints the next of its own.
+        let Opens::Session { session, widget_key, origin, generation } = token.opens else { return Err(invalid()) };
+        let door = self.admit(token.tenant_id, &widget_key).await?;
+        if let Asker::Page(asker, _) = Asker::read(&self.parts.headers)
+            && asker != origin
+        {
+            return Err(another_page(&origin, &asker));
+        }
+        if !door.allows(&origin) {
+            return Err(ApiError::origin_not_allowed(origin));
+        }
+        let message = RefreshTokenRequest {
+            tenant_id: token.tenant_id.as_uuid().as_bytes().to_vec(),
+            session_id: session.to_string(),
+            widget_public_key: widget_key,
+            origin: origin.to_string(),
+            generation: Some(generation),
+        };
+        let method = "chatrelay.visitors.v1.Visitors/RefreshToken";
+        let answer = self.gateway.admin.call(method, &self.request_id, message, |channel, request| async move {
+            VisitorsClient::new(channel).refresh_token(request).await
+        });
+        let answer = answer.await?;
+        let data = json!({
+            "session_id": session.to_string(),
+            "visitor_token": answer.token,
+            "expires_at": time(answer.expires_at)?,
+        });
+        Ok(Success::ok(data, "Token refreshed.").into_response())
+    }
+
+    /// Key and tenant are not judged: whoever holds the token may end what it opens, also where the tenant is suspended.
+    pub(super) async fn end_session(&mut self) -> Result<Response, ApiError> {
+        let text = bearer(&self.parts.headers).ok_or_else(invalid)?;
+        let token = self.gateway.signing_keys.verify(text).await?.ok_or_else(invalid)?;
+        let has_ended = token.has_ended(now_unix_ms());
+        let asker = Asker::read(&self.parts.headers);
+        let tenant_id = token.tenant_id;
+        let ending = match token.opens {
+            Opens::Session { session, origin, generation, .. } => {
+                match asker {
+                    Asker::Unnamed => {}
+                    // The session was begun for this page, which learns of nothing but its end.
+                    Asker::Page(page, text) if page == origin => self.readable_by = Some(text),
+                    Asker::Page(page, _) => return Err(another_page(&origin, &page)),
+                    Asker::Nameless => return Err(ApiError::origin_not_allowed("no origin")),
+                }
+                let session_id = session.to_string();
+                end_session_request::Token::Session(SessionToken { session_id, generation, has_ended })
+            }
+            Opens::Minted { visitor_user_id, generation, tenant_generation } => {
+                // It is bound to no page: who holds it may read what became of it.
+                if let Asker::Page(_, text) = asker {
+                    self.readable_by = Some(text);
+                }
+                // Its session has ended with its time.
+                if has_ended {
+                    return Err(invalid());
+                }
+                end_session_request::Token::Minted(MintedToken { visitor_user_id, generation, tenant_generation })
+            }
+        };
+        let within = self.gateway.call_deadline;
+        let message = EndSessionRequest {
+            tenant_id: tenant_id.as_uuid().as_bytes().to_vec(),
+            token: Some(ending),
+            wait_ms: propagation_wait_ms(within),
+        };
+        let method = "chatrelay.visitors.v1.Visitors/EndSession";
+        let admin = &self.gateway.admin;
+        let answer = admin.change(method, &self.request_id, message, within, |channel, request| async move {
+            VisitorsClient::new(channel).end_session(request).await
+        });
+        let answer = answer.await?;
+        if !answer.is_everywhere {
+            return Err(ApiError::new(
+                ErrorCode::ChangePropagating,
+                "The session is ended, and not on every gateway yet. Send the call again: it waits for the rest.",
+            )
+            .retry_after_seconds(1));
+        }
+        Ok(Success::ok(json!({"session_id": answer.session_id}), "Session ended: its tokens and sockets are over.")
+            .into_response())
+    }
+}
+
+fn invalid() -> ApiError {
+    ApiError::new(
+        ErrorCode::InvalidVisitorToken,
+        "Send `Authorization: Bearer <visitor_token>` with a token of this relay's, ended or not; where its session is over, or a \
+         newer token of it was used more than a minute ago, POST /api/v1/create/visitor-session begins another.",
+    )
+}
+
+fn another_page(origin: &Origin, page: &Origin) -> ApiError {
+    let message = format!("The token is for pages of {origin}, and this page's Origin is {page}.");
+    ApiError::new(ErrorCode::OriginNotAllowed, message)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (scheme, text) = given.next()?.to_str().ok()?.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && given.next().is_none()).then_some(text)
+}
