@@ -130,19 +130,17 @@ impl Tokens {
         if keys.is_empty() {
             keys = store.ensure_signing_key(make_key(master_keys)).await?;
         }
-        let newest = keys.first().ok_or_else(|| UseCaseError::Signing("there is no signing key".to_owned()))?;
-        let seed = master_keys.open(Place { row: newest.id, column: PRIVATE_COLUMN }, &newest.sealed_private)?;
-        let seed: Zeroizing<[u8; 32]> = Zeroizing::new(
-            seed.as_slice()
-                .try_into()
-                .map_err(|_| UseCaseError::Signing("the signing key is not 32 bytes".to_owned()))?,
-        );
-        let pkcs8 =
-            SigningKey::from_bytes(&seed).to_pkcs8_der().map_err(|error| UseCaseError::Signing(error.to_string()))?;
+        let opened: Vec<(SealedSigningKey, SigningKey)> =
+            keys.into_iter().filter_map(|key| open_key(master_keys, key)).collect();
+        let (newest, signing_key) = opened.first().ok_or_else(|| {
+            let reason = "no signing key opens under the configured master_keys";
+            UseCaseError::Signing(reason.to_owned())
+        })?;
+        let pkcs8 = signing_key.to_pkcs8_der().map_err(|error| UseCaseError::Signing(error.to_string()))?;
         let jwks = Jwks {
-            keys: keys
+            keys: opened
                 .iter()
-                .map(|key| Jwk {
+                .map(|(key, _)| Jwk {
                     kty: "OKP",
                     crv: "Ed25519",
                     alg: "EdDSA",
@@ -221,6 +219,25 @@ impl Tokens {
         let expires_at = Timestamp::from_second(expires).map_err(|error| UseCaseError::Signing(error.to_string()))?;
         Ok(SignedToken { id, token, expires_at })
     }
+}
+
+/// Opens a key, and makes sure that its public half is its own. `None` for any other row: whoever can write to the database, and has
+/// no master key, must not be able to publish a key of theirs.
+fn open_key(master_keys: &MasterKeys, key: SealedSigningKey) -> Option<(SealedSigningKey, SigningKey)> {
+    let place = Place { row: key.id, column: PRIVATE_COLUMN };
+    let opened = match master_keys.open(place, &key.sealed_private) {
+        Ok(seed) => {
+            <[u8; 32]>::try_from(seed.as_slice()).map(Zeroizing::new).map_err(|_| "it has not 32 bytes".to_owned())
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    let refused = match opened.map(|seed| SigningKey::from_bytes(&seed)) {
+        Ok(opened) if opened.verifying_key().as_bytes().as_slice() == key.public => return Some((key, opened)),
+        Ok(_) => "its public half is another key's".to_owned(),
+        Err(reason) => reason,
+    };
+    tracing::error!(key_id = %key.id, reason = refused, "a signing key is left out: it neither signs nor is published");
+    None
 }
 
 fn make_key(master_keys: &MasterKeys) -> SealedSigningKey {

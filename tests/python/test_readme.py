@@ -70,7 +70,7 @@ def started(tmp_path_factory):
 def test_the_steps_work_as_pasted(started):
     checkout, process = started
     _, *steps = blocks("sh")
-    assert len(steps) == 5
+    assert len(steps) == 6
     # One shell, as a reader has one terminal.
     script = "set -eu\n" + "\n".join(steps)
     run = subprocess.run(["bash", "-c", script], cwd=checkout, capture_output=True, text=True, timeout=300)
@@ -79,6 +79,7 @@ def test_the_steps_work_as_pasted(started):
         '"created":true',
         " visitor: Where is my order?\n     bot: Track your order from the link in your e-mail.",
         "TCK-000001",
+        "TCK-000001 ['visitor', 'bot', 'visitor', 'system', 'agent']",
         '<script src="http://127.0.0.1:7811/widget.js" data-tenant-id="',
     ):
         assert expected in run.stdout, run.stdout

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use admin_service::{
     access::RecordedAccess,
     log_chain::Head,
+    server,
     store::{self, LogStore as _, SeaStore},
     verify_audit,
 };
@@ -17,7 +18,11 @@ use proto::{
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shared::time::{from_unix_ms, now};
+use shared::{
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+    time::{from_unix_ms, now},
+};
+use tokio_util::sync::CancellationToken;
 use tonic::Request;
 
 use crate::{
@@ -276,4 +281,33 @@ async fn rows_from_before_the_chain_stay_and_what_follows_is_chained() {
     let (_, listed) = service.operator().call("GET", "/fetch/audit-log", None).await;
     assert_eq!(listed["data"]["items"].as_array().map(Vec::len), Some(3));
     service.stop().await;
+}
+
+/// A row that was inserted without a master key neither signs nor is published.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_signing_key_is_not_published() {
+    let service = Service::start(postgres()).await;
+    let keys = async |service: &Service| {
+        let answer = reqwest::get(format!("http://{}/.well-known/jwks.json", service.rest)).await.expect("an answer");
+        let jwks: Value = answer.json().await.expect("JSON");
+        let keys = jwks["keys"].as_array().expect("keys").iter();
+        keys.map(|key| key["kid"].as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    let ours = keys(&service).await;
+    let database = service.stop().await;
+    // One with another's seal, one with a seal of its own making, both newer; and one whose public half alone is another.
+    database.meddle(
+        "INSERT INTO signing_key (id, public, sealed_private, created_at) \
+         SELECT 'ffffffff-ffff-7fff-bfff-ffffffffffff', public, sealed_private, created_at FROM signing_key; \
+         INSERT INTO signing_key (id, public, sealed_private, created_at) \
+         VALUES ('ffffffff-ffff-7fff-bfff-fffffffffffe', decode(repeat('07', 32), 'hex'), decode(repeat('07', 76), 'hex'), 1)",
+    );
+    let service = Service::start(database).await;
+    assert_eq!(keys(&service).await, ours);
+    let database = service.stop().await;
+    database.meddle("UPDATE signing_key SET public = decode(repeat('07', 32), 'hex')");
+    let metrics = Metrics::default();
+    let refused =
+        server::start(config(&database.url), &metrics, HttpServerMetrics::new(&metrics), CancellationToken::new());
+    assert!(refused.await.expect_err("no key is left").to_string().contains("no signing key opens"));
 }

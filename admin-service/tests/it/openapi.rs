@@ -34,6 +34,7 @@ fn every_path_of_the_contract_is_documented() {
         ("post", "/api/v1/reactivate/tenant"),
         ("get", "/api/v1/fetch/tenant"),
         ("get", "/api/v1/fetch/tenants"),
+        ("get", "/api/v1/fetch/access-log"),
         ("get", "/api/v1/fetch/audit-log"),
     ] {
         let operation = &document["paths"][path][method];
@@ -154,6 +155,7 @@ async fn what_is_answered_is_what_is_documented() {
     for query in ["", "?limit=2", "?limit=0", "?cursor=x"] {
         calls.call("GET", "/fetch/tenants", query, None).await;
         calls.call("GET", "/fetch/audit-log", query, None).await;
+        calls.call("GET", "/fetch/access-log", query, None).await;
     }
     let new = |name: Value, abilities: Value| json!({"name": name, "abilities": abilities});
     let (_, made) = calls.call("POST", "/create/account-key", &query, Some(new(json!("CI"), json!(["*"])))).await;

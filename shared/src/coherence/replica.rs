@@ -12,6 +12,7 @@ pub struct Leases<G: Ord> {
     /// Until when the other replicas know of this one; it must outlive every lease.
     registered_until: Millis,
     gateways: BTreeMap<G, Granted>,
+    owed: BTreeMap<G, Owed>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,10 +20,17 @@ struct Granted {
     /// No lease of the gateway's goes on after this.
     until: Millis,
     acknowledged: Revision,
+}
+
+/// What a gateway was told of and has not acknowledged. Apart from its lease: most gateways owe nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Owed {
+    /// The first such revision.
+    revision: Revision,
+    /// When it was told of that.
+    since: Millis,
     /// The newest revision it was told of.
     told: Revision,
-    /// A revision that it was told of and has not acknowledged, and since when.
-    owed: Option<(Revision, Millis)>,
     /// When it last asked.
     asked: Millis,
 }
@@ -43,9 +51,9 @@ pub enum Asked {
 /// For how many leases after its last asking a silent gateway is remembered.
 const SILENT_KEPT: u64 = 10;
 
-impl Granted {
+impl Owed {
     fn is_silent(&self, ttl_ms: u64, now: Millis) -> bool {
-        self.owed.is_some_and(|(_, since)| since + ttl_ms < now)
+        self.since + ttl_ms < now
     }
 }
 
@@ -53,7 +61,7 @@ impl<G: Ord + Clone> Leases<G> {
     /// None granted, and not registered.
     #[must_use]
     pub fn none(ttl_ms: u64) -> Self {
-        Self { ttl_ms, registered_until: 0, gateways: BTreeMap::new() }
+        Self { ttl_ms, registered_until: 0, gateways: BTreeMap::new(), owed: BTreeMap::new() }
     }
 
     /// The registration was written to the database: others will not forget it before `period_ms` have passed since the
@@ -70,49 +78,61 @@ impl<G: Ord + Clone> Leases<G> {
         if self.registered_until < until {
             return Asked::Unregistered;
         }
+        if let Some(owed) = self.owed.get_mut(&gateway) {
+            owed.asked = now;
+            if owed.is_silent(self.ttl_ms, now) {
+                return Asked::Silent;
+            }
+        }
         let granted = self.gateways.entry(gateway).or_default();
-        granted.asked = now;
+        granted.until = granted.until.max(until);
         if granted.acknowledged == Revision::MAX {
             // It had given up, and now asks after all.
             granted.acknowledged = 0;
         }
-        if granted.is_silent(self.ttl_ms, now) {
-            return Asked::Silent;
-        }
-        granted.until = granted.until.max(until);
         Asked::Granted
     }
 
     /// Whether a gateway's next asking would be refused because it acknowledges nothing.
     #[must_use]
     pub fn is_silent(&self, gateway: &G, now: Millis) -> bool {
-        self.gateways.get(gateway).is_some_and(|granted| granted.is_silent(self.ttl_ms, now))
+        self.owed.get(gateway).is_some_and(|owed| owed.is_silent(self.ttl_ms, now))
     }
 
-    /// A gateway is told of everything up to `revision`, which it must acknowledge.
+    /// A gateway that was granted a lease is told of everything up to `revision`, which it must acknowledge.
     pub fn told(&mut self, gateway: &G, revision: Revision, now: Millis) {
-        let Some(granted) = self.gateways.get_mut(gateway) else { return };
-        granted.told = granted.told.max(revision);
-        if granted.acknowledged < revision {
-            granted.owed.get_or_insert((revision, now));
+        if let Some(owed) = self.owed.get_mut(gateway) {
+            owed.told = owed.told.max(revision);
+        } else if let Some(granted) = self.gateways.get(gateway)
+            && granted.acknowledged < revision
+        {
+            self.owed.insert(gateway.clone(), Owed { revision, since: now, told: revision, asked: now });
         }
     }
 
     /// A gateway has applied everything up to `revision`.
     pub fn acknowledged(&mut self, gateway: &G, revision: Revision, now: Millis) {
-        let Some(granted) = self.gateways.get_mut(gateway) else { return };
-        granted.acknowledged = granted.acknowledged.max(revision);
-        if granted.owed.is_some_and(|(owed, _)| owed <= granted.acknowledged) {
-            // It answers. What it was told since then has its own time.
-            granted.owed = (granted.acknowledged < granted.told).then_some((granted.told, now));
+        if let Some(granted) = self.gateways.get_mut(gateway) {
+            granted.acknowledged = granted.acknowledged.max(revision);
+        }
+        if let Some(owed) = self.owed.get_mut(gateway)
+            && owed.revision <= revision
+        {
+            if owed.told <= revision {
+                self.owed.remove(gateway);
+            } else {
+                // It answers. What it was told since then has its own time.
+                (owed.revision, owed.since) = (owed.told, now);
+            }
         }
     }
 
     /// A gateway has promised never to use a lease again: that acknowledges whatever changes.
     pub fn released(&mut self, gateway: &G) {
         if let Some(granted) = self.gateways.get_mut(gateway) {
-            *granted = Granted { until: granted.until, acknowledged: Revision::MAX, ..Granted::default() };
+            granted.acknowledged = Revision::MAX;
         }
+        self.owed.remove(gateway);
     }
 
     /// Whether no gateway can use, by a lease of this incarnation's, what was true before `revision`. A stream that closed
@@ -145,8 +165,8 @@ impl<G: Ord + Clone> Leases<G> {
     pub fn begin_another_history(&mut self) {
         for granted in self.gateways.values_mut().filter(|granted| granted.acknowledged < Revision::MAX) {
             granted.acknowledged = 0;
-            (granted.told, granted.owed) = (0, None);
         }
+        self.owed.clear();
     }
 
     /// When the last of the leases ends, where one has not.
@@ -156,12 +176,14 @@ impl<G: Ord + Clone> Leases<G> {
         held.map(|granted| granted.until).filter(|until| *until > now).max()
     }
 
-    /// Forgets gateways whose leases have run out, but for those that are silent and still ask: forgotten, they would be
+    /// Forgets gateways whose leases have run out. A silent one that still asks is remembered as silent: forgotten, it would be
     /// granted another lease.
     pub fn forget_ended(&mut self, now: Millis) {
         let ttl_ms = self.ttl_ms;
-        self.gateways.retain(|_, granted| {
-            granted.until > now || granted.is_silent(ttl_ms, now) && granted.asked + SILENT_KEPT * ttl_ms > now
+        self.gateways.retain(|_, granted| granted.until > now);
+        let gateways = &self.gateways;
+        self.owed.retain(|gateway, owed| {
+            gateways.contains_key(gateway) || owed.is_silent(ttl_ms, now) && owed.asked + SILENT_KEPT * ttl_ms > now
         });
     }
 }
