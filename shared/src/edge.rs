@@ -48,9 +48,9 @@ pub struct Edge {
 /// Finds the address that a request counts under from its headers and the connection's other end: behind trusted proxies those
 /// two differ.
 #[derive(Clone, Default)]
-pub struct ClientAddresses(Option<Arc<FindAddress>>);
+pub struct ClientAddresses(Option<Arc<Find>>);
 
-type FindAddress = dyn Fn(&HeaderMap, IpAddr) -> IpAddr + Send + Sync;
+type Find = dyn Fn(&HeaderMap, IpAddr) -> IpAddr + Send + Sync;
 
 impl ClientAddresses {
     /// By a function of the headers and the connection's other end. The default is the connection's other end.
