@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::{
     coherence::LONGEST_LEASE_MS,
-    config::{ConfigError, Read, Settings, Sources, Spec, check_secret},
+    config::{ConfigError, Read, SecretList, Settings, Sources, Spec},
     telemetry::TelemetryConfig,
 };
 
@@ -39,12 +39,12 @@ pub struct Config {
     pub ops_listen: Option<SocketAddr>,
     /// The database and its bounds.
     pub database: DatabaseConfig,
-    /// `X-Admin-Key`.
-    pub api_key: SecretString,
+    /// What is accepted as `X-Admin-Key`.
+    pub api_key: SecretList,
     /// What seals secrets at rest.
     pub master_keys: MasterKeys,
-    /// The bearer token gateways send.
-    pub grpc_token: SecretString,
+    /// The bearer tokens accepted from gateways.
+    pub grpc_token: SecretList,
     /// The `iss` of signed tokens.
     pub token_issuer: String,
     /// How long an operator's token lives.
@@ -94,9 +94,9 @@ impl Config {
         let grpc_listen = settings.required("grpc_listen");
         let ops_listen = settings.optional("ops_listen");
         let database = read_database(&mut settings);
-        let api_key = settings.checked("api_key", |key: &String| check_secret(key));
+        let api_key = settings.secrets("api_key");
         let master_keys = settings.required("master_keys");
-        let grpc_token = settings.checked("grpc_token", |token: &String| check_secret(token));
+        let grpc_token = settings.secrets("grpc_token");
         let token_issuer = settings.required("token_issuer");
         let operator_token_ttl = settings.required("operator_token_ttl_seconds").map(Duration::from_secs);
         let visitor_token_ttl = settings
@@ -124,9 +124,9 @@ impl Config {
             grpc_listen: grpc_listen?,
             ops_listen: ops_listen?,
             database: database?,
-            api_key: api_key?.into(),
+            api_key: api_key?,
             master_keys: master_keys?,
-            grpc_token: grpc_token?.into(),
+            grpc_token: grpc_token?,
             token_issuer: token_issuer?,
             operator_token_ttl: operator_token_ttl?,
             visitor_token_ttl: visitor_token_ttl?,
@@ -239,12 +239,12 @@ mod tests {
         let config = load(&[
             ("ADMIN_API_KEY", "an-admin-key-to-hide"),
             ("ADMIN_GRPC_TOKEN", "a-grpc-token-to-hide"),
-            ("ADMIN_MASTER_KEYS", "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+            ("ADMIN_MASTER_KEYS", "k1:K4ZVi+A880qJsRq/uygtyfYgIRmuvB+Up7k68nt5VwQ="),
             ("ADMIN_DATABASE_URL", "postgres://u:hidden-password@h/d"),
         ])
         .expect("loads");
         let shown = format!("{config:?}");
-        for hidden in ["to-hide", "hidden-password", "AAECAw"] {
+        for hidden in ["to-hide", "hidden-password", "K4ZVi+"] {
             assert!(!shown.contains(hidden), "{hidden} in {shown}");
         }
         let error =

@@ -1,16 +1,16 @@
 //! gRPC for internal services. Gateways come with the service token; the tenant lifecycle wants the admin key, so that
 //! a gateway that fell into wrong hands cannot rotate or provision anything.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use proto::{
     admin::v1::tenant_admin_server::TenantAdminServer, directory::v1::tenant_directory_server::TenantDirectoryServer,
     identity::v1::identity_server::IdentityServer, visitors::v1::visitors_server::VisitorsServer,
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
-use shared::{ApiError, ErrorCode, coherence::LONGEST_LEASE_MS, request_id::X_REQUEST_ID};
-use subtle::ConstantTimeEq as _;
+use shared::{ApiError, ErrorCode, coherence::LONGEST_LEASE_MS, config::SecretList, request_id::X_REQUEST_ID};
+use subtle::{Choice, ConstantTimeEq as _};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -55,7 +55,7 @@ pub(crate) struct Services {
     pub(crate) propagation: Propagation,
     pub(crate) logs: Logs,
     pub(crate) gate: OperatorGate,
-    pub(crate) service_token: SecretString,
+    pub(crate) service_tokens: SecretList,
     pub(crate) metrics: RpcMetrics,
 }
 
@@ -68,7 +68,7 @@ pub(crate) async fn serve(
     services: Services,
     stopping: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let Services { tenants, directory, operators, tokens, visitors, propagation, logs, gate, service_token, metrics } =
+    let Services { tenants, directory, operators, tokens, visitors, propagation, logs, gate, service_tokens, metrics } =
         services;
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<TenantDirectoryServer<directory::DirectoryService>>().await;
@@ -80,11 +80,11 @@ pub(crate) async fn serve(
     // Common tools (grpcurl, Postman, Python's client) ask in v1alpha, newer ones in v1.
     let (reflection, reflection_v1alpha) = (described().build_v1()?, described().build_v1alpha()?);
 
-    let token = ServiceToken::new(&service_token);
+    let tokens_of_gateways = ServiceTokens::new(&service_tokens);
     let refusals = logs.clone();
     let with_token = move |request: Request<()>| {
         let (address, id) = (request.remote_addr().map(|address| address.ip()), request_id(request.metadata()));
-        token.check(request).inspect_err(|_| {
+        tokens_of_gateways.check(request).inspect_err(|_| {
             let kind = AccessKind::RefuseService;
             let entry = AccessEntry { kind, tenant_id: None, actor: "unknown", subject: String::new(), address };
             refusals.note(entry, &id);
@@ -133,19 +133,22 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-/// The bearer token gateways come with, compared in constant time.
+/// The bearer tokens gateways come with, compared in constant time.
 #[derive(Clone)]
-struct ServiceToken([u8; 32]);
+struct ServiceTokens(Arc<[[u8; 32]]>);
 
-impl ServiceToken {
-    fn new(token: &SecretString) -> Self {
-        Self(Sha256::digest(format!("Bearer {}", token.expose_secret())).into())
+impl ServiceTokens {
+    fn new(tokens: &SecretList) -> Self {
+        let digest = |text: String| -> [u8; 32] { Sha256::digest(text).into() };
+        Self(tokens.accepted().map(|token| digest(format!("Bearer {}", token.expose_secret()))).collect())
     }
 
     fn check(&self, request: Request<()>) -> Result<Request<()>, Status> {
         let given = request.metadata().get("authorization").map_or(b"".as_slice(), |value| value.as_bytes());
         let digest: [u8; 32] = Sha256::digest(given).into();
-        if bool::from(self.0.ct_eq(&digest)) {
+        // Every token is compared, so that the time tells nothing of the list.
+        let known = self.0.iter().fold(Choice::from(0), |known, token| known | token.ct_eq(&digest));
+        if bool::from(known) {
             return Ok(request);
         }
         Err(refused_service_token(request.metadata().contains_key("authorization")).into())

@@ -310,8 +310,8 @@ mod tests {
 
     use super::*;
 
-    const OLD: &str = "old:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-    const NEW: &str = "new:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+    const OLD: &str = "old:ArIx6A9CIa99yMbZV7UzpNYU3fE4wQSTDLybF2T4fcI=";
+    const NEW: &str = "new:xxoGgNgSnxF5oF00lzzaZWMzH6ueUxo0nOf4mWLGGAs=";
 
     fn keys(text: &str) -> MasterKeys {
         text.parse().expect("keys")

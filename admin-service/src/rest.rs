@@ -10,9 +10,11 @@ use axum::{
     routing::get,
 };
 use http::{HeaderName, HeaderValue, header};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
-use shared::{ApiError, ErrorCode, edge::ClientAddresses, health, request_id::RequestId, serve::Peer};
+use shared::{
+    ApiError, ErrorCode, config::SecretList, edge::ClientAddresses, health, request_id::RequestId, serve::Peer,
+};
 use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -48,29 +50,40 @@ pub use document::openapi;
 /// The header operators prove themselves with; internal services use it as gRPC metadata.
 pub(crate) const X_ADMIN_KEY: HeaderName = HeaderName::from_static("x-admin-key");
 
-/// The operators' key: compared in constant time, named by a prefix of its hash.
+/// The operators' keys: compared in constant time, each named by a prefix of its hash.
 #[derive(Clone)]
-pub(crate) struct AdminKey {
+pub(crate) struct AdminKeys(Arc<[AdminKey]>);
+
+struct AdminKey {
     digest: [u8; 32],
     actor: Arc<str>,
 }
 
-impl AdminKey {
-    pub(crate) fn new(key: &SecretString) -> Self {
-        let digest: [u8; 32] = Sha256::digest(key.expose_secret()).into();
-        // Hashed once more, so that the audit log holds no part of what a guess could be checked against cheaply.
-        let name = hex::encode(&Sha256::digest([b"chat-relay admin key id: ".as_slice(), &digest].concat())[..4]);
-        Self { digest, actor: format!("admin_key:{name}").into() }
+impl AdminKeys {
+    pub(crate) fn new(keys: &SecretList) -> Self {
+        let named = keys.accepted().map(|key| {
+            let digest: [u8; 32] = Sha256::digest(key.expose_secret()).into();
+            // Hashed once more, so that the audit log holds no part of what a guess could be checked against cheaply.
+            let name = hex::encode(&Sha256::digest([b"chat-relay admin key id: ".as_slice(), &digest].concat())[..4]);
+            AdminKey { digest, actor: format!("admin_key:{name}").into() }
+        });
+        Self(named.collect())
     }
 
-    /// Who calls, where `given` is the key.
+    /// Who calls, where `given` is one of the keys.
     pub(crate) fn authenticate(&self, given: Option<&[u8]>) -> Result<Arc<str>, ApiError> {
-        // Digests have one length, so the comparison tells nothing of the key's.
+        // Digests have one length, so the comparison tells nothing of the key's. It ends at no match: the time tells nothing
+        // of how many keys there are before it.
         let digest: [u8; 32] = Sha256::digest(given.unwrap_or_default()).into();
-        if given.is_some() && bool::from(self.digest.ct_eq(&digest)) {
-            Ok(Arc::clone(&self.actor))
-        } else {
-            Err(refused_admin_key(given.is_some_and(|key| !key.is_empty())))
+        let mut caller = None;
+        for key in &*self.0 {
+            if bool::from(key.digest.ct_eq(&digest)) {
+                caller = Some(&key.actor);
+            }
+        }
+        match caller {
+            Some(actor) if given.is_some() => Ok(Arc::clone(actor)),
+            _ => Err(refused_admin_key(given.is_some_and(|key| !key.is_empty()))),
         }
     }
 }
@@ -191,21 +204,21 @@ fn log_routes() -> OpenApiRouter<Logs> {
     OpenApiRouter::new().routes(routes!(audit::fetch_audit_log)).routes(routes!(audit::fetch_access_log))
 }
 
-/// Lets in who has the admin key, over REST and over gRPC: guessing is slowed, and each failure leaves its row.
+/// Lets in who has an admin key, over REST and over gRPC: guessing is slowed, and each failure leaves its row.
 #[derive(Clone)]
 pub(crate) struct OperatorGate {
-    key: AdminKey,
+    keys: AdminKeys,
     clients: ClientAddresses,
     guesses: Guesses,
     logs: Logs,
 }
 
 impl OperatorGate {
-    pub(crate) fn new(key: AdminKey, clients: ClientAddresses, logs: Logs) -> Self {
-        Self { key, clients, guesses: Guesses::new(), logs }
+    pub(crate) fn new(keys: AdminKeys, clients: ClientAddresses, logs: Logs) -> Self {
+        Self { keys, clients, guesses: Guesses::new(), logs }
     }
 
-    /// Who calls, where `given` is the key.
+    /// Who calls, where `given` is one of the keys.
     ///
     /// # Errors
     /// `invalid_admin_key`; `rate_limited` where the address has come with too many wrong ones.
@@ -217,8 +230,8 @@ impl OperatorGate {
     ) -> Result<Arc<str>, ApiError> {
         let now = Instant::now();
         let authenticated = match address {
-            Some(address) => self.guesses.check(address, now).and_then(|()| self.key.authenticate(given)),
-            None => self.key.authenticate(given),
+            Some(address) => self.guesses.check(address, now).and_then(|()| self.keys.authenticate(given)),
+            None => self.keys.authenticate(given),
         };
         if authenticated.is_err() {
             if let Some(address) = address.filter(|_| given.is_some()) {

@@ -46,6 +46,12 @@ pub enum InvalidMasterKeys {
     /// Not 32 bytes.
     #[error("entry {0} does not hold exactly 32 bytes of base64")]
     Length(usize),
+    /// The key that seals is no random one. Behind another it may still open what it sealed.
+    #[error(
+        "entry 1 is easily guessed: it is one pattern, not random bytes; put a new one first, with 32 bytes from \
+         `openssl rand -base64 32`, and keep this one behind it for what it sealed"
+    )]
+    Weak,
     /// Two keys under one id.
     #[error("entry {0} repeats an earlier id")]
     Repeated(usize),
@@ -56,7 +62,8 @@ impl FromStr for MasterKeys {
 
     fn from_str(text: &str) -> Result<Self, InvalidMasterKeys> {
         let mut keys: Vec<MasterKey> = Vec::new();
-        for (index, entry) in text.split(',').enumerate() {
+        // In a file, keys may stand a line each.
+        for (index, entry) in text.trim().split([',', '\n']).enumerate() {
             let place = index + 1;
             let (id, key) = entry.trim().split_once(':').ok_or(InvalidMasterKeys::Form(place))?;
             let well_formed = (1..=LONGEST_KEY_ID).contains(&id.len())
@@ -71,6 +78,9 @@ impl FromStr for MasterKeys {
             if key.len() != KEY_LEN {
                 return Err(InvalidMasterKeys::Length(place));
             }
+            if index == 0 && is_pattern(&key) {
+                return Err(InvalidMasterKeys::Weak);
+            }
             let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| InvalidMasterKeys::Length(place))?;
             let derived = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes a key of any length");
             let derived = Zeroizing::new(<[u8; 32]>::from(derived.chain_update(LOG_KEY_INFO).finalize().into_bytes()));
@@ -79,6 +89,15 @@ impl FromStr for MasterKeys {
         }
         Ok(Self(keys.into()))
     }
+}
+
+/// Whether the bytes have few values, of which 32 random ones have some 30, or are steps of one length.
+fn is_pattern(key: &[u8]) -> bool {
+    let mut values = key.to_vec();
+    values.sort_unstable();
+    values.dedup();
+    let step = |pair: &[u8]| pair[1].wrapping_sub(pair[0]);
+    values.len() < 10 || key.windows(2).all(|pair| step(pair) == step(key))
 }
 
 impl fmt::Debug for MasterKeys {
@@ -183,8 +202,8 @@ impl MasterKeys {
 mod tests {
     use super::*;
 
-    const OLD: &str = "old:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-    const NEW: &str = "new:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+    const OLD: &str = "old:y6BrVzb69n5UsHtWHq6UOV53TFF6fZEKVDaeEmPM+9Q=";
+    const NEW: &str = "new:EVB6Di9eadXfpApiob17buV+a82FxnybhDGzb/8hxDc=";
 
     fn keys(text: &str) -> MasterKeys {
         text.parse().expect("keys")
@@ -230,9 +249,16 @@ mod tests {
             ("k 1:AAAA", E::Id(1)),
             ("k1:AAAA", E::Length(1)),
             ("k1:not base64!", E::Length(1)),
+            ("k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", E::Weak),
+            ("k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", E::Weak),
+            ("k1:cGFzc3dvcmRwYXNzd29yZHBhc3N3b3JkcGFzc3dvcmQ=", E::Weak),
+            (&format!("{NEW}\n{NEW}"), E::Repeated(2)),
         ] {
             assert_eq!(text.parse::<MasterKeys>().map(|_| ()), Err(why), "{text}");
         }
         assert_eq!(format!("{:?}", keys(OLD)), "[\"old\"]");
+        // What a weak key sealed can still be opened, and is sealed anew by the one before it.
+        let replaced = keys(&format!("{NEW}\nweak:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"));
+        assert_eq!(format!("{replaced:?}"), "[\"new\", \"weak\"]");
     }
 }

@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use secrecy::ExposeSecret as _;
 use shared::{
     edge::{ClientAddresses, Edge},
     passed_on::ClientProof,
@@ -28,7 +27,7 @@ use crate::{
     logs::Logs,
     operators::Operators,
     propagation::{Propagation, PropagationMetrics},
-    rest::{self, AdminKey, Developers, OperatorGate, RelayUrl},
+    rest::{self, AdminKeys, Developers, OperatorGate, RelayUrl},
     store::{self, ConnectError, SeaStore, StoreError},
     tenants::Tenants,
     tokens::Tokens,
@@ -135,10 +134,12 @@ pub async fn start(
     };
     let operators = Operators::new(port);
     let logs = Logs::new(Arc::new(store.clone()));
-    let client_proof = ClientProof::new(config.grpc_token.expose_secret());
+    let client_proof = ClientProof::new(&config.grpc_token);
     let clients =
         ClientAddresses::new(move |headers, peer| client_proof.client(headers, now_unix_ms()).unwrap_or(peer));
-    let gate = OperatorGate::new(AdminKey::new(&config.api_key), clients.clone(), logs.clone());
+    let gate = OperatorGate::new(AdminKeys::new(&config.api_key), clients.clone(), logs.clone());
+    config.api_key.log_rotation("api_key");
+    config.grpc_token.log_rotation("grpc_token");
     let relay_url = RelayUrl::new(&config.relay_url);
 
     let rest_listener = serve::bind("rest_listen", config.rest_listen).await?;
@@ -186,7 +187,7 @@ pub async fn start(
         propagation: propagation.clone(),
         logs: logs.clone(),
         gate,
-        service_token: config.grpc_token,
+        service_tokens: config.grpc_token,
         metrics: RpcMetrics::new(metrics),
     };
     let told_to_stop = stopping.clone();

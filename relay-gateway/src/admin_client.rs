@@ -84,7 +84,7 @@ impl AdminClient {
             })
             .collect::<Result<_, tonic::transport::Error>>()?;
         let mut authorization: MetadataValue<Ascii> =
-            format!("Bearer {}", config.token.expose_secret()).parse().map_err(|_| InvalidAdmin::Token)?;
+            format!("Bearer {}", config.token.first().expose_secret()).parse().map_err(|_| InvalidAdmin::Token)?;
         authorization.set_sensitive(true);
         Ok(Self {
             replicas,

@@ -54,7 +54,7 @@ pub(crate) struct Relayed<'a> {
 impl Backend {
     pub(crate) fn new(config: &BackendConfig, metrics: GatewayMetrics) -> Self {
         Self {
-            key: RelayKey::new(config.relay_secret.expose_secret().as_bytes()),
+            key: RelayKey::new(config.relay_secret.first().expose_secret().as_bytes()),
             upstream: Upstream::that_authenticates("chat-backend", &config.url, config.timeouts, metrics),
         }
     }

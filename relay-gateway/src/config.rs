@@ -8,10 +8,9 @@ use std::{
 };
 
 use ipnet::IpNet;
-use secrecy::SecretString;
 use shared::{
     body::BodyBounds,
-    config::{ConfigError, Settings, Sources, Spec, check_secret},
+    config::{ConfigError, SecretList, Settings, Sources, Spec},
     laptop::{Exposure, Laptop},
     process,
     serve::Bounds,
@@ -122,8 +121,8 @@ pub struct SocketLimits {
 pub struct AdminConfig {
     /// Its replicas.
     pub urls: List<HttpUrl>,
-    /// The bearer token.
-    pub token: SecretString,
+    /// The bearer tokens: the first is sent.
+    pub token: SecretList,
     /// How long it may take to answer, all replicas together.
     pub timeout: Duration,
     /// How long after its last answer callers still wait for it to come back.
@@ -137,8 +136,8 @@ pub struct AdminConfig {
 pub struct BackendConfig {
     /// Its base URL.
     pub url: HttpUrl,
-    /// What HMAC#2 is made with.
-    pub relay_secret: SecretString,
+    /// What HMAC#2 is made with: the first signs.
+    pub relay_secret: SecretList,
     /// How long it may take.
     pub timeouts: UpstreamTimeouts,
     /// Whether it is sent one signed call at start.
@@ -273,14 +272,14 @@ impl Config {
                 Err("must begin with http://: TLS to the admin service is not built yet".to_owned())
             }
         });
-        let token = settings.checked("admin_grpc_token", |token: &String| check_secret(token));
+        let token = settings.secrets("admin_grpc_token");
         let directory_timeout = millis(&mut settings, "directory_timeout_ms");
         let patience = settings.required("directory_patience_ms").map(Duration::from_millis);
         let cache_bytes = settings.checked("directory_cache_bytes", |bytes: &u64| {
             if *bytes >= LEAST_CACHE_BYTES { Ok(()) } else { Err(format!("must be at least {LEAST_CACHE_BYTES}")) }
         });
         let backend_url = settings.required("chat_backend_url");
-        let relay_secret = settings.checked("relay_secret", |secret: &String| check_secret(secret));
+        let relay_secret = settings.secrets("relay_secret");
         let check_at_start = settings.required("check_backend_at_start");
         let connect = millis(&mut settings, "backend_connect_timeout_ms");
         let header = millis(&mut settings, "backend_header_timeout_ms");
@@ -339,14 +338,14 @@ impl Config {
             threads: threads?.unwrap_or_else(workers::available),
             admin: AdminConfig {
                 urls: urls?,
-                token: token?.into(),
+                token: token?,
                 timeout: directory_timeout?,
                 patience: patience?,
                 cache_bytes: cache_bytes?,
             },
             backend: BackendConfig {
                 url: backend_url?,
-                relay_secret: relay_secret?.into(),
+                relay_secret: relay_secret?,
                 timeouts: UpstreamTimeouts {
                     connect: connect?,
                     header: header?,

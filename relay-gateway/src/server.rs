@@ -3,7 +3,6 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use secrecy::ExposeSecret as _;
 use shared::{
     coherence::LONGEST_LEASE_MS,
     edge::{ClientAddresses, Edge},
@@ -150,7 +149,7 @@ pub async fn start_on(
         backend,
         sockets: Arc::clone(&sockets),
         admin_rest: Upstream::new("admin-rest", &config.admin_rest, facade_timeouts, own_metrics.clone()),
-        client_proof: ClientProof::new(config.admin.token.expose_secret()),
+        client_proof: ClientProof::new(&config.admin.token),
         exposed: config.exposed,
         limits: Arc::clone(&limits),
         replay_parameters: config.replay_parameters.0.into_iter().map(|name| name.0).collect(),

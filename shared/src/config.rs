@@ -4,7 +4,14 @@
 //! Every problem is reported in one run. Loading takes its sources as an argument, so that no test touches
 //! the process's environment.
 
-use std::{collections::BTreeMap, ffi::OsString, fmt, path::PathBuf, process::ExitCode, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    fmt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    str::FromStr,
+};
 
 use figment::{
     Figment,
@@ -17,9 +24,12 @@ mod help;
 mod misspelt;
 mod parts;
 mod programs;
+mod secrets;
+mod weak;
 
 pub use parts::Part;
 pub use programs::IN_ONE_PROCESS;
+pub use secrets::{SecretList, check_secret};
 
 /// `EX_USAGE`: the process was started wrongly, and starting it again will not help.
 pub const EXIT_CONFIG: u8 = 64;
@@ -36,8 +46,9 @@ pub struct Spec {
     /// Keys whose variable has another name: `("api_key", "ADMIN_API_KEY")`.
     pub env_names: &'static [(&'static str, &'static str)],
     /// The embedded defaults, one `key = value` under a comment each; an empty value is unset.
+    /// A key that ends in `_file` beside the same key without it names a file that holds the setting.
     pub defaults: &'static str,
-    /// Keys that are never flags (a process list shows flags) and never printed.
+    /// Keys that are never flags (a process list shows flags) and never printed. Each has a `_file` key beside it.
     pub secrets: &'static [&'static str],
     /// Programs that run inside this one, whose settings are its own too.
     pub parts: &'static [Part],
@@ -48,6 +59,10 @@ pub struct Spec {
 impl Spec {
     /// The variable of a key.
     fn env_name(&self, key: &str) -> String {
+        // What names a file is called as what the file holds is.
+        if let Some(held) = key.strip_suffix("_file").filter(|held| self.is_secret(held)) {
+            return format!("{}_FILE", self.env_name(held));
+        }
         self.env_names
             .iter()
             .find(|(named, _)| *named == key)
@@ -142,6 +157,8 @@ struct Given {
 pub struct Settings {
     spec: Spec,
     given: BTreeMap<String, Given>,
+    /// Keys whose file could not be used, which is a problem already.
+    unreadable: BTreeSet<String>,
     problems: Vec<String>,
 }
 
@@ -166,7 +183,7 @@ impl Settings {
             let code = if error.use_stderr() { EXIT_CONFIG } else { 0 };
             ConfigError::Usage(error.to_string(), code)
         })?;
-        let mut settings = Self { spec, given: BTreeMap::new(), problems: Vec::new() };
+        let mut settings = Self { spec, given: BTreeMap::new(), unreadable: BTreeSet::new(), problems: Vec::new() };
         if let Some(command) = flags.subcommand_name() {
             settings.problems.push(format!("{command} must be the first argument: {} {command}", spec.program));
         }
@@ -190,6 +207,14 @@ impl Settings {
                 && let Some(value) = flags.get_one::<String>(key)
             {
                 settings.give(key, value.clone(), format!("--{}", key.replace('_', "-")));
+            }
+        }
+        for key in spec.secrets {
+            debug_assert!(keys.iter().any(|(known, _)| *known == format!("{key}_file")), "{key} has no {key}_file");
+        }
+        for (key, _) in &keys {
+            if let Some(held) = held_by(key, &keys) {
+                settings.take_file(key, held);
             }
         }
         let names: Vec<_> = keys.iter().map(|(key, _)| settings.env_name(key)).collect();
@@ -243,6 +268,38 @@ impl Settings {
         }
     }
 
+    /// Has the setting `held` come from the file that `key` names, if it names one.
+    fn take_file(&mut self, key: &str, held: &str) {
+        let Some(named) = self.given.get(key).filter(|named| !named.text.is_empty()) else { return };
+        let (path, source) = (named.text.clone(), named.source.clone());
+        if let Some(given) = self.given.get(held)
+            && given.source != DEFAULTS
+            && !given.text.is_empty()
+        {
+            self.unreadable.insert(held.to_owned());
+            self.problems.push(format!(
+                "{held} (from {}) and {key} (from {source}) are both set: keep {} or {}",
+                given.source,
+                self.env_name(held),
+                self.env_name(key),
+            ));
+            return;
+        }
+        match secrets::read_file(Path::new(&path)) {
+            Ok((text, warning)) => {
+                if let Some(warning) = warning {
+                    // Nothing logs yet.
+                    eprintln!("{}: warning: {key} (from {source}): {warning}", self.spec.program);
+                }
+                self.give(held, text.to_string(), path);
+            }
+            Err(wrong) => {
+                self.unreadable.insert(held.to_owned());
+                self.problems.push(format!("{key} (from {source}): {wrong}"));
+            }
+        }
+    }
+
     fn give(&mut self, key: &str, text: String, source: String) {
         self.given.insert(key.to_owned(), Given { text: text.trim().to_owned(), source });
     }
@@ -256,6 +313,9 @@ impl Settings {
     /// # Errors
     /// A problem, already noted.
     pub fn optional<T: FromStr<Err: fmt::Display>>(&mut self, key: &str) -> Read<Option<T>> {
+        if self.unreadable.contains(key) {
+            return Err(ConfigError::Problems(Vec::new()));
+        }
         let Some(given) = self.given.get(key).filter(|given| !given.text.is_empty()) else {
             return Ok(None);
         };
@@ -275,8 +335,10 @@ impl Settings {
     /// A problem, already noted.
     pub fn required<T: FromStr<Err: fmt::Display>>(&mut self, key: &str) -> Read<T> {
         self.optional(key)?.ok_or_else(|| {
-            let problem = format!("{key} is not set: set {}, or {key} in the file", self.env_name(key));
-            self.problem(problem)
+            let name = self.env_name(key);
+            let file = self.given.contains_key(&format!("{key}_file"));
+            let or_file = if file { format!(", {name}_FILE to a file that holds it") } else { String::new() };
+            self.problem(format!("{key} is not set: set {name}{or_file}, or {key} in the file"))
         })
     }
 
@@ -294,6 +356,24 @@ impl Settings {
             Ok(()) => Ok(value),
             Err(wrong) => Err(self.problem(format!("{key} {wrong}"))),
         }
+    }
+
+    /// A secret, or a list of them, that may be unset.
+    ///
+    /// # Errors
+    /// A problem, already noted: one that is short or easily guessed is one.
+    pub fn optional_secrets(&mut self, key: &str) -> Read<Option<SecretList>> {
+        let Some(text) = self.optional::<String>(key)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|wrong| self.problem(format!("{key} {wrong}")))
+    }
+
+    /// A secret, or a list of them, that must be there.
+    ///
+    /// # Errors
+    /// As [`Settings::optional_secrets`].
+    pub fn secrets(&mut self, key: &str) -> Read<SecretList> {
+        let text: String = self.required(key)?;
+        text.parse().map_err(|wrong| self.problem(format!("{key} {wrong}")))
     }
 
     /// Notes a problem that concerns several settings.
@@ -328,23 +408,6 @@ impl Settings {
     }
 }
 
-/// Keys and tokens shorter than this can be guessed.
-const SHORTEST_SECRET: usize = 16;
-
-/// Whether a key or token is long enough not to be guessed.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_secret(secret: &str) -> Result<(), String> {
-    if secret.chars().count() < SHORTEST_SECRET {
-        return Err(format!("must have at least {SHORTEST_SECRET} characters; `openssl rand -base64 32` makes one"));
-    }
-    if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("must be visible ASCII characters without spaces, since it travels in a header".to_owned());
-    }
-    Ok(())
-}
-
 /// The keys of the defaults, each with the comment above it.
 fn documented_keys(defaults: &str) -> Vec<(String, String)> {
     let mut keys = Vec::new();
@@ -362,6 +425,11 @@ fn documented_keys(defaults: &str) -> Vec<(String, String)> {
     keys
 }
 
+/// The setting that comes from the file which `key` names; `None` where it names none.
+fn held_by<'a>(key: &'a str, keys: &[(String, String)]) -> Option<&'a str> {
+    key.strip_suffix("_file").filter(|held| keys.iter().any(|(known, _)| known == held))
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
@@ -374,7 +442,7 @@ mod tests {
         env_prefix: "THING_",
         env_names: &[("api_key", "OTHER_KEY")],
         defaults: "# Where it listens.\nlisten = \"127.0.0.1:1\"\n# How many.\ncount = 3\n# Hush.\napi_key = \"\"\n\
-                   # Where it might go.\ngoal = \"\"\n",
+                   # A file that holds api_key.\napi_key_file = \"\"\n# Where it might go.\ngoal = \"\"\n",
         secrets: &["api_key"],
         parts: &[],
         commands: &[("part", "One part by itself")],
@@ -433,12 +501,87 @@ mod tests {
         assert_eq!(settings.required::<String>("api_key").expect("a text"), "0012345678901234");
     }
 
+    /// A file with this text and mode, and its path.
+    fn file_with(text: &[u8], mode: u32) -> (tempfile::NamedTempFile, String) {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("written");
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).expect("its mode");
+        let path = file.path().to_str().expect("utf-8").to_owned();
+        (file, path)
+    }
+
+    #[test]
+    fn a_secret_comes_from_a_file_that_a_variable_a_flag_or_a_line_names() {
+        let (_secret, path) = file_with(b"kept-in-a-file-of-its-own\nthe-one-of-yesterday\n", 0o600);
+        let (_config, config) = file_with(format!("api_key_file = {path:?}\n").as_bytes(), 0o600);
+        for (args, env) in [
+            (vec![], vec![("OTHER_KEY_FILE", path.as_str())]),
+            (vec!["--api-key-file", &path], vec![("OTHER_KEY", "")]),
+            (vec!["--config", &config], vec![]),
+        ] {
+            let mut settings = Settings::load(SPEC, &sources(&args, &env)).expect("loads");
+            let secrets = settings.secrets("api_key").expect("secrets");
+            settings.finish().expect("no problems");
+            assert_eq!(secrets.count(), 2, "{args:?} {env:?}");
+            let accepted = secrets.accepted().map(secrecy::ExposeSecret::expose_secret).collect::<Vec<&str>>();
+            assert_eq!(accepted, ["kept-in-a-file-of-its-own", "the-one-of-yesterday"]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_one_problem_that_says_what_to_do() {
+        let (_good, good) = file_with(b"kept-in-a-file-of-its-own", 0o600);
+        let (_empty, empty) = file_with(b" \n\n", 0o600);
+        let (_binary, binary) = file_with(b"\xff\xfehidden-in-it", 0o600);
+        let (_huge, huge) = file_with(&b"hidden-in-it\n".repeat(10_000), 0o600);
+        let (_weak, weak) = file_with(b"changeme-0000000000", 0o600);
+        let directory = tempfile::tempdir().expect("a directory");
+        let missing = directory.path().join("none").display().to_string();
+        let directory = directory.path().display().to_string();
+        for (env, expected) in [
+            (vec![("OTHER_KEY_FILE", &*missing)], "check the path"),
+            (vec![("OTHER_KEY_FILE", &*directory)], "must be a readable file"),
+            (vec![("OTHER_KEY_FILE", &*empty)], "is empty: write the secret into it"),
+            (vec![("OTHER_KEY_FILE", &*binary)], "is not UTF-8"),
+            (vec![("OTHER_KEY_FILE", "/dev/zero")], "has more than 65536 bytes"),
+            (vec![("OTHER_KEY_FILE", &*huge)], "has more than 65536 bytes"),
+            (vec![("OTHER_KEY_FILE", &*good), ("OTHER_KEY", "given-hidden-in-it")], "keep OTHER_KEY or OTHER_KEY_FILE"),
+            (vec![("OTHER_KEY_FILE", &*weak)], "api_key is easily guessed"),
+            (vec![], "set OTHER_KEY, OTHER_KEY_FILE to a file that holds it, or api_key in the file"),
+        ] {
+            let mut settings = Settings::load(SPEC, &sources(&[], &env)).expect("loads");
+            assert!(settings.secrets("api_key").is_err(), "{env:?}");
+            let Err(ConfigError::Problems(problems)) = settings.finish() else { panic!("{env:?} is refused") };
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(
+                problems[0].contains(expected) && !problems[0].contains("hidden") && !problems[0].contains("changeme"),
+                "{problems:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_used_with_a_warning() {
+        for (mode, warned) in [(0o600, false), (0o640, false), (0o400, false), (0o644, true), (0o604, true)] {
+            let (_file, path) = file_with(b"kept-in-a-file-of-its-own\n", mode);
+            let (text, warning) = secrets::read_file(Path::new(&path)).expect("its text");
+            assert_eq!(*text, "kept-in-a-file-of-its-own");
+            assert_eq!(
+                warning.is_some_and(|text| text.contains(&format!("{mode:04o}")) && text.contains("chmod")),
+                warned
+            );
+        }
+    }
+
     #[test]
     fn secrets_are_no_flags_and_a_command_comes_first() {
         let Err(ConfigError::Usage(help, 0)) = Settings::load(SPEC, &sources(&["--help"], &[])) else {
             panic!("--help prints");
         };
-        assert!(help.contains("Where it listens.") && !help.contains("api-key"), "{help}");
+        assert!(help.contains("Where it listens.") && !help.contains("--api-key "), "{help}");
+        assert!(help.contains("--api-key-file") && help.contains("A file that holds api_key."), "{help}");
         let late = Settings::load(SPEC, &sources(&["--count", "4", "part"], &[])).expect("loads").finish();
         assert!(late.expect_err("refused").to_string().contains("part must be the first argument"));
         assert!(matches!(

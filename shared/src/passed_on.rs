@@ -1,29 +1,33 @@
 //! Whom a gateway passes a call of an operator's on for. The admin service sees only the gateway's address, so the gateway names its
 //! client's, and proves by the gRPC token that it is a gateway: else anybody could name an address, and be counted under it.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret as _;
 use sha2::Sha256;
 
-use crate::signature::WINDOW_MS;
+use crate::{config::SecretList, signature::WINDOW_MS};
 
 /// `<address> <unix ms> <hex of the MAC>`. Callers' headers under `x-relay-` are dropped by gateways.
 pub const CLIENT: HeaderName = HeaderName::from_static("x-relay-client");
 
 const INFO: &[u8] = b"chat-relay: client of a call that is passed on, 1\n";
 
-/// Proves that a gateway names a client. Its `Debug` shows no key.
+/// Proves that a gateway names a client. Its `Debug` shows no key. The first key proves, every key is believed.
 #[derive(Clone, Debug)]
-pub struct ClientProof(Hmac<Sha256>);
+pub struct ClientProof(Arc<[Hmac<Sha256>]>);
 
 impl ClientProof {
     /// By what gateways and the admin service share.
+    ///
+    /// # Panics
+    /// Never: HMAC takes a key of any length.
     #[must_use]
-    pub fn new(grpc_token: &str) -> Self {
-        let key = Hmac::<Sha256>::new_from_slice(grpc_token.as_bytes()).expect("HMAC takes a key of any length");
-        Self(key.chain_update(INFO))
+    pub fn new(grpc_tokens: &SecretList) -> Self {
+        let key = |token: &str| Hmac::<Sha256>::new_from_slice(token.as_bytes()).expect("a key of any length");
+        Self(grpc_tokens.accepted().map(|token| key(token.expose_secret()).chain_update(INFO)).collect())
     }
 
     /// The header's value for this client.
@@ -33,7 +37,7 @@ impl ClientProof {
     #[must_use]
     pub fn name(&self, client: IpAddr, now_unix_ms: i64) -> HeaderValue {
         let named = format!("{client} {now_unix_ms}");
-        let mac = self.0.clone().chain_update(&named).finalize().into_bytes();
+        let mac = self.0[0].clone().chain_update(&named).finalize().into_bytes();
         HeaderValue::try_from(format!("{named} {}", hex::encode(mac))).expect("visible ASCII")
     }
 
@@ -42,7 +46,7 @@ impl ClientProof {
     pub fn client(&self, headers: &HeaderMap, now_unix_ms: i64) -> Option<IpAddr> {
         let (named, mac) = headers.get(CLIENT)?.to_str().ok()?.rsplit_once(' ')?;
         let mac = hex::decode(mac).ok()?;
-        self.0.clone().chain_update(named).verify_slice(&mac).ok()?;
+        self.0.iter().find(|key| (*key).clone().chain_update(named).verify_slice(&mac).is_ok())?;
         let (client, at) = named.split_once(' ')?;
         let is_fresh = at.parse::<i64>().is_ok_and(|at| now_unix_ms.abs_diff(at) <= WINDOW_MS.unsigned_abs());
         client.parse().ok().filter(|_| is_fresh)
@@ -57,7 +61,9 @@ mod tests {
 
     #[test]
     fn a_client_is_believed_from_whoever_has_the_token_and_for_a_while() {
-        let [ours, other] = ["a-token-of-gateways", "a-token-of-others"].map(ClientProof::new);
+        let proof = |tokens: &str| ClientProof::new(&tokens.parse().expect("a list of tokens"));
+        let (ours, other) = (proof("a-token-of-gateways"), proof("a-token-of-others"));
+        let rotated = proof("a-newer-token-of-gateways,a-token-of-gateways");
         let read = |proof: &ClientProof, value: &str, now| {
             let mut headers = HeaderMap::new();
             headers.insert(CLIENT, value.parse().expect("a value"));
@@ -68,6 +74,9 @@ mod tests {
             assert_eq!(read(&ours, &value, NOW + WINDOW_MS), Some(client));
             assert_eq!(read(&ours, &value, NOW + WINDOW_MS + 1), None);
             assert_eq!(read(&other, &value, NOW), None);
+            assert_eq!(read(&rotated, &value, NOW), Some(client), "a gateway that has the older token still");
+            let newer = rotated.name(client, NOW).to_str().expect("ASCII").to_owned();
+            assert_eq!(read(&ours, &newer, NOW), None);
             assert_eq!(read(&ours, &value.replace('7', "8"), NOW), None, "another address, time or MAC");
         }
         for nonsense in ["", "192.0.2.7", "192.0.2.7 1 zz", "192.0.2.7 1700000000000 00"] {

@@ -2,7 +2,7 @@
 //!
 //! Owns the signed strings and constant-time comparison. Knows nothing of headers, clocks or tenants.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -191,6 +191,24 @@ impl fmt::Debug for RelayKey {
     }
 }
 
+/// Every relay secret that is accepted, so that it can be changed without a refused call.
+#[derive(Clone, Debug)]
+pub struct RelayKeys(Arc<[RelayKey]>);
+
+impl FromIterator<RelayKey> for RelayKeys {
+    fn from_iter<I: IntoIterator<Item = RelayKey>>(keys: I) -> Self {
+        Self(keys.into_iter().collect())
+    }
+}
+
+impl RelayKeys {
+    /// Whether `signature` is one of these keys'. Every key is tried, so that the time tells nothing of the list.
+    #[must_use]
+    pub fn verify(&self, call: &RelayedCall<'_>, body: &BodyDigest, signature: &Signature) -> bool {
+        self.0.iter().fold(false, |verified, key| key.verify(call, body, signature) | verified)
+    }
+}
+
 /// The relay's headers towards the chat backend.
 pub mod relay_headers {
     use http::{HeaderName, HeaderValue};
@@ -264,6 +282,18 @@ mod tests {
             assert!(!key.verify(&broken, &body, &signature), "{broken:?}");
         }
         assert!(!key.verify(&call, &BodyDigest::of(b""), &signature));
+        let other = RelayKey::new(b"another-relay-secret-of-the-list");
+        let signed_by_other = other.sign(&call, &body);
+        for (keys, verified) in [
+            (vec![key.clone(), other.clone()], (true, true)),
+            (vec![other, key.clone()], (true, true)),
+            (vec![key], (true, false)),
+            (vec![], (false, false)),
+        ] {
+            let keys: RelayKeys = keys.into_iter().collect();
+            let found = (keys.verify(&call, &body, &signature), keys.verify(&call, &body, &signed_by_other));
+            assert_eq!(found, verified);
+        }
     }
 
     #[test]

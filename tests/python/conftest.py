@@ -142,7 +142,7 @@ class Separate:
                 ADMIN_GRPC_LISTEN="127.0.0.1:0",
                 ADMIN_DATABASE_URL=f"sqlite://{data_dir}/admin.db?mode=rwc",
                 ADMIN_API_KEY=ADMIN_KEY,
-                ADMIN_MASTER_KEYS="k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+                ADMIN_MASTER_KEYS="k1:sHgMT6muXfehS/EmdtyrY0jWlHTYsmVRoVA7LM2Ov5w=",
                 ADMIN_GRPC_TOKEN=grpc_token,
                 ADMIN_RELAY_URL=self.relay,
                 ADMIN_LOG_FORMAT="json",

@@ -20,7 +20,7 @@ use crate::{
 /// The operators' key in tests.
 pub const ADMIN_KEY: &str = "an-admin-key-for-tests";
 /// The master key in tests.
-pub const MASTER_KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub const MASTER_KEYS: &str = "k1:efve3JSpW3WfCgBrLI99gAocY0x+YB/mP+vXM+ekxN8=";
 /// The token between the services in tests.
 pub const GRPC_TOKEN: &str = "a-grpc-token-for-tests";
 /// The secret shared with the chat backend in tests.

@@ -330,7 +330,7 @@ mod tests {
         let address = listener.local_addr().expect("an address");
         drop(listener);
         let config = database(&format!("postgres://me:hidden@{address}/relay"));
-        let keys: MasterKeys = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse().expect("keys");
+        let keys: MasterKeys = "k1:K4ZVi+A880qJsRq/uygtyfYgIRmuvB+Up7k68nt5VwQ=".parse().expect("keys");
         let refused = tokio::time::timeout(Duration::from_secs(2), connect(&config, &keys)).await.expect("at once");
         let said = refused.expect_err("refused").to_string();
         assert_eq!(said, format!("cannot open PostgreSQL database relay at {address} as user me: connection refused"));

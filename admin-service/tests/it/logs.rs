@@ -152,8 +152,8 @@ async fn guessing_the_admin_key_is_slowed_and_the_log_says_how_often() {
 #[tokio::test]
 async fn wrong_keys_that_a_gateway_passes_on_count_against_its_client() {
     let service = Service::start(sqlite()).await;
-    let proof = ClientProof::new(e2e::world::GRPC_TOKEN);
-    let forged = ClientProof::new("a-token-that-is-not-the-gateways");
+    let proof = ClientProof::new(&e2e::world::GRPC_TOKEN.parse().expect("a token"));
+    let forged = ClientProof::new(&"a-token-that-is-not-the-gateways".parse().expect("a token"));
     let [guesser, operator] = ["198.51.100.7", "198.51.100.8"].map(|text| text.parse().expect("an address"));
     let call = async |proof: &ClientProof, client: IpAddr, key: &str| {
         let request = reqwest::Client::new().get(format!("http://{}/api/v1/fetch/tenants", service.rest));

@@ -10,9 +10,16 @@ use axum::{
     middleware,
     routing::get,
 };
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
-use shared::{ApiError, Failure, TenantId, body::json_object, health, query::Query, signature::RelayKey};
+use shared::{
+    ApiError, Failure, TenantId,
+    body::json_object,
+    config::SecretList,
+    health,
+    query::Query,
+    signature::{RelayKey, RelayKeys},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa::{
     Modify, OpenApi, PartialSchema as _,
@@ -187,13 +194,14 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 /// The backend's router, edge not included.
-pub fn router(backend: Backend, relay_secret: &SecretString) -> Router {
-    let key = RelayKey::new(relay_secret.expose_secret().as_bytes());
+pub fn router(backend: Backend, relay_secrets: &SecretList) -> Router {
+    let keys: RelayKeys =
+        relay_secrets.accepted().map(|secret| RelayKey::new(secret.expose_secret().as_bytes())).collect();
     let (signed, document) = routes().split_for_parts();
     drop(document);
     let (ready_store, stopping) = (backend.store.clone(), backend.stopping.clone());
     Router::new()
-        .merge(signed.with_state(backend).layer(middleware::from_fn_with_state(key, verify::require_relay)))
+        .merge(signed.with_state(backend).layer(middleware::from_fn_with_state(keys, verify::require_relay)))
         .route("/openapi.json", get(|| async { axum::Json(openapi()) }))
         .merge(health::routes(stopping, "database", move || {
             let store = ready_store.clone();

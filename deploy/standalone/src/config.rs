@@ -6,7 +6,7 @@ use admin_service::config::check_database_url;
 use relay_gateway::config::HttpUrl;
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::{
-    config::{ConfigError, IN_ONE_PROCESS, Settings, Sources, Spec, check_secret},
+    config::{ConfigError, IN_ONE_PROCESS, SecretList, Settings, Sources, Spec},
     laptop::{Exposure, Laptop},
     telemetry::TelemetryConfig,
 };
@@ -63,12 +63,12 @@ pub struct Config {
     pub database_url: Option<SecretString>,
     /// The chat backend, where it is not the embedded one.
     pub chat_backend_url: Option<HttpUrl>,
-    /// The admin key, where it is not a generated one.
-    pub api_key: Option<SecretString>,
-    /// HMAC#2, where it is not the data directory's.
-    pub relay_secret: Option<SecretString>,
-    /// What gateways send over gRPC, where it is not the data directory's.
-    pub grpc_token: Option<SecretString>,
+    /// The admin keys, where they are not a generated one.
+    pub api_key: Option<SecretList>,
+    /// What HMAC#2 is made with, where it is not the data directory's: the first signs.
+    pub relay_secret: Option<SecretList>,
+    /// What gateways may send over gRPC, where it is not the data directory's.
+    pub grpc_token: Option<SecretList>,
     /// Whether the secrets at rest are sealed with keys of the environment's, and not with the data directory's.
     pub has_master_keys: bool,
     /// Whether requests leave log lines.
@@ -83,10 +83,10 @@ pub struct Config {
 #[derive(Debug)]
 pub(crate) struct AdminWiring<'a> {
     pub(crate) database_url: &'a SecretString,
-    pub(crate) api_key: &'a SecretString,
+    pub(crate) api_key: &'a SecretList,
     /// The data directory's, where none were set.
     pub(crate) master_keys: Option<SecretString>,
-    pub(crate) grpc_token: &'a SecretString,
+    pub(crate) grpc_token: &'a SecretList,
     pub(crate) relay_url: String,
 }
 
@@ -95,8 +95,8 @@ pub(crate) struct AdminWiring<'a> {
 pub(crate) struct GatewayWiring<'a> {
     pub(crate) admin_grpc: SocketAddr,
     pub(crate) admin_rest: SocketAddr,
-    pub(crate) grpc_token: &'a SecretString,
-    pub(crate) relay_secret: &'a SecretString,
+    pub(crate) grpc_token: &'a SecretList,
+    pub(crate) relay_secret: &'a SecretList,
     pub(crate) backend_url: &'a str,
 }
 
@@ -107,22 +107,12 @@ pub struct BackendConfig {
     pub listen: SocketAddr,
     /// Its database.
     pub data_dir: PathBuf,
-    /// HMAC#2, where it is not the data directory's.
-    pub relay_secret: Option<SecretString>,
+    /// What HMAC#2 may be made with, where it is not the data directory's.
+    pub relay_secret: Option<SecretList>,
     /// Whether requests leave log lines.
     pub access_log: bool,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
-}
-
-fn optional_secret(settings: &mut Settings, key: &str) -> Result<Option<SecretString>, ConfigError> {
-    match settings.optional::<String>(key)? {
-        None => Ok(None),
-        Some(secret) => match check_secret(&secret) {
-            Ok(()) => Ok(Some(secret.into())),
-            Err(wrong) => Err(settings.problem(format!("{key} {wrong}"))),
-        },
-    }
 }
 
 impl Config {
@@ -146,16 +136,17 @@ impl Config {
             settings.problem(format!("database_url {wrong}"));
         }
         let chat_backend_url = settings.optional("chat_backend_url");
-        let api_key = optional_secret(&mut settings, "api_key");
-        let relay_secret = optional_secret(&mut settings, "relay_secret");
-        let grpc_token = optional_secret(&mut settings, "grpc_token");
+        let api_key = settings.optional_secrets("api_key");
+        let relay_secret = settings.optional_secrets("relay_secret");
+        let grpc_token = settings.optional_secrets("grpc_token");
         let master_keys = settings.optional::<String>("master_keys");
         let access_log = settings.required("access_log");
         let telemetry = settings.telemetry();
         // What the parts read is checked now, so that all problems are told in one run, before anything is opened.
         let gateway = settings.of_part(relay_gateway::config::SPEC);
         let admin = settings.of_part(admin_service::config::SPEC);
-        let (secret, no_database) = (STAND_IN.into(), STAND_IN_DATABASE.into());
+        let secret = STAND_IN.parse().expect("it passes the checks of a secret");
+        let no_database = STAND_IN_DATABASE.into();
         settings.adopt(&wire_admin(admin.clone(), AdminWiring::stand_in(&secret, &no_database)));
         let checked = wire_gateway(gateway.clone(), &GatewayWiring::stand_in(&secret));
         settings.adopt(&checked);
@@ -211,10 +202,10 @@ impl Config {
 /// Passes the checks of a key or token, while the real one is not known yet.
 const STAND_IN: &str = "stands-in-until-the-start";
 const STAND_IN_DATABASE: &str = "sqlite::memory:";
-const STAND_IN_MASTER_KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const STAND_IN_MASTER_KEYS: &str = "k1:K4ZVi+A880qJsRq/uygtyfYgIRmuvB+Up7k68nt5VwQ=";
 
 impl<'a> AdminWiring<'a> {
-    fn stand_in(secret: &'a SecretString, database_url: &'a SecretString) -> Self {
+    fn stand_in(secret: &'a SecretList, database_url: &'a SecretString) -> Self {
         Self {
             database_url,
             api_key: secret,
@@ -226,7 +217,7 @@ impl<'a> AdminWiring<'a> {
 }
 
 impl<'a> GatewayWiring<'a> {
-    fn stand_in(secret: &'a SecretString) -> Self {
+    fn stand_in(secret: &'a SecretList) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         Self {
             admin_grpc: address,
@@ -240,11 +231,11 @@ impl<'a> GatewayWiring<'a> {
 
 fn wire_admin(mut settings: Settings, wiring: AdminWiring<'_>) -> Result<admin_service::config::Config, ConfigError> {
     settings.fill("database_url", wiring.database_url.expose_secret().to_owned());
-    settings.fill("api_key", wiring.api_key.expose_secret().to_owned());
+    settings.fill("api_key", wiring.api_key.as_given().expose_secret().to_owned());
     if let Some(keys) = wiring.master_keys {
         settings.fill("master_keys", keys.expose_secret().to_owned());
     }
-    settings.fill("grpc_token", wiring.grpc_token.expose_secret().to_owned());
+    settings.fill("grpc_token", wiring.grpc_token.as_given().expose_secret().to_owned());
     settings.fill("relay_url", wiring.relay_url);
     admin_service::config::Config::read(settings)
 }
@@ -257,10 +248,10 @@ fn wire_gateway(
     // One worker: this runtime, whose threads the services share.
     settings.fill("threads", "1".to_owned());
     settings.fill("admin_grpc", format!("http://{}", wiring.admin_grpc));
-    settings.fill("admin_grpc_token", wiring.grpc_token.expose_secret().to_owned());
+    settings.fill("admin_grpc_token", wiring.grpc_token.as_given().expose_secret().to_owned());
     settings.fill("admin_rest", format!("http://{}", wiring.admin_rest));
     settings.fill("chat_backend_url", wiring.backend_url.to_owned());
-    settings.fill("relay_secret", wiring.relay_secret.expose_secret().to_owned());
+    settings.fill("relay_secret", wiring.relay_secret.as_given().expose_secret().to_owned());
     relay_gateway::config::Config::read(settings)
 }
 
@@ -273,7 +264,7 @@ impl BackendConfig {
         let mut settings = Settings::load(BACKEND_SPEC, sources)?;
         let listen = settings.required("listen");
         let data_dir = settings.required("data_dir");
-        let relay_secret = optional_secret(&mut settings, "relay_secret");
+        let relay_secret = settings.optional_secrets("relay_secret");
         let access_log = settings.required("access_log");
         let telemetry = settings.telemetry();
         settings.finish()?;

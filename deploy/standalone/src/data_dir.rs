@@ -11,7 +11,8 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use shared::config::SecretList;
 use zeroize::Zeroizing;
 
 /// Databases and keys of one deployment.
@@ -51,8 +52,8 @@ impl DataDir {
 
     /// What operators send as `X-Admin-Key`. It begins with a letter: one of 64 random beginnings is a hyphen, and a
     /// command line would take such a key for a flag.
-    pub(crate) fn admin_key(&self) -> io::Result<SecretString> {
-        self.key(ADMIN_KEY, || Ok(format!("admin_{}", URL_SAFE_NO_PAD.encode(random()?.as_slice()))))
+    pub(crate) fn admin_key(&self) -> io::Result<SecretList> {
+        self.secrets(ADMIN_KEY, || Ok(format!("admin_{}", URL_SAFE_NO_PAD.encode(random()?.as_slice()))))
     }
 
     /// What seals secrets at rest.
@@ -61,13 +62,20 @@ impl DataDir {
     }
 
     /// What the relay and the chat backend share (HMAC#2).
-    pub(crate) fn relay_secret(&self) -> io::Result<SecretString> {
-        self.key("relay.secret", || Ok(URL_SAFE_NO_PAD.encode(random()?.as_slice())))
+    pub(crate) fn relay_secret(&self) -> io::Result<SecretList> {
+        self.secrets("relay.secret", || Ok(URL_SAFE_NO_PAD.encode(random()?.as_slice())))
     }
 
     /// What gateways send to the admin service.
-    pub(crate) fn grpc_token(&self) -> io::Result<SecretString> {
-        self.key("grpc.token", || Ok(URL_SAFE_NO_PAD.encode(random()?.as_slice())))
+    pub(crate) fn grpc_token(&self) -> io::Result<SecretList> {
+        self.secrets("grpc.token", || Ok(URL_SAFE_NO_PAD.encode(random()?.as_slice())))
+    }
+
+    /// A key that can be changed without an outage: its file may hold several, a line each.
+    fn secrets(&self, name: &str, make: impl FnOnce() -> io::Result<String>) -> io::Result<SecretList> {
+        self.key(name, make)?.expose_secret().parse().map_err(|wrong| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {wrong}", self.path(name).display()))
+        })
     }
 
     /// Reads a key, or makes it. It appears whole or not at all, and of two processes that make it at once both end up
@@ -117,8 +125,6 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use secrecy::ExposeSecret as _;
-
     use super::*;
 
     #[test]
@@ -127,8 +133,8 @@ mod tests {
         let path = parent.path().join("data");
         let made = DataDir::open(&path).expect("made").admin_key().expect("a key");
         let again = DataDir::open(&path).expect("opened").admin_key().expect("the key");
-        assert_eq!(made.expose_secret(), again.expose_secret());
-        assert!(made.expose_secret().starts_with("admin_"), "never taken for a flag");
+        assert_eq!(made.first().expose_secret(), again.first().expose_secret());
+        assert!(made.first().expose_secret().starts_with("admin_"), "never taken for a flag");
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(&path.join(ADMIN_KEY))), (0o700, 0o600));
         let left: Vec<_> =
@@ -142,9 +148,21 @@ mod tests {
         let data = DataDir::open(parent.path()).expect("opened");
         let keys: std::collections::HashSet<String> = std::thread::scope(|scope| {
             let makers: Vec<_> = (0..8).map(|_| scope.spawn(|| data.relay_secret().expect("a key"))).collect();
-            makers.into_iter().map(|maker| maker.join().expect("no panic").expose_secret().to_owned()).collect()
+            makers.into_iter().map(|maker| maker.join().expect("no panic").first().expose_secret().to_owned()).collect()
         });
         assert_eq!(keys.len(), 1);
+    }
+
+    #[test]
+    fn a_key_may_be_several_and_a_weak_one_is_refused_by_its_file() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let data = DataDir::open(parent.path()).expect("opened");
+        fs::write(parent.path().join("grpc.token"), "the-next-grpc-token\na-grpc-token-of-old\n").expect("written");
+        let tokens = data.grpc_token().expect("tokens");
+        assert_eq!((tokens.first().expose_secret(), tokens.count()), ("the-next-grpc-token", 2));
+        fs::write(parent.path().join("relay.secret"), "changeme-changeme\n").expect("written");
+        let error = data.relay_secret().expect_err("refused").to_string();
+        assert!(error.contains("relay.secret: is easily guessed") && !error.contains("changeme"), "{error}");
     }
 
     #[test]

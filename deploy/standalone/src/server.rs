@@ -3,9 +3,8 @@
 use std::{io, net::SocketAddr};
 
 use axum::Router;
-use secrecy::SecretString;
 use shared::{
-    config::{ConfigError, EXIT_CONFIG},
+    config::{ConfigError, EXIT_CONFIG, SecretList},
     edge::{ClientAddresses, Edge},
     laptop::Exposure,
     serve::{self, Bounds, ListenError},
@@ -158,7 +157,7 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
         Exposure::Off => Router::new(),
         demo => {
             let hosts = OwnHosts::new(address, config.relay_url.as_ref());
-            demo::router(admin_grpc, &api_key, hosts, demo, next_steps.clone())?
+            demo::router(admin_grpc, api_key.first(), hosts, demo, next_steps.clone())?
         }
     };
     let gateway =
@@ -217,10 +216,11 @@ async fn serve_backend(
     servers: &mut JoinSet<()>,
     listen: SocketAddr,
     backend: backend::Backend,
-    relay_secret: &SecretString,
+    relay_secret: &SecretList,
     edge: Edge,
     stopping: CancellationToken,
 ) -> Result<SocketAddr, StartError> {
+    relay_secret.log_rotation("relay_secret");
     let router = backend::router(backend.clone(), relay_secret);
     let listener = serve::bind("listen", listen).await?;
     let address = listener.local_addr()?;

@@ -2,7 +2,6 @@
 
 use chat_relay::backend::{self, Store};
 use http::Method;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
     TenantId,
@@ -15,6 +14,8 @@ use shared::{
 use tokio_util::sync::CancellationToken;
 
 const SECRET: &str = "a-relay-secret-for-tests";
+/// The first is one that the relay does not sign with yet.
+const SECRETS: &str = "the-next-relay-secret-for-tests,a-relay-secret-for-tests";
 
 struct Backend {
     base: String,
@@ -49,7 +50,7 @@ impl Backend {
         if demo_knowledge {
             backend = backend.with_demo_knowledge().await.expect("it opens");
         }
-        let router = edge.wrap(backend::router(backend, &SecretString::from(SECRET)));
+        let router = edge.wrap(backend::router(backend, &SECRETS.parse().expect("secrets")));
         let listener = serve::bind("listen", ([127, 0, 0, 1], 0).into()).await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(serve::serve(listener, router, Bounds::default(), stopping.clone()));

@@ -82,7 +82,7 @@ mod tests {
         ] {
             assert!(help.contains(expected), "{expected} in {help}");
         }
-        assert!(!help.contains("--api-key"), "{help}");
+        assert!(!help.contains("--api-key ") && help.contains("--api-key-file "), "{help}");
     }
 
     #[test]

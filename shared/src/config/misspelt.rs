@@ -119,8 +119,8 @@ mod tests {
     use super::{super::programs::IN_ONE_PROCESS, *};
 
     fn look(variable: &str) -> Found {
-        let keys = ["listen", "max_things", "api_key"];
-        let names = ["THING_LISTEN", "THING_MAX_THINGS", "ADMIN_API_KEY"].map(str::to_owned);
+        let keys = ["listen", "max_things", "api_key", "api_key_file"];
+        let names = ["THING_LISTEN", "THING_MAX_THINGS", "ADMIN_API_KEY", "ADMIN_API_KEY_FILE"].map(str::to_owned);
         variables("THING_", &[], &keys, &names, [variable].into_iter())
     }
 
@@ -141,6 +141,8 @@ mod tests {
             ("GATEWAY_LISTEN", "CHAT_RELAY_LISTEN"),
             ("ADMIN_REST_LISTEN", "admin_listen"),
             ("GATEWAY_THREADS", "one runtime"),
+            ("GATEWAY_RELAY_SECRET_FILE", "CHAT_RELAY_RELAY_SECRET_FILE"),
+            ("GATEWAY_ADMIN_GRPC_TOKEN_FILE", "grpc_token_file"),
         ] {
             let found = look_in_one_process(&[elsewhere]);
             assert_eq!((found.problems.len(), found.foreign.len()), (0, 1), "{elsewhere}: {found:?}");
@@ -150,7 +152,9 @@ mod tests {
         assert_eq!(both, Found::default(), "one environment for several deployments");
         for (wrong, told) in [
             ("CHAT_RELAY_API_KEY", "ADMIN_API_KEY"),
+            ("CHAT_RELAY_API_KEY_FILE", "ADMIN_API_KEY_FILE"),
             ("CHAT_RELAY_ADMIN_API_KEY", "ADMIN_API_KEY"),
+            ("CHAT_RELAY_ADMIN_API_KEY_FILE", "ADMIN_API_KEY_FILE"),
             ("CHAT_RELAY_GATEWAY_MAX_SOCKETS", "CHAT_RELAY_MAX_SOCKETS"),
             ("CHAT_RELAY_THREADS", "one runtime"),
             ("CHAT_RELAY_REST_LISTEN", "admin_listen"),
@@ -176,6 +180,10 @@ mod tests {
             ("THNIG_LISTEN", "THING_LISTEN"),
             ("THING_LISTEN_", "THING_LISTEN"),
             ("THING_LEASE_MS", "ADMIN_LEASE_MS"),
+            ("ADMIN_API_KEYS", "ADMIN_API_KEY"),
+            ("ADMIN_API_KEY_FLIE", "ADMIN_API_KEY_FILE"),
+            ("CHAT_RELAY_API_KEY_FILE", "ADMIN_API_KEY_FILE"),
+            ("THING_RELAY_SECRET_FILE", "GATEWAY_RELAY_SECRET_FILE"),
         ] {
             let found = look(misspelt);
             assert_eq!(found.problems.len(), 1, "{misspelt}: {found:?}");
@@ -188,6 +196,9 @@ mod tests {
         for alone in [
             "THING_LISTEN",
             "ADMIN_LEASE_MS",
+            "ADMIN_API_KEY_FILE",
+            "ADMIN_MASTER_KEYS_FILE",
+            "CHAT_BACKEND_RELAY_SECRET_FILE",
             "ADMIN_SOMETHING_ELSE",
             "PATH",
             "THINGS",

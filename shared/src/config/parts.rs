@@ -85,7 +85,9 @@ impl Settings {
     pub fn of_part(&self, mut spec: Spec) -> Self {
         // Problems name the variables that can be set here.
         (spec.env_prefix, spec.env_names) = (self.spec.env_prefix, self.spec.env_names);
-        let mut settings = Self { spec, given: BTreeMap::new(), problems: Vec::new() };
+        // The files that secrets come from were read already, and what was wrong with one was told.
+        let unreadable = self.unreadable.clone();
+        let mut settings = Self { spec, given: BTreeMap::new(), unreadable, problems: Vec::new() };
         settings.take_toml(Figment::from(Toml::string(spec.defaults)), DEFAULTS, &spec.keys());
         let part = self.spec.parts.iter().find(|part| part.program == spec.program);
         let is_given =

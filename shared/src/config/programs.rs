@@ -29,6 +29,7 @@ pub const IN_ONE_PROCESS: [Part; 2] = [
             ("threads", "the services share one runtime, with a thread for each core"),
             ("admin_grpc", "the gateway asks the admin service in its own process"),
             ("admin_grpc_token", "grpc_token is what both ends use"),
+            ("admin_grpc_token_file", "grpc_token_file names the file of what both ends use"),
             ("admin_rest", "the gateway passes calls to the admin service in its own process"),
         ],
     },
@@ -77,7 +78,7 @@ pub(super) const PROGRAMS: [Program; 4] = [
         name: "chat-relay",
         env_prefix: "CHAT_RELAY_",
         defaults: include_str!("../../../deploy/standalone/config.default.toml"),
-        renamed: &[TELEMETRY[0], TELEMETRY[1], ("api_key", "ADMIN_API_KEY")],
+        renamed: &[TELEMETRY[0], TELEMETRY[1], ("api_key", "ADMIN_API_KEY"), ("api_key_file", "ADMIN_API_KEY_FILE")],
         parts: &IN_ONE_PROCESS,
     },
 ];

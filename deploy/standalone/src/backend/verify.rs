@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName};
 use shared::{
     ApiError, ErrorCode, TenantId,
     body::{self, BodyBounds},
-    signature::{RelayKey, RelayedCall, Signature, WINDOW_MS, relay_headers},
+    signature::{RelayKeys, RelayedCall, Signature, WINDOW_MS, relay_headers},
     time::now_unix_ms,
 };
 
@@ -31,8 +31,8 @@ pub(super) struct Actor(pub(super) String);
 #[derive(Clone)]
 pub(super) struct VerifiedBody(pub(super) Bytes);
 
-pub(super) async fn require_relay(State(key): State<RelayKey>, request: Request, next: Next) -> Response {
-    match verified(&key, request).await {
+pub(super) async fn require_relay(State(keys): State<RelayKeys>, request: Request, next: Next) -> Response {
+    match verified(&keys, request).await {
         Ok(request) => next.run(request).await,
         Err(error) => {
             let is_signature = error.code() == ErrorCode::InvalidRelaySignature;
@@ -46,7 +46,7 @@ pub(super) async fn require_relay(State(key): State<RelayKey>, request: Request,
     }
 }
 
-async fn verified(key: &RelayKey, request: Request) -> Result<Request, ApiError> {
+async fn verified(keys: &RelayKeys, request: Request) -> Result<Request, ApiError> {
     let (mut parts, body) = request.into_parts();
     // What costs nothing comes before the body.
     let (tenant_id, signature) = cheap_checks(&parts.headers)?;
@@ -58,7 +58,7 @@ async fn verified(key: &RelayKey, request: Request) -> Result<Request, ApiError>
         tenant_id: single(&parts.headers, &relay_headers::TENANT_ID)?,
         actor: single(&parts.headers, &relay_headers::ACTOR)?,
     };
-    if !key.verify(&call, &digest, &signature) {
+    if !keys.verify(&call, &digest, &signature) {
         return Err(refused("the signature does not match"));
     }
     let actor = Actor(call.actor.to_owned());

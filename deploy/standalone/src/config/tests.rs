@@ -12,6 +12,9 @@ fn load(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
 
 /// The variable of a key here.
 fn variable(key: &str) -> String {
+    if let Some(held) = key.strip_suffix("_file") {
+        return format!("{}_FILE", variable(held));
+    }
     let renamed = SPEC.env_names.iter().find(|(known, _)| *known == key);
     renamed.map_or_else(|| format!("CHAT_RELAY_{}", key.to_ascii_uppercase()), |(_, name)| (*name).to_owned())
 }
@@ -30,7 +33,7 @@ fn another_value(part: &Part, key: &str) -> String {
         "log_format" => "json",
         "otlp_endpoint" => "http://127.0.0.1:4317",
         "trace_ratio" => "0.5",
-        "master_keys" => "k2:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        "master_keys" => "k2:K4ZVi+A880qJsRq/uygtyfYgIRmuvB+Up7k68nt5VwQ=",
         key if part.secrets.contains(&key) => "another-secret-of-the-operators",
         _ => {
             let default = part.defaults.lines().find_map(|line| line.strip_prefix(&format!("{key} = ")));
@@ -47,8 +50,8 @@ fn another_value(part: &Part, key: &str) -> String {
 
 /// What both parts would be started with, secrets included.
 fn wired(config: &Config) -> (String, String) {
-    let secret = SecretString::from("generated-in-the-data-directory");
-    let or_generated = |given: &Option<SecretString>| given.clone().unwrap_or_else(|| secret.clone());
+    let secret: SecretList = "generated-in-the-data-directory".parse().expect("a secret");
+    let or_generated = |given: &Option<SecretList>| given.clone().unwrap_or_else(|| secret.clone());
     let (api_key, grpc_token, relay_secret) =
         (or_generated(&config.api_key), or_generated(&config.grpc_token), or_generated(&config.relay_secret));
     let admin = config
@@ -72,8 +75,10 @@ fn wired(config: &Config) -> (String, String) {
         })
         .expect("the gateway's");
     // What `Debug` hides.
-    let secrets = [&admin.api_key, &admin.grpc_token, &admin.database.url].map(ExposeSecret::expose_secret).join(" ");
-    let gateways = [&gateway.admin.token, &gateway.backend.relay_secret].map(ExposeSecret::expose_secret).join(" ");
+    let secrets = [admin.api_key.as_given(), admin.grpc_token.as_given(), &admin.database.url];
+    let secrets = secrets.map(ExposeSecret::expose_secret).join(" ");
+    let gateways = [gateway.admin.token.as_given(), gateway.backend.relay_secret.as_given()];
+    let gateways = gateways.map(ExposeSecret::expose_secret).join(" ");
     // Sealed under one key and opened under another, it would fail: the first key's name is enough here.
     let sealing = if config.has_master_keys { "the operators'" } else { "generated" };
     (format!("{gateway:?} {gateways}"), format!("{admin:?} {secrets} {sealing}"))
@@ -84,6 +89,7 @@ fn every_setting_of_the_parts_is_taken_or_left_for_a_reason() {
     let specs = [relay_gateway::config::SPEC, admin_service::config::SPEC];
     let known: BTreeSet<String> = SPEC.keys().into_iter().map(|(key, _)| key).collect();
     let before = wired(&load(&[]).expect("loads"));
+    let directory = tempfile::tempdir().expect("a directory");
     for (part, spec) in IN_ONE_PROCESS.iter().zip(specs) {
         assert_eq!((part.program, part.defaults, part.secrets), (spec.program, spec.defaults, spec.secrets));
         assert_eq!(part.env_prefix, spec.env_prefix);
@@ -94,11 +100,52 @@ fn every_setting_of_the_parts_is_taken_or_left_for_a_reason() {
         }
         for key in keys.iter().filter(|key| part.takes(key)) {
             assert!(known.contains(key), "{key}");
-            let value = another_value(part, key);
+            let value = match key.strip_suffix("_file").filter(|held| part.takes(held)) {
+                None => another_value(part, key),
+                // The setting itself is in the file.
+                Some(held) => {
+                    let path = directory.path().join(key);
+                    std::fs::write(&path, another_value(part, held)).expect("written");
+                    path.to_str().expect("utf-8").to_owned()
+                }
+            };
             let config = load(&[(&variable(key), &value)]).unwrap_or_else(|error| panic!("{key}: {error}"));
             let (gateway, admin) = wired(&config);
             let reached = if part.program == "relay-gateway" { gateway != before.0 } else { admin != before.1 };
             assert!(reached, "{} of {value} does not reach the {}", variable(key), part.program);
+        }
+        for secret in part.secrets.iter().filter(|secret| part.takes(secret)) {
+            let file = format!("{secret}_file");
+            assert!(part.takes(&file) && known.contains(&file), "{secret} has no {file}");
+        }
+    }
+}
+
+#[test]
+fn a_list_of_secrets_in_a_file_reaches_both_ends_and_a_bad_file_is_told_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("secrets");
+    let path = file.to_str().expect("utf-8");
+    let from_file = |name, text: &str| {
+        std::fs::write(&file, text).expect("written");
+        load(&[(name, path)])
+    };
+    let config = from_file("CHAT_RELAY_GRPC_TOKEN_FILE", "the-next-grpc-token\na-grpc-token-of-old\n").expect("loads");
+    let (gateway, admin) = wired(&config);
+    for part in [gateway, admin] {
+        assert!(part.contains("the-next-grpc-token\na-grpc-token-of-old"), "{part}");
+    }
+    for name in [
+        "ADMIN_API_KEY_FILE",
+        "CHAT_RELAY_RELAY_SECRET_FILE",
+        "CHAT_RELAY_GRPC_TOKEN_FILE",
+        "CHAT_RELAY_MASTER_KEYS_FILE",
+        "CHAT_RELAY_DATABASE_URL_FILE",
+    ] {
+        for (text, wrong) in [("", "is empty: write the secret into it"), ("hidden", " ")] {
+            let Err(ConfigError::Problems(problems)) = from_file(name, text) else { panic!("{name} of {text:?}") };
+            assert_eq!(problems.len(), 1, "{name} of {text:?}: {problems:?}");
+            assert!(problems[0].contains(wrong) && !problems[0].contains("hidden"), "{problems:?}");
         }
     }
 }
