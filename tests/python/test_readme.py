@@ -1,4 +1,4 @@
-"""The README's quickstart, run as a new user pastes it: the commands are read from the page itself."""
+"""The README's commands, run as a new user pastes them: they are read from the page itself."""
 
 import os
 import pathlib
@@ -13,18 +13,43 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+ENVIRONMENT = {**os.environ, "CARGO_TARGET_DIR": str(TARGET)}
 START_S = 1800  # The first command compiles the release build.
+ONE_PROCESS = (7811, 7812, 7813, 7815)
+SEPARATE_PROCESSES = (7821, 7822, 7832, 7833, 7834)
 
 
-def blocks(language):
-    """The quickstart's code blocks in one language, in order."""
-    section = README.split("## Quickstart", 1)[1].split("\n## ", 1)[0]
-    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+def section(heading):
+    """What stands under a heading of the page."""
+    level = len(heading.split(" ", 1)[0])
+    below = README.split(f"\n{heading}\n", 1)[1]
+    return re.split(rf"\n#{{2,{level}}} ", below, maxsplit=1)[0]
 
 
-def ports_in_use():
+def blocks(heading):
+    """The commands under a heading, a block each, in order."""
+    return re.findall(r"```sh\n(.*?)```", section(heading), re.DOTALL)
+
+
+def run(command, checkout):
+    """Runs a command in the checkout, and ends what it started where it takes too long."""
+    process = subprocess.Popen(
+        command, cwd=checkout, env=ENVIRONMENT, start_new_session=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    try:
+        printed, errors = process.communicate(timeout=START_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGTERM)
+        raise
+    assert process.returncode == 0, f"{printed}\n{errors}"
+    return printed
+
+
+def ports_in_use(ports):
     taken = []
-    for port in (7811, 7812, 7813, 7815):
+    for port in ports:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 taken.append(port)
@@ -32,21 +57,27 @@ def ports_in_use():
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory):
-    """The first command, in a copy of the checkout's files, so that `./data` is its own."""
-    assert not ports_in_use(), "the quickstart needs the default ports free"
-    start, *_ = blocks("sh")
-    assert start.strip() == "cargo run --release"
+def checkout(tmp_path_factory):
+    """A copy of the checkout's files, so that `./data` is its own."""
     checkout = tmp_path_factory.mktemp("checkout")
     # Only what git tracks: a reader's own data, tenant.env and .venv are none of a test's business.
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
     for name in {path.split("/")[0] for path in tracked}:
         os.symlink(ROOT / name, checkout / name)
-    target = os.environ.get("CARGO_TARGET_DIR", str(ROOT / "target"))
+    os.symlink(TARGET, checkout / "target")
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def started(checkout):
+    """The first command."""
+    assert not ports_in_use(ONE_PROCESS), "the quickstart needs the default ports free"
+    start, *_ = blocks("## Quickstart")
+    assert start.strip() == "cargo run --release"
     log = open(checkout / "start.log", "w+")
     process = subprocess.Popen(
         ["sh", "-c", start], cwd=checkout, start_new_session=True, stdout=subprocess.PIPE, stderr=log,
-        env={**os.environ, "CARGO_TARGET_DIR": target}, text=True,
+        env=ENVIRONMENT, text=True,
     )
     try:
         deadline = time.monotonic() + START_S
@@ -59,7 +90,7 @@ def started(tmp_path_factory):
                 time.sleep(0.2)
         log.seek(0)
         assert process.poll() is None, f"the first command ended:\n{log.read()[-4000:]}"
-        yield checkout, process
+        yield process
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
@@ -67,22 +98,23 @@ def started(tmp_path_factory):
         log.close()
 
 
-def test_the_steps_work_as_pasted(started):
-    checkout, process = started
-    _, *steps = blocks("sh")
+def test_the_steps_work_as_pasted(started, checkout):
+    _, *steps = blocks("## Quickstart")
     assert len(steps) == 6
+    (verify_audit,), (grpc,) = blocks("### Who was it"), blocks("### gRPC")
     # One shell, as a reader has one terminal.
-    script = "set -eu\n" + "\n".join(steps)
-    run = subprocess.run(["bash", "-c", script], cwd=checkout, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, f"{run.stdout}\n{run.stderr}"
+    printed = run(["bash", "-c", "set -eu\n" + "\n".join([*steps, verify_audit, grpc])], checkout)
     for expected in (
         '"created":true',
         " visitor: Where is my order?\n     bot: Track your order from the link in your e-mail.",
         "TCK-000001",
         "TCK-000001 ['visitor', 'bot', 'visitor', 'system', 'agent']",
         '<script src="http://127.0.0.1:7811/widget.js" data-tenant-id="',
+        "audit_log: intact; ",
+        "access_log: intact; ",
+        'tenant_name: "Demo Boutique"',
     ):
-        assert expected in run.stdout, run.stdout
+        assert expected in printed, printed
     assert (checkout / "tenant.env").stat().st_mode & 0o777 == 0o600
     with urllib.request.urlopen("http://127.0.0.1:7811/demo", timeout=5) as answer:
         assert '<script src="/widget.js" data-tenant-id="' in answer.read().decode(), "the page says what is missing"
@@ -91,12 +123,33 @@ def test_the_steps_work_as_pasted(started):
 
 
 def test_the_start_prints_the_first_step_as_it_stands_here(started):
-    _, process = started
     printed = ""
     while "README.md goes on" not in printed:
-        line = process.stdout.readline()
+        line = started.stdout.readline()
         assert line, printed
         printed += line
-    _, first, *_ = blocks("sh")
+    _, first, *_ = blocks("## Quickstart")
     commands = printed.split("provision a tenant:\n\n", 1)[1].split("\n\n", 1)[0]
     assert [line[2:] for line in commands.splitlines()] == first.splitlines(), "the start and this page differ"
+
+
+def test_two_gateways_on_postgresql_work_as_pasted(checkout):
+    assert not ports_in_use(SEPARATE_PROCESSES), "the page's separate processes need their ports free"
+    heading = "### As separate processes"
+    server, *steps = blocks(heading)
+    assert server.strip() == "pg_virtualenv -t" and len(steps) == 2
+    stop = "kill $(jobs -p)"
+    assert f"`{stop}`" in section(heading)
+    script = "\n".join(["set -eu", f"trap '{stop}; wait' EXIT", *steps])
+    printed = run([*server.split(), "bash", "-c", script], checkout)
+    assert printed.count("ready\n") == 3, printed
+    for expected in (
+        "7821 answers 200\n7822 answers 200\n",
+        '"propagation":{"gateways":2,"acknowledged":2,',
+        "7822 answers 401\n7822 answers 200\n",
+    ):
+        assert expected in printed, printed
+    assert not ports_in_use(SEPARATE_PROCESSES), "what was started is stopped"
+    made = checkout / "data" / "fleet"
+    for name in ("admin.key", "grpc.token", "relay.secret", "master.keys", "database.url", "tenant.env"):
+        assert (made / name).stat().st_mode & 0o777 == 0o600, name
