@@ -34,6 +34,12 @@ pub(crate) enum UseCaseError {
     /// The tenant's own widget key is not revoked.
     #[error("the tenant's own widget key")]
     TenantsOwnKey,
+    /// No such signing key.
+    #[error("no such signing key")]
+    SigningKeyNotFound,
+    /// The key that signs tokens now is not retired.
+    #[error("the key that signs")]
+    SigningKeyInUse,
     /// There are as many of these as there may be.
     #[error("no more than {most} {what}")]
     LimitReached {
@@ -117,6 +123,14 @@ impl From<UseCaseError> for ApiError {
                     "TenantAdmin.RotateWidgetKey replaces it.",
                 )
             }
+            UseCaseError::SigningKeyNotFound => Self::new(ErrorCode::SigningKeyNotFound, "There is no such signing key.")
+                .advise("GET /api/v1/fetch/signing-keys lists them.", "Signing keys are listed over REST."),
+            UseCaseError::SigningKeyInUse => {
+                Self::new(ErrorCode::SigningKeyInUse, "This key signs tokens now, so it cannot be retired yet.").advise(
+                    "POST /api/v1/rotate/signing-key?signs_after_seconds=0 makes one that signs at once; then retire this one.",
+                    "Signing keys are rotated over REST.",
+                )
+            }
             UseCaseError::LimitReached { what, most } => {
                 Self::new(ErrorCode::LimitReached, format!("There may be at most {most} {what}."))
             }
@@ -174,7 +188,9 @@ mod tests {
             Some(E::AccountKeyNotFound) => E::BotNotFound,
             Some(E::BotNotFound) => E::WidgetKeyNotFound,
             Some(E::WidgetKeyNotFound) => E::TenantsOwnKey,
-            Some(E::TenantsOwnKey) => E::LimitReached { what: "bots", most: 3 },
+            Some(E::TenantsOwnKey) => E::SigningKeyNotFound,
+            Some(E::SigningKeyNotFound) => E::SigningKeyInUse,
+            Some(E::SigningKeyInUse) => E::LimitReached { what: "bots", most: 3 },
             Some(E::LimitReached { .. }) => E::InvalidWidgetKey,
             Some(E::InvalidWidgetKey) => E::OriginNotAllowed("https://a.com".parse().expect("an origin")),
             Some(E::OriginNotAllowed(_)) => E::SessionOver,
@@ -214,6 +230,6 @@ mod tests {
                 assert!(!http.contains(service), "{name}: {http}");
             }
         }
-        assert!(walked >= 24, "{walked}");
+        assert!(walked >= 26, "{walked}");
     }
 }

@@ -30,6 +30,7 @@ use crate::{
     operators::Operators,
     propagation::Propagation,
     rest::{OperatorGate, X_ADMIN_KEY},
+    signing_keys::SigningKeys,
     tenants::Tenants,
     tokens::Tokens,
     visitors::Visitors,
@@ -50,6 +51,7 @@ pub(crate) struct Services {
     pub(crate) tenants: Tenants,
     pub(crate) directory: Directory,
     pub(crate) operators: Operators,
+    pub(crate) signing_keys: SigningKeys,
     pub(crate) tokens: Tokens,
     pub(crate) visitors: Visitors,
     pub(crate) propagation: Propagation,
@@ -68,8 +70,19 @@ pub(crate) async fn serve(
     services: Services,
     stopping: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let Services { tenants, directory, operators, tokens, visitors, propagation, logs, gate, service_tokens, metrics } =
-        services;
+    let Services {
+        tenants,
+        directory,
+        operators,
+        signing_keys,
+        tokens,
+        visitors,
+        propagation,
+        logs,
+        gate,
+        service_tokens,
+        metrics,
+    } = services;
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<TenantDirectoryServer<directory::DirectoryService>>().await;
     let described = || {
@@ -123,7 +136,7 @@ pub(crate) async fn serve(
             with_token.clone(),
         ))
         .add_service(IdentityServer::with_interceptor(
-            identity::IdentityService::new(tenants.clone(), operators, tokens, logs.clone()),
+            identity::IdentityService::new(tenants.clone(), operators, signing_keys, tokens, logs.clone()),
             with_token.clone(),
         ))
         .add_service(VisitorsServer::with_interceptor(visitors::VisitorsService::new(visitors), with_token))

@@ -20,6 +20,7 @@ mod propagation;
 mod rest;
 pub mod sealing;
 pub mod server;
+mod signing_keys;
 pub mod store;
 mod tenants;
 mod tokens;

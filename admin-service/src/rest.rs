@@ -30,7 +30,6 @@ use crate::{
     guesses::Guesses,
     logs::Logs,
     tenants::Tenants,
-    tokens::Tokens,
 };
 
 mod account_keys;
@@ -40,12 +39,14 @@ mod developers;
 mod document;
 mod dto;
 mod input;
-pub(crate) use developers::Developers;
-pub(crate) use input::cursor;
+mod signing_keys;
 mod tenants;
 mod widgets;
 
+pub(crate) use developers::Developers;
 pub use document::openapi;
+pub(crate) use input::cursor;
+pub(crate) use signing_keys::Keys;
 
 /// The header operators prove themselves with; internal services use it as gRPC metadata.
 pub(crate) const X_ADMIN_KEY: HeaderName = HeaderName::from_static("x-admin-key");
@@ -118,7 +119,7 @@ pub(crate) fn router(
     tenants: Tenants,
     logs: Logs,
     developers: Developers,
-    tokens: &Tokens,
+    keys: Keys,
     gate: OperatorGate,
     relay_url: RelayUrl,
     probes: Router,
@@ -127,21 +128,19 @@ pub(crate) fn router(
     let (of_logs, _) = log_routes().split_for_parts();
     let (of_account_keys, _) = account_key_routes().split_for_parts();
     let (of_developers, _) = developer_routes().split_for_parts();
+    let (of_signing_keys, _) = signing_key_routes().split_for_parts();
     let protected = of_tenants
         .with_state(tenants.clone())
         .merge(of_logs.with_state(logs))
         .merge(of_account_keys.with_state(developers.account_keys.clone()))
+        .merge(of_signing_keys.with_state(keys.clone()))
         .layer(Extension(relay_url))
         .layer(middleware::from_fn_with_state(gate, require_admin_key));
-    let jwks = tokens.jwks().to_owned();
     Router::new()
         .merge(protected)
         .merge(of_developers.with_state(developers))
         .merge(probes)
-        .route(
-            "/.well-known/jwks.json",
-            get(|| async move { ([(header::CONTENT_TYPE, "application/jwk-set+json")], jwks) }),
-        )
+        .route("/.well-known/jwks.json", get(signing_keys::jwks).with_state(keys))
         .merge(
             Router::from(
                 SwaggerUi::new("/docs")
@@ -174,6 +173,14 @@ fn account_key_routes() -> OpenApiRouter<AccountKeys> {
         .routes(routes!(account_keys::create_account_key))
         .routes(routes!(account_keys::fetch_account_keys))
         .routes(routes!(account_keys::revoke_account_key))
+}
+
+/// For operators, who come with the admin key.
+fn signing_key_routes() -> OpenApiRouter<Keys> {
+    OpenApiRouter::new()
+        .routes(routes!(signing_keys::rotate_signing_key))
+        .routes(routes!(signing_keys::fetch_signing_keys))
+        .routes(routes!(signing_keys::retire_signing_key))
 }
 
 /// For a tenant's developers, who come with an account key.

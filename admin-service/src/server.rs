@@ -28,6 +28,7 @@ use crate::{
     operators::Operators,
     propagation::{Propagation, PropagationMetrics},
     rest::{self, AdminKeys, Developers, OperatorGate, RelayUrl},
+    signing_keys::SigningKeys,
     store::{self, ConnectError, SeaStore, StoreError},
     tenants::Tenants,
     tokens::Tokens,
@@ -117,9 +118,10 @@ pub async fn start(
     let store = store::connect(&config.database, &config.master_keys).await?;
     let port = Arc::new(store.clone());
     let ttls = (config.operator_token_ttl, config.visitor_token_ttl);
-    let tokens = Tokens::open(port.as_ref(), &config.master_keys, config.token_issuer, ttls)
+    let signing_keys = SigningKeys::open(port.clone(), config.master_keys.clone())
         .await
         .map_err(|error: UseCaseError| StartError::SigningKey(error.to_string()))?;
+    let tokens = Tokens::new(signing_keys.clone(), config.token_issuer, ttls);
     let propagation = Propagation::start(port.clone(), config.lease, PropagationMetrics::new(metrics)).await?;
     let tenants = Tenants::new(port.clone(), config.master_keys.clone(), propagation.clone());
     let visitors = Visitors::open_with(port.clone(), tokens.clone(), propagation.clone(), &config.master_keys)
@@ -148,9 +150,9 @@ pub async fn start(
     let bounds = Bounds { drain_delay: config.drain_delay, drain_timeout: config.drain_timeout, ..Bounds::default() };
     let mut tasks = JoinSet::new();
 
+    let keys = rest::Keys { keys: signing_keys.clone(), propagation: propagation.clone() };
     let probes = rest::probes(tenants.clone(), stopping.clone());
-    let router =
-        rest::router(tenants.clone(), logs.clone(), developers, &tokens, gate.clone(), relay_url, probes.clone());
+    let router = rest::router(tenants.clone(), logs.clone(), developers, keys, gate.clone(), relay_url, probes.clone());
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log, clients };
     tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
 
@@ -182,6 +184,7 @@ pub async fn start(
         tenants,
         directory,
         operators,
+        signing_keys,
         tokens,
         visitors: visitors.clone(),
         propagation: propagation.clone(),

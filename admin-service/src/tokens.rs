@@ -1,26 +1,18 @@
-//! Signed tokens (JWT, Ed25519) for operators and visitors, and the public keys to check them with.
-//!
-//! The signing key is made once, sealed in the database and shared by all replicas.
+//! Signed tokens (JWT, Ed25519) for operators and visitors.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey as _};
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, Header};
 use serde::Serialize;
 use shared::{TenantId, time::now};
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::{
-    domain::{operator::Operator, signing_key::SealedSigningKey, tenant::Tenant, visitor::VisitorSession},
+    domain::{operator::Operator, tenant::Tenant, visitor::VisitorSession},
     errors::UseCaseError,
-    sealing::{MasterKeys, Place},
-    store::SigningKeyStore,
+    signing_keys::SigningKeys,
 };
-
-const PRIVATE_COLUMN: &str = "signing_key.private";
 
 /// The `aud` of an operator's token: what the chat backend accepts.
 const OPERATOR_AUDIENCE: &str = "chat-backend";
@@ -31,12 +23,10 @@ const SESSION_AUDIENCE: &str = "chat-widget-session";
 
 #[derive(Clone)]
 pub(crate) struct Tokens {
+    keys: SigningKeys,
     issuer: Arc<str>,
     operator_ttl: Duration,
     session_ttl: Duration,
-    key_id: Arc<str>,
-    signing_key: Arc<EncodingKey>,
-    jwks: Arc<str>,
 }
 
 /// A signed token and when it ends.
@@ -103,70 +93,14 @@ impl<'a> Claims<'a> {
     }
 }
 
-#[derive(Serialize)]
-struct Jwk {
-    kty: &'static str,
-    crv: &'static str,
-    alg: &'static str,
-    r#use: &'static str,
-    kid: String,
-    x: String,
-}
-
-#[derive(Serialize)]
-struct Jwks {
-    keys: Vec<Jwk>,
-}
-
 impl Tokens {
-    /// Finds the signing key, or makes it where this is the first start.
-    pub(crate) async fn open(
-        store: &dyn SigningKeyStore,
-        master_keys: &MasterKeys,
-        issuer: String,
-        (operator_ttl, session_ttl): (Duration, Duration),
-    ) -> Result<Self, UseCaseError> {
-        let mut keys = store.signing_keys().await?;
-        if keys.is_empty() {
-            keys = store.ensure_signing_key(make_key(master_keys)).await?;
-        }
-        let opened: Vec<(SealedSigningKey, SigningKey)> =
-            keys.into_iter().filter_map(|key| open_key(master_keys, key)).collect();
-        let (newest, signing_key) = opened.first().ok_or_else(|| {
-            let reason = "no signing key opens under the configured master_keys";
-            UseCaseError::Signing(reason.to_owned())
-        })?;
-        let pkcs8 = signing_key.to_pkcs8_der().map_err(|error| UseCaseError::Signing(error.to_string()))?;
-        let jwks = Jwks {
-            keys: opened
-                .iter()
-                .map(|(key, _)| Jwk {
-                    kty: "OKP",
-                    crv: "Ed25519",
-                    alg: "EdDSA",
-                    r#use: "sig",
-                    kid: key.id.to_string(),
-                    x: URL_SAFE_NO_PAD.encode(&key.public),
-                })
-                .collect(),
-        };
-        Ok(Self {
-            issuer: issuer.into(),
-            operator_ttl,
-            session_ttl,
-            key_id: newest.id.to_string().into(),
-            signing_key: Arc::new(EncodingKey::from_ed_der(pkcs8.as_bytes())),
-            jwks: serde_json::to_string(&jwks).map_err(|error| UseCaseError::Signing(error.to_string()))?.into(),
-        })
-    }
-
-    /// The public keys, as a JSON Web Key Set (RFC 7517).
-    pub(crate) fn jwks(&self) -> &str {
-        &self.jwks
+    /// Signed with whichever of the keys signs at the time, by this issuer.
+    pub(crate) fn new(keys: SigningKeys, issuer: String, (operator_ttl, session_ttl): (Duration, Duration)) -> Self {
+        Self { keys, issuer: issuer.into(), operator_ttl, session_ttl }
     }
 
     /// A token that lets `operator` act in its tenant and nowhere else.
-    pub(crate) fn for_operator(&self, tenant: &Tenant, operator: &Operator) -> Result<SignedToken, UseCaseError> {
+    pub(crate) async fn for_operator(&self, tenant: &Tenant, operator: &Operator) -> Result<SignedToken, UseCaseError> {
         let subject = operator.id.to_string();
         let claims = Claims {
             display_name: Some(&operator.display_name),
@@ -175,11 +109,11 @@ impl Tokens {
             tenant_generation: Some(tenant.token_generation),
             ..Claims::of(operator.tenant_id, "operator", OPERATOR_AUDIENCE, &subject)
         };
-        self.sign(self.operator_ttl, claims)
+        self.sign(self.operator_ttl, claims).await
     }
 
     /// A token for a visitor the tenant knows.
-    pub(crate) fn for_visitor(
+    pub(crate) async fn for_visitor(
         &self,
         tenant: &Tenant,
         visitor_user_id: &str,
@@ -193,11 +127,15 @@ impl Tokens {
             tenant_generation,
             ..Claims::of(tenant.id, "visitor", VISITOR_AUDIENCE, visitor_user_id)
         };
-        self.sign(ttl, claims)
+        self.sign(ttl, claims).await
     }
 
     /// A token for a widget's visitor: bound to tenant, widget key, origin and session, of this generation among its session's.
-    pub(crate) fn for_session(&self, session: &VisitorSession, generation: u64) -> Result<SignedToken, UseCaseError> {
+    pub(crate) async fn for_session(
+        &self,
+        session: &VisitorSession,
+        generation: u64,
+    ) -> Result<SignedToken, UseCaseError> {
         let (subject, origin) = (session.id.to_string(), session.origin.to_string());
         let claims = Claims {
             widget_key: Some(session.widget_key.as_str()),
@@ -205,49 +143,19 @@ impl Tokens {
             generation: Some(generation),
             ..Claims::of(session.tenant_id, "visitor", SESSION_AUDIENCE, &subject)
         };
-        self.sign(self.session_ttl, claims)
+        self.sign(self.session_ttl, claims).await
     }
 
-    fn sign(&self, ttl: Duration, claims: Claims<'_>) -> Result<SignedToken, UseCaseError> {
+    async fn sign(&self, ttl: Duration, claims: Claims<'_>) -> Result<SignedToken, UseCaseError> {
         let issued = now().as_second();
         let expires = issued.saturating_add(i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX));
-        let header = Header { kid: Some(self.key_id.to_string()), ..Header::new(Algorithm::EdDSA) };
+        let signer = self.keys.signer().await?;
+        let header = Header { kid: Some(signer.id.to_string()), ..Header::new(Algorithm::EdDSA) };
         let id = claims.jti;
         let claims = Claims { iss: &self.issuer, iat: issued, exp: expires, ..claims };
-        let token = jsonwebtoken::encode(&header, &claims, &self.signing_key)
+        let token = jsonwebtoken::encode(&header, &claims, &signer.key)
             .map_err(|error| UseCaseError::Signing(error.to_string()))?;
         let expires_at = Timestamp::from_second(expires).map_err(|error| UseCaseError::Signing(error.to_string()))?;
         Ok(SignedToken { id, token, expires_at })
-    }
-}
-
-/// Opens a key, and makes sure that its public half belongs to it. `None` for any other row: somebody who can write to the database and
-/// has no master key must not be able to publish a key.
-fn open_key(master_keys: &MasterKeys, key: SealedSigningKey) -> Option<(SealedSigningKey, SigningKey)> {
-    let place = Place { row: key.id, column: PRIVATE_COLUMN };
-    let opened = match master_keys.open(place, &key.sealed_private) {
-        Ok(seed) => {
-            <[u8; 32]>::try_from(seed.as_slice()).map(Zeroizing::new).map_err(|_| "it has not 32 bytes".to_owned())
-        }
-        Err(error) => Err(error.to_string()),
-    };
-    let refused = match opened.map(|seed| SigningKey::from_bytes(&seed)) {
-        Ok(opened) if opened.verifying_key().as_bytes().as_slice() == key.public => return Some((key, opened)),
-        Ok(_) => "its public half is another key's".to_owned(),
-        Err(reason) => reason,
-    };
-    tracing::error!(key_id = %key.id, reason = refused, "a signing key is left out: it neither signs nor is published");
-    None
-}
-
-fn make_key(master_keys: &MasterKeys) -> SealedSigningKey {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut()).expect("the system has randomness");
-    let id = Uuid::now_v7();
-    SealedSigningKey {
-        id,
-        public: SigningKey::from_bytes(&seed).verifying_key().to_bytes().to_vec(),
-        sealed_private: master_keys.seal(Place { row: id, column: PRIVATE_COLUMN }, seed.as_slice()),
-        created_at: now(),
     }
 }

@@ -245,7 +245,7 @@ impl Visitors {
             is_ended: false,
             used_tokens: UsedTokens::default(),
         };
-        let token = self.tokens.for_session(&session, 0)?;
+        let token = self.tokens.for_session(&session, 0).await?;
         self.store.create_session(&session).await?;
         self.used.note(key.id, created_at);
         Ok((session.id, token))
@@ -273,7 +273,7 @@ impl Visitors {
             return Err(UseCaseError::SessionOver);
         }
         self.used.note(key.id, at);
-        self.tokens.for_session(&session, session.used_tokens.newest().max(generation).saturating_add(1))
+        self.tokens.for_session(&session, session.used_tokens.newest().max(generation).saturating_add(1)).await
     }
 
     /// A session that is not over, and is opened by a token of this generation, if any.

@@ -128,8 +128,10 @@ pub async fn start_on(
     let backend = Arc::new(Backend::new(&config.backend, own_metrics.clone()));
     let proxies = config.trusted_proxies.0.iter().map(|network| network.0).collect();
     let limits = Arc::new(Limits::new(&config.limits, proxies));
+    let signing_keys = SigningKeys::new(admin.clone(), lease.clone());
     let behind = Behind {
         directory: directory.clone(),
+        signing_keys: signing_keys.clone(),
         lease: lease.clone(),
         admin: admin.clone(),
         backend: Arc::clone(&backend),
@@ -137,14 +139,15 @@ pub async fn start_on(
         refusals: own_metrics.clone(),
     };
     let sockets = Arc::new(Sockets::new(config.sockets, behind, SocketMetrics::new(metrics)));
-    // What a change forbids is closed by those listed here, before it is acknowledged.
-    let concerned = vec![Arc::clone(&sockets) as Arc<dyn Concerned>];
+    // What a change forbids is dropped and closed by those listed here, before it is acknowledged. The keys first: sockets are judged
+    // by those that are left.
+    let concerned: Vec<Arc<dyn Concerned>> = vec![Arc::new(signing_keys.clone()), Arc::clone(&sockets) as _];
     let subscription = Subscription::new(directory.clone(), admin.clone(), config.id.clone(), concerned);
     let trusted = config.trusted_proxies.clone();
     let clients = ClientAddresses::new(move |headers, peer| ingress::behind_proxies(peer, headers, &trusted));
     let gateway = Arc::new(Gateway {
         directory,
-        signing_keys: SigningKeys::new(admin.clone()),
+        signing_keys,
         admin,
         backend,
         sockets: Arc::clone(&sockets),

@@ -1,33 +1,37 @@
 //! The public keys of tokens: for visitors' tokens here, and for chat backends at `/.well-known/jwks.json`.
 //!
-//! Strangers make us look at them, so answers are kept: their curiosity must not become the admin service's load. Keys are
-//! only ever added, so those once fetched stay right while the admin service is away.
+//! What was fetched is used under the lease, as tenants are, and dropped before a change of keys is acknowledged: a retired key's
+//! tokens are refused from the moment its retirement returns. Without a lease the admin service is asked; callers who come at once
+//! share one asking, so strangers' tokens are no load for it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use proto::identity::v1::{GetSigningKeysRequest, identity_client::IdentityClient};
-use shared::{ApiError, request_id::RequestId};
+use shared::{ApiError, TenantId, coherence::Changes, request_id::RequestId};
 use tokio::task::JoinHandle;
 
 use crate::{
     admin_client::AdminClient,
+    directory::{Concerned, LeaseView},
     domain::token::{Keyring, Refused, VisitorToken},
 };
 
-/// How long keys are served before they are asked for again.
+/// How old keys become before they are asked for once more, behind the caller's back: an admin service of before tells no changes.
 const KEYS_KEPT: Duration = Duration::from_secs(60);
 /// How long it is believed that the admin service does not answer.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
 /// How long it is believed that there is no newer key than those that are kept.
 const UNKNOWN_KEY_KEPT: Duration = Duration::from_secs(5);
 
-/// The keys, and whether the admin service answered when it was last asked.
+/// The keys, and whether the admin service answered when it was last asked. Cloning shares them.
 #[derive(Clone)]
 pub(crate) struct SigningKeys {
     admin: AdminClient,
+    lease: LeaseView,
     kept: Arc<Mutex<Kept>>,
     /// Held while asking: of many who come at once, one asks.
     asking: Arc<tokio::sync::Mutex<()>>,
@@ -40,43 +44,59 @@ pub(crate) struct Published {
     ring: Keyring,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Kept {
-    keys: Option<Arc<Published>>,
-    asked: Option<Instant>,
-    failed: Option<ApiError>,
+    /// Moves with each change: an answer to what was asked before is not kept.
+    changes: u64,
+    /// With when they were asked for.
+    keys: Option<(Instant, Arc<Published>)>,
+    failed: Option<(Instant, ApiError)>,
 }
 
 impl Kept {
-    fn is_fresh(&self, fresh_for: Duration) -> bool {
-        self.asked.is_some_and(|at| at.elapsed() < fresh_for)
+    /// Keys that were asked for then or later.
+    fn since(&self, asked: Instant) -> Option<Arc<Published>> {
+        self.keys.as_ref().filter(|(at, _)| *at >= asked).map(|(_, keys)| Arc::clone(keys))
+    }
+
+    fn failure(&self) -> Option<ApiError> {
+        self.failed.as_ref().filter(|(at, _)| at.elapsed() < FAILURE_KEPT).map(|(_, error)| error.clone())
+    }
+}
+
+impl Published {
+    /// Whether the key of this `kid` is among them.
+    pub(crate) fn holds(&self, key_id: &str) -> bool {
+        self.ring.holds(key_id)
     }
 }
 
 impl SigningKeys {
-    pub(crate) fn new(admin: AdminClient) -> Self {
-        Self { admin, kept: Arc::default(), asking: Arc::default() }
+    pub(crate) fn new(admin: AdminClient, lease: LeaseView) -> Self {
+        Self { admin, lease, kept: Arc::default(), asking: Arc::default() }
     }
 
-    fn kept(&self) -> Kept {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The keys: those that are kept at once, while newer ones are asked for behind the caller's back.
+    /// The keys, as they are at some moment after this is called.
+    ///
+    /// # Errors
+    /// Where they are not kept under a lease, and the admin service does not answer.
     pub(crate) async fn get(&self) -> Result<Arc<Published>, ApiError> {
-        let fresh_for = |kept: &Kept| if kept.failed.is_some() { FAILURE_KEPT } else { KEYS_KEPT };
-        let kept = self.kept();
-        // While somebody asks, those who have keys need not queue for it.
-        let is_wanted = !kept.is_fresh(fresh_for(&kept)) && (kept.keys.is_none() || self.asking.try_lock().is_ok());
-        let refreshed = is_wanted.then(|| self.refresh(fresh_for(&kept)));
-        if let Some(keys) = kept.keys {
-            return Ok(keys);
+        // The lease first: a change is dropped before the lease is renewed.
+        if self.lease.is_held() {
+            let kept = self.kept().keys.clone();
+            if let Some((asked, keys)) = kept {
+                // While somebody asks, nobody else need.
+                if asked.elapsed() > KEYS_KEPT && self.kept().failure().is_none() && self.asking.try_lock().is_ok() {
+                    drop(self.ask(asked + KEYS_KEPT));
+                }
+                return Ok(keys);
+            }
         }
-        if let Some(refreshed) = refreshed {
-            refreshed.await.map_err(ApiError::internal)?;
-        }
-        let Kept { keys, failed, .. } = self.kept();
-        keys.ok_or_else(|| failed.unwrap_or_else(|| ApiError::internal("neither keys nor an error")))
+        self.ask(Instant::now()).await.map_err(ApiError::internal)?
     }
 
     /// Whose session a token opens; `None` where it is none of ours.
@@ -84,46 +104,78 @@ impl SigningKeys {
     /// # Errors
     /// As [`SigningKeys::get`].
     pub(crate) async fn verify(&self, token: &str) -> Result<Option<VisitorToken>, ApiError> {
+        let begun = Instant::now();
         match self.get().await?.ring.verify(token) {
             Ok(verified) => Ok(Some(verified)),
             Err(Refused::Invalid) => Ok(None),
             Err(Refused::UnknownKey) => {
                 // It may be newer than what is kept; strangers who name keys make us ask once in a while, and no more.
-                self.refresh(UNKNOWN_KEY_KEPT).await.map_err(ApiError::internal)?;
-                Ok(self.get().await?.ring.verify(token).ok())
+                let not_long_ago = begun.checked_sub(UNKNOWN_KEY_KEPT).unwrap_or(begun);
+                let keys = self.ask(not_long_ago).await.map_err(ApiError::internal)??;
+                Ok(keys.ring.verify(token).ok())
             }
         }
     }
 
-    /// Asks, unless somebody else has meanwhile. A task of its own: a caller who leaves must not make the next one ask
+    /// Asks, unless somebody else has since `not_before`. A task of its own: a caller who leaves must not make the next one ask
     /// again.
-    fn refresh(&self, fresh_for: Duration) -> JoinHandle<()> {
+    fn ask(&self, not_before: Instant) -> JoinHandle<Result<Arc<Published>, ApiError>> {
         let this = self.clone();
         tokio::spawn(async move {
             let _one = this.asking.lock().await;
-            if this.kept().is_fresh(fresh_for) {
-                return;
-            }
-            let method = "chatrelay.identity.v1.Identity/GetSigningKeys";
-            let answer = this
-                .admin
-                .call(method, &RequestId::generate(), GetSigningKeysRequest {}, |channel, request| async move {
-                    IdentityClient::new(channel).get_signing_keys(request).await
-                })
-                .await;
-            let mut kept = this.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.asked = Some(Instant::now());
-            let read = answer.and_then(|answer| {
-                let ring = Keyring::read(&answer.jwks_json).map_err(ApiError::internal)?;
-                Ok(Published { jwks: answer.jwks_json, ring })
-            });
-            kept.failed = match read {
-                Ok(keys) => {
-                    kept.keys = Some(Arc::new(keys));
-                    None
+            loop {
+                let changes = {
+                    let kept = this.kept();
+                    if let Some(keys) = kept.since(not_before) {
+                        return Ok(keys);
+                    }
+                    if let Some(error) = kept.failure() {
+                        return Err(error);
+                    }
+                    kept.changes
+                };
+                let asked = Instant::now();
+                let fetched = this.fetch().await;
+                let mut kept = this.kept();
+                match fetched {
+                    Ok(_) if kept.changes != changes => {}
+                    Ok(keys) => {
+                        (kept.keys, kept.failed) = (Some((asked, Arc::clone(&keys))), None);
+                        return Ok(keys);
+                    }
+                    Err(error) => {
+                        kept.failed = Some((Instant::now(), error.clone()));
+                        return Err(error);
+                    }
                 }
-                Err(error) => Some(error),
-            };
+            }
         })
+    }
+
+    async fn fetch(&self) -> Result<Arc<Published>, ApiError> {
+        let method = "chatrelay.identity.v1.Identity/GetSigningKeys";
+        let request_id = RequestId::generate();
+        let answer = self.admin.call(method, &request_id, GetSigningKeysRequest {}, |channel, request| async move {
+            IdentityClient::new(channel).get_signing_keys(request).await
+        });
+        let jwks = answer.await?.jwks_json;
+        let ring = Keyring::read(&jwks).map_err(ApiError::internal)?;
+        Ok(Arc::new(Published { jwks, ring }))
+    }
+}
+
+/// Whether a key may have been made or retired.
+pub(crate) fn concern_keys(changes: &Changes<TenantId>) -> bool {
+    changes.keys.as_ref().is_none_or(|changed| changed.contains(&TenantId::DEPLOYMENT))
+}
+
+impl Concerned for SigningKeys {
+    fn settle<'a>(&'a self, changes: &'a Changes<TenantId>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        if concern_keys(changes) {
+            let mut kept = self.kept();
+            kept.changes += 1;
+            kept.keys = None;
+        }
+        Box::pin(std::future::ready(()))
     }
 }

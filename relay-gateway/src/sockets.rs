@@ -35,6 +35,7 @@ use crate::{
     domain::token::{Opens, VisitorToken},
     limits::{Limits, network},
     metrics::{GatewayMetrics, SocketMetrics},
+    signing_keys::SigningKeys,
 };
 
 mod closing;
@@ -61,6 +62,7 @@ pub(crate) struct Sockets<D> {
     config: SocketConfig,
     registry: Arc<Registry>,
     directory: D,
+    signing_keys: SigningKeys,
     lease: LeaseView,
     admin: AdminClient,
     backend: Arc<Backend>,
@@ -98,6 +100,7 @@ impl Visit {
 /// What [`Sockets`] stand on.
 pub(crate) struct Behind<D> {
     pub(crate) directory: D,
+    pub(crate) signing_keys: SigningKeys,
     pub(crate) lease: LeaseView,
     pub(crate) admin: AdminClient,
     pub(crate) backend: Arc<Backend>,
@@ -107,9 +110,9 @@ pub(crate) struct Behind<D> {
 
 impl<D: TenantDirectory> Sockets<D> {
     pub(crate) fn new(config: SocketConfig, behind: Behind<D>, metrics: SocketMetrics) -> Self {
-        let Behind { directory, lease, admin, backend, limits, refusals } = behind;
+        let Behind { directory, signing_keys, lease, admin, backend, limits, refusals } = behind;
         let (registry, tasks) = (Arc::new(Registry::new(config.limits)), TaskTracker::new());
-        Self { config, registry, directory, lease, admin, backend, limits, metrics, refusals, tasks }
+        Self { config, registry, directory, signing_keys, lease, admin, backend, limits, metrics, refusals, tasks }
     }
 
     /// Speaks with a browser, once its connection is a WebSocket: until either side leaves, or something forbids it. A visit

@@ -98,6 +98,10 @@ error_codes! {
     BotNotFound = "bot_not_found", NOT_FOUND, NotFound;
     /// No such widget key in this tenant.
     WidgetKeyNotFound = "widget_key_not_found", NOT_FOUND, NotFound;
+    /// No such signing key.
+    SigningKeyNotFound = "signing_key_not_found", NOT_FOUND, NotFound;
+    /// The key signs tokens now.
+    SigningKeyInUse = "signing_key_in_use", CONFLICT, FailedPrecondition;
     /// There may be no more of these.
     LimitReached = "limit_reached", CONFLICT, FailedPrecondition;
     /// No such path.

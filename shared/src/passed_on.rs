@@ -62,8 +62,8 @@ mod tests {
     #[test]
     fn a_client_is_believed_from_whoever_has_the_token_and_for_a_while() {
         let proof = |tokens: &str| ClientProof::new(&tokens.parse().expect("a list of tokens"));
-        let (ours, other) = (proof("a-token-of-gateways"), proof("a-token-of-others"));
-        let rotated = proof("a-newer-token-of-gateways,a-token-of-gateways");
+        let (ours, other) = (proof("rain-on-tin-roofs-7"), proof("geese-over-fields-9"));
+        let rotated = proof("snow-in-the-harbour-3,rain-on-tin-roofs-7");
         let read = |proof: &ClientProof, value: &str, now| {
             let mut headers = HeaderMap::new();
             headers.insert(CLIENT, value.parse().expect("a value"));

@@ -22,6 +22,9 @@ impl TenantId {
         Self(Uuid::now_v7())
     }
 
+    /// In the place of a tenant's id: what concerns the whole deployment, such as a signing key. No tenant has it.
+    pub const DEPLOYMENT: Self = Self(Uuid::nil());
+
     /// The id that this UUID is.
     #[must_use]
     pub const fn from_uuid(uuid: Uuid) -> Self {

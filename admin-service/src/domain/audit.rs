@@ -47,6 +47,10 @@ pub enum Action {
     EndVisitorSession,
     /// A widget's look or copy was written.
     CustomizeWidget,
+    /// A key that signs tokens was made.
+    RotateSigningKey,
+    /// A key that signed tokens was retired.
+    RetireSigningKey,
 }
 
 impl Action {
@@ -69,6 +73,8 @@ impl Action {
             Self::RevokeVisitor => "revoke_visitor",
             Self::EndVisitorSession => "end_visitor_session",
             Self::CustomizeWidget => "customize_widget",
+            Self::RotateSigningKey => "rotate_signing_key",
+            Self::RetireSigningKey => "retire_signing_key",
         }
     }
 
@@ -84,7 +90,7 @@ impl Action {
 /// A row to write. Fields are named; their values are nobody's business here.
 #[derive(Clone, Debug)]
 pub struct AuditEntry {
-    /// Whom it concerns.
+    /// Whom it concerns; [`TenantId::DEPLOYMENT`] where it concerns no tenant.
     pub tenant_id: TenantId,
     /// Who did it.
     pub caller: Caller,
@@ -116,7 +122,7 @@ impl AuditEntry {
 pub struct RecordedAudit {
     /// Its id.
     pub id: Uuid,
-    /// Whom it concerns.
+    /// Whom it concerns; [`TenantId::DEPLOYMENT`] where it concerns no tenant.
     pub tenant_id: TenantId,
     /// Who did it.
     pub actor: String,

@@ -224,7 +224,10 @@ pub(super) fn operator(operator: Operator) -> identity::Operator {
 pub(super) fn audit_entry(row: RecordedAudit) -> admin::AuditEntry {
     admin::AuditEntry {
         audit_id: row.id.to_string(),
-        tenant_id: row.tenant_id.to_string(),
+        tenant_id: match row.tenant_id {
+            TenantId::DEPLOYMENT => String::new(),
+            id => id.to_string(),
+        },
         actor: row.actor,
         action: row.action,
         request_id: row.request_id,

@@ -21,6 +21,7 @@ use crate::{
     errors::UseCaseError,
     logs::Logs,
     operators::Operators,
+    signing_keys::SigningKeys,
     tenants::Tenants,
     tokens::{SignedToken, Tokens},
 };
@@ -28,13 +29,14 @@ use crate::{
 pub(super) struct IdentityService {
     tenants: Tenants,
     operators: Operators,
+    keys: SigningKeys,
     tokens: Tokens,
     logs: Logs,
 }
 
 impl IdentityService {
-    pub(super) fn new(tenants: Tenants, operators: Operators, tokens: Tokens, logs: Logs) -> Self {
-        Self { tenants, operators, tokens, logs }
+    pub(super) fn new(tenants: Tenants, operators: Operators, keys: SigningKeys, tokens: Tokens, logs: Logs) -> Self {
+        Self { tenants, operators, keys, tokens, logs }
     }
 
     /// Notes a token that was issued to `subject`, on behalf of the tenant's backend, through the gateway at `address`.
@@ -85,7 +87,7 @@ impl Identity for IdentityService {
         let tenant = self.active(&request.tenant_id).await?;
         let tenant = as_verified(tenant, request.token_generation);
         let operator = self.operators.find(tenant.id, &email).await.map_err(logged)?;
-        let signed = self.tokens.for_operator(&tenant, &operator).map_err(logged)?;
+        let signed = self.tokens.for_operator(&tenant, &operator).await.map_err(logged)?;
         let subject = format!("operator:{}", operator.id);
         self.issued(AccessKind::IssueOperatorToken, tenant.id, &subject, &signed, &asked);
         Ok(Response::new(IssueOperatorTokenResponse {
@@ -108,7 +110,7 @@ impl Identity for IdentityService {
         let tenant = as_verified(self.active(&request.tenant_id).await?, request.token_generation);
         let ttl = Duration::from_secs(request.ttl_seconds.into());
         let hash = request.visitor_email_hash.as_deref();
-        let signed = self.tokens.for_visitor(&tenant, &request.visitor_user_id, hash, ttl).map_err(logged)?;
+        let signed = self.tokens.for_visitor(&tenant, &request.visitor_user_id, hash, ttl).await.map_err(logged)?;
         let subject = format!("visitor:{}", request.visitor_user_id);
         self.issued(AccessKind::MintVisitorToken, tenant.id, &subject, &signed, &asked);
         let expires_at = Some(convert::timestamp(signed.expires_at));
@@ -119,7 +121,7 @@ impl Identity for IdentityService {
         &self,
         _: Request<GetSigningKeysRequest>,
     ) -> Result<Response<GetSigningKeysResponse>, Status> {
-        Ok(Response::new(GetSigningKeysResponse { jwks_json: self.tokens.jwks().to_owned() }))
+        Ok(Response::new(GetSigningKeysResponse { jwks_json: self.keys.jwks().await.map_err(logged)? }))
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     bots::NewBot,
     developer_routes,
     dto::{NewTenant, TenantPatch},
-    log_routes, tenant_routes,
+    log_routes, signing_key_routes, tenant_routes,
     widgets::{CustomizationPatch, NewWidgetKey},
 };
 
@@ -58,6 +58,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document.merge(tenant_routes().into_openapi());
     document.merge(log_routes().into_openapi());
     document.merge(account_key_routes().into_openapi());
+    document.merge(signing_key_routes().into_openapi());
     document.merge(developer_routes().into_openapi());
     WhatEveryCallAnswers.modify(&mut document);
     WhatAnswersAlwaysHave.modify(&mut document);

@@ -184,8 +184,9 @@ pub(super) struct TenantPage {
 #[derive(Serialize, ToSchema)]
 pub(super) struct AuditView {
     audit_id: Uuid,
-    #[schema(value_type = Uuid)]
-    tenant_id: TenantId,
+    /// `null` where it concerns the whole deployment.
+    #[schema(value_type = Option<Uuid>)]
+    tenant_id: Option<TenantId>,
     /// `admin_key:<id>`, `account_key:<id>`, or `tenant` where the tenant's backend acted.
     actor: String,
     /// Such as `rotate_tenant_secret`.
@@ -201,7 +202,7 @@ impl From<RecordedAudit> for AuditView {
     fn from(row: RecordedAudit) -> Self {
         Self {
             audit_id: row.id,
-            tenant_id: row.tenant_id,
+            tenant_id: Some(row.tenant_id).filter(|id| *id != TenantId::DEPLOYMENT),
             actor: row.actor,
             action: row.action,
             request_id: row.request_id,

@@ -316,7 +316,7 @@ mod tests {
             let length = u32::try_from(fields.len() + 4).expect("short").to_be_bytes();
             stream.write_all(&[b"E", length.as_slice(), fields].concat()).await.expect("sent");
         });
-        let keys: MasterKeys = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse().expect("keys");
+        let keys: MasterKeys = "k1:K4ZVi+A880qJsRq/uygtyfYgIRmuvB+Up7k68nt5VwQ=".parse().expect("keys");
         let config = database(&format!("postgres://me:hidden@{address}/relay"));
         let connecting = connect(&config, &keys);
         let refused = tokio::time::timeout(Duration::from_secs(2), connecting).await.expect("at once");

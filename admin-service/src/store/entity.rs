@@ -154,6 +154,8 @@ pub(super) mod signing_key {
         pub public: Vec<u8>,
         pub sealed_private: Vec<u8>,
         pub created_at: i64,
+        pub signs_from: i64,
+        pub retired_at: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

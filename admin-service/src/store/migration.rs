@@ -14,6 +14,7 @@ impl MigratorTrait for Migrator {
             Box::new(M0005Minted),
             Box::new(M0006Logs),
             Box::new(M0007SessionEnds),
+            Box::new(M0008SigningKeys),
         ]
     }
 }
@@ -377,5 +378,29 @@ impl MigrationTrait for M0007SessionEnds {
         schema
             .create_index(index("visitor_session_by_tenants_end", "visitor_session", &["tenant_id", "ended_revision"]))
             .await
+    }
+}
+
+struct M0008SigningKeys;
+
+impl MigrationName for M0008SigningKeys {
+    fn name(&self) -> &'static str {
+        "m0008_signing_keys"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for M0008SigningKeys {
+    #[expect(elided_lifetimes_in_paths, reason = "the trait's own signature elides it")]
+    async fn up(&self, schema: &SchemaManager) -> Result<(), DbErr> {
+        let mut signs_from = column("signs_from");
+        // Keys of before sign already.
+        signs_from.big_integer().default(0);
+        // SQLite adds one column a statement.
+        for mut added in [signs_from, nullable("retired_at").big_integer().take()] {
+            let table = Table::alter().table(Alias::new("signing_key")).add_column(&mut added).take();
+            schema.alter_table(table).await?;
+        }
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ mod logs;
 mod openapi;
 mod rest;
 mod secrets;
+mod signing_keys;
 mod store;
 mod support;
 mod visitors;

@@ -36,6 +36,9 @@ fn every_path_of_the_contract_is_documented() {
         ("get", "/api/v1/fetch/tenants"),
         ("get", "/api/v1/fetch/access-log"),
         ("get", "/api/v1/fetch/audit-log"),
+        ("post", "/api/v1/rotate/signing-key"),
+        ("get", "/api/v1/fetch/signing-keys"),
+        ("post", "/api/v1/retire/signing-key"),
     ] {
         let operation = &document["paths"][path][method];
         assert!(operation["responses"]["401"].is_object(), "{method} {path}: {operation}");
@@ -48,6 +51,7 @@ fn every_path_of_the_contract_is_documented() {
 /// One caller with both credentials, who notes what differs from the document.
 struct Comparison {
     base: String,
+    admin_key: &'static str,
     account_key: String,
     document: Document,
     differences: Vec<String>,
@@ -64,7 +68,7 @@ impl Comparison {
         let client = reqwest::Client::new();
         let mut request = client
             .request(method.parse().expect("a method"), format!("{}{path}{query}", self.base))
-            .header("x-admin-key", ADMIN_KEY)
+            .header("x-admin-key", self.admin_key)
             .header("authorization", format!("Bearer {}", self.account_key));
         if let Some(body) = &body {
             request = request.json(body);
@@ -95,6 +99,7 @@ async fn what_is_answered_is_what_is_documented() {
     let service = Service::start(sqlite()).await;
     let mut calls = Comparison {
         base: format!("http://{}/api/v1", service.rest),
+        admin_key: ADMIN_KEY,
         account_key: "none".to_owned(),
         document: Document::new(serde_json::to_value(admin_service::openapi()).expect("serializes")),
         differences: Vec::new(),
@@ -157,6 +162,25 @@ async fn what_is_answered_is_what_is_documented() {
         calls.call("GET", "/fetch/audit-log", query, None).await;
         calls.call("GET", "/fetch/access-log", query, None).await;
     }
+    let (_, keys) = calls.call("GET", "/fetch/signing-keys", "", None).await;
+    let first = keys["data"]["items"][0]["signing_key_id"].as_str().expect("an id").to_owned();
+    for query in ["", "?signs_after_seconds=86400", "?signs_after_seconds=86401", "?signs_after_seconds=0"] {
+        calls.call("POST", "/rotate/signing-key", query, None).await;
+    }
+    for id in [&*first, &*first, "019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f", "x"] {
+        calls.call("POST", "/retire/signing-key", &format!("?signing_key_id={id}"), None).await;
+    }
+    for _ in 0..8 {
+        calls.call("POST", "/rotate/signing-key", "", None).await;
+    }
+    // With keys of every state but one, and an audit log with rows of no tenant.
+    for (key, path) in
+        [(ADMIN_KEY, "/fetch/signing-keys"), (ADMIN_KEY, "/fetch/audit-log"), ("wrong", "/fetch/signing-keys")]
+    {
+        calls.admin_key = key;
+        calls.call("GET", path, "", None).await;
+    }
+    calls.admin_key = ADMIN_KEY;
     let new = |name: Value, abilities: Value| json!({"name": name, "abilities": abilities});
     let (_, made) = calls.call("POST", "/create/account-key", &query, Some(new(json!("CI"), json!(["*"])))).await;
     for query in [&*query, unknown] {

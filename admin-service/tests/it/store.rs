@@ -221,13 +221,51 @@ async fn concurrent_changes_commit_in_the_order_of_their_revisions(store: &SeaSt
     assert!(read >= *most);
 }
 
+fn signing_key() -> SealedSigningKey {
+    let at = now();
+    SealedSigningKey {
+        id: Uuid::now_v7(),
+        public: vec![1; 32],
+        sealed_private: vec![2; 80],
+        created_at: at,
+        signs_from: at,
+        retired_at: None,
+    }
+}
+
 async fn one_signing_key_is_made_however_many_try(store: &SeaStore) {
-    let key =
-        || SealedSigningKey { id: Uuid::now_v7(), public: vec![1; 32], sealed_private: vec![2; 80], created_at: now() };
-    let made = futures_util::future::join_all((0..6).map(|_| store.ensure_signing_key(key()))).await;
-    let ids: HashSet<Uuid> = made.into_iter().flat_map(|keys| keys.expect("made")).map(|key| key.id).collect();
-    assert_eq!(ids.len(), 1);
+    for made in futures_util::future::join_all((0..6).map(|_| store.ensure_signing_key(signing_key()))).await {
+        made.expect("made, or there already");
+    }
     assert_eq!(store.signing_keys().await.expect("reads").len(), 1);
+}
+
+async fn signing_keys_are_added_up_to_a_bound_and_the_one_that_signs_is_not_retired(store: &SeaStore) {
+    let entry = |action| audit(TenantId::DEPLOYMENT, action);
+    let [first] = store.signing_keys().await.expect("reads").try_into().expect("one key");
+    let (_, before) = store.changes_after(None, 0).await.expect("reads");
+    let second = signing_key();
+    let third = SealedSigningKey { signs_from: now() + jiff::SignedDuration::from_hours(1), ..signing_key() };
+    for key in [&second, &third] {
+        store.add_signing_key(key.clone(), 3, entry(Action::RotateSigningKey)).await.expect("added");
+    }
+    let full = store.add_signing_key(signing_key(), 3, entry(Action::RotateSigningKey)).await;
+    assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
+    let kept = store.signing_keys().await.expect("reads");
+    assert_eq!(kept.iter().map(|key| key.id).collect::<Vec<_>>(), [third.id, second.id, first.id]);
+    assert_eq!(kept[0].signs_from.as_millisecond(), third.signs_from.as_millisecond());
+
+    let retire = async |id| store.retire_signing_key(id, entry(Action::RetireSigningKey)).await;
+    assert!(matches!(retire(second.id).await, Err(StoreError::Conflict)), "it signs");
+    assert!(matches!(retire(Uuid::now_v7()).await, Err(StoreError::NotFound)));
+    let retired = retire(first.id).await.expect("retired");
+    let again = retire(first.id).await.expect("as it is");
+    assert_eq!((&again.value, again.revision), (&retired.value, retired.revision));
+    assert!(retired.value.retired_at.is_some() && retired.value.sealed_private.is_empty(), "{retired:?}");
+    assert!(store.signing_keys().await.expect("reads").contains(&retired.value));
+    // Gateways hear of each: two were made, one was retired, and what was refused took no place.
+    let (changes, through) = store.changes_after(Some(before), 10).await.expect("reads");
+    assert_eq!((changes.keys, through.revision), (Some(vec![TenantId::DEPLOYMENT]), before.revision + 3));
 }
 
 async fn holds_the_contract(on: TestDatabase) {
@@ -241,6 +279,7 @@ async fn holds_the_contract(on: TestDatabase) {
     an_operator_is_one_per_tenant_and_email(&store).await;
     concurrent_changes_commit_in_the_order_of_their_revisions(&store).await;
     one_signing_key_is_made_however_many_try(&store).await;
+    signing_keys_are_added_up_to_a_bound_and_the_one_that_signs_is_not_retired(&store).await;
     history::the_history_says_what_changed_since(&store).await;
     history::who_follows_the_history_misses_nothing(&store).await;
     history::replicas_know_of_each_other(&store).await;

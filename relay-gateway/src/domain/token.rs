@@ -23,6 +23,8 @@ pub(crate) struct Keyring(HashMap<String, DecodingKey>);
 /// What a token whose signature is right says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VisitorToken {
+    /// The `kid` of the key that signed it.
+    pub(crate) key_id: String,
     pub(crate) tenant_id: TenantId,
     pub(crate) opens: Opens,
     /// Unix seconds.
@@ -114,6 +116,11 @@ impl Keyring {
         Ok(Self(keys.collect()))
     }
 
+    /// Whether the key of this `kid` is among them.
+    pub(crate) fn holds(&self, key_id: &str) -> bool {
+        self.0.contains_key(key_id)
+    }
+
     /// Checks a token's signature and reads what it is bound to; whether it has ended is the caller's to ask.
     pub(crate) fn verify(&self, token: &str) -> Result<VisitorToken, Refused> {
         if token.len() > LONGEST {
@@ -124,14 +131,15 @@ impl Keyring {
         if header.alg != Algorithm::EdDSA {
             return Err(Refused::Invalid);
         }
-        let key = header.kid.and_then(|id| self.0.get(&id)).ok_or(Refused::UnknownKey)?;
+        let key_id = header.kid.ok_or(Refused::UnknownKey)?;
+        let key = self.0.get(&key_id).ok_or(Refused::UnknownKey)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[SESSION, MINTED]);
         validation.set_required_spec_claims(&["aud", "exp", "sub"]);
         validation.validate_exp = false;
         let claims = decode::<Claims>(token, key, &validation).map_err(|_| Refused::Invalid)?.claims;
         let (tenant_id, expires_at) = (claims.tenant_id, claims.exp);
-        Ok(VisitorToken { tenant_id, opens: claims.opens().ok_or(Refused::Invalid)?, expires_at })
+        Ok(VisitorToken { key_id, tenant_id, opens: claims.opens().ok_or(Refused::Invalid)?, expires_at })
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) const DEVELOPER_PATHS: [&str; 5] = [
 ];
 
 /// Every path of the facade that the operators' key opens.
-pub(super) const ADMIN_PATHS: [&str; 13] = [
+pub(super) const ADMIN_PATHS: [&str; 16] = [
     "/api/v1/provision/tenant",
     "/api/v1/update/tenant",
     "/api/v1/rotate/tenant-secret",
@@ -49,6 +49,9 @@ pub(super) const ADMIN_PATHS: [&str; 13] = [
     "/api/v1/create/account-key",
     "/api/v1/fetch/account-keys",
     "/api/v1/revoke/account-key",
+    "/api/v1/rotate/signing-key",
+    "/api/v1/fetch/signing-keys",
+    "/api/v1/retire/signing-key",
 ];
 
 /// Bytes a body may have: the largest that is honest is a widget's copy.

@@ -34,6 +34,7 @@ use crate::{
         tenant::TenantState,
         token::Opens,
     },
+    signing_keys::concern_keys,
 };
 
 /// Tenants that are judged at once after a change.
@@ -121,6 +122,8 @@ impl<D: TenantDirectory> Sockets<D> {
         if !self.limits.admits_frames(visit.counted_as, 1, 0, std::time::Instant::now()) {
             return Err(Closing::TooFast("the session connects too often: wait"));
         }
+        // Once more, now that a change finds the socket: the token was verified before it had its place.
+        self.still_signed(visit).await?;
         let grounds = seat.grounds();
         let known = self.directory.lookup(visit.token.tenant_id, &visit.request_id).await;
         if let Some(door) = self.judge(&known, &grounds, &visit.request_id).await? {
@@ -249,8 +252,36 @@ impl<D: TenantDirectory> Sockets<D> {
         if self.lease.is_held() {
             return Ok(());
         }
+        self.still_signed(visit).await?;
         let known = self.directory.lookup(visit.token.tenant_id, &visit.request_id).await;
         self.judge(&known, grounds, &visit.request_id).await.map(drop)
+    }
+
+    /// Whether the key that signed the visit's token is not retired.
+    async fn still_signed(&self, visit: &Visit) -> Result<(), Closing> {
+        let keys = self.signing_keys.get().await.map_err(|error| unchecked(&error))?;
+        if keys.holds(&visit.token.key_id) { Ok(()) } else { Err(Closing::Token) }
+    }
+
+    /// Closes the sockets whose tokens a retired key has signed, and every socket if the keys cannot be asked for in time.
+    async fn settle_keys(&self, deadline: Instant) {
+        let sockets = self.registry.all();
+        if sockets.is_empty() {
+            return;
+        }
+        let keys = timeout_at(deadline, self.signing_keys.get()).await;
+        let mut forbidden = Vec::new();
+        for socket in sockets {
+            let closing = match &keys {
+                Ok(Ok(keys)) if keys.holds(&socket.signed_by) => continue,
+                Ok(Ok(_)) => Closing::Token,
+                Ok(Err(error)) => unchecked(error),
+                Err(_) => UNCHECKED,
+            };
+            socket.directive.send_modify(|directive| directive.close = Some(closing));
+            forbidden.push(socket.directive);
+        }
+        all_closed(&forbidden).await;
     }
 
     /// Whether the visit's tenant takes files now.
@@ -346,7 +377,12 @@ impl<D: TenantDirectory> Concerned for Sockets<D> {
         let tenants = self.registry.tenants(changes.keys.as_deref());
         let deadline = Instant::now() + JUDGED_WITHIN;
         let judging = move |tenant_id| self.settle_tenant(tenant_id, deadline);
-        Box::pin(stream::iter(tenants).for_each_concurrent(JUDGED_AT_ONCE, judging))
+        Box::pin(async move {
+            if concern_keys(changes) {
+                self.settle_keys(deadline).await;
+            }
+            stream::iter(tenants).for_each_concurrent(JUDGED_AT_ONCE, judging).await;
+        })
     }
 }
 

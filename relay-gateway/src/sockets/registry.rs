@@ -39,6 +39,8 @@ struct Inner {
 #[derive(Clone, Debug)]
 struct Entry {
     grounds: Grounds,
+    /// The key that signed the token it came with.
+    signed_by: Arc<str>,
     /// The door it came in by, once that is known; none where it needs no door.
     door: Option<Arc<Door>>,
     directive: watch::Sender<Directive>,
@@ -49,6 +51,7 @@ struct Entry {
 pub(super) struct Open {
     id: u64,
     pub(super) grounds: Grounds,
+    pub(super) signed_by: Arc<str>,
     pub(super) door: Option<Arc<Door>>,
     pub(super) directive: watch::Sender<Directive>,
 }
@@ -98,7 +101,8 @@ impl Registry {
         let id = inner.next;
         let (sender, directive) = watch::channel(Directive::default());
         let grounds = Grounds::of(visit);
-        let entry = Entry { grounds: grounds.clone(), door: None, directive: sender };
+        let signed_by = visit.token.key_id.as_str().into();
+        let entry = Entry { grounds: grounds.clone(), signed_by, door: None, directive: sender };
         inner.tenants.entry(tenant_id).or_default().insert(id, entry);
         Ok(Seat { registry: Arc::clone(self), id, tenant_id, session, grounds, directive })
     }
@@ -128,8 +132,13 @@ impl Registry {
 
     /// Opens no more, and answers those that are.
     pub(super) fn close(&self) -> Vec<Open> {
-        let mut inner = self.inner();
-        inner.is_closed = true;
+        self.inner().is_closed = true;
+        self.all()
+    }
+
+    /// Every socket.
+    pub(super) fn all(&self) -> Vec<Open> {
+        let inner = self.inner();
         inner.tenants.values().flatten().map(|(id, entry)| Open::new(*id, entry)).collect()
     }
 
@@ -140,8 +149,8 @@ impl Registry {
 
 impl Open {
     fn new(id: u64, entry: &Entry) -> Self {
-        let Entry { grounds, door, directive } = entry.clone();
-        Self { id, grounds, door, directive }
+        let Entry { grounds, signed_by, door, directive } = entry.clone();
+        Self { id, grounds, signed_by, door, directive }
     }
 
     pub(super) fn id(&self) -> u64 {

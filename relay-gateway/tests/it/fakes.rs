@@ -94,8 +94,11 @@ pub(crate) struct FakeAdmin {
     /// Streams to push to, and what came up them.
     watchers: Arc<Mutex<Vec<Watcher>>>,
     heard: Arc<Mutex<Vec<Message>>>,
-    /// Taken by each `GetTenant` between reading and answering.
+    /// Taken by each `GetTenant` between reading and answering, and by each `GetSigningKeys`.
     gate: Arc<tokio::sync::RwLock<()>>,
+    keys_gate: Arc<tokio::sync::RwLock<()>>,
+    /// Whether the key that signs tokens here is retired.
+    pub(crate) is_key_retired: Arc<AtomicBool>,
 }
 
 /// What a tenant's pages may do.
@@ -158,6 +161,11 @@ impl FakeAdmin {
         self.heard.lock().expect("not poisoned").clone()
     }
 
+    /// Holds every `GetSigningKeys` back, once it has read what it will answer, until the guard is dropped.
+    pub(crate) async fn hold_signing_keys(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.keys_gate).write_owned().await
+    }
+
     /// Holds every `GetTenant` back, once it has read what it will answer, and every `MintVisitorToken`, until the guard is dropped.
     pub(crate) async fn hold_lookups(&self) -> tokio::sync::OwnedRwLockWriteGuard<()> {
         Arc::clone(&self.gate).write_owned().await
@@ -185,8 +193,16 @@ impl FakeAdmin {
 
     /// Pushes that a tenant has changed, or that anything may have, and waits until it is acknowledged.
     pub(crate) async fn push_change(&self, tenant: Option<&Tenant>) {
+        self.push_changes(tenant.into_iter().map(id_of).collect()).await;
+    }
+
+    /// The same for a change of the signing keys.
+    pub(crate) async fn push_change_of_keys(&self) {
+        self.push_changes(vec![TenantId::DEPLOYMENT.as_uuid().as_bytes().to_vec()]).await;
+    }
+
+    async fn push_changes(&self, tenant_ids: Vec<Vec<u8>>) {
         let after = self.revision.fetch_add(1, Ordering::SeqCst);
-        let tenant_ids: Vec<_> = tenant.into_iter().map(id_of).collect();
         let start_over = tenant_ids.is_empty();
         let changes = Changes { after, through: Some(self.position()), tenant_ids, start_over };
         self.push(&WatchResponse { changes: Some(changes), grant: None });
@@ -451,7 +467,9 @@ impl Identity for FakeAdmin {
         request: Rpc<GetSigningKeysRequest>,
     ) -> Result<Answer<GetSigningKeysResponse>, Status> {
         self.called("GetSigningKeys", &request)?;
-        Ok(Answer::new(GetSigningKeysResponse { jwks_json: jwks() }))
+        let keys = if self.is_key_retired.load(Ordering::SeqCst) { r#"{"keys":[]}"#.to_owned() } else { jwks() };
+        let _held_back = self.keys_gate.read().await;
+        Ok(Answer::new(GetSigningKeysResponse { jwks_json: keys }))
     }
 }
 

@@ -13,5 +13,6 @@ mod owned;
 mod patience;
 mod refusals;
 mod replays;
+mod signing_keys;
 mod sockets;
 mod visitors;

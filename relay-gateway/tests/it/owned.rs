@@ -119,7 +119,7 @@ async fn the_admin_services_own_refusals_pass_and_its_trouble_is_503() {
 
 #[tokio::test]
 async fn the_key_set_is_fetched_once_and_a_failure_is_not_kept_for_long() {
-    let fixture = Fixture::start().await;
+    let fixture = Fixture::leased().await;
     let keys = async || {
         let url = format!("http://{}/.well-known/jwks.json", fixture.relay);
         let answer = fixture.client.get(url).send().await.expect("an answer");

@@ -46,6 +46,8 @@ impl ErrorCode {
             E::AccountKeyNotFound => "List the tenant's account keys and take an id from there.",
             E::BotNotFound => "List the tenant's bots and take an id from there.",
             E::WidgetKeyNotFound => "List the bot's widget keys and take an id from there.",
+            E::SigningKeyNotFound => "List the signing keys and take an id from there.",
+            E::SigningKeyInUse => "Rotate first, and retire the key once another signs.",
             E::LimitReached => "Remove one that is not needed.",
             E::NotFound => "Check the path: all of them begin with `/api/v1`.",
             E::MethodNotAllowed => "Use a method that the header `Allow` lists.",

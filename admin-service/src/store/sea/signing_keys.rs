@@ -2,13 +2,16 @@
 
 use async_trait::async_trait;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder as _, QuerySelect as _, prelude::*};
-use shared::time::from_unix_ms;
+use shared::time::{from_unix_ms, now};
 
-use super::{DIRECTORY, SeaStore, commit, translate};
+use super::{DIRECTORY, SeaStore, Transaction, commit, next_revision, revision_from_row, translate};
 use crate::{
-    domain::signing_key::SealedSigningKey,
+    domain::{
+        audit::AuditEntry,
+        signing_key::{SealedSigningKey, signing_at},
+    },
     store::{
-        SigningKeyStore, StoreError,
+        AtRevision, SigningKeyStore, StoreError,
         entity::{directory, secret, signing_key},
         stored_time,
     },
@@ -24,8 +27,22 @@ async fn all(connection: &impl ConnectionTrait) -> Result<Vec<SealedSigningKey>,
             public: row.public,
             sealed_private: row.sealed_private,
             created_at: from_unix_ms(row.created_at),
+            signs_from: from_unix_ms(row.signs_from),
+            retired_at: row.retired_at.map(from_unix_ms),
         })
         .collect())
+}
+
+async fn insert(transaction: &Transaction, key: SealedSigningKey) -> Result<(), StoreError> {
+    let row = signing_key::ActiveModel {
+        id: Set(key.id),
+        public: Set(key.public),
+        sealed_private: Set(key.sealed_private),
+        created_at: Set(stored_time(key.created_at)),
+        signs_from: Set(stored_time(key.signs_from)),
+        retired_at: Set(key.retired_at.map(stored_time)),
+    };
+    signing_key::Entity::insert(row).exec_without_returning(transaction).await.map(drop).map_err(translate)
 }
 
 #[async_trait]
@@ -52,24 +69,64 @@ impl SigningKeyStore for SeaStore {
         Ok(sealed)
     }
 
-    async fn ensure_signing_key(&self, key: SealedSigningKey) -> Result<Vec<SealedSigningKey>, StoreError> {
+    async fn ensure_signing_key(&self, key: SealedSigningKey) -> Result<(), StoreError> {
         let transaction = self.begin_write().await?;
         // Replicas that start together take turns here, so that one makes the key and the others find it. It is no change
         // of the directory's, so it takes no revision: each of those is in the history.
         directory::Entity::find_by_id(DIRECTORY).lock_exclusive().one(&transaction).await.map_err(translate)?;
-        let existing = all(&transaction).await?;
-        if !existing.is_empty() {
-            transaction.rollback().await.map_err(translate)?;
-            return Ok(existing);
+        if all(&transaction).await?.iter().any(|key| key.retired_at.is_none()) {
+            return transaction.rollback().await.map_err(translate);
         }
-        let row = signing_key::ActiveModel {
-            id: Set(key.id),
-            public: Set(key.public.clone()),
-            sealed_private: Set(key.sealed_private.clone()),
-            created_at: Set(stored_time(key.created_at)),
-        };
-        signing_key::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
+        insert(&transaction, key).await?;
+        commit(transaction).await
+    }
+
+    async fn add_signing_key(
+        &self,
+        key: SealedSigningKey,
+        most: usize,
+        audit: AuditEntry,
+    ) -> Result<AtRevision<()>, StoreError> {
+        let transaction = self.begin_write().await?;
+        // First: changes of keys take turns at the directory's row.
+        let revision = next_revision(&transaction, 0).await?;
+        if all(&transaction).await?.iter().filter(|key| key.retired_at.is_none()).count() >= most {
+            return Err(StoreError::Full);
+        }
+        insert(&transaction, key).await?;
+        self.write_audit(&transaction, audit, revision, now()).await?;
         commit(transaction).await?;
-        Ok(vec![key])
+        Ok(AtRevision { value: (), revision: revision_from_row(revision)? })
+    }
+
+    async fn retire_signing_key(
+        &self,
+        id: Uuid,
+        audit: AuditEntry,
+    ) -> Result<AtRevision<SealedSigningKey>, StoreError> {
+        let transaction = self.begin_write().await?;
+        let revision = next_revision(&transaction, 0).await?;
+        let keys = all(&transaction).await?;
+        let mut key = keys.iter().find(|key| key.id == id).cloned().ok_or(StoreError::NotFound)?;
+        if key.retired_at.is_some() {
+            // Rolled back, the revision is taken by nobody: the one before it has the retirement in it.
+            return Ok(AtRevision { value: key, revision: revision_from_row(revision - 1)? });
+        }
+        let at = now();
+        if signing_at(&keys, at).is_some_and(|signing| signing.id == id) {
+            return Err(StoreError::Conflict);
+        }
+        key.retired_at = Some(at);
+        key.sealed_private.clear();
+        let retired = signing_key::ActiveModel {
+            id: Set(id),
+            sealed_private: Set(Vec::new()),
+            retired_at: Set(Some(stored_time(at))),
+            ..Default::default()
+        };
+        signing_key::Entity::update(retired).exec(&transaction).await.map_err(translate)?;
+        self.write_audit(&transaction, audit, revision, at).await?;
+        commit(transaction).await?;
+        Ok(AtRevision { value: key, revision: revision_from_row(revision)? })
     }
 }
