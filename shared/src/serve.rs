@@ -262,7 +262,9 @@ pub async fn serve_on<A: App>(
                 Ok(stream) => connection::serve(stream, &peer, app, bounds, &draining).await,
                 Err(error) => tracing::warn!(%error, "a connection was lost on its way to its worker"),
             }
-            drop((permit, entered));
+            // The gate's place first: whoever gets this connection's room must find its place free as well.
+            drop(entered);
+            drop(permit);
         };
         connections.spawn_on(served, &workers.runtimes()[worker]);
     }

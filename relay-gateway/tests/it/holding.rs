@@ -58,7 +58,9 @@ async fn who_reads_nothing_is_left_and_its_place_is_anothers() {
     }
     let begun = Instant::now();
     let answered = timeout(PATIENCE, fixture.post("a", "{}").send()).await.expect("there is room again");
-    assert_eq!(answered.expect("an answer").status(), 200);
+    let answered = answered.expect("an answer");
+    let status = answered.status();
+    assert_eq!(status, 200, "{}", answered.text().await.expect("text"));
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
