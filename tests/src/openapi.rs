@@ -1,5 +1,7 @@
 //! An OpenAPI 3.1 document held against what is answered. Its schemas are JSON Schema.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 /// A document.
@@ -28,11 +30,18 @@ impl Document {
     #[must_use]
     pub fn differences(&self, method: &str, path: &str, status: u16, body: &Value) -> Vec<String> {
         let operation = &self.0["paths"][path][method.to_ascii_lowercase()];
-        let response = &operation["responses"][status.to_string()];
+        let responses = &operation["responses"];
+        let (response, default) = (&responses[status.to_string()], &responses["default"]);
         if !response.is_object() {
+            // Somebody else's answer, such as the chat backend's, of which the document says nothing.
+            if default.is_object() && default["content"].is_null() {
+                return Vec::new();
+            }
             return vec![format!("{method} {path} answers {status} ({}), which is not documented", body["error_code"])];
         }
-        let mut found = self.broken(&response["content"]["application/json"]["schema"], body);
+        let schema = &response["content"]["application/json"]["schema"];
+        let mut found = self.broken(schema, body);
+        found.extend(self.undocumented(schema, body, ""));
         if let Some(code) = body["error_code"].as_str()
             && !response["description"].as_str().is_some_and(|text| text.contains(&format!("`{code}`")))
         {
@@ -46,6 +55,42 @@ impl Document {
     pub fn takes(&self, method: &str, path: &str, body: &Value) -> bool {
         let operation = &self.0["paths"][path][method.to_ascii_lowercase()];
         self.broken(&operation["requestBody"]["content"]["application/json"]["schema"], body).is_empty()
+    }
+
+    /// The fields of an answer that its schema does not have. A schema without properties says nothing of fields.
+    fn undocumented(&self, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+        match value {
+            Value::Object(fields) => {
+                let properties = self.properties(schema);
+                if properties.is_empty() {
+                    return Vec::new();
+                }
+                let found = fields.iter().flat_map(|(name, value)| match properties.get(name.as_str()) {
+                    Some(schema) => self.undocumented(schema, value, &format!("{at}/{name}")),
+                    None => vec![format!("{at}/{name} is not documented")],
+                });
+                found.collect()
+            }
+            Value::Array(items) => {
+                let schema = &self.resolved(schema)["items"];
+                items.iter().flat_map(|item| self.undocumented(schema, item, &format!("{at}/*"))).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The properties of a schema, those of the schemas it is made of included.
+    fn properties<'a>(&'a self, schema: &'a Value) -> HashMap<&'a str, &'a Value> {
+        let schema = self.resolved(schema);
+        let own = schema["properties"].as_object().into_iter().flatten().map(|(name, schema)| (name.as_str(), schema));
+        let parts = ["allOf", "anyOf", "oneOf"].into_iter().flat_map(|kind| schema[kind].as_array()).flatten();
+        own.chain(parts.flat_map(|part| self.properties(part))).collect()
+    }
+
+    /// What a reference is to.
+    fn resolved<'a>(&'a self, schema: &'a Value) -> &'a Value {
+        let name = schema["$ref"].as_str().and_then(|text| text.strip_prefix("#/components/schemas/"));
+        name.map_or(schema, |name| &self.0["components"]["schemas"][name])
     }
 
     fn broken(&self, schema: &Value, value: &Value) -> Vec<String> {

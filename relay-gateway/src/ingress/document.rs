@@ -61,7 +61,7 @@ pub(super) struct NewSession {
     #[schema(pattern = "^pk_[A-Za-z0-9_-]{32}$")]
     widget_public_key: String,
     /// The page's: `location.origin`. Where the call has an `Origin` header, they must agree.
-    #[schema(example = "https://shop.demo.com")]
+    #[schema(pattern = "^[A-Za-z][A-Za-z0-9+.-]*://[^/]+$", example = "https://shop.demo.com")]
     origin: String,
     #[schema(default = "fr", max_length = 35)]
     locale: Option<String>,
@@ -112,6 +112,7 @@ pub(super) struct EndedSession {
 #[expect(dead_code, reason = "the documented shape of what the admin service keeps")]
 pub(super) struct WidgetConfig {
     bot_id: Uuid,
+    tenant_name: String,
     locale: String,
     /// As `GET /api/v1/widgets/customization` has it.
     #[schema(value_type = Object)]

@@ -23,7 +23,7 @@ pub(crate) const TAG: &str = "signed";
 /// Who answers for a tenant. Sending it again refreshes the operator with this email.
 #[derive(ToSchema)]
 pub(crate) struct NewOperator {
-    #[schema(min_length = 1, max_length = 254, example = "merchant@acme.com")]
+    #[schema(max_length = 254, pattern = r"^[^\s@]+@[^\s@]+$", example = "merchant@acme.com")]
     email: String,
     #[schema(min_length = 1, max_length = 200)]
     display_name: String,
@@ -56,7 +56,7 @@ pub(crate) struct ProvisionedOperator {
 /// Which operator a token is for.
 #[derive(ToSchema)]
 pub(crate) struct NamedOperator {
-    #[schema(min_length = 1, max_length = 254)]
+    #[schema(max_length = 254, pattern = r"^[^\s@]+@[^\s@]+$")]
     email: String,
 }
 
@@ -153,7 +153,7 @@ pub(crate) struct NewContactTicket {
 /// A contact form, which the relay checks before the chat backend makes a ticket of it.
 #[utoipa::path(
     post, path = "/api/v1/relay/create/contact-ticket", tag = TAG, request_body = NewContactTicket,
-    responses((status = 201, description = "The chat backend's answer: its document has the ticket"))
+    responses((status = 201, description = "The chat backend's answer: its document has the ticket", body = Object))
 )]
 pub(super) fn create_contact_ticket() {}
 

@@ -1,0 +1,270 @@
+//! What gateways and the reference backend answer is what their OpenAPI documents say, for well-formed calls and for wrong ones.
+
+use std::{collections::HashSet, net::SocketAddr};
+
+use e2e::{
+    openapi::Document,
+    signed::Tenant,
+    visitor::{PAGE, begin_session, from_page},
+    world::World,
+};
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::{Value, json};
+
+/// One caller, who notes what differs from a document.
+struct Comparison {
+    relay: SocketAddr,
+    tenant: Tenant,
+    client: Client,
+    document: Document,
+    differences: Vec<String>,
+    /// Operations and whether they succeeded.
+    seen: HashSet<(String, String, bool)>,
+}
+
+impl Comparison {
+    fn new(world: &World, tenant: &Tenant, document: &str) -> Self {
+        Self {
+            relay: world.relay,
+            tenant: tenant.clone(),
+            client: Client::new(),
+            document: Document::new(serde_json::from_str(document).expect("JSON")),
+            differences: Vec::new(),
+            seen: HashSet::new(),
+        }
+    }
+
+    /// Sends a request, and holds its body and its answer against what the document says of `path`.
+    async fn send(&mut self, method: &str, path: &str, request: RequestBuilder, body: Option<&Value>) -> Value {
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let answered: Value = answer.json().await.expect("JSON");
+        self.differences.extend(self.document.differences(method, path, status, &answered));
+        let is_good = status < 300;
+        if let Some(body) = body.filter(|_| is_good || status == 422)
+            && self.document.takes(method, path, body) != is_good
+        {
+            self.differences.push(format!("{method} {path}: {status} for {body}, {}", answered["errors"]));
+        }
+        self.seen.insert((method.to_ascii_lowercase(), path.to_owned(), is_good));
+        answered["data"].clone()
+    }
+
+    /// A call of the tenant's backend.
+    async fn signed(
+        &mut self,
+        method: &str,
+        called: &str,
+        documented: &str,
+        query: &str,
+        body: Option<Value>,
+    ) -> Value {
+        let url = format!("http://{}/api/v1/relay/{called}{query}", self.relay);
+        let text = body.as_ref().map(Value::to_string).unwrap_or_default();
+        let verb: Method = method.parse().expect("a method");
+        let request = self.tenant.request(&self.client, verb, &url, text);
+        self.send(method, documented, request, body.as_ref()).await
+    }
+
+    /// A call of a page's, with a visitor's token where there is one.
+    async fn page(&mut self, method: &str, path: &str, query: &str, token: Option<&str>, body: Option<Value>) -> Value {
+        let url = format!("http://{}{path}{query}", self.relay);
+        let mut request = from_page(self.client.request(method.parse().expect("a method"), url), PAGE);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = &body {
+            request = request.json(body);
+        }
+        self.send(method, path, request, body.as_ref()).await
+    }
+
+    fn finish(self, elsewhere: &[&str]) {
+        let Self { differences, document, seen, .. } = self;
+        assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+        for (method, path) in document.operations() {
+            for is_good in [true, false] {
+                let is_seen = seen.contains(&(method.clone(), path.clone(), is_good));
+                assert!(is_seen || elsewhere.contains(&&*path), "{method} {path}: tried, good {is_good}");
+            }
+        }
+    }
+}
+
+fn long(length: usize) -> String {
+    "x".repeat(length)
+}
+
+/// `base` with one field replaced, or left out where the value is none.
+fn with(base: &Value, field: &str, value: Option<Value>) -> Value {
+    let mut body = base.clone();
+    match value {
+        Some(value) => body[field] = value,
+        None => drop(body.as_object_mut().expect("an object").remove(field)),
+    }
+    body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_gateway_answers_is_what_is_documented() {
+    // Many sessions are begun here, and many calls refused.
+    let world = World::start(&[("GATEWAY_SESSIONS_PER_MIN", "1000"), ("GATEWAY_UNVERIFIED_PER_MIN", "10000")]).await;
+    let operator = world.operator();
+    let tenant = operator.provision(json!({"tenant_name": "Shop", "allowed_origins": [PAGE]})).await;
+    let mut calls = Comparison::new(&world, &tenant, include_str!("../../relay-gateway/openapi.json"));
+
+    let session = json!({"tenant_id": tenant.id, "widget_public_key": tenant.widget_public_key, "origin": PAGE});
+    let begin = "/api/v1/create/visitor-session";
+    for (field, values) in [
+        ("tenant_id", vec![None, Some(json!("x")), Some(json!("019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f"))]),
+        ("widget_public_key", vec![None, Some(json!("pk_x")), Some(json!(format!("pk_{}", long(32))))]),
+        ("origin", vec![None, Some(json!("nowhere")), Some(json!("https://other.example"))]),
+        ("locale", vec![Some(json!("en")), Some(Value::Null), Some(json!(long(36))), Some(json!(1))]),
+        ("mode", vec![Some(json!("human")), Some(Value::Null), Some(json!("robot"))]),
+        ("routing_key", vec![Some(json!("sales")), Some(Value::Null), Some(json!(long(101)))]),
+        ("metadata", vec![Some(json!({"page": "/"})), Some(Value::Null), Some(json!([]))]),
+    ] {
+        for value in values {
+            calls.page("POST", begin, "", None, Some(with(&session, field, value))).await;
+        }
+    }
+    let begun = calls.page("POST", begin, "", None, Some(session)).await;
+    let token = begun["visitor_token"].as_str().expect("a token").to_owned();
+    let page = "/api/v1/fetch/widget-config";
+    let key = format!("?tenant_id={}&widget_public_key={}", tenant.id, tenant.widget_public_key);
+    for query in [&*key, &format!("{key}&locale=en"), "", "?tenant_id=x&widget_public_key=y"] {
+        calls.page("GET", page, query, None, None).await;
+    }
+    calls.page("GET", page, &format!("?tenant_id={}&widget_public_key=pk_{}", tenant.id, long(32)), None, None).await;
+    for token in [None, Some("nonsense"), Some(&*token)] {
+        for path in ["/api/v1/refresh/visitor-token", "/api/v1/end/visitor-session"] {
+            calls.page("POST", path, "", token, None).await;
+        }
+    }
+
+    let (profile, visitor) =
+        (json!({"email": "ann@example.com", "display_name": "Ann"}), json!({"visitor_user_id": "u"}));
+    let form = json!({"customer_email": "a@b.co", "customer_name": "A", "subject": "S", "message": "M"});
+    for (name, base, field, values) in [
+        ("provision/operator", &profile, "email", vec![None, Some(json!("x")), Some(json!("bob@example.com"))]),
+        ("provision/operator", &profile, "display_name", vec![None, Some(json!("")), Some(json!(long(201)))]),
+        ("provision/operator", &profile, "routing_keys", vec![Some(json!(["a"])), Some(Value::Null), Some(json!("a"))]),
+        (
+            "provision/operator",
+            &profile,
+            "avatar_url",
+            vec![Some(json!("https://a.example/a.png")), Some(Value::Null), Some(json!(1))],
+        ),
+        ("fetch/operator-token", &json!({"email": "ann@example.com"}), "email", vec![None, Some(json!(1))]),
+        (
+            "fetch/operator-token",
+            &json!({"email": "ann@example.com"}),
+            "email",
+            vec![Some(json!("nobody@example.com"))],
+        ),
+        ("mint/visitor-token", &visitor, "visitor_user_id", vec![None, Some(json!("")), Some(json!(long(256)))]),
+        ("mint/visitor-token", &visitor, "ttl_seconds", vec![Some(json!(60)), Some(json!(59)), Some(json!(86_401))]),
+        ("mint/visitor-token", &visitor, "visitor_email_hash", vec![Some(json!("sha256:00")), Some(json!(""))]),
+        ("revoke/visitor", &visitor, "visitor_user_id", vec![None, Some(json!(""))]),
+        ("create/contact-ticket", &form, "customer_email", vec![None, Some(json!(long(255)))]),
+        ("create/contact-ticket", &form, "message", vec![None, Some(json!("")), Some(json!(long(8001)))]),
+        ("create/contact-ticket", &form, "metadata", vec![Some(json!({})), Some(json!(1))]),
+    ] {
+        let path = format!("/api/v1/relay/{name}");
+        calls.signed("POST", name, &path, "", Some(base.clone())).await;
+        for value in values {
+            calls.signed("POST", name, &path, "", Some(with(base, field, value))).await;
+        }
+    }
+    let info = "/api/v1/relay/fetch/tenant-info";
+    calls.signed("GET", "fetch/tenant-info", info, "", None).await;
+    // What the chat backend answers is its own document's.
+    let forwarded = "/api/v1/relay/{rest}";
+    calls.signed("GET", "fetch/conversations", forwarded, "", None).await;
+    let url = format!("http://{}/api/v1/relay/create/conversation", calls.relay);
+    let request = tenant.request(&calls.client, Method::POST, &url, visitor.to_string());
+    calls.send("POST", forwarded, request, None).await;
+
+    // Without a signature, and while the tenant is suspended.
+    for (method, path, documented) in [
+        ("GET", info, info),
+        ("GET", "/api/v1/relay/fetch/conversations", forwarded),
+        ("POST", "/api/v1/relay/create/conversation", forwarded),
+    ] {
+        let url = format!("http://{}{path}", calls.relay);
+        let request = calls.client.request(method.parse().expect("a method"), url);
+        calls.send(method, documented, request, None).await;
+    }
+    let (status, suspended) = operator.call("POST", &format!("/suspend/tenant?tenant_id={}", tenant.id), None).await;
+    assert_eq!(status, 200, "{suspended}");
+    calls.signed("GET", "fetch/tenant-info", info, "", None).await;
+    calls.signed("POST", "mint/visitor-token", "/api/v1/relay/mint/visitor-token", "", Some(visitor)).await;
+    calls.page("GET", page, &key, None, None).await;
+    calls.page("POST", "/api/v1/refresh/visitor-token", "", Some(&token), None).await;
+    // Neither answers JSON, and each has its own tests.
+    calls.finish(&["/api/v1/ws/widget", "/widget.js"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_reference_backend_answers_is_what_is_documented() {
+    let world = World::start(&[]).await;
+    let tenant = world.operator().provision(json!({"tenant_name": "Shop", "allowed_origins": [PAGE]})).await;
+    let mut calls = Comparison::new(&world, &tenant, include_str!("../../deploy/standalone/backend-openapi.json"));
+    let unknown = "019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f";
+
+    let knowledge =
+        json!({"title": "Orders", "body": "Track your order from the link in your e-mail.", "language": "en"});
+    let conversation = json!({"visitor_user_id": "u"});
+    let form = json!({"customer_email": "a@b.co", "customer_name": "A", "subject": "S", "message": "M"});
+    for (name, base, field, values) in [
+        ("ingest/knowledge", &knowledge, "title", vec![None, Some(json!("")), Some(json!(1))]),
+        ("ingest/knowledge", &knowledge, "body", vec![None, Some(json!(""))]),
+        ("create/conversation", &conversation, "visitor_user_id", vec![None, Some(json!("")), Some(json!(long(256)))]),
+        ("create/conversation", &conversation, "channel", vec![Some(json!("voice")), Some(json!(1))]),
+        ("create/conversation", &conversation, "visitor_email", vec![Some(json!("a@b.co")), Some(json!(long(255)))]),
+        ("create/contact-ticket", &form, "subject", vec![Some(json!("Other"))]),
+    ] {
+        let path = format!("/{name}");
+        calls.signed("POST", name, &path, "", Some(base.clone())).await;
+        for value in values {
+            calls.signed("POST", name, &path, "", Some(with(base, field, value))).await;
+        }
+    }
+    let begun = calls.signed("POST", "create/conversation", "/create/conversation", "", Some(conversation)).await;
+    let named = format!("?conversation_id={}", begun["id"].as_str().expect("an id"));
+    for (query, content) in [
+        (&*named, json!("Where is my order?")),
+        (&named, json!("Do you repair zeppelins?")),
+        (&named, json!("")),
+        (&named, json!(long(8001))),
+        (&format!("?conversation_id={unknown}"), json!("Hello?")),
+        ("", json!("Hello?")),
+    ] {
+        let role = if content == "" { "agent" } else { "visitor" };
+        let body = json!({"content": content, "role": role});
+        // Only what a body has wrong is the body's schema's.
+        let is_told = !query.is_empty();
+        let url = format!("http://{}/api/v1/relay/add/message{query}", calls.relay);
+        let request = calls.tenant.request(&calls.client, Method::POST, &url, body.to_string());
+        calls.send("POST", "/add/message", request, is_told.then_some(&body)).await;
+    }
+    begin_session(world.relay, &tenant).await;
+    let tickets = calls.signed("GET", "fetch/tickets", "/fetch/tickets", "", None).await;
+    let ticket = format!("?ticket_id={}", tickets["items"][0]["id"].as_str().expect("a ticket"));
+    for (name, queries) in [
+        ("fetch/tickets", vec!["?limit=1", "?limit=0", "?status=open", "?offset=-1"]),
+        ("fetch/ticket", vec![&*ticket, "", "?ticket_id=x"]),
+        ("fetch/conversations", vec!["", "?limit=1", "?limit=0", "?visitor_user_id=u"]),
+        ("fetch/conversation", vec![&*named, "", "?conversation_id=x"]),
+        ("fetch/messages", vec![&*named, "", "?conversation_id=x"]),
+    ] {
+        for query in queries {
+            calls.signed("GET", name, &format!("/{name}"), query, None).await;
+        }
+    }
+    // What the relay itself checks of a contact form never reaches the backend: this one comes past the relay.
+    let url = format!("http://{}/create/contact-ticket", world.backend_address);
+    let unsigned = calls.client.post(url).json(&form);
+    calls.send("POST", "/create/contact-ticket", unsigned, None).await;
+    calls.finish(&["/ws/visitor"]);
+}
