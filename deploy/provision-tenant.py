@@ -12,6 +12,7 @@ import html
 import http.client
 import json
 import os
+import re
 import shlex
 import socket
 import sys
@@ -100,7 +101,9 @@ def what_is_wrong_with(url):
 def key_in(path, parser):
     try:
         with open(path, encoding="ascii") as file:
-            key = file.read(4096).strip()
+            # As the service reads it: entries are parted by line ends and commas, and the first is the one to send.
+            line = next((line for line in file.read(4096).splitlines() if line.strip()), "")
+            key = re.split(r"(?<!\\),", line)[0].replace("\\,", ",").strip()
     except OSError as error:
         parser.error(f"--admin-key-file: {path}: {error.strerror}")
     except ValueError:

@@ -71,7 +71,7 @@ impl AdminClient {
                     tracing::warn!(
                         url = %url.as_url(),
                         "admin_grpc is http and leaves this machine: whoever is on the way reads every tenant's secret and the token. \
-                         Use https, or a network that encrypts."
+                         Reach it over a network that encrypts, such as a VPN."
                     );
                 }
                 let endpoint = Endpoint::from_shared(url.as_url().to_string())?

@@ -45,11 +45,14 @@ def assert_right_to_paste(run, relay):
 def test_with_separate_processes_it_prints_the_relays_address(tmp_path):
     key = tmp_path / "admin.key"
     key.write_text(ADMIN_KEY + "\n")
+    several = tmp_path / "several.keys"
+    several.write_text(f"\n {ADMIN_KEY} , the-next-one-of-operators\nthe-one-before-of-operators\n")
     with separate(tmp_path, GATEWAY_EXPOSE_ADMIN_API="false") as world:
         both = ("--relay-url", world.relay, "--admin-url", world.admin)
         for run in (
             run_provision(*both, *NAME, ADMIN_API_KEY=ADMIN_KEY),
             run_provision(*both, *NAME, "--admin-key-file", str(key)),
+            run_provision(*both, *NAME, "--admin-key-file", str(several)),
             run_provision(*both, *NAME, "--admin-key", ADMIN_KEY),
             # The admin service knows where the relay is.
             run_provision("--admin-url", world.admin, *NAME, ADMIN_API_KEY=ADMIN_KEY),

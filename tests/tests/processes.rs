@@ -609,6 +609,25 @@ fn wait_for(gateway: &Process, text: &str) {
     assert!(found.is_some(), "{text:?} is not in the log:\n{}", gateway.log());
 }
 
+#[test]
+fn an_admin_service_that_is_reached_unencrypted_over_a_network_is_warned_of() {
+    let mut variables = world::gateway_environment(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 1).into());
+    let silent = Process::start("relay-gateway", &[], &variables);
+    let _ = silent.address("gateway");
+    assert!(!silent.log().contains("leaves this machine"), "{}", silent.log());
+    // A documentation address, which nobody has.
+    let urls = "http://127.0.0.1:1,http://192.0.2.1:7813";
+    variables.insert("GATEWAY_ADMIN_GRPC".to_owned(), urls.to_owned());
+    let warned = Process::start("relay-gateway", &[], &variables);
+    let _ = warned.address("gateway");
+    let (log, mut lines) = (warned.log(), 0);
+    for line in log.lines().filter(|line| line.contains("leaves this machine")) {
+        assert!(line.contains("WARN") && line.contains("http://192.0.2.1:7813"), "{line}");
+        lines += 1;
+    }
+    assert_eq!(lines, 1, "{log}");
+}
+
 #[tokio::test]
 async fn a_wrong_relay_secret_is_logged_at_start_and_never_told_to_a_tenant_as_its_own_401() {
     let mut world = World::start(&[("CHAT_BACKEND_RELAY_SECRET", "not-the-gateways-relay-secret")]).await;
