@@ -83,7 +83,7 @@ impl SigningKeys {
     /// Finds the keys, or makes the first where this is the first start.
     pub(crate) async fn open(store: Arc<dyn SigningKeyStore>, master_keys: MasterKeys) -> Result<Self, UseCaseError> {
         let this = Self { store, master_keys, opened: Arc::default() };
-        if this.store.signing_keys().await?.iter().all(|key| key.retired_at.is_some()) {
+        if this.store.signing_keys().await?.is_empty() {
             this.store.ensure_signing_key(this.make(now())).await?;
         }
         this.signer().await?;
@@ -116,7 +116,7 @@ impl SigningKeys {
 
     /// Every key there ever was, newest first.
     pub(crate) async fn list(&self) -> Result<Vec<Listed>, UseCaseError> {
-        let keys = self.store.signing_keys().await?;
+        let keys = self.store.all_signing_keys().await?;
         let at = now();
         let readable: Vec<_> = keys.iter().filter(|key| self.opened(key).is_some()).collect();
         let signing = signing_at(readable.iter().copied(), at).map(|key| key.id);
@@ -158,20 +158,17 @@ impl SigningKeys {
     }
 
     /// Retires a key. From the moment this returns no gateway accepts a token that it signed, and sockets that were opened with one
-    /// are closed. Retiring it again waits for what is left of that.
+    /// are closed. A repeated call waits for the gateways that have not acknowledged the retirement yet.
     pub(crate) async fn retire(
         &self,
         propagation: &Propagation,
         caller: &Caller,
         id: Uuid,
     ) -> Result<Changed<Listed>, UseCaseError> {
-        // By what opens here. The store looks once more, in the change's transaction, by the rows alone.
-        if self.signer().await?.id == id {
-            return Err(UseCaseError::SigningKeyInUse);
-        }
+        let open: Vec<Uuid> = self.usable().await?.iter().map(|(key, _)| key.id).collect();
         let audit = entry(caller, Action::RetireSigningKey, id);
         let store = Arc::clone(&self.store);
-        match propagation.everywhere(async move { store.retire_signing_key(id, audit).await }).await {
+        match propagation.everywhere(async move { store.retire_signing_key(id, &open, audit).await }).await {
             Ok(changed) => Ok(changed.map(|key| Listed { key, state: KeyState::Retired })),
             Err(StoreError::NotFound) => Err(UseCaseError::SigningKeyNotFound),
             Err(StoreError::Conflict) => Err(UseCaseError::SigningKeyInUse),
@@ -179,9 +176,11 @@ impl SigningKeys {
         }
     }
 
-    /// The keys that are not retired and open, newest first.
+    /// The keys that are not retired and open, newest first. What was opened of others is forgotten.
     async fn usable(&self) -> Result<Vec<(SealedSigningKey, Arc<EncodingKey>)>, UseCaseError> {
         let keys = self.store.signing_keys().await?;
+        let is_kept = |id: &Uuid| keys.iter().any(|key| key.id == *id);
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| is_kept(id));
         Ok(keys.into_iter().filter_map(|key| self.opened(&key).map(|opened| (key, opened))).collect())
     }
 
@@ -230,7 +229,7 @@ fn entry(caller: &Caller, action: Action, id: Uuid) -> AuditEntry {
 }
 
 /// Opens a key, and makes sure that its public half belongs to it. `None` for any other row: somebody who can write to the database and
-/// has no master key must not be able to publish a key.
+/// has no master key must not be able to publish a key of their own. (They can put back an old row of ours that was retired since.)
 fn open_key(master_keys: &MasterKeys, key: &SealedSigningKey) -> Option<EncodingKey> {
     let place = Place { row: key.id, column: PRIVATE_COLUMN };
     let opened = match master_keys.open(place, &key.sealed_private) {

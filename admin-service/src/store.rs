@@ -386,8 +386,11 @@ pub struct KnownVisitor {
 /// Keys that sign tokens.
 #[async_trait]
 pub trait SigningKeyStore: Send + Sync {
-    /// All keys there ever were, newest first.
+    /// The keys that are not retired, newest first.
     async fn signing_keys(&self) -> Result<Vec<SealedSigningKey>, StoreError>;
+
+    /// Every key there ever was, newest first.
+    async fn all_signing_keys(&self) -> Result<Vec<SealedSigningKey>, StoreError>;
 
     /// A secret of this deployment's by its name: the one that is kept, or `sealed`, which is then kept. Of several replicas that
     /// start at once one wins.
@@ -404,12 +407,16 @@ pub trait SigningKeyStore: Send + Sync {
         audit: AuditEntry,
     ) -> Result<AtRevision<()>, StoreError>;
 
-    /// Retires a key and erases its private half. One that is retired already is answered as it is.
+    /// Retires a key and erases its private half. A key that is retired already is answered as it is.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] where it is the key that signs now.
-    async fn retire_signing_key(&self, id: Uuid, audit: AuditEntry)
-    -> Result<AtRevision<SealedSigningKey>, StoreError>;
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] where it is the key that signs now, among those that `open`.
+    async fn retire_signing_key(
+        &self,
+        id: Uuid,
+        open: &[Uuid],
+        audit: AuditEntry,
+    ) -> Result<AtRevision<SealedSigningKey>, StoreError>;
 }
 
 /// A point in the directory's history.

@@ -115,8 +115,15 @@ impl AdminClient {
         self.replicas[index % self.replicas.len()].endpoint.connect().await
     }
 
+    /// Says that this replica has granted a lease. It is asked first from now on: what is asked while a change is applied, which
+    /// waits for the answer, must not begin with a replica that is away.
+    pub(crate) fn granted_by(&self, replica: usize) {
+        self.preferred.store(replica, Ordering::Relaxed);
+        self.answered();
+    }
+
     /// Says that an admin service has answered.
-    pub(crate) fn answered(&self) {
+    fn answered(&self) {
         self.answered_at.store(since_boot_ms(), Ordering::Relaxed);
     }
 

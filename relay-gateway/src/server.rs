@@ -139,8 +139,8 @@ pub async fn start_on(
         refusals: own_metrics.clone(),
     };
     let sockets = Arc::new(Sockets::new(config.sockets, behind, SocketMetrics::new(metrics)));
-    // What a change forbids is dropped and closed by those listed here, before it is acknowledged. The keys first: sockets are judged
-    // by those that are left.
+    // What a change forbids is dropped and closed by those listed here, before it is acknowledged. The keys come first, because
+    // sockets are judged by the new key set.
     let concerned: Vec<Arc<dyn Concerned>> = vec![Arc::new(signing_keys.clone()), Arc::clone(&sockets) as _];
     let subscription = Subscription::new(directory.clone(), admin.clone(), config.id.clone(), concerned);
     let trusted = config.trusted_proxies.clone();

@@ -20,7 +20,7 @@ use crate::{
     domain::token::{Keyring, Refused, VisitorToken},
 };
 
-/// How old keys become before they are asked for once more, behind the caller's back: an admin service of before tells no changes.
+/// How old keys become before they are asked for once more, behind the caller's back: an older admin service reports no changes of keys.
 const KEYS_KEPT: Duration = Duration::from_secs(60);
 /// How long it is believed that the admin service does not answer.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
@@ -174,7 +174,8 @@ impl Concerned for SigningKeys {
         if concern_keys(changes) {
             let mut kept = self.kept();
             kept.changes += 1;
-            kept.keys = None;
+            // The sockets that are open are judged next: an earlier failure must not close them.
+            (kept.keys, kept.failed) = (None, None);
         }
         Box::pin(std::future::ready(()))
     }

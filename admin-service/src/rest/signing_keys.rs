@@ -104,7 +104,10 @@ pub(super) async fn rotate_signing_key(
     let delay = query.number("signs_after_seconds", 0..=LONGEST_DELAY_SECONDS, DELAY_SECONDS);
     query.finish()?;
     let changed = keys.rotate(&propagation, &caller, Duration::from_secs(delay)).await?;
-    Ok(Success::ok(changed.into(), "Signing key made. Retire the one before it once its tokens are over."))
+    Ok(Success::ok(
+        changed.into(),
+        "Signing key made. Retire the old one 30 days after it has stopped to sign, or at once if it leaked.",
+    ))
 }
 
 /// Every key that signs or has signed tokens, newest first.
@@ -124,8 +127,9 @@ pub(super) async fn fetch_signing_keys(
 }
 
 /// Retire a key, and erase its private half. From the moment this returns no gateway accepts a token that it signed: visitors' sockets
-/// close, and visitors whose token it signed begin a new session. Chat backends accept operators' tokens until their copy of the key
-/// set is over, after 60 seconds at most. Repeating it is not an error.
+/// close, and visitors whose token it signed begin a new session. A session's token is refreshed for 30 days, so a planned retirement
+/// waits that long after the key has stopped to sign. Chat backends that keep the key set for 60 seconds, as its `Cache-Control` says,
+/// accept operators' tokens until then. Repeating it is not an error.
 #[utoipa::path(
     post, path = "/api/v1/retire/signing-key", tag = "signing keys",
     params(("signing_key_id" = Uuid, Query, description = "The key's id, which is the `kid` of its tokens")),
@@ -152,5 +156,6 @@ pub(super) async fn retire_signing_key(
 
 /// The public keys, as a JSON Web Key Set.
 pub(super) async fn jwks(State(Keys { keys, .. }): State<Keys>) -> Result<impl IntoResponse, ApiError> {
-    Ok(([(header::CONTENT_TYPE, "application/jwk-set+json")], keys.jwks().await?))
+    let headers = [(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, "public, max-age=60")];
+    Ok((headers, keys.jwks().await?))
 }

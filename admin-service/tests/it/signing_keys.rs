@@ -16,6 +16,7 @@ use crate::{
 /// The `kid`s of the key set that a replica answers over REST, in its order.
 async fn published(service: &Service) -> Vec<String> {
     let answer = reqwest::get(format!("http://{}/.well-known/jwks.json", service.rest)).await.expect("an answer");
+    assert_eq!(answer.headers()["cache-control"], "public, max-age=60", "as the gateway's");
     let jwks: Value = answer.json().await.expect("JSON");
     let mut identity = IdentityClient::new(channel(service).await);
     let over_grpc = identity.get_signing_keys(gateway(GetSigningKeysRequest {})).await.expect("keys").into_inner();
@@ -203,7 +204,27 @@ async fn the_key_that_signs_is_kept_where_a_newer_one_does_not_open() {
     let service = Service::start(on).await;
     let operator = service.operator();
     let stranger = "ffffffff-ffff-7fff-bfff-ffffffffffff".to_owned();
-    assert_eq!(states(&operator).await, [(stranger, "unreadable".to_owned()), (ours.clone(), "signs".to_owned())]);
+    let unreadable = (stranger.clone(), "unreadable".to_owned());
+    assert_eq!(states(&operator).await, [unreadable, (ours.clone(), "signs".to_owned())]);
     assert_eq!(retire(&operator, &ours).await.0, 409, "nothing could sign without it");
     assert_eq!(signed_by(&service, &tenant.id).await, ours);
+    // The stranger's may go.
+    assert_eq!(retire(&operator, &stranger).await.0, 200);
+    assert_eq!(states(&operator).await, [(stranger, "retired".to_owned()), (ours, "signs".to_owned())]);
+}
+
+/// No replica signs or publishes by what it knew before another one's change.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_replica_signs_with_the_key_that_another_one_made() {
+    let database = postgres();
+    let one = Service::start(database.shared()).await;
+    let other = Service::start(database.shared()).await;
+    let tenant = one.operator().provision(json!({"tenant_name": "Signed"})).await;
+    let first = signed_by(&other, &tenant.id).await;
+    let second = rotate(&one.operator(), "?signs_after_seconds=0").await;
+    assert_eq!(signed_by(&other, &tenant.id).await, second);
+    assert_eq!(published(&other).await, [second.clone(), first.clone()]);
+    assert_eq!(retire(&other.operator(), &first).await.0, 200);
+    assert_eq!(published(&one).await, std::slice::from_ref(&second));
+    assert_eq!(signed_by(&one, &tenant.id).await, second);
 }

@@ -251,21 +251,27 @@ async fn signing_keys_are_added_up_to_a_bound_and_the_one_that_signs_is_not_reti
     }
     let full = store.add_signing_key(signing_key(), 3, entry(Action::RotateSigningKey)).await;
     assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
-    let kept = store.signing_keys().await.expect("reads");
+    let kept = store.all_signing_keys().await.expect("reads");
+    assert_eq!(kept, store.signing_keys().await.expect("reads"), "none is retired");
     assert_eq!(kept.iter().map(|key| key.id).collect::<Vec<_>>(), [third.id, second.id, first.id]);
     assert_eq!(kept[0].signs_from.as_millisecond(), third.signs_from.as_millisecond());
 
-    let retire = async |id| store.retire_signing_key(id, entry(Action::RetireSigningKey)).await;
+    let open = [first.id, second.id, third.id];
+    let retire = async |id| store.retire_signing_key(id, &open, entry(Action::RetireSigningKey)).await;
     assert!(matches!(retire(second.id).await, Err(StoreError::Conflict)), "it signs");
     assert!(matches!(retire(Uuid::now_v7()).await, Err(StoreError::NotFound)));
     let retired = retire(first.id).await.expect("retired");
     let again = retire(first.id).await.expect("as it is");
     assert_eq!((&again.value, again.revision), (&retired.value, retired.revision));
     assert!(retired.value.retired_at.is_some() && retired.value.sealed_private.is_empty(), "{retired:?}");
-    assert!(store.signing_keys().await.expect("reads").contains(&retired.value));
-    // Gateways hear of each: two were made, one was retired, and what was refused took no place.
+    assert!(store.all_signing_keys().await.expect("reads").contains(&retired.value));
+    assert!(!store.signing_keys().await.expect("reads").contains(&retired.value));
+    // The one that signs by its time does not open: another signs, which is not retired, and it may go.
+    let unreadable = store.retire_signing_key(second.id, &[third.id], entry(Action::RetireSigningKey)).await;
+    assert_eq!(unreadable.expect("retired").value.id, second.id);
+    // Gateways hear of each: two were made, two were retired, and what was refused took no place.
     let (changes, through) = store.changes_after(Some(before), 10).await.expect("reads");
-    assert_eq!((changes.keys, through.revision), (Some(vec![TenantId::DEPLOYMENT]), before.revision + 3));
+    assert_eq!((changes.keys, through.revision), (Some(vec![TenantId::DEPLOYMENT]), before.revision + 4));
 }
 
 async fn holds_the_contract(on: TestDatabase) {

@@ -134,7 +134,7 @@ impl<D: TenantDirectory> Subscription<D> {
                         self.directory.granted(grant.id, grant.lease_ms);
                         self.lease = Some(Duration::from_millis(grant.lease_ms.max(1).into()));
                         unanswered.take_if(|id| *id == grant.id);
-                        self.admin.answered();
+                        self.admin.granted_by(replica);
                         if !std::mem::replace(granted, true) {
                             tracing::info!(replica, lease_ms = grant.lease_ms, "watching the directory");
                         }

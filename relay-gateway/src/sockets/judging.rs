@@ -122,7 +122,7 @@ impl<D: TenantDirectory> Sockets<D> {
         if !self.limits.admits_frames(visit.counted_as, 1, 0, std::time::Instant::now()) {
             return Err(Closing::TooFast("the session connects too often: wait"));
         }
-        // Once more, now that a change finds the socket: the token was verified before it had its place.
+        // The token was verified before the socket was registered. Check its key again: from here on, a change finds the socket.
         self.still_signed(visit).await?;
         let grounds = seat.grounds();
         let known = self.directory.lookup(visit.token.tenant_id, &visit.request_id).await;

@@ -79,6 +79,57 @@ async fn keys_that_were_read_before_a_change_are_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_socket_that_opens_while_its_key_is_retired_is_closed() {
+    let fixture = Fixture::leased().await;
+    let tenant = fixture.tenant.clone();
+    // The keys are kept, and the tenant is not: the socket is registered, and waits for its tenant.
+    published(&fixture).await;
+    let held = fixture.admin.hold_lookups().await;
+    let mut visitor = Visitor::connect(fixture.relay, &visitor_token(&tenant, &json!({}))).await;
+    while fixture.admin.lookups() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    retire(&fixture);
+    fixture.admin.push_change_of_keys().await;
+    drop(held);
+    assert_eq!(visitor.closed().await, 4401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_are_closed_where_the_keys_cannot_be_asked_for() {
+    let mut fixture = Fixture::leased().await;
+    let tenant = fixture.tenant.clone();
+    let (mut visitor, mut backend) = talk(&mut fixture, &visitor_token(&tenant, &json!({}))).await;
+    let held = fixture.admin.hold_signing_keys().await;
+    // It is acknowledged after a second all the same, and nothing passes by then.
+    fixture.admin.push_change_of_keys().await;
+    visitor.try_send(&json!({"type": "message", "client_id": uuid::Uuid::new_v4(), "content": "late"})).await;
+    assert_eq!(backend.hear().await, None);
+    assert_eq!(visitor.closed().await, 1013);
+    drop(held);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_earlier_failure_closes_no_socket() {
+    let mut fixture = Fixture::leased_for(600).await;
+    let tenant = fixture.tenant.clone();
+    let (mut visitor, mut backend) = talk(&mut fixture, &visitor_token(&tenant, &json!({}))).await;
+    fixture.admin.break_method("GetSigningKeys", ApiError::new(ErrorCode::StoreUnavailable, "gone"));
+    fixture.admin.lease(0);
+    let deadline = std::time::Instant::now() + e2e::process::PATIENCE;
+    while published(&fixture).await.0 != 503 {
+        assert!(std::time::Instant::now() < deadline, "the lease goes on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The failure is believed for a second, and a change of keys comes before that is over.
+    fixture.admin.mend();
+    fixture.admin.push_change_of_keys().await;
+    fixture.admin.lease(600_000);
+    visitor.ask("still here").await;
+    assert_eq!(backend.hear().await.expect("a frame")["content"], "still here");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_lease_the_keys_are_asked_for_and_not_guessed() {
     let mut fixture = Fixture::start().await;
     let tenant = fixture.tenant.clone();

@@ -507,7 +507,8 @@ async fn connecting_again_refills_nothing() {
 async fn a_socket_ends_with_its_session() {
     let mut fixture = Fixture::leased_with(600_000, &[("GATEWAY_SOCKET_PING_MS", "200")]).await;
     let tenant = fixture.tenant.clone();
-    let seconds = shared::time::now_unix_ms() / 1000 + 1;
+    // Whole seconds, so that it is two to three until then: the socket opens well before.
+    let seconds = shared::time::now_unix_ms() / 1000 + 3;
     *fixture.admin.session_ends.lock().expect("not poisoned") = Some(prost_types::Timestamp { seconds, nanos: 0 });
     let (mut visitor, mut backend) = talk(&mut fixture, &tenant, &json!({})).await;
     let (code, _) = tokio::join!(visitor.closed(), backend.hear());

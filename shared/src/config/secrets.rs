@@ -105,7 +105,10 @@ impl FromStr for SecretList {
             ),
         };
         if entries.len() > MOST_ENTRIES {
-            return Err(format!("has {} entries, and may have {MOST_ENTRIES}: drop the oldest", entries.len()));
+            return Err(format!(
+                "has {} entries, and may have {MOST_ENTRIES}: drop the oldest (a comma that is part of a secret is written \\,)",
+                entries.len()
+            ));
         }
         for (index, entry) in entries.iter().enumerate() {
             if entry.is_empty() {
@@ -213,9 +216,15 @@ mod tests {
     fn yesterdays_secret_with_a_comma_goes_on_or_says_what_to_do() {
         let whole = format!("{NEW},{OLD}");
         assert_eq!(accepted(&whole), [NEW, OLD, &whole], "callers who were given the whole still come with it");
-        let error = "kR7,vTq9zLw3xN5p".parse::<SecretList>().expect_err("refused");
-        assert!(error.contains("entry 1 must have at least 16") && error.contains("\\,"), "{error}");
-        assert!(!error.contains("kR7"), "{error}");
+        for (text, told) in [
+            ("kR7,vTq9zLw3xN5p", "entry 1 must have at least 16"),
+            ("kR7,b,c,d,e,f,g,h", "entry 1 must have at least 16"),
+            ("kR7,b,c,d,e,f,g,h,i", "has 9 entries"),
+        ] {
+            let error = text.parse::<SecretList>().expect_err("refused");
+            assert!(error.contains(told) && error.contains("\\,"), "{error}");
+            assert!(!error.contains("kR7"), "{error}");
+        }
         assert_eq!(accepted("kR7\\,vTq9zLw3xN5p"), ["kR7,vTq9zLw3xN5p"]);
         assert_eq!(accepted("kR7\\vTq9zLw3xN5p"), ["kR7\\vTq9zLw3xN5p"], "any other backslash is itself");
     }

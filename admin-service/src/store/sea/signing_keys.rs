@@ -17,9 +17,11 @@ use crate::{
     },
 };
 
-async fn all(connection: &impl ConnectionTrait) -> Result<Vec<SealedSigningKey>, StoreError> {
-    let rows =
-        signing_key::Entity::find().order_by_desc(signing_key::Column::Id).all(connection).await.map_err(translate)?;
+async fn read(
+    connection: &impl ConnectionTrait,
+    query: Select<signing_key::Entity>,
+) -> Result<Vec<SealedSigningKey>, StoreError> {
+    let rows = query.order_by_desc(signing_key::Column::Id).all(connection).await.map_err(translate)?;
     Ok(rows
         .into_iter()
         .map(|row| SealedSigningKey {
@@ -31,6 +33,10 @@ async fn all(connection: &impl ConnectionTrait) -> Result<Vec<SealedSigningKey>,
             retired_at: row.retired_at.map(from_unix_ms),
         })
         .collect())
+}
+
+fn not_retired() -> Select<signing_key::Entity> {
+    signing_key::Entity::find().filter(signing_key::Column::RetiredAt.is_null())
 }
 
 async fn insert(transaction: &Transaction, key: SealedSigningKey) -> Result<(), StoreError> {
@@ -48,7 +54,11 @@ async fn insert(transaction: &Transaction, key: SealedSigningKey) -> Result<(), 
 #[async_trait]
 impl SigningKeyStore for SeaStore {
     async fn signing_keys(&self) -> Result<Vec<SealedSigningKey>, StoreError> {
-        all(&self.connection).await
+        read(&self.connection, not_retired()).await
+    }
+
+    async fn all_signing_keys(&self) -> Result<Vec<SealedSigningKey>, StoreError> {
+        read(&self.connection, signing_key::Entity::find()).await
     }
 
     async fn ensure_secret(&self, name: &'static str, sealed: Vec<u8>) -> Result<Vec<u8>, StoreError> {
@@ -74,7 +84,7 @@ impl SigningKeyStore for SeaStore {
         // Replicas that start together take turns here, so that one makes the key and the others find it. It is no change
         // of the directory's, so it takes no revision: each of those is in the history.
         directory::Entity::find_by_id(DIRECTORY).lock_exclusive().one(&transaction).await.map_err(translate)?;
-        if all(&transaction).await?.iter().any(|key| key.retired_at.is_none()) {
+        if !read(&transaction, not_retired()).await?.is_empty() {
             return transaction.rollback().await.map_err(translate);
         }
         insert(&transaction, key).await?;
@@ -90,7 +100,7 @@ impl SigningKeyStore for SeaStore {
         let transaction = self.begin_write().await?;
         // First: changes of keys take turns at the directory's row.
         let revision = next_revision(&transaction, 0).await?;
-        if all(&transaction).await?.iter().filter(|key| key.retired_at.is_none()).count() >= most {
+        if read(&transaction, not_retired()).await?.len() >= most {
             return Err(StoreError::Full);
         }
         insert(&transaction, key).await?;
@@ -102,18 +112,20 @@ impl SigningKeyStore for SeaStore {
     async fn retire_signing_key(
         &self,
         id: Uuid,
+        open: &[Uuid],
         audit: AuditEntry,
     ) -> Result<AtRevision<SealedSigningKey>, StoreError> {
         let transaction = self.begin_write().await?;
         let revision = next_revision(&transaction, 0).await?;
-        let keys = all(&transaction).await?;
+        let keys = read(&transaction, signing_key::Entity::find()).await?;
         let mut key = keys.iter().find(|key| key.id == id).cloned().ok_or(StoreError::NotFound)?;
         if key.retired_at.is_some() {
-            // Rolled back, the revision is taken by nobody: the one before it has the retirement in it.
+            // Nothing changes, so this transaction is rolled back. The revision before it already contains the retirement; the
+            // caller waits for that one.
             return Ok(AtRevision { value: key, revision: revision_from_row(revision - 1)? });
         }
         let at = now();
-        if signing_at(&keys, at).is_some_and(|signing| signing.id == id) {
+        if signing_at(keys.iter().filter(|key| open.contains(&key.id)), at).is_some_and(|signing| signing.id == id) {
             return Err(StoreError::Conflict);
         }
         key.retired_at = Some(at);
