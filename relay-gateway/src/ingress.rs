@@ -124,11 +124,12 @@ impl<D: TenantDirectory> App for Ingress<D> {
     }
 }
 
-/// `/healthz` and `/readyz`.
+/// `/healthz` and `/readyz`. A gateway that has had its first lease stays ready: without a lease it asks the admin service for each
+/// call and answers 503 where that fails, so an outage of the admin service does not empty the load balancer.
 pub(crate) fn probes(lease: LeaseView, stopping: CancellationToken) -> Router {
     health::routes(stopping, "directory", move || {
-        let held = lease.is_held();
-        async move { if held { Ok(()) } else { Err("no lease from the admin service".to_owned()) } }
+        let has_begun = lease.was_ever_held();
+        async move { if has_begun { Ok(()) } else { Err("no lease from the admin service yet".to_owned()) } }
     })
 }
 

@@ -1,4 +1,4 @@
-"""The README's commands, run as a new user pastes them: they are read from the page itself."""
+"""The commands of README.md and of the pages it names, run as a new user pastes them: they are read from the pages themselves."""
 
 import os
 import pathlib
@@ -12,7 +12,10 @@ import urllib.request
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text()
+README = "README.md"
+# The pages, in the order in which their commands are run: each goes on from the README's step 2.
+CALLING, WIDGET, OPERATING, INTERNAL = (f"deploy/docs/{name}.md" for name in ("calling", "widget", "operating", "internal"))
+PAGES = sorted(["README.md", "PROTOCOL.md", "ARCHITECTURE.md", *(str(page.relative_to(ROOT)) for page in ROOT.glob("deploy/docs/*.md"))])
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 ENVIRONMENT = {**os.environ, "CARGO_TARGET_DIR": str(TARGET)}
 START_S = 1800  # The first command compiles the release build.
@@ -20,16 +23,25 @@ ONE_PROCESS = (7811, 7812, 7813, 7815)
 SEPARATE_PROCESSES = (7821, 7822, 7832, 7833, 7834)
 
 
-def section(heading):
-    """What stands under a heading of the page."""
+def read(page):
+    return (ROOT / page).read_text()
+
+
+def commands(text):
+    """The commands of a text, a block each, in order."""
+    return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+
+
+def section(page, heading):
+    """What stands under a heading of a page."""
     level = len(heading.split(" ", 1)[0])
-    below = README.split(f"\n{heading}\n", 1)[1]
+    below = read(page).split(f"\n{heading}\n", 1)[1]
     return re.split(rf"\n#{{2,{level}}} ", below, maxsplit=1)[0]
 
 
-def blocks(heading):
+def blocks(page, heading):
     """The commands under a heading, a block each, in order."""
-    return re.findall(r"```sh\n(.*?)```", section(heading), re.DOTALL)
+    return commands(section(page, heading))
 
 
 def run(command, checkout):
@@ -72,7 +84,7 @@ def checkout(tmp_path_factory):
 def started(checkout):
     """The first command."""
     assert not ports_in_use(ONE_PROCESS), "the quickstart needs the default ports free"
-    start, *_ = blocks("## Quickstart")
+    start, *_ = blocks(README, "## Quickstart")
     assert start.strip() == "cargo run --release"
     log = open(checkout / "start.log", "w+")
     process = subprocess.Popen(
@@ -98,18 +110,50 @@ def started(checkout):
         log.close()
 
 
+# What is run beside the one process, in order. The separate processes have a test of their own.
+STEPS = [
+    *blocks(README, "## Quickstart")[1:],
+    *commands(read(CALLING)),
+    *blocks(WIDGET, "## Put it on your pages"),
+    *blocks(OPERATING, "## Operators' calls"),
+    *blocks(OPERATING, "### Verify the logs"),
+    *blocks(INTERNAL, "## Try it"),
+]
+SEPARATE = blocks(OPERATING, "## As separate processes")
+
+
+def test_every_command_of_every_page_is_run():
+    start, (tests,) = blocks(README, "## Quickstart")[:1], blocks(README, "## Developing")
+    assert tests == "tests/run\n"
+    shown = [block for page in PAGES for block in commands(read(page))]
+    assert sorted(shown) == sorted([*start, tests, *STEPS, *SEPARATE])
+
+
+def test_links_between_pages_lead_somewhere():
+    def anchors(page):
+        headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", read(page), flags=re.DOTALL), re.MULTILINE)
+        return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)\s]+)\)", read(page)):
+            if re.match(r"[a-z]+://", link):
+                continue
+            path, _, anchor = link.partition("#")
+            target = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+            assert target.exists(), f"{page}: {link}"
+            assert not anchor or anchor in anchors(target.relative_to(ROOT)), f"{page}: {link}"
+
+
 def test_the_steps_work_as_pasted(started, checkout):
-    _, *steps = blocks("## Quickstart")
-    assert len(steps) == 6
-    (verify_audit,), (grpc,) = blocks("### Who was it"), blocks("### gRPC")
     # One shell, as a reader has one terminal.
-    printed = run(["bash", "-c", "set -eu\n" + "\n".join([*steps, verify_audit, grpc])], checkout)
+    printed = run(["bash", "-c", "set -eu\n" + "\n".join(STEPS)], checkout)
     for expected in (
         '"created":true',
         " visitor: Where is my order?\n     bot: Track your order from the link in your e-mail.",
         "TCK-000001",
         "TCK-000001 ['visitor', 'bot', 'visitor', 'system', 'agent']",
         '<script src="http://127.0.0.1:7811/widget.js" data-tenant-id="',
+        '"items":[{"tenant_id":"',
         "audit_log: intact; ",
         "access_log: intact; ",
         'tenant_name: "Demo Boutique"',
@@ -128,18 +172,17 @@ def test_the_start_prints_the_first_step_as_it_stands_here(started):
         line = started.stdout.readline()
         assert line, printed
         printed += line
-    _, first, *_ = blocks("## Quickstart")
-    commands = printed.split("provision a tenant:\n\n", 1)[1].split("\n\n", 1)[0]
-    assert [line[2:] for line in commands.splitlines()] == first.splitlines(), "the start and this page differ"
+    _, first, *_ = blocks(README, "## Quickstart")
+    told = printed.split("provision a tenant:\n\n", 1)[1].split("\n\n", 1)[0]
+    assert [line[2:] for line in told.splitlines()] == first.splitlines(), "the start and the README differ"
 
 
 def test_two_gateways_on_postgresql_work_as_pasted(checkout):
     assert not ports_in_use(SEPARATE_PROCESSES), "the page's separate processes need their ports free"
-    heading = "### As separate processes"
-    server, *steps = blocks(heading)
+    server, *steps = SEPARATE
     assert server.strip() == "pg_virtualenv -t" and len(steps) == 2
     stop = "kill $(jobs -p)"
-    assert f"`{stop}`" in section(heading)
+    assert f"`{stop}`" in section(OPERATING, "## As separate processes")
     script = "\n".join(["set -eu", f"trap '{stop}; wait' EXIT", *steps])
     printed = run([*server.split(), "bash", "-c", script], checkout)
     assert printed.count("ready\n") == 3, printed

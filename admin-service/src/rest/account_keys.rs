@@ -19,7 +19,7 @@ pub(super) struct NewAccountKey {
     /// What people call it. 1 to 100 characters.
     #[schema(min_length = 1, max_length = 100)]
     name: String,
-    /// Some of `widgets:read`, `widgets:write`, `widgets:*` and `*`.
+    /// Some of `widgets:read`, `widgets:write`, `widgets:*`, `bots:read`, `bots:write`, `bots:*` and `*`.
     #[schema(min_items = 1, example = json!(["widgets:read", "widgets:write"]))]
     abilities: Vec<String>,
     /// When it ends; absent, never.

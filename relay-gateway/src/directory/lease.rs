@@ -42,6 +42,11 @@ impl LeaseView {
         since_boot_ms() < self.0.until.load(Ordering::Acquire)
     }
 
+    /// Whether there ever was a lease that was not given up.
+    pub(crate) fn was_ever_held(&self) -> bool {
+        self.0.asked.load(Ordering::Relaxed) > 0
+    }
+
     pub(super) fn set(&self, until: Millis, asked: Millis) {
         self.0.asked.store(asked, Ordering::Relaxed);
         self.0.until.store(until, Ordering::Release);

@@ -64,7 +64,7 @@ const LARGEST_FRAME: usize = 256 * 1024;
 /// `{"type":"typing","role"}`, `{"type":"status","status","operator"}` and `{"type":"error","error_code","message","client_id"?,
 /// "retry_after_seconds"?}`. The relay passes on every text frame unread, up to 1 MiB.
 ///
-/// **Either side pings**; the relay leaves a backend that is silent for 75 s. A close code from 4000 to 4999 is passed on to the
+/// **Either side pings**; the relay leaves a backend that is silent for 62.5 s. A close code from 4000 to 4999 is passed on to the
 /// browser; any other way to end reads there as 1013, and the browser comes back.
 #[utoipa::path(
     get, path = "/ws/visitor", tag = "sockets",
