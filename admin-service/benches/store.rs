@@ -20,7 +20,7 @@ use admin_service::{
 };
 use e2e::{postgres::Postgres, seed, world};
 use serde_json::Value;
-use shared::{TenantId, time::now};
+use wire::{TenantId, time::now};
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},

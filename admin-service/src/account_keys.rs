@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use shared::{
-    TenantId,
-    fields::Fields,
-    time::{from_unix_ms, now},
-};
+use service::fields::Fields;
+use wire::{TenantId, time::{from_unix_ms, now}};
 use uuid::Uuid;
 
 use crate::{

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use shared::{TenantId, fields::Fields, time::now};
+use service::fields::Fields;
+use wire::{TenantId, time::now};
 use uuid::Uuid;
 
 use crate::{

@@ -3,11 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
-use shared::{
-    coherence::LONGEST_LEASE_MS,
-    config::{ConfigError, Read, SecretList, Settings, Sources, Spec},
-    telemetry::TelemetryConfig,
-};
+use coherence::LONGEST_LEASE_MS;
+use service::{config::{ConfigError, Read, SecretList, Settings, Sources, Spec}, telemetry::TelemetryConfig};
 
 use url::Url;
 

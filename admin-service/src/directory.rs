@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::TenantId;
+use wire::TenantId;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 

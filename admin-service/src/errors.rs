@@ -1,6 +1,7 @@
 //! What each failure of a use case means to a caller: the one place where domain errors meet error codes.
 
-use shared::{ApiError, ErrorCode, FieldError, origin::Origin};
+use service::ApiError;
+use wire::{ErrorCode, FieldError, origin::Origin};
 
 use crate::{domain::account_key::Ability, sealing::SealError, store::StoreError};
 

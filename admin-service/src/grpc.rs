@@ -9,7 +9,9 @@ use proto::{
 };
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
-use shared::{ApiError, ErrorCode, coherence::LONGEST_LEASE_MS, config::SecretList, request_id::X_REQUEST_ID};
+use coherence::LONGEST_LEASE_MS;
+use service::{ApiError, config::SecretList};
+use wire::{ErrorCode, request_id::X_REQUEST_ID};
 use subtle::{Choice, ConstantTimeEq as _};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

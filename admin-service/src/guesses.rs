@@ -7,7 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::{ApiError, ErrorCode};
+use service::ApiError;
+use wire::ErrorCode;
 
 /// Wrong keys of one address in a minute.
 const MOST: u32 = 30;

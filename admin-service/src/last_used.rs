@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use shared::time::from_unix_ms;
+use wire::time::from_unix_ms;
 use uuid::Uuid;
 
 const MINUTE_MS: i64 = 60_000;

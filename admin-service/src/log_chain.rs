@@ -306,7 +306,7 @@ fn unknown_key(what: &str, key_id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use shared::{TenantId, time::from_unix_ms};
+    use wire::{TenantId, time::from_unix_ms};
 
     use super::*;
 

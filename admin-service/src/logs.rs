@@ -7,10 +7,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use shared::{
-    TenantId,
-    time::{from_unix_ms, now},
-};
+use wire::{TenantId, time::{from_unix_ms, now}};
 
 use crate::{
     domain::{

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::{TenantId, time::now};
+use wire::{TenantId, time::now};
 use uuid::Uuid;
 
 use crate::{

@@ -2,18 +2,15 @@
 //! ([`watcher`]), the history followed ([`feed`]), the other replicas heard and told ([`replicas`]), and the change itself
 //! waiting for all of them ([`spread`]).
 //!
-//! Why it is right is in [`shared::coherence`], whose machines this drives; here are the clock, the database, the waiting.
+//! Why it is right is in [`coherence`], whose machines this drives; here are the clock, the database, the waiting.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use shared::{
-    TenantId,
-    coherence::{Changes, replica::Leases},
-    time::as_millis,
-};
+use coherence::{Changes, replica::Leases};
+use wire::{TenantId, time::as_millis};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;

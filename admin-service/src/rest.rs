@@ -12,9 +12,8 @@ use axum::{
 use http::{HeaderName, HeaderValue, header};
 use secrecy::ExposeSecret as _;
 use sha2::{Digest as _, Sha256};
-use shared::{
-    ApiError, ErrorCode, config::SecretList, edge::ClientAddresses, health, request_id::RequestId, serve::Peer,
-};
+use service::{ApiError, config::SecretList, edge::ClientAddresses, health, serve::Peer};
+use wire::{ErrorCode, request_id::RequestId};
 use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 use url::Url;

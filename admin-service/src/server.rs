@@ -7,13 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::{
-    edge::{ClientAddresses, Edge},
-    passed_on::ClientProof,
-    serve::{self, Bounds, ListenError},
-    telemetry::metrics::{HttpServerMetrics, Metrics},
-    time::now_unix_ms,
-};
+use service::{edge::{ClientAddresses, Edge}, passed_on::ClientProof, serve::{self, Bounds, ListenError}, telemetry::metrics::{HttpServerMetrics, Metrics}};
+use wire::time::now_unix_ms;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

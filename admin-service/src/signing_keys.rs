@@ -14,7 +14,7 @@ use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey as _};
 use jiff::Timestamp;
 use jsonwebtoken::EncodingKey;
 use serde::Serialize;
-use shared::{TenantId, time::now};
+use wire::{TenantId, time::now};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 

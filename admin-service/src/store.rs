@@ -6,10 +6,8 @@
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
-use shared::{
-    SessionId, TenantId,
-    coherence::{Changes, replica::Registration},
-};
+use coherence::{Changes, replica::Registration};
+use wire::{SessionId, TenantId};
 use uuid::Uuid;
 
 use crate::{

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
-use shared::{TenantId, time::now};
+use wire::{TenantId, time::now};
 
 use crate::{
     domain::{

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, Header};
 use serde::Serialize;
-use shared::{TenantId, time::now};
+use wire::{TenantId, time::now};
 use uuid::Uuid;
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
-use shared::config::{EXIT_CONFIG, Sources};
+use service::config::{EXIT_CONFIG, Sources};
 
 use crate::{
     config::{self, DatabaseConfig},

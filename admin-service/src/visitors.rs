@@ -12,11 +12,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use sha2::Sha256;
-use shared::{
-    SessionId, TenantId,
-    origin::{Origin, OriginPolicy},
-    time::now,
-};
+use wire::{SessionId, TenantId, origin::{Origin, OriginPolicy}, time::now};
 
 use uuid::Uuid;
 use zeroize::Zeroizing;

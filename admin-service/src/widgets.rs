@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use shared::{FieldError, TenantId, fields::Fields, time::now};
+use service::fields::Fields;
+use wire::{FieldError, TenantId, time::now};
 use url::Url;
 use uuid::Uuid;
 

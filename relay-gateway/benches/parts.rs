@@ -18,12 +18,7 @@ use relay_gateway::{
     },
 };
 use serde_json::json;
-use shared::{
-    TenantId,
-    origin::{Origin, OriginPattern, OriginPolicy},
-    signature::{BodyDigest, TenantKey},
-    time::now_unix_ms,
-};
+use wire::{TenantId, origin::{Origin, OriginPattern, OriginPolicy}, signature::{BodyDigest, TenantKey}, time::now_unix_ms};
 
 fn tenant() -> TenantState {
     TenantState {

@@ -13,12 +13,8 @@ use std::{
 };
 
 use secrecy::ExposeSecret as _;
-use shared::{
-    ApiError, ErrorCode, call_span,
-    request_id::RequestId,
-    telemetry,
-    time::{as_millis, since_boot_ms},
-};
+use service::{ApiError, call_span, telemetry};
+use wire::{ErrorCode, request_id::RequestId, time::{as_millis, since_boot_ms}};
 use tonic::{
     Code, Request, Response, Status,
     metadata::{Ascii, MetadataValue},
@@ -28,7 +24,7 @@ use tracing::{Instrument as _, field::Empty};
 
 use crate::{config::AdminConfig, metrics::GatewayMetrics};
 
-/// [`shared::request_id::X_REQUEST_ID`] as gRPC metadata.
+/// [`wire::request_id::X_REQUEST_ID`] as gRPC metadata.
 const REQUEST_ID_KEY: &str = "x-request-id";
 
 /// A connection to whichever replica of the admin service answers.

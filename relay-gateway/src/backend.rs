@@ -6,10 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use secrecy::ExposeSecret as _;
-use shared::{
-    ApiError, TenantId,
-    signature::{BodyDigest, RelayKey, RelayedCall, Signature, relay_headers},
-};
+use service::ApiError;
+use wire::{TenantId, signature::{BodyDigest, RelayKey, RelayedCall, Signature, relay_headers}};
 use uuid::Uuid;
 
 use crate::{config::BackendConfig, metrics::GatewayMetrics};

@@ -8,15 +8,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use shared::{
-    body::BodyBounds,
-    config::{ConfigError, SecretList, Settings, Sources, Spec},
-    laptop::{Exposure, Laptop},
-    process,
-    serve::Bounds,
-    telemetry::TelemetryConfig,
-    workers,
-};
+use service::{body::BodyBounds, config::{ConfigError, SecretList, Settings, Sources, Spec}, laptop::{Exposure, Laptop}, process, serve::Bounds, telemetry::TelemetryConfig, workers};
 use url::{Host, Url};
 use uuid::Uuid;
 

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use shared::{ApiError, ErrorCode, TenantId, coherence::Revision, request_id::RequestId};
+use coherence::Revision;
+use service::ApiError;
+use wire::{ErrorCode, TenantId, request_id::RequestId};
 
 use crate::domain::{door::Door, tenant::TenantState};
 
@@ -54,7 +56,7 @@ pub(crate) trait TenantDirectory: Send + Sync + 'static {
     /// The tenant's state, true at some moment after the call began.
     ///
     /// # Errors
-    /// [`shared::ErrorCode::DirectoryUnavailable`] where nothing trustworthy is known.
+    /// [`wire::ErrorCode::DirectoryUnavailable`] where nothing trustworthy is known.
     fn lookup(&self, id: TenantId, request_id: &RequestId) -> impl Future<Output = Result<Known, ApiError>> + Send;
 
     /// A tenant's door as a widget key opens it; as any page finds it, where the key is empty. It is as true as what is known

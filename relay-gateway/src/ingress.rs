@@ -20,16 +20,8 @@ use axum::{
 };
 use http::Response;
 use jiff::Timestamp;
-use shared::{
-    ApiError,
-    body::BodyBounds,
-    edge::Edge,
-    health,
-    passed_on::ClientProof,
-    request_id::RequestId,
-    serve::{App, Gate, Peer, RequestBody},
-    time::WireTime,
-};
+use service::{ApiError, body::BodyBounds, edge::Edge, health, passed_on::ClientProof, serve::{App, Gate, Peer, RequestBody}};
+use wire::{request_id::RequestId, time::WireTime};
 use tokio_util::sync::CancellationToken;
 
 use crate::{

@@ -11,7 +11,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use shared::SessionId;
+use wire::SessionId;
 
 pub(crate) mod failures;
 mod gcra;

@@ -6,12 +6,7 @@ use relay_gateway::{
     config::Config,
     server::{self, StartError},
 };
-use shared::{
-    config::Sources,
-    process::{self, Threads},
-    shutdown,
-    telemetry::metrics::{HttpServerMetrics, Metrics},
-};
+use service::{config::Sources, process::{self, Threads}, shutdown, telemetry::metrics::{HttpServerMetrics, Metrics}};
 
 fn main() -> ExitCode {
     match Config::load(&Sources::process()) {

@@ -6,10 +6,8 @@ use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
 };
-use shared::{
-    ErrorCode,
-    telemetry::metrics::{Metrics, Seconds},
-};
+use service::telemetry::metrics::{Metrics, Seconds};
+use wire::ErrorCode;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RefusalLabels {

@@ -3,14 +3,8 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use shared::{
-    coherence::LONGEST_LEASE_MS,
-    edge::{ClientAddresses, Edge},
-    passed_on::ClientProof,
-    serve::{self, Bounds, ListenError},
-    telemetry::metrics::{HttpServerMetrics, Metrics},
-    workers::Workers,
-};
+use coherence::LONGEST_LEASE_MS;
+use service::{edge::{ClientAddresses, Edge}, passed_on::ClientProof, serve::{self, Bounds, ListenError}, telemetry::metrics::{HttpServerMetrics, Metrics}, workers::Workers};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},

@@ -11,7 +11,9 @@ use std::{
 };
 
 use proto::identity::v1::{GetSigningKeysRequest, identity_client::IdentityClient};
-use shared::{ApiError, TenantId, coherence::Changes, request_id::RequestId};
+use coherence::Changes;
+use service::ApiError;
+use wire::{TenantId, request_id::RequestId};
 use tokio::task::JoinHandle;
 
 use crate::{

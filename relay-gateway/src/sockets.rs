@@ -11,12 +11,8 @@ use std::{
 };
 
 use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
-use shared::{
-    SessionId,
-    request_id::RequestId,
-    serve::Peer,
-    websocket::{self, Socket},
-};
+use service::{serve::Peer, websocket::{self, Socket}};
+use wire::{SessionId, request_id::RequestId};
 use tokio::{
     io::AsyncReadExt as _,
     sync::watch,

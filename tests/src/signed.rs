@@ -1,10 +1,7 @@
 //! A tenant's backend: signs calls with HMAC#1, or wrongly on purpose.
 
 use reqwest::{Client, Method, RequestBuilder};
-use shared::{
-    signature::{BodyDigest, TenantKey},
-    time::now_unix_ms,
-};
+use wire::{signature::{BodyDigest, TenantKey}, time::now_unix_ms};
 
 /// A tenant's credentials.
 #[derive(Clone, Debug)]

@@ -3,7 +3,8 @@
 use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
-use shared::{FieldError, TenantId, fields::Fields};
+use service::fields::Fields;
+use wire::{FieldError, TenantId};
 use uuid::Uuid;
 
 /// Keys a tenant may have that are not revoked.

@@ -1,7 +1,7 @@
 //! Who did what: one row for every change, written in the change's own transaction.
 
 use jiff::Timestamp;
-use shared::TenantId;
+use wire::TenantId;
 use uuid::Uuid;
 
 /// Who asks, as the edge that let them in knows them.

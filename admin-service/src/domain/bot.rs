@@ -1,7 +1,7 @@
 //! A tenant's bots: what widgets belong to. Each tenant has one from the start.
 
 use jiff::Timestamp;
-use shared::TenantId;
+use wire::TenantId;
 use uuid::Uuid;
 
 /// Bots a tenant may have.

@@ -1,7 +1,7 @@
 //! Operators: a tenant's own people, who answer its visitors. They have no password; their tenant vouches for them.
 
 use jiff::Timestamp;
-use shared::{FieldError, TenantId};
+use wire::{FieldError, TenantId};
 use uuid::Uuid;
 
 use super::value;

@@ -4,7 +4,7 @@
 //! one is read: what was allowed yesterday stays allowed. Names that are not on it (`shop.localhost`, `corp.internal`) belong to
 //! a private network and are taken; a single label after the `*` is refused everywhere, by the grammar.
 
-use shared::origin::{Domain, OriginPattern};
+use wire::origin::{Domain, OriginPattern};
 
 /// What is wrong with an origin that a tenant wants to allow, if anything.
 pub(super) fn check_origin(pattern: &OriginPattern) -> Result<(), String> {

@@ -5,10 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use shared::{
-    FieldError,
-    origin::{InvalidOrigin, OriginPattern},
-};
+use wire::{FieldError, origin::{InvalidOrigin, OriginPattern}};
 use utoipa::ToSchema;
 
 use super::{

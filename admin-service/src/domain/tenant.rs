@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use shared::TenantId;
+use wire::TenantId;
 
 use super::{credentials::WidgetKey, settings::TenantSettings};
 

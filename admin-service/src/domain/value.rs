@@ -2,7 +2,7 @@
 //! do.
 
 use serde_json::{Map, Value};
-use shared::FieldError;
+use wire::FieldError;
 use url::Url;
 
 const LONGEST_URL: usize = 2048;

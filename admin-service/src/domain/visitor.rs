@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use shared::{SessionId, TenantId, origin::Origin};
+use wire::{SessionId, TenantId, origin::Origin};
 use uuid::Uuid;
 
 use super::{

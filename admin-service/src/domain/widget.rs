@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use shared::{FieldError, TenantId, fields::Fields, origin::Domain};
+use service::fields::Fields;
+use wire::{FieldError, TenantId, origin::Domain};
 use utoipa::ToSchema;
 use uuid::Uuid;
 

@@ -5,7 +5,7 @@ use proto::admin::v1::{
     ProvisionTenantRequest, ProvisionTenantResponse, RotateTenantSecretRequest, RotateTenantSecretResponse,
     RotateWidgetKeyResponse, Tenant, TenantRequest, UpdateTenantRequest, tenant_admin_server::TenantAdmin,
 };
-use shared::ApiError;
+use service::ApiError;
 use tonic::{Request, Response, Status};
 
 use super::{convert, edge::logged};

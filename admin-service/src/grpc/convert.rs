@@ -7,7 +7,8 @@ use proto::{
     identity::v1 as identity,
 };
 use serde_json::{Map, Value, json};
-use shared::{ApiError, ErrorCode, TenantId, time::as_millis};
+use service::ApiError;
+use wire::{ErrorCode, TenantId, time::as_millis};
 
 use crate::{
     directory::OpenedTenant,

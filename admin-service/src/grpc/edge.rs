@@ -12,14 +12,11 @@ use http::{Request, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use shared::{
-    call_span,
-    request_id::X_REQUEST_ID,
-    telemetry::{
+use service::{call_span, telemetry::{
         self,
         metrics::{Metrics, Seconds},
-    },
-};
+    }};
+use wire::request_id::X_REQUEST_ID;
 use tower::{Layer, Service};
 use tracing::{Span, field::Empty};
 
@@ -144,7 +141,7 @@ where
 }
 
 /// Logs a fault of ours before it becomes a status, whose text callers see.
-pub(super) fn logged(error: impl Into<shared::ApiError>) -> tonic::Status {
+pub(super) fn logged(error: impl Into<service::ApiError>) -> tonic::Status {
     let error = error.into();
     if error.code().statuses().0.is_server_error() {
         tracing::error!(error_code = error.code().as_str(), cause = error.cause(), "call failed");

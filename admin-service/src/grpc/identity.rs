@@ -7,7 +7,8 @@ use proto::identity::v1::{
     MintVisitorTokenRequest, MintVisitorTokenResponse, ProvisionOperatorRequest, ProvisionOperatorResponse,
     identity_server::Identity,
 };
-use shared::{ApiError, FieldError, TenantId};
+use service::ApiError;
+use wire::{FieldError, TenantId};
 use tonic::{Request, Response, Status};
 
 use super::{convert, edge::logged, request_id};

@@ -10,7 +10,8 @@ use proto::visitors::v1::{
     visitors_server::Visitors as Service,
 };
 use serde_json::{Map, Value};
-use shared::{ApiError, SessionId, origin::Origin};
+use service::ApiError;
+use wire::{SessionId, origin::Origin};
 use tonic::{Request, Response, Status};
 
 use super::{convert, edge::logged, request_id};

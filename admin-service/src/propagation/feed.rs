@@ -9,10 +9,8 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
-use shared::{
-    TenantId,
-    coherence::{Changes, Revision},
-};
+use coherence::{Changes, Revision};
+use wire::TenantId;
 use tokio::{
     sync::{Notify, watch},
     time::timeout,

@@ -4,7 +4,7 @@ use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
     registry::Unit,
 };
-use shared::telemetry::metrics::Metrics;
+use service::telemetry::metrics::Metrics;
 
 use super::Spread;
 

@@ -6,13 +6,8 @@ use std::{
     time::Duration,
 };
 
-use shared::{
-    coherence::{
-        Revision,
-        replica::{Neighbours, Registration},
-    },
-    time::{as_millis, since_boot_ms},
-};
+use coherence::{Revision, replica::{Neighbours, Registration}};
+use wire::time::{as_millis, since_boot_ms};
 use uuid::Uuid;
 
 use super::{Inner, bounded, feed::Place};

@@ -7,10 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::{
-    coherence::{LONGEST_LEASE_MS, Millis, Revision, replica::PendingChange},
-    time::{as_millis, since_boot_ms},
-};
+use coherence::{LONGEST_LEASE_MS, Millis, Revision, replica::PendingChange};
+use wire::time::{as_millis, since_boot_ms};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 use uuid::Uuid;

@@ -1,11 +1,8 @@
 //! One gateway's stream: leases when it asks, changes as they come, acknowledgements noted.
 
 use futures_util::{Stream, StreamExt as _};
-use shared::{
-    TenantId,
-    coherence::{Changes, Revision, replica::Asked},
-    time::{as_millis, since_boot_ms},
-};
+use coherence::{Changes, Revision, replica::Asked};
+use wire::{TenantId, time::{as_millis, since_boot_ms}};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 

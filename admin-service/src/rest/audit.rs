@@ -1,7 +1,8 @@
 //! The two logs over REST.
 
 use axum::extract::State;
-use shared::{ApiError, Envelope, Failure, Success, TenantId, query::Query};
+use service::{ApiError, Envelope, Failure, Success, query::Query};
+use wire::TenantId;
 
 use super::{
     dto::{AccessPage, AccessView, AuditPage, AuditView, next_cursor},

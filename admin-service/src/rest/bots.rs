@@ -2,7 +2,8 @@
 
 use axum::extract::State;
 use serde::Serialize;
-use shared::{ApiError, Envelope, Failure, Success, fields, time::WireTime};
+use service::{ApiError, Envelope, Failure, Success, fields};
+use wire::time::WireTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 

@@ -3,7 +3,8 @@
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::{header, request::Parts};
 use serde_json::{Map, Value};
-use shared::{ApiError, request_id::RequestId};
+use service::ApiError;
+use wire::request_id::RequestId;
 
 use super::input::read_fields;
 use crate::{

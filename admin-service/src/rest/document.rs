@@ -2,7 +2,8 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use shared::{ErrorCode, Failure};
+use service::Failure;
+use wire::ErrorCode;
 use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::{

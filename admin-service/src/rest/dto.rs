@@ -2,10 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::{
-    TenantId,
-    time::{WireTime, as_millis},
-};
+use wire::{TenantId, time::{WireTime, as_millis}};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{RefOr, Schema, schema::AdditionalProperties},

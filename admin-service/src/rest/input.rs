@@ -7,11 +7,8 @@ use axum::{
     extract::{FromRequest, Request},
 };
 use serde_json::{Map, Value};
-use shared::{
-    ApiError, TenantId,
-    body::{self, BodyBounds},
-    query::Query,
-};
+use service::{ApiError, body::{self, BodyBounds}, query::Query};
+use wire::TenantId;
 use uuid::Uuid;
 
 use crate::domain::audit::Caller;

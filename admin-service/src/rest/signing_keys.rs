@@ -5,7 +5,8 @@ use std::time::Duration;
 use axum::{extract::State, response::IntoResponse};
 use http::header;
 use serde::Serialize;
-use shared::{ApiError, Envelope, Failure, Success, time::WireTime};
+use service::{ApiError, Envelope, Failure, Success};
+use wire::time::WireTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 

@@ -1,7 +1,8 @@
 //! The tenant lifecycle over REST.
 
 use axum::{Extension, extract::State};
-use shared::{ApiError, Envelope, Failure, Success, TenantId};
+use service::{ApiError, Envelope, Failure, Success};
+use wire::TenantId;
 
 use super::{
     RelayUrl,

@@ -2,7 +2,8 @@
 
 use axum::extract::{Path, State, rejection::PathRejection};
 use serde::Serialize;
-use shared::{ApiError, Envelope, Failure, Success, fields, origin::Domain, time::WireTime};
+use service::{ApiError, Envelope, Failure, Success, fields};
+use wire::{origin::Domain, time::WireTime};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},

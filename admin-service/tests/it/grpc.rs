@@ -13,7 +13,8 @@ use proto::{
     },
 };
 use serde_json::{Value, json};
-use shared::{ApiError, ErrorCode, TenantId};
+use service::ApiError;
+use wire::{ErrorCode, TenantId};
 use tonic::{Code, Request, Status, transport::Channel};
 
 use crate::support::{Service, sqlite};

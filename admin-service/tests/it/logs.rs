@@ -18,11 +18,8 @@ use proto::{
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shared::{
-    passed_on::{CLIENT, ClientProof},
-    telemetry::metrics::{HttpServerMetrics, Metrics},
-    time::{from_unix_ms, now},
-};
+use service::{passed_on::{CLIENT, ClientProof}, telemetry::metrics::{HttpServerMetrics, Metrics}};
+use wire::time::{from_unix_ms, now};
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
 

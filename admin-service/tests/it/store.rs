@@ -15,7 +15,8 @@ use admin_service::{
     tenant::{Tenant, TenantStatus},
 };
 use futures_util::StreamExt as _;
-use shared::{TenantId, coherence::replica::Registration, time::now};
+use coherence::replica::Registration;
+use wire::{TenantId, time::now};
 use uuid::Uuid;
 
 use crate::support::{TestDatabase, database, master_keys, postgres, sqlite};

@@ -11,7 +11,8 @@ use proto::{
     },
 };
 use serde_json::{Value, json};
-use shared::{ApiError, ErrorCode, TenantId};
+use service::ApiError;
+use wire::{ErrorCode, TenantId};
 use tonic::{Request, Response, Status, transport::Channel};
 
 use crate::{

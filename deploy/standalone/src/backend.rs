@@ -12,14 +12,8 @@ use axum::{
 };
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
-use shared::{
-    ApiError, Failure, TenantId,
-    body::json_object,
-    config::SecretList,
-    health,
-    query::Query,
-    signature::{RelayKey, RelayKeys},
-};
+use service::{ApiError, Failure, body::json_object, config::SecretList, health, query::Query};
+use wire::{TenantId, signature::{RelayKey, RelayKeys}};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa::{
     Modify, OpenApi, PartialSchema as _,

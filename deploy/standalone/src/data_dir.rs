@@ -12,7 +12,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use shared::config::SecretList;
+use service::config::SecretList;
 use zeroize::Zeroizing;
 
 /// Databases and keys of one deployment.

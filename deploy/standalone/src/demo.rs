@@ -13,11 +13,8 @@ use axum::{
 use http::{HeaderMap, HeaderValue, header};
 use proto::admin::v1::{ListTenantsRequest, Tenant, tenant_admin_client::TenantAdminClient};
 use secrecy::{ExposeSecret as _, SecretString};
-use shared::{
-    ApiError, ErrorCode,
-    laptop::Exposure,
-    origin::{Origin, OriginPattern},
-};
+use service::{ApiError, laptop::Exposure};
+use wire::{ErrorCode, origin::{Origin, OriginPattern}};
 use tonic::{
     Request,
     metadata::{Ascii, MetadataValue},

@@ -6,11 +6,7 @@ use chat_relay::{
     config::{BackendConfig, Config},
     server::{self, StartError},
 };
-use shared::{
-    config::Sources,
-    process::{self, Threads},
-    shutdown,
-};
+use service::{config::Sources, process::{self, Threads}, shutdown};
 
 fn main() -> ExitCode {
     let mut sources = Sources::process();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use relay_gateway::config::HttpUrl;
-use shared::{laptop::Exposure, serve::from_this_machine};
+use service::{laptop::Exposure, serve::from_this_machine};
 use url::Url;
 
 /// What a reader needs to know of the deployment that runs.

@@ -3,13 +3,7 @@
 use std::{io, net::SocketAddr};
 
 use axum::Router;
-use shared::{
-    config::{ConfigError, EXIT_CONFIG, SecretList},
-    edge::{ClientAddresses, Edge},
-    laptop::Exposure,
-    serve::{self, Bounds, ListenError},
-    telemetry::metrics::{HttpServerMetrics, Metrics},
-};
+use service::{config::{ConfigError, EXIT_CONFIG, SecretList}, edge::{ClientAddresses, Edge}, laptop::Exposure, serve::{self, Bounds, ListenError}, telemetry::metrics::{HttpServerMetrics, Metrics}};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 

@@ -3,14 +3,8 @@
 use chat_relay::backend::{self, Store};
 use http::Method;
 use serde_json::{Value, json};
-use shared::{
-    TenantId,
-    edge::{ClientAddresses, Edge},
-    serve::{self, Bounds},
-    signature::{BodyDigest, RelayKey, RelayedCall, WINDOW_MS},
-    telemetry::metrics::{HttpServerMetrics, Metrics},
-    time::now_unix_ms,
-};
+use service::{edge::{ClientAddresses, Edge}, serve::{self, Bounds}, telemetry::metrics::{HttpServerMetrics, Metrics}};
+use wire::{TenantId, signature::{BodyDigest, RelayKey, RelayedCall, WINDOW_MS}, time::now_unix_ms};
 use tokio_util::sync::CancellationToken;
 
 const SECRET: &str = "a-relay-secret-for-tests";

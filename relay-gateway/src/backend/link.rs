@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use shared::time::as_millis;
+use wire::time::as_millis;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,

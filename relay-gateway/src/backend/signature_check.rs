@@ -11,14 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use shared::{
-    ErrorCode, TenantId,
-    signature::{
+use wire::{ErrorCode, TenantId, signature::{
         BodyDigest,
         relay_headers::{REFUSED, REFUSED_CALLER},
-    },
-    time::{now, now_unix_ms},
-};
+    }, time::{now, now_unix_ms}};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -160,7 +156,7 @@ impl Backend {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use shared::signature::relay_headers::REFUSED_SIGNATURE;
+    use wire::signature::relay_headers::REFUSED_SIGNATURE;
 
     use super::*;
 

@@ -13,7 +13,8 @@ use futures_util::FutureExt as _;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use shared::{ApiError, ErrorCode, call_span, request_id::X_REQUEST_ID, telemetry};
+use service::{ApiError, call_span, telemetry};
+use wire::{ErrorCode, request_id::X_REQUEST_ID};
 use tracing::{Instrument as _, field::Empty};
 
 use super::{
@@ -334,7 +335,7 @@ mod tests {
 
     use http::Method;
     use http_body_util::BodyExt as _;
-    use shared::telemetry::metrics::Metrics;
+    use service::telemetry::metrics::Metrics;
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         net::TcpListener,

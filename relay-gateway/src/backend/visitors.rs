@@ -2,12 +2,8 @@
 
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::Full;
-use shared::{
-    ApiError, SessionId, TenantId,
-    signature::BodyDigest,
-    time::now_unix_ms,
-    websocket::{self, Socket},
-};
+use service::{ApiError, websocket::{self, Socket}};
+use wire::{SessionId, TenantId, signature::BodyDigest, time::now_unix_ms};
 use tokio_tungstenite::tungstenite::{
     handshake::{client::generate_key, derive_accept_key},
     protocol::Role,

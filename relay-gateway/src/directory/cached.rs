@@ -3,7 +3,7 @@
 //!
 //! A request reads the lease first and the cache second, and neither takes a lock that others hold: a change is dropped
 //! from the cache before it is acknowledged, and a lease is renewed after, so whoever sees the lease held sees the change
-//! dropped. Everything else, which is rare, is under one lock and decided by [`shared::coherence::gateway`].
+//! dropped. Everything else, which is rare, is under one lock and decided by [`coherence::gateway`].
 
 use std::{
     collections::HashMap,
@@ -12,15 +12,9 @@ use std::{
 };
 
 use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter, sync::Cache as FastCache};
-use shared::{
-    ApiError, TenantId,
-    coherence::{
-        Changes,
-        gateway::{Asking, Flights, Joining, Landing, Lease, Ticket},
-    },
-    request_id::RequestId,
-    time::since_boot_ms,
-};
+use coherence::{Changes, gateway::{Asking, Flights, Joining, Landing, Lease, Ticket}};
+use service::ApiError;
+use wire::{TenantId, request_id::RequestId, time::since_boot_ms};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use moka::sync::Cache;
-use shared::ApiError;
+use service::ApiError;
 use tokio::sync::OnceCell;
 
 use crate::domain::{
@@ -57,7 +57,7 @@ impl Doors {
 mod tests {
     use std::num::NonZeroU32;
 
-    use shared::{TenantId, origin::OriginPolicy, signature::TenantKey};
+    use wire::{TenantId, origin::OriginPolicy, signature::TenantKey};
     use uuid::Uuid;
 
     use super::*;

@@ -8,7 +8,8 @@ use proto::directory::v1::{
     tenant_directory_client::TenantDirectoryClient,
 };
 use serde_json::{Map, Value};
-use shared::{ApiError, TenantId, origin::OriginPolicy, request_id::RequestId, signature::TenantKey};
+use service::ApiError;
+use wire::{TenantId, origin::OriginPolicy, request_id::RequestId, signature::TenantKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -127,7 +128,7 @@ fn keyed(id: TenantId, wire: WireState) -> Result<TenantState, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use shared::ErrorCode;
+    use wire::ErrorCode;
 
     use super::*;
 

@@ -14,7 +14,9 @@ use prometheus_client::{
     metrics::gauge::ConstGauge,
     registry::Unit,
 };
-use shared::{coherence::Millis, telemetry::metrics::Metrics, time::since_boot_ms};
+use coherence::Millis;
+use service::telemetry::metrics::Metrics;
+use wire::time::since_boot_ms;
 
 /// Whether the cache may be used. Cloning shares it.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,8 @@ use proto::directory::v1::{
     Acknowledge, Ask, Changes as WireChanges, GiveUp, Hello, Position, WatchRequest, WatchResponse,
     tenant_directory_client::TenantDirectoryClient, watch_request::Message,
 };
-use shared::{TenantId, coherence::Changes, request_id::RequestId};
+use coherence::Changes;
+use wire::{TenantId, request_id::RequestId};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
@@ -215,7 +216,7 @@ fn from_wire(message: WatchResponse) -> Result<(Changes<TenantId>, Position), En
 mod tests {
     use std::sync::Mutex;
 
-    use shared::{ApiError, config::Sources, telemetry::metrics::Metrics};
+    use service::{ApiError, config::Sources, telemetry::metrics::Metrics};
     use tokio::sync::Notify;
 
     use super::*;

@@ -4,11 +4,8 @@ use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::Entry};
 use serde_json::json;
-use shared::{
-    ApiError, ErrorCode, TenantId,
-    signature::{BodyDigest, Signature, TenantKey, WINDOW_MS, signing_string},
-    time::WireTime,
-};
+use service::ApiError;
+use wire::{ErrorCode, TenantId, signature::{BodyDigest, Signature, TenantKey, WINDOW_MS, signing_string}, time::WireTime};
 
 use super::tenant::TenantState;
 

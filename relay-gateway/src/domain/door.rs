@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use serde_json::{Map, Value};
-use shared::origin::{Origin, OriginPolicy};
+use wire::origin::{Origin, OriginPolicy};
 use uuid::Uuid;
 
 use super::tenant::TenantState;

@@ -1,7 +1,8 @@
 //! What a visitor may say over its socket, checked before the chat backend hears of it. Contract, section 5.
 
 use serde_json::{Map, Value, json};
-use shared::{ApiError, ErrorCode, fields::Fields};
+use service::{ApiError, fields::Fields};
+use wire::ErrorCode;
 use uuid::Uuid;
 
 /// Characters a message may have.

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use shared::{TenantId, signature::TenantKey};
+use wire::{TenantId, signature::TenantKey};
 
 use crate::limits::tenants::RateAtHand;
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
 use serde::Deserialize;
-use shared::{SessionId, TenantId, origin::Origin};
+use wire::{SessionId, TenantId, origin::Origin};
 
 /// The `aud` of a widget session's token, and of a minted one: no other token of the relay's passes for either.
 const SESSION: &str = "chat-widget-session";

@@ -3,7 +3,7 @@
 
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use shared::origin::Origin;
+use wire::origin::Origin;
 
 /// Seconds a browser may remember a preflight's answer. Nothing hangs on it: the answer itself is judged each time.
 const REMEMBERED: &str = "600";

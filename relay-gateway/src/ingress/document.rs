@@ -1,7 +1,7 @@
 //! The OpenAPI document of both public lanes, the signed one and the visitors': generated beside the handlers, so that it cannot say something else than they do.
 
 use serde_json::{Map, Value};
-use shared::Failure;
+use service::Failure;
 use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},

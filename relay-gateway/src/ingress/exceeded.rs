@@ -1,7 +1,8 @@
 //! What a caller is told who has reached a limit: which limit it was, and when to come back.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use shared::{ApiError, ErrorCode, body::Room};
+use service::{ApiError, body::Room};
+use wire::ErrorCode;
 
 use crate::limits::{
     Exceeded, Limit,

@@ -10,13 +10,8 @@ use axum::{
 };
 use http::StatusCode;
 use http_body_util::Full;
-use shared::{
-    ApiError, ErrorCode,
-    body::{self, BodyBounds},
-    laptop::Exposure,
-    passed_on,
-    time::now_unix_ms,
-};
+use service::{ApiError, body::{self, BodyBounds}, laptop::Exposure, passed_on};
+use wire::{ErrorCode, time::now_unix_ms};
 
 use super::{Gateway, client_address};
 use crate::{

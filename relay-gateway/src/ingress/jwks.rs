@@ -5,7 +5,7 @@ use axum::{
     routing::{MethodRouter, get},
 };
 use http::header;
-use shared::ApiError;
+use service::ApiError;
 
 use crate::signing_keys::SigningKeys;
 

@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use memchr::{memchr2_iter, memmem::Finder};
 use serde_json::Value;
-use shared::{ApiError, ErrorCode, attachments};
+use service::ApiError;
+use wire::{ErrorCode, attachments};
 
 use crate::domain::{frame::disabled, tenant::TenantState};
 

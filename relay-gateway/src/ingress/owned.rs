@@ -12,9 +12,8 @@ use proto::{
     visitors::v1::{RevokeVisitorRequest, visitors_client::VisitorsClient},
 };
 use serde_json::json;
-use shared::{
-    ApiError, Envelope, ErrorCode, Failure, Success, body::json_object, fields::Fields, request_id::RequestId,
-};
+use service::{ApiError, Envelope, Failure, Success, body::json_object, fields::Fields};
+use wire::{ErrorCode, request_id::RequestId};
 use tokio::time::timeout_at;
 
 use super::{

@@ -12,14 +12,8 @@ use std::{
 use axum::response::IntoResponse as _;
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Response, header, request::Parts};
-use shared::{
-    ApiError, ErrorCode,
-    body::{self, BodyBounds},
-    edge::check_framing,
-    request_id::RequestId,
-    serve::RequestBody,
-    time::now_unix_ms,
-};
+use service::{ApiError, body::{self, BodyBounds}, edge::check_framing, serve::RequestBody};
+use wire::{ErrorCode, request_id::RequestId, time::now_unix_ms};
 use tokio::time::timeout;
 
 use super::{

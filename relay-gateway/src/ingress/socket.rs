@@ -10,7 +10,8 @@ use axum::{
     response::Response,
 };
 use http::{HeaderValue, header, request::Parts};
-use shared::{ApiError, Failure, edge::ConcernedTenant, query::Query, serve::Peer, time::now_unix_ms, websocket};
+use service::{ApiError, Failure, edge::ConcernedTenant, query::Query, serve::Peer, websocket};
+use wire::time::now_unix_ms;
 
 use super::{Gateway, client_address, cors::Asker, request_id};
 use crate::{

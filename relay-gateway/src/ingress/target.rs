@@ -10,7 +10,8 @@ use std::borrow::Cow;
 
 use http::Method;
 use percent_encoding::percent_decode_str;
-use shared::{ApiError, ErrorCode, FieldError};
+use service::ApiError;
+use wire::{ErrorCode, FieldError};
 use smallvec::SmallVec;
 
 use crate::limits::replays::Target;

@@ -13,15 +13,8 @@ use axum::{
 use http::{HeaderValue, Method, request::Parts};
 use proto::visitors::v1::{OpenSessionRequest, visitors_client::VisitorsClient};
 use serde_json::{Map, Value, json};
-use shared::{
-    ApiError, Envelope, ErrorCode, Failure, Success, TenantId,
-    body::{self, BodyBounds, json_object},
-    edge::ConcernedTenant,
-    fields::Fields,
-    origin::Origin,
-    query::Query,
-    request_id::RequestId,
-};
+use service::{ApiError, Envelope, Failure, Success, body::{self, BodyBounds, json_object}, edge::ConcernedTenant, fields::Fields, query::Query};
+use wire::{ErrorCode, TenantId, origin::Origin, request_id::RequestId};
 
 use super::{
     Gateway, client_address,

@@ -14,7 +14,7 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-use shared::signature::{Signature, WINDOW_MS};
+use wire::signature::{Signature, WINDOW_MS};
 
 /// Signatures are kept by the time they were signed, in slices that are dropped whole. Milliseconds.
 const SLICE_MS: i64 = 1_000;
@@ -252,7 +252,7 @@ mod tests {
     use std::collections::HashSet;
 
     use proptest::prelude::*;
-    use shared::signature::{BodyDigest, TenantKey};
+    use wire::signature::{BodyDigest, TenantKey};
 
     use super::*;
 

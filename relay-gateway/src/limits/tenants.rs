@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::TenantId;
+use wire::TenantId;
 
 use super::{
     Exceeded, Limit,

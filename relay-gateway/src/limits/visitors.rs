@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::SessionId;
+use wire::SessionId;
 
 use super::gcra::Rates;
 

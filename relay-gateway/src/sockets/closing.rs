@@ -1,6 +1,6 @@
 //! Why a visitor's socket is closed, as the visitor's browser is told. Contract, section 5.
 
-use shared::websocket::TooMuch;
+use service::websocket::TooMuch;
 use tokio_tungstenite::tungstenite::{
     Error as WsError,
     error::{CapacityError, ProtocolError},

@@ -17,7 +17,9 @@ use proto::visitors::v1::{
     visitors_client::VisitorsClient,
 };
 use serde_json::{Value, json};
-use shared::{ApiError, ErrorCode, SessionId, TenantId, coherence::Changes, origin::Origin, request_id::RequestId};
+use coherence::Changes;
+use service::ApiError;
+use wire::{ErrorCode, SessionId, TenantId, origin::Origin, request_id::RequestId};
 use tokio::{
     sync::OnceCell,
     time::{Instant, timeout_at},

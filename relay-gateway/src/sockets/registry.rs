@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use shared::{SessionId, TenantId};
+use wire::{SessionId, TenantId};
 use tokio::sync::watch;
 
 use super::{Visit, closing::Closing, judging::Grounds};

@@ -6,7 +6,8 @@
 use std::{pin::pin, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use shared::{ApiError, ErrorCode, time::now_unix_ms, websocket::Socket};
+use service::{ApiError, websocket::Socket};
+use wire::{ErrorCode, time::now_unix_ms};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},

@@ -13,7 +13,7 @@ use proto::{
 };
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use shared::SessionId;
+use wire::SessionId;
 use uuid::Uuid;
 
 use crate::fakes::{BackendSocket, Fixture, refusal, visitor_token};

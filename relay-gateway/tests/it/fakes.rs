@@ -50,14 +50,8 @@ use relay_gateway::{
     server::{self, Running},
 };
 use serde_json::{Value, json};
-use shared::{
-    ApiError, ErrorCode, SessionId, TenantId,
-    config::Sources,
-    signature::{BodyDigest, RelayKey, RelayedCall, Signature},
-    telemetry::metrics::{HttpServerMetrics, Metrics},
-    time::now_unix_ms,
-    websocket::{self, Socket},
-};
+use service::{ApiError, config::Sources, telemetry::metrics::{HttpServerMetrics, Metrics}, websocket::{self, Socket}};
+use wire::{ErrorCode, SessionId, TenantId, signature::{BodyDigest, RelayKey, RelayedCall, Signature}, time::now_unix_ms};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_tungstenite::tungstenite::{Message as WsMessage, protocol::Role};

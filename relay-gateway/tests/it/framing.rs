@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::response::IntoResponse as _;
 use http::Method;
 use serde_json::Value;
-use shared::time::now_unix_ms;
+use wire::time::now_unix_ms;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

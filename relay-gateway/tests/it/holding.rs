@@ -8,7 +8,7 @@ use std::{
 use e2e::visitor::Visitor;
 use http::Method;
 use serde_json::json;
-use shared::time::now_unix_ms;
+use wire::time::now_unix_ms;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},

@@ -8,7 +8,7 @@ use e2e::{
 };
 use proto::{directory::v1::TenantStatus, visitors::v1::RevokedVisitor};
 use serde_json::{Value, json};
-use shared::time::now_unix_ms;
+use wire::time::now_unix_ms;
 use uuid::Uuid;
 
 use crate::fakes::{Fixture, refusal, visitor_token};
@@ -192,7 +192,7 @@ async fn files_are_taken_where_the_tenant_takes_them_and_only_as_the_contract_ha
     let utf16 = |order: fn(u16) -> [u8; 2]| spelt.encode_utf16().flat_map(order).collect::<Vec<u8>>();
     let with_mark = [b"\xef\xbb\xbf", spelt.as_bytes()].concat();
     for hidden in [with_mark, utf16(u16::to_le_bytes), utf16(u16::to_be_bytes), spelt[..spelt.len() - 1].into()] {
-        let headers = tenant.headers(shared::time::now_unix_ms(), &hidden);
+        let headers = tenant.headers(wire::time::now_unix_ms(), &hidden);
         let request = fixture.client.post(fixture.url("add/message?conversation_id=1")).body(hidden);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
         assert_eq!(refusal(request).await, (400, "malformed_json".to_owned()));

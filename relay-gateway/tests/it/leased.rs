@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use proto::directory::v1::{TenantStatus, watch_request::Message};
-use shared::{ApiError, ErrorCode};
+use service::ApiError;
+use wire::ErrorCode;
 
 use crate::fakes::{Fixture, ok, refusal, tenant};
 

@@ -82,7 +82,7 @@ fn the_signed_lane_is_documented_with_its_headers_and_every_refusal() {
                 "malformed_request",
                 "feature_disabled",
             ] {
-                let code = shared::ErrorCode::from_wire(code).expect("a code");
+                let code = wire::ErrorCode::from_wire(code).expect("a code");
                 let status = code.statuses().0.as_u16().to_string();
                 let said = operation["responses"][&status]["description"].as_str().unwrap_or_default();
                 assert!(said.contains(&format!("`{}`", code.as_str())), "{method} {path} {status}: {text}");
@@ -100,7 +100,7 @@ fn a_document_names_no_code_that_does_not_exist() {
             for (status, response) in operation["responses"].as_object().expect("responses") {
                 let text = response["description"].as_str().unwrap_or_default();
                 let named = text.split('`').skip(1).step_by(2).filter(|word| word.contains('_'));
-                for code in named.filter_map(shared::ErrorCode::from_wire) {
+                for code in named.filter_map(wire::ErrorCode::from_wire) {
                     assert_eq!(code.statuses().0.as_str(), status, "{path}: {}", code.as_str());
                 }
             }

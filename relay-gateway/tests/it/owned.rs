@@ -2,7 +2,8 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use shared::{ApiError, ErrorCode};
+use service::ApiError;
+use wire::ErrorCode;
 
 use crate::fakes::{Fixture, ok, refusal};
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use http::Method;
 use proto::directory::v1::TenantStatus;
 use serde_json::Value;
-use shared::{ApiError, ErrorCode, signature::WINDOW_MS, time::now_unix_ms};
+use service::ApiError;
+use wire::{ErrorCode, signature::WINDOW_MS, time::now_unix_ms};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fakes::{Fixture, nobody, ok, refusal, tenant};

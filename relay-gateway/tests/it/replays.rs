@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::{Router, response::IntoResponse as _};
 use futures_util::future::join_all;
 use http::{Method, StatusCode};
-use shared::time::now_unix_ms;
+use wire::time::now_unix_ms;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fakes::{Fixture, loopback, nobody, ok, refusal};

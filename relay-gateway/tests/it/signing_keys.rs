@@ -5,7 +5,8 @@ use std::{sync::atomic::Ordering, time::Duration};
 use e2e::visitor::{PAGE, Visitor, from_page};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use shared::{ApiError, ErrorCode};
+use service::ApiError;
+use wire::ErrorCode;
 
 use crate::fakes::{BackendSocket, Fixture, refusal, visitor_token};
 

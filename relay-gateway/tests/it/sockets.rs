@@ -8,7 +8,8 @@ use e2e::{
 };
 use proto::directory::v1::TenantStatus;
 use serde_json::{Value, json};
-use shared::{ApiError, ErrorCode};
+use service::ApiError;
+use wire::ErrorCode;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -508,7 +509,7 @@ async fn a_socket_ends_with_its_session() {
     let mut fixture = Fixture::leased_with(600_000, &[("GATEWAY_SOCKET_PING_MS", "200")]).await;
     let tenant = fixture.tenant.clone();
     // Whole seconds, so that it is two to three until then: the socket opens well before.
-    let seconds = shared::time::now_unix_ms() / 1000 + 3;
+    let seconds = wire::time::now_unix_ms() / 1000 + 3;
     *fixture.admin.session_ends.lock().expect("not poisoned") = Some(prost_types::Timestamp { seconds, nanos: 0 });
     let (mut visitor, mut backend) = talk(&mut fixture, &tenant, &json!({})).await;
     let (code, _) = tokio::join!(visitor.closed(), backend.hear());

@@ -9,7 +9,8 @@ use http::{Method, header};
 use proto::directory::v1::TenantStatus;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use shared::{ApiError, ErrorCode, TenantId};
+use service::ApiError;
+use wire::{ErrorCode, TenantId};
 
 use crate::fakes::{Fixture, refusal, visitor_token};
 

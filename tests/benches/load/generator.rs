@@ -14,10 +14,7 @@ use std::{
 };
 
 use e2e::signed::Tenant;
-use shared::{
-    signature::{BodyDigest, Signature, TenantKey},
-    time::now_unix_ms,
-};
+use wire::{signature::{BodyDigest, Signature, TenantKey}, time::now_unix_ms};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

@@ -77,7 +77,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 fn main() {
-    shared::process::raise_descriptor_limit();
+    service::process::raise_descriptor_limit();
     let options = Options::parse();
     match options.role {
         Some(Role::Upstream) => servers::upstream(),

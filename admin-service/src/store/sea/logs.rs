@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use sea_orm::{
     ActiveValue::Set, DatabaseConnection, QueryOrder as _, QuerySelect as _, TransactionTrait as _, prelude::*,
 };
-use shared::{TenantId, time::from_unix_ms};
+use wire::{TenantId, time::from_unix_ms};
 
 use super::{SeaStore, Transaction, broken_row, commit, propagation, revision_from_row, tenants::cut, translate};
 use crate::{

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, prelude::*};
-use shared::{TenantId, time::from_unix_ms};
+use wire::{TenantId, time::from_unix_ms};
 
 use super::{SeaStore, broken_row, commit, next_revision, translate};
 use crate::{

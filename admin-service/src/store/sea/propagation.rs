@@ -8,10 +8,8 @@ use sea_orm::{
     ActiveValue::Set, ConnectionTrait, DatabaseBackend, QueryOrder as _, QuerySelect as _, prelude::*,
     sea_query::OnConflict, sqlx::postgres::PgListener,
 };
-use shared::{
-    TenantId,
-    coherence::{Changes, replica::Registration},
-};
+use coherence::{Changes, replica::Registration};
+use wire::TenantId;
 use tokio::time::timeout;
 
 use super::{SeaStore, broken_row, revision_from_row, translate};

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder as _, QuerySelect as _, prelude::*};
-use shared::time::{from_unix_ms, now};
+use wire::time::{from_unix_ms, now};
 
 use super::{DIRECTORY, SeaStore, Transaction, commit, next_revision, revision_from_row, translate};
 use crate::{

@@ -3,11 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, PaginatorTrait as _, QueryOrder as _, QuerySelect as _, prelude::*};
-use shared::{
-    TenantId,
-    origin::Domain,
-    time::{from_unix_ms, now},
-};
+use wire::{TenantId, origin::Domain, time::{from_unix_ms, now}};
 
 use super::{SeaStore, account_keys, broken_row, commit, next_revision, revision_from_row, translate};
 use crate::{

@@ -12,10 +12,7 @@ use admin_service::{
 };
 use jiff::Timestamp;
 use serde_json::json;
-use shared::{
-    SessionId, TenantId,
-    time::{from_unix_ms, now},
-};
+use wire::{SessionId, TenantId, time::{from_unix_ms, now}};
 
 use super::{audit, create};
 

@@ -6,7 +6,7 @@
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde::Serialize;
-use shared::TenantId;
+use wire::TenantId;
 use utoipa::ToSchema;
 
 use super::{

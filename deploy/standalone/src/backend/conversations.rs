@@ -1,7 +1,7 @@
 //! Conversations: begun by a tenant for a visitor, fetched, listed.
 
 use axum::extract::State;
-use shared::{ApiError, Envelope, Failure, Success, fields::Fields};
+use service::{ApiError, Envelope, Failure, Success, fields::Fields};
 
 use super::{
     Backend, Object, Params, Tenant, body,

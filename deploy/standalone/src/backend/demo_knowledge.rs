@@ -1,11 +1,11 @@
 //! A few articles that the bot answers from on local pages such as `/demo`, for tenants that have ingested nothing of their own.
 //!
 //! They are in a database in memory, apart from every tenant's: nothing of them is stored, and a backend has them only where
-//! `Backend::with_demo_knowledge` was called. The one-process deployment calls it on a laptop (`shared::laptop`) unless `demo_page` is
+//! `Backend::with_demo_knowledge` was called. The one-process deployment calls it on a laptop (`service::laptop`) unless `demo_page` is
 //! false; `chat-relay backend` never does.
 
 use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection};
-use shared::TenantId;
+use wire::TenantId;
 use uuid::Uuid;
 
 use super::{

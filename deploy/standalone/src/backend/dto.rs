@@ -3,7 +3,8 @@
 use sea_orm::FromQueryResult;
 use serde::Serialize;
 use serde_json::Value;
-use shared::{ApiError, attachments, origin::Origin, query::Query, time::WireTime};
+use service::{ApiError, query::Query};
+use wire::{attachments, origin::Origin, time::WireTime};
 use utoipa::ToSchema;
 
 use super::{body::Attachment, bot::Citation, records::Handling};

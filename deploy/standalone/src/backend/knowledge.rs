@@ -3,7 +3,8 @@
 use axum::extract::State;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde_json::json;
-use shared::{ApiError, Envelope, Failure, Success, TenantId, fields::Fields, time::now_unix_ms};
+use service::{ApiError, Envelope, Failure, Success, fields::Fields};
+use wire::{TenantId, time::now_unix_ms};
 use uuid::Uuid;
 
 use super::{

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use shared::TenantId;
+use wire::TenantId;
 use tokio::sync::watch;
 
 /// The conversations that somebody listens to. Cloning shares them.

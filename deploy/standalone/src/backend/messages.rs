@@ -3,7 +3,8 @@
 use axum::extract::State;
 use sea_orm::{ConnectionTrait, Value as SqlValue};
 use serde_json::{Value, json};
-use shared::{ApiError, Envelope, Failure, Success, TenantId, fields::Fields};
+use service::{ApiError, Envelope, Failure, Success, fields::Fields};
+use wire::TenantId;
 use uuid::Uuid;
 
 use super::{

@@ -3,7 +3,8 @@
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
-use shared::{ApiError, ErrorCode, TenantId, time::now_unix_ms};
+use service::ApiError;
+use wire::{ErrorCode, TenantId, time::now_unix_ms};
 use uuid::Uuid;
 
 use super::{

@@ -12,11 +12,8 @@ use axum::{
 use futures_util::{SinkExt as _, StreamExt as _};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde_json::{Map, Value, json};
-use shared::{
-    ApiError, ErrorCode, Failure, SessionId, TenantId,
-    fields::Fields,
-    websocket::{self, Socket},
-};
+use service::{ApiError, Failure, fields::Fields, websocket::{self, Socket}};
+use wire::{ErrorCode, SessionId, TenantId};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{
     Message as WsMessage,

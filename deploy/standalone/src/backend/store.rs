@@ -7,7 +7,8 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, SqliteTransactionMode,
     Statement, TransactionOptions, Value,
 };
-use shared::{ApiError, ErrorCode};
+use service::ApiError;
+use wire::ErrorCode;
 use tokio::sync::Mutex;
 
 /// The database failed.

@@ -3,7 +3,8 @@
 use axum::extract::State;
 use sea_orm::Value as SqlValue;
 use serde::Serialize;
-use shared::{ApiError, Envelope, ErrorCode, Failure, Success, fields::Fields};
+use service::{ApiError, Envelope, Failure, Success, fields::Fields};
+use wire::ErrorCode;
 use utoipa::ToSchema;
 use uuid::Uuid;
 

@@ -9,12 +9,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderName};
-use shared::{
-    ApiError, ErrorCode, TenantId,
-    body::{self, BodyBounds},
-    signature::{RelayKeys, RelayedCall, Signature, WINDOW_MS, relay_headers},
-    time::now_unix_ms,
-};
+use service::{ApiError, body::{self, BodyBounds}};
+use wire::{ErrorCode, TenantId, signature::{RelayKeys, RelayedCall, Signature, WINDOW_MS, relay_headers}, time::now_unix_ms};
 
 /// The relay's own limit is lower; this one is for whoever is not the relay.
 const BODY: BodyBounds = BodyBounds {

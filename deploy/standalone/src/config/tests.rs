@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use secrecy::ExposeSecret;
-use shared::config::Part;
+use service::config::Part;
 
 use super::*;
 

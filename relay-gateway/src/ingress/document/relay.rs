@@ -4,7 +4,7 @@
 #![expect(dead_code, reason = "the documented shapes of what is read and made field by field")]
 
 use serde_json::{Map, Value};
-use shared::Failure;
+use service::Failure;
 use utoipa::{
     Modify, ToSchema,
     openapi::{

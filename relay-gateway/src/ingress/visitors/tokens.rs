@@ -7,7 +7,8 @@ use proto::visitors::v1::{
     visitors_client::VisitorsClient,
 };
 use serde_json::json;
-use shared::{ApiError, ErrorCode, Success, edge::ConcernedTenant, origin::Origin, time::now_unix_ms};
+use service::{ApiError, Success, edge::ConcernedTenant};
+use wire::{ErrorCode, origin::Origin, time::now_unix_ms};
 
 use super::Call;
 use crate::{

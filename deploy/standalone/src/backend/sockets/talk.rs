@@ -2,7 +2,8 @@
 
 use sea_orm::FromQueryResult;
 use serde_json::{Map, Value, json};
-use shared::{ApiError, ErrorCode, SessionId, TenantId, fields::Fields, websocket::Socket};
+use service::{ApiError, fields::Fields, websocket::Socket};
+use wire::{ErrorCode, SessionId, TenantId};
 
 use super::{Ended, Heard, receive, send};
 use crate::backend::{

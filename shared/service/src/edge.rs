@@ -24,13 +24,8 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use tracing::{Instrument as _, Span, field::Empty};
 
-use crate::{
-    ApiError, ErrorCode, TenantId, call_span,
-    query::Query,
-    request_id::{RequestId, X_REQUEST_ID},
-    serve::Peer,
-    telemetry::{self, metrics::HttpServerMetrics},
-};
+use crate::{ApiError, call_span, query::Query, serve::Peer, telemetry::{self, metrics::HttpServerMetrics}};
+use wire::{ErrorCode, TenantId, request_id::{RequestId, X_REQUEST_ID}};
 
 /// One server's edge.
 #[derive(Clone, Debug)]

@@ -1,170 +1,21 @@
-//! The one table of errors, and the envelope every answer travels in (contract, section 2).
+//! An error as callers of every interface read it.
 //!
-//! Domain errors know no status codes; the edges turn them into an [`ApiError`], and [`ErrorCode`]
-//! alone says what HTTP and gRPC make of it.
+//! Domain errors know no status codes; the edges turn them into an [`ApiError`], and [`ErrorCode`] alone says what HTTP and gRPC
+//! make of it.
 
 use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
-use serde::Serialize;
-use utoipa::ToSchema;
+use http::{HeaderValue, header};
+use wire::{
+    ErrorCode, FieldError,
+    request_id::{RequestId, X_REQUEST_ID},
+};
 
-mod catalogue;
-
-use crate::request_id::{RequestId, X_REQUEST_ID};
-
-macro_rules! error_codes {
-    ($($(#[doc = $meaning:literal])+ $variant:ident = $text:literal, $http:ident, $grpc:ident;)+) => {
-        /// Every error a caller can meet. Stable: callers branch on it.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum ErrorCode {
-            $($(#[doc = $meaning])+ $variant,)+
-        }
-
-        impl ErrorCode {
-            /// All of them, in the order of the table.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// The `error_code` on the wire.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)+ }
-            }
-
-            /// The code with this text on the wire.
-            #[must_use]
-            pub fn from_wire(text: &str) -> Option<Self> {
-                match text { $($text => Some(Self::$variant),)+ _ => None }
-            }
-
-            /// What it means, in a sentence or two: for the catalogue, which a test writes.
-            #[cfg_attr(not(test), expect(dead_code, reason = "only the test that writes the catalogue reads it"))]
-            const fn meaning(self) -> &'static str {
-                match self { $(Self::$variant => concat!($($meaning),+).trim_ascii(),)+ }
-            }
-
-            /// The HTTP status and the gRPC status, side by side so that they cannot drift apart.
-            #[must_use]
-            pub const fn statuses(self) -> (StatusCode, tonic::Code) {
-                match self { $(Self::$variant => (StatusCode::$http, tonic::Code::$grpc),)+ }
-            }
-        }
-    };
-}
-
-error_codes! {
-    /// `X-Admin-Key` is missing or wrong.
-    InvalidAdminKey = "invalid_admin_key", UNAUTHORIZED, Unauthenticated;
-    /// The account key is missing, wrong, expired or revoked: one answer for all.
-    InvalidAccountKey = "invalid_account_key", UNAUTHORIZED, Unauthenticated;
-    /// The account key may not do this.
-    MissingAbility = "missing_ability", FORBIDDEN, PermissionDenied;
-    /// The token between services is missing or wrong.
-    InvalidServiceToken = "invalid_service_token", UNAUTHORIZED, Unauthenticated;
-    /// A signature header is absent.
-    MissingSignatureHeaders = "missing_signature_headers", UNAUTHORIZED, Unauthenticated;
-    /// A signature header is repeated or not of its form.
-    MalformedSignatureHeaders = "malformed_signature_headers", UNAUTHORIZED, Unauthenticated;
-    /// The signed time is too far from the relay's.
-    TimestampOutOfWindow = "timestamp_out_of_window", UNAUTHORIZED, Unauthenticated;
-    /// The signature is wrong, or the tenant unknown: one answer for both.
-    InvalidSignature = "invalid_signature", UNAUTHORIZED, Unauthenticated;
-    /// A chat backend refused a call that was not signed by the relay.
-    InvalidRelaySignature = "invalid_relay_signature", UNAUTHORIZED, Unauthenticated;
-    /// The tenant has no such widget key, or it was rotated or revoked: one answer for all.
-    InvalidWidgetKey = "invalid_widget_key", UNAUTHORIZED, Unauthenticated;
-    /// The visitor's token is missing, not the relay's, or its session is over: one answer for all.
-    InvalidVisitorToken = "invalid_visitor_token", UNAUTHORIZED, Unauthenticated;
-    /// Neither the tenant nor the widget key allows pages of this origin.
-    OriginNotAllowed = "origin_not_allowed", FORBIDDEN, PermissionDenied;
-    /// The tenant may not use this: the feature is off in its settings.
-    FeatureDisabled = "feature_disabled", FORBIDDEN, PermissionDenied;
-    /// The tenant is suspended.
-    TenantSuspended = "tenant_suspended", FORBIDDEN, PermissionDenied;
-    /// No such tenant.
-    TenantNotFound = "tenant_not_found", NOT_FOUND, NotFound;
-    /// No operator with this email in this tenant.
-    OperatorNotFound = "operator_not_found", NOT_FOUND, NotFound;
-    /// No such conversation in this tenant.
-    ConversationNotFound = "conversation_not_found", NOT_FOUND, NotFound;
-    /// No such message in this conversation.
-    MessageNotFound = "message_not_found", NOT_FOUND, NotFound;
-    /// No such ticket in this tenant.
-    TicketNotFound = "ticket_not_found", NOT_FOUND, NotFound;
-    /// No such account key in this tenant.
-    AccountKeyNotFound = "account_key_not_found", NOT_FOUND, NotFound;
-    /// No such bot in this tenant.
-    BotNotFound = "bot_not_found", NOT_FOUND, NotFound;
-    /// No such widget key in this tenant.
-    WidgetKeyNotFound = "widget_key_not_found", NOT_FOUND, NotFound;
-    /// No such signing key.
-    SigningKeyNotFound = "signing_key_not_found", NOT_FOUND, NotFound;
-    /// The key signs tokens now.
-    SigningKeyInUse = "signing_key_in_use", CONFLICT, FailedPrecondition;
-    /// There may be no more of these.
-    LimitReached = "limit_reached", CONFLICT, FailedPrecondition;
-    /// No such path.
-    NotFound = "not_found", NOT_FOUND, Unimplemented;
-    /// The path exists, with other methods (`Allow`).
-    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, Unimplemented;
-    /// The body is not JSON.
-    MalformedJson = "malformed_json", BAD_REQUEST, InvalidArgument;
-    /// The request could not be read to its end.
-    MalformedRequest = "malformed_request", BAD_REQUEST, InvalidArgument;
-    /// The body has an encoding or a type that is not read here.
-    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, InvalidArgument;
-    /// The request's line is longer than is read.
-    UriTooLong = "uri_too_long", URI_TOO_LONG, InvalidArgument;
-    /// The request's head is larger, or has more fields, than is read.
-    HeadersTooLarge = "headers_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, InvalidArgument;
-    /// A WebSocket is spoken here.
-    UpgradeRequired = "upgrade_required", UPGRADE_REQUIRED, InvalidArgument;
-    /// A field is missing, unknown or not of its form; `errors` names each.
-    ValidationFailed = "validation_failed", UNPROCESSABLE_ENTITY, InvalidArgument;
-    /// The same signed request came before.
-    ReplayedRequest = "replayed_request", CONFLICT, AlreadyExists;
-    /// Others kept changing the same thing.
-    Conflict = "conflict", CONFLICT, Aborted;
-    /// The body stopped coming.
-    RequestTimeout = "request_timeout", REQUEST_TIMEOUT, DeadlineExceeded;
-    /// The body is longer than the limit.
-    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, ResourceExhausted;
-    /// Over a rate limit; `Retry-After` says when to come back.
-    RateLimited = "rate_limited", TOO_MANY_REQUESTS, ResourceExhausted;
-    /// The chat backend could not be reached: nothing was sent.
-    BackendUnreachable = "backend_unreachable", SERVICE_UNAVAILABLE, Unavailable;
-    /// The chat backend took too long; the request may have arrived.
-    BackendTimeout = "backend_timeout", GATEWAY_TIMEOUT, DeadlineExceeded;
-    /// The chat backend broke off or answered something that is not HTTP; the request may have arrived.
-    BackendBadResponse = "backend_bad_response", BAD_GATEWAY, Internal;
-    /// The chat backend refused the relay's own signature (HMAC#2): the platform's fault, never the caller's.
-    BackendRefusedRelay = "backend_refused_relay", BAD_GATEWAY, Internal;
-    /// The relay may not trust what it knows of the tenant.
-    DirectoryUnavailable = "directory_unavailable", SERVICE_UNAVAILABLE, Unavailable;
-    /// The relay has no room for this call right now.
-    Overloaded = "overloaded", SERVICE_UNAVAILABLE, ResourceExhausted;
-    /// The change is made, and not true everywhere yet.
-    ChangePropagating = "change_propagating", SERVICE_UNAVAILABLE, Unavailable;
-    /// The database did not answer, or took nothing: no change was made.
-    StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, Unavailable;
-    /// The database's answer to a change was lost: the change may have been made, or not.
-    OutcomeUnknown = "outcome_unknown", SERVICE_UNAVAILABLE, Unknown;
-    /// A fault of ours.
-    Internal = "internal_error", INTERNAL_SERVER_ERROR, Internal;
-}
+use crate::envelope::Failure;
 
 /// Refused fields that are listed: an answer must not be many times as long as what was sent.
 const MOST_FIELD_ERRORS: usize = 50;
-
-/// One refused field of a 422.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FieldError {
-    /// The field's name as the caller wrote it.
-    pub field: String,
-    /// What is wrong and what to do.
-    pub message: String,
-}
 
 /// An error on its way to a caller. What the caller may read and what only the log may hold are kept apart.
 #[derive(Clone, Debug)]
@@ -399,7 +250,7 @@ impl From<ApiError> for tonic::Status {
             metadata.insert_bin(GRPC_FIELD_ERRORS, tonic::metadata::MetadataValue::from_bytes(&fields));
         }
         let message = advised(&error.0.message, error.0.advice.map(|advice| advice.grpc));
-        Self::with_metadata(error.0.code.statuses().1, message, metadata)
+        Self::with_metadata(tonic::Code::from_i32(error.0.code.statuses().1 as i32), message, metadata)
     }
 }
 
@@ -428,86 +279,9 @@ impl ApiError {
     }
 }
 
-/// Every failure's body.
-#[derive(Serialize, ToSchema)]
-pub struct Failure {
-    /// `false`.
-    success: bool,
-    /// The HTTP status, again.
-    status_code: u16,
-    /// Stable: branch on this.
-    #[schema(example = "validation_failed")]
-    error_code: String,
-    /// What is wrong and what to do.
-    message: String,
-    /// Quote it when you report the failure.
-    request_id: String,
-    /// The refused fields, where `error_code` is `validation_failed`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldError>,
-    /// What was received, where a signature was refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    received: Option<serde_json::Value>,
-}
-
-/// Every success's body.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Envelope<T> {
-    /// `true`.
-    success: bool,
-    /// The HTTP status, again.
-    status_code: u16,
-    /// What was asked for.
-    data: T,
-    /// What happened, in a sentence.
-    message: Cow<'static, str>,
-}
-
-/// A success in its envelope: status, data, and a sentence on what happened.
-#[derive(Debug)]
-pub struct Success<T>(Envelope<T>);
-
-impl<T: Serialize> Success<T> {
-    /// 200.
-    pub fn ok(data: T, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Envelope { success: true, status_code: 200, data, message: message.into() })
-    }
-
-    /// 201.
-    pub fn created(data: T, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Envelope { success: true, status_code: 201, data, message: message.into() })
-    }
-}
-
-impl<T: Serialize> IntoResponse for Success<T> {
-    fn into_response(self) -> Response {
-        match serde_json::to_vec(&self.0) {
-            Ok(body) => (
-                StatusCode::from_u16(self.0.status_code).unwrap_or(StatusCode::OK),
-                // Answers hold credentials and other people's words: no cache may keep one.
-                [
-                    (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-                    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-                ],
-                body,
-            )
-                .into_response(),
-            Err(error) => ApiError::internal(error).into_response(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_code_has_one_text_and_finds_its_way_back() {
-        for code in ErrorCode::ALL {
-            assert_eq!(ErrorCode::from_wire(code.as_str()), Some(*code));
-        }
-    }
 
     #[test]
     fn an_error_survives_the_internal_boundary() {

@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use crate::{ApiError, ErrorCode, signature::BodyDigest};
+use crate::ApiError;
+use wire::{ErrorCode, signature::BodyDigest};
 
 /// Bounds of one body.
 #[derive(Clone, Copy, Debug)]

@@ -15,7 +15,8 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::{ApiError, ErrorCode};
+use crate::ApiError;
+use wire::ErrorCode;
 
 mod metered;
 

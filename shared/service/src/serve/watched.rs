@@ -13,7 +13,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::connection::Progress;
-use crate::{ApiError, ErrorCode, request_id::RequestId};
+use crate::ApiError;
+use wire::{ErrorCode, request_id::RequestId};
 
 /// A connection's stream.
 pub(super) struct Watched {

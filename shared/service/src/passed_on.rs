@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::ExposeSecret as _;
 use sha2::Sha256;
 
-use crate::{config::SecretList, signature::WINDOW_MS};
+use crate::config::SecretList;
+use wire::signature::WINDOW_MS;
 
 /// `<address> <unix ms> <hex of the MAC>`. Callers' headers under `x-relay-` are dropped by gateways.
 pub const CLIENT: HeaderName = HeaderName::from_static("x-relay-client");

@@ -88,14 +88,14 @@ impl ErrorCode {
 mod tests {
     use std::fmt::Write as _;
 
-    use super::*;
+    use super::{super::GrpcStatus, *};
 
     /// The page: every code with its statuses, its meaning and what to do.
     fn catalogue() -> String {
         let mut page = "# Error codes\n\n\
             Every failure has a stable `error_code`: branch on it, not on the message. Over HTTP it is in the body, over gRPC in the \
             metadata `error-code`.\n\n\
-            This page is generated from the table in `shared/src/error.rs`; `UPDATE_OPENAPI=1 cargo test -p shared catalogue` writes it.\n\n\
+            This page is generated from the table in `shared/wire/src/error_code.rs`; `UPDATE_OPENAPI=1 cargo test -p wire catalogue` writes it.\n\n\
             | `error_code` | HTTP | gRPC | Meaning | What to do |\n|---|---|---|---|---|\n"
             .to_owned();
         for code in ErrorCode::ALL {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     /// A gRPC status as its specification writes it: `NotFound` is `NOT_FOUND`.
-    fn name(code: tonic::Code) -> String {
+    fn name(code: GrpcStatus) -> String {
         let mut name = String::new();
         for letter in format!("{code:?}").chars() {
             if letter.is_ascii_uppercase() && !name.is_empty() {
@@ -126,14 +126,14 @@ mod tests {
             assert!(row.split(" | ").all(|cell| !cell.trim().is_empty()), "{row}");
             assert_eq!(row.matches('|').count(), 6, "{row}");
         }
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/docs/errors.md");
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/docs/errors.md");
         if std::env::var_os("UPDATE_OPENAPI").is_some() {
             std::fs::write(&path, &page).expect("written");
         }
         let written = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(
             written == page,
-            "deploy/docs/errors.md has drifted: run `UPDATE_OPENAPI=1 cargo test -p shared catalogue` and commit the difference"
+            "deploy/docs/errors.md has drifted: run `UPDATE_OPENAPI=1 cargo test -p wire catalogue` and commit the difference"
         );
     }
 }

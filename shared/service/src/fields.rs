@@ -4,7 +4,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::{ApiError, FieldError, attachments};
+use crate::ApiError;
+use wire::{FieldError, attachments};
 
 /// A JSON object being read. `null` counts as absent.
 #[derive(Debug)]

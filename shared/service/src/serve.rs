@@ -30,7 +30,8 @@ use tower::Service as _;
 use connection::Draining;
 pub use connection::RequestBody;
 
-use crate::{ApiError, request_id::RequestId, workers::Workers};
+use crate::{ApiError, workers::Workers};
+use wire::request_id::RequestId;
 
 mod connection;
 mod watched;

@@ -1,0 +1,14 @@
+//! What is fixed on the wire: ids, origins, signatures, times, error codes. It knows no server, no client and no configuration.
+
+pub mod attachments;
+mod error_code;
+pub mod origin;
+pub mod request_id;
+mod session_id;
+pub mod signature;
+mod tenant_id;
+pub mod time;
+
+pub use error_code::{ErrorCode, FieldError, GrpcStatus};
+pub use session_id::{InvalidSessionId, SessionId};
+pub use tenant_id::{InvalidTenantId, TenantId};
