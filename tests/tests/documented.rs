@@ -209,7 +209,7 @@ async fn what_a_gateway_answers_is_what_is_documented() {
 async fn what_the_reference_backend_answers_is_what_is_documented() {
     let world = World::start(&[]).await;
     let tenant = world.operator().provision(json!({"tenant_name": "Shop", "allowed_origins": [PAGE]})).await;
-    let mut calls = Comparison::new(&world, &tenant, include_str!("../../deploy/standalone/backend-openapi.json"));
+    let mut calls = Comparison::new(&world, &tenant, include_str!("../../deploy/chat-backend/openapi.json"));
     let unknown = "019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f";
 
     let knowledge =

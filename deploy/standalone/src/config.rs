@@ -1,4 +1,4 @@
-//! What the one-process deployment and the backend by itself can be told.
+//! What the one-process deployment can be told.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -20,17 +20,6 @@ const SPEC: Spec = Spec {
     secrets: &["api_key", "relay_secret", "grpc_token", "master_keys"],
     parts: &IN_ONE_PROCESS,
     commands: &[("backend", "The chat backend by itself, with settings of its own: `chat-relay backend --help`")],
-};
-
-const BACKEND_SPEC: Spec = Spec {
-    program: "chat-relay backend",
-    about: "The reference chat backend: conversations, tickets, knowledge and a bot, for calls that came through the relay.",
-    env_prefix: "CHAT_BACKEND_",
-    env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
-    defaults: include_str!("../backend.default.toml"),
-    secrets: &["relay_secret"],
-    parts: &[],
-    commands: &[],
 };
 
 /// The one-process deployment.
@@ -94,21 +83,6 @@ pub(crate) struct GatewayWiring<'a> {
     pub(crate) grpc_token: &'a SecretList,
     pub(crate) relay_secret: &'a SecretList,
     pub(crate) backend_url: &'a str,
-}
-
-/// The chat backend by itself.
-#[derive(Clone, Debug)]
-pub struct BackendConfig {
-    /// Where the relay reaches it.
-    pub listen: SocketAddr,
-    /// Its database.
-    pub data_dir: PathBuf,
-    /// What HMAC#2 may be made with, where it is not the data directory's.
-    pub relay_secret: Option<SecretList>,
-    /// Whether requests leave log lines.
-    pub access_log: bool,
-    /// Logs and traces.
-    pub telemetry: TelemetryConfig,
 }
 
 impl Config {
@@ -249,29 +223,6 @@ fn wire_gateway(
     settings.fill("chat_backend_url", wiring.backend_url.to_owned());
     settings.fill("relay_secret", wiring.relay_secret.as_given().expose_secret().to_owned());
     relay_gateway::config::Config::read(settings)
-}
-
-impl BackendConfig {
-    /// Reads and checks everything.
-    ///
-    /// # Errors
-    /// Every problem there is, at once.
-    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let mut settings = Settings::load(BACKEND_SPEC, sources)?;
-        let listen = settings.required("listen");
-        let data_dir = settings.required("data_dir");
-        let relay_secret = settings.optional_secrets("relay_secret");
-        let access_log = settings.required("access_log");
-        let telemetry = settings.telemetry();
-        settings.finish()?;
-        Ok(Self {
-            listen: listen?,
-            data_dir: data_dir?,
-            relay_secret: relay_secret?,
-            access_log: access_log?,
-            telemetry: telemetry?,
-        })
-    }
 }
 
 #[cfg(test)]

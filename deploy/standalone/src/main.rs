@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use chat_relay::{
-    config::{BackendConfig, Config},
+    config::Config,
     server::{self, StartError},
 };
 use service::{config::Sources, process::{self, Threads}, shutdown};
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     let mut sources = Sources::process();
     if sources.args.first().is_some_and(|first| first == "backend") {
         sources.args.remove(0);
-        match BackendConfig::load(&sources) {
+        match chat_backend::config::Config::load(&sources) {
             Ok(config) => {
                 let telemetry = config.telemetry.clone();
                 process::run(
@@ -42,7 +42,7 @@ async fn serve(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
-async fn serve_backend(config: BackendConfig) -> Result<(), StartError> {
+async fn serve_backend(config: chat_backend::config::Config) -> Result<(), StartError> {
     server::start_backend(config, shutdown::on_signal()).await?.drained().await;
     Ok(())
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     backend,
-    config::{AdminWiring, BackendConfig, Config, GatewayWiring},
+    config::{AdminWiring, chat_backend::config::Config, Config, GatewayWiring},
     data_dir::{ADMIN_KEY, DataDir},
     demo::{self, hosts::OwnHosts},
     next_steps::NextSteps,
@@ -40,7 +40,7 @@ pub enum StartError {
     Demo(#[from] demo::InvalidAdmin),
     /// The chat backend.
     #[error("the chat backend's database: {0}")]
-    Backend(#[from] backend::StoreError),
+    Backend(#[from] chat_backend::StoreError),
 }
 
 impl StartError {
@@ -186,7 +186,7 @@ fn in_own_words(error: admin_service::server::StartError) -> StartError {
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn start_backend(config: BackendConfig, stopping: CancellationToken) -> Result<Running, StartError> {
+pub async fn start_backend(config: chat_backend::config::Config, stopping: CancellationToken) -> Result<Running, StartError> {
     let data = DataDir::open(&config.data_dir)?;
     let relay_secret = config.relay_secret.map_or_else(|| data.relay_secret(), Ok)?;
     let edge = Edge {
@@ -201,21 +201,21 @@ pub async fn start_backend(config: BackendConfig, stopping: CancellationToken) -
     Ok(running)
 }
 
-async fn open_backend(data: &DataDir, stopping: CancellationToken) -> Result<backend::Backend, StartError> {
-    let store = backend::Store::open(&data.sqlite_url(BACKEND_DATABASE)?).await?;
-    Ok(backend::Backend::new(store, stopping))
+async fn open_backend(data: &DataDir, stopping: CancellationToken) -> Result<chat_backend::Backend, StartError> {
+    let store = chat_backend::Store::open(&data.sqlite_url(BACKEND_DATABASE)?).await?;
+    Ok(chat_backend::Backend::new(store, stopping))
 }
 
 async fn serve_backend(
     servers: &mut JoinSet<()>,
     listen: SocketAddr,
-    backend: backend::Backend,
+    backend: chat_backend::Backend,
     relay_secret: &SecretList,
     edge: Edge,
     stopping: CancellationToken,
 ) -> Result<SocketAddr, StartError> {
     relay_secret.log_rotation("relay_secret");
-    let router = backend::router(backend.clone(), relay_secret);
+    let router = chat_backend::router(backend.clone(), relay_secret);
     let listener = serve::bind("listen", listen).await?;
     let address = listener.local_addr()?;
     tracing::info!(server = "chat-backend", %address, "listening");

@@ -21,7 +21,7 @@ pub const IN_ONE_PROCESS: [Part; 2] = [
     Part {
         program: "relay-gateway",
         env_prefix: "GATEWAY_",
-        defaults: include_str!("../../../relay-gateway/config.default.toml"),
+        defaults: include_str!("../../../../relay-gateway/config.default.toml"),
         secrets: &["admin_grpc_token", "relay_secret"],
         not_taken: &[
             ("ops_listen", "ops_listen is where /metrics of both services is"),
@@ -36,7 +36,7 @@ pub const IN_ONE_PROCESS: [Part; 2] = [
     Part {
         program: "admin-service",
         env_prefix: "ADMIN_",
-        defaults: include_str!("../../../admin-service/config.default.toml"),
+        defaults: include_str!("../../../../admin-service/config.default.toml"),
         secrets: &["api_key", "master_keys", "grpc_token", "database_url"],
         not_taken: &[
             ("rest_listen", "it is named admin_listen"),
@@ -56,28 +56,28 @@ pub(super) const PROGRAMS: [Program; 4] = [
     Program {
         name: "admin-service",
         env_prefix: "ADMIN_",
-        defaults: include_str!("../../../admin-service/config.default.toml"),
+        defaults: include_str!("../../../../admin-service/config.default.toml"),
         renamed: &TELEMETRY,
         parts: &[],
     },
     Program {
         name: "relay-gateway",
         env_prefix: "GATEWAY_",
-        defaults: include_str!("../../../relay-gateway/config.default.toml"),
+        defaults: include_str!("../../../../relay-gateway/config.default.toml"),
         renamed: &TELEMETRY,
         parts: &[],
     },
     Program {
         name: "chat-relay backend",
         env_prefix: "CHAT_BACKEND_",
-        defaults: include_str!("../../../deploy/standalone/backend.default.toml"),
+        defaults: include_str!("../../../../deploy/chat-backend/config.default.toml"),
         renamed: &TELEMETRY,
         parts: &[],
     },
     Program {
         name: "chat-relay",
         env_prefix: "CHAT_RELAY_",
-        defaults: include_str!("../../../deploy/standalone/config.default.toml"),
+        defaults: include_str!("../../../../deploy/standalone/config.default.toml"),
         renamed: &[TELEMETRY[0], TELEMETRY[1], ("api_key", "ADMIN_API_KEY"), ("api_key_file", "ADMIN_API_KEY_FILE")],
         parts: &IN_ONE_PROCESS,
     },

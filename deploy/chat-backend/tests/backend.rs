@@ -1,6 +1,6 @@
 //! The chat backend by itself: whom it believes, whom it shows what, and how its bot answers.
 
-use chat_relay::backend::{self, Store};
+use chat_backend::Store;
 use http::Method;
 use serde_json::{Value, json};
 use service::{edge::{ClientAddresses, Edge}, serve::{self, Bounds}, telemetry::metrics::{HttpServerMetrics, Metrics}};
@@ -40,11 +40,11 @@ impl Backend {
             access_log: false,
             clients: ClientAddresses::default(),
         };
-        let mut backend = backend::Backend::new(store, stopping.clone());
+        let mut backend = chat_backend::Backend::new(store, stopping.clone());
         if demo_knowledge {
             backend = backend.with_demo_knowledge().await.expect("it opens");
         }
-        let router = edge.wrap(backend::router(backend, &SECRETS.parse().expect("secrets")));
+        let router = edge.wrap(chat_backend::router(backend, &SECRETS.parse().expect("secrets")));
         let listener = serve::bind("listen", ([127, 0, 0, 1], 0).into()).await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(serve::serve(listener, router, Bounds::default(), stopping.clone()));
@@ -501,7 +501,7 @@ async fn a_socket_is_for_a_visitor_who_shakes_hands() {
 
 #[test]
 fn the_contract_for_backends_says_what_is_sent() {
-    let document = serde_json::to_value(backend::openapi()).expect("serializes");
+    let document = serde_json::to_value(chat_backend::openapi()).expect("serializes");
     let paths = document["paths"].as_object().expect("paths");
     assert_eq!(paths.len(), 10);
     for (path, item) in paths {
@@ -525,14 +525,14 @@ fn the_contract_for_backends_says_what_is_sent() {
 
 #[test]
 fn the_contract_for_backends_is_the_golden_one() {
-    let document = backend::openapi().to_pretty_json().expect("serializes");
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("backend-openapi.json");
+    let document = chat_backend::openapi().to_pretty_json().expect("serializes");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
         std::fs::write(&path, format!("{document}\n")).expect("written");
     }
     let golden = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         golden.trim() == document.trim(),
-        "backend-openapi.json has drifted: run `UPDATE_OPENAPI=1 cargo test -p chat-relay golden` and commit the difference"
+        "openapi.json has drifted: run `UPDATE_OPENAPI=1 cargo test -p chat-backend golden` and commit the difference"
     );
 }

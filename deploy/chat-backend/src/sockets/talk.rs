@@ -6,7 +6,7 @@ use service::{ApiError, fields::Fields, websocket::Socket};
 use wire::{ErrorCode, SessionId, TenantId};
 
 use super::{Ended, Heard, receive, send};
-use crate::backend::{
+use crate::{
     Backend,
     dto::{MESSAGE, Message, MessageRow},
     live::Listener,

@@ -1,7 +1,8 @@
-//! The embedded chat backend: conversations, messages, tickets, knowledge and a bot, on SQLite.
+//! The reference chat backend: conversations, messages, tickets, knowledge and a bot, on SQLite.
 //!
-//! A reference for what stands behind the relay: its OpenAPI document is the contract for chat backends. It believes
-//! nothing that is not under HMAC#2, and every query is one tenant's.
+//! An example of what stands behind the relay: its OpenAPI document is the contract for chat backends. It believes
+//! nothing that is not under HMAC#2, and every query is one tenant's. It runs inside the one-process deployment, or as
+//! `chat-relay backend`, which both stand in `deploy/standalone`.
 
 use axum::{
     Router,
@@ -26,6 +27,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 mod body;
 mod bot;
+pub mod config;
 mod conversations;
 mod demo_knowledge;
 mod dto;
