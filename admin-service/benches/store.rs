@@ -150,8 +150,8 @@ async fn run(store: &SeaStore, query: Query, (tenant, key): &(TenantId, String))
         Query::Fetch => drop(store.find(*tenant).await.expect("reads")),
         Query::Lookup => drop(store.find_keyed(*tenant).await.expect("reads")),
         Query::ByWidgetKey => {
-            let door = store.widget_door(*tenant, key).await.expect("reads").expect("the tenant is there");
-            assert!(door.opened.is_some(), "its key opens");
+            let access = store.widget_access(*tenant, key).await.expect("reads").expect("the tenant is there");
+            assert!(access.opened.is_some(), "its key opens");
         }
         Query::FirstPage => drop(store.page(PageStart::Offset(0), 100).await.expect("reads")),
         Query::DeepPage => drop(store.page(PageStart::After(tenant.as_uuid()), 100).await.expect("reads")),

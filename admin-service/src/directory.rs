@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::{
     domain::{credentials::TenantSecret, tenant::Tenant},
     errors::UseCaseError,
-    sealing::{MasterKeys, Place},
+    sealing::{MasterKeys, SealContext},
     store::{AtRevision, TenantStore},
     tenants::SECRET_COLUMN,
 };
@@ -23,7 +23,7 @@ pub(crate) struct Directory {
 }
 
 /// Where nobody's secret is sealed to.
-const NOBODY: Place = Place { row: Uuid::nil(), column: SECRET_COLUMN };
+const NOBODY: SealContext = SealContext { row: Uuid::nil(), column: SECRET_COLUMN };
 
 /// A tenant and the bytes it signs with, wiped when dropped.
 pub(crate) struct OpenedTenant {
@@ -44,8 +44,8 @@ impl Directory {
         }
         let value = value
             .map(|keyed| {
-                let place = Place { row: id.as_uuid(), column: SECRET_COLUMN };
-                let hmac_key = self.master_keys.open(place, &keyed.sealed_secret)?;
+                let context = SealContext { row: id.as_uuid(), column: SECRET_COLUMN };
+                let hmac_key = self.master_keys.open(context, &keyed.sealed_secret)?;
                 Ok::<_, UseCaseError>(OpenedTenant { tenant: keyed.tenant, hmac_key })
             })
             .transpose()?;

@@ -49,7 +49,7 @@ pub(crate) enum UseCaseError {
         /// How many there may be.
         most: usize,
     },
-    /// No such widget key opens this tenant's door.
+    /// This tenant has no such widget key.
     #[error("no valid widget key")]
     InvalidWidgetKey,
     /// The tenant and the key let no page of this origin in.

@@ -25,7 +25,7 @@ mod watcher;
 
 use feed::Feed;
 pub(crate) use metrics::PropagationMetrics;
-pub(crate) use spread::{Changed, Spread};
+pub(crate) use spread::{Changed, PropagationReport};
 pub(crate) use watcher::{FromGateway, GatewayId, ToGateway};
 
 /// How long the database may take over anything done here: where its machine is gone, nobody says so.

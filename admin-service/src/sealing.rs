@@ -64,24 +64,24 @@ impl FromStr for MasterKeys {
         let mut keys: Vec<MasterKey> = Vec::new();
         // In a file, keys may stand a line each.
         for (index, entry) in text.trim().split([',', '\n']).enumerate() {
-            let place = index + 1;
-            let (id, key) = entry.trim().split_once(':').ok_or(InvalidMasterKeys::Form(place))?;
+            let context = index + 1;
+            let (id, key) = entry.trim().split_once(':').ok_or(InvalidMasterKeys::Form(context))?;
             let well_formed = (1..=LONGEST_KEY_ID).contains(&id.len())
                 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
             if !well_formed {
-                return Err(InvalidMasterKeys::Id(place));
+                return Err(InvalidMasterKeys::Id(context));
             }
             if keys.iter().any(|known| known.id == id) {
-                return Err(InvalidMasterKeys::Repeated(place));
+                return Err(InvalidMasterKeys::Repeated(context));
             }
-            let key = Zeroizing::new(STANDARD.decode(key).map_err(|_| InvalidMasterKeys::Length(place))?);
+            let key = Zeroizing::new(STANDARD.decode(key).map_err(|_| InvalidMasterKeys::Length(context))?);
             if key.len() != KEY_LEN {
-                return Err(InvalidMasterKeys::Length(place));
+                return Err(InvalidMasterKeys::Length(context));
             }
             if index == 0 && is_pattern(&key) {
                 return Err(InvalidMasterKeys::Weak);
             }
-            let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| InvalidMasterKeys::Length(place))?;
+            let cipher = XChaCha20Poly1305::new_from_slice(&key).map_err(|_| InvalidMasterKeys::Length(context))?;
             let derived = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes a key of any length");
             let derived = Zeroizing::new(<[u8; 32]>::from(derived.chain_update(LOG_KEY_INFO).finalize().into_bytes()));
             let log_key = Hmac::new_from_slice(derived.as_slice()).expect("HMAC takes a key of any length");
@@ -108,14 +108,14 @@ impl fmt::Debug for MasterKeys {
 
 /// What a sealed value belongs to.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct SealContext {
     /// The row's id.
     pub row: Uuid,
     /// The table and column.
     pub column: &'static str,
 }
 
-impl Place {
+impl SealContext {
     fn associated_data(self) -> Vec<u8> {
         [self.row.as_bytes().as_slice(), self.column.as_bytes()].concat()
     }
@@ -163,11 +163,11 @@ impl MasterKeys {
 
     /// Seals `secret` under the first key.
     #[must_use]
-    pub fn seal(&self, place: Place, secret: &[u8]) -> Vec<u8> {
+    pub fn seal(&self, context: SealContext, secret: &[u8]) -> Vec<u8> {
         let MasterKey { id, cipher, .. } = self.newest();
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).expect("the system has randomness");
-        let aad = place.associated_data();
+        let aad = context.associated_data();
         let sealed = cipher
             .encrypt(&XNonce::from(nonce), Payload { msg: secret, aad: &aad })
             .expect("a secret is far shorter than the cipher's limit");
@@ -175,12 +175,12 @@ impl MasterKeys {
         [&[VERSION, id_len], id.as_bytes(), &nonce, &sealed].concat()
     }
 
-    /// Opens what any of the keys sealed for the same place.
+    /// Opens what any of the keys sealed for the same context.
     ///
     /// # Errors
     /// [`SealError`].
-    pub fn open(&self, place: Place, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let column = place.column;
+    pub fn open(&self, context: SealContext, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let column = context.column;
         let malformed = || SealError::Malformed(column);
         let [VERSION, id_len, rest @ ..] = sealed else { return Err(malformed()) };
         let (id, rest) = rest.split_at_checked(usize::from(*id_len)).ok_or_else(malformed)?;
@@ -190,7 +190,7 @@ impl MasterKeys {
             return Err(SealError::UnknownKey { column, key_id });
         };
         let nonce = <[u8; NONCE_LEN]>::try_from(nonce).map_err(|_| malformed())?;
-        let aad = place.associated_data();
+        let aad = context.associated_data();
         cipher
             .decrypt(&XNonce::from(nonce), Payload { msg: ciphertext, aad: &aad })
             .map(Zeroizing::new)
@@ -211,31 +211,31 @@ mod tests {
 
     #[test]
     fn the_first_key_seals_and_all_open() {
-        let place = Place { row: Uuid::now_v7(), column: "tenant.secret" };
-        let before = keys(OLD).seal(place, b"sk_1");
+        let context = SealContext { row: Uuid::now_v7(), column: "tenant.secret" };
+        let before = keys(OLD).seal(context, b"sk_1");
         let rotated = keys(&format!("{NEW},{OLD}"));
-        assert_eq!(rotated.open(place, &before).expect("the old one opens").as_slice(), b"sk_1");
-        let after = rotated.seal(place, b"sk_1");
-        assert_eq!(keys(NEW).open(place, &after).expect("the new one sealed").as_slice(), b"sk_1");
-        assert!(matches!(keys(OLD).open(place, &after), Err(SealError::UnknownKey { key_id, .. }) if key_id == "new"));
+        assert_eq!(rotated.open(context, &before).expect("the old one opens").as_slice(), b"sk_1");
+        let after = rotated.seal(context, b"sk_1");
+        assert_eq!(keys(NEW).open(context, &after).expect("the new one sealed").as_slice(), b"sk_1");
+        assert!(matches!(keys(OLD).open(context, &after), Err(SealError::UnknownKey { key_id, .. }) if key_id == "new"));
     }
 
     #[test]
     fn a_value_opens_only_where_it_was_sealed_and_as_it_was() {
         let keys = keys(OLD);
-        let place = Place { row: Uuid::now_v7(), column: "tenant.secret" };
-        let sealed = keys.seal(place, b"sk_1");
-        let elsewhere = Place { row: Uuid::now_v7(), ..place };
-        let other_column = Place { column: "signing_key.private", ..place };
+        let context = SealContext { row: Uuid::now_v7(), column: "tenant.secret" };
+        let sealed = keys.seal(context, b"sk_1");
+        let elsewhere = SealContext { row: Uuid::now_v7(), ..place };
+        let other_column = SealContext { column: "signing_key.private", ..place };
         assert!(keys.open(elsewhere, &sealed).is_err());
         assert!(keys.open(other_column, &sealed).is_err());
         for index in 0..sealed.len() {
             let mut altered = sealed.clone();
             altered[index] ^= 1;
-            assert!(keys.open(place, &altered).is_err(), "byte {index}");
-            assert!(keys.open(place, &sealed[..index]).is_err(), "cut at {index}");
+            assert!(keys.open(context, &altered).is_err(), "byte {index}");
+            assert!(keys.open(context, &sealed[..index]).is_err(), "cut at {index}");
         }
-        assert_ne!(keys.seal(place, b"sk_1"), sealed, "each sealing has its own nonce");
+        assert_ne!(keys.seal(context, b"sk_1"), sealed, "each sealing has its own nonce");
     }
 
     #[test]

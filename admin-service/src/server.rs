@@ -151,8 +151,8 @@ pub async fn start(
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log, clients };
     tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
 
-    tasks.spawn(keep_house(account_keys.clone(), visitors.clone(), stopping.clone()));
-    tasks.spawn(keep_logs(logs.clone(), stopping.clone()));
+    tasks.spawn(maintain(account_keys.clone(), visitors.clone(), stopping.clone()));
+    tasks.spawn(maintain_logs(logs.clone(), stopping.clone()));
 
     // Changes in flight still need what comes down the gateways' streams, so these end last.
     let (spreading, closing, told_to_stop) = (propagation.clone(), propagation.clone(), stopping.clone());
@@ -215,7 +215,7 @@ pub async fn start(
 }
 
 /// What need not be done at once, from time to time until the service stops.
-async fn keep_house(account_keys: AccountKeys, visitors: Visitors, stopping: CancellationToken) {
+async fn maintain(account_keys: AccountKeys, visitors: Visitors, stopping: CancellationToken) {
     visitors.forget_ended().await;
     let mut swept = Instant::now();
     while tokio::time::timeout(WRITE_USES_EVERY, stopping.cancelled()).await.is_err() {
@@ -229,7 +229,7 @@ async fn keep_house(account_keys: AccountKeys, visitors: Visitors, stopping: Can
 }
 
 /// Writes what waits for the access log, and says from time to time how far the logs have come.
-async fn keep_logs(logs: Logs, stopping: CancellationToken) {
+async fn maintain_logs(logs: Logs, stopping: CancellationToken) {
     let mut told: Option<Instant> = None;
     loop {
         if told.is_none_or(|told| told.elapsed() > TELL_LOGS_EVERY) {

@@ -25,7 +25,7 @@ use crate::{
     },
     errors::UseCaseError,
     propagation::{Changed, Propagation},
-    sealing::{MasterKeys, Place},
+    sealing::{MasterKeys, SealContext},
     store::{AtRevision, SigningKeyStore, StoreError},
 };
 
@@ -145,7 +145,7 @@ impl SigningKeys {
             let AtRevision { revision, .. } = store.add_signing_key(made.clone(), MOST_KEYS, audit).await?;
             Ok(AtRevision { value: made, revision })
         };
-        match propagation.everywhere(change).await {
+        match propagation.commit_and_propagate(change).await {
             Ok(changed) => {
                 let state = if changed.value.signs_from > now() { KeyState::Next } else { KeyState::Signs };
                 Ok(changed.map(|key| Listed { key, state }))
@@ -168,7 +168,7 @@ impl SigningKeys {
         let open: Vec<Uuid> = self.usable().await?.iter().map(|(key, _)| key.id).collect();
         let audit = entry(caller, Action::RetireSigningKey, id);
         let store = Arc::clone(&self.store);
-        match propagation.everywhere(async move { store.retire_signing_key(id, &open, audit).await }).await {
+        match propagation.commit_and_propagate(async move { store.retire_signing_key(id, &open, audit).await }).await {
             Ok(changed) => Ok(changed.map(|key| Listed { key, state: KeyState::Retired })),
             Err(StoreError::NotFound) => Err(UseCaseError::SigningKeyNotFound),
             Err(StoreError::Conflict) => Err(UseCaseError::SigningKeyInUse),
@@ -211,7 +211,7 @@ impl SigningKeys {
         SealedSigningKey {
             id,
             public: SigningKey::from_bytes(&seed).verifying_key().to_bytes().to_vec(),
-            sealed_private: self.master_keys.seal(Place { row: id, column: PRIVATE_COLUMN }, seed.as_slice()),
+            sealed_private: self.master_keys.seal(SealContext { row: id, column: PRIVATE_COLUMN }, seed.as_slice()),
             created_at: now(),
             signs_from,
             retired_at: None,
@@ -231,8 +231,8 @@ fn entry(caller: &Caller, action: Action, id: Uuid) -> AuditEntry {
 /// Opens a key, and makes sure that its public half belongs to it. `None` for any other row: somebody who can write to the database and
 /// has no master key must not be able to publish a key of their own. (They can put back an old row of ours that was retired since.)
 fn open_key(master_keys: &MasterKeys, key: &SealedSigningKey) -> Option<EncodingKey> {
-    let place = Place { row: key.id, column: PRIVATE_COLUMN };
-    let opened = match master_keys.open(place, &key.sealed_private) {
+    let context = SealContext { row: key.id, column: PRIVATE_COLUMN };
+    let opened = match master_keys.open(context, &key.sealed_private) {
         Ok(seed) => {
             <[u8; 32]>::try_from(seed.as_slice()).map(Zeroizing::new).map_err(|_| "it has not 32 bytes".to_owned())
         }

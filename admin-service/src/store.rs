@@ -21,8 +21,8 @@ use crate::{
         settings::TenantSettings,
         signing_key::SealedSigningKey,
         tenant::{Tenant, TenantStatus},
-        visitor::{UsedTokens, VisitorSession, WidgetDoor},
-        widget::{BotKey, Look},
+        visitor::{UsedTokens, VisitorSession, WidgetAccess},
+        widget::{BotKey, Appearance},
     },
     log_chain::{Head, Log},
 };
@@ -248,11 +248,11 @@ pub trait BotStore: Send + Sync {
     async fn bots(&self, tenant_id: TenantId) -> Result<Vec<Bot>, StoreError>;
 }
 
-/// A widget's look, and since when it has it.
+/// A widget's appearance, and since when it has it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StoredLook {
+pub struct StoredAppearance {
     /// The look.
-    pub look: Look,
+    pub appearance: Appearance,
     /// When the bot was made.
     pub created_at: Timestamp,
     /// When the look was last written.
@@ -287,26 +287,26 @@ pub trait WidgetStore: Send + Sync {
     ) -> Result<AtRevision<BotKey>, StoreError>;
 
     /// How a bot's widget looks; `None` where the tenant has no such bot.
-    async fn look(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<Option<StoredLook>, StoreError>;
+    async fn appearance(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<Option<StoredAppearance>, StoreError>;
 
-    /// Lets `change` write on a bot's look, and keeps others from writing meanwhile.
+    /// Lets `change` write on a bot's appearance, and keeps others from writing meanwhile.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] where the tenant has no such bot.
-    async fn save_look(
+    async fn save_appearance(
         &self,
         by: Uuid,
         tenant_id: TenantId,
         bot_id: Uuid,
-        change: &(dyn for<'a> Fn(&'a mut Look) -> AuditEntry + Send + Sync),
-    ) -> Result<AtRevision<StoredLook>, StoreError>;
+        change: &(dyn for<'a> Fn(&'a mut Appearance) -> AuditEntry + Send + Sync),
+    ) -> Result<AtRevision<StoredAppearance>, StoreError>;
 }
 
 /// What widget keys open, and the sessions they began. Gateways are told of what ends before its time, and of nothing else here.
 #[async_trait]
 pub trait VisitorStore: Send + Sync {
     /// What a key opens; `None` where there is no such tenant.
-    async fn widget_door(&self, tenant_id: TenantId, key: &str) -> Result<Option<WidgetDoor>, StoreError>;
+    async fn widget_access(&self, tenant_id: TenantId, key: &str) -> Result<Option<WidgetAccess>, StoreError>;
 
     /// Writes a new session.
     async fn create_session(&self, session: &VisitorSession) -> Result<(), StoreError>;

@@ -15,7 +15,7 @@ use crate::{
     },
     errors::UseCaseError,
     propagation::{Changed, Propagation},
-    sealing::{MasterKeys, Place},
+    sealing::{MasterKeys, SealContext},
     store::{AtRevision, Page, PageStart, Replacement, StoreError, TenantStore},
 };
 
@@ -37,16 +37,16 @@ impl Tenants {
         Self { store, master_keys, propagation }
     }
 
-    async fn everywhere(
+    async fn commit_and_propagate(
         &self,
         change: impl Future<Output = Result<Tenant, StoreError>> + Send + 'static,
     ) -> Result<Changed<Tenant>, StoreError> {
         let change = async move { change.await.map(|tenant| AtRevision { revision: tenant.revision, value: tenant }) };
-        self.propagation.everywhere(change).await
+        self.propagation.commit_and_propagate(change).await
     }
 
     fn seal(&self, id: TenantId, secret: &TenantSecret) -> Vec<u8> {
-        self.master_keys.seal(Place { row: id.as_uuid(), column: SECRET_COLUMN }, secret.expose().as_bytes())
+        self.master_keys.seal(SealContext { row: id.as_uuid(), column: SECRET_COLUMN }, secret.expose().as_bytes())
     }
 
     pub(crate) async fn provision(
@@ -92,7 +92,7 @@ impl Tenants {
             let audit = AuditEntry::new(id, caller, Action::UpdateTenant, changed);
             let store = Arc::clone(&self.store);
             let change = async move { store.apply_update(id, tenant.revision, &settings, audit).await };
-            match self.everywhere(change).await {
+            match self.commit_and_propagate(change).await {
                 // Somebody wrote between our read and our write: theirs stays, ours is laid over it.
                 Err(StoreError::Conflict) => {}
                 result => return Ok(result?),
@@ -119,7 +119,7 @@ impl Tenants {
 
     async fn rotate(&self, id: TenantId, to: Replacement, audit: AuditEntry) -> Result<Changed<Tenant>, UseCaseError> {
         let store = Arc::clone(&self.store);
-        Ok(self.everywhere(async move { store.rotate(id, to, audit).await }).await?)
+        Ok(self.commit_and_propagate(async move { store.rotate(id, to, audit).await }).await?)
     }
 
     pub(crate) async fn rotate_widget_key(
@@ -149,7 +149,7 @@ impl Tenants {
     ) -> Result<Changed<Tenant>, UseCaseError> {
         let audit = AuditEntry::new(id, caller, action, ["status"]);
         let store = Arc::clone(&self.store);
-        Ok(self.everywhere(async move { store.set_status(id, status, audit).await }).await?)
+        Ok(self.commit_and_propagate(async move { store.set_status(id, status, audit).await }).await?)
     }
 
     pub(crate) async fn fetch(&self, id: TenantId) -> Result<Tenant, UseCaseError> {

@@ -1,4 +1,4 @@
-//! A widget's visitors: which pages a key opens the door to, sessions, and their tokens.
+//! A widget's visitors: the pages that may use a key, sessions, and their tokens.
 //!
 //! Gateways judge by what they know under a lease; here it is judged once more by what is committed, since what is handed out
 //! outlives the call.
@@ -22,13 +22,13 @@ use crate::{
         audit::{Action, AuditEntry, Caller},
         credentials::WidgetKey,
         tenant::TenantStatus,
-        visitor::{Mode, SESSION_LIFETIME, UsedTokens, VisitorSession, WidgetDoor},
+        visitor::{Mode, SESSION_LIFETIME, UsedTokens, VisitorSession, WidgetAccess},
         widget::BotKey,
     },
     errors::UseCaseError,
     last_used::LastUsed,
     propagation::Propagation,
-    sealing::{MasterKeys, Place},
+    sealing::{MasterKeys, SealContext},
     store::{AtRevision, SigningKeyStore, StoreError, VisitorStore},
     tokens::{SignedToken, Tokens},
 };
@@ -38,8 +38,8 @@ const FORGOTTEN_AT_ONCE: u64 = 1000;
 
 /// What names the sessions of known visitors is kept under this name.
 const SESSION_SECRET: &str = "visitor_sessions";
-/// And sealed to this place.
-const SESSION_PLACE: Place = Place { row: Uuid::nil(), column: "secret.visitor_sessions" };
+/// And sealed in this context.
+const SESSION_CONTEXT: SealContext = SealContext { row: Uuid::nil(), column: "secret.visitor_sessions" };
 
 /// Longer than any minted token lives: a revocation that is older ends nothing that could still be presented.
 const REVOCATIONS_KEPT: SignedDuration = SignedDuration::from_hours(48);
@@ -88,8 +88,8 @@ impl Visitors {
     ) -> Result<Self, UseCaseError> {
         let mut fresh = Zeroizing::new([0; 32]);
         getrandom::fill(fresh.as_mut()).expect("the system has randomness");
-        let sealed = store.ensure_secret(SESSION_SECRET, master_keys.seal(SESSION_PLACE, fresh.as_slice())).await?;
-        let secret = master_keys.open(SESSION_PLACE, &sealed)?;
+        let sealed = store.ensure_secret(SESSION_SECRET, master_keys.seal(SESSION_CONTEXT, fresh.as_slice())).await?;
+        let secret = master_keys.open(SESSION_CONTEXT, &sealed)?;
         let session_names = Hmac::new_from_slice(&secret).expect("HMAC takes a key of any length");
         Ok(Self { store, tokens, propagation, session_names, used: Arc::default() })
     }
@@ -150,7 +150,7 @@ impl Visitors {
     ) -> Result<(T, bool), UseCaseError> {
         let made = Arc::new(OnceLock::new());
         let note = Arc::clone(&made);
-        let everywhere = self.propagation.everywhere(async move {
+        let everywhere = self.propagation.commit_and_propagate(async move {
             let changed = change.await?;
             let _ = note.set(changed.value);
             Ok(changed)
@@ -215,10 +215,10 @@ impl Visitors {
     }
 
     /// What a key opens; `None` where there is no such tenant.
-    pub(crate) async fn door(&self, tenant_id: TenantId, key: &str) -> Result<Option<WidgetDoor>, UseCaseError> {
+    pub(crate) async fn widget_access(&self, tenant_id: TenantId, key: &str) -> Result<Option<WidgetAccess>, UseCaseError> {
         // A visitor's text: what is not of a key's form is nobody's, and not every database would take it.
         let key = if WidgetKey::is_well_formed(key) { key } else { "" };
-        Ok(self.store.widget_door(tenant_id, key).await?)
+        Ok(self.store.widget_access(tenant_id, key).await?)
     }
 
     /// Begins a session and signs its first token.
@@ -317,14 +317,14 @@ impl Visitors {
         found.filter(|session| !session.is_ended && session.expires_at > now()).ok_or(UseCaseError::SessionOver)
     }
 
-    /// Whether this key opens the door to pages of this origin.
+    /// Whether pages of this origin may use this key.
     async fn admit(&self, tenant_id: TenantId, key: &str, origin: &Origin) -> Result<BotKey, UseCaseError> {
-        let door = self.door(tenant_id, key).await?.ok_or(UseCaseError::InvalidWidgetKey)?;
-        let (key, _) = door.opened.ok_or(UseCaseError::InvalidWidgetKey)?;
-        if door.tenant.status == TenantStatus::Suspended {
+        let access = self.widget_access(tenant_id, key).await?.ok_or(UseCaseError::InvalidWidgetKey)?;
+        let (key, _) = access.opened.ok_or(UseCaseError::InvalidWidgetKey)?;
+        if access.tenant.status == TenantStatus::Suspended {
             return Err(UseCaseError::TenantSuspended);
         }
-        let origins = door.tenant.settings.allowed_origins;
+        let origins = access.tenant.settings.allowed_origins;
         if !(OriginPolicy { origins, domains: key.allowed_domains.clone() }).allows(origin) {
             return Err(UseCaseError::OriginNotAllowed(origin.clone()));
         }

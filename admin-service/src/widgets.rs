@@ -13,11 +13,11 @@ use crate::{
     domain::{
         audit::{Action, AuditEntry},
         credentials::WidgetKey,
-        widget::{BotKey, Look, MOST_WIDGET_KEYS, NewBotKey, embed_code},
+        widget::{BotKey, Appearance, MOST_WIDGET_KEYS, NewBotKey, embed_code},
     },
     errors::UseCaseError,
     propagation::{Changed, Propagation},
-    store::{StoreError, StoredLook, WidgetStore},
+    store::{StoreError, StoredAppearance, WidgetStore},
 };
 
 #[derive(Clone)]
@@ -75,7 +75,7 @@ impl Widgets {
         let (store, tenant_id, by_key) = (Arc::clone(&self.store), by.tenant_id, by.account_key);
         let audit = AuditEntry::new(tenant_id, &by.caller, Action::RevokeWidgetKey, [format!("widget_key:{id}")]);
         let revoked =
-            self.propagation.everywhere(async move { store.revoke_widget_key(by_key, tenant_id, id, audit).await });
+            self.propagation.commit_and_propagate(async move { store.revoke_widget_key(by_key, tenant_id, id, audit).await });
         match revoked.await {
             Ok(revoked) => Ok(revoked),
             Err(StoreError::Conflict) => Err(UseCaseError::TenantsOwnKey),
@@ -97,8 +97,8 @@ impl Widgets {
         Ok((embed_code(&self.relay_url, tenant_id, &key), key))
     }
 
-    pub(crate) async fn look(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<StoredLook, UseCaseError> {
-        self.store.look(tenant_id, bot_id).await?.ok_or(UseCaseError::BotNotFound)
+    pub(crate) async fn appearance(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<StoredAppearance, UseCaseError> {
+        self.store.appearance(tenant_id, bot_id).await?.ok_or(UseCaseError::BotNotFound)
     }
 
     /// Writes only the fields present.
@@ -106,9 +106,9 @@ impl Widgets {
         &self,
         by: &Principal,
         fields: Map<String, Value>,
-    ) -> Result<Changed<(Uuid, StoredLook)>, UseCaseError> {
+    ) -> Result<Changed<(Uuid, StoredAppearance)>, UseCaseError> {
         let bot_id = fields.get("bot_id").and_then(Value::as_str).and_then(|text| Uuid::try_parse(text).ok());
-        let mut refused = Look::default().patch(&fields).err().unwrap_or_default();
+        let mut refused = Appearance::default().patch(&fields).err().unwrap_or_default();
         if bot_id.is_none() {
             let message = "must be a bot's id: GET /api/v1/bots lists them".to_owned();
             refused.insert(0, FieldError { field: "bot_id".to_owned(), message });
@@ -117,16 +117,16 @@ impl Widgets {
             return Err(UseCaseError::Invalid(refused));
         };
         let (store, by) = (Arc::clone(&self.store), by.clone());
-        let saved = self.propagation.everywhere(async move {
-            let change = |look: &mut Look| {
+        let saved = self.propagation.commit_and_propagate(async move {
+            let change = |appearance: &mut Appearance| {
                 // What is refused was refused above, whatever the look is.
                 let changed = look.patch(&fields).unwrap_or_default();
                 AuditEntry::new(by.tenant_id, &by.caller, Action::CustomizeWidget, changed)
             };
-            store.save_look(by.account_key, by.tenant_id, bot_id, &change).await
+            store.save_appearance(by.account_key, by.tenant_id, bot_id, &change).await
         });
         match saved.await {
-            Ok(saved) => Ok(saved.map(|look| (bot_id, look))),
+            Ok(saved) => Ok(saved.map(|appearance| (bot_id, appearance))),
             Err(StoreError::NotFound) => Err(UseCaseError::BotNotFound),
             Err(error) => Err(error.into()),
         }

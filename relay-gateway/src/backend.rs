@@ -63,8 +63,8 @@ impl Backend {
     }
 
     /// Closes connections that have been idle for too long. Call it now and then.
-    pub(crate) fn tidy(&self) {
-        self.upstream.tidy();
+    pub(crate) fn sweep(&self) {
+        self.upstream.sweep();
     }
 
     /// Sends the call on. A call that changes something and may have arrived is never sent twice.

@@ -9,10 +9,10 @@ use coherence::Revision;
 use service::ApiError;
 use wire::{ErrorCode, TenantId, request_id::RequestId};
 
-use crate::domain::{door::Door, tenant::TenantState};
+use crate::domain::{widget_access::WidgetAccess, tenant::TenantState};
 
 mod cached;
-mod doors;
+mod widget_access;
 mod grpc;
 mod lease;
 mod subscription;
@@ -20,7 +20,7 @@ mod subscription;
 pub(crate) use cached::CachedDirectory;
 pub(crate) use grpc::GrpcDirectory;
 pub(crate) use lease::LeaseView;
-pub(crate) use subscription::{Concerned, Subscription};
+pub(crate) use subscription::{ChangeListener, Subscription};
 
 /// What is known of a tenant.
 #[derive(Clone, Debug)]
@@ -48,8 +48,8 @@ pub(crate) trait TenantDirectory: Send + Sync + 'static {
         None
     }
 
-    /// Whether a tenant's door, as a widget key opens it, is known without asking anybody.
-    fn has_door(&self, _tenant: &TenantState, _widget_key: &str) -> bool {
+    /// Whether it is known, without asking anybody, what a tenant's widget key allows.
+    fn has_widget_access(&self, _tenant: &TenantState, _widget_key: &str) -> bool {
         false
     }
 
@@ -59,15 +59,15 @@ pub(crate) trait TenantDirectory: Send + Sync + 'static {
     /// [`wire::ErrorCode::DirectoryUnavailable`] where nothing trustworthy is known.
     fn lookup(&self, id: TenantId, request_id: &RequestId) -> impl Future<Output = Result<Known, ApiError>> + Send;
 
-    /// A tenant's door as a widget key opens it; as any page finds it, where the key is empty. It is as true as what is known
-    /// of the tenant: look the tenant up first.
+    /// What a widget key of a tenant allows; with an empty key, what any page of the tenant's origins may see. It is as true as
+    /// what is known of the tenant: look the tenant up first.
     ///
     /// # Errors
     /// As above.
-    fn door(
+    fn widget_access(
         &self,
         tenant: &TenantState,
         widget_key: &str,
         request_id: &RequestId,
-    ) -> impl Future<Output = Result<Arc<Door>, ApiError>> + Send;
+    ) -> impl Future<Output = Result<Arc<WidgetAccess>, ApiError>> + Send;
 }

@@ -41,10 +41,10 @@ mod client_address;
 mod cors;
 mod document;
 mod exceeded;
-mod facade;
+mod passthrough;
 mod jwks;
 mod messages;
-mod owned;
+mod relay_endpoints;
 mod signed;
 mod socket;
 mod target;
@@ -151,11 +151,11 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
         .route("/api/v1/widget.js", get(widget::script))
         .route("/openapi.json", get(|| async { axum::Json(openapi()) }))
         .route("/.well-known/jwks.json", jwks::route(gateway.signing_keys.clone()));
-    for path in facade::ADMIN_PATHS {
-        router = router.route(path, any(facade::pass_operator::<D>));
+    for path in passthrough::ADMIN_PATHS {
+        router = router.route(path, any(passthrough::pass_operator::<D>));
     }
-    for path in facade::DEVELOPER_PATHS {
-        router = router.route(path, any(facade::pass_developer::<D>));
+    for path in passthrough::DEVELOPER_PATHS {
+        router = router.route(path, any(passthrough::pass_developer::<D>));
     }
     router.with_state(Arc::clone(gateway))
 }

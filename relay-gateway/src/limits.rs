@@ -16,7 +16,7 @@ use wire::SessionId;
 pub(crate) mod failures;
 mod gcra;
 pub(crate) mod memory;
-pub(crate) mod places;
+pub(crate) mod slots;
 pub mod replays;
 pub(crate) mod sessions;
 pub mod tenants;
@@ -24,7 +24,7 @@ pub(crate) mod visitors;
 
 use failures::FailureLimiter;
 use memory::BodyMemory;
-use places::Places;
+use slots::Slots;
 use replays::ReplayGuard;
 use sessions::SessionRates;
 use tenants::TenantRates;
@@ -88,8 +88,8 @@ pub(crate) struct Limits {
     pub(crate) visitor_failures: FailureLimiter,
     pub(crate) operator_failures: FailureLimiter,
     pub(crate) developer_failures: FailureLimiter,
-    pub(crate) connections: Places<IpAddr>,
-    pub(crate) sockets: Places<IpAddr>,
+    pub(crate) connections: Slots<IpAddr>,
+    pub(crate) sockets: Slots<IpAddr>,
     pub(crate) memory: BodyMemory,
     proxies: Vec<IpNet>,
 }
@@ -107,8 +107,8 @@ impl Limits {
             visitor_failures: failures(),
             operator_failures: failures(),
             developer_failures: failures(),
-            connections: Places::new(config.connections_per_address),
-            sockets: Places::new(config.sockets_per_address),
+            connections: Slots::new(config.connections_per_address),
+            sockets: Slots::new(config.sockets_per_address),
             memory: BodyMemory::new(config.body_memory),
             proxies,
         }
@@ -118,7 +118,7 @@ impl Limits {
     ///
     /// # Errors
     /// [`Limit::Connections`].
-    pub(crate) fn connect(&self, peer: IpAddr) -> Result<Option<places::Place<IpAddr>>, Exceeded> {
+    pub(crate) fn connect(&self, peer: IpAddr) -> Result<Option<slots::Slot<IpAddr>>, Exceeded> {
         if self.proxies.iter().any(|proxy| proxy.contains(&peer.to_canonical())) {
             return Ok(None);
         }

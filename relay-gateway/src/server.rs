@@ -15,7 +15,7 @@ use crate::{
     admin_client::{AdminClient, InvalidAdmin},
     backend::{Backend, Upstream},
     config::{Config, UpstreamTimeouts},
-    directory::{CachedDirectory, Concerned, GrpcDirectory, LeaseView, Subscription, TenantDirectory},
+    directory::{CachedDirectory, ChangeListener, GrpcDirectory, LeaseView, Subscription, TenantDirectory},
     ingress::{self, Gateway, Ingress},
     limits::Limits,
     metrics::{DirectoryMetrics, GatewayMetrics, SocketMetrics},
@@ -27,10 +27,10 @@ use crate::{
 const NAME: &str = "relay-gateway";
 
 /// How often quiet addresses are forgotten, and connections that nobody uses closed.
-const TIDY_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// What the REST facade may take beside what a change waits.
-const FACADE_MARGIN: Duration = Duration::from_secs(10);
+const PASSTHROUGH_MARGIN: Duration = Duration::from_secs(10);
 
 /// Why the gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -110,8 +110,8 @@ pub async fn start_on(
     let own_metrics = GatewayMetrics::new(metrics);
     let admin = AdminClient::new(&config.admin, own_metrics.clone())?;
     // A change returns when it is true everywhere: giving up on it sooner would lose the secret that its answer shows once.
-    let facade_header = config.backend.timeouts.header.max(Duration::from_millis(LONGEST_LEASE_MS) + FACADE_MARGIN);
-    let facade_timeouts = UpstreamTimeouts { header: facade_header, ..config.backend.timeouts };
+    let passthrough_header = config.backend.timeouts.header.max(Duration::from_millis(LONGEST_LEASE_MS) + PASSTHROUGH_MARGIN);
+    let passthrough_timeouts = UpstreamTimeouts { header: passthrough_header, ..config.backend.timeouts };
     let lease = LeaseView::new(metrics);
     let directory = CachedDirectory::new(
         GrpcDirectory::new(admin.clone()),
@@ -123,7 +123,7 @@ pub async fn start_on(
     let proxies = config.trusted_proxies.0.iter().map(|network| network.0).collect();
     let limits = Arc::new(Limits::new(&config.limits, proxies));
     let signing_keys = SigningKeys::new(admin.clone(), lease.clone());
-    let behind = Behind {
+    let deps = SocketDeps {
         directory: directory.clone(),
         signing_keys: signing_keys.clone(),
         lease: lease.clone(),
@@ -132,11 +132,11 @@ pub async fn start_on(
         limits: Arc::clone(&limits),
         refusals: own_metrics.clone(),
     };
-    let sockets = Arc::new(Sockets::new(config.sockets, behind, SocketMetrics::new(metrics)));
+    let sockets = Arc::new(Sockets::new(config.sockets, deps, SocketMetrics::new(metrics)));
     // What a change forbids is dropped and closed by those listed here, before it is acknowledged. The keys come first, because
     // sockets are judged by the new key set.
-    let concerned: Vec<Arc<dyn Concerned>> = vec![Arc::new(signing_keys.clone()), Arc::clone(&sockets) as _];
-    let subscription = Subscription::new(directory.clone(), admin.clone(), config.id.clone(), concerned);
+    let listeners: Vec<Arc<dyn ChangeListener>> = vec![Arc::new(signing_keys.clone()), Arc::clone(&sockets) as _];
+    let subscription = Subscription::new(directory.clone(), admin.clone(), config.id.clone(), listeners);
     let trusted = config.trusted_proxies.clone();
     let clients = ClientAddresses::new(move |headers, peer| ingress::behind_proxies(peer, headers, &trusted));
     let gateway = Arc::new(Gateway {
@@ -145,7 +145,7 @@ pub async fn start_on(
         admin,
         backend,
         sockets: Arc::clone(&sockets),
-        admin_rest: Upstream::new("admin-rest", &config.admin_rest, facade_timeouts, own_metrics.clone()),
+        admin_rest: Upstream::new("admin-rest", &config.admin_rest, passthrough_timeouts, own_metrics.clone()),
         client_proof: ClientProof::new(&config.admin.token),
         exposed: config.exposed,
         limits: Arc::clone(&limits),
@@ -167,7 +167,7 @@ pub async fn start_on(
         let (backend, stopping) = (Arc::clone(&gateway.backend), stopping.clone());
         tasks.spawn(async move { backend.check_signature(stopping).await });
     }
-    tasks.spawn(tidy(gateway, stopping.clone()));
+    tasks.spawn(sweep(gateway, stopping.clone()));
     tasks.spawn(drain(sockets, config.sockets.drain, config.bounds, stopping.clone()));
     if let Some(address) = config.ops_listen {
         let listener = serve::bind("ops_listen", address).await?;
@@ -198,10 +198,10 @@ async fn drain<D: TenantDirectory>(
     }
 }
 
-async fn tidy<D>(gateway: Arc<Gateway<D>>, stopping: CancellationToken) {
-    while tokio::time::timeout(TIDY_EVERY, stopping.cancelled()).await.is_err() {
-        gateway.backend.tidy();
-        gateway.admin_rest.tidy();
+async fn sweep<D>(gateway: Arc<Gateway<D>>, stopping: CancellationToken) {
+    while tokio::time::timeout(SWEEP_EVERY, stopping.cancelled()).await.is_err() {
+        gateway.backend.sweep();
+        gateway.admin_rest.sweep();
         gateway.limits.sweep();
     }
 }

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     admin_client::AdminClient,
-    directory::{Concerned, LeaseView},
+    directory::{ChangeListener, LeaseView},
     domain::token::{Keyring, Refused, VisitorToken},
 };
 
@@ -171,8 +171,8 @@ pub(crate) fn concern_keys(changes: &Changes<TenantId>) -> bool {
     changes.keys.as_ref().is_none_or(|changed| changed.contains(&TenantId::DEPLOYMENT))
 }
 
-impl Concerned for SigningKeys {
-    fn settle<'a>(&'a self, changes: &'a Changes<TenantId>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+impl ChangeListener for SigningKeys {
+    fn apply<'a>(&'a self, changes: &'a Changes<TenantId>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         if concern_keys(changes) {
             let mut kept = self.kept();
             kept.changes += 1;

@@ -41,7 +41,7 @@ mod relay;
 
 pub(crate) use closing::Closing;
 use judging::Admitted;
-use registry::{Directive, Registry, Seat};
+use registry::{SocketCommand, Registry, SocketSlot};
 use relay::Relay;
 
 /// How long a close frame may take to be written: who reads nothing is not waited for.
@@ -70,7 +70,7 @@ pub(crate) struct Sockets<D> {
 
 /// Who comes.
 #[derive(Debug)]
-pub(crate) struct Visit {
+pub(crate) struct AuthenticatedVisitor {
     pub(crate) token: VisitorToken,
     pub(crate) client: IpAddr,
     pub(crate) request_id: RequestId,
@@ -78,7 +78,7 @@ pub(crate) struct Visit {
     counted_as: SessionId,
 }
 
-impl Visit {
+impl AuthenticatedVisitor {
     pub(crate) fn new(token: VisitorToken, client: IpAddr, request_id: RequestId) -> Self {
         let counted_as = match &token.opens {
             Opens::Session { session, .. } => *session,
@@ -94,7 +94,7 @@ impl Visit {
 }
 
 /// What [`Sockets`] stand on.
-pub(crate) struct Behind<D> {
+pub(crate) struct SocketDeps<D> {
     pub(crate) directory: D,
     pub(crate) signing_keys: SigningKeys,
     pub(crate) lease: LeaseView,
@@ -105,29 +105,29 @@ pub(crate) struct Behind<D> {
 }
 
 impl<D: TenantDirectory> Sockets<D> {
-    pub(crate) fn new(config: SocketConfig, behind: Behind<D>, metrics: SocketMetrics) -> Self {
-        let Behind { directory, signing_keys, lease, admin, backend, limits, refusals } = behind;
+    pub(crate) fn new(config: SocketConfig, behind: SocketDeps<D>, metrics: SocketMetrics) -> Self {
+        let SocketDeps { directory, signing_keys, lease, admin, backend, limits, refusals } = deps;
         let (registry, tasks) = (Arc::new(Registry::new(config.limits)), TaskTracker::new());
         Self { config, registry, directory, signing_keys, lease, admin, backend, limits, metrics, refusals, tasks }
     }
 
-    /// Speaks with a browser, once its connection is a WebSocket: until either side leaves, or something forbids it. A visit
-    /// that was refused is told why.
+    /// Speaks with a browser, once its connection is a WebSocket: until either side leaves, or something forbids it. A visitor
+    /// who was refused is told why.
     pub(crate) fn welcome(
         self: &Arc<Self>,
         upgrading: hyper::upgrade::OnUpgrade,
         peer: Option<Peer>,
-        visit: Result<Visit, Closing>,
+        visitor: Result<AuthenticatedVisitor, Closing>,
     ) {
         let this = Arc::clone(self);
-        let span = match &visit {
+        let span = match &visitor {
             // For log lines alone: a trace that ends hours later helps nobody, nor does a request's that stays open so long.
-            Ok(visit) => tracing::info_span!(
+            Ok(visitor) => tracing::info_span!(
                 parent: None,
                 "socket",
-                tenant_id = %visit.token.tenant_id,
-                session = %visit.counted_as,
-                request_id = visit.request_id.as_str(),
+                tenant_id = %visitor.token.tenant_id,
+                session = %visitor.counted_as,
+                request_id = visitor.request_id.as_str(),
             ),
             Err(_) => tracing::debug_span!(parent: None, "socket"),
         };
@@ -136,10 +136,10 @@ impl<D: TenantDirectory> Sockets<D> {
                 Ok(upgraded) => upgraded,
                 Err(error) => return tracing::debug!(%error, "a connection that was to become a socket ended"),
             };
-            let admit = visit.as_ref().ok().map(|visit| this.count_frames(visit.counted_as));
+            let admit = visitor.as_ref().ok().map(|visitor| this.count_frames(visitor.counted_as));
             let mut browser = websocket::socket(upgraded, Role::Server, this.config.frame_limit, admit).await;
-            let closing = match visit {
-                Ok(visit) => this.speak(&mut browser, &visit).await,
+            let closing = match visitor {
+                Ok(visitor) => this.speak(&mut browser, &visitor).await,
                 Err(closing) => {
                     say_goodbye(&mut browser, &closing).await;
                     closing
@@ -160,47 +160,47 @@ impl<D: TenantDirectory> Sockets<D> {
     }
 
     /// Holds a seat for as long as anything passes.
-    async fn speak(&self, browser: &mut Socket, visit: &Visit) -> Closing {
-        let seat = match self.registry.take(visit) {
-            Ok(seat) => seat,
+    async fn speak(&self, browser: &mut Socket, visitor: &AuthenticatedVisitor) -> Closing {
+        let slot = match self.registry.take(visitor) {
+            Ok(slot) => slot,
             Err(closing) => {
                 say_goodbye(browser, &closing).await;
                 return closing;
             }
         };
-        let Some(place) = self.limits.sockets.take(network(visit.client)) else {
+        let Some(place) = self.limits.sockets.take(network(visitor.client)) else {
             let closing = Closing::TooFast("this address has as many sockets as it may: close one");
             say_goodbye(browser, &closing).await;
             return closing;
         };
         let _open = self.metrics.open();
-        let mut told = seat.directive.clone();
+        let mut told = slot.command.clone();
         let closing = tokio::select! {
             biased;
             // Wherever the conversation is, it stops here.
-            told = told.wait_for(|directive| directive.close.is_some()) => {
-                told.ok().and_then(|directive| directive.close.clone()).unwrap_or(Closing::Restarting)
+            told = told.wait_for(|command| command.close.is_some()) => {
+                told.ok().and_then(|command| command.close.clone()).unwrap_or(Closing::Restarting)
             }
-            closing = self.converse(browser, visit, &seat) => closing,
+            closing = self.converse(browser, visitor, &slot) => closing,
         };
         say_goodbye(browser, &closing).await;
         // Whoever waits for this socket to be closed waits for both to go.
         drop(told);
-        drop((seat, place));
+        drop((slot, place));
         closing
     }
 
-    async fn converse(&self, browser: &mut Socket, visit: &Visit, seat: &Seat) -> Closing {
-        let admitted = match self.admit(visit, seat).await {
+    async fn converse(&self, browser: &mut Socket, visitor: &AuthenticatedVisitor, slot: &SocketSlot) -> Closing {
+        let admitted = match self.admit(visitor, slot).await {
             Ok(admitted) => admitted,
             Err(closing) => {
                 if matches!(closing, Closing::Token | Closing::Forbidden(_)) {
-                    let _ = self.limits.visitor_failures.count(visit.client, std::time::Instant::now());
+                    let _ = self.limits.visitor_failures.count(visitor.client, std::time::Instant::now());
                 }
                 return closing;
             }
         };
-        let tenant_id = visit.token.tenant_id;
+        let tenant_id = visitor.token.tenant_id;
         let mut backend = match self.backend.open_socket(tenant_id, admitted.session).await {
             Ok(backend) => backend,
             Err(error) => {
@@ -211,10 +211,10 @@ impl<D: TenantDirectory> Sockets<D> {
         let Admitted { hello, ends_at_ms, .. } = admitted;
         let closing = match timeout(self.config.send_timeout, backend.send(Message::text(hello))).await {
             Ok(Ok(())) => {
-                let directive = seat.directive.clone();
+                let command = slot.command.clone();
                 let backend = &mut backend;
-                let grounds = seat.grounds();
-                Relay { sockets: self, visit, grounds, browser, backend, directive, ends_at_ms, welcomed: false }
+                let grounds = slot.grounds();
+                Relay { sockets: self, visitor, grounds, browser, backend, command, ends_at_ms, welcomed: false }
                     .run()
                     .await
             }
@@ -235,8 +235,8 @@ impl<D: TenantDirectory> Sockets<D> {
         for (index, socket) in (0..).zip(sockets) {
             // By the clock: a pause may be shorter than what a timer can keep.
             tokio::time::sleep_until(begun + pause * index).await;
-            socket.directive.send_modify(|directive| directive.close = Some(Closing::Restarting));
-            closing.push(socket.directive);
+            socket.command.send_modify(|command| command.close = Some(Closing::Restarting));
+            closing.push(socket.command);
         }
         all_closed(&closing).await;
         self.tasks.close();
@@ -249,7 +249,7 @@ impl<D: TenantDirectory> Sockets<D> {
     }
 }
 
-async fn all_closed(sockets: &[watch::Sender<Directive>]) {
+async fn all_closed(sockets: &[watch::Sender<SocketCommand>]) {
     join_all(sockets.iter().map(watch::Sender::closed)).await;
 }
 

@@ -153,13 +153,13 @@ async fn said_to_backend(world: &World, tenant: &Tenant) -> Vec<String> {
     contents(&messages["data"]["items"]).into_iter().map(str::to_owned).collect()
 }
 
-/// An agent's message at the chat backend's own door, as the gateway would knock: past the tenant's rate.
+/// An agent's message, sent to the chat backend itself as the gateway would send it: it does not count against the tenant's rate.
 async fn said_by_agent(world: &World, tenant: &Tenant, path: &str, n: usize) {
     let body = json!({"role": "agent", "content": n.to_string()}).to_string();
     at_backend(world, tenant, "POST", &format!("/{path}"), &body).await;
 }
 
-/// A call at the chat backend's own door, signed as the gateway would.
+/// A call to the chat backend itself, signed as the gateway would sign it.
 async fn at_backend(world: &World, tenant: &Tenant, method: &str, path: &str, body: &str) -> Value {
     let timestamp = now_unix_ms().to_string();
     let call =

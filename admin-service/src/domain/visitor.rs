@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     credentials::WidgetKey,
     tenant::Tenant,
-    widget::{BotKey, Look},
+    widget::{BotKey, Appearance},
 };
 
 /// How long a session lives, from its beginning.
@@ -124,11 +124,11 @@ impl UsedTokens {
 
 /// What a widget key opens: its tenant, and, where the tenant has such a key that is not revoked, the key and its bot's look.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WidgetDoor {
+pub struct WidgetAccess {
     /// The tenant.
     pub tenant: Tenant,
     /// The key and its bot's look.
-    pub opened: Option<(BotKey, Look)>,
+    pub opened: Option<(BotKey, Appearance)>,
 }
 
 #[cfg(test)]

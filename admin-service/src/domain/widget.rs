@@ -103,7 +103,7 @@ impl NewBotKey {
 /// How a bot's widget looks, and what it says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
-pub struct Look {
+pub struct Appearance {
     /// `#RRGGBB`.
     #[schema(pattern = "^#[0-9A-Fa-f]{6}$")]
     pub theme_color: String,
@@ -129,7 +129,7 @@ pub struct Look {
     pub placeholder_text: String,
 }
 
-impl Default for Look {
+impl Default for Appearance {
     fn default() -> Self {
         Self {
             theme_color: "#2563EB".to_owned(),
@@ -144,7 +144,7 @@ impl Default for Look {
     }
 }
 
-impl Look {
+impl Appearance {
     /// Writes only the fields present, and returns the names of those whose value changed. `null` clears one that may be
     /// absent.
     ///
@@ -174,7 +174,7 @@ impl Look {
             "placeholder_text" => field!(placeholder_text, text(value, 100)),
             // What was read may be sent back.
             "bot_id" | "id" | "created_at" | "updated_at" => Ok(None),
-            _ => Err("is not a field of a widget's look; the API reference is at /docs".to_owned()),
+            _ => Err("is not a field of a widget's appearance; the API reference is at /docs".to_owned()),
         }
     }
 }
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_look_takes_what_is_present_and_names_what_is_wrong() {
-        let mut look = Look::default();
+        let mut appearance = Appearance::default();
         let changed = look.patch(&object(json!({
             "theme_color": "#0055FF", "position": "bottom-left", "welcome_message": "Salut", "show_branding": true,
             "bot_id": "kept", "updated_at": "kept"
@@ -234,8 +234,8 @@ mod tests {
         changed.sort_unstable();
         assert_eq!(changed, ["position", "theme_color", "welcome_message"]);
         assert_eq!(
-            (look.welcome_message.as_deref(), look.greeting_text),
-            (Some("Salut"), Look::default().greeting_text)
+            (appearance.welcome_message.as_deref(), look.greeting_text),
+            (Some("Salut"), Appearance::default().greeting_text)
         );
         for (field, wrong) in [
             ("theme_color", json!("red")),
@@ -251,11 +251,11 @@ mod tests {
             ("placeholder_text", json!(null)),
             ("css", json!("body{}")),
         ] {
-            let refused = Look::default().patch(&object(json!({ field: wrong }))).expect_err("refused");
+            let refused = Appearance::default().patch(&object(json!({ field: wrong }))).expect_err("refused");
             assert_eq!(refused[0].field, field);
         }
-        let mut cleared = Look { widget_title: Some("T".into()), ..Look::default() };
+        let mut cleared = Appearance { widget_title: Some("T".into()), ..Appearance::default() };
         assert_eq!(cleared.patch(&object(json!({"widget_title": null}))), Ok(vec!["widget_title"]));
-        assert_eq!(cleared, Look::default());
+        assert_eq!(cleared, Appearance::default());
     }
 }

@@ -29,7 +29,7 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, ApiError> {
     request.extensions().get::<Caller>().cloned().ok_or_else(|| ApiError::internal("TenantAdmin without its key check"))
 }
 
-fn after<P: cursor::Place>(text: &str) -> Result<Option<P>, ApiError> {
+fn after<P: cursor::Key>(text: &str) -> Result<Option<P>, ApiError> {
     if text.is_empty() {
         return Ok(None);
     }

@@ -17,10 +17,10 @@ use crate::{
         operator::Operator,
         settings::TenantSettings,
         tenant::{Tenant, TenantStatus},
-        visitor::WidgetDoor,
+        visitor::WidgetAccess,
     },
     errors::UseCaseError,
-    propagation::{Changed, Spread},
+    propagation::{Changed, PropagationReport},
 };
 
 pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
@@ -54,16 +54,16 @@ pub(super) fn state(opened: OpenedTenant) -> TenantState {
     }
 }
 
-pub(super) fn widget(door: WidgetDoor) -> GetWidgetResponse {
-    let settings = door.tenant.settings;
-    let widget = door.opened.map(|(key, look)| Widget {
+pub(super) fn widget(access: WidgetAccess) -> GetWidgetResponse {
+    let settings = access.tenant.settings;
+    let widget = access.opened.map(|(key, appearance)| Widget {
         key_id: key.id.as_bytes().to_vec(),
         allowed_domains: key.allowed_domains.iter().map(ToString::to_string).collect(),
         rate_limit_per_hour: key.rate_limit_per_hour,
         config_json: json!({
             "bot_id": key.bot_id,
             "tenant_name": settings.tenant_name,
-            "customization": look,
+            "customization": appearance,
             "branding": {
                 "display_name": settings.branding_display_name,
                 "logo_url": settings.branding_logo_url,
@@ -98,7 +98,7 @@ pub(super) fn changed_tenant(changed: Changed<Tenant>) -> admin::ChangedTenant {
     admin::ChangedTenant { tenant: Some(tenant(changed.value)), propagation: Some(propagation(changed.spread)) }
 }
 
-pub(super) fn propagation(spread: Spread) -> admin::Propagation {
+pub(super) fn propagation(spread: PropagationReport) -> admin::Propagation {
     admin::Propagation {
         gateways: spread.gateways,
         acknowledged: spread.acknowledged,

@@ -54,8 +54,8 @@ impl TenantDirectory for DirectoryService {
     async fn get_widget(&self, request: Request<GetWidgetRequest>) -> Result<Response<GetWidgetResponse>, Status> {
         let GetWidgetRequest { tenant_id, widget_public_key } = request.into_inner();
         let id = convert::tenant_id_from_bytes(&tenant_id)?;
-        let door = self.visitors.door(id, &widget_public_key).await.map_err(logged)?;
-        Ok(Response::new(door.map_or_else(GetWidgetResponse::default, convert::widget)))
+        let access = self.visitors.widget_access(id, &widget_public_key).await.map_err(logged)?;
+        Ok(Response::new(access.map_or_else(GetWidgetResponse::default, convert::widget)))
     }
 
     async fn get_tenant_info(&self, request: Request<GetTenantInfoRequest>) -> Result<Response<TenantInfo>, Status> {

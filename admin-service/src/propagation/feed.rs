@@ -28,7 +28,7 @@ const KEPT: usize = 1024;
 pub(super) struct Feed {
     recent: Mutex<Recent>,
     /// Up to where the history has been read.
-    known: watch::Sender<Place>,
+    known: watch::Sender<FeedPosition>,
     woken: Notify,
     /// Readings begun, and the newest of those that have ended well.
     begun: AtomicU64,
@@ -38,7 +38,7 @@ pub(super) struct Feed {
 /// A place in what this replica has read. A database that comes back with another history makes another era: revisions of two
 /// eras are not compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct FeedPosition {
     pub(super) era: u64,
     pub(super) revision: Revision,
 }
@@ -64,7 +64,7 @@ impl Feed {
     pub(super) fn starting_at(through: Position) -> Self {
         let recent = Recent { era: 0, from: through.revision, stretches: VecDeque::new(), through };
         Self {
-            known: watch::Sender::new(Place { era: 0, revision: through.revision }),
+            known: watch::Sender::new(FeedPosition { era: 0, revision: through.revision }),
             recent: Mutex::new(recent),
             woken: Notify::new(),
             begun: AtomicU64::new(0),
@@ -89,7 +89,7 @@ impl Feed {
     }
 
     /// Moves with every stretch that is read.
-    pub(super) fn known(&self) -> watch::Receiver<Place> {
+    pub(super) fn known(&self) -> watch::Receiver<FeedPosition> {
         self.known.subscribe()
     }
 
@@ -99,7 +99,7 @@ impl Feed {
     }
 
     /// What has been read after `sent`, and the position then; `None` where nothing has.
-    pub(super) fn since(&self, sent: Place) -> Option<(Changes<TenantId>, Position)> {
+    pub(super) fn since(&self, sent: FeedPosition) -> Option<(Changes<TenantId>, Position)> {
         let recent = self.recent();
         let through = recent.through;
         if sent.era != recent.era || sent.revision < recent.from {
@@ -135,7 +135,7 @@ impl Feed {
             }
         }
         recent.through = through;
-        self.known.send_replace(Place { era: recent.era, revision: through.revision });
+        self.known.send_replace(FeedPosition { era: recent.era, revision: through.revision });
         starts_over
     }
 }
@@ -220,7 +220,7 @@ mod tests {
         append(&feed, 6, 8, Some(vec![tenants[1], tenants[0]]));
         assert!(!append(&feed, 8, 8, Some(Vec::new())));
         let since = |era, revision| {
-            feed.since(Place { era, revision }).map(|(changes, _)| (changes.after, changes.through, changes.keys))
+            feed.since(FeedPosition { era, revision }).map(|(changes, _)| (changes.after, changes.through, changes.keys))
         };
         let mut both = vec![tenants[0], tenants[1]];
         both.sort_unstable();

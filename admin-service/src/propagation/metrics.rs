@@ -6,7 +6,7 @@ use prometheus_client::{
 };
 use service::telemetry::metrics::Metrics;
 
-use super::Spread;
+use super::PropagationReport;
 
 /// The metrics of spreading changes.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ impl PropagationMetrics {
         made
     }
 
-    pub(super) fn spread(&self, spread: &Spread, unheard: bool) {
+    pub(super) fn spread(&self, spread: &PropagationReport, unheard: bool) {
         self.wait.observe(spread.waited.as_secs_f64());
         if unheard || spread.acknowledged < spread.gateways {
             self.ran_out.inc();

@@ -10,7 +10,7 @@ use coherence::{Revision, replica::{Neighbours, Registration}};
 use wire::time::{as_millis, since_boot_ms};
 use uuid::Uuid;
 
-use super::{Inner, bounded, feed::Place};
+use super::{Inner, bounded, feed::FeedPosition};
 use crate::store::{Done, Replica, StoreError};
 
 /// What this replica has told of itself, and what it has seen of others.
@@ -113,7 +113,7 @@ impl Inner {
                 moved = known.changed() => if moved.is_err() { return },
                 moved = progress.changed() => if moved.is_err() { return },
             }
-            let Place { era, revision } = *known.borrow_and_update();
+            let FeedPosition { era, revision } = *known.borrow_and_update();
             let done = self.done(revision);
             if reported.as_ref() == Some(&(era, done.clone())) || *self.registration.renewal.lock().await == 0 {
                 continue;

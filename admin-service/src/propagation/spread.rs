@@ -18,7 +18,7 @@ use crate::store::{AtRevision, StoreError};
 
 /// How a change reached the gateways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Spread {
+pub(crate) struct PropagationReport {
     /// Gateways that could have used what was true before.
     pub(crate) gateways: u32,
     /// Those of them that acknowledged. The others' leases have run out.
@@ -30,7 +30,7 @@ pub(crate) struct Spread {
 /// What a change has made, true on every gateway.
 pub(crate) struct Changed<T> {
     pub(crate) value: T,
-    pub(crate) spread: Spread,
+    pub(crate) spread: PropagationReport,
 }
 
 impl<T> Changed<T> {
@@ -41,7 +41,7 @@ impl<T> Changed<T> {
 
 impl Propagation {
     /// Makes a change and waits until it is true everywhere. Both go on where the caller leaves meanwhile.
-    pub(crate) async fn everywhere<T: Send + 'static>(
+    pub(crate) async fn commit_and_propagate<T: Send + 'static>(
         &self,
         change: impl Future<Output = Result<AtRevision<T>, StoreError>> + Send + 'static,
     ) -> Result<Changed<T>, StoreError> {
@@ -65,11 +65,11 @@ impl Propagation {
     /// Waits until the change that was committed as `revision` is true on every gateway: milliseconds in health, a lease
     /// where a gateway or a replica says nothing, and the longest lease there can be where the database does not answer.
     /// Call it right after the commit.
-    async fn spread(&self, revision: Revision) -> Spread {
+    async fn spread(&self, revision: Revision) -> PropagationReport {
         let inner = &*self.0;
         let started = Instant::now();
         let mut progress = inner.progress.subscribe();
-        let mut change = OnItsWay::begin(inner, revision);
+        let mut change = PendingPropagation::begin(inner, revision);
         loop {
             change.hear_own();
             change.hear_others().await;
@@ -87,7 +87,7 @@ impl Propagation {
     }
 }
 
-struct OnItsWay<'a> {
+struct PendingPropagation<'a> {
     inner: &'a Inner,
     revision: Revision,
     committed: Millis,
@@ -100,7 +100,7 @@ struct OnItsWay<'a> {
     reading: Reading,
 }
 
-impl<'a> OnItsWay<'a> {
+impl<'a> PendingPropagation<'a> {
     fn begin(inner: &'a Inner, revision: Revision) -> Self {
         let committed = since_boot_ms();
         let holders = inner.leases().holders(committed).copied().collect();
@@ -180,9 +180,9 @@ impl<'a> OnItsWay<'a> {
         self.pending.as_ref().map_or(now >= self.deadline(), |pending| pending.is_over(now))
     }
 
-    fn result(&self, waited: Duration) -> Spread {
+    fn result(&self, waited: Duration) -> PropagationReport {
         let count = |gateways: usize| u32::try_from(gateways).unwrap_or(u32::MAX);
-        Spread {
+        PropagationReport {
             gateways: count(self.holders.union(&self.acknowledged).count()),
             acknowledged: count(self.acknowledged.len()),
             waited,

@@ -6,7 +6,7 @@ use wire::{TenantId, time::{as_millis, since_boot_ms}};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{Inner, Propagation, feed::Place, replicas::stopping};
+use super::{Inner, Propagation, feed::FeedPosition, replicas::stopping};
 use crate::store::{Position, StoreError};
 
 /// A gateway's run: the same on each of its streams, another after a restart.
@@ -48,7 +48,7 @@ impl Propagation {
         let inner = &*self.0;
         let mut known = inner.feed.known();
         // What the gateway has been told up to. Nothing is pushed before its first asking has said where it stands.
-        let mut sent: Option<(Place, Position)> = None;
+        let mut sent: Option<(FeedPosition, Position)> = None;
         // An asking that was refused because the gateway had acknowledged nothing.
         let mut refused: Option<u64> = None;
         loop {
@@ -90,7 +90,7 @@ impl Propagation {
                 },
             };
             if let Some(Answer { era, news, refused: still_refused }) = news {
-                sent = Some((Place { era, revision: news.through.revision }, news.through));
+                sent = Some((FeedPosition { era, revision: news.through.revision }, news.through));
                 refused = still_refused;
                 inner.leases().told(&gateway, news.through.revision, since_boot_ms());
                 tokio::select! {

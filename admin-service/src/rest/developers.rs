@@ -1,4 +1,4 @@
-//! A tenant's developers at the door: who comes with an account key, and whether it may do what is asked.
+//! A tenant's developers: who comes with an account key, and whether it may do what is asked.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::{header, request::Parts};

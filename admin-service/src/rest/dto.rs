@@ -18,7 +18,7 @@ use crate::{
         settings::TenantSettings,
         tenant::Tenant,
     },
-    propagation::{Changed, Spread},
+    propagation::{Changed, PropagationReport},
 };
 
 /// A tenant, without its secret.
@@ -73,8 +73,8 @@ pub(super) struct PropagationView {
     waited_ms: u64,
 }
 
-impl From<Spread> for PropagationView {
-    fn from(spread: Spread) -> Self {
+impl From<PropagationReport> for PropagationView {
+    fn from(spread: PropagationReport) -> Self {
         Self { gateways: spread.gateways, acknowledged: spread.acknowledged, waited_ms: as_millis(spread.waited) }
     }
 }
@@ -256,7 +256,7 @@ pub(super) struct AccessPage {
     pub(super) next_cursor: Option<String>,
 }
 
-pub(super) fn next_cursor(next: Option<impl cursor::Place>) -> Option<String> {
+pub(super) fn next_cursor(next: Option<impl cursor::Key>) -> Option<String> {
     next.map(cursor::write)
 }
 

@@ -97,13 +97,13 @@ pub(crate) mod cursor {
     pub(crate) const REFUSED: &str = "is not a cursor: pass next_cursor of the page before, unchanged";
 
     /// A place in a list: the key of the last row before it.
-    pub(crate) trait Place: Sized {
+    pub(crate) trait Key: Sized {
         fn to_bytes(&self) -> Vec<u8>;
         fn from_bytes(bytes: &[u8]) -> Option<Self>;
     }
 
     /// Tenants are listed by id.
-    impl Place for Uuid {
+    impl Key for Uuid {
         fn to_bytes(&self) -> Vec<u8> {
             self.as_bytes().to_vec()
         }
@@ -114,7 +114,7 @@ pub(crate) mod cursor {
     }
 
     /// The audit log is listed by revision.
-    impl Place for u64 {
+    impl Key for u64 {
         fn to_bytes(&self) -> Vec<u8> {
             self.to_be_bytes().to_vec()
         }
@@ -125,11 +125,11 @@ pub(crate) mod cursor {
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "made for `map`")]
-    pub(crate) fn write(after: impl Place) -> String {
+    pub(crate) fn write(after: impl Key) -> String {
         URL_SAFE_NO_PAD.encode(after.to_bytes())
     }
 
-    pub(crate) fn read<P: Place>(text: &str) -> Option<P> {
+    pub(crate) fn read<P: Key>(text: &str) -> Option<P> {
         P::from_bytes(&URL_SAFE_NO_PAD.decode(text).ok()?)
     }
 

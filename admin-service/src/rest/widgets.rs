@@ -16,10 +16,10 @@ use super::{
     input::Params,
 };
 use crate::{
-    domain::widget::{BotKey, Look},
+    domain::widget::{BotKey, Appearance},
     errors::UseCaseError,
     propagation::Changed,
-    store::StoredLook,
+    store::StoredAppearance,
 };
 
 /// A new widget key.
@@ -103,7 +103,7 @@ pub(super) struct CustomizationPatch;
 impl PartialSchema for CustomizationPatch {
     /// The look's own schema and the bot's id: there is no second list of fields.
     fn schema() -> RefOr<Schema> {
-        let RefOr::T(Schema::Object(mut object)) = Look::schema() else { return Look::schema() };
+        let RefOr::T(Schema::Object(mut object)) = Appearance::schema() else { return Appearance::schema() };
         let id =
             ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid)));
         object.properties.insert("bot_id".to_owned(), id.into());
@@ -123,7 +123,7 @@ pub(super) struct Customization {
     id: Uuid,
     bot_id: Uuid,
     #[serde(flatten)]
-    look: Look,
+    appearance: Appearance,
     #[schema(value_type = String, format = DateTime)]
     created_at: WireTime,
     #[schema(value_type = String, format = DateTime)]
@@ -131,9 +131,9 @@ pub(super) struct Customization {
 }
 
 impl Customization {
-    fn new(bot_id: Uuid, stored: StoredLook) -> Self {
-        let StoredLook { look, created_at, updated_at } = stored;
-        Self { id: bot_id, bot_id, look, created_at: created_at.into(), updated_at: updated_at.into() }
+    fn new(bot_id: Uuid, stored: StoredAppearance) -> Self {
+        let StoredAppearance { appearance, created_at, updated_at } = stored;
+        Self { id: bot_id, bot_id, appearance, created_at: created_at.into(), updated_at: updated_at.into() }
     }
 }
 
@@ -267,8 +267,8 @@ pub(super) async fn get_customization(
     params: Params,
 ) -> Result<Success<Customization>, ApiError> {
     let bot_id = bot_id(params)?;
-    let look = developers.widgets.look(by.tenant_id, bot_id).await?;
-    Ok(Success::ok(Customization::new(bot_id, look), "Customization fetched."))
+    let appearance = developers.widgets.appearance(by.tenant_id, bot_id).await?;
+    Ok(Success::ok(Customization::new(bot_id, appearance), "Customization fetched."))
 }
 
 /// Write some of a widget's look and copy. Fields that are absent stay as they are.
@@ -290,6 +290,6 @@ pub(super) async fn put_customization(
     State(developers): State<Developers>,
     Written(by, given): Written,
 ) -> Result<Success<Customization>, ApiError> {
-    let Changed { value: (bot_id, look), .. } = developers.widgets.customize(&by, given).await?;
-    Ok(Success::ok(Customization::new(bot_id, look), "Customization saved."))
+    let Changed { value: (bot_id, appearance), .. } = developers.widgets.customize(&by, given).await?;
+    Ok(Success::ok(Customization::new(bot_id, appearance), "Customization saved."))
 }

@@ -1,4 +1,4 @@
-//! The admin service through its own doors: the store on both databases, REST, gRPC, and what must never leak.
+//! The admin service from outside: the store on both databases, REST, gRPC, and what must never leak.
 
 mod accounts;
 mod architecture;

@@ -84,7 +84,7 @@ async fn every_change_takes_the_next_revision(store: &SeaStore) {
     assert!(rotated.revision > created.revision);
     assert!(rotated.widget_key_rotated_at.is_some() && rotated.secret_rotated_at.is_none());
     let opens = async |key: &WidgetKey| {
-        store.widget_door(created.id, key.as_str()).await.expect("reads").is_some_and(|door| door.opened.is_some())
+        store.widget_access(created.id, key.as_str()).await.expect("reads").is_some_and(|access| access.opened.is_some())
     };
     assert!(!opens(&created.widget_public_key).await, "the old key is nobody's");
     assert!(opens(&new_key).await);
@@ -348,8 +348,8 @@ async fn tenants_from_before_get_their_bot_and_key() {
         assert_eq!(bots.iter().map(|bot| (bot.name.as_str(), bot.is_default)).collect::<Vec<_>>(), [("Default", true)]);
         let keys = store.widget_keys(tenant.id, bots[0].id).await.expect("reads").expect("a bot");
         assert_eq!(keys.iter().map(|key| &key.api_key).collect::<Vec<_>>(), [&tenant.widget_public_key]);
-        let door = store.widget_door(tenant.id, tenant.widget_public_key.as_str()).await.expect("reads");
-        assert!(door.is_some_and(|door| door.opened.is_some()));
+        let access = store.widget_access(tenant.id, tenant.widget_public_key.as_str()).await.expect("reads");
+        assert!(access.is_some_and(|access| access.opened.is_some()));
     }
     store.close().await.expect("it closes");
 }

@@ -166,11 +166,11 @@ async fn what_is_not_allowed_any_more_begins_and_renews_nothing() {
 async fn a_door_says_who_is_let_in_and_how_the_widget_looks() {
     let Fixture { service, tenant, .. } = fixture().await;
     let mut directory = TenantDirectoryClient::new(channel(&service).await);
-    let mut door = async |tenant_id: &str, key: &str| {
+    let mut access = async |tenant_id: &str, key: &str| {
         let request = GetWidgetRequest { tenant_id: bytes(tenant_id), widget_public_key: key.to_owned() };
         directory.get_widget(gateway(request)).await.expect("an answer").into_inner()
     };
-    let answer = door(&tenant.id, &tenant.widget_public_key).await;
+    let answer = access(&tenant.id, &tenant.widget_public_key).await;
     assert_eq!(answer.allowed_origins, [PAGE]);
     let widget = answer.widget.expect("a widget");
     assert_eq!((widget.rate_limit_per_hour, widget.allowed_domains.len()), (1000, 0));
@@ -181,10 +181,10 @@ async fn a_door_says_who_is_let_in_and_how_the_widget_looks() {
 
     let other = service.operator().provision(json!({"tenant_name": "Other"})).await;
     for key in [other.widget_public_key.as_str(), "pk_unknown", "", "pk_\0"] {
-        let answer = door(&tenant.id, key).await;
+        let answer = access(&tenant.id, key).await;
         assert_eq!((answer.allowed_origins.len(), answer.widget), (1, None), "{key:?}");
     }
-    let nobody = door(&TenantId::generate().to_string(), &tenant.widget_public_key).await;
+    let nobody = access(&TenantId::generate().to_string(), &tenant.widget_public_key).await;
     assert_eq!((nobody.allowed_origins.len(), nobody.widget), (0, None));
 }
 

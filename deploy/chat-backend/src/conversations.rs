@@ -6,7 +6,7 @@ use service::{ApiError, Envelope, Failure, Success, fields::Fields};
 use super::{
     Backend, Object, Params, Tenant, body,
     dto::{CONVERSATION, Conversation, ConversationRow, List, given, page},
-    live,
+    notifier,
     records::{self, Handling, NewConversation},
     store::{Store, all, commit, unavailable},
 };
@@ -42,7 +42,7 @@ pub(super) async fn create_conversation(
     let id = records::insert_conversation(&transaction, tenant_id, new).await.map_err(unavailable)?;
     let conversation = records::find_conversation(&transaction, tenant_id, &id).await?;
     commit(transaction).await?;
-    backend.live.changed(&live::of_visitor(tenant_id, &conversation.visitor_user_id));
+    backend.notifier.changed(&notifier::of_visitor(tenant_id, &conversation.visitor_user_id));
     Ok(Success::created(conversation, "Conversation begun."))
 }
 

@@ -32,7 +32,7 @@ mod conversations;
 mod demo_knowledge;
 mod dto;
 mod knowledge;
-mod live;
+mod notifier;
 mod messages;
 mod records;
 mod sockets;
@@ -43,14 +43,14 @@ mod verify;
 use bot::Reply;
 use demo_knowledge::DemoKnowledge;
 use dto::Conversation;
-use live::Live;
+use notifier::ConversationNotifier;
 pub use store::{Store, StoreError};
 
 /// What the routes share.
 #[derive(Clone, Debug)]
 pub struct Backend {
     store: Store,
-    live: Live,
+    notifier: ConversationNotifier,
     /// What the bot answers visitors of local pages from, for tenants that have ingested nothing; only on a laptop where `/demo`
     /// is on.
     demo_knowledge: Option<DemoKnowledge>,
@@ -63,7 +63,7 @@ impl Backend {
     /// Over an open store, until `stopping` is cancelled.
     #[must_use]
     pub fn new(store: Store, stopping: CancellationToken) -> Self {
-        Self { store, live: Live::default(), demo_knowledge: None, sockets: TaskTracker::new(), stopping }
+        Self { store, notifier: ConversationNotifier::default(), demo_knowledge: None, sockets: TaskTracker::new(), stopping }
     }
 
     /// Lets the bot answer from a few articles about a shop that does not exist: visitors of local pages (`localhost` or loopback),

@@ -103,7 +103,7 @@ pub(super) async fn say(
         .map_err(unavailable)?
         .ok_or_else(|| ApiError::internal("a message that was just written is not there"))?;
     commit(transaction).await?;
-    backend.live.changed(conversation_id);
+    backend.notifier.changed(conversation_id);
     Ok(message.into())
 }
 

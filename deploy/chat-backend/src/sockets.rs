@@ -22,7 +22,7 @@ use tokio_tungstenite::tungstenite::{
 
 use super::{
     Backend,
-    live::{self, Listener},
+    notifier::{self, Listener},
     records::{self, Handling, NewConversation, WaitingReason},
     store::{commit, one, unavailable},
     verify::Actor,
@@ -30,7 +30,7 @@ use super::{
 
 mod talk;
 
-use talk::Talk;
+use talk::ConversationStream;
 
 /// How long the relay may take to say whose conversation it is, and either side to take a frame.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -179,8 +179,8 @@ async fn converse(
     let (mut talk, mut listener) = match visitor.conversation(backend).await? {
         Some(id) => {
             // Listened to before it is read: what comes in between is heard of.
-            let listener = backend.live.listen(&id);
-            (Talk::welcome(socket, backend, tenant_id, session, id).await?, listener)
+            let listener = backend.notifier.listen(&id);
+            (ConversationStream::welcome(socket, backend, tenant_id, session, id).await?, listener)
         }
         None => wait_for_conversation(socket, backend, &visitor).await?,
     };
@@ -198,9 +198,9 @@ async fn wait_for_conversation<'a>(
     socket: &mut Socket,
     backend: &'a Backend,
     visitor: &Visitor,
-) -> Result<(Talk<'a>, Listener), Ended> {
+) -> Result<(ConversationStream<'a>, Listener), Ended> {
     let (tenant_id, session) = (visitor.tenant_id, visitor.session);
-    let mut begun = backend.live.listen(&live::of_visitor(tenant_id, &visitor.user_id));
+    let mut begun = backend.notifier.listen(&notifier::of_visitor(tenant_id, &visitor.user_id));
     let welcome = json!({
         "type": "welcome", "session_id": session.to_string(), "conversation_id": null, "status": visitor.handling().as_str(),
         "operator": null, "history": [], "read_up_to": null,
@@ -237,8 +237,8 @@ async fn wait_for_conversation<'a>(
                 }
             },
         };
-        let listener = backend.live.listen(&id);
-        let mut talk = Talk::from_the_start(backend, tenant_id, id, visitor.handling());
+        let listener = backend.notifier.listen(&id);
+        let mut talk = ConversationStream::from_the_start(backend, tenant_id, id, visitor.handling());
         if let Some(frame) = first {
             talk.answer(socket, frame).await?;
         }
@@ -320,7 +320,7 @@ impl Visitor {
         };
         let id = records::insert_conversation(&transaction, self.tenant_id, new).await.map_err(unavailable)?;
         commit(transaction).await?;
-        backend.live.changed(&live::of_visitor(self.tenant_id, &self.user_id));
+        backend.notifier.changed(&notifier::of_visitor(self.tenant_id, &self.user_id));
         Ok(id)
     }
 }

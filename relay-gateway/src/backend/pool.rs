@@ -238,7 +238,7 @@ impl Pool {
     }
 
     /// Closes what has been idle for too long. Call it now and then.
-    pub(super) fn tidy(&self) {
+    pub(super) fn sweep(&self) {
         let now = Instant::now();
         for worker in self.idle.iter() {
             lock(worker).retain(|connection| self.is_usable(connection, now));

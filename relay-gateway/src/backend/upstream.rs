@@ -155,8 +155,8 @@ impl Upstream {
     }
 
     /// Closes connections that have been idle for too long. Call it now and then.
-    pub(crate) fn tidy(&self) {
-        self.0.pool.tidy();
+    pub(crate) fn sweep(&self) {
+        self.0.pool.sweep();
     }
 
     /// `<base>/<rest>?<query>`, with nothing decoded or encoded on the way.

@@ -12,16 +12,16 @@ use std::{
 };
 
 use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter, sync::Cache as FastCache};
-use coherence::{Changes, gateway::{Asking, Flights, Joining, Landing, Lease, Ticket}};
+use coherence::{Changes, gateway::{Asking, SingleFlight, Joining, FetchOutcome, Lease, Ticket}};
 use service::ApiError;
 use wire::{TenantId, request_id::RequestId, time::since_boot_ms};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
-use super::{Known, LeaseView, TenantDirectory, doors::Doors, unavailable};
+use super::{Known, LeaseView, TenantDirectory, widget_access::WidgetAccessCache, unavailable};
 use crate::{
     admin_client::Backoff,
-    domain::{door::Door, tenant::TenantState},
+    domain::{widget_access::WidgetAccess, tenant::TenantState},
     metrics::{DirectoryMetrics, Lookup},
 };
 
@@ -54,7 +54,7 @@ struct Inner<D> {
     /// is asked for no more often than a known one. The first call with an id still takes a look-up. They have a cache of their
     /// own, so that a caller who invents ids evicts no tenant.
     unknown: FastCache<TenantId, Known>,
-    doors: Doors,
+    accesses: WidgetAccessCache,
     following: Mutex<Following>,
     metrics: DirectoryMetrics,
 }
@@ -75,7 +75,7 @@ impl Lifecycle<TenantId, Known> for CountEvictions {
 #[derive(Default)]
 struct Following {
     lease: Lease,
-    flights: Flights<TenantId>,
+    flights: SingleFlight<TenantId>,
     landings: HashMap<TenantId, watch::Receiver<Option<Result<Known, ApiError>>>>,
 }
 
@@ -87,8 +87,8 @@ impl<D: TenantDirectory> CachedDirectory<D> {
         let evictions = CountEvictions(metrics.clone());
         let known = FastCache::with(expected, most, UnitWeighter, DefaultHashBuilder::default(), evictions);
         let unknown = FastCache::new(expected);
-        let (doors, following) = (Doors::new(), Mutex::default());
-        Self(Arc::new(Inner { source, lease, known, unknown, doors, following, metrics }))
+        let (accesses, following) = (WidgetAccessCache::new(), Mutex::default());
+        Self(Arc::new(Inner { source, lease, known, unknown, accesses, following, metrics }))
     }
 
     /// Begins to ask for a lease.
@@ -116,7 +116,7 @@ impl<D: TenantDirectory> CachedDirectory<D> {
                 inner.unknown.clear();
             }
         }
-        following.flights.poison(changes);
+        following.flights.invalidate(changes);
         true
     }
 
@@ -155,8 +155,8 @@ impl<D: TenantDirectory> TenantDirectory for CachedDirectory<D> {
         known
     }
 
-    fn has_door(&self, tenant: &TenantState, widget_key: &str) -> bool {
-        self.0.doors.has(tenant, widget_key)
+    fn has_widget_access(&self, tenant: &TenantState, widget_key: &str) -> bool {
+        self.0.accesses.has(tenant, widget_key)
     }
 
     async fn lookup(&self, id: TenantId, request_id: &RequestId) -> Result<Known, ApiError> {
@@ -167,14 +167,14 @@ impl<D: TenantDirectory> TenantDirectory for CachedDirectory<D> {
         Box::pin(self.fetch(id, request_id)).await
     }
 
-    async fn door(
+    async fn widget_access(
         &self,
         tenant: &TenantState,
         widget_key: &str,
         request_id: &RequestId,
-    ) -> Result<Arc<Door>, ApiError> {
+    ) -> Result<Arc<WidgetAccess>, ApiError> {
         let inner = &*self.0;
-        inner.doors.get(tenant, widget_key, async || inner.source.door(tenant, widget_key, request_id).await).await
+        inner.accesses.get(tenant, widget_key, async || inner.source.widget_access(tenant, widget_key, request_id).await).await
     }
 }
 
@@ -265,16 +265,16 @@ impl<D: TenantDirectory> FlightGuard<D> {
         let mut following = inner.following();
         if let Ok(known) = &fetched {
             match following.flights.land(&self.id, self.ticket, known.revision) {
-                Landing::Repeat => return None,
+                FetchOutcome::Repeat => return None,
                 // Under the lock: a change that comes now finds it in the cache, and drops it.
-                Landing::Keep => {
+                FetchOutcome::Keep => {
                     if known.tenant.is_some() {
                         inner.known.insert(self.id, known.clone());
                     } else {
                         inner.unknown.insert(self.id, known.clone());
                     }
                 }
-                Landing::Discard => return Some(Err(ApiError::internal("a fetch that was given up has landed"))),
+                FetchOutcome::Discard => return Some(Err(ApiError::internal("a fetch that was given up has landed"))),
             }
         } else {
             following.flights.abandon(&self.id, self.ticket);

@@ -17,7 +17,7 @@ use super::{Known, TenantDirectory, unavailable};
 use crate::{
     admin_client::AdminClient,
     domain::{
-        door::{Door, Widget},
+        widget_access::{WidgetAccess, Widget},
         tenant::{Generation, TenantState},
     },
 };
@@ -58,12 +58,12 @@ impl TenantDirectory for GrpcDirectory {
         Ok(Known { tenant, revision: answer.revision })
     }
 
-    async fn door(
+    async fn widget_access(
         &self,
         tenant: &TenantState,
         widget_key: &str,
         request_id: &RequestId,
-    ) -> Result<Arc<Door>, ApiError> {
+    ) -> Result<Arc<WidgetAccess>, ApiError> {
         let tenant_id = tenant.id.as_uuid().as_bytes().to_vec();
         let message = GetWidgetRequest { tenant_id, widget_public_key: widget_key.to_owned() };
         let answer = self
@@ -76,18 +76,18 @@ impl TenantDirectory for GrpcDirectory {
             )
             .await
             .map_err(unavailable)?;
-        door(answer).map(Arc::new)
+        widget_access(answer).map(Arc::new)
     }
 }
 
-/// Reads the door; where a pattern cannot be read nobody could say whom it lets in.
-fn door(wire: GetWidgetResponse) -> Result<Door, ApiError> {
+/// Reads what a widget key allows. A pattern that cannot be read is an error: nobody could say which pages it lets in.
+fn widget_access(wire: GetWidgetResponse) -> Result<WidgetAccess, ApiError> {
     fn all<T: FromStr<Err: std::fmt::Display>>(texts: &[String]) -> Result<Vec<T>, ApiError> {
         texts.iter().map(|text| text.parse().map_err(unavailable)).collect()
     }
     let origins = all(&wire.allowed_origins)?;
     let Some(widget) = wire.widget else {
-        return Ok(Door { policy: OriginPolicy { origins, domains: Vec::new() }, widget: None });
+        return Ok(WidgetAccess { policy: OriginPolicy { origins, domains: Vec::new() }, widget: None });
     };
     let policy = OriginPolicy { origins, domains: all(&widget.allowed_domains)? };
     serde_json::from_str::<Map<String, Value>>(&widget.config_json).map_err(unavailable)?;
@@ -96,7 +96,7 @@ fn door(wire: GetWidgetResponse) -> Result<Door, ApiError> {
         sessions_per_hour: NonZeroU32::new(widget.rate_limit_per_hour).unwrap_or(NonZeroU32::MIN),
         config: widget.config_json.into(),
     };
-    Ok(Door { policy, widget: Some(widget) })
+    Ok(WidgetAccess { policy, widget: Some(widget) })
 }
 
 /// Keys the secret and wipes its text.
@@ -154,13 +154,13 @@ mod tests {
                 config_json: "{}".to_owned(),
             }),
         };
-        let read = door(good()).expect("a door");
+        let read = widget_access(good()).expect("it is read");
         assert!(read.allows(&"https://a.demo.com".parse().expect("an origin")));
         assert!(read.widget.is_some_and(|widget| widget.sessions_per_hour == NonZeroU32::MIN));
         let spoil = |spoil: fn(&mut GetWidgetResponse)| {
             let mut wire = good();
             spoil(&mut wire);
-            door(wire).expect_err("refused").code()
+            widget_access(wire).expect_err("refused").code()
         };
         for code in [
             spoil(|wire| wire.allowed_origins.push("*".to_owned())),

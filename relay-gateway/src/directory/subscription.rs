@@ -28,9 +28,9 @@ const IN_FLIGHT: usize = 16;
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Holds something open on behalf of tenants that a change may forbid.
-pub(crate) trait Concerned: Send + Sync {
+pub(crate) trait ChangeListener: Send + Sync {
     /// Closes what the changes forbid. The changes are acknowledged once this returns, and no lease is renewed before.
-    fn settle<'a>(&'a self, changes: &'a Changes<TenantId>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+    fn apply<'a>(&'a self, changes: &'a Changes<TenantId>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 }
 
 /// Keeps a [`CachedDirectory`] leased.
@@ -40,7 +40,7 @@ pub(crate) struct Subscription<D> {
     /// Random, and new at each start: leases and acknowledgements are kept under it.
     gateway: Uuid,
     name: String,
-    concerned: Vec<Arc<dyn Concerned>>,
+    listeners: Vec<Arc<dyn ChangeListener>>,
     /// Up to where the directory was followed.
     seen: Option<Position>,
     /// How long the last lease was.
@@ -67,9 +67,9 @@ impl<D: TenantDirectory> Subscription<D> {
         directory: CachedDirectory<D>,
         admin: AdminClient,
         name: String,
-        concerned: Vec<Arc<dyn Concerned>>,
+        listeners: Vec<Arc<dyn ChangeListener>>,
     ) -> Self {
-        Self { directory, admin, gateway: Uuid::new_v4(), name, concerned, seen: None, lease: None }
+        Self { directory, admin, gateway: Uuid::new_v4(), name, listeners, seen: None, lease: None }
     }
 
     /// Watches one replica after the other until told to leave, and then gives the lease up.
@@ -166,8 +166,8 @@ impl<D: TenantDirectory> Subscription<D> {
         if !self.directory.drop_changed(&changes) {
             return Err(Ended::Nonsense("changes that do not follow on what was seen"));
         }
-        for concerned in &self.concerned {
-            concerned.settle(&changes).await;
+        for listener in &self.listeners {
+            listener.apply(&changes).await;
         }
         self.directory.applied(&changes);
         let seen_before = self.seen.as_ref().map_or(0, |seen| seen.revision);
@@ -223,7 +223,7 @@ mod tests {
     use crate::{
         config::Config,
         directory::{Known, LeaseView},
-        domain::{door::Door, tenant::TenantState},
+        domain::{widget_access::WidgetAccess, tenant::TenantState},
         metrics::{DirectoryMetrics, GatewayMetrics},
     };
 
@@ -237,8 +237,8 @@ mod tests {
             Ok(Known { tenant: None, revision: 1 })
         }
 
-        async fn door(&self, _: &TenantState, _: &str, _: &RequestId) -> Result<Arc<Door>, ApiError> {
-            Err(ApiError::internal("nobody has no door"))
+        async fn widget_access(&self, _: &TenantState, _: &str, _: &RequestId) -> Result<Arc<WidgetAccess>, ApiError> {
+            Err(ApiError::internal("nobody has no widget key"))
         }
     }
 
@@ -249,8 +249,8 @@ mod tests {
         closed: Notify,
     }
 
-    impl Concerned for Socket {
-        fn settle<'a>(&'a self, changes: &'a Changes<TenantId>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    impl ChangeListener for Socket {
+        fn apply<'a>(&'a self, changes: &'a Changes<TenantId>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
             self.told.lock().expect("not poisoned").push(changes.clone());
             Box::pin(self.closed.notified())
         }
@@ -265,7 +265,7 @@ mod tests {
         let admin = AdminClient::new(&config.admin, GatewayMetrics::new(&metrics)).expect("a client");
         let directory =
             CachedDirectory::new(Arc::clone(source), 1_000_000, LeaseView::default(), DirectoryMetrics::new(&metrics));
-        Subscription::new(directory, admin, "by-hand".to_owned(), vec![Arc::clone(socket) as Arc<dyn Concerned>])
+        Subscription::new(directory, admin, "by-hand".to_owned(), vec![Arc::clone(socket) as Arc<dyn ChangeListener>])
     }
 
     fn response(after: u64, through: u64, tenants: &[TenantId], start_over: bool) -> WatchResponse {

@@ -9,25 +9,25 @@ use wire::origin::Origin;
 const REMEMBERED: &str = "600";
 
 /// What a browser says of the page that asks.
-pub(super) enum Asker {
+pub(super) enum RequestOrigin {
     /// It says nothing: no browser, or a page of the relay's own origin.
-    Unnamed,
+    Absent,
     /// A page of this origin; the text as it was sent, to be sent back.
     Page(Origin, HeaderValue),
     /// Something that is no origin, such as `null`.
-    Nameless,
+    Opaque,
 }
 
-impl Asker {
+impl RequestOrigin {
     pub(super) fn read(headers: &HeaderMap) -> Self {
         let mut given = headers.get_all(header::ORIGIN).iter();
         match (given.next(), given.next()) {
-            (None, _) => Self::Unnamed,
+            (None, _) => Self::Absent,
             (Some(text), None) => match text.to_str().ok().and_then(|text| text.parse().ok()) {
                 Some(origin) => Self::Page(origin, text.clone()),
-                None => Self::Nameless,
+                None => Self::Opaque,
             },
-            (Some(_), Some(_)) => Self::Nameless,
+            (Some(_), Some(_)) => Self::Opaque,
         }
     }
 }

@@ -8,7 +8,7 @@ use utoipa::{
 };
 use uuid::Uuid;
 
-use super::{owned, socket, visitors, widget};
+use super::{endpoint, socket, visitors, widget};
 
 pub(super) mod relay;
 
@@ -31,7 +31,7 @@ use relay::SignedCalls;
     paths(
         visitors::create_session, visitors::fetch_config, visitors::refresh_token, visitors::end_session, socket::upgrade,
         widget::script,
-        owned::provision_operator, owned::operator_token, owned::visitor_token, owned::revoke_visitor, owned::tenant_info,
+        relay_endpoints::provision_operator, relay_endpoints::operator_token, relay_endpoints::visitor_token, relay_endpoints::revoke_visitor, relay_endpoints::tenant_info,
         relay::create_contact_ticket, relay::pass_through, relay::pass_through_read
     ),
     components(schemas(Failure)),

@@ -21,7 +21,7 @@ use super::{
     client_address::behind_proxies,
     exceeded::write_allowance,
     messages,
-    owned::{self, Owned},
+    relay_endpoints::{self, RelayEndpoint},
     target::Path,
 };
 use crate::{
@@ -50,7 +50,7 @@ const RELAYED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// Where a call goes once it is verified.
 enum Target<'a> {
     /// Answered here.
-    Owned(Owned),
+    RelayEndpoint(RelayEndpoint),
     /// Everything else: to the chat backend, once the body has passed a check.
     Backend { rest: &'a str, check: fn(&[u8], &TenantState) -> Result<(), ApiError>, body_limit: usize },
 }
@@ -59,7 +59,7 @@ impl Target<'_> {
     /// Bytes a body may have here: few where honest bodies are small.
     fn body_limit(&self) -> usize {
         match self {
-            Self::Owned(_) => owned::BODY_LIMIT,
+            Self::RelayEndpoint(_) => relay_endpoints::BODY_LIMIT,
             Self::Backend { body_limit, .. } => *body_limit,
         }
     }
@@ -162,9 +162,9 @@ async fn admit_and_answer<D: TenantDirectory>(
     let answer = match check(&target, &body, head, tenant) {
         Err(error) => Err(error),
         Ok(()) => match target {
-            Target::Owned(owned) => {
+            Target::RelayEndpoint(endpoint) => {
                 // Boxed, so that the calls that are sent on do not carry about what these take.
-                let answer = owned::answer(owned, &gateway.admin, tenant, request_id, &body, deadline);
+                let answer = relay_endpoints::answer(endpoint, &gateway.admin, tenant, request_id, &body, deadline);
                 // Spent before anything is asked: a caller who leaves half-way must not get it back.
                 reservation.spend();
                 let answer = Box::pin(answer).await;
@@ -246,7 +246,7 @@ fn check(target: &Target<'_>, body: &[u8], head: &Parts, tenant: &TenantState) -
         body::check_not_encoded(&head.headers)?;
     }
     match target {
-        Target::Owned(_) => Ok(()),
+        Target::RelayEndpoint(_) => Ok(()),
         Target::Backend { check, .. } => check(body, tenant),
     }
 }
@@ -269,11 +269,11 @@ impl Refusal {
 fn target<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<(Target<'a>, Path<'a>), Refusal> {
     let rest = path.strip_prefix(PREFIX).unwrap_or_default();
     let path = Path::read(rest, query)?;
-    let (target, allow) = match Owned::at(rest) {
-        Some(owned) => (Target::Owned(owned), owned.allow()),
+    let (target, allow) = match RelayEndpoint::at(rest) {
+        Some(endpoint) => (Target::RelayEndpoint(endpoint), endpoint.allow()),
         None if path.is(CONTACT_TICKET) => {
-            let body_limit = owned::CONTACT_TICKET_LIMIT;
-            (Target::Backend { rest, check: |body, _| owned::check_contact_ticket(body), body_limit }, "POST")
+            let body_limit = relay_endpoints::CONTACT_TICKET_LIMIT;
+            (Target::Backend { rest, check: |body, _| relay_endpoints::check_contact_ticket(body), body_limit }, "POST")
         }
         None if path.is(ADD_MESSAGE) => {
             (Target::Backend { rest, check: messages::check_attachments, body_limit: usize::MAX }, RELAYED_METHODS)

@@ -13,11 +13,11 @@ use http::{HeaderValue, header, request::Parts};
 use service::{ApiError, Failure, edge::ConcernedTenant, query::Query, serve::Peer, websocket};
 use wire::time::now_unix_ms;
 
-use super::{Gateway, client_address, cors::Asker, request_id};
+use super::{Gateway, client_address, cors::RequestOrigin, request_id};
 use crate::{
     directory::TenantDirectory,
     domain::token::Opens,
-    sockets::{Closing, Visit},
+    sockets::{Closing, AuthenticatedVisitor},
 };
 
 /// What is spoken, as a subprotocol; it is selected where a client offers it.
@@ -66,16 +66,16 @@ pub(super) async fn upgrade<D: TenantDirectory>(
     if websocket::subprotocols(request.headers()).any(|offered| offered == SUBPROTOCOL) {
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     }
-    let visit = visit(&gateway, &request.into_parts().0, client).await;
-    if let Err(Closing::Token | Closing::Forbidden(_)) = visit {
+    let visitor = visit(&gateway, &request.into_parts().0, client).await;
+    if let Err(Closing::Token | Closing::Forbidden(_)) = visitor {
         gateway.limits.visitor_failures.count(client, Instant::now())?;
     }
-    gateway.sockets.welcome(upgrading, peer, visit);
+    gateway.sockets.welcome(upgrading, peer, visitor);
     Ok(response)
 }
 
 /// Who comes, by the token and the page alone; the tenant is judged once the socket has its place.
-async fn visit<D: TenantDirectory>(gateway: &Gateway<D>, parts: &Parts, client: IpAddr) -> Result<Visit, Closing> {
+async fn visitor<D: TenantDirectory>(gateway: &Gateway<D>, parts: &Parts, client: IpAddr) -> Result<AuthenticatedVisitor, Closing> {
     let text = token(parts).ok_or(Closing::Token)?;
     let verified = gateway.signing_keys.verify(&text).await;
     let token = verified
@@ -83,15 +83,15 @@ async fn visit<D: TenantDirectory>(gateway: &Gateway<D>, parts: &Parts, client: 
         .filter(|token| !token.has_ended(now_unix_ms()))
         .ok_or(Closing::Token)?;
     ConcernedTenant::note(&parts.extensions, token.tenant_id);
-    match (&token.opens, Asker::read(&parts.headers)) {
+    match (&token.opens, RequestOrigin::read(&parts.headers)) {
         // No browser, which would name the page: what holds the token may use it. And a minted token is bound to no page.
-        (_, Asker::Unnamed) | (Opens::Minted { .. }, _) => {}
-        (Opens::Session { origin, .. }, Asker::Page(page, _)) if page == *origin => {}
-        (Opens::Session { .. }, Asker::Page(..) | Asker::Nameless) => {
+        (_, RequestOrigin::Absent) | (Opens::Minted { .. }, _) => {}
+        (Opens::Session { origin, .. }, RequestOrigin::Page(page, _)) if page == *origin => {}
+        (Opens::Session { .. }, RequestOrigin::Page(..) | RequestOrigin::Opaque) => {
             return Err(Closing::Forbidden("origin_not_allowed: the token is for pages of another origin"));
         }
     }
-    Ok(Visit::new(token, client, request_id(&parts.extensions)))
+    Ok(AuthenticatedVisitor::new(token, client, request_id(&parts.extensions)))
 }
 
 /// The token: among the subprotocols, where no proxy logs it, or in the URL, as published clients send it.

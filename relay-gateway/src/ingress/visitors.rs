@@ -18,7 +18,7 @@ use wire::{ErrorCode, TenantId, origin::Origin, request_id::RequestId};
 
 use super::{
     Gateway, client_address,
-    cors::{self, Asker},
+    cors::{self, RequestOrigin},
     document::{BegunSession, EndedSession, NewSession, RefreshedToken, WidgetConfig},
     request_id, time,
 };
@@ -26,7 +26,7 @@ use crate::{
     directory::TenantDirectory,
     domain::{
         admission,
-        door::{Door, Shut, Widget, is_key},
+        widget_access::{WidgetAccess, AccessDenied, Widget, is_key},
         tenant::TenantState,
     },
     limits::failures::FailureGuard,
@@ -199,14 +199,14 @@ impl<D: TenantDirectory> Call<'_, D> {
     /// tenant that the URL names, and that there is too much, or nobody to ask, is no secret.
     async fn refuse(mut self, error: ApiError) -> Response {
         self.gateway.metrics.refused(error.code());
-        if let (None, Asker::Page(origin, text)) = (&self.readable_by, Asker::read(&self.parts.headers)) {
+        if let (None, RequestOrigin::Page(origin, text)) = (&self.readable_by, RequestOrigin::read(&self.parts.headers)) {
             let may_read = match error.code() {
                 ErrorCode::RateLimited | ErrorCode::DirectoryUnavailable | ErrorCode::Overloaded => true,
                 ErrorCode::OriginNotAllowed => false,
                 _ => match named(&self.parts) {
                     (Some(tenant_id), key) => {
                         let found = self.look_up(tenant_id, &key).await.ok().flatten();
-                        found.is_some_and(|(_, door)| door.allows(&origin))
+                        found.is_some_and(|(_, access)| access.allows(&origin))
                     }
                     (None, _) => false,
                 },
@@ -221,58 +221,58 @@ impl<D: TenantDirectory> Call<'_, D> {
     /// A preflight that names a tenant is answered by its own origins. One that does not cannot be judged yet: the page may
     /// ask, and whether it may read the answer is judged with the call. Says, too, whether it cost nothing or was allowed.
     async fn preflight(&mut self, method: &'static str) -> (Response, bool) {
-        let Asker::Page(origin, text) = Asker::read(&self.parts.headers) else {
+        let RequestOrigin::Page(origin, text) = RequestOrigin::read(&self.parts.headers) else {
             return (cors::preflight(None, method), true);
         };
         let (tenant_id, key) = named(&self.parts);
         let Some(tenant_id) = tenant_id else { return (cors::preflight(Some(&text), method), true) };
         match self.look_up(tenant_id, &key).await {
             Ok(found) => {
-                let allowed = found.is_some_and(|(_, door)| door.allows(&origin));
+                let allowed = found.is_some_and(|(_, access)| access.allows(&origin));
                 (cors::preflight(allowed.then_some(&text), method), allowed)
             }
             Err(error) => (error.into_response(), true),
         }
     }
 
-    /// What is known of a tenant and of its door as the key opens it; `None` where there is no such tenant.
+    /// What is known of a tenant and of what the key allows; `None` where there is no such tenant.
     async fn look_up(
         &mut self,
         tenant_id: TenantId,
         key: &str,
-    ) -> Result<Option<(Arc<TenantState>, Arc<Door>)>, ApiError> {
+    ) -> Result<Option<(Arc<TenantState>, Arc<WidgetAccess>)>, ApiError> {
         ConcernedTenant::note(&self.parts.extensions, tenant_id);
-        // Nobody is asked about a key that could be none: as any page finds it, the door is kept.
+        // The admin service is not asked about a text that cannot be a key: what the empty key allows is kept.
         let key = if is_key(key) { key } else { "" };
         let directory = &self.gateway.directory;
         let costs_nothing = directory
             .cached(tenant_id)
-            .is_some_and(|known| known.tenant.is_none_or(|tenant| directory.has_door(&tenant, key)));
+            .is_some_and(|known| known.tenant.is_none_or(|tenant| directory.has_widget_access(&tenant, key)));
         if !costs_nothing && self.charged.is_none() {
             self.charged = Some(self.gateway.limits.visitor_failures.charge(self.client, Instant::now())?);
         }
         let known = directory.lookup(tenant_id, &self.request_id).await?;
         let Some(tenant) = known.tenant else { return Ok(None) };
-        let door = directory.door(&tenant, key, &self.request_id).await?;
-        Ok(Some((tenant, door)))
+        let access = directory.widget_access(&tenant, key, &self.request_id).await?;
+        Ok(Some((tenant, access)))
     }
 
-    /// The door, where the key opens it, to a page that is allowed: the order of the refusals is from what anybody may know
+    /// What the key opens for a page that is allowed: the order of the refusals is from what anybody may know
     /// to what only the tenant's pages may.
-    async fn admit(&mut self, tenant_id: TenantId, key: &str) -> Result<Arc<Door>, ApiError> {
+    async fn admit(&mut self, tenant_id: TenantId, key: &str) -> Result<Arc<WidgetAccess>, ApiError> {
         let found = self.look_up(tenant_id, key).await?;
-        let (tenant, door) = found.ok_or_else(ApiError::invalid_widget_key)?;
-        match Asker::read(&self.parts.headers) {
-            Asker::Unnamed => {}
-            Asker::Page(origin, text) if door.allows(&origin) => self.readable_by = Some(text),
+        let (tenant, access) = found.ok_or_else(ApiError::invalid_widget_key)?;
+        match RequestOrigin::read(&self.parts.headers) {
+            RequestOrigin::Absent => {}
+            RequestOrigin::Page(origin, text) if access.allows(&origin) => self.readable_by = Some(text),
             // Whether the key is right is not for pages that are not allowed to learn.
-            Asker::Page(origin, _) => return Err(ApiError::origin_not_allowed(origin)),
-            Asker::Nameless => return Err(ApiError::origin_not_allowed("no origin")),
+            RequestOrigin::Page(origin, _) => return Err(ApiError::origin_not_allowed(origin)),
+            RequestOrigin::Opaque => return Err(ApiError::origin_not_allowed("no origin")),
         }
-        match door.open(&tenant).map(drop) {
-            Ok(()) => Ok(door),
-            Err(Shut::Key) => Err(ApiError::invalid_widget_key()),
-            Err(Shut::Suspended) => Err(admission::suspended()),
+        match access.open(&tenant).map(drop) {
+            Ok(()) => Ok(access),
+            Err(AccessDenied::Key) => Err(ApiError::invalid_widget_key()),
+            Err(AccessDenied::Suspended) => Err(admission::suspended()),
         }
     }
 
@@ -300,17 +300,17 @@ impl<D: TenantDirectory> Call<'_, D> {
             return Err(ApiError::internal("a field was neither read nor refused"));
         };
 
-        let door = self.admit(tenant_id, &key).await?;
-        if let Asker::Page(asker, _) = Asker::read(&self.parts.headers)
+        let access = self.admit(tenant_id, &key).await?;
+        if let RequestOrigin::Page(asker, _) = RequestOrigin::read(&self.parts.headers)
             && asker != origin
         {
             let message = format!("The page's Origin is {asker}, and the body says {origin}: send location.origin.");
             return Err(ApiError::new(ErrorCode::OriginNotAllowed, message));
         }
-        if !door.allows(&origin) {
+        if !access.allows(&origin) {
             return Err(ApiError::origin_not_allowed(origin));
         }
-        let widget = opened(&door)?;
+        let widget = opened(&access)?;
         let sessions = &self.gateway.limits.sessions;
         sessions.begin(widget.key_id, widget.sessions_per_hour, self.client, Instant::now())?;
         let message = OpenSessionRequest {
@@ -349,8 +349,8 @@ impl<D: TenantDirectory> Call<'_, D> {
         if locale.chars().count() > LONGEST_LOCALE {
             return Err(ApiError::field("locale", format!("must have at most {LONGEST_LOCALE} characters")));
         }
-        let door = self.admit(tenant_id, &key).await?;
-        let config = self.config(opened(&door)?, &locale);
+        let access = self.admit(tenant_id, &key).await?;
+        let config = self.config(opened(&access)?, &locale);
         Ok(Success::ok(config, "Widget configuration fetched.").into_response())
     }
 
@@ -369,6 +369,6 @@ fn named(parts: &Parts) -> (Option<TenantId>, String) {
     (query.optional("tenant_id"), query.optional("widget_public_key").unwrap_or_default())
 }
 
-fn opened(door: &Door) -> Result<&Widget, ApiError> {
-    door.widget.as_ref().ok_or_else(|| ApiError::internal("a door that was admitted by is not open"))
+fn opened(access: &WidgetAccess) -> Result<&Widget, ApiError> {
+    access.widget.as_ref().ok_or_else(|| ApiError::internal("a key that admitted a visitor is unknown"))
 }

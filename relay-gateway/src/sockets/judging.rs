@@ -26,13 +26,13 @@ use tokio::{
 };
 
 use super::{
-    Closing, Sockets, Visit, all_closed,
-    registry::{Open, Seat},
+    Closing, Sockets, AuthenticatedVisitor, all_closed,
+    registry::{Open, SocketSlot},
 };
 use crate::{
-    directory::{Concerned, Known, TenantDirectory},
+    directory::{ChangeListener, Known, TenantDirectory},
     domain::{
-        door::{Door, Shut},
+        widget_access::{WidgetAccess, AccessDenied},
         tenant::TenantState,
         token::Opens,
     },
@@ -69,8 +69,8 @@ pub(super) enum Grounds {
 const UNSEEN: u64 = u64::MAX;
 
 impl Grounds {
-    pub(super) fn of(visit: &Visit) -> Self {
-        match &visit.token.opens {
+    pub(super) fn of(visitor: &AuthenticatedVisitor) -> Self {
+        match &visitor.token.opens {
             Opens::Session { session, widget_key, origin, .. } => Self::Widget {
                 session: *session,
                 key: widget_key.as_str().into(),
@@ -87,7 +87,7 @@ impl Grounds {
     }
 }
 
-/// What an admitted visit opens.
+/// What an admitted visitor gets.
 pub(super) struct Admitted {
     pub(super) session: SessionId,
     /// The first frame the backend gets: whose conversation this is, and what it was begun with.
@@ -107,8 +107,8 @@ struct Judgement {
     tenant_id: TenantId,
     request_id: RequestId,
     known: OnceCell<Result<Known, ApiError>>,
-    /// All sockets that came by one key have one door.
-    doors: HashMap<Arc<str>, Result<Arc<Door>, Closing>>,
+    /// What each key allows: all sockets of one key share it.
+    accesses: HashMap<Arc<str>, Result<Arc<WidgetAccess>, Closing>>,
     /// The least that one of the sockets has seen of revocations, and of ended sessions; [`UNSEEN`] where none has looked. One
     /// question serves all, about everything since then.
     seen_revoked: u64,
@@ -118,75 +118,75 @@ struct Judgement {
 }
 
 impl<D: TenantDirectory> Sockets<D> {
-    /// The visit's session, where it is allowed at all.
-    pub(super) async fn admit(&self, visit: &Visit, seat: &Seat) -> Result<Admitted, Closing> {
+    /// The visitor's session, where it is allowed at all.
+    pub(super) async fn admit(&self, visitor: &AuthenticatedVisitor, slot: &SocketSlot) -> Result<Admitted, Closing> {
         // To connect counts as a frame.
-        if !self.limits.admits_frames(visit.counted_as, 1, 0, std::time::Instant::now()) {
+        if !self.limits.admits_frames(visitor.counted_as, 1, 0, std::time::Instant::now()) {
             return Err(Closing::TooFast("the session connects too often: wait"));
         }
         // The token was verified before the socket was registered. Check its key again: from here on, a change finds the socket.
-        self.still_signed(visit).await?;
-        let grounds = seat.grounds();
-        let known = self.directory.lookup(visit.token.tenant_id, &visit.request_id).await;
-        if let Some(door) = self.judge(&known, &grounds, &visit.request_id).await? {
-            seat.came_in_by(&door);
+        self.still_signed(visitor).await?;
+        let grounds = slot.grounds();
+        let known = self.directory.lookup(visitor.token.tenant_id, &visitor.request_id).await;
+        if let Some(access) = self.judge(&known, &grounds, &visitor.request_id).await? {
+            slot.was_admitted_by(&access);
         }
-        let (session, origin, visitor_user_id) = match &visit.token.opens {
+        let (session, origin, visitor_user_id) = match &visitor.token.opens {
             Opens::Session { session, origin, generation, .. } => {
-                (self.session(visit, *session, *generation).await?, Some(origin), None)
+                (self.session(visitor, *session, *generation).await?, Some(origin), None)
             }
             Opens::Minted { visitor_user_id, generation, .. } => {
-                (self.visitor(visit, visitor_user_id, *generation).await?, None, Some(visitor_user_id.as_str()))
+                (self.visitor(visitor, visitor_user_id, *generation).await?, None, Some(visitor_user_id.as_str()))
             }
         };
         let over = session.expires_at.map_or(0, |at| at.seconds.saturating_mul(1000));
-        let ends_at_ms = match visit.token.opens {
+        let ends_at_ms = match visitor.token.opens {
             // Its widget refreshes the token; the session goes on.
             Opens::Session { .. } => over,
-            Opens::Minted { .. } => visit.token.ends_at_ms(),
+            Opens::Minted { .. } => visitor.token.ends_at_ms(),
         };
         let id = session.session_id.parse().map_err(|_| unchecked(&ApiError::internal("a session without an id")))?;
         Ok(Admitted { session: id, hello: hello(session, origin, visitor_user_id), ends_at_ms })
     }
 
     /// What a widget's session was begun with.
-    async fn session(&self, visit: &Visit, session: SessionId, generation: u64) -> Result<Session, Closing> {
+    async fn session(&self, visitor: &AuthenticatedVisitor, session: SessionId, generation: u64) -> Result<Session, Closing> {
         let message = GetSessionRequest {
-            tenant_id: visit.token.tenant_id.as_uuid().as_bytes().to_vec(),
+            tenant_id: visitor.token.tenant_id.as_uuid().as_bytes().to_vec(),
             session_id: session.to_string(),
             generation: Some(generation),
         };
         let method = "chatrelay.visitors.v1.Visitors/GetSession";
-        let answer = self.admin.call(method, &visit.request_id, message, |channel, request| async move {
+        let answer = self.admin.call(method, &visitor.request_id, message, |channel, request| async move {
             VisitorsClient::new(channel).get_session(request).await
         });
         answer.await.map_err(|error| over(&error))
     }
 
     /// The session that stands for a known visitor.
-    async fn visitor(&self, visit: &Visit, visitor_user_id: &str, generation: u64) -> Result<Session, Closing> {
+    async fn visitor(&self, visitor: &AuthenticatedVisitor, visitor_user_id: &str, generation: u64) -> Result<Session, Closing> {
         let message = AdmitVisitorRequest {
-            tenant_id: visit.token.tenant_id.as_uuid().as_bytes().to_vec(),
+            tenant_id: visitor.token.tenant_id.as_uuid().as_bytes().to_vec(),
             visitor_user_id: visitor_user_id.to_owned(),
             generation,
         };
         let method = "chatrelay.visitors.v1.Visitors/AdmitVisitor";
-        let answer = self.admin.call(method, &visit.request_id, message, |channel, request| async move {
+        let answer = self.admin.call(method, &visitor.request_id, message, |channel, request| async move {
             VisitorsClient::new(channel).admit_visitor(request).await
         });
         answer.await.map_err(|error| over(&error))
     }
 
-    /// Whether grounds still hold by what is known; the door where they are a widget's.
+    /// Whether grounds still hold by what is known; what the key allows where they are a widget's.
     async fn judge(
         &self,
         known: &Result<Known, ApiError>,
         grounds: &Grounds,
         request_id: &RequestId,
-    ) -> Result<Option<Arc<Door>>, Closing> {
+    ) -> Result<Option<Arc<WidgetAccess>>, Closing> {
         match grounds {
             Grounds::Widget { session, key, origin, seen } => {
-                let door = self.door(known, key, request_id).await?;
+                let access = self.widget_access(known, key, request_id).await?;
                 let tenant = active(known)?;
                 let (now, before) = (tenant.sessions_ended, seen.load(Ordering::Acquire));
                 if now != before && before != UNSEEN {
@@ -194,7 +194,7 @@ impl<D: TenantDirectory> Sockets<D> {
                     not_ended(&ended, *session)?;
                 }
                 seen.store(now, Ordering::Release);
-                allowed(door, origin).map(Some)
+                allowed(access, origin).map(Some)
             }
             Grounds::Minted { visitor_user_id, generation, tenant_generation, seen } => {
                 let tenant = active(known)?;
@@ -212,18 +212,18 @@ impl<D: TenantDirectory> Sockets<D> {
         }
     }
 
-    /// A tenant's door, where a widget key opens it at all.
-    async fn door(
+    /// What a tenant's widget key allows, unless it is unknown or the tenant is suspended.
+    async fn widget_access(
         &self,
         known: &Result<Known, ApiError>,
         widget_key: &str,
         request_id: &RequestId,
-    ) -> Result<Arc<Door>, Closing> {
+    ) -> Result<Arc<WidgetAccess>, Closing> {
         let known = known.as_ref().map_err(unchecked)?;
-        let tenant = known.tenant.as_ref().ok_or_else(|| shut(Shut::Key))?;
-        let door = self.directory.door(tenant, widget_key, request_id).await.map_err(|error| unchecked(&error))?;
-        door.open(tenant).map_err(shut)?;
-        Ok(door)
+        let tenant = known.tenant.as_ref().ok_or_else(|| denied(AccessDenied::Key))?;
+        let access = self.directory.widget_access(tenant, widget_key, request_id).await.map_err(|error| unchecked(&error))?;
+        access.open(tenant).map_err(denied)?;
+        Ok(access)
     }
 
     /// The tenant's visitors that were revoked after its count of revocations was this.
@@ -250,23 +250,23 @@ impl<D: TenantDirectory> Sockets<D> {
     }
 
     /// Whether a frame may pass: what closes a socket is heard of while the lease is held, and asked for where it is not.
-    pub(super) async fn still_allowed(&self, visit: &Visit, grounds: &Grounds) -> Result<(), Closing> {
+    pub(super) async fn still_allowed(&self, visitor: &AuthenticatedVisitor, grounds: &Grounds) -> Result<(), Closing> {
         if self.lease.is_held() {
             return Ok(());
         }
-        self.still_signed(visit).await?;
-        let known = self.directory.lookup(visit.token.tenant_id, &visit.request_id).await;
-        self.judge(&known, grounds, &visit.request_id).await.map(drop)
+        self.still_signed(visitor).await?;
+        let known = self.directory.lookup(visitor.token.tenant_id, &visitor.request_id).await;
+        self.judge(&known, grounds, &visitor.request_id).await.map(drop)
     }
 
-    /// Whether the key that signed the visit's token is not retired.
-    async fn still_signed(&self, visit: &Visit) -> Result<(), Closing> {
+    /// Whether the key that signed the visitor's token is not retired.
+    async fn still_signed(&self, visitor: &AuthenticatedVisitor) -> Result<(), Closing> {
         let keys = self.signing_keys.get().await.map_err(|error| unchecked(&error))?;
-        if keys.holds(&visit.token.key_id) { Ok(()) } else { Err(Closing::Token) }
+        if keys.holds(&visitor.token.key_id) { Ok(()) } else { Err(Closing::Token) }
     }
 
     /// Closes the sockets whose tokens a retired key has signed, and every socket if the keys cannot be asked for in time.
-    async fn settle_keys(&self, deadline: Instant) {
+    async fn recheck_keys(&self, deadline: Instant) {
         let sockets = self.registry.all();
         if sockets.is_empty() {
             return;
@@ -280,29 +280,29 @@ impl<D: TenantDirectory> Sockets<D> {
                 Ok(Err(error)) => unchecked(error),
                 Err(_) => UNCHECKED,
             };
-            socket.directive.send_modify(|directive| directive.close = Some(closing));
-            forbidden.push(socket.directive);
+            socket.command.send_modify(|command| command.close = Some(closing));
+            forbidden.push(socket.command);
         }
         all_closed(&forbidden).await;
     }
 
-    /// Whether the visit's tenant takes files now.
-    pub(super) async fn takes_files(&self, visit: &Visit) -> Result<bool, Closing> {
-        let known = self.directory.lookup(visit.token.tenant_id, &visit.request_id).await;
+    /// Whether the visitor's tenant takes files now.
+    pub(super) async fn takes_files(&self, visitor: &AuthenticatedVisitor) -> Result<bool, Closing> {
+        let known = self.directory.lookup(visitor.token.tenant_id, &visitor.request_id).await;
         active(&known).map(|tenant| tenant.file_upload_enabled)
     }
 
     /// Judges a tenant's sockets anew: those that are forbidden, or cannot be judged in time, are closed when this returns; the
     /// others know of a new look.
-    async fn settle_tenant(&self, tenant_id: TenantId, deadline: Instant) {
+    async fn recheck_tenant(&self, tenant_id: TenantId, deadline: Instant) {
         let sockets = self.registry.of(tenant_id);
         let mut judgement = Judgement::of(tenant_id, &sockets);
         let mut forbidden = Vec::new();
         for socket in sockets {
             let judging = self.judge_anew(&mut judgement, &socket);
             if let Err(closing) = timeout_at(deadline, judging).await.unwrap_or(Err(UNCHECKED)) {
-                socket.directive.send_modify(|directive| directive.close = Some(closing));
-                forbidden.push(socket.directive);
+                socket.command.send_modify(|command| command.close = Some(closing));
+                forbidden.push(socket.command);
             }
         }
         all_closed(&forbidden).await;
@@ -310,17 +310,17 @@ impl<D: TenantDirectory> Sockets<D> {
 
     /// Judges one of a tenant's sockets by what is known after a change.
     async fn judge_anew(&self, judgement: &mut Judgement, socket: &Open) -> Result<(), Closing> {
-        let Judgement { tenant_id, request_id, known, doors, seen_revoked, seen_ended, revoked, ended } = judgement;
+        let Judgement { tenant_id, request_id, known, accesses, seen_revoked, seen_ended, revoked, ended } = judgement;
         let tenant_id = *tenant_id;
         let known = known.get_or_init(|| self.directory.lookup(tenant_id, request_id)).await;
         match &socket.grounds {
             Grounds::Widget { session, key, origin, seen } => {
-                if !doors.contains_key(key) {
-                    let door = self.door(known, key, request_id).await;
-                    doors.insert(Arc::clone(key), door);
+                if !accesses.contains_key(key) {
+                    let access = self.widget_access(known, key, request_id).await;
+                    accesses.insert(Arc::clone(key), access);
                 }
-                let door = doors.get(key).cloned().unwrap_or(Err(UNCHECKED))?;
-                let door = allowed(door, origin)?;
+                let access = accesses.get(key).cloned().unwrap_or(Err(UNCHECKED))?;
+                let access = allowed(access, origin)?;
                 let now = active(known)?.sessions_ended;
                 let before = seen.load(Ordering::Acquire);
                 if before != UNSEEN && before != now {
@@ -329,9 +329,9 @@ impl<D: TenantDirectory> Sockets<D> {
                     not_ended(ended, *session)?;
                     seen.store(now, Ordering::Release);
                 }
-                self.registry.has_door(tenant_id, socket.id(), &door);
-                if let Some(look) = new_look(socket.door.as_deref(), &door) {
-                    socket.directive.send_modify(|directive| directive.look = Some(look));
+                self.registry.has_widget_access(tenant_id, socket.id(), &access);
+                if let Some(look) = new_look(socket.access.as_deref(), &access) {
+                    socket.command.send_modify(|command| command.look = Some(look));
                 }
             }
             Grounds::Minted { visitor_user_id, generation, tenant_generation, seen } => {
@@ -365,7 +365,7 @@ impl Judgement {
             tenant_id,
             request_id: RequestId::generate(),
             known: OnceCell::new(),
-            doors: HashMap::new(),
+            accesses: HashMap::new(),
             seen_revoked,
             seen_ended,
             revoked: OnceCell::new(),
@@ -374,14 +374,14 @@ impl Judgement {
     }
 }
 
-impl<D: TenantDirectory> Concerned for Sockets<D> {
-    fn settle<'a>(&'a self, changes: &'a Changes<TenantId>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+impl<D: TenantDirectory> ChangeListener for Sockets<D> {
+    fn apply<'a>(&'a self, changes: &'a Changes<TenantId>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         let tenants = self.registry.tenants(changes.keys.as_deref());
         let deadline = Instant::now() + JUDGED_WITHIN;
-        let judging = move |tenant_id| self.settle_tenant(tenant_id, deadline);
+        let judging = move |tenant_id| self.recheck_tenant(tenant_id, deadline);
         Box::pin(async move {
             if concern_keys(changes) {
-                self.settle_keys(deadline).await;
+                self.recheck_keys(deadline).await;
             }
             stream::iter(tenants).for_each_concurrent(JUDGED_AT_ONCE, judging).await;
         })
@@ -400,7 +400,7 @@ fn unchecked(error: &ApiError) -> Closing {
 fn over(error: &ApiError) -> Closing {
     match error.code() {
         ErrorCode::InvalidVisitorToken => Closing::Token,
-        ErrorCode::TenantSuspended => shut(Shut::Suspended),
+        ErrorCode::TenantSuspended => denied(AccessDenied::Suspended),
         _ => unchecked(error),
     }
 }
@@ -408,7 +408,7 @@ fn over(error: &ApiError) -> Closing {
 /// A tenant whose visitors may talk.
 fn active(known: &Result<Known, ApiError>) -> Result<&TenantState, Closing> {
     let tenant = known.as_ref().map_err(unchecked)?.tenant.as_deref().ok_or(Closing::Token)?;
-    if tenant.suspended { Err(shut(Shut::Suspended)) } else { Ok(tenant) }
+    if tenant.suspended { Err(denied(AccessDenied::Suspended)) } else { Ok(tenant) }
 }
 
 /// The revision to ask from. After a database was restored, the history is an earlier one: ask from its beginning.
@@ -426,23 +426,23 @@ fn not_among(revoked: &Revoked, visitor_user_id: &str, generation: u64) -> Resul
 }
 
 /// A reason begins with the `error_code` that a call would be refused with.
-fn shut(shut: Shut) -> Closing {
-    Closing::Forbidden(match shut {
-        Shut::Key => "invalid_widget_key: it was rotated or revoked; paste the current embed code",
-        Shut::Suspended => "tenant_suspended: ask the platform's operator",
+fn denied(reason: AccessDenied) -> Closing {
+    Closing::Forbidden(match reason {
+        AccessDenied::Key => "invalid_widget_key: it was rotated or revoked; paste the current embed code",
+        AccessDenied::Suspended => "tenant_suspended: ask the platform's operator",
     })
 }
 
-fn allowed(door: Arc<Door>, origin: &Origin) -> Result<Arc<Door>, Closing> {
-    if door.allows(origin) {
-        Ok(door)
+fn allowed(access: Arc<WidgetAccess>, origin: &Origin) -> Result<Arc<WidgetAccess>, Closing> {
+    if access.allows(origin) {
+        Ok(access)
     } else {
         Err(Closing::Forbidden("origin_not_allowed: add it to the tenant's allowed_origins"))
     }
 }
 
 /// The frame that tells a widget how it looks now, where that is not what it looked like.
-fn new_look(before: Option<&Door>, now: &Door) -> Option<Arc<str>> {
+fn new_look(before: Option<&WidgetAccess>, now: &WidgetAccess) -> Option<Arc<str>> {
     let before = before?.widget.as_ref()?;
     let now = now.widget.as_ref()?;
     (before.config != now.config).then(|| json!({"type": "config", "widget_config": now.config()}).to_string().into())

@@ -8,12 +8,12 @@ use std::{
 use wire::{SessionId, TenantId};
 use tokio::sync::watch;
 
-use super::{Visit, closing::Closing, judging::Grounds};
-use crate::{config::SocketLimits, domain::door::Door};
+use super::{AuthenticatedVisitor, closing::Closing, judging::Grounds};
+use crate::{config::SocketLimits, domain::widget_access::WidgetAccess};
 
 /// What a socket is told from outside.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Directive {
+pub(super) struct SocketCommand {
     pub(super) close: Option<Closing>,
     /// A frame for the browser: its widget has another look.
     pub(super) look: Option<Arc<str>>,
@@ -41,9 +41,9 @@ struct Entry {
     grounds: Grounds,
     /// The key that signed the token it came with.
     signed_by: Arc<str>,
-    /// The door it came in by, once that is known; none where it needs no door.
-    door: Option<Arc<Door>>,
-    directive: watch::Sender<Directive>,
+    /// What the widget key allows, once that is known; none for minted tokens, which need no key.
+    access: Option<Arc<WidgetAccess>>,
+    command: watch::Sender<SocketCommand>,
 }
 
 /// An open socket as others see it.
@@ -52,19 +52,19 @@ pub(super) struct Open {
     id: u64,
     pub(super) grounds: Grounds,
     pub(super) signed_by: Arc<str>,
-    pub(super) door: Option<Arc<Door>>,
-    pub(super) directive: watch::Sender<Directive>,
+    pub(super) access: Option<Arc<WidgetAccess>>,
+    pub(super) command: watch::Sender<SocketCommand>,
 }
 
 /// A socket's place; dropping it says that nothing passes through the socket any more.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct SocketSlot {
     registry: Arc<Registry>,
     id: u64,
     tenant_id: TenantId,
     session: SessionId,
     grounds: Grounds,
-    pub(super) directive: watch::Receiver<Directive>,
+    pub(super) command: watch::Receiver<SocketCommand>,
 }
 
 impl Registry {
@@ -78,8 +78,8 @@ impl Registry {
 
     /// Takes a place, where there is one. Judge the socket after this: a change that comes before it is then in what is known of
     /// the tenant, and one that comes after finds the socket here.
-    pub(super) fn take(self: &Arc<Self>, visit: &Visit) -> Result<Seat, Closing> {
-        let (tenant_id, session) = (visit.token.tenant_id, visit.counted_as);
+    pub(super) fn take(self: &Arc<Self>, visitor: &AuthenticatedVisitor) -> Result<SocketSlot, Closing> {
+        let (tenant_id, session) = (visitor.token.tenant_id, visitor.counted_as);
         let SocketLimits { most, most_per_tenant, most_per_session } = self.limits;
         let mut inner = self.inner();
         if inner.is_closed {
@@ -99,18 +99,18 @@ impl Registry {
         inner.open += 1;
         inner.next += 1;
         let id = inner.next;
-        let (sender, directive) = watch::channel(Directive::default());
-        let grounds = Grounds::of(visit);
-        let signed_by = visit.token.key_id.as_str().into();
-        let entry = Entry { grounds: grounds.clone(), signed_by, door: None, directive: sender };
+        let (sender, command) = watch::channel(SocketCommand::default());
+        let grounds = Grounds::of(visitor);
+        let signed_by = visitor.token.key_id.as_str().into();
+        let entry = Entry { grounds: grounds.clone(), signed_by, access: None, command: sender };
         inner.tenants.entry(tenant_id).or_default().insert(id, entry);
-        Ok(Seat { registry: Arc::clone(self), id, tenant_id, session, grounds, directive })
+        Ok(SocketSlot { registry: Arc::clone(self), id, tenant_id, session, grounds, command })
     }
 
-    /// Notes the door a socket has now.
-    pub(super) fn has_door(&self, tenant_id: TenantId, id: u64, door: &Arc<Door>) {
+    /// Notes what a socket's widget key allows now.
+    pub(super) fn has_widget_access(&self, tenant_id: TenantId, id: u64, access: &Arc<WidgetAccess>) {
         if let Some(entry) = self.inner().entry(tenant_id, id) {
-            entry.door = Some(Arc::clone(door));
+            entry.access = Some(Arc::clone(access));
         }
     }
 
@@ -149,8 +149,8 @@ impl Registry {
 
 impl Open {
     fn new(id: u64, entry: &Entry) -> Self {
-        let Entry { grounds, signed_by, door, directive } = entry.clone();
-        Self { id, grounds, signed_by, door, directive }
+        let Entry { grounds, signed_by, access, command } = entry.clone();
+        Self { id, grounds, signed_by, access, command }
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -164,21 +164,21 @@ impl Inner {
     }
 }
 
-impl Seat {
+impl SocketSlot {
     /// What its admission rests on.
     pub(super) fn grounds(&self) -> Grounds {
         self.grounds.clone()
     }
 
-    /// Notes the door a socket came in by, unless a change has noted a newer one.
-    pub(super) fn came_in_by(&self, door: &Arc<Door>) {
+    /// Notes what the socket was admitted by, unless a change has noted something newer.
+    pub(super) fn was_admitted_by(&self, access: &Arc<WidgetAccess>) {
         if let Some(entry) = self.registry.inner().entry(self.tenant_id, self.id) {
-            entry.door.get_or_insert_with(|| Arc::clone(door));
+            entry.access.get_or_insert_with(|| Arc::clone(access));
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for SocketSlot {
     fn drop(&mut self) {
         let mut inner = self.registry.inner();
         if let Some(sockets) = inner.tenants.get_mut(&self.tenant_id) {

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 
-use super::{Sockets, Visit, closing::Closing, judging::Grounds, registry::Directive};
+use super::{Sockets, AuthenticatedVisitor, closing::Closing, judging::Grounds, registry::SocketCommand};
 use crate::{
     directory::TenantDirectory,
     domain::frame::{self, Frame, disabled},
@@ -23,11 +23,11 @@ use crate::{
 
 pub(super) struct Relay<'a, D> {
     pub(super) sockets: &'a Sockets<D>,
-    pub(super) visit: &'a Visit,
+    pub(super) visitor: &'a AuthenticatedVisitor,
     pub(super) grounds: Grounds,
     pub(super) browser: &'a mut Socket,
     pub(super) backend: &'a mut Socket,
-    pub(super) directive: watch::Receiver<Directive>,
+    pub(super) command: watch::Receiver<SocketCommand>,
     /// When the session is over, in Unix milliseconds.
     pub(super) ends_at_ms: i64,
     /// Whether the backend has spoken: its `welcome` is the first that a visitor hears.
@@ -82,9 +82,9 @@ impl<D: TenantDirectory> Relay<'_, D> {
                     })?;
                     self.heard_from_backend(message).await?;
                 }
-                told = self.directive.changed(), if welcomed => {
+                told = self.command.changed(), if welcomed => {
                     told.map_err(|_| Closing::Restarting)?;
-                    let look = self.directive.borrow_and_update().look.clone();
+                    let look = self.command.borrow_and_update().look.clone();
                     if let Some(look) = look {
                         self.tell(Message::text(&*look)).await?;
                     }
@@ -116,13 +116,13 @@ impl<D: TenantDirectory> Relay<'_, D> {
     }
 
     async fn forward(&mut self, frame: Frame) -> Result<(), Closing> {
-        match self.sockets.still_allowed(self.visit, &self.grounds).await {
+        match self.sockets.still_allowed(self.visitor, &self.grounds).await {
             Ok(()) => {}
             Err(Closing::TryAgain(_)) => return self.refuse(&unchecked(), frame.client_id.as_deref()).await,
             Err(closing) => return Err(closing),
         }
         if frame.has_attachments {
-            match self.sockets.takes_files(self.visit).await {
+            match self.sockets.takes_files(self.visitor).await {
                 Ok(true) => {}
                 Ok(false) => return self.refuse(&disabled(), frame.client_id.as_deref()).await,
                 Err(Closing::TryAgain(_)) => return self.refuse(&unchecked(), frame.client_id.as_deref()).await,
@@ -138,7 +138,7 @@ impl<D: TenantDirectory> Relay<'_, D> {
     async fn heard_from_backend(&mut self, message: Message) -> Result<(), Closing> {
         match message {
             Message::Text(text) => {
-                self.sockets.still_allowed(self.visit, &self.grounds).await?;
+                self.sockets.still_allowed(self.visitor, &self.grounds).await?;
                 self.sockets.metrics.relayed(Direction::ToVisitor);
                 self.welcomed = true;
                 self.tell(Message::Text(text)).await

@@ -69,7 +69,7 @@ const LEASE_MS: u32 = 600_000;
 #[derive(Clone, Default)]
 pub(crate) struct FakeAdmin {
     states: States,
-    doors: Arc<Mutex<HashMap<Vec<u8>, FakeDoor>>>,
+    accesses: Arc<Mutex<HashMap<Vec<u8>, FakeWidgetAccess>>>,
     /// When sessions are over, if not later than any test.
     pub(crate) session_ends: Arc<Mutex<Option<prost_types::Timestamp>>>,
     /// Visitors whose minted tokens are over.
@@ -97,7 +97,7 @@ pub(crate) struct FakeAdmin {
 
 /// What a tenant's pages may do.
 #[derive(Clone, Default)]
-pub(crate) struct FakeDoor {
+pub(crate) struct FakeWidgetAccess {
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) widgets: HashMap<String, Widget>,
 }
@@ -233,15 +233,15 @@ impl FakeAdmin {
 
 impl FakeAdmin {
     /// Changes what a tenant's pages may do; from the start its own key lets [`PAGE`] in.
-    pub(crate) fn door(&self, tenant: &Tenant, change: impl FnOnce(&mut FakeDoor)) {
-        change(self.doors.lock().expect("not poisoned").entry(id_of(tenant)).or_insert_with(|| {
+    pub(crate) fn widget_access(&self, tenant: &Tenant, change: impl FnOnce(&mut FakeWidgetAccess)) {
+        change(self.accesses.lock().expect("not poisoned").entry(id_of(tenant)).or_insert_with(|| {
             let widget = Widget {
                 key_id: vec![7; 16],
                 allowed_domains: Vec::new(),
                 rate_limit_per_hour: 1000,
                 config_json: json!({"bot_id": "b1", "customization": {"theme_color": "#2563EB"}}).to_string(),
             };
-            FakeDoor {
+            FakeWidgetAccess {
                 allowed_origins: vec![PAGE.to_owned()],
                 widgets: HashMap::from([(tenant.widget_public_key.clone(), widget)]),
             }
@@ -392,10 +392,10 @@ impl TenantDirectory for FakeAdmin {
     async fn get_widget(&self, request: Rpc<GetWidgetRequest>) -> Result<Answer<GetWidgetResponse>, Status> {
         self.called("GetWidget", &request)?;
         let GetWidgetRequest { tenant_id, widget_public_key } = request.into_inner();
-        let doors = self.doors.lock().expect("not poisoned");
-        let door = doors.get(&tenant_id).cloned().unwrap_or_default();
-        let widget = door.widgets.get(&widget_public_key).cloned();
-        Ok(Answer::new(GetWidgetResponse { allowed_origins: door.allowed_origins, widget }))
+        let accesses = self.accesses.lock().expect("not poisoned");
+        let access = accesses.get(&tenant_id).cloned().unwrap_or_default();
+        let widget = access.widgets.get(&widget_public_key).cloned();
+        Ok(Answer::new(GetWidgetResponse { allowed_origins: access.allowed_origins, widget }))
     }
 
     async fn get_tenant_info(&self, request: Rpc<GetTenantInfoRequest>) -> Result<Answer<TenantInfo>, Status> {
@@ -684,7 +684,7 @@ impl Fixture {
         let running = server::start(config, &metrics, http_metrics, stopping.clone()).await.expect("it starts");
         let tenant = tenant();
         admin.set(&tenant, |_| {});
-        admin.door(&tenant, |_| {});
+        admin.widget_access(&tenant, |_| {});
         Self {
             relay: running.public,
             admin,

@@ -1,15 +1,15 @@
-//! The gateway through its own doors, between an admin service and a chat backend that fail on surprise.
+//! The gateway through its own accesses, between an admin service and a chat backend that fail on surprise.
 
 mod backend;
 mod ending;
-mod facade;
+mod passthrough;
 mod fakes;
 mod framing;
 mod holding;
 mod known_visitors;
 mod leased;
 mod openapi;
-mod owned;
+mod relay_endpoints;
 mod patience;
 mod refusals;
 mod replays;

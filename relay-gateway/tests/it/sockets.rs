@@ -39,7 +39,7 @@ async fn talk(fixture: &mut Fixture, tenant: &Tenant, claims: &Value) -> (Visito
 fn another(fixture: &Fixture) -> Tenant {
     let other = tenant();
     fixture.admin.set(&other, |_| {});
-    fixture.admin.door(&other, |_| {});
+    fixture.admin.widget_access(&other, |_| {});
     other
 }
 
@@ -134,8 +134,8 @@ async fn a_change_has_closed_what_it_forbids_when_it_is_acknowledged() {
         }
         match what {
             "suspended" => fixture.admin.set(&tenant, |state| state.status = TenantStatus::Suspended.into()),
-            "rotated" => fixture.admin.door(&tenant, |door| door.widgets.clear()),
-            _ => fixture.admin.door(&tenant, |door| door.allowed_origins = vec!["https://new.example".to_owned()]),
+            "rotated" => fixture.admin.widget_access(&tenant, |access| access.widgets.clear()),
+            _ => fixture.admin.widget_access(&tenant, |access| access.allowed_origins = vec!["https://new.example".to_owned()]),
         }
         fixture.admin.push_change(Some(&tenant)).await;
         for (mut visitor, mut backend) in talks {
@@ -177,9 +177,9 @@ async fn a_new_look_reaches_the_widgets_that_are_open() {
     let tenant = fixture.tenant.clone();
     let (mut visitor, mut backend) = talk(&mut fixture, &tenant, &json!({})).await;
     fixture.admin.push_change(Some(&tenant)).await;
-    fixture.admin.door(&tenant, |door| {
+    fixture.admin.widget_access(&tenant, |access| {
         let look = json!({"bot_id": "b1", "customization": {"theme_color": "#FF0000"}});
-        door.widgets.values_mut().for_each(|widget| widget.config_json = look.to_string());
+        access.widgets.values_mut().for_each(|widget| widget.config_json = look.to_string());
     });
     fixture.admin.push_change(Some(&tenant)).await;
     let told = visitor.hear("config").await;
@@ -523,9 +523,9 @@ async fn welcome_is_the_first_that_is_heard() {
     let mut visitor = connect(&fixture, &tenant, &json!({})).await;
     let mut backend = fixture.sockets.recv().await.expect("the backend is connected");
     backend.hear().await.expect("hello");
-    fixture.admin.door(&tenant, |door| {
+    fixture.admin.widget_access(&tenant, |access| {
         let look = json!({"bot_id": "b1", "customization": {"theme_color": "#00AA00"}});
-        door.widgets.values_mut().for_each(|widget| widget.config_json = look.to_string());
+        access.widgets.values_mut().for_each(|widget| widget.config_json = look.to_string());
     });
     fixture.admin.push_change(Some(&tenant)).await;
     backend.say(&json!({"type": "welcome"})).await;

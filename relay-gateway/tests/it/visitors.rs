@@ -88,7 +88,7 @@ async fn whoever_is_not_allowed_begins_nothing() {
     };
     let suspended = crate::fakes::tenant();
     fixture.admin.set(&suspended, |state| state.status = TenantStatus::Suspended.into());
-    fixture.admin.door(&suspended, |_| {});
+    fixture.admin.widget_access(&suspended, |_| {});
     let elsewhere = "https://evil.example";
     let post = |body: Value, origin: &'static str| from_page(create(&fixture, &body), origin);
     for (what, request, expected, readable) in [
@@ -207,8 +207,8 @@ async fn whoever_is_not_allowed_begins_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_keys_domains_stand_instead_of_the_tenants_origins() {
     let fixture = Fixture::leased().await;
-    fixture.admin.door(&fixture.tenant, |door| {
-        let widget = door.widgets.values_mut().next().expect("a key");
+    fixture.admin.widget_access(&fixture.tenant, |access| {
+        let widget = access.widgets.values_mut().next().expect("a key");
         widget.allowed_domains = vec!["example.com".to_owned(), "*.example.org".to_owned()];
     });
     let begin = |origin: &'static str| {
@@ -267,7 +267,7 @@ async fn doors_are_kept_under_the_lease_and_dropped_with_their_tenant() {
         assert_eq!(status().await, 200);
     }
     assert_eq!((times(&fixture, "GetTenant"), times(&fixture, "GetWidget")), (1, 1));
-    fixture.admin.door(&fixture.tenant, |door| door.widgets.clear());
+    fixture.admin.widget_access(&fixture.tenant, |access| access.widgets.clear());
     fixture.admin.push_change(Some(&fixture.tenant)).await;
     assert_eq!(status().await, 401, "the key was revoked before the change was acknowledged");
     assert_eq!(status().await, 401);
@@ -282,8 +282,8 @@ async fn doors_are_kept_under_the_lease_and_dropped_with_their_tenant() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_opens_so_many_sessions_an_hour_and_an_address_begins_so_many_a_minute() {
     let fixture = Fixture::leased().await;
-    fixture.admin.door(&fixture.tenant, |door| {
-        door.widgets.values_mut().for_each(|widget| widget.rate_limit_per_hour = 2);
+    fixture.admin.widget_access(&fixture.tenant, |access| {
+        access.widgets.values_mut().for_each(|widget| widget.rate_limit_per_hour = 2);
     });
     let begin = || from_page(create(&fixture, &body(&fixture.tenant)), PAGE);
     for _ in 0..2 {

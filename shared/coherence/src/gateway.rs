@@ -57,7 +57,7 @@ impl Lease {
         Asking { id, seen: self.seen }
     }
 
-    /// Whether `changes` follow on what was seen. If so: drop what they name from the cache, [`Flights::poison`] it, close
+    /// Whether `changes` follow on what was seen. If so: drop what they name from the cache, [`SingleFlight::invalidate`] it, close
     /// the sockets they forbid, and only then call [`Lease::applied`] and acknowledge. If not, something was lost in
     /// between: ask again.
     #[must_use]
@@ -108,7 +108,7 @@ pub struct Ticket(u64);
 
 /// What becomes of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Landing {
+pub enum FetchOutcome {
     /// It may be cached, and answers everybody who joined.
     Keep,
     /// It was read before a change that has arrived since: fetch again under the same ticket, for everybody who joined.
@@ -119,7 +119,7 @@ pub enum Landing {
 
 /// Fetches under way, one per key however many wait for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Flights<K: Ord> {
+pub struct SingleFlight<K: Ord> {
     flights: BTreeMap<K, Flight>,
     pub(super) next_ticket: u64,
 }
@@ -133,13 +133,13 @@ struct Flight {
     from_before: bool,
 }
 
-impl<K: Ord> Default for Flights<K> {
+impl<K: Ord> Default for SingleFlight<K> {
     fn default() -> Self {
         Self { flights: BTreeMap::new(), next_ticket: 0 }
     }
 }
 
-impl<K: Ord + Clone> Flights<K> {
+impl<K: Ord + Clone> SingleFlight<K> {
     /// How a request that begins now is answered. Decide it, and read the cache, under one lock and in this order: first
     /// whether the lease is held, then what is cached, then this.
     pub fn join(&mut self, key: K, lease: &Lease, now: Millis) -> Joining {
@@ -159,7 +159,7 @@ impl<K: Ord + Clone> Flights<K> {
 
     /// Replies read before `through` no longer count, for the keys that changed. At a start-over no reply under way does:
     /// revisions may have begun again.
-    pub fn poison(&mut self, changes: &Changes<K>) {
+    pub fn invalidate(&mut self, changes: &Changes<K>) {
         match &changes.keys {
             Some(keys) => {
                 for key in keys {
@@ -176,16 +176,16 @@ impl<K: Ord + Clone> Flights<K> {
         }
     }
 
-    /// A reply that was read at `revision` has come. After [`Landing::Repeat`] the flight goes on: fetch again.
-    pub fn land(&mut self, key: &K, ticket: Ticket, revision: Revision) -> Landing {
+    /// A reply that was read at `revision` has come. After [`FetchOutcome::Repeat`] the flight goes on: fetch again.
+    pub fn land(&mut self, key: &K, ticket: Ticket, revision: Revision) -> FetchOutcome {
         let Some(flight) = self.flights.get_mut(key).filter(|flight| flight.ticket == ticket) else {
-            return Landing::Discard;
+            return FetchOutcome::Discard;
         };
         if std::mem::take(&mut flight.from_before) || revision < flight.least {
-            return Landing::Repeat;
+            return FetchOutcome::Repeat;
         }
         self.flights.remove(key);
-        Landing::Keep
+        FetchOutcome::Keep
     }
 
     /// The fetch failed: whoever joined is told so, and the next to come begins anew. Answers whether it was under way.
@@ -246,7 +246,7 @@ mod tests {
         lease
     }
 
-    fn lead(flights: &mut Flights<u8>, key: u8, lease: &Lease) -> Ticket {
+    fn lead(flights: &mut SingleFlight<u8>, key: u8, lease: &Lease) -> Ticket {
         match flights.join(key, lease, 0) {
             Joining::Lead(ticket) => ticket,
             other => panic!("{other:?}"),
@@ -255,38 +255,38 @@ mod tests {
 
     #[test]
     fn a_poisoned_fetch_is_repeated_until_it_is_new_enough() {
-        let (mut flights, lease) = (Flights::default(), held());
+        let (mut flights, lease) = (SingleFlight::default(), held());
         let (one, two) = (lead(&mut flights, 1, &lease), lead(&mut flights, 2, &lease));
         assert_eq!(flights.join(1, &lease, 0), Joining::Follow(one));
-        flights.poison(&changes(6, 7, &[1]));
-        assert_eq!(flights.land(&2, two, 6), Landing::Keep);
-        assert_eq!(flights.land(&1, one, 6), Landing::Repeat);
+        flights.invalidate(&changes(6, 7, &[1]));
+        assert_eq!(flights.land(&2, two, 6), FetchOutcome::Keep);
+        assert_eq!(flights.land(&1, one, 6), FetchOutcome::Repeat);
         assert_eq!(flights.join(1, &lease, 0), Joining::Follow(one), "those who wait go on waiting");
-        assert_eq!(flights.land(&1, one, 7), Landing::Keep);
+        assert_eq!(flights.land(&1, one, 7), FetchOutcome::Keep);
         let three = lead(&mut flights, 3, &lease);
-        flights.poison(&Changes { after: 0, through: 9, keys: None });
-        assert_eq!(flights.land(&3, three, 10), Landing::Repeat, "of another directory, for all one knows");
-        assert_eq!(flights.land(&3, three, 8), Landing::Repeat);
-        assert_eq!(flights.land(&3, three, 9), Landing::Keep);
+        flights.invalidate(&Changes { after: 0, through: 9, keys: None });
+        assert_eq!(flights.land(&3, three, 10), FetchOutcome::Repeat, "of another directory, for all one knows");
+        assert_eq!(flights.land(&3, three, 8), FetchOutcome::Repeat);
+        assert_eq!(flights.land(&3, three, 9), FetchOutcome::Keep);
     }
 
     #[test]
     fn a_reply_nobody_waits_for_is_nobodys() {
-        let (mut flights, mut lease) = (Flights::default(), held());
+        let (mut flights, mut lease) = (SingleFlight::default(), held());
         let late = lead(&mut flights, 1, &lease);
         assert!(flights.abandon(&1, late) && !flights.abandon(&1, late));
         lease.applied(&changes(0, 5, &[]));
-        assert_eq!(flights.land(&1, late, 9), Landing::Discard);
+        assert_eq!(flights.land(&1, late, 9), FetchOutcome::Discard);
         let next = lead(&mut flights, 1, &lease);
-        assert_eq!(flights.land(&1, late, 9), Landing::Discard, "another fetch's ticket");
-        assert_eq!(flights.land(&1, next, 4), Landing::Repeat, "older than what has been seen");
-        assert_eq!(flights.land(&1, next, 5), Landing::Keep);
-        assert_eq!(flights.land(&1, next, 5), Landing::Discard, "it has landed");
+        assert_eq!(flights.land(&1, late, 9), FetchOutcome::Discard, "another fetch's ticket");
+        assert_eq!(flights.land(&1, next, 4), FetchOutcome::Repeat, "older than what has been seen");
+        assert_eq!(flights.land(&1, next, 5), FetchOutcome::Keep);
+        assert_eq!(flights.land(&1, next, 5), FetchOutcome::Discard, "it has landed");
     }
 
     #[test]
     fn without_a_lease_everybody_asks_alone() {
-        let (mut flights, lease) = (Flights::default(), held());
+        let (mut flights, lease) = (SingleFlight::default(), held());
         lead(&mut flights, 1, &lease);
         assert_eq!(flights.join(1, &lease, 9_900), Joining::Alone);
         assert_eq!(flights.join(2, &Lease::default(), 0), Joining::Alone);

@@ -12,7 +12,7 @@ use stateright::{Checker as _, HasDiscoveries, Model, Property};
 
 use super::{
     Changes, Millis, Revision,
-    gateway::{Flights, Joining, Landing, Lease, Ticket},
+    gateway::{SingleFlight, Joining, FetchOutcome, Lease, Ticket},
     replica::{Asked, Leases, PendingChange},
 };
 
@@ -38,7 +38,7 @@ enum Breakage {
     /// A restarted replica speaks under the identity of the one before it.
     OldIdentity,
     /// A reply that was read before a change is cached after it.
-    NotPoisoned,
+    NotInvalidated,
     /// A reply whose fetch was given up is cached.
     LateReplyKept,
     /// A request joins a fetch though no lease is held.
@@ -110,7 +110,7 @@ struct Replica {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Gateway {
     lease: Lease,
-    flights: Flights<u8>,
+    flights: SingleFlight<u8>,
     /// For each tenant the state that is cached, as the change that made it; 0 before any.
     cached: Vec<Option<Revision>>,
     /// A request for the tenant, which began once that change had returned, waits for the fetch under way.
@@ -231,8 +231,8 @@ impl Fleet {
                 *cached = None;
             }
         }
-        if !self.is(Breakage::NotPoisoned) {
-            flights.poison(changes);
+        if !self.is(Breakage::NotInvalidated) {
+            flights.invalidate(changes);
         }
         lease.applied(changes);
         true
@@ -282,19 +282,19 @@ impl Fleet {
                 let again = state.read(self, gateway, tenant, ticket);
                 let Gateway { flights, cached, late_request, .. } = &mut state.gateways[gateway];
                 match flights.land(&tenant, ticket, revision) {
-                    Landing::Keep => {
+                    FetchOutcome::Keep => {
                         cached[usize::from(tenant)] = Some(content);
                         if let Some((_, returned)) = late_request.take_if(|(waits_for, _)| *waits_for == tenant) {
                             state.stale |= content < returned;
                         }
                     }
-                    Landing::Repeat => {
+                    FetchOutcome::Repeat => {
                         state.network.insert(again);
                     }
-                    Landing::Discard if self.is(Breakage::LateReplyKept) => {
+                    FetchOutcome::Discard if self.is(Breakage::LateReplyKept) => {
                         cached[usize::from(tenant)] = Some(content);
                     }
-                    Landing::Discard => {}
+                    FetchOutcome::Discard => {}
                 }
             }
         }
@@ -326,7 +326,7 @@ impl Model for Fleet {
         let replica = |index| Replica { alive: true, incarnation: (index, 0), known: 0, leases: Leases::none(TTL) };
         let gateway = Gateway {
             lease: Lease::default(),
-            flights: Flights::default(),
+            flights: SingleFlight::default(),
             cached: vec![None; usize::from(self.tenants)],
             late_request: None,
         };
@@ -661,7 +661,7 @@ fn every_broken_rule_is_caught() {
         (Breakage::RegistrationTooShort, MOVING),
         (Breakage::ListedBeforeCommit, Fleet { horizon: 2, ..CRASHING }),
         (Breakage::OldIdentity, Fleet { horizon: 1, ..CRASHING }),
-        (Breakage::NotPoisoned, ONE_OF_EACH),
+        (Breakage::NotInvalidated, ONE_OF_EACH),
         (Breakage::LateReplyKept, ONE_OF_EACH),
         (Breakage::JoinedWithoutLease, ONE_OF_EACH),
         (Breakage::GapIgnored, TWO_TENANTS),

@@ -99,7 +99,7 @@ impl Edge {
 
     /// Lets a request in: gives it its id and its span. `route` is a template such as `/fetch/tenant`, never a path that a
     /// caller chose.
-    pub fn enter(&self, method: &Method, headers: &mut HeaderMap, route: impl Into<Cow<'static, str>>) -> Passage<'_> {
+    pub fn enter(&self, method: &Method, headers: &mut HeaderMap, route: impl Into<Cow<'static, str>>) -> RequestScope<'_> {
         let route = route.into();
         let started = Instant::now();
         let request_id = RequestId::take_or_give(headers);
@@ -120,7 +120,7 @@ impl Edge {
         if let Some(trace_id) = telemetry::current_trace_id(&span) {
             span.record("trace_id", trace_id);
         }
-        Passage {
+        RequestScope {
             edge: self,
             route,
             started,
@@ -134,7 +134,7 @@ impl Edge {
 }
 
 /// A request on its way through an edge.
-pub struct Passage<'a> {
+pub struct RequestScope<'a> {
     edge: &'a Edge,
     route: Cow<'static, str>,
     started: Instant,
@@ -146,7 +146,7 @@ pub struct Passage<'a> {
     tenant: ConcernedTenant,
 }
 
-impl Passage<'_> {
+impl RequestScope<'_> {
     /// Notes who calls and which tenant the caller names, where each request leaves a line.
     pub fn note_caller(&mut self, headers: &HeaderMap, peer: IpAddr, tenant: impl FnOnce() -> Option<TenantId>) {
         if self.edge.access_log {

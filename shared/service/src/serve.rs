@@ -62,7 +62,7 @@ impl App for Router {
 pub struct Peer {
     /// The address it came from.
     pub address: SocketAddr,
-    _place: Arc<Place>,
+    _place: Arc<WorkerShare>,
 }
 
 /// Bounds of one listener.
@@ -256,7 +256,7 @@ pub async fn serve_on<A: App>(
         let _ = stream.set_nodelay(true);
         let worker = least_busy(&open, accepted_so_far);
         accepted_so_far = accepted_so_far.wrapping_add(1);
-        let peer = Peer { address, _place: Arc::new(Place::taken(&open, worker)) };
+        let peer = Peer { address, _place: Arc::new(WorkerShare::taken(&open, worker)) };
         let (app, draining) = (app.clone(), Arc::clone(&draining));
         let served = async move {
             match moved_here(stream, worker) {
@@ -304,19 +304,19 @@ fn least_busy(open: &[AtomicUsize], turn: usize) -> usize {
 
 /// A connection's place among those of its worker.
 #[derive(Debug)]
-struct Place {
+struct WorkerShare {
     open: Arc<[AtomicUsize]>,
     worker: usize,
 }
 
-impl Place {
+impl WorkerShare {
     fn taken(open: &Arc<[AtomicUsize]>, worker: usize) -> Self {
         open[worker].fetch_add(1, Ordering::Relaxed);
         Self { open: Arc::clone(open), worker }
     }
 }
 
-impl Drop for Place {
+impl Drop for WorkerShare {
     fn drop(&mut self) {
         self.open[self.worker].fetch_sub(1, Ordering::Relaxed);
     }

@@ -185,7 +185,7 @@ impl fmt::Display for Domain {
     }
 }
 
-/// Which pages a visitor's door is open to: the one policy of session creation, CORS and sockets.
+/// The pages that may use a widget key: the one policy of session creation, CORS and sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OriginPolicy {
     /// What the tenant allows.

@@ -14,7 +14,7 @@ use crate::{
         audit::AuditEntry,
         credentials::WidgetKey,
         tenant::Tenant,
-        visitor::{Mode, UsedTokens, VisitorSession, WidgetDoor},
+        visitor::{Mode, UsedTokens, VisitorSession, WidgetAccess},
     },
     store::{
         AtRevision, KnownVisitor, StoreError, VisitorStore,
@@ -70,7 +70,7 @@ impl SeaStore {
 
 #[async_trait]
 impl VisitorStore for SeaStore {
-    async fn widget_door(&self, tenant_id: TenantId, key: &str) -> Result<Option<WidgetDoor>, StoreError> {
+    async fn widget_access(&self, tenant_id: TenantId, key: &str) -> Result<Option<WidgetAccess>, StoreError> {
         let transaction = self.begin_read().await?;
         let tenant = tenant::Entity::find_by_id(tenant_id.as_uuid()).one(&transaction).await.map_err(translate)?;
         let Some(tenant) = tenant else { return Ok(None) };
@@ -85,12 +85,12 @@ impl VisitorStore for SeaStore {
             Some(key) => {
                 let bot = bot::Entity::find_by_id(key.bot_id).one(&transaction).await.map_err(translate)?;
                 let bot = bot.ok_or_else(|| broken_row("widget_key", "a key of no bot"))?;
-                Some((key.try_into()?, widgets::look_from_row(bot)?.look))
+                Some((key.try_into()?, widgets::appearance_from_row(bot)?.appearance))
             }
             None => None,
         };
         end_read(transaction).await?;
-        Ok(Some(WidgetDoor { tenant: Tenant::try_from(tenant)?, opened }))
+        Ok(Some(WidgetAccess { tenant: Tenant::try_from(tenant)?, opened }))
     }
 
     async fn create_session(&self, session: &VisitorSession) -> Result<(), StoreError> {

@@ -10,10 +10,10 @@ use crate::{
     domain::{
         audit::AuditEntry,
         credentials::WidgetKey,
-        widget::{BotKey, Look},
+        widget::{BotKey, Appearance},
     },
     store::{
-        AtRevision, StoreError, StoredLook, WidgetStore,
+        AtRevision, StoreError, StoredAppearance, WidgetStore,
         entity::{bot, tenant, widget_key},
         stored_time,
     },
@@ -74,13 +74,13 @@ fn bot_of(tenant_id: TenantId, bot_id: Uuid) -> Select<bot::Entity> {
     bot::Entity::find_by_id(bot_id).filter(bot::Column::TenantId.eq(tenant_id.as_uuid()))
 }
 
-pub(super) fn look_from_row(row: bot::Model) -> Result<StoredLook, StoreError> {
-    let look: Look = match row.look {
-        Some(look) => serde_json::from_value(look).map_err(|error| broken_row("bot.look", error))?,
-        None => Look::default(),
+pub(super) fn appearance_from_row(row: bot::Model) -> Result<StoredAppearance, StoreError> {
+    let appearance: Appearance = match row.appearance {
+        Some(appearance) => serde_json::from_value(appearance).map_err(|error| broken_row("bot.appearance", error))?,
+        None => Appearance::default(),
     };
     let created_at = from_unix_ms(row.created_at);
-    Ok(StoredLook { look, created_at, updated_at: row.look_updated_at.map_or(created_at, from_unix_ms) })
+    Ok(StoredAppearance { appearance, created_at, updated_at: row.look_updated_at.map_or(created_at, from_unix_ms) })
 }
 
 #[async_trait]
@@ -153,36 +153,36 @@ impl WidgetStore for SeaStore {
         Ok(AtRevision { value: row.try_into()?, revision: revision_from_row(revision)? })
     }
 
-    async fn look(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<Option<StoredLook>, StoreError> {
+    async fn appearance(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<Option<StoredAppearance>, StoreError> {
         let row = bot_of(tenant_id, bot_id).one(&self.connection).await.map_err(translate)?;
-        row.map(look_from_row).transpose()
+        row.map(appearance_from_row).transpose()
     }
 
-    async fn save_look(
+    async fn save_appearance(
         &self,
         by: Uuid,
         tenant_id: TenantId,
         bot_id: Uuid,
-        change: &(dyn for<'a> Fn(&'a mut Look) -> AuditEntry + Send + Sync),
-    ) -> Result<AtRevision<StoredLook>, StoreError> {
+        change: &(dyn for<'a> Fn(&'a mut Appearance) -> AuditEntry + Send + Sync),
+    ) -> Result<AtRevision<StoredAppearance>, StoreError> {
         let transaction = self.begin_write().await?;
         let revision = next_revision(&transaction, 0).await?;
         account_keys::authorize(&transaction, by).await?;
         let locked = bot_of(tenant_id, bot_id).lock_exclusive().one(&transaction).await.map_err(translate)?;
         let row = locked.ok_or(StoreError::NotFound)?;
-        let mut look = look_from_row(row)?.look;
-        let audit = change(&mut look);
+        let mut appearance = appearance_from_row(row)?.appearance;
+        let audit = change(&mut appearance);
         let at: Timestamp = now();
-        let look = serde_json::to_value(&look).map_err(|error| broken_row("bot.look", error))?;
+        let appearance = serde_json::to_value(&appearance).map_err(|error| broken_row("bot.appearance", error))?;
         let saved = bot::ActiveModel {
             id: Set(bot_id),
-            look: Set(Some(look)),
+            appearance: Set(Some(appearance)),
             look_updated_at: Set(Some(stored_time(at))),
             ..Default::default()
         };
         let row = bot::Entity::update(saved).exec(&transaction).await.map_err(translate)?;
         self.write_audit(&transaction, audit, revision, at).await?;
         commit(transaction).await?;
-        Ok(AtRevision { value: look_from_row(row)?, revision: revision_from_row(revision)? })
+        Ok(AtRevision { value: appearance_from_row(row)?, revision: revision_from_row(revision)? })
     }
 }

@@ -4,7 +4,7 @@ use admin_service::{
     account_key::{Ability, AccountKey},
     bot::Bot,
     store::{AccountKeyStore as _, LogStore as _},
-    widget::{BotKey, Look},
+    widget::{BotKey, Appearance},
 };
 
 use super::*;
@@ -146,14 +146,14 @@ pub(super) async fn a_widget_key_opens_its_tenant_until_it_is_revoked(store: &Se
     assert_eq!(store.widget_keys(tenant.id, elsewhere).await.expect("reads"), None);
 
     let opens = async |key: &WidgetKey| {
-        let door = store.widget_door(tenant.id, key.as_str()).await.expect("reads").expect("a tenant");
-        door.opened.map(|(key, look)| (key.id, look))
+        let access = store.widget_access(tenant.id, key.as_str()).await.expect("reads").expect("a tenant");
+        access.opened.map(|(key, appearance)| (key.id, appearance))
     };
-    assert_eq!(opens(&made.api_key).await, Some((made.id, Look::default())));
-    assert_eq!(opens(&tenant.widget_public_key).await, Some((own[0].id, Look::default())));
-    let elsewhere_door = store.widget_door(other.id, made.api_key.as_str()).await.expect("reads").expect("a tenant");
-    assert_eq!(elsewhere_door.opened, None, "a key opens its own tenant's door alone");
-    assert_eq!(store.widget_door(TenantId::generate(), made.api_key.as_str()).await.expect("reads"), None);
+    assert_eq!(opens(&made.api_key).await, Some((made.id, Appearance::default())));
+    assert_eq!(opens(&tenant.widget_public_key).await, Some((own[0].id, Appearance::default())));
+    let elsewhere = store.widget_access(other.id, made.api_key.as_str()).await.expect("reads").expect("a tenant");
+    assert_eq!(elsewhere.opened, None, "a key is its own tenant's alone");
+    assert_eq!(store.widget_access(TenantId::generate(), made.api_key.as_str()).await.expect("reads"), None);
     let revoke = async |tenant_id, id| {
         store.revoke_widget_key(by, tenant_id, id, audit(tenant_id, Action::RevokeWidgetKey)).await
     };
@@ -178,19 +178,19 @@ pub(super) async fn a_widget_key_opens_its_tenant_until_it_is_revoked(store: &Se
 }
 
 pub(super) async fn a_look_is_a_bots_own(store: &SeaStore) {
-    let tenant = create(store, "Look").await;
+    let tenant = create(store, "Appearance").await;
     let by = developer(store, tenant.id).await;
     let bot = store.bots(tenant.id).await.expect("reads")[0].id;
-    let before = store.look(tenant.id, bot).await.expect("reads").expect("a bot");
-    assert_eq!((before.look, before.updated_at), (Look::default(), before.created_at));
-    let change = |look: &mut Look| {
+    let before = store.appearance(tenant.id, bot).await.expect("reads").expect("a bot");
+    assert_eq!((before.appearance, before.updated_at), (Appearance::default(), before.created_at));
+    let change = |appearance: &mut Appearance| {
         look.greeting_text = "Grüezi 🚚".into();
         audit(tenant.id, Action::CustomizeWidget)
     };
-    let saved = store.save_look(by, tenant.id, bot, &change).await.expect("written").value;
-    assert_eq!(saved.look, Look { greeting_text: "Grüezi 🚚".into(), ..Look::default() });
-    assert_eq!(store.look(tenant.id, bot).await.expect("reads"), Some(saved));
+    let saved = store.save_appearance(by, tenant.id, bot, &change).await.expect("written").value;
+    assert_eq!(saved.appearance, Appearance { greeting_text: "Grüezi 🚚".into(), ..Appearance::default() });
+    assert_eq!(store.appearance(tenant.id, bot).await.expect("reads"), Some(saved));
     let nobody = TenantId::generate();
-    assert_eq!(store.look(nobody, bot).await.expect("reads"), None);
-    assert!(matches!(store.save_look(by, nobody, bot, &change).await, Err(StoreError::NotFound)));
+    assert_eq!(store.appearance(nobody, bot).await.expect("reads"), None);
+    assert!(matches!(store.save_appearance(by, nobody, bot, &change).await, Err(StoreError::NotFound)));
 }

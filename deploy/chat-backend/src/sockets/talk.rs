@@ -9,7 +9,7 @@ use super::{Ended, Heard, receive, send};
 use crate::{
     Backend,
     dto::{MESSAGE, Message, MessageRow},
-    live::Listener,
+    notifier::Listener,
     messages::{self, Said},
     records::{self, Handling},
     store::{all, execute, one, unavailable},
@@ -22,7 +22,7 @@ const HISTORY: u64 = 50;
 const LARGEST_HISTORY: usize = 256 * 1024;
 
 /// One socket's place in a conversation.
-pub(super) struct Talk<'a> {
+pub(super) struct ConversationStream<'a> {
     backend: &'a Backend,
     tenant_id: TenantId,
     conversation_id: String,
@@ -57,7 +57,7 @@ fn message_frame(message: &Message) -> Value {
     json!({"type": "message", "message": message})
 }
 
-impl<'a> Talk<'a> {
+impl<'a> ConversationStream<'a> {
     /// A place before everything that is said: its visitor was welcomed without a conversation.
     pub(super) fn from_the_start(
         backend: &'a Backend,

@@ -14,7 +14,7 @@ use super::Call;
 use crate::{
     directory::TenantDirectory,
     domain::token::Opens,
-    ingress::{cors::Asker, owned::propagation_wait_ms, time},
+    ingress::{cors::RequestOrigin, relay_endpoints::propagation_wait_ms, time},
 };
 
 impl<D: TenantDirectory> Call<'_, D> {
@@ -24,13 +24,13 @@ impl<D: TenantDirectory> Call<'_, D> {
         ConcernedTenant::note(&self.parts.extensions, token.tenant_id);
         // The tenant's backend mints the next of its own.
         let Opens::Session { session, widget_key, origin, generation } = token.opens else { return Err(invalid()) };
-        let door = self.admit(token.tenant_id, &widget_key).await?;
-        if let Asker::Page(asker, _) = Asker::read(&self.parts.headers)
+        let access = self.admit(token.tenant_id, &widget_key).await?;
+        if let RequestOrigin::Page(asker, _) = RequestOrigin::read(&self.parts.headers)
             && asker != origin
         {
             return Err(another_page(&origin, &asker));
         }
-        if !door.allows(&origin) {
+        if !access.allows(&origin) {
             return Err(ApiError::origin_not_allowed(origin));
         }
         let message = RefreshTokenRequest {
@@ -59,23 +59,23 @@ impl<D: TenantDirectory> Call<'_, D> {
         let token = self.gateway.signing_keys.verify(text).await?.ok_or_else(invalid)?;
         ConcernedTenant::note(&self.parts.extensions, token.tenant_id);
         let has_ended = token.has_ended(now_unix_ms());
-        let asker = Asker::read(&self.parts.headers);
+        let asker = RequestOrigin::read(&self.parts.headers);
         let tenant_id = token.tenant_id;
         let ending = match token.opens {
             Opens::Session { session, origin, generation, .. } => {
                 match asker {
-                    Asker::Unnamed => {}
+                    RequestOrigin::Absent => {}
                     // The session was begun for this page, which learns of nothing but its end.
-                    Asker::Page(page, text) if page == origin => self.readable_by = Some(text),
-                    Asker::Page(page, _) => return Err(another_page(&origin, &page)),
-                    Asker::Nameless => return Err(ApiError::origin_not_allowed("no origin")),
+                    RequestOrigin::Page(page, text) if page == origin => self.readable_by = Some(text),
+                    RequestOrigin::Page(page, _) => return Err(another_page(&origin, &page)),
+                    RequestOrigin::Opaque => return Err(ApiError::origin_not_allowed("no origin")),
                 }
                 let session_id = session.to_string();
                 end_session_request::Token::Session(SessionToken { session_id, generation, has_ended })
             }
             Opens::Minted { visitor_user_id, generation, tenant_generation } => {
                 // It is bound to no page: who holds it may read what became of it.
-                if let Asker::Page(_, text) = asker {
+                if let RequestOrigin::Page(_, text) = asker {
                     self.readable_by = Some(text);
                 }
                 // Its session has ended with its time.

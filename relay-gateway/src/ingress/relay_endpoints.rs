@@ -1,4 +1,4 @@
-//! What the relay answers itself: operators, tokens, tenant info. Owned by the admin service, reached over gRPC.
+//! What the relay answers itself: operators, tokens, tenant info. RelayEndpoint by the admin service, reached over gRPC.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ const ANSWER_MARGIN: Duration = Duration::from_millis(500);
 
 /// The calls the relay answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owned {
+pub(super) enum RelayEndpoint {
     ProvisionOperator,
     OperatorToken,
     VisitorToken,
@@ -43,7 +43,7 @@ pub(super) const BODY_LIMIT: usize = 64 * 1024;
 /// Bytes a contact form may have: its fields at their longest, written with escapes.
 pub(super) const CONTACT_TICKET_LIMIT: usize = 192 * 1024;
 
-impl Owned {
+impl RelayEndpoint {
     pub(super) fn at(rest: &str) -> Option<Self> {
         match rest {
             "provision/operator" => Some(Self::ProvisionOperator),
@@ -65,7 +65,7 @@ impl Owned {
 
 /// Answers one of them for a verified tenant, by the deadline.
 pub(super) async fn answer(
-    owned: Owned,
+    endpoint: RelayEndpoint,
     admin: &AdminClient,
     tenant: &TenantState,
     request_id: &RequestId,
@@ -74,11 +74,11 @@ pub(super) async fn answer(
 ) -> Result<Response, ApiError> {
     let token_generation = Some(tenant.token_generation);
     let tenant = tenant.id.as_uuid().as_bytes().to_vec();
-    if owned == Owned::RevokeVisitor {
+    if owned == RelayEndpoint::RevokeVisitor {
         return revoke_visitor(admin, tenant, request_id, body, deadline).await;
     }
     let answered =
-        timeout_at(deadline.into(), answer_by_admin(owned, admin, tenant, token_generation, request_id, body)).await;
+        timeout_at(deadline.into(), answer_by_admin(endpoint, admin, tenant, token_generation, request_id, body)).await;
     answered.unwrap_or_else(|_| {
         Err(ApiError::new(
             ErrorCode::DirectoryUnavailable,
@@ -90,7 +90,7 @@ pub(super) async fn answer(
 }
 
 async fn answer_by_admin(
-    owned: Owned,
+    endpoint: RelayEndpoint,
     admin: &AdminClient,
     tenant: Vec<u8>,
     token_generation: Option<u64>,
@@ -98,10 +98,10 @@ async fn answer_by_admin(
     body: &[u8],
 ) -> Result<Response, ApiError> {
     match owned {
-        Owned::ProvisionOperator => provision_operator(admin, tenant, request_id, body).await,
-        Owned::OperatorToken => operator_token(admin, tenant, token_generation, request_id, body).await,
-        Owned::VisitorToken => visitor_token(admin, tenant, token_generation, request_id, body).await,
-        Owned::TenantInfo | Owned::RevokeVisitor => tenant_info(admin, tenant, request_id).await,
+        RelayEndpoint::ProvisionOperator => provision_operator(admin, tenant, request_id, body).await,
+        RelayEndpoint::OperatorToken => operator_token(admin, tenant, token_generation, request_id, body).await,
+        RelayEndpoint::VisitorToken => visitor_token(admin, tenant, token_generation, request_id, body).await,
+        RelayEndpoint::TenantInfo | RelayEndpoint::RevokeVisitor => tenant_info(admin, tenant, request_id).await,
     }
 }
 

@@ -1,5 +1,5 @@
-//! The doors that are kept: with what is known of their tenant, and gone with it. A change to any of a tenant's keys is a change
-//! to the tenant.
+//! What widget keys allow, kept with what is known of their tenant and dropped with it. A change to any of a tenant's keys is a
+//! change to the tenant.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,48 +8,48 @@ use service::ApiError;
 use tokio::sync::OnceCell;
 
 use crate::domain::{
-    door::Door,
+    widget_access::WidgetAccess,
     tenant::{Generation, TenantState},
 };
 
-/// Doors kept at once, some kilobytes each.
+/// WidgetAccessCache kept at once, some kilobytes each.
 const MOST_KEPT: u64 = 10_000;
 
-/// A door nobody came by for so long is dropped: what is known of its tenant may be gone for long.
+/// An entry that nobody asked for in this time is dropped: what is known of its tenant may be gone for long.
 const KEPT_IDLE: Duration = Duration::from_secs(600);
 
 /// The very knowledge of a tenant, after a change there is another, and the key's text.
 type Place = (Generation, Box<str>);
 
-/// Doors by the knowledge they belong to.
-pub(super) struct Doors(Cache<Place, Arc<OnceCell<Arc<Door>>>>);
+/// WidgetAccessCache by the knowledge they belong to.
+pub(super) struct WidgetAccessCache(Cache<Place, Arc<OnceCell<Arc<WidgetAccess>>>>);
 
-impl Doors {
+impl WidgetAccessCache {
     pub(super) fn new() -> Self {
         Self(Cache::builder().max_capacity(MOST_KEPT).time_to_idle(KEPT_IDLE).build())
     }
 
-    /// Whether the door as the key opens it is kept.
+    /// Whether what the key allows is kept.
     pub(super) fn has(&self, tenant: &TenantState, widget_key: &str) -> bool {
         let place: Place = (tenant.generation, widget_key.into());
         self.0.get(&place).is_some_and(|cell| cell.initialized())
     }
 
-    /// The door as the key opens it, fetched where it is not kept; many who want one share a fetch.
+    /// What the key allows, fetched where it is not kept. Callers who want the same key share a fetch.
     pub(super) async fn get(
         &self,
         tenant: &TenantState,
         widget_key: &str,
-        fetch: impl AsyncFnOnce() -> Result<Arc<Door>, ApiError>,
-    ) -> Result<Arc<Door>, ApiError> {
+        fetch: impl AsyncFnOnce() -> Result<Arc<WidgetAccess>, ApiError>,
+    ) -> Result<Arc<WidgetAccess>, ApiError> {
         let place: Place = (tenant.generation, widget_key.into());
         let cell = self.0.get_with_by_ref(&place, Arc::default);
-        let door = cell.get_or_try_init(|| fetch()).await?;
-        if door.widget.is_none() && !widget_key.is_empty() {
+        let access = cell.get_or_try_init(|| fetch()).await?;
+        if access.widget.is_none() && !widget_key.is_empty() {
             // Whoever invents keys is not to push out those that are real.
             self.0.invalidate(&place);
         }
-        Ok(Arc::clone(door))
+        Ok(Arc::clone(access))
     }
 }
 
@@ -61,7 +61,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::door::Widget;
+    use crate::domain::widget_access::Widget;
 
     fn tenant() -> TenantState {
         TenantState {
@@ -78,22 +78,22 @@ mod tests {
         }
     }
 
-    fn door(opens: bool) -> Arc<Door> {
+    fn widget_access(opens: bool) -> Arc<WidgetAccess> {
         let widget =
             opens.then(|| Widget { key_id: Uuid::new_v4(), sessions_per_hour: NonZeroU32::MIN, config: "{}".into() });
-        Arc::new(Door { policy: OriginPolicy::default(), widget })
+        Arc::new(WidgetAccess { policy: OriginPolicy::default(), widget })
     }
 
     #[tokio::test]
     async fn a_door_is_kept_with_its_tenant_and_one_that_no_key_opens_is_not() {
-        let (doors, before, after) = (Doors::new(), tenant(), tenant());
+        let (accesses, before, after) = (WidgetAccessCache::new(), tenant(), tenant());
         let fetches = std::cell::Cell::new(0);
         let get = async |tenant: &TenantState, key: &str, opens| {
             let fetch = async || {
                 fetches.set(fetches.get() + 1);
-                Ok(door(opens))
+                Ok(access(opens))
             };
-            doors.get(tenant, key, fetch).await.expect("a door");
+            accesses.get(tenant, key, fetch).await.expect("it is fetched");
             fetches.get()
         };
         assert_eq!([get(&before, "pk_1", true).await, get(&before, "pk_1", true).await], [1, 1]);
@@ -104,16 +104,16 @@ mod tests {
 
     #[tokio::test]
     async fn many_who_want_one_door_share_a_fetch_and_a_failure_is_not_kept() {
-        let (doors, tenant) = (Doors::new(), tenant());
+        let (accesses, tenant) = (WidgetAccessCache::new(), tenant());
         let fetches = std::cell::Cell::new(0);
         let slow = async || {
             fetches.set(fetches.get() + 1);
             tokio::task::yield_now().await;
-            Ok(door(true))
+            Ok(access(true))
         };
-        let failed = doors.get(&tenant, "pk_1", async || Err(ApiError::internal("away"))).await;
+        let failed = accesses.get(&tenant, "pk_1", async || Err(ApiError::internal("away"))).await;
         assert!(failed.is_err());
-        let all = (0..10).map(|_| doors.get(&tenant, "pk_1", slow));
+        let all = (0..10).map(|_| accesses.get(&tenant, "pk_1", slow));
         assert!(futures_util::future::join_all(all).await.iter().all(Result::is_ok));
         assert_eq!(fetches.get(), 1);
     }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 /// The conversations that somebody listens to. Cloning shares them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Live(Arc<Mutex<HashMap<String, watch::Sender<()>>>>);
+pub(super) struct ConversationNotifier(Arc<Mutex<HashMap<String, watch::Sender<()>>>>);
 
 /// What the conversations of a visitor are listened to under, before there is one.
 pub(super) fn of_visitor(tenant_id: TenantId, visitor_user_id: &str) -> String {
@@ -20,12 +20,12 @@ pub(super) fn of_visitor(tenant_id: TenantId, visitor_user_id: &str) -> String {
 
 /// Hears when there may be something new in one conversation.
 pub(super) struct Listener {
-    live: Live,
+    notifier: ConversationNotifier,
     conversation_id: String,
     signals: watch::Receiver<()>,
 }
 
-impl Live {
+impl ConversationNotifier {
     fn conversations(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<()>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -35,7 +35,7 @@ impl Live {
         let mut conversations = self.conversations();
         let sender = conversations.entry(conversation_id.to_owned()).or_insert_with(|| watch::channel(()).0);
         let signals = sender.subscribe();
-        Listener { live: self.clone(), conversation_id: conversation_id.to_owned(), signals }
+        Listener { notifier: self.clone(), conversation_id: conversation_id.to_owned(), signals }
     }
 
     /// Says that something was committed.
@@ -56,7 +56,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        let mut conversations = self.live.conversations();
+        let mut conversations = self.notifier.conversations();
         if conversations.get(&self.conversation_id).is_some_and(|sender| sender.receiver_count() <= 1) {
             conversations.remove(&self.conversation_id);
         }
@@ -69,16 +69,16 @@ mod tests {
 
     #[tokio::test]
     async fn who_listens_hears_and_who_has_left_leaves_nothing() {
-        let live = Live::default();
-        let (mut one, mut other) = (live.listen("c"), live.listen("c"));
-        live.changed("c");
-        live.changed("d");
+        let live = ConversationNotifier::default();
+        let (mut one, mut other) = (notifier.listen("c"), notifier.listen("c"));
+        notifier.changed("c");
+        notifier.changed("d");
         one.changed().await;
         other.changed().await;
         drop(one);
-        live.changed("c");
+        notifier.changed("c");
         other.changed().await;
         drop(other);
-        assert!(live.conversations().is_empty());
+        assert!(notifier.conversations().is_empty());
     }
 }

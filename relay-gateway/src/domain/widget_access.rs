@@ -1,4 +1,4 @@
-//! A visitor's door: which pages a tenant's widget key lets in, and what their widget draws itself from.
+//! What a tenant's widget key allows: the pages that may use it, and what their widget draws itself from.
 
 use std::num::NonZeroU32;
 
@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::tenant::TenantState;
 
-/// A tenant's door, as one widget key opens it.
+/// What one widget key of a tenant allows.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct WidgetAccess {
     /// Where the key is unknown, what the tenant allows: by it a refusal may be shown to the page.
     pub(crate) policy: OriginPolicy,
     /// `None` where the tenant has no such key, or not any more.
@@ -27,24 +27,24 @@ pub(crate) struct Widget {
     pub(crate) config: Box<str>,
 }
 
-/// Why a door does not open, whoever stands before it.
+/// Why a widget key opens nothing, whatever page uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shut {
+pub(crate) enum AccessDenied {
     /// The tenant has no such key, or it was rotated or revoked.
     Key,
     Suspended,
 }
 
-impl Door {
+impl WidgetAccess {
     /// Whether pages of this origin are let in.
     pub(crate) fn allows(&self, origin: &Origin) -> bool {
         self.policy.allows(origin)
     }
 
-    /// What the key opens, where it opens its tenant's door.
-    pub(crate) fn open(&self, tenant: &TenantState) -> Result<&Widget, Shut> {
-        let widget = self.widget.as_ref().ok_or(Shut::Key)?;
-        if tenant.suspended { Err(Shut::Suspended) } else { Ok(widget) }
+    /// What the key opens, unless it is unknown or its tenant is suspended.
+    pub(crate) fn open(&self, tenant: &TenantState) -> Result<&Widget, AccessDenied> {
+        let widget = self.widget.as_ref().ok_or(AccessDenied::Key)?;
+        if tenant.suspended { Err(AccessDenied::Suspended) } else { Ok(widget) }
     }
 }
 
