@@ -20,7 +20,6 @@ use admin_service::{
 };
 use e2e::{postgres::Postgres, seed, world};
 use serde_json::Value;
-use wire::{TenantId, time::now};
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -32,6 +31,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 use url::Url;
+use wire::{TenantId, time::now};
 
 const CALLS: usize = 200;
 

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use service::fields::Fields;
-use wire::{TenantId, time::{from_unix_ms, now}};
 use uuid::Uuid;
+use wire::{
+    TenantId,
+    time::{from_unix_ms, now},
+};
 
 use crate::{
     domain::{

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use service::fields::Fields;
-use wire::{TenantId, time::now};
 use uuid::Uuid;
+use wire::{TenantId, time::now};
 
 use crate::{
     account_keys::Principal,

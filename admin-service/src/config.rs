@@ -2,9 +2,12 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use secrecy::{ExposeSecret as _, SecretString};
 use coherence::LONGEST_LEASE_MS;
-use service::{config::{ConfigError, Read, SecretList, Settings, Sources, Spec}, telemetry::TelemetryConfig};
+use secrecy::{ExposeSecret as _, SecretString};
+use service::{
+    config::{ConfigError, Read, SecretList, Settings, Sources, Spec},
+    telemetry::TelemetryConfig,
+};
 
 use url::Url;
 

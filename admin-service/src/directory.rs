@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use wire::TenantId;
 use uuid::Uuid;
+use wire::TenantId;
 use zeroize::Zeroizing;
 
 use crate::{

@@ -3,15 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use coherence::LONGEST_LEASE_MS;
 use proto::{
     admin::v1::tenant_admin_server::TenantAdminServer, directory::v1::tenant_directory_server::TenantDirectoryServer,
     identity::v1::identity_server::IdentityServer, visitors::v1::visitors_server::VisitorsServer,
 };
 use secrecy::ExposeSecret as _;
-use sha2::{Digest as _, Sha256};
-use coherence::LONGEST_LEASE_MS;
 use service::{ApiError, config::SecretList};
-use wire::{ErrorCode, request_id::X_REQUEST_ID};
+use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +20,7 @@ use tonic::{
     service::interceptor::InterceptedService,
     transport::{Server, server::TcpIncoming},
 };
+use wire::{ErrorCode, request_id::X_REQUEST_ID};
 
 use crate::{
     directory::Directory,

@@ -6,8 +6,8 @@ use std::{
 };
 
 use jiff::Timestamp;
-use wire::time::from_unix_ms;
 use uuid::Uuid;
+use wire::time::from_unix_ms;
 
 const MINUTE_MS: i64 = 60_000;
 

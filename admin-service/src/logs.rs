@@ -7,7 +7,10 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use wire::{TenantId, time::{from_unix_ms, now}};
+use wire::{
+    TenantId,
+    time::{from_unix_ms, now},
+};
 
 use crate::{
     domain::{

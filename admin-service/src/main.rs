@@ -7,7 +7,12 @@ use admin_service::{
     server::{self, StartError},
     verify_audit,
 };
-use service::{config::Sources, process::{self, Threads}, shutdown, telemetry::metrics::{HttpServerMetrics, Metrics}};
+use service::{
+    config::Sources,
+    process::{self, Threads},
+    shutdown,
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+};
 
 fn main() -> ExitCode {
     let mut sources = Sources::process();

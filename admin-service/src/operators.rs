@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use wire::{TenantId, time::now};
 use uuid::Uuid;
+use wire::{TenantId, time::now};
 
 use crate::{
     domain::{

@@ -10,10 +10,10 @@ use std::{
 };
 
 use coherence::{Changes, replica::Leases};
-use wire::{TenantId, time::as_millis};
 use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use wire::{TenantId, time::as_millis};
 
 use crate::store::{Position, PropagationStore, Replica, StoreError};
 

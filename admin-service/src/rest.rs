@@ -11,14 +11,14 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, header};
 use secrecy::ExposeSecret as _;
-use sha2::{Digest as _, Sha256};
 use service::{ApiError, config::SecretList, edge::ClientAddresses, health, serve::Peer};
-use wire::{ErrorCode, request_id::RequestId};
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
+use wire::{ErrorCode, request_id::RequestId};
 
 use crate::{
     account_keys::AccountKeys,

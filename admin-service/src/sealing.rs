@@ -217,7 +217,9 @@ mod tests {
         assert_eq!(rotated.open(context, &before).expect("the old one opens").as_slice(), b"sk_1");
         let after = rotated.seal(context, b"sk_1");
         assert_eq!(keys(NEW).open(context, &after).expect("the new one sealed").as_slice(), b"sk_1");
-        assert!(matches!(keys(OLD).open(context, &after), Err(SealError::UnknownKey { key_id, .. }) if key_id == "new"));
+        assert!(
+            matches!(keys(OLD).open(context, &after), Err(SealError::UnknownKey { key_id, .. }) if key_id == "new")
+        );
     }
 
     #[test]
@@ -225,8 +227,8 @@ mod tests {
         let keys = keys(OLD);
         let context = SealContext { row: Uuid::now_v7(), column: "tenant.secret" };
         let sealed = keys.seal(context, b"sk_1");
-        let elsewhere = SealContext { row: Uuid::now_v7(), ..place };
-        let other_column = SealContext { column: "signing_key.private", ..place };
+        let elsewhere = SealContext { row: Uuid::now_v7(), ..context };
+        let other_column = SealContext { column: "signing_key.private", ..context };
         assert!(keys.open(elsewhere, &sealed).is_err());
         assert!(keys.open(other_column, &sealed).is_err());
         for index in 0..sealed.len() {

@@ -7,10 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use service::{edge::{ClientAddresses, Edge}, passed_on::ClientProof, serve::{self, Bounds, ListenError}, telemetry::metrics::{HttpServerMetrics, Metrics}};
-use wire::time::now_unix_ms;
+use service::{
+    edge::{ClientAddresses, Edge},
+    passed_on::ClientProof,
+    serve::{self, Bounds, ListenError},
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use wire::time::now_unix_ms;
 
 use crate::{
     account_keys::AccountKeys,

@@ -14,8 +14,8 @@ use ed25519_dalek::{SigningKey, pkcs8::EncodePrivateKey as _};
 use jiff::Timestamp;
 use jsonwebtoken::EncodingKey;
 use serde::Serialize;
-use wire::{TenantId, time::now};
 use uuid::Uuid;
+use wire::{TenantId, time::now};
 use zeroize::Zeroizing;
 
 use crate::{

@@ -4,11 +4,11 @@
 //! transaction, in commit order, and writes its audit row there too.
 
 use async_trait::async_trait;
+use coherence::{Changes, replica::Registration};
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
-use coherence::{Changes, replica::Registration};
-use wire::{SessionId, TenantId};
 use uuid::Uuid;
+use wire::{SessionId, TenantId};
 
 use crate::{
     domain::{
@@ -22,7 +22,7 @@ use crate::{
         signing_key::SealedSigningKey,
         tenant::{Tenant, TenantStatus},
         visitor::{UsedTokens, VisitorSession, WidgetAccess},
-        widget::{BotKey, Appearance},
+        widget::{Appearance, BotKey},
     },
     log_chain::{Head, Log},
 };

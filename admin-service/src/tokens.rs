@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, Header};
 use serde::Serialize;
-use wire::{TenantId, time::now};
 use uuid::Uuid;
+use wire::{TenantId, time::now};
 
 use crate::{
     domain::{operator::Operator, tenant::Tenant, visitor::VisitorSession},

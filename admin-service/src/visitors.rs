@@ -12,7 +12,11 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use sha2::Sha256;
-use wire::{SessionId, TenantId, origin::{Origin, OriginPolicy}, time::now};
+use wire::{
+    SessionId, TenantId,
+    origin::{Origin, OriginPolicy},
+    time::now,
+};
 
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -215,7 +219,11 @@ impl Visitors {
     }
 
     /// What a key opens; `None` where there is no such tenant.
-    pub(crate) async fn widget_access(&self, tenant_id: TenantId, key: &str) -> Result<Option<WidgetAccess>, UseCaseError> {
+    pub(crate) async fn widget_access(
+        &self,
+        tenant_id: TenantId,
+        key: &str,
+    ) -> Result<Option<WidgetAccess>, UseCaseError> {
         // A visitor's text: what is not of a key's form is nobody's, and not every database would take it.
         let key = if WidgetKey::is_well_formed(key) { key } else { "" };
         Ok(self.store.widget_access(tenant_id, key).await?)

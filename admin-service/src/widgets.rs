@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use service::fields::Fields;
-use wire::{FieldError, TenantId, time::now};
 use url::Url;
 use uuid::Uuid;
+use wire::{FieldError, TenantId, time::now};
 
 use crate::{
     account_keys::Principal,
     domain::{
         audit::{Action, AuditEntry},
         credentials::WidgetKey,
-        widget::{BotKey, Appearance, MOST_WIDGET_KEYS, NewBotKey, embed_code},
+        widget::{Appearance, BotKey, MOST_WIDGET_KEYS, NewBotKey, embed_code},
     },
     errors::UseCaseError,
     propagation::{Changed, Propagation},
@@ -74,8 +74,9 @@ impl Widgets {
     pub(crate) async fn revoke_key(&self, by: &Principal, id: Uuid) -> Result<Changed<BotKey>, UseCaseError> {
         let (store, tenant_id, by_key) = (Arc::clone(&self.store), by.tenant_id, by.account_key);
         let audit = AuditEntry::new(tenant_id, &by.caller, Action::RevokeWidgetKey, [format!("widget_key:{id}")]);
-        let revoked =
-            self.propagation.commit_and_propagate(async move { store.revoke_widget_key(by_key, tenant_id, id, audit).await });
+        let revoked = self
+            .propagation
+            .commit_and_propagate(async move { store.revoke_widget_key(by_key, tenant_id, id, audit).await });
         match revoked.await {
             Ok(revoked) => Ok(revoked),
             Err(StoreError::Conflict) => Err(UseCaseError::TenantsOwnKey),
@@ -119,8 +120,8 @@ impl Widgets {
         let (store, by) = (Arc::clone(&self.store), by.clone());
         let saved = self.propagation.commit_and_propagate(async move {
             let change = |appearance: &mut Appearance| {
-                // What is refused was refused above, whatever the look is.
-                let changed = look.patch(&fields).unwrap_or_default();
+                // What is refused was refused above, whatever the appearance is.
+                let changed = appearance.patch(&fields).unwrap_or_default();
                 AuditEntry::new(by.tenant_id, &by.caller, Action::CustomizeWidget, changed)
             };
             store.save_appearance(by.account_key, by.tenant_id, bot_id, &change).await

@@ -18,7 +18,12 @@ use relay_gateway::{
     },
 };
 use serde_json::json;
-use wire::{TenantId, origin::{Origin, OriginPattern, OriginPolicy}, signature::{BodyDigest, TenantKey}, time::now_unix_ms};
+use wire::{
+    TenantId,
+    origin::{Origin, OriginPattern, OriginPolicy},
+    signature::{BodyDigest, TenantKey},
+    time::now_unix_ms,
+};
 
 fn tenant() -> TenantState {
     TenantState {

@@ -14,13 +14,17 @@ use std::{
 
 use secrecy::ExposeSecret as _;
 use service::{ApiError, call_span, telemetry};
-use wire::{ErrorCode, request_id::RequestId, time::{as_millis, since_boot_ms}};
 use tonic::{
     Code, Request, Response, Status,
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
 use tracing::{Instrument as _, field::Empty};
+use wire::{
+    ErrorCode,
+    request_id::RequestId,
+    time::{as_millis, since_boot_ms},
+};
 
 use crate::{config::AdminConfig, metrics::GatewayMetrics};
 

@@ -7,8 +7,11 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::Full;
 use secrecy::ExposeSecret as _;
 use service::ApiError;
-use wire::{TenantId, signature::{BodyDigest, RelayKey, RelayedCall, Signature, relay_headers}};
 use uuid::Uuid;
+use wire::{
+    TenantId,
+    signature::{BodyDigest, RelayKey, RelayedCall, Signature, relay_headers},
+};
 
 use crate::{config::BackendConfig, metrics::GatewayMetrics};
 

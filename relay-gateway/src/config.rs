@@ -8,7 +8,15 @@ use std::{
 };
 
 use ipnet::IpNet;
-use service::{body::BodyBounds, config::{ConfigError, SecretList, Settings, Sources, Spec}, laptop::{Exposure, Laptop}, process, serve::Bounds, telemetry::TelemetryConfig, workers};
+use service::{
+    body::BodyBounds,
+    config::{ConfigError, SecretList, Settings, Sources, Spec},
+    laptop::{Exposure, Laptop},
+    process,
+    serve::Bounds,
+    telemetry::TelemetryConfig,
+    workers,
+};
 use url::{Host, Url};
 use uuid::Uuid;
 

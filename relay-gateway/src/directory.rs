@@ -9,13 +9,13 @@ use coherence::Revision;
 use service::ApiError;
 use wire::{ErrorCode, TenantId, request_id::RequestId};
 
-use crate::domain::{widget_access::WidgetAccess, tenant::TenantState};
+use crate::domain::{tenant::TenantState, widget_access::WidgetAccess};
 
 mod cached;
-mod widget_access;
 mod grpc;
 mod lease;
 mod subscription;
+mod widget_access;
 
 pub(crate) use cached::CachedDirectory;
 pub(crate) use grpc::GrpcDirectory;

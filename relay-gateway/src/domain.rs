@@ -1,7 +1,7 @@
 //! Who is let in: pure decisions over what a call carries, what is known of its tenant, and the time.
 
 pub mod admission;
-pub(crate) mod widget_access;
 pub mod frame;
 pub mod tenant;
 pub(crate) mod token;
+pub(crate) mod widget_access;

@@ -20,9 +20,16 @@ use axum::{
 };
 use http::Response;
 use jiff::Timestamp;
-use service::{ApiError, body::BodyBounds, edge::Edge, health, passed_on::ClientProof, serve::{App, Gate, Peer, RequestBody}};
-use wire::{request_id::RequestId, time::WireTime};
+use service::{
+    ApiError,
+    body::BodyBounds,
+    edge::Edge,
+    health,
+    passed_on::ClientProof,
+    serve::{App, Gate, Peer, RequestBody},
+};
 use tokio_util::sync::CancellationToken;
+use wire::{request_id::RequestId, time::WireTime};
 
 use crate::{
     admin_client::AdminClient,
@@ -41,9 +48,9 @@ mod client_address;
 mod cors;
 mod document;
 mod exceeded;
-mod passthrough;
 mod jwks;
 mod messages;
+mod passthrough;
 mod relay_endpoints;
 mod signed;
 mod socket;

@@ -16,17 +16,17 @@ use wire::SessionId;
 pub(crate) mod failures;
 mod gcra;
 pub(crate) mod memory;
-pub(crate) mod slots;
 pub mod replays;
 pub(crate) mod sessions;
+pub(crate) mod slots;
 pub mod tenants;
 pub(crate) mod visitors;
 
 use failures::FailureLimiter;
 use memory::BodyMemory;
-use slots::Slots;
 use replays::ReplayGuard;
 use sessions::SessionRates;
+use slots::Slots;
 use tenants::TenantRates;
 use visitors::VisitorRates;
 

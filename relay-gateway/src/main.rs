@@ -6,7 +6,12 @@ use relay_gateway::{
     config::Config,
     server::{self, StartError},
 };
-use service::{config::Sources, process::{self, Threads}, shutdown, telemetry::metrics::{HttpServerMetrics, Metrics}};
+use service::{
+    config::Sources,
+    process::{self, Threads},
+    shutdown,
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+};
 
 fn main() -> ExitCode {
     match Config::load(&Sources::process()) {

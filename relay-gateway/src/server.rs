@@ -4,7 +4,13 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use coherence::LONGEST_LEASE_MS;
-use service::{edge::{ClientAddresses, Edge}, passed_on::ClientProof, serve::{self, Bounds, ListenError}, telemetry::metrics::{HttpServerMetrics, Metrics}, workers::Workers};
+use service::{
+    edge::{ClientAddresses, Edge},
+    passed_on::ClientProof,
+    serve::{self, Bounds, ListenError},
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+    workers::Workers,
+};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
@@ -20,7 +26,7 @@ use crate::{
     limits::Limits,
     metrics::{DirectoryMetrics, GatewayMetrics, SocketMetrics},
     signing_keys::SigningKeys,
-    sockets::{Behind, Sockets},
+    sockets::{SocketDeps, Sockets},
 };
 
 /// The service's name in metrics.
@@ -110,7 +116,8 @@ pub async fn start_on(
     let own_metrics = GatewayMetrics::new(metrics);
     let admin = AdminClient::new(&config.admin, own_metrics.clone())?;
     // A change returns when it is true everywhere: giving up on it sooner would lose the secret that its answer shows once.
-    let passthrough_header = config.backend.timeouts.header.max(Duration::from_millis(LONGEST_LEASE_MS) + PASSTHROUGH_MARGIN);
+    let passthrough_header =
+        config.backend.timeouts.header.max(Duration::from_millis(LONGEST_LEASE_MS) + PASSTHROUGH_MARGIN);
     let passthrough_timeouts = UpstreamTimeouts { header: passthrough_header, ..config.backend.timeouts };
     let lease = LeaseView::new(metrics);
     let directory = CachedDirectory::new(

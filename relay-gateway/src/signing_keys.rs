@@ -10,11 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proto::identity::v1::{GetSigningKeysRequest, identity_client::IdentityClient};
 use coherence::Changes;
+use proto::identity::v1::{GetSigningKeysRequest, identity_client::IdentityClient};
 use service::ApiError;
-use wire::{TenantId, request_id::RequestId};
 use tokio::task::JoinHandle;
+use wire::{TenantId, request_id::RequestId};
 
 use crate::{
     admin_client::AdminClient,

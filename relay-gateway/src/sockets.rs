@@ -11,8 +11,10 @@ use std::{
 };
 
 use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
-use service::{serve::Peer, websocket::{self, Socket}};
-use wire::{SessionId, request_id::RequestId};
+use service::{
+    serve::Peer,
+    websocket::{self, Socket},
+};
 use tokio::{
     io::AsyncReadExt as _,
     sync::watch,
@@ -22,6 +24,7 @@ use tokio_tungstenite::tungstenite::{Message, protocol::Role};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 use uuid::Uuid;
+use wire::{SessionId, request_id::RequestId};
 
 use crate::{
     admin_client::AdminClient,
@@ -41,7 +44,7 @@ mod relay;
 
 pub(crate) use closing::Closing;
 use judging::Admitted;
-use registry::{SocketCommand, Registry, SocketSlot};
+use registry::{Registry, SocketCommand, SocketSlot};
 use relay::Relay;
 
 /// How long a close frame may take to be written: who reads nothing is not waited for.
@@ -105,7 +108,7 @@ pub(crate) struct SocketDeps<D> {
 }
 
 impl<D: TenantDirectory> Sockets<D> {
-    pub(crate) fn new(config: SocketConfig, behind: SocketDeps<D>, metrics: SocketMetrics) -> Self {
+    pub(crate) fn new(config: SocketConfig, deps: SocketDeps<D>, metrics: SocketMetrics) -> Self {
         let SocketDeps { directory, signing_keys, lease, admin, backend, limits, refusals } = deps;
         let (registry, tasks) = (Arc::new(Registry::new(config.limits)), TaskTracker::new());
         Self { config, registry, directory, signing_keys, lease, admin, backend, limits, metrics, refusals, tasks }

@@ -1,5 +1,5 @@
 //! The admin service among a million tenants: how soon each process is there, and how many lookups it answers over gRPC.
-//! `cargo build --release --workspace --bins && cargo bench --workspace --bench directory [-- TENANTS]`.
+//! `cargo build --profile dist --workspace --bins && cargo bench --profile dist --workspace --bench directory [-- TENANTS]`.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,5 @@
 //! What a cached tenant costs a gateway: resident memory before and after so many tenants have called, rates and replay
-//! guard included. `cargo build --release --workspace --bins && cargo bench -p e2e --bench memory [-- TENANTS]`.
+//! guard included. `cargo build --profile dist --workspace --bins && cargo bench --profile dist -p e2e --bench memory [-- TENANTS]`.
 
 use std::{sync::Arc, time::Instant};
 

@@ -1,6 +1,6 @@
 //! What a visitor's socket costs a gateway, and how long a suspension takes to close a tenant's: resident memory before and
 //! after so many are open, each with a session and a conversation of its own.
-//! `cargo build --release --workspace --bins && cargo bench -p e2e --bench sockets [-- SOCKETS]`.
+//! `cargo build --profile dist --workspace --bins && cargo bench --profile dist -p e2e --bench sockets [-- SOCKETS]`.
 
 use std::{
     sync::Arc,

@@ -1,7 +1,10 @@
 //! A tenant's backend: signs calls with HMAC#1, or wrongly on purpose.
 
 use reqwest::{Client, Method, RequestBuilder};
-use wire::{signature::{BodyDigest, TenantKey}, time::now_unix_ms};
+use wire::{
+    signature::{BodyDigest, TenantKey},
+    time::now_unix_ms,
+};
 
 /// A tenant's credentials.
 #[derive(Clone, Debug)]

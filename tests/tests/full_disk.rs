@@ -14,7 +14,11 @@ use e2e::{
     world::{Operator, RELAY_SECRET, admin_environment, backend_environment, until_ready},
 };
 use serde_json::{Value, json};
-use wire::{TenantId, signature::{BodyDigest, RelayKey, RelayedCall}, time::now_unix_ms};
+use wire::{
+    TenantId,
+    signature::{BodyDigest, RelayKey, RelayedCall},
+    time::now_unix_ms,
+};
 
 /// Bytes enough for a database and a log that grows for a while.
 const DISK_MIB: u32 = 12;

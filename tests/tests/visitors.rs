@@ -9,7 +9,10 @@ use e2e::{
     world::World,
 };
 use serde_json::{Value, json};
-use wire::{signature::{BodyDigest, RelayKey, RelayedCall}, time::now_unix_ms};
+use wire::{
+    signature::{BodyDigest, RelayKey, RelayedCall},
+    time::now_unix_ms,
+};
 
 async fn tenant(world: &World) -> Tenant {
     world.operator().provision(json!({"tenant_name": "Shop", "allowed_origins": [PAGE]})).await

@@ -4,8 +4,8 @@ use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
 use service::fields::Fields;
-use wire::{FieldError, TenantId};
 use uuid::Uuid;
+use wire::{FieldError, TenantId};
 
 /// Keys a tenant may have that are not revoked.
 pub const MOST_ACCOUNT_KEYS: usize = 100;

@@ -1,8 +1,8 @@
 //! Who did what: one row for every change, written in the change's own transaction.
 
 use jiff::Timestamp;
-use wire::TenantId;
 use uuid::Uuid;
+use wire::TenantId;
 
 /// Who asks, as the edge that let them in knows them.
 #[derive(Clone, Debug)]

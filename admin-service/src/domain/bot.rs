@@ -1,8 +1,8 @@
 //! A tenant's bots: what widgets belong to. Each tenant has one from the start.
 
 use jiff::Timestamp;
-use wire::TenantId;
 use uuid::Uuid;
+use wire::TenantId;
 
 /// Bots a tenant may have.
 pub const MOST_BOTS: usize = 100;

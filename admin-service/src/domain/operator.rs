@@ -1,8 +1,8 @@
 //! Operators: a tenant's own people, who answer its visitors. They have no password; their tenant vouches for them.
 
 use jiff::Timestamp;
-use wire::{FieldError, TenantId};
 use uuid::Uuid;
+use wire::{FieldError, TenantId};
 
 use super::value;
 

@@ -5,8 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use wire::{FieldError, origin::{InvalidOrigin, OriginPattern}};
 use utoipa::ToSchema;
+use wire::{
+    FieldError,
+    origin::{InvalidOrigin, OriginPattern},
+};
 
 use super::{
     public_suffix,

@@ -2,8 +2,8 @@
 //! do.
 
 use serde_json::{Map, Value};
-use wire::FieldError;
 use url::Url;
+use wire::FieldError;
 
 const LONGEST_URL: usize = 2048;
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use wire::{SessionId, TenantId, origin::Origin};
 use uuid::Uuid;
+use wire::{SessionId, TenantId, origin::Origin};
 
 use super::{
     credentials::WidgetKey,
     tenant::Tenant,
-    widget::{BotKey, Appearance},
+    widget::{Appearance, BotKey},
 };
 
 /// How long a session lives, from its beginning.

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use service::fields::Fields;
-use wire::{FieldError, TenantId, origin::Domain};
 use utoipa::ToSchema;
 use uuid::Uuid;
+use wire::{FieldError, TenantId, origin::Domain};
 
 use super::{
     credentials::WidgetKey,
@@ -149,7 +149,7 @@ impl Appearance {
     /// absent.
     ///
     /// # Errors
-    /// Every field that is refused. A look that was refused a field is half-written: throw it away.
+    /// Every field that is refused. The appearance is then half-written: throw it away.
     pub fn patch(&mut self, fields: &Map<String, Value>) -> Result<Vec<&'static str>, Vec<FieldError>> {
         value::patch(fields, |field, value| self.set(field, value))
     }
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_look_takes_what_is_present_and_names_what_is_wrong() {
         let mut appearance = Appearance::default();
-        let changed = look.patch(&object(json!({
+        let changed = appearance.patch(&object(json!({
             "theme_color": "#0055FF", "position": "bottom-left", "welcome_message": "Salut", "show_branding": true,
             "bot_id": "kept", "updated_at": "kept"
         })));
@@ -234,7 +234,7 @@ mod tests {
         changed.sort_unstable();
         assert_eq!(changed, ["position", "theme_color", "welcome_message"]);
         assert_eq!(
-            (appearance.welcome_message.as_deref(), look.greeting_text),
+            (appearance.welcome_message.as_deref(), appearance.greeting_text),
             (Some("Salut"), Appearance::default().greeting_text)
         );
         for (field, wrong) in [

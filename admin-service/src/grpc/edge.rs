@@ -12,13 +12,16 @@ use http::{Request, Response};
 use prometheus_client::encoding::EncodeLabelSet;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use service::{call_span, telemetry::{
+use service::{
+    call_span,
+    telemetry::{
         self,
         metrics::{Metrics, Seconds},
-    }};
-use wire::request_id::X_REQUEST_ID;
+    },
+};
 use tower::{Layer, Service};
 use tracing::{Span, field::Empty};
+use wire::request_id::X_REQUEST_ID;
 
 /// The span of one call.
 pub(super) fn span(request: &Request<()>) -> Span {

@@ -8,8 +8,8 @@ use proto::identity::v1::{
     identity_server::Identity,
 };
 use service::ApiError;
-use wire::{FieldError, TenantId};
 use tonic::{Request, Response, Status};
+use wire::{FieldError, TenantId};
 
 use super::{convert, edge::logged, request_id};
 use crate::{

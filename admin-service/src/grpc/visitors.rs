@@ -11,8 +11,8 @@ use proto::visitors::v1::{
 };
 use serde_json::{Map, Value};
 use service::ApiError;
-use wire::{SessionId, origin::Origin};
 use tonic::{Request, Response, Status};
+use wire::{SessionId, origin::Origin};
 
 use super::{convert, edge::logged, request_id};
 use crate::{

@@ -8,13 +8,13 @@ use std::{
     },
 };
 
-use futures_util::StreamExt as _;
 use coherence::{Changes, Revision};
-use wire::TenantId;
+use futures_util::StreamExt as _;
 use tokio::{
     sync::{Notify, watch},
     time::timeout,
 };
+use wire::TenantId;
 
 use super::{Inner, bounded};
 use crate::store::{Position, StoreError};
@@ -220,7 +220,8 @@ mod tests {
         append(&feed, 6, 8, Some(vec![tenants[1], tenants[0]]));
         assert!(!append(&feed, 8, 8, Some(Vec::new())));
         let since = |era, revision| {
-            feed.since(FeedPosition { era, revision }).map(|(changes, _)| (changes.after, changes.through, changes.keys))
+            feed.since(FeedPosition { era, revision })
+                .map(|(changes, _)| (changes.after, changes.through, changes.keys))
         };
         let mut both = vec![tenants[0], tenants[1]];
         both.sort_unstable();

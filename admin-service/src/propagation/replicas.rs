@@ -6,9 +6,12 @@ use std::{
     time::Duration,
 };
 
-use coherence::{Revision, replica::{Neighbours, Registration}};
-use wire::time::{as_millis, since_boot_ms};
+use coherence::{
+    Revision,
+    replica::{Neighbours, Registration},
+};
 use uuid::Uuid;
+use wire::time::{as_millis, since_boot_ms};
 
 use super::{Inner, bounded, feed::FeedPosition};
 use crate::store::{Done, Replica, StoreError};

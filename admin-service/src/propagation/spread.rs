@@ -8,10 +8,10 @@ use std::{
 };
 
 use coherence::{LONGEST_LEASE_MS, Millis, Revision, replica::PendingChange};
-use wire::time::{as_millis, since_boot_ms};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 use uuid::Uuid;
+use wire::time::{as_millis, since_boot_ms};
 
 use super::{GatewayId, Inner, Propagation, feed::Reading};
 use crate::store::{AtRevision, StoreError};

@@ -1,10 +1,13 @@
 //! One gateway's stream: leases when it asks, changes as they come, acknowledgements noted.
 
-use futures_util::{Stream, StreamExt as _};
 use coherence::{Changes, Revision, replica::Asked};
-use wire::{TenantId, time::{as_millis, since_boot_ms}};
+use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 use uuid::Uuid;
+use wire::{
+    TenantId,
+    time::{as_millis, since_boot_ms},
+};
 
 use super::{Inner, Propagation, feed::FeedPosition, replicas::stopping};
 use crate::store::{Position, StoreError};

@@ -3,9 +3,9 @@
 use axum::extract::State;
 use serde::Serialize;
 use service::{ApiError, Envelope, Failure, Success, fields};
-use wire::{TenantId, time::WireTime};
 use utoipa::ToSchema;
 use uuid::Uuid;
+use wire::{TenantId, time::WireTime};
 
 use super::input::{Fields, Known, Params};
 use crate::{

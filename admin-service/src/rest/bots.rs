@@ -3,9 +3,9 @@
 use axum::extract::State;
 use serde::Serialize;
 use service::{ApiError, Envelope, Failure, Success, fields};
-use wire::time::WireTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use wire::time::WireTime;
 
 use super::developers::{BotReader, BotWritten, Developers};
 use crate::domain::bot::Bot;

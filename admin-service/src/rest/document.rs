@@ -3,7 +3,6 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use service::Failure;
-use wire::ErrorCode;
 use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::{
@@ -12,6 +11,7 @@ use utoipa::{
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
+use wire::ErrorCode;
 
 use super::{
     account_key_routes,

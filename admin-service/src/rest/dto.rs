@@ -2,12 +2,15 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use wire::{TenantId, time::{WireTime, as_millis}};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{RefOr, Schema, schema::AdditionalProperties},
 };
 use uuid::Uuid;
+use wire::{
+    TenantId,
+    time::{WireTime, as_millis},
+};
 
 use super::input::cursor;
 use crate::{

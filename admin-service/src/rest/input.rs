@@ -7,9 +7,13 @@ use axum::{
     extract::{FromRequest, Request},
 };
 use serde_json::{Map, Value};
-use service::{ApiError, body::{self, BodyBounds}, query::Query};
-use wire::TenantId;
+use service::{
+    ApiError,
+    body::{self, BodyBounds},
+    query::Query,
+};
 use uuid::Uuid;
+use wire::TenantId;
 
 use crate::domain::audit::Caller;
 

@@ -6,9 +6,9 @@ use axum::{extract::State, response::IntoResponse};
 use http::header;
 use serde::Serialize;
 use service::{ApiError, Envelope, Failure, Success};
-use wire::time::WireTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use wire::time::WireTime;
 
 use super::{
     dto::PropagationView,

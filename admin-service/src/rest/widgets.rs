@@ -3,12 +3,12 @@
 use axum::extract::{Path, State, rejection::PathRejection};
 use serde::Serialize;
 use service::{ApiError, Envelope, Failure, Success, fields};
-use wire::{origin::Domain, time::WireTime};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
 };
 use uuid::Uuid;
+use wire::{origin::Domain, time::WireTime};
 
 use super::{
     developers::{Developers, Reader, Writer, Written},
@@ -16,7 +16,7 @@ use super::{
     input::Params,
 };
 use crate::{
-    domain::widget::{BotKey, Appearance},
+    domain::widget::{Appearance, BotKey},
     errors::UseCaseError,
     propagation::Changed,
     store::StoredAppearance,

@@ -14,8 +14,8 @@ use proto::{
 };
 use serde_json::{Value, json};
 use service::ApiError;
-use wire::{ErrorCode, TenantId};
 use tonic::{Code, Request, Status, transport::Channel};
+use wire::{ErrorCode, TenantId};
 
 use crate::support::{Service, sqlite};
 

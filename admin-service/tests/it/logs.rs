@@ -18,10 +18,13 @@ use proto::{
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use service::{passed_on::{CLIENT, ClientProof}, telemetry::metrics::{HttpServerMetrics, Metrics}};
-use wire::time::{from_unix_ms, now};
+use service::{
+    passed_on::{CLIENT, ClientProof},
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::Request;
+use wire::time::{from_unix_ms, now};
 
 use crate::{
     grpc::{bytes, channel, gateway, with},

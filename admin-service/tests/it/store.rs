@@ -14,10 +14,10 @@ use admin_service::{
     },
     tenant::{Tenant, TenantStatus},
 };
-use futures_util::StreamExt as _;
 use coherence::replica::Registration;
-use wire::{TenantId, time::now};
+use futures_util::StreamExt as _;
 use uuid::Uuid;
+use wire::{TenantId, time::now};
 
 use crate::support::{TestDatabase, database, master_keys, postgres, sqlite};
 
@@ -84,7 +84,11 @@ async fn every_change_takes_the_next_revision(store: &SeaStore) {
     assert!(rotated.revision > created.revision);
     assert!(rotated.widget_key_rotated_at.is_some() && rotated.secret_rotated_at.is_none());
     let opens = async |key: &WidgetKey| {
-        store.widget_access(created.id, key.as_str()).await.expect("reads").is_some_and(|access| access.opened.is_some())
+        store
+            .widget_access(created.id, key.as_str())
+            .await
+            .expect("reads")
+            .is_some_and(|access| access.opened.is_some())
     };
     assert!(!opens(&created.widget_public_key).await, "the old key is nobody's");
     assert!(opens(&new_key).await);

@@ -9,7 +9,10 @@ use admin_service::{
 };
 use e2e::{postgres::Postgres, world};
 use secrecy::SecretString;
-use service::{config::Sources, telemetry::metrics::{HttpServerMetrics, Metrics}};
+use service::{
+    config::Sources,
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 

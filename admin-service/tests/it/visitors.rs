@@ -12,8 +12,8 @@ use proto::{
 };
 use serde_json::{Value, json};
 use service::ApiError;
-use wire::{ErrorCode, TenantId};
 use tonic::{Request, Response, Status, transport::Channel};
+use wire::{ErrorCode, TenantId};
 
 use crate::{
     grpc::{bytes, channel, gateway},

@@ -6,8 +6,8 @@
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde::Serialize;
-use wire::TenantId;
 use utoipa::ToSchema;
+use wire::TenantId;
 
 use super::{
     records::WaitingReason,

@@ -5,8 +5,8 @@
 //! false; `chat-relay backend` never does.
 
 use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection};
-use wire::TenantId;
 use uuid::Uuid;
+use wire::TenantId;
 
 use super::{
     bot::{self, Reply},

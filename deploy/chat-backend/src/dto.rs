@@ -4,8 +4,8 @@ use sea_orm::FromQueryResult;
 use serde::Serialize;
 use serde_json::Value;
 use service::{ApiError, query::Query};
-use wire::{attachments, origin::Origin, time::WireTime};
 use utoipa::ToSchema;
+use wire::{attachments, origin::Origin, time::WireTime};
 
 use super::{body::Attachment, bot::Citation, records::Handling};
 

@@ -4,8 +4,8 @@ use axum::extract::State;
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde_json::json;
 use service::{ApiError, Envelope, Failure, Success, fields::Fields};
-use wire::{TenantId, time::now_unix_ms};
 use uuid::Uuid;
+use wire::{TenantId, time::now_unix_ms};
 
 use super::{
     Object, Tenant, body,

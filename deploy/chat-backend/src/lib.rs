@@ -14,7 +14,6 @@ use axum::{
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 use service::{ApiError, Failure, body::json_object, config::SecretList, health, query::Query};
-use wire::{TenantId, signature::{RelayKey, RelayKeys}};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use utoipa::{
     Modify, OpenApi, PartialSchema as _,
@@ -24,6 +23,10 @@ use utoipa::{
     },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
+use wire::{
+    TenantId,
+    signature::{RelayKey, RelayKeys},
+};
 
 mod body;
 mod bot;
@@ -32,8 +35,8 @@ mod conversations;
 mod demo_knowledge;
 mod dto;
 mod knowledge;
-mod notifier;
 mod messages;
+mod notifier;
 mod records;
 mod sockets;
 mod store;
@@ -63,7 +66,13 @@ impl Backend {
     /// Over an open store, until `stopping` is cancelled.
     #[must_use]
     pub fn new(store: Store, stopping: CancellationToken) -> Self {
-        Self { store, notifier: ConversationNotifier::default(), demo_knowledge: None, sockets: TaskTracker::new(), stopping }
+        Self {
+            store,
+            notifier: ConversationNotifier::default(),
+            demo_knowledge: None,
+            sockets: TaskTracker::new(),
+            stopping,
+        }
     }
 
     /// Lets the bot answer from a few articles about a shop that does not exist: visitors of local pages (`localhost` or loopback),

@@ -4,8 +4,8 @@ use axum::extract::State;
 use sea_orm::{ConnectionTrait, Value as SqlValue};
 use serde_json::{Value, json};
 use service::{ApiError, Envelope, Failure, Success, fields::Fields};
-use wire::TenantId;
 use uuid::Uuid;
+use wire::TenantId;
 
 use super::{
     Backend, Object, Params, Tenant, body,

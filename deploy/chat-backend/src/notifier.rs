@@ -6,8 +6,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use wire::TenantId;
 use tokio::sync::watch;
+use wire::TenantId;
 
 /// The conversations that somebody listens to. Cloning shares them.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +69,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_listens_hears_and_who_has_left_leaves_nothing() {
-        let live = ConversationNotifier::default();
+        let notifier = ConversationNotifier::default();
         let (mut one, mut other) = (notifier.listen("c"), notifier.listen("c"));
         notifier.changed("c");
         notifier.changed("d");

@@ -4,8 +4,8 @@ use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use service::ApiError;
-use wire::{ErrorCode, TenantId, time::now_unix_ms};
 use uuid::Uuid;
+use wire::{ErrorCode, TenantId, time::now_unix_ms};
 
 use super::{
     dto::{CONVERSATION, Conversation, ConversationRow, MESSAGE, Message, MessageRow, ticket_number},

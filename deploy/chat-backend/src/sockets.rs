@@ -12,13 +12,17 @@ use axum::{
 use futures_util::{SinkExt as _, StreamExt as _};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde_json::{Map, Value, json};
-use service::{ApiError, Failure, fields::Fields, websocket::{self, Socket}};
-use wire::{ErrorCode, SessionId, TenantId};
+use service::{
+    ApiError, Failure,
+    fields::Fields,
+    websocket::{self, Socket},
+};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{
     Message as WsMessage,
     protocol::{CloseFrame, Role, frame::coding::CloseCode},
 };
+use wire::{ErrorCode, SessionId, TenantId};
 
 use super::{
     Backend,

@@ -8,8 +8,8 @@ use sea_orm::{
     Statement, TransactionOptions, Value,
 };
 use service::ApiError;
-use wire::ErrorCode;
 use tokio::sync::Mutex;
+use wire::ErrorCode;
 
 /// The database failed.
 pub type StoreError = DbErr;

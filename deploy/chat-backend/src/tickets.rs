@@ -4,9 +4,9 @@ use axum::extract::State;
 use sea_orm::Value as SqlValue;
 use serde::Serialize;
 use service::{ApiError, Envelope, Failure, Success, fields::Fields};
-use wire::ErrorCode;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use wire::ErrorCode;
 
 use super::{
     Object, Params, Tenant, body,

@@ -9,8 +9,15 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderName};
-use service::{ApiError, body::{self, BodyBounds}};
-use wire::{ErrorCode, TenantId, signature::{RelayKeys, RelayedCall, Signature, WINDOW_MS, relay_headers}, time::now_unix_ms};
+use service::{
+    ApiError,
+    body::{self, BodyBounds},
+};
+use wire::{
+    ErrorCode, TenantId,
+    signature::{RelayKeys, RelayedCall, Signature, WINDOW_MS, relay_headers},
+    time::now_unix_ms,
+};
 
 /// The relay's own limit is lower; this one is for whoever is not the relay.
 const BODY: BodyBounds = BodyBounds {

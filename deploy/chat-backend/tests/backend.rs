@@ -3,9 +3,17 @@
 use chat_backend::Store;
 use http::Method;
 use serde_json::{Value, json};
-use service::{edge::{ClientAddresses, Edge}, serve::{self, Bounds}, telemetry::metrics::{HttpServerMetrics, Metrics}};
-use wire::{TenantId, signature::{BodyDigest, RelayKey, RelayedCall, WINDOW_MS}, time::now_unix_ms};
+use service::{
+    edge::{ClientAddresses, Edge},
+    serve::{self, Bounds},
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+};
 use tokio_util::sync::CancellationToken;
+use wire::{
+    TenantId,
+    signature::{BodyDigest, RelayKey, RelayedCall, WINDOW_MS},
+    time::now_unix_ms,
+};
 
 const SECRET: &str = "a-relay-secret-for-tests";
 /// The first is one that the relay does not sign with yet.

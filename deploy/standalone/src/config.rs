@@ -5,7 +5,11 @@ use std::{net::SocketAddr, path::PathBuf};
 use admin_service::config::check_database_url;
 use relay_gateway::config::HttpUrl;
 use secrecy::{ExposeSecret as _, SecretString};
-use service::{config::{ConfigError, IN_ONE_PROCESS, SecretList, Settings, Sources, Spec}, laptop::{Exposure, Laptop}, telemetry::TelemetryConfig};
+use service::{
+    config::{ConfigError, IN_ONE_PROCESS, SecretList, Settings, Sources, Spec},
+    laptop::{Exposure, Laptop},
+    telemetry::TelemetryConfig,
+};
 
 const SPEC: Spec = Spec {
     program: "chat-relay",

@@ -14,11 +14,14 @@ use http::{HeaderMap, HeaderValue, header};
 use proto::admin::v1::{ListTenantsRequest, Tenant, tenant_admin_client::TenantAdminClient};
 use secrecy::{ExposeSecret as _, SecretString};
 use service::{ApiError, laptop::Exposure};
-use wire::{ErrorCode, origin::{Origin, OriginPattern}};
 use tonic::{
     Request,
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
+};
+use wire::{
+    ErrorCode,
+    origin::{Origin, OriginPattern},
 };
 
 use crate::next_steps::NextSteps;

@@ -6,7 +6,11 @@ use chat_relay::{
     config::Config,
     server::{self, StartError},
 };
-use service::{config::Sources, process::{self, Threads}, shutdown};
+use service::{
+    config::Sources,
+    process::{self, Threads},
+    shutdown,
+};
 
 fn main() -> ExitCode {
     let mut sources = Sources::process();

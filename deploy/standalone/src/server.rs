@@ -3,13 +3,18 @@
 use std::{io, net::SocketAddr};
 
 use axum::Router;
-use service::{config::{ConfigError, EXIT_CONFIG, SecretList}, edge::{ClientAddresses, Edge}, laptop::Exposure, serve::{self, Bounds, ListenError}, telemetry::metrics::{HttpServerMetrics, Metrics}};
+use service::{
+    config::{ConfigError, EXIT_CONFIG, SecretList},
+    edge::{ClientAddresses, Edge},
+    laptop::Exposure,
+    serve::{self, Bounds, ListenError},
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backend,
-    config::{AdminWiring, chat_backend::config::Config, Config, GatewayWiring},
+    config::{AdminWiring, Config, GatewayWiring},
     data_dir::{ADMIN_KEY, DataDir},
     demo::{self, hosts::OwnHosts},
     next_steps::NextSteps,
@@ -186,7 +191,10 @@ fn in_own_words(error: admin_service::server::StartError) -> StartError {
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn start_backend(config: chat_backend::config::Config, stopping: CancellationToken) -> Result<Running, StartError> {
+pub async fn start_backend(
+    config: chat_backend::config::Config,
+    stopping: CancellationToken,
+) -> Result<Running, StartError> {
     let data = DataDir::open(&config.data_dir)?;
     let relay_secret = config.relay_secret.map_or_else(|| data.relay_secret(), Ok)?;
     let edge = Edge {

@@ -14,11 +14,11 @@ use std::{
     time::Duration,
 };
 
-use wire::time::as_millis;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
 };
+use wire::time::as_millis;
 
 /// What has passed over a connection, and what is known of it. It is apart from the connection, which is moved with each answer
 /// and has to be small.

@@ -11,12 +11,16 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use wire::{ErrorCode, TenantId, signature::{
-        BodyDigest,
-        relay_headers::{REFUSED, REFUSED_CALLER},
-    }, time::{now, now_unix_ms}};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use wire::{
+    ErrorCode, TenantId,
+    signature::{
+        BodyDigest,
+        relay_headers::{REFUSED, REFUSED_CALLER},
+    },
+    time::{now, now_unix_ms},
+};
 
 use super::{Backend, Relayed};
 

@@ -14,8 +14,8 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAnd
 use http_body_util::Full;
 use hyper::body::Incoming;
 use service::{ApiError, call_span, telemetry};
-use wire::{ErrorCode, request_id::X_REQUEST_ID};
 use tracing::{Instrument as _, field::Empty};
+use wire::{ErrorCode, request_id::X_REQUEST_ID};
 
 use super::{
     headers,

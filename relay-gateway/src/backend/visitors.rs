@@ -2,12 +2,15 @@
 
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::Full;
-use service::{ApiError, websocket::{self, Socket}};
-use wire::{SessionId, TenantId, signature::BodyDigest, time::now_unix_ms};
+use service::{
+    ApiError,
+    websocket::{self, Socket},
+};
 use tokio_tungstenite::tungstenite::{
     handshake::{client::generate_key, derive_accept_key},
     protocol::Role,
 };
+use wire::{SessionId, TenantId, signature::BodyDigest, time::now_unix_ms};
 
 use super::{Backend, Signed, UpstreamError};
 

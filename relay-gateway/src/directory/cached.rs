@@ -11,17 +11,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use coherence::{
+    Changes,
+    gateway::{Asking, FetchOutcome, Joining, Lease, SingleFlight, Ticket},
+};
 use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter, sync::Cache as FastCache};
-use coherence::{Changes, gateway::{Asking, SingleFlight, Joining, FetchOutcome, Lease, Ticket}};
 use service::ApiError;
-use wire::{TenantId, request_id::RequestId, time::since_boot_ms};
 use tokio::sync::watch;
 use tracing::Instrument as _;
+use wire::{TenantId, request_id::RequestId, time::since_boot_ms};
 
-use super::{Known, LeaseView, TenantDirectory, widget_access::WidgetAccessCache, unavailable};
+use super::{Known, LeaseView, TenantDirectory, unavailable, widget_access::WidgetAccessCache};
 use crate::{
     admin_client::Backoff,
-    domain::{widget_access::WidgetAccess, tenant::TenantState},
+    domain::{tenant::TenantState, widget_access::WidgetAccess},
     metrics::{DirectoryMetrics, Lookup},
 };
 
@@ -174,7 +177,10 @@ impl<D: TenantDirectory> TenantDirectory for CachedDirectory<D> {
         request_id: &RequestId,
     ) -> Result<Arc<WidgetAccess>, ApiError> {
         let inner = &*self.0;
-        inner.accesses.get(tenant, widget_key, async || inner.source.widget_access(tenant, widget_key, request_id).await).await
+        inner
+            .accesses
+            .get(tenant, widget_key, async || inner.source.widget_access(tenant, widget_key, request_id).await)
+            .await
     }
 }
 

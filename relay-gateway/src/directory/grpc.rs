@@ -9,16 +9,16 @@ use proto::directory::v1::{
 };
 use serde_json::{Map, Value};
 use service::ApiError;
-use wire::{TenantId, origin::OriginPolicy, request_id::RequestId, signature::TenantKey};
 use uuid::Uuid;
+use wire::{TenantId, origin::OriginPolicy, request_id::RequestId, signature::TenantKey};
 use zeroize::Zeroizing;
 
 use super::{Known, TenantDirectory, unavailable};
 use crate::{
     admin_client::AdminClient,
     domain::{
-        widget_access::{WidgetAccess, Widget},
         tenant::{Generation, TenantState},
+        widget_access::{Widget, WidgetAccess},
     },
 };
 

@@ -8,13 +8,13 @@ use std::{
     },
 };
 
+use coherence::Millis;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
     metrics::gauge::ConstGauge,
     registry::Unit,
 };
-use coherence::Millis;
 use service::telemetry::metrics::Metrics;
 use wire::time::since_boot_ms;
 

@@ -3,12 +3,11 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
+use coherence::Changes;
 use proto::directory::v1::{
     Acknowledge, Ask, Changes as WireChanges, GiveUp, Hello, Position, WatchRequest, WatchResponse,
     tenant_directory_client::TenantDirectoryClient, watch_request::Message,
 };
-use coherence::Changes;
-use wire::{TenantId, request_id::RequestId};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until, timeout},
@@ -17,6 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use uuid::Uuid;
+use wire::{TenantId, request_id::RequestId};
 
 use super::{CachedDirectory, TenantDirectory};
 use crate::admin_client::{AdminClient, Backoff};
@@ -223,7 +223,7 @@ mod tests {
     use crate::{
         config::Config,
         directory::{Known, LeaseView},
-        domain::{widget_access::WidgetAccess, tenant::TenantState},
+        domain::{tenant::TenantState, widget_access::WidgetAccess},
         metrics::{DirectoryMetrics, GatewayMetrics},
     };
 

@@ -8,11 +8,11 @@ use service::ApiError;
 use tokio::sync::OnceCell;
 
 use crate::domain::{
-    widget_access::WidgetAccess,
     tenant::{Generation, TenantState},
+    widget_access::WidgetAccess,
 };
 
-/// WidgetAccessCache kept at once, some kilobytes each.
+/// Entries kept at once, some kilobytes each.
 const MOST_KEPT: u64 = 10_000;
 
 /// An entry that nobody asked for in this time is dropped: what is known of its tenant may be gone for long.
@@ -21,7 +21,7 @@ const KEPT_IDLE: Duration = Duration::from_secs(600);
 /// The very knowledge of a tenant, after a change there is another, and the key's text.
 type Place = (Generation, Box<str>);
 
-/// WidgetAccessCache by the knowledge they belong to.
+/// What widget keys allow, by the knowledge of the tenant that it belongs to.
 pub(super) struct WidgetAccessCache(Cache<Place, Arc<OnceCell<Arc<WidgetAccess>>>>);
 
 impl WidgetAccessCache {
@@ -57,8 +57,8 @@ impl WidgetAccessCache {
 mod tests {
     use std::num::NonZeroU32;
 
-    use wire::{TenantId, origin::OriginPolicy, signature::TenantKey};
     use uuid::Uuid;
+    use wire::{TenantId, origin::OriginPolicy, signature::TenantKey};
 
     use super::*;
     use crate::domain::widget_access::Widget;
@@ -85,13 +85,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_door_is_kept_with_its_tenant_and_one_that_no_key_opens_is_not() {
+    async fn an_entry_is_kept_with_its_tenant_and_one_of_an_unknown_key_is_not() {
         let (accesses, before, after) = (WidgetAccessCache::new(), tenant(), tenant());
         let fetches = std::cell::Cell::new(0);
         let get = async |tenant: &TenantState, key: &str, opens| {
             let fetch = async || {
                 fetches.set(fetches.get() + 1);
-                Ok(access(opens))
+                Ok(widget_access(opens))
             };
             accesses.get(tenant, key, fetch).await.expect("it is fetched");
             fetches.get()
@@ -103,13 +103,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_who_want_one_door_share_a_fetch_and_a_failure_is_not_kept() {
+    async fn callers_of_one_key_share_a_fetch_and_a_failure_is_not_kept() {
         let (accesses, tenant) = (WidgetAccessCache::new(), tenant());
         let fetches = std::cell::Cell::new(0);
         let slow = async || {
             fetches.set(fetches.get() + 1);
             tokio::task::yield_now().await;
-            Ok(access(true))
+            Ok(widget_access(true))
         };
         let failed = accesses.get(&tenant, "pk_1", async || Err(ApiError::internal("away"))).await;
         assert!(failed.is_err());

@@ -5,7 +5,11 @@ use std::sync::LazyLock;
 use http::{HeaderMap, HeaderName, HeaderValue, header::Entry};
 use serde_json::json;
 use service::ApiError;
-use wire::{ErrorCode, TenantId, signature::{BodyDigest, Signature, TenantKey, WINDOW_MS, signing_string}, time::WireTime};
+use wire::{
+    ErrorCode, TenantId,
+    signature::{BodyDigest, Signature, TenantKey, WINDOW_MS, signing_string},
+    time::WireTime,
+};
 
 use super::tenant::TenantState;
 

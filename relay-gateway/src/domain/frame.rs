@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 use service::{ApiError, fields::Fields};
-use wire::ErrorCode;
 use uuid::Uuid;
+use wire::ErrorCode;
 
 /// Characters a message may have.
 const LONGEST_MESSAGE: usize = 4000;

@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 
 use serde_json::{Map, Value};
-use wire::origin::{Origin, OriginPolicy};
 use uuid::Uuid;
+use wire::origin::{Origin, OriginPolicy};
 
 use super::tenant::TenantState;
 

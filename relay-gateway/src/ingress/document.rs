@@ -8,7 +8,7 @@ use utoipa::{
 };
 use uuid::Uuid;
 
-use super::{endpoint, socket, visitors, widget};
+use super::{relay_endpoints, socket, visitors, widget};
 
 pub(super) mod relay;
 

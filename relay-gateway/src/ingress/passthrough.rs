@@ -10,7 +10,12 @@ use axum::{
 };
 use http::StatusCode;
 use http_body_util::Full;
-use service::{ApiError, body::{self, BodyBounds}, laptop::Exposure, passed_on};
+use service::{
+    ApiError,
+    body::{self, BodyBounds},
+    laptop::Exposure,
+    passed_on,
+};
 use wire::{ErrorCode, time::now_unix_ms};
 
 use super::{Gateway, client_address};

@@ -1,4 +1,4 @@
-//! What the relay answers itself: operators, tokens, tenant info. RelayEndpoint by the admin service, reached over gRPC.
+//! What the relay answers itself: operators, tokens, tenant info. The admin service owns these; the gateway reaches it over gRPC.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use proto::{
 };
 use serde_json::json;
 use service::{ApiError, Envelope, Failure, Success, body::json_object, fields::Fields};
-use wire::{ErrorCode, request_id::RequestId};
 use tokio::time::timeout_at;
+use wire::{ErrorCode, request_id::RequestId};
 
 use super::{
     document::relay::{
@@ -74,7 +74,7 @@ pub(super) async fn answer(
 ) -> Result<Response, ApiError> {
     let token_generation = Some(tenant.token_generation);
     let tenant = tenant.id.as_uuid().as_bytes().to_vec();
-    if owned == RelayEndpoint::RevokeVisitor {
+    if endpoint == RelayEndpoint::RevokeVisitor {
         return revoke_visitor(admin, tenant, request_id, body, deadline).await;
     }
     let answered =
@@ -97,7 +97,7 @@ async fn answer_by_admin(
     request_id: &RequestId,
     body: &[u8],
 ) -> Result<Response, ApiError> {
-    match owned {
+    match endpoint {
         RelayEndpoint::ProvisionOperator => provision_operator(admin, tenant, request_id, body).await,
         RelayEndpoint::OperatorToken => operator_token(admin, tenant, token_generation, request_id, body).await,
         RelayEndpoint::VisitorToken => visitor_token(admin, tenant, token_generation, request_id, body).await,

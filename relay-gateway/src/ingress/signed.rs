@@ -12,9 +12,14 @@ use std::{
 use axum::response::IntoResponse as _;
 use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Response, header, request::Parts};
-use service::{ApiError, body::{self, BodyBounds}, edge::check_framing, serve::RequestBody};
-use wire::{ErrorCode, request_id::RequestId, time::now_unix_ms};
+use service::{
+    ApiError,
+    body::{self, BodyBounds},
+    edge::check_framing,
+    serve::RequestBody,
+};
 use tokio::time::timeout;
+use wire::{ErrorCode, request_id::RequestId, time::now_unix_ms};
 
 use super::{
     Body, Gateway,

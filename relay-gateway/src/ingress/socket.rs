@@ -17,7 +17,7 @@ use super::{Gateway, client_address, cors::RequestOrigin, request_id};
 use crate::{
     directory::TenantDirectory,
     domain::token::Opens,
-    sockets::{Closing, AuthenticatedVisitor},
+    sockets::{AuthenticatedVisitor, Closing},
 };
 
 /// What is spoken, as a subprotocol; it is selected where a client offers it.
@@ -66,7 +66,7 @@ pub(super) async fn upgrade<D: TenantDirectory>(
     if websocket::subprotocols(request.headers()).any(|offered| offered == SUBPROTOCOL) {
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     }
-    let visitor = visit(&gateway, &request.into_parts().0, client).await;
+    let visitor = authenticate(&gateway, &request.into_parts().0, client).await;
     if let Err(Closing::Token | Closing::Forbidden(_)) = visitor {
         gateway.limits.visitor_failures.count(client, Instant::now())?;
     }
@@ -75,7 +75,11 @@ pub(super) async fn upgrade<D: TenantDirectory>(
 }
 
 /// Who comes, by the token and the page alone; the tenant is judged once the socket has its place.
-async fn visitor<D: TenantDirectory>(gateway: &Gateway<D>, parts: &Parts, client: IpAddr) -> Result<AuthenticatedVisitor, Closing> {
+async fn authenticate<D: TenantDirectory>(
+    gateway: &Gateway<D>,
+    parts: &Parts,
+    client: IpAddr,
+) -> Result<AuthenticatedVisitor, Closing> {
     let text = token(parts).ok_or(Closing::Token)?;
     let verified = gateway.signing_keys.verify(&text).await;
     let token = verified

@@ -11,8 +11,8 @@ use std::borrow::Cow;
 use http::Method;
 use percent_encoding::percent_decode_str;
 use service::ApiError;
-use wire::{ErrorCode, FieldError};
 use smallvec::SmallVec;
+use wire::{ErrorCode, FieldError};
 
 use crate::limits::replays::Target;
 

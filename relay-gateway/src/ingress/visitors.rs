@@ -13,7 +13,13 @@ use axum::{
 use http::{HeaderValue, Method, request::Parts};
 use proto::visitors::v1::{OpenSessionRequest, visitors_client::VisitorsClient};
 use serde_json::{Map, Value, json};
-use service::{ApiError, Envelope, Failure, Success, body::{self, BodyBounds, json_object}, edge::ConcernedTenant, fields::Fields, query::Query};
+use service::{
+    ApiError, Envelope, Failure, Success,
+    body::{self, BodyBounds, json_object},
+    edge::ConcernedTenant,
+    fields::Fields,
+    query::Query,
+};
 use wire::{ErrorCode, TenantId, origin::Origin, request_id::RequestId};
 
 use super::{
@@ -26,8 +32,8 @@ use crate::{
     directory::TenantDirectory,
     domain::{
         admission,
-        widget_access::{WidgetAccess, AccessDenied, Widget, is_key},
         tenant::TenantState,
+        widget_access::{AccessDenied, Widget, WidgetAccess, is_key},
     },
     limits::failures::FailureGuard,
 };
@@ -199,7 +205,8 @@ impl<D: TenantDirectory> Call<'_, D> {
     /// tenant that the URL names, and that there is too much, or nobody to ask, is no secret.
     async fn refuse(mut self, error: ApiError) -> Response {
         self.gateway.metrics.refused(error.code());
-        if let (None, RequestOrigin::Page(origin, text)) = (&self.readable_by, RequestOrigin::read(&self.parts.headers)) {
+        if let (None, RequestOrigin::Page(origin, text)) = (&self.readable_by, RequestOrigin::read(&self.parts.headers))
+        {
             let may_read = match error.code() {
                 ErrorCode::RateLimited | ErrorCode::DirectoryUnavailable | ErrorCode::Overloaded => true,
                 ErrorCode::OriginNotAllowed => false,

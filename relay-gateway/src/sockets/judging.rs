@@ -11,30 +11,30 @@ use std::{
     time::Duration,
 };
 
+use coherence::Changes;
 use futures_util::{StreamExt as _, stream};
 use proto::visitors::v1::{
     AdmitVisitorRequest, GetSessionRequest, ListEndedSessionsRequest, ListRevokedVisitorsRequest, Session,
     visitors_client::VisitorsClient,
 };
 use serde_json::{Value, json};
-use coherence::Changes;
 use service::ApiError;
-use wire::{ErrorCode, SessionId, TenantId, origin::Origin, request_id::RequestId};
 use tokio::{
     sync::OnceCell,
     time::{Instant, timeout_at},
 };
+use wire::{ErrorCode, SessionId, TenantId, origin::Origin, request_id::RequestId};
 
 use super::{
-    Closing, Sockets, AuthenticatedVisitor, all_closed,
+    AuthenticatedVisitor, Closing, Sockets, all_closed,
     registry::{Open, SocketSlot},
 };
 use crate::{
     directory::{ChangeListener, Known, TenantDirectory},
     domain::{
-        widget_access::{WidgetAccess, AccessDenied},
         tenant::TenantState,
         token::Opens,
+        widget_access::{AccessDenied, WidgetAccess},
     },
     signing_keys::concern_keys,
 };
@@ -150,7 +150,12 @@ impl<D: TenantDirectory> Sockets<D> {
     }
 
     /// What a widget's session was begun with.
-    async fn session(&self, visitor: &AuthenticatedVisitor, session: SessionId, generation: u64) -> Result<Session, Closing> {
+    async fn session(
+        &self,
+        visitor: &AuthenticatedVisitor,
+        session: SessionId,
+        generation: u64,
+    ) -> Result<Session, Closing> {
         let message = GetSessionRequest {
             tenant_id: visitor.token.tenant_id.as_uuid().as_bytes().to_vec(),
             session_id: session.to_string(),
@@ -164,7 +169,12 @@ impl<D: TenantDirectory> Sockets<D> {
     }
 
     /// The session that stands for a known visitor.
-    async fn visitor(&self, visitor: &AuthenticatedVisitor, visitor_user_id: &str, generation: u64) -> Result<Session, Closing> {
+    async fn visitor(
+        &self,
+        visitor: &AuthenticatedVisitor,
+        visitor_user_id: &str,
+        generation: u64,
+    ) -> Result<Session, Closing> {
         let message = AdmitVisitorRequest {
             tenant_id: visitor.token.tenant_id.as_uuid().as_bytes().to_vec(),
             visitor_user_id: visitor_user_id.to_owned(),
@@ -221,7 +231,8 @@ impl<D: TenantDirectory> Sockets<D> {
     ) -> Result<Arc<WidgetAccess>, Closing> {
         let known = known.as_ref().map_err(unchecked)?;
         let tenant = known.tenant.as_ref().ok_or_else(|| denied(AccessDenied::Key))?;
-        let access = self.directory.widget_access(tenant, widget_key, request_id).await.map_err(|error| unchecked(&error))?;
+        let access =
+            self.directory.widget_access(tenant, widget_key, request_id).await.map_err(|error| unchecked(&error))?;
         access.open(tenant).map_err(denied)?;
         Ok(access)
     }

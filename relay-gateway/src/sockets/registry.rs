@@ -5,8 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use wire::{SessionId, TenantId};
 use tokio::sync::watch;
+use wire::{SessionId, TenantId};
 
 use super::{AuthenticatedVisitor, closing::Closing, judging::Grounds};
 use crate::{config::SocketLimits, domain::widget_access::WidgetAccess};

@@ -7,14 +7,14 @@ use std::{pin::pin, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use service::{ApiError, websocket::Socket};
-use wire::{ErrorCode, time::now_unix_ms};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
+use wire::{ErrorCode, time::now_unix_ms};
 
-use super::{Sockets, AuthenticatedVisitor, closing::Closing, judging::Grounds, registry::SocketCommand};
+use super::{AuthenticatedVisitor, Sockets, closing::Closing, judging::Grounds, registry::SocketCommand};
 use crate::{
     directory::TenantDirectory,
     domain::frame::{self, Frame, disabled},

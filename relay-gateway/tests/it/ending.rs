@@ -13,8 +13,8 @@ use proto::{
 };
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use wire::SessionId;
 use uuid::Uuid;
+use wire::SessionId;
 
 use crate::fakes::{BackendSocket, Fixture, refusal, visitor_token};
 

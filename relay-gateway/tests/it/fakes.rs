@@ -50,13 +50,22 @@ use relay_gateway::{
     server::{self, Running},
 };
 use serde_json::{Value, json};
-use service::{ApiError, config::Sources, telemetry::metrics::{HttpServerMetrics, Metrics}, websocket::{self, Socket}};
-use wire::{ErrorCode, SessionId, TenantId, signature::{BodyDigest, RelayKey, RelayedCall, Signature}, time::now_unix_ms};
+use service::{
+    ApiError,
+    config::Sources,
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+    websocket::{self, Socket},
+};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_tungstenite::tungstenite::{Message as WsMessage, protocol::Role};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request as Rpc, Response as Answer, Status, Streaming, transport::server::TcpIncoming};
+use wire::{
+    ErrorCode, SessionId, TenantId,
+    signature::{BodyDigest, RelayKey, RelayedCall, Signature},
+    time::now_unix_ms,
+};
 
 type States = Arc<Mutex<HashMap<Vec<u8>, TenantState>>>;
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 use axum::response::IntoResponse as _;
 use http::Method;
 use serde_json::Value;
-use wire::time::now_unix_ms;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout,
 };
+use wire::time::now_unix_ms;
 
 use crate::fakes::{Fixture, ok, refusal};
 

@@ -8,13 +8,13 @@ use std::{
 use e2e::visitor::Visitor;
 use http::Method;
 use serde_json::json;
-use wire::time::now_unix_ms;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
 use tokio_tungstenite::tungstenite::Message;
+use wire::time::now_unix_ms;
 
 use crate::fakes::{Fixture, ok, refusal, tenant, visitor_token};
 

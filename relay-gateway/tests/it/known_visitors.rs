@@ -8,8 +8,8 @@ use e2e::{
 };
 use proto::{directory::v1::TenantStatus, visitors::v1::RevokedVisitor};
 use serde_json::{Value, json};
-use wire::time::now_unix_ms;
 use uuid::Uuid;
+use wire::time::now_unix_ms;
 
 use crate::fakes::{Fixture, refusal, visitor_token};
 

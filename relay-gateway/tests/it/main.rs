@@ -2,16 +2,16 @@
 
 mod backend;
 mod ending;
-mod passthrough;
 mod fakes;
 mod framing;
 mod holding;
 mod known_visitors;
 mod leased;
 mod openapi;
-mod relay_endpoints;
+mod passthrough;
 mod patience;
 mod refusals;
+mod relay_endpoints;
 mod replays;
 mod signing_keys;
 mod sockets;

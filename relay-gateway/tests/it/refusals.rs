@@ -6,8 +6,8 @@ use http::Method;
 use proto::directory::v1::TenantStatus;
 use serde_json::Value;
 use service::ApiError;
-use wire::{ErrorCode, signature::WINDOW_MS, time::now_unix_ms};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use wire::{ErrorCode, signature::WINDOW_MS, time::now_unix_ms};
 
 use crate::fakes::{Fixture, nobody, ok, refusal, tenant};
 

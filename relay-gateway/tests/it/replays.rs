@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::{Router, response::IntoResponse as _};
 use futures_util::future::join_all;
 use http::{Method, StatusCode};
-use wire::time::now_unix_ms;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use wire::time::now_unix_ms;
 
 use crate::fakes::{Fixture, loopback, nobody, ok, refusal};
 

@@ -9,13 +9,13 @@ use e2e::{
 use proto::directory::v1::TenantStatus;
 use serde_json::{Value, json};
 use service::ApiError;
-use wire::ErrorCode;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 use uuid::Uuid;
+use wire::ErrorCode;
 
 use crate::fakes::{BackendSocket, Fixture, tenant, visitor_token};
 
@@ -135,7 +135,9 @@ async fn a_change_has_closed_what_it_forbids_when_it_is_acknowledged() {
         match what {
             "suspended" => fixture.admin.set(&tenant, |state| state.status = TenantStatus::Suspended.into()),
             "rotated" => fixture.admin.widget_access(&tenant, |access| access.widgets.clear()),
-            _ => fixture.admin.widget_access(&tenant, |access| access.allowed_origins = vec!["https://new.example".to_owned()]),
+            _ => fixture
+                .admin
+                .widget_access(&tenant, |access| access.allowed_origins = vec!["https://new.example".to_owned()]),
         }
         fixture.admin.push_change(Some(&tenant)).await;
         for (mut visitor, mut backend) in talks {

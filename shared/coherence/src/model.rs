@@ -12,7 +12,7 @@ use stateright::{Checker as _, HasDiscoveries, Model, Property};
 
 use super::{
     Changes, Millis, Revision,
-    gateway::{SingleFlight, Joining, FetchOutcome, Lease, Ticket},
+    gateway::{FetchOutcome, Joining, Lease, SingleFlight, Ticket},
     replica::{Asked, Leases, PendingChange},
 };
 

@@ -24,8 +24,16 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use tracing::{Instrument as _, Span, field::Empty};
 
-use crate::{ApiError, call_span, query::Query, serve::Peer, telemetry::{self, metrics::HttpServerMetrics}};
-use wire::{ErrorCode, TenantId, request_id::{RequestId, X_REQUEST_ID}};
+use crate::{
+    ApiError, call_span,
+    query::Query,
+    serve::Peer,
+    telemetry::{self, metrics::HttpServerMetrics},
+};
+use wire::{
+    ErrorCode, TenantId,
+    request_id::{RequestId, X_REQUEST_ID},
+};
 
 /// One server's edge.
 #[derive(Clone, Debug)]
@@ -99,7 +107,12 @@ impl Edge {
 
     /// Lets a request in: gives it its id and its span. `route` is a template such as `/fetch/tenant`, never a path that a
     /// caller chose.
-    pub fn enter(&self, method: &Method, headers: &mut HeaderMap, route: impl Into<Cow<'static, str>>) -> RequestScope<'_> {
+    pub fn enter(
+        &self,
+        method: &Method,
+        headers: &mut HeaderMap,
+        route: impl Into<Cow<'static, str>>,
+    ) -> RequestScope<'_> {
         let route = route.into();
         let started = Instant::now();
         let request_id = RequestId::take_or_give(headers);

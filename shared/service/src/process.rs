@@ -4,7 +4,11 @@ use std::{fmt::Display, io, process::ExitCode};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::{config::EXIT_CONFIG, telemetry::{Telemetry, TelemetryConfig}, workers};
+use crate::{
+    config::EXIT_CONFIG,
+    telemetry::{Telemetry, TelemetryConfig},
+    workers,
+};
 
 /// The threads a process runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,12 +14,15 @@ use std::{
 };
 
 use e2e::signed::Tenant;
-use wire::{signature::{BodyDigest, Signature, TenantKey}, time::now_unix_ms};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     sync::Semaphore,
     task::LocalSet,
+};
+use wire::{
+    signature::{BodyDigest, Signature, TenantKey},
+    time::now_unix_ms,
 };
 
 use crate::machine::Cpu;

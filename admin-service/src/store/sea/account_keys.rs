@@ -3,7 +3,10 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sea_orm::{ActiveValue::Set, PaginatorTrait as _, QueryOrder as _, prelude::*, sea_query::ExprTrait as _};
-use wire::{TenantId, time::{from_unix_ms, now}};
+use wire::{
+    TenantId,
+    time::{from_unix_ms, now},
+};
 
 use super::{SeaStore, Transaction, broken_row, commit, next_revision, note_last_used, translate};
 use crate::{

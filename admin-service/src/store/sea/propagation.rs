@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use coherence::{Changes, replica::Registration};
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use sea_orm::{
     ActiveValue::Set, ConnectionTrait, DatabaseBackend, QueryOrder as _, QuerySelect as _, prelude::*,
     sea_query::OnConflict, sqlx::postgres::PgListener,
 };
-use coherence::{Changes, replica::Registration};
-use wire::TenantId;
 use tokio::time::timeout;
+use wire::TenantId;
 
 use super::{SeaStore, broken_row, revision_from_row, translate};
 use crate::{

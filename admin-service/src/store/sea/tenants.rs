@@ -5,7 +5,10 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sea_orm::{ActiveValue::Set, DatabaseBackend, QueryOrder as _, QuerySelect as _, Statement, prelude::*};
-use wire::{TenantId, time::{from_unix_ms, now}};
+use wire::{
+    TenantId,
+    time::{from_unix_ms, now},
+};
 
 use super::{
     SeaStore, Transaction, bots, broken_row, commit, current_directory, end_read, next_revision, revision_from_row,

@@ -3,7 +3,10 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sea_orm::{ActiveValue::Set, QueryOrder as _, QuerySelect as _, prelude::*, sea_query::OnConflict};
-use wire::{SessionId, TenantId, time::{from_unix_ms, now}};
+use wire::{
+    SessionId, TenantId,
+    time::{from_unix_ms, now},
+};
 
 use super::{
     SeaStore, Transaction, broken_row, commit, end_read, next_revision, note_last_used, revision_from_row, translate,

@@ -3,14 +3,18 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, PaginatorTrait as _, QueryOrder as _, QuerySelect as _, prelude::*};
-use wire::{TenantId, origin::Domain, time::{from_unix_ms, now}};
+use wire::{
+    TenantId,
+    origin::Domain,
+    time::{from_unix_ms, now},
+};
 
 use super::{SeaStore, account_keys, broken_row, commit, next_revision, revision_from_row, translate};
 use crate::{
     domain::{
         audit::AuditEntry,
         credentials::WidgetKey,
-        widget::{BotKey, Appearance},
+        widget::{Appearance, BotKey},
     },
     store::{
         AtRevision, StoreError, StoredAppearance, WidgetStore,
@@ -75,7 +79,7 @@ fn bot_of(tenant_id: TenantId, bot_id: Uuid) -> Select<bot::Entity> {
 }
 
 pub(super) fn appearance_from_row(row: bot::Model) -> Result<StoredAppearance, StoreError> {
-    let appearance: Appearance = match row.appearance {
+    let appearance: Appearance = match row.look {
         Some(appearance) => serde_json::from_value(appearance).map_err(|error| broken_row("bot.appearance", error))?,
         None => Appearance::default(),
     };
@@ -176,7 +180,7 @@ impl WidgetStore for SeaStore {
         let appearance = serde_json::to_value(&appearance).map_err(|error| broken_row("bot.appearance", error))?;
         let saved = bot::ActiveModel {
             id: Set(bot_id),
-            appearance: Set(Some(appearance)),
+            look: Set(Some(appearance)),
             look_updated_at: Set(Some(stored_time(at))),
             ..Default::default()
         };

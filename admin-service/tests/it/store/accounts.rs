@@ -4,7 +4,7 @@ use admin_service::{
     account_key::{Ability, AccountKey},
     bot::Bot,
     store::{AccountKeyStore as _, LogStore as _},
-    widget::{BotKey, Appearance},
+    widget::{Appearance, BotKey},
 };
 
 use super::*;
@@ -184,7 +184,7 @@ pub(super) async fn a_look_is_a_bots_own(store: &SeaStore) {
     let before = store.appearance(tenant.id, bot).await.expect("reads").expect("a bot");
     assert_eq!((before.appearance, before.updated_at), (Appearance::default(), before.created_at));
     let change = |appearance: &mut Appearance| {
-        look.greeting_text = "Grüezi 🚚".into();
+        appearance.greeting_text = "Grüezi 🚚".into();
         audit(tenant.id, Action::CustomizeWidget)
     };
     let saved = store.save_appearance(by, tenant.id, bot, &change).await.expect("written").value;

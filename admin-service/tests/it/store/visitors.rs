@@ -12,7 +12,10 @@ use admin_service::{
 };
 use jiff::Timestamp;
 use serde_json::json;
-use wire::{SessionId, TenantId, time::{from_unix_ms, now}};
+use wire::{
+    SessionId, TenantId,
+    time::{from_unix_ms, now},
+};
 
 use super::{audit, create};
 

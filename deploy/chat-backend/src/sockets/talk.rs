@@ -9,8 +9,8 @@ use super::{Ended, Heard, receive, send};
 use crate::{
     Backend,
     dto::{MESSAGE, Message, MessageRow},
-    notifier::Listener,
     messages::{self, Said},
+    notifier::Listener,
     records::{self, Handling},
     store::{all, execute, one, unavailable},
 };

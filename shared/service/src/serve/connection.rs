@@ -269,7 +269,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::{serve::{Bounds, bind, serve_on}, workers::Workers};
+    use crate::{
+        serve::{Bounds, bind, serve_on},
+        workers::Workers,
+    };
 
     /// Far longer than anything here takes.
     const PATIENCE: Duration = Duration::from_secs(20);
