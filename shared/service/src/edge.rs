@@ -214,7 +214,7 @@ impl RequestScope<'_> {
         let took = started.elapsed();
         if edge.access_log {
             tracing::info!(
-                target: "access",
+                target: telemetry::ACCESS,
                 request_id = request_id.as_str(),
                 %method,
                 %route,

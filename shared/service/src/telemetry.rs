@@ -11,13 +11,16 @@ use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
     trace::{Sampler, SdkTracerProvider},
 };
+use access_lines::LogWriter;
 use tracing_subscriber::fmt::format;
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
+mod access_lines;
 mod context;
 mod histogram;
 pub mod metrics;
 
+pub use access_lines::TARGET as ACCESS;
 pub use context::{adopt_caller, current_trace_id, inject, inject_metadata, is_recorded, records_now};
 
 /// How log lines look.
@@ -71,9 +74,9 @@ pub struct TelemetryConfig {
 
 /// Flushes what is still to be exported when the process ends.
 #[must_use = "dropping it at once loses the last spans"]
-#[derive(Debug)]
 pub struct Telemetry {
     provider: SdkTracerProvider,
+    lines: LogWriter,
 }
 
 /// Why telemetry could not start.
@@ -85,6 +88,9 @@ pub enum TelemetryError {
     /// The exporter could not be built.
     #[error("OTLP exporter: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// The thread that writes access lines.
+    #[error("the thread that writes access lines: {0}")]
+    Thread(#[from] std::io::Error),
     /// Something else in the process took the place.
     #[error("telemetry was started twice: {0}")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
@@ -117,9 +123,10 @@ impl Telemetry {
         global::set_text_map_propagator(TraceContextPropagator::new());
 
         let filter = EnvFilter::try_new(&config.log_filter)?;
+        let writer = LogWriter::start()?;
         let lines = match config.log_format {
             LogFormat::Human => tracing_subscriber::fmt::layer()
-                .with_writer(std::io::stderr)
+                .with_writer(writer.clone())
                 .with_ansi(std::io::stderr().is_terminal())
                 // What is meant for trace viewers says nothing to a person that the other fields do not.
                 .fmt_fields(format::debug_fn(|line, field, value| match field.name() {
@@ -129,7 +136,7 @@ impl Telemetry {
                 }))
                 .boxed(),
             LogFormat::Json => tracing_subscriber::fmt::layer()
-                .with_writer(std::io::stderr)
+                .with_writer(writer.clone())
                 .json()
                 .flatten_event(true)
                 .with_current_span(false)
@@ -144,7 +151,7 @@ impl Telemetry {
                 metadata.is_span() && metadata.target() == context::RECORDED
             }));
         tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init()?;
-        Ok(Self { provider })
+        Ok(Self { provider, lines: writer })
     }
 
     /// Sends what is still to be exported. Call it last.
@@ -152,5 +159,6 @@ impl Telemetry {
         if let Err(error) = self.provider.shutdown() {
             tracing::warn!(%error, "the last spans may be lost");
         }
+        self.lines.flush();
     }
 }
