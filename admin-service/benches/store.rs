@@ -1,4 +1,4 @@
-//! What the contract's queries cost among a million tenants, on SQLite and on PostgreSQL, beside what they cost among a
+//! What the queries of each call cost among a million tenants, on SQLite and on PostgreSQL, beside what they cost among a
 //! thousand: flat is when the two are alike.
 //!
 //! `cargo bench -p admin-service` (or `-- 100000` for another size). Prints a table; the medians are what to compare.

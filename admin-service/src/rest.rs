@@ -1,4 +1,4 @@
-//! The REST facade for operators (contract, section 3) and for tenants' developers (section 5, by account key). Thin: it reads, calls a use case, and wraps the answer.
+//! The REST facade for operators (PROTOCOL.md, section 3) and for tenants' developers (section 5.10, by account key). Thin: it reads, calls a use case, and wraps the answer.
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 

@@ -8,7 +8,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use http::{HeaderMap, HeaderValue};
 use relay_gateway::{
     domain::{
-        admission::{SIGNATURE, SignedCall, TENANT_ID, TIMESTAMP},
+        admission::SignedCall,
         frame::Frame,
         tenant::{Generation, TenantState},
     },
@@ -16,6 +16,7 @@ use relay_gateway::{
         replays::{ReplayGuard, Target, Use},
         tenants::TenantRates,
     },
+    signature_headers::{self, SIGNATURE, TENANT_ID, TIMESTAMP},
 };
 use serde_json::json;
 use wire::{
@@ -62,7 +63,7 @@ fn verify(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_with_input(BenchmarkId::from_parameter(size), &body, |bencher, body| {
             bencher.iter(|| {
-                let call = SignedCall::take(&mut headers.clone()).expect("well formed");
+                let call = SignedCall::read(signature_headers::take(&mut headers.clone())).expect("well formed");
                 call.check_window(now).expect("fresh");
                 let digest = BodyDigest::of(body);
                 call.verify(Some(&tenant), &digest, body.len()).map(|tenant| tenant.id).expect("signed")
@@ -121,7 +122,7 @@ fn read_frame(criterion: &mut Criterion) {
     })
     .to_string();
     criterion.bench_function("frame", |bencher| {
-        bencher.iter(|| Frame::read(black_box(&frame)).map_err(|refused| refused.error).expect("a frame"));
+        bencher.iter(|| Frame::read(black_box(&frame)).map_err(|refused| refused.why).expect("a frame"));
     });
 }
 

@@ -1,4 +1,4 @@
-//! The chat backend: calls go to `<base>/<rest>` under HMAC#2, answers stream back. Contract, section 4.
+//! The chat backend: calls go to `<base>/<rest>` under HMAC#2, answers stream back. PROTOCOL.md, section 4.
 
 use std::{mem, time::Instant};
 

@@ -9,6 +9,7 @@ pub mod config;
 mod directory;
 #[doc(hidden)] // Public for the benchmarks alone.
 pub mod domain;
+mod errors;
 mod ingress;
 #[doc(hidden)] // Public for the benchmarks alone.
 pub mod limits;
@@ -18,3 +19,5 @@ mod signing_keys;
 mod sockets;
 
 pub use ingress::openapi;
+#[doc(hidden)] // Public for the benchmarks alone.
+pub use ingress::signature_headers;

@@ -1,4 +1,4 @@
-//! Visitors' sockets: who may have one, for how long, and what closes it. Contract, section 5.
+//! Visitors' sockets: who may have one, for how long, and what closes it. PROTOCOL.md, section 5.
 //!
 //! A socket is open under the same terms as a call is answered. While the lease is held, a change that forbids it closes it
 //! before the change is acknowledged; without a lease each frame is judged anew, or waits.

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_have_the_contracts_form_and_secrets_do_not_print() {
+    fn credentials_have_their_documented_form_and_secrets_do_not_print() {
         let secret = TenantSecret::generate();
         assert_eq!((secret.expose().len(), &secret.expose()[..3]), (46, "sk_"));
         assert_ne!(secret.expose(), TenantSecret::generate().expose());

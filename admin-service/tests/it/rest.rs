@@ -1,4 +1,4 @@
-//! The REST facade, row by row of the contract's section 3, bad input included.
+//! The REST facade, row by row of PROTOCOL.md, section 3, bad input included.
 
 use e2e::world::{ADMIN_KEY, Operator};
 use insta::assert_json_snapshot;

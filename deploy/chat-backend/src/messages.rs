@@ -142,7 +142,7 @@ async fn say_answer(
 }
 
 /// The bot did not know something, and nobody has come yet: it answers what it knows, and says nothing to what it does not.
-/// Contract, section 8.
+/// PROTOCOL.md, section 8.
 async fn answer_while_waiting(
     connection: &impl ConnectionTrait,
     tenant_id: TenantId,

@@ -12,7 +12,7 @@ use super::{
     store::{StoreError, execute, one, unavailable},
 };
 
-/// Who answers in a conversation. Contract, section 8.
+/// Who answers in a conversation. PROTOCOL.md, section 8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handling {
     Bot,

@@ -1,4 +1,4 @@
-//! HMAC#2: what did not come through the relay is refused. Contract, section 4.
+//! HMAC#2: what did not come through the relay is refused. PROTOCOL.md, section 4.
 
 use std::time::Duration;
 

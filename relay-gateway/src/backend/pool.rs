@@ -4,7 +4,7 @@
 //! hashes a key and boxes two futures for each request; here is one host, and HTTP/1.1.
 //!
 //! An upstream may close an idle connection just as a call is sent on it. Connections are therefore left before the upstream
-//! would close them, and looked at before they are used again; what still meets a closed one is sent again as contract, section
+//! would close them, and looked at before they are used again; what still meets a closed one is sent again as PROTOCOL.md, section
 //! 4, *Sent again* allows.
 
 use std::{

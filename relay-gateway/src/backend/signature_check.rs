@@ -1,5 +1,5 @@
 //! Whether the chat backend accepts what the relay signs (HMAC#2). Where it does not, the platform is set up wrongly: callers
-//! get a 502, never a 401, and the log says what to mend. Contract, end of section 4.
+//! get a 502, never a 401, and the log says what to mend. PROTOCOL.md, section 4.12.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! The leased cache: contract, section 6. What was asked once is answered from memory, for as long as the admin service
+//! The leased cache: PROTOCOL.md, section 6. What was asked once is answered from memory, for as long as the admin service
 //! has promised to say when it changes.
 //!
 //! A request reads the lease first and the cache second, and neither takes a lock that others hold: a change is dropped

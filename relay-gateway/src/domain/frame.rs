@@ -1,9 +1,9 @@
-//! What a visitor may say over its socket, checked before the chat backend hears of it. Contract, section 5.
+//! What a visitor may say over its socket, checked before the chat backend hears of it. PROTOCOL.md, section 5.
 
 use serde_json::{Map, Value, json};
-use service::{ApiError, fields::Fields};
+use service::fields::Fields;
 use uuid::Uuid;
-use wire::ErrorCode;
+use wire::FieldError;
 
 /// Characters a message may have.
 const LONGEST_MESSAGE: usize = 4000;
@@ -26,24 +26,32 @@ pub struct Frame {
 /// Why a frame was refused, and which message it was, where that could be read.
 #[derive(Debug)]
 pub struct Refused {
-    pub error: ApiError,
+    pub why: Malformed,
     pub client_id: Option<String>,
+}
+
+/// What is wrong with a frame.
+#[derive(Debug)]
+pub enum Malformed {
+    /// It is no JSON object.
+    NoObject,
+    /// These fields are.
+    Fields(Vec<FieldError>),
 }
 
 impl Frame {
     /// Reads one.
     pub fn read(text: &str) -> Result<Self, Refused> {
-        let object: Map<String, Value> = serde_json::from_str(text).map_err(|_| Refused {
-            error: ApiError::new(ErrorCode::MalformedJson, "A frame must be a JSON object."),
-            client_id: None,
-        })?;
+        let object: Map<String, Value> =
+            serde_json::from_str(text).map_err(|_| Refused { why: Malformed::NoObject, client_id: None })?;
         // As it was written: by that its sender knows it.
         let client_id = object.get("client_id").and_then(Value::as_str).filter(|text| Uuid::try_parse(text).is_ok());
         let client_id = client_id.map(str::to_owned);
-        Self::of(Fields::new(object), client_id.as_deref()).map_err(|error| Refused { error, client_id })
+        Self::of(Fields::new(object), client_id.as_deref())
+            .map_err(|errors| Refused { why: Malformed::Fields(errors), client_id })
     }
 
-    fn of(mut fields: Fields, client_id: Option<&str>) -> Result<Self, ApiError> {
+    fn of(mut fields: Fields, client_id: Option<&str>) -> Result<Self, Vec<FieldError>> {
         let kind = fields.choice("type", &["message", "typing", "read", "resume"], "");
         let frame = match kind {
             "message" => {
@@ -64,38 +72,11 @@ impl Frame {
                 Value::Null
             }
         };
-        fields.finish()?;
+        fields.check()?;
         let client_id = client_id.filter(|_| kind == "message").map(str::to_owned);
         let has_attachments = frame["attachments"].as_array().is_some_and(|attachments| !attachments.is_empty());
         Ok(Self { text: frame.to_string(), client_id, has_attachments })
     }
-}
-
-/// The answer where a tenant takes no files.
-pub(crate) fn disabled() -> ApiError {
-    ApiError::new(
-        ErrorCode::FeatureDisabled,
-        "This tenant takes no files (file_upload_enabled is false): send the message without attachments.",
-    )
-}
-
-/// What a visitor is told of a frame that was refused.
-pub(crate) fn error(error: &ApiError, client_id: Option<&str>) -> String {
-    let mut frame = json!({
-        "type": "error",
-        "error_code": error.code().as_str(),
-        "message": error.message(),
-    });
-    if let Some(refused) = error.errors().first() {
-        frame["message"] = format!("{} {}", refused.field, refused.message).into();
-    }
-    if let Some(client_id) = client_id {
-        frame["client_id"] = client_id.into();
-    }
-    if let Some(seconds) = error.retry_after() {
-        frame["retry_after_seconds"] = seconds.into();
-    }
-    frame.to_string()
 }
 
 #[cfg(test)]
@@ -173,9 +154,9 @@ mod tests {
             let shown: String = hostile.chars().take(80).collect();
             let refused = Frame::read(&hostile).expect_err(&shown);
             assert_eq!(refused.client_id.is_some(), names, "{shown}");
-            let told: Value = serde_json::from_str(&error(&refused.error, refused.client_id.as_deref())).expect("JSON");
-            assert!(told["message"].as_str().is_some_and(|text| text.len() < 300), "{told}");
-            assert_eq!(told.get("client_id").is_some(), names);
+            if let Malformed::Fields(errors) = refused.why {
+                assert!(errors.iter().all(|error| error.message.len() < 300), "{errors:?}");
+            }
         }
     }
 }

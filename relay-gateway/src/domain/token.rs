@@ -1,4 +1,4 @@
-//! Visitors' tokens: who signed one, and what it opens. Contract, section 5.
+//! Visitors' tokens: who signed one, and what it opens. PROTOCOL.md, section 5.
 //!
 //! A widget session's token is bound to session, widget key and origin. A minted token stands for a visitor that the tenant's
 //! backend knows: it is bound to nothing but the tenant and the visitor's id, and it is over when either is revoked.

@@ -1,4 +1,4 @@
-//! What a tenant's own message may bring with it: the same attachments as a visitor's. Contract, section 4, *Attachments*.
+//! What a tenant's own message may bring with it: the same attachments as a visitor's. PROTOCOL.md, section 4, *Attachments*.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use service::ApiError;
 use wire::{ErrorCode, attachments};
 
-use crate::domain::{frame::disabled, tenant::TenantState};
+use crate::{domain::tenant::TenantState, errors::files_disabled};
 
 /// Attachments of one message.
 const MOST: usize = 20;
@@ -27,7 +27,7 @@ pub(super) fn check_attachments(body: &[u8], tenant: &TenantState) -> Result<(),
     };
     let Some(given) = object.remove("attachments").filter(|given| !given.is_null()) else { return Ok(()) };
     let read = attachments::read(given, MOST).map_err(|wrong| ApiError::field("attachments", wrong))?;
-    if read.is_empty() || tenant.file_upload_enabled { Ok(()) } else { Err(disabled()) }
+    if read.is_empty() || tenant.file_upload_enabled { Ok(()) } else { Err(files_disabled()) }
 }
 
 /// Whether attachments are named: plainly, by an escape, or in another encoding of Unicode.

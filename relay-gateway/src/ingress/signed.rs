@@ -1,4 +1,4 @@
-//! The signed lane: every step of a signed call, cheapest refusal first. Contract, section 4.
+//! The signed lane: every step of a signed call, cheapest refusal first. PROTOCOL.md, section 4.
 //!
 //! Headers and window cost nothing; a tenant that is not cached costs a look-up; the body costs its transfer and a hash; only
 //! then is the signature known. A verified call reserves its signature, then spends its tenant's rate, then goes out. A call
@@ -27,15 +27,14 @@ use super::{
     exceeded::write_allowance,
     messages,
     relay_endpoints::{self, RelayEndpoint},
+    signature_headers,
     target::Path,
 };
 use crate::{
     backend::Relayed,
     directory::{Known, TenantDirectory},
-    domain::{
-        admission::{self, SignedCall},
-        tenant::TenantState,
-    },
+    domain::{admission::SignedCall, tenant::TenantState},
+    errors,
     limits::{failures::FailureGuard, replays::Use, tenants::Allowance},
     metrics::GatewayMetrics,
 };
@@ -112,8 +111,8 @@ async fn admit_and_answer<D: TenantDirectory>(
     let (target, path) = target(&head.method, head.uri.path(), head.uri.query())?;
     let limits = &gateway.limits;
 
-    let call = SignedCall::take(&mut head.headers)?;
-    call.check_window(now_unix_ms())?;
+    let call = SignedCall::read(signature_headers::take(&mut head.headers)).map_err(ApiError::from)?;
+    call.check_window(now_unix_ms()).map_err(ApiError::from)?;
     let (tenant, charged, waited) = match gateway.directory.cached(call.tenant_id) {
         Some(known) => (known.tenant, None, Duration::ZERO),
         // Boxed, so that calls of cached tenants do not carry about what asking takes.
@@ -132,15 +131,15 @@ async fn admit_and_answer<D: TenantDirectory>(
     };
     // Once more: a body may be held back until the replay guard has forgotten what this call is a copy of.
     let (now_ms, now) = (now_unix_ms(), Instant::now());
-    call.check_window(now_ms)?;
+    call.check_window(now_ms).map_err(ApiError::from)?;
     let tenant = match call.verify(tenant.as_deref(), &digest, body.len()) {
         Ok(tenant) => tenant,
-        Err(error) => {
+        Err(rejection) => {
             // A call that was charged when it began stays charged.
             if charged.is_none() {
                 limits.signed_failures.count(client, now).map_err(ApiError::from)?;
             }
-            return Err(error.into());
+            return Err(ApiError::from(rejection).into());
         }
     };
     if let Some(charged) = charged {
@@ -148,7 +147,7 @@ async fn admit_and_answer<D: TenantDirectory>(
     }
     held.proven();
     if tenant.suspended {
-        return Err(admission::suspended().into());
+        return Err(errors::suspended().into());
     }
     let used = match head.method {
         Method::GET | Method::HEAD => Use::Read,
@@ -156,7 +155,7 @@ async fn admit_and_answer<D: TenantDirectory>(
         _ => Use::Write(path.target(&head.method, head.uri.query(), &gateway.replay_parameters)?),
     };
     let mut reservation =
-        limits.replays.reserve(&call.signature, call.timestamp_ms, used, now_ms).map_err(|_| admission::replayed())?;
+        limits.replays.reserve(&call.signature, call.timestamp_ms, used, now_ms).map_err(|_| errors::replayed())?;
     let allowance = limits
         .tenants
         .admit(tenant, now)

@@ -1,4 +1,4 @@
-//! `GET /ws/widget`: a browser's connection becomes a WebSocket. Contract, section 5.
+//! `GET /ws/widget`: a browser's connection becomes a WebSocket. PROTOCOL.md, section 5.
 //!
 //! A browser shows a page nothing of a handshake that was refused, so one that is well formed is always completed: what is
 //! wrong with the token or the page is said by the close code.

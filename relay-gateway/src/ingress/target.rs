@@ -1,4 +1,4 @@
-//! What a signed call is sent to: the path as backends may read it, and the target as the replay guard names it. Contract,
+//! What a signed call is sent to: the path as backends may read it, and the target as the replay guard names it. PROTOCOL.md,
 //! section 4, *Replays*.
 //!
 //! Two spellings that a backend may take for one target must be one name here, or a captured call could be sent again under

@@ -1,4 +1,4 @@
-//! The visitor lane: sessions, their tokens, and what a widget draws itself from. Public, and checked by origin: contract,
+//! The visitor lane: sessions, their tokens, and what a widget draws itself from. Public, and checked by origin: PROTOCOL.md,
 //! section 5.
 //!
 //! Who fails here has proved nothing and has cost a lookup, so failures are counted by address; beginning a session proves
@@ -31,7 +31,6 @@ use super::{
 use crate::{
     directory::TenantDirectory,
     domain::{
-        admission,
         tenant::TenantState,
         widget_access::{AccessDenied, Widget, WidgetAccess, is_key},
     },
@@ -279,7 +278,7 @@ impl<D: TenantDirectory> Call<'_, D> {
         match access.open(&tenant).map(drop) {
             Ok(()) => Ok(access),
             Err(AccessDenied::Key) => Err(ApiError::invalid_widget_key()),
-            Err(AccessDenied::Suspended) => Err(admission::suspended()),
+            Err(AccessDenied::Suspended) => Err(crate::errors::suspended()),
         }
     }
 

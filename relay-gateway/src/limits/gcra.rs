@@ -226,7 +226,7 @@ mod tests {
     }
 
     proptest! {
-        /// The bound of contract, section 11.
+        /// The bound of PROTOCOL.md, section 11.
         #[test]
         fn in_t_seconds_a_limit_of_n_a_minute_admits_at_most_n_and_its_share(
             many in 1_u32..200, pauses in prop::collection::vec(0_u64..2_000, 1..400)

@@ -1,4 +1,4 @@
-//! The same signed request twice: refused within the window, forgotten after it. Contract, section 4, *Replays*.
+//! The same signed request twice: refused within the window, forgotten after it. PROTOCOL.md, section 4, *Replays*.
 //!
 //! HMAC#1 signs a body and a millisecond, and neither method nor path. The published client sends one text to many conversations
 //! in one millisecond under one signature, so a signature with a body is good once for each [`Target`]. A signature without a

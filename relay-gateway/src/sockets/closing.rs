@@ -1,4 +1,4 @@
-//! Why a visitor's socket is closed, as the visitor's browser is told. Contract, section 5.
+//! Why a visitor's socket is closed, as the visitor's browser is told. PROTOCOL.md, section 5.
 
 use service::websocket::TooMuch;
 use tokio_tungstenite::tungstenite::{

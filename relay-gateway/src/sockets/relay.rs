@@ -6,6 +6,7 @@
 use std::{pin::pin, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::json;
 use service::{ApiError, websocket::Socket};
 use tokio::{
     sync::watch,
@@ -17,7 +18,8 @@ use wire::{ErrorCode, time::now_unix_ms};
 use super::{AuthenticatedVisitor, Sockets, closing::Closing, judging::Grounds, registry::SocketCommand};
 use crate::{
     directory::TenantDirectory,
-    domain::frame::{self, Frame, disabled},
+    domain::frame::{self, Frame},
+    errors::files_disabled,
     metrics::Direction,
 };
 
@@ -104,8 +106,8 @@ impl<D: TenantDirectory> Relay<'_, D> {
         match message {
             Message::Text(text) => match Frame::read(&text) {
                 Ok(frame) => self.forward(frame).await.map(|()| true),
-                Err(frame::Refused { error, client_id }) => {
-                    self.refuse(&error, client_id.as_deref()).await.map(|()| true)
+                Err(frame::Refused { why, client_id }) => {
+                    self.refuse(&why.into(), client_id.as_deref()).await.map(|()| true)
                 }
             },
             Message::Binary(_) => Err(Closing::NotText),
@@ -124,7 +126,7 @@ impl<D: TenantDirectory> Relay<'_, D> {
         if frame.has_attachments {
             match self.sockets.takes_files(self.visitor).await {
                 Ok(true) => {}
-                Ok(false) => return self.refuse(&disabled(), frame.client_id.as_deref()).await,
+                Ok(false) => return self.refuse(&files_disabled(), frame.client_id.as_deref()).await,
                 Err(Closing::TryAgain(_)) => return self.refuse(&unchecked(), frame.client_id.as_deref()).await,
                 Err(closing) => return Err(closing),
             }
@@ -179,7 +181,7 @@ impl<D: TenantDirectory> Relay<'_, D> {
 
     async fn refuse(&mut self, error: &ApiError, client_id: Option<&str>) -> Result<(), Closing> {
         self.sockets.refusals.refused(error.code());
-        self.tell(Message::Text(Utf8Bytes::from(frame::error(error, client_id)))).await
+        self.tell(Message::Text(Utf8Bytes::from(error_frame(error, client_id)))).await
     }
 
     async fn tell(&mut self, message: Message) -> Result<(), Closing> {
@@ -210,4 +212,23 @@ async fn send(socket: &mut Socket, message: Message, patience: Duration) -> Resu
         Ok(Err(_)) => Err(NotSent::Broken),
         Err(_) => Err(NotSent::Slow),
     }
+}
+
+/// What a visitor is told of a frame that was refused.
+fn error_frame(error: &ApiError, client_id: Option<&str>) -> String {
+    let mut frame = json!({
+        "type": "error",
+        "error_code": error.code().as_str(),
+        "message": error.message(),
+    });
+    if let Some(refused) = error.errors().first() {
+        frame["message"] = format!("{} {}", refused.field, refused.message).into();
+    }
+    if let Some(client_id) = client_id {
+        frame["client_id"] = client_id.into();
+    }
+    if let Some(seconds) = error.retry_after() {
+        frame["retry_after_seconds"] = seconds.into();
+    }
+    frame.to_string()
 }

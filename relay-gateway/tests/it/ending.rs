@@ -1,4 +1,4 @@
-//! A visitor's session is ended: who may, and what is closed before it is acknowledged. Contract, section 5.
+//! A visitor's session is ended: who may, and what is closed before it is acknowledged. PROTOCOL.md, section 5.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Visitors that the tenant's backend knows: what a minted token opens, and what ends it. Contract, section 5.
+//! Visitors that the tenant's backend knows: what a minted token opens, and what ends it. PROTOCOL.md, section 5.
 
 use std::time::{Duration, Instant};
 
@@ -159,7 +159,7 @@ async fn a_token_may_come_as_a_subprotocol() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_are_taken_where_the_tenant_takes_them_and_only_as_the_contract_has_them() {
+async fn files_are_taken_where_the_tenant_takes_them_and_only_as_documented() {
     let mut fixture = Fixture::leased().await;
     let tenant = fixture.tenant.clone();
     fixture.backend.answers(|_| crate::fakes::ok("{}"));

@@ -15,7 +15,7 @@ fn the_document_is_the_golden_one() {
 }
 
 #[test]
-fn every_path_of_the_contract_is_documented() {
+fn every_path_is_documented() {
     let document = serde_json::to_value(relay_gateway::openapi()).expect("serializes");
     assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
     for (method, path, answers) in [

@@ -1,4 +1,4 @@
-//! How long a caller waits for the relay, what reaches it of a backend that is early, and what may be sent again: contract,
+//! How long a caller waits for the relay, what reaches it of a backend that is early, and what may be sent again: PROTOCOL.md,
 //! section 4, *Patience* and *Sent again*.
 
 use std::{

@@ -1,4 +1,4 @@
-//! Every refusal of the contract's section 4, and its order: what is cheap comes first, and nothing refused is forwarded.
+//! Every refusal of PROTOCOL.md, section 4, and its order: what is cheap comes first, and nothing refused is forwarded.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What one signature is good for, and when it comes back: contract, section 4, *Replays* and *Order and spending*.
+//! What one signature is good for, and when it comes back: PROTOCOL.md, section 4, *Replays* and *Order and spending*.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,4 +1,4 @@
-//! The envelope that every answer travels in (contract, section 2).
+//! The envelope that every answer travels in (PROTOCOL.md, section 2).
 
 use std::borrow::Cow;
 

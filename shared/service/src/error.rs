@@ -196,7 +196,7 @@ impl ApiError {
         answer
     }
 
-    /// The body of the answer (contract, section 2).
+    /// The body of the answer (PROTOCOL.md, section 2).
     #[must_use]
     pub fn body(&self, request_id: &str) -> Vec<u8> {
         serde_json::to_vec(&Failure {

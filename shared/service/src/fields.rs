@@ -142,7 +142,15 @@ impl Fields {
     /// # Errors
     /// A 422 that names every refused field.
     pub fn finish(self) -> Result<(), ApiError> {
-        if self.errors.is_empty() { Ok(()) } else { Err(ApiError::validation(self.errors)) }
+        self.check().map_err(ApiError::validation)
+    }
+
+    /// Ends the reading, for callers that have no answer to give.
+    ///
+    /// # Errors
+    /// Every refused field.
+    pub fn check(self) -> Result<(), Vec<FieldError>> {
+        if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What belongs to a laptop (contract, section 1): conveniences that must not face the internet, such as the admin API on the
+//! What belongs to a laptop (PROTOCOL.md, section 1): conveniences that must not face the internet, such as the admin API on the
 //! relay's own address, or `/demo`.
 //!
 //! One rule for all of them. Unset, such a setting is on where the listener is loopback and neither `relay_url` nor

@@ -4,6 +4,7 @@
 
 use std::{io::IsTerminal as _, str::FromStr};
 
+use access_lines::LogWriter;
 use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::{
@@ -11,7 +12,6 @@ use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
     trace::{Sampler, SdkTracerProvider},
 };
-use access_lines::LogWriter;
 use tracing_subscriber::fmt::format;
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 

@@ -1,4 +1,4 @@
-//! What a message's attachments must be (contract, section 4, *Attachments*): one check, at the gateway and at the chat backend.
+//! What a message's attachments must be (PROTOCOL.md, section 4.8): one check, at the gateway and at the chat backend.
 //!
 //! The published client reads a page of messages whole or not at all, so one attachment that it cannot read would hide all the
 //! others.
@@ -13,7 +13,7 @@ const LONGEST_URL: usize = 2048;
 /// Beyond this some readers of JSON round.
 const LARGEST_SIZE: u64 = (1 << 53) - 1;
 
-/// Reads a list of attachments, each written anew with the fields of the contract.
+/// Reads a list of attachments, each written anew with the fields of PROTOCOL.md, section 4.8.
 ///
 /// # Errors
 /// What is wrong with which of them.
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_contract_names_is_taken_and_written_anew() {
+    fn documented_fields_are_taken_and_written_anew() {
         let mut named = good();
         named["name"] = "a.png".into();
         let mut unnamed = good();

@@ -1,4 +1,4 @@
-//! The one table of error codes: what each is on the wire, and the HTTP and gRPC status it travels with (contract, section 2).
+//! The one table of error codes: what each is on the wire, and the HTTP and gRPC status it travels with (PROTOCOL.md, section 2).
 
 use http::StatusCode;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Browser origins, and what a tenant or a widget key allows of them (contract, sections 3 and 5).
+//! Browser origins, and what a tenant or a widget key allows of them (PROTOCOL.md, sections 3 and 5).
 //!
 //! Owns the grammar and the matching. Where an origin came from, and what follows from a match, is the caller's.
 

@@ -1,4 +1,4 @@
-//! HMAC#1 (tenant to relay) and HMAC#2 (relay to chat backend): contract, section 4.
+//! HMAC#1 (tenant to relay) and HMAC#2 (relay to chat backend): PROTOCOL.md, section 4.
 //!
 //! Owns the signed strings and constant-time comparison. Knows nothing of headers, clocks or tenants.
 

@@ -30,7 +30,7 @@ const MOST_SHARDS: usize = 16;
 #[derive(Clone)]
 pub(super) struct LogWriter(Arc<Gathered>);
 
-struct Gathered {
+pub(super) struct Gathered {
     /// A thread writes into one of them, so that workers do not wait for each other.
     shards: Box<[Mutex<Vec<u8>>]>,
     /// Whether there are lines that the writing thread has not been told of.
