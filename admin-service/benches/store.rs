@@ -1,7 +1,7 @@
 //! What the queries of each call cost among a million tenants, on SQLite and on PostgreSQL, beside what they cost among a
 //! thousand: flat is when the two are alike.
 //!
-//! `cargo bench -p admin-service` (or `-- 100000` for another size). Prints a table; the medians are what to compare.
+//! `cargo bench --profile dist -p admin-service` (or `-- 100000` for another size). Prints a table; the medians are what to compare.
 
 use std::{
     fmt,

@@ -10,7 +10,6 @@ mod directory;
 mod domain;
 mod errors;
 mod grpc;
-pub mod guarded;
 mod guesses;
 mod last_used;
 pub mod log_chain;

@@ -1,6 +1,6 @@
 //! What the parts of a call cost: verifying it, admitting it, matching an origin, reading a frame.
 //!
-//! `cargo bench -p relay-gateway --bench parts`. The whole is `tests/benches/load`.
+//! `cargo bench --profile dist -p relay-gateway --bench parts`. The whole is `tests/benches/load`.
 
 use std::{hint::black_box, num::NonZeroU32, time::Instant};
 

@@ -1,4 +1,4 @@
-//! What each refusal of the domain means to a caller: the one place of the gateway where refusals meet error codes.
+//! What the refusals of `admission` and `frame` mean to a caller, and the errors that several lanes share.
 
 use serde_json::json;
 use service::ApiError;

@@ -2,8 +2,8 @@
 //!
 //! | path | who |
 //! |---|---|
-//! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`owned`] or relayed; before the router, which they do not need |
-//! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`facade`], where they are exposed |
+//! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`relay_endpoints`] or relayed; before the router, which they do not need |
+//! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`passthrough`], where they are exposed |
 //! | `/api/v1/{create/visitor-session,fetch/widget-config,refresh/visitor-token,end/visitor-session}` | [`visitors`]: checked by origin |
 //! | `/api/v1/ws/widget` | [`socket`]: becomes a WebSocket |
 //! | `/widget.js` | [`widget`]: what pages embed |
@@ -116,11 +116,11 @@ impl<D: TenantDirectory> App for Ingress<D> {
             return self.router.answer(request, peer).await.map(Body::Made);
         }
         let (mut head, body) = request.into_parts();
-        let mut passage = self.edge.enter(&head.method, &mut head.headers, signed::ROUTE);
-        passage.note_caller(&head.headers, peer.address.ip(), || signature_headers::named_tenant(&head.headers));
-        let call = signed::relay(&self.gateway, &mut head, body, peer.address.ip(), passage.request_id());
-        let response = passage.handle(call).await;
-        passage.leave(&head.method, response)
+        let mut scope = self.edge.begin(&head.method, &mut head.headers, signed::ROUTE);
+        scope.note_caller(&head.headers, peer.address.ip(), || signature_headers::named_tenant(&head.headers));
+        let call = signed::relay(&self.gateway, &mut head, body, peer.address.ip(), scope.request_id());
+        let response = scope.handle(call).await;
+        scope.finish(&head.method, response)
     }
 }
 

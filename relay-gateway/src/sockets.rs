@@ -71,7 +71,7 @@ pub(crate) struct Sockets<D> {
     tasks: TaskTracker,
 }
 
-/// Who comes.
+/// A visitor whose token was verified.
 #[derive(Debug)]
 pub(crate) struct AuthenticatedVisitor {
     pub(crate) token: VisitorToken,
@@ -162,7 +162,7 @@ impl<D: TenantDirectory> Sockets<D> {
         Box::new(move |frames, bytes| limits.admits_frames(session, frames, bytes, std::time::Instant::now()))
     }
 
-    /// Holds a seat for as long as anything passes.
+    /// Holds a slot for as long as the socket is open.
     async fn speak(&self, browser: &mut Socket, visitor: &AuthenticatedVisitor) -> Closing {
         let slot = match self.registry.take(visitor) {
             Ok(slot) => slot,

@@ -19,11 +19,9 @@ use super::{
     migration::Migrator,
     sea::{self, Kept},
 };
-use crate::{
-    config::DatabaseConfig,
-    guarded::{self, Anchor, CommitError, Guard, Guarded, SqliteFile},
-    sealing::MasterKeys,
-};
+use database::{Anchor, CommitError, Guard, Guarded, SqliteFile};
+
+use crate::{config::DatabaseConfig, sealing::MasterKeys};
 
 /// The PostgreSQL advisory lock that migrating replicas queue for. Any number that is only ours.
 const MIGRATION_LOCK: i64 = 0x6368_6174_7265_6c61;
@@ -187,7 +185,7 @@ async fn connect_to_server(
 
 /// What a pooler says to a startup parameter.
 fn pooler_refusal(error: &DbErr) -> Option<String> {
-    let sea_orm::SqlxError::Database(database) = guarded::cause(error)? else { return None };
+    let sea_orm::SqlxError::Database(database) = database::cause(error)? else { return None };
     let is_refusal = database.code().as_deref() == Some("08P01") && database.message().contains("startup parameter");
     is_refusal.then(|| database.message().to_owned())
 }
@@ -202,7 +200,7 @@ async fn check_session(
 ) -> Result<(), ConnectError> {
     let sql = "SELECT setting FROM pg_settings WHERE name = 'statement_timeout'";
     let row = connection.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await.map_err(|error| {
-        let is_lent = guarded::cause(&error).is_some_and(sea::is_lent_session);
+        let is_lent = database::cause(&error).is_some_and(sea::is_lent_session);
         if is_lent { ConnectError::Pooler(LENT.to_owned()) } else { error.into() }
     })?;
     let setting: String =
@@ -216,7 +214,7 @@ async fn check_session(
         Err(sea::NotListening::Deaf) => {
             Err(ConnectError::Pooler("in transaction mode, LISTEN hears no NOTIFY".to_owned()))
         }
-        Err(sea::NotListening::Database(error)) => Err(guarded::conn_error(error).into()),
+        Err(sea::NotListening::Database(error)) => Err(database::conn_error(error).into()),
     }
 }
 

@@ -12,10 +12,9 @@ use sea_orm::{
 };
 
 use super::{StoreError, entity::directory, stored_time};
-use crate::{
-    guarded::{self, Anchor, CommitError, Guard, Guarded, Trouble},
-    sealing::MasterKeys,
-};
+use database::{Anchor, CommitError, Guard, Guarded, Trouble};
+
+use crate::sealing::MasterKeys;
 
 mod account_keys;
 mod bots;
@@ -140,7 +139,7 @@ fn translate(error: DbErr) -> StoreError {
     if matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) {
         return StoreError::Conflict;
     }
-    match guarded::trouble(&error) {
+    match database::trouble(&error) {
         Trouble::Away => StoreError::Unavailable(error.to_string()),
         Trouble::NoChanges => StoreError::NoChanges(error.to_string()),
         Trouble::Refused => StoreError::Broken(error.to_string()),

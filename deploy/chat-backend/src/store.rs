@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use admin_service::guarded::{self, Anchor, CommitError, Guard, Guarded, SqliteFile, Trouble};
+use database::{Anchor, CommitError, Guard, Guarded, SqliteFile, Trouble};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, FromQueryResult, SqliteTransactionMode,
     Statement, TransactionOptions, Value,
@@ -141,7 +141,7 @@ pub(super) async fn execute(
 
 /// What the database's trouble means to a caller.
 pub(super) fn unavailable(error: StoreError) -> ApiError {
-    match guarded::trouble(&error) {
+    match database::trouble(&error) {
         Trouble::NoChanges => ApiError::new(
             ErrorCode::StoreUnavailable,
             "The chat backend's database takes no changes right now: its disk is full or failing, or it may only be read. \

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_door_that_cannot_be_read_is_no_door() {
+    fn a_widget_access_that_cannot_be_read_is_refused() {
         let good = || GetWidgetResponse {
             allowed_origins: vec!["https://*.demo.com".to_owned()],
             widget: Some(proto::directory::v1::Widget {

@@ -19,10 +19,10 @@ const MOST_KEPT: u64 = 10_000;
 const KEPT_IDLE: Duration = Duration::from_secs(600);
 
 /// The very knowledge of a tenant, after a change there is another, and the key's text.
-type Place = (Generation, Box<str>);
+type CacheKey = (Generation, Box<str>);
 
 /// What widget keys allow, by the knowledge of the tenant that it belongs to.
-pub(super) struct WidgetAccessCache(Cache<Place, Arc<OnceCell<Arc<WidgetAccess>>>>);
+pub(super) struct WidgetAccessCache(Cache<CacheKey, Arc<OnceCell<Arc<WidgetAccess>>>>);
 
 impl WidgetAccessCache {
     pub(super) fn new() -> Self {
@@ -31,7 +31,7 @@ impl WidgetAccessCache {
 
     /// Whether what the key allows is kept.
     pub(super) fn has(&self, tenant: &TenantState, widget_key: &str) -> bool {
-        let place: Place = (tenant.generation, widget_key.into());
+        let place: CacheKey = (tenant.generation, widget_key.into());
         self.0.get(&place).is_some_and(|cell| cell.initialized())
     }
 
@@ -42,7 +42,7 @@ impl WidgetAccessCache {
         widget_key: &str,
         fetch: impl AsyncFnOnce() -> Result<Arc<WidgetAccess>, ApiError>,
     ) -> Result<Arc<WidgetAccess>, ApiError> {
-        let place: Place = (tenant.generation, widget_key.into());
+        let place: CacheKey = (tenant.generation, widget_key.into());
         let cell = self.0.get_with_by_ref(&place, Arc::default);
         let access = cell.get_or_try_init(|| fetch()).await?;
         if access.widget.is_none() && !widget_key.is_empty() {

@@ -376,5 +376,5 @@ fn named(parts: &Parts) -> (Option<TenantId>, String) {
 }
 
 fn opened(access: &WidgetAccess) -> Result<&Widget, ApiError> {
-    access.widget.as_ref().ok_or_else(|| ApiError::internal("a key that admitted a visitor is unknown"))
+    access.widget.as_ref().ok_or_else(|| ApiError::internal("the widget key was admitted, but its widget is missing"))
 }

@@ -26,7 +26,7 @@ impl<K: Hash + Eq + Copy> Slots<K> {
         Self { most, taken: Arc::default() }
     }
 
-    /// Takes a place; `None` where the key has as many as it may.
+    /// Takes a slot; `None` where the key has as many as it may.
     pub(crate) fn take(&self, key: K) -> Option<Slot<K>> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.get(&key).copied().unwrap_or_default();
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_key_has_its_own_places_and_gets_them_back() {
+    fn each_key_has_its_own_slots_and_gets_them_back() {
         let slots = Slots::new(2);
         let (first, second) = (slots.take(1).expect("free"), slots.take(1).expect("free"));
         assert!(slots.take(1).is_none() && slots.take(2).is_some());

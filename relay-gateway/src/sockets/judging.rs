@@ -340,7 +340,7 @@ impl<D: TenantDirectory> Sockets<D> {
                     not_ended(ended, *session)?;
                     seen.store(now, Ordering::Release);
                 }
-                self.registry.has_widget_access(tenant_id, socket.id(), &access);
+                self.registry.set_widget_access(tenant_id, socket.id(), &access);
                 if let Some(look) = new_look(socket.access.as_deref(), &access) {
                     socket.command.send_modify(|command| command.look = Some(look));
                 }

@@ -56,7 +56,7 @@ pub(super) struct Open {
     pub(super) command: watch::Sender<SocketCommand>,
 }
 
-/// A socket's place; dropping it says that nothing passes through the socket any more.
+/// A socket's slot; dropping it says that nothing passes through the socket any more.
 #[derive(Debug)]
 pub(super) struct SocketSlot {
     registry: Arc<Registry>,
@@ -76,7 +76,7 @@ impl Registry {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place, where there is one. Judge the socket after this: a change that comes before it is then in what is known of
+    /// Takes a slot, if one is free. Judge the socket afterwards: a change that comes before it is then in what is known of
     /// the tenant, and one that comes after finds the socket here.
     pub(super) fn take(self: &Arc<Self>, visitor: &AuthenticatedVisitor) -> Result<SocketSlot, Closing> {
         let (tenant_id, session) = (visitor.token.tenant_id, visitor.counted_as);
@@ -108,7 +108,7 @@ impl Registry {
     }
 
     /// Notes what a socket's widget key allows now.
-    pub(super) fn has_widget_access(&self, tenant_id: TenantId, id: u64, access: &Arc<WidgetAccess>) {
+    pub(super) fn set_widget_access(&self, tenant_id: TenantId, id: u64, access: &Arc<WidgetAccess>) {
         if let Some(entry) = self.inner().entry(tenant_id, id) {
             entry.access = Some(Arc::clone(access));
         }
@@ -170,7 +170,7 @@ impl SocketSlot {
         self.grounds.clone()
     }
 
-    /// Notes what the socket was admitted by, unless a change has noted something newer.
+    /// Notes what the widget key allowed at admission, unless a change has noted something newer.
     pub(super) fn was_admitted_by(&self, access: &Arc<WidgetAccess>) {
         if let Some(entry) = self.registry.inner().entry(self.tenant_id, self.id) {
             entry.access.get_or_insert_with(|| Arc::clone(access));

@@ -1,4 +1,4 @@
-//! The gateway through its own accesses, between an admin service and a chat backend that fail on surprise.
+//! The gateway from outside, between a fake admin service and a fake chat backend that fail on any call they do not expect.
 
 mod backend;
 mod ending;

@@ -158,7 +158,7 @@ async fn a_change_that_races_a_new_socket_closes_it_too() {
     let fixture = Fixture::leased().await;
     let tenant = fixture.tenant.clone();
     let held = fixture.admin.hold_lookups().await;
-    // It has its seat, and waits for what is known of its tenant: read before the change, answered after.
+    // It has its slot, and waits for what is known of its tenant: read before the change, answered after.
     let mut visitor = connect(&fixture, &tenant, &json!({})).await;
     while fixture.admin.lookups() == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;

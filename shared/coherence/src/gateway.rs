@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poisoned_fetch_is_repeated_until_it_is_new_enough() {
+    fn an_invalidated_fetch_is_repeated_until_it_is_new_enough() {
         let (mut flights, lease) = (SingleFlight::default(), held());
         let (one, two) = (lead(&mut flights, 1, &lease), lead(&mut flights, 2, &lease));
         assert_eq!(flights.join(1, &lease, 0), Joining::Follow(one));

@@ -1,24 +1,8 @@
-//! How "immediate" is kept without asking on every request: leases, changes and acknowledgements between the admin
-//! service's replicas and the gateways, as pure state machines. Time and messages in, decisions out; no clock, no
-//! network, no database.
+//! How a change is true on every gateway when its call returns: leases, changes and acknowledgements between the admin service's
+//! replicas and the gateways, as pure state machines. Time and messages go in, decisions come out; no clock, no network, no database.
 //!
-//! The promise: once a change has returned, no gateway uses what was true before it. Why it holds:
-//!
-//! - A gateway uses its cache only under a [`gateway::Lease`], which it counts from the moment it *asked*. The replica that
-//!   answers has read the directory's revision after that moment, and the answer carries every change up to it. So whoever
-//!   uses an old state at time *x* holds a lease whose reading came before the change's commit *t*, and *x* < *t* + TTL.
-//! - So a change that waits one TTL after its commit is right with no message at all. Everything else only makes it fast:
-//!   a replica that knows that every gateway it leased to has acknowledged (or that its lease has run out) says so
-//!   ([`replica::Leases::is_done`]), and the change returns when all who could have leased have said so
-//!   ([`replica::PendingChange`]).
-//! - What is lost, late or dead can therefore make it slow, by one TTL, and never wrong.
-//!
-//! What the owner of these machines must see to: a gateway's name is new at each start (two processes under one name would
-//! acknowledge for each other); a database restored from a backup is another directory (its revisions begin again, so
-//! gateways are told to start over, and what they have seen of the other acknowledges nothing); `committed` is taken after
-//! the commit has returned.
-//!
-//! `model` holds it against every order of events in small fleets, and holds broken variants against the same property.
+//! README.md of this crate has the protocol, why it holds, and what the drivers of these machines must see to. `model` searches every
+//! order of events in small fleets, and holds broken variants against the same property.
 
 pub mod gateway;
 pub mod replica;

@@ -107,7 +107,7 @@ impl Edge {
 
     /// Lets a request in: gives it its id and its span. `route` is a template such as `/fetch/tenant`, never a path that a
     /// caller chose.
-    pub fn enter(
+    pub fn begin(
         &self,
         method: &Method,
         headers: &mut HeaderMap,
@@ -185,7 +185,7 @@ impl RequestScope<'_> {
     }
 
     /// Lets the answer out: renders its error, counts it, and leaves a line in the log.
-    pub fn leave<C: From<Body>>(self, method: &Method, mut response: Response<C>) -> Response<C> {
+    pub fn finish<C: From<Body>>(self, method: &Method, mut response: Response<C>) -> Response<C> {
         let Self { edge, route, started, request_id, span, client, named, tenant } = self;
         let _entered = span.enter();
         let error = response.extensions_mut().remove::<ApiError>();
@@ -265,18 +265,18 @@ async fn around_router(State(edge): State<Edge>, mut request: Request<Body>, nex
     let method = request.method().clone();
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.map_or(Cow::Borrowed("unmatched"), |matched| matched.as_str().to_owned().into());
-    let mut passage = edge.enter(&method, request.headers_mut(), route);
+    let mut scope = edge.begin(&method, request.headers_mut(), route);
     if let Some(peer) = request.extensions().get::<Peer>() {
         let named = || Query::parse(request.uri().query()).optional("tenant_id");
-        passage.note_caller(request.headers(), peer.address.ip(), named);
+        scope.note_caller(request.headers(), peer.address.ip(), named);
     }
-    request.extensions_mut().insert(passage.request_id().clone());
-    request.extensions_mut().insert(passage.tenant.clone());
+    request.extensions_mut().insert(scope.request_id().clone());
+    request.extensions_mut().insert(scope.tenant.clone());
     let response = match check_framing(request.version(), request.headers()) {
-        Ok(()) => passage.handle(next.run(request)).await,
+        Ok(()) => scope.handle(next.run(request)).await,
         Err(error) => error.into_response(),
     };
-    never_sniffed(passage.leave(&method, response)).await
+    never_sniffed(scope.finish(&method, response)).await
 }
 
 fn render<C: From<Body>>(error: &ApiError, request_id: &str, response: &mut Response<C>) {

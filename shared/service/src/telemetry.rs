@@ -159,6 +159,6 @@ impl Telemetry {
         if let Err(error) = self.provider.shutdown() {
             tracing::warn!(%error, "the last spans may be lost");
         }
-        self.lines.flush();
+        self.lines.finish();
     }
 }

@@ -1,5 +1,6 @@
 //! Access lines on their way out. They are gathered in memory and written in batches by a thread of their own, so no call waits for the
-//! reader of the log. Where the reader is too slow, lines are dropped and counted.
+//! log's reader because of its access line. Where the reader is too slow, access lines are dropped and counted. All other lines are
+//! written at once, and wait.
 
 use std::{
     io::{self, Write},
@@ -8,7 +9,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::{self, Thread},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tracing::Metadata;
@@ -33,8 +34,12 @@ pub(super) struct LogWriter(Arc<Gathered>);
 pub(super) struct Gathered {
     /// A thread writes into one of them, so that workers do not wait for each other.
     shards: Box<[Mutex<Vec<u8>>]>,
-    /// Whether there are lines that the writing thread has not been told of.
+    /// Whether lines were gathered since the last write.
     is_waiting: AtomicBool,
+    /// Whether a shard has enough to be written before the time is over.
+    is_full: AtomicBool,
+    /// Whether the process ends: then every line is written at once.
+    is_over: AtomicBool,
     dropped: AtomicU64,
     writer: OnceLock<Thread>,
 }
@@ -55,6 +60,8 @@ impl LogWriter {
         let gathered = Arc::new(Gathered {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             is_waiting: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
             writer: OnceLock::new(),
         });
@@ -64,24 +71,44 @@ impl LogWriter {
         Ok(Self(gathered))
     }
 
-    /// Writes what has been gathered. Call it before the process ends.
-    pub(super) fn flush(&self) {
+    /// Writes what has been gathered, and each further line at once. Call it before the process ends.
+    pub(super) fn finish(&self) {
+        self.0.is_over.store(true, Ordering::Release);
         self.0.write_out(&mut io::stderr().lock());
+        self.0.tell_dropped();
     }
 }
 
 impl Gathered {
     fn run(&self) {
         loop {
-            while !self.is_waiting.swap(false, Ordering::AcqRel) {
-                thread::park();
-            }
-            thread::park_timeout(GATHERED_FOR);
+            self.wait();
             self.write_out(&mut io::stderr().lock());
-            let dropped = self.dropped.swap(0, Ordering::Relaxed);
-            if dropped > 0 {
-                tracing::warn!(dropped, "access lines were dropped: whoever reads this log is too slow");
+            self.tell_dropped();
+        }
+    }
+
+    /// Waits for a first line, and then until enough were gathered, or for long enough.
+    fn wait(&self) {
+        while !self.is_waiting.load(Ordering::Acquire) {
+            thread::park();
+        }
+        let until = Instant::now() + GATHERED_FOR;
+        while !self.is_full.swap(false, Ordering::AcqRel) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
             }
+            thread::park_timeout(left);
+        }
+        // Before the lines are taken: a line that comes later wakes this thread again.
+        self.is_waiting.store(false, Ordering::Release);
+    }
+
+    fn tell_dropped(&self) {
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            tracing::warn!(dropped, "access lines were dropped: the reader of this log is too slow");
         }
     }
 
@@ -113,6 +140,9 @@ impl Gathered {
         };
         let is_first = !self.is_waiting.swap(true, Ordering::AcqRel);
         let is_enough = gathered >= ENOUGH_BYTES && gathered - line.len() < ENOUGH_BYTES;
+        if is_enough {
+            self.is_full.store(true, Ordering::Release);
+        }
         if (is_first || is_enough)
             && let Some(writer) = self.writer.get()
         {
@@ -129,18 +159,23 @@ impl<'a> MakeWriter<'a> for LogWriter {
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
-        if metadata.target() == TARGET { LineWriter::Gathered(&self.0) } else { self.make_writer() }
+        let is_gathered = metadata.target() == TARGET && !self.0.is_over.load(Ordering::Acquire);
+        if is_gathered { LineWriter::Gathered(&self.0) } else { self.make_writer() }
     }
 }
 
 impl Write for LineWriter<'_> {
-    /// Takes a whole line: the formatter hands each over in one piece.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.write_all(line).map(|()| line.len())
+    }
+
+    /// Takes a whole line: the formatter hands each over in one piece.
+    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
         match self {
-            Self::AtOnce(stderr) => stderr.write(line),
+            Self::AtOnce(stderr) => stderr.write_all(line),
             Self::Gathered(gathered) => {
                 gathered.gather(line);
-                Ok(line.len())
+                Ok(())
             }
         }
     }
@@ -161,6 +196,8 @@ mod tests {
         Gathered {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
             is_waiting: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
             writer: OnceLock::new(),
         }
@@ -189,6 +226,32 @@ mod tests {
             (0..8).flat_map(|thread| (0..200).map(move |line| format!("{thread} {line}"))).collect();
         expected.sort_unstable();
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn lines_are_gathered_for_a_while_and_written_sooner_where_there_are_many() {
+        let gathered = Arc::new(gathered(1));
+        let its = Arc::clone(&gathered);
+        let (told, rounds) = std::sync::mpsc::channel();
+        let thread = thread::spawn(move || {
+            for _ in 0..2 {
+                its.wait();
+                let mut out = Vec::new();
+                its.write_out(&mut out);
+                told.send(out.len()).expect("it is heard");
+            }
+        });
+        gathered.writer.set(thread.thread().clone()).expect("once");
+        let begun = Instant::now();
+        for _ in 0..3 {
+            gathered.gather(b"line\n");
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(rounds.recv().expect("a write"), 15, "in one batch");
+        assert!(begun.elapsed() >= GATHERED_FOR);
+        gathered.gather(&[b'x'; ENOUGH_BYTES]);
+        assert_eq!(rounds.recv().expect("a write"), ENOUGH_BYTES);
+        thread.join().expect("no panic");
     }
 
     #[test]
