@@ -3,11 +3,9 @@
 use std::{
     net::SocketAddr,
     num::{NonZeroU64, NonZeroUsize},
-    str::FromStr,
     time::Duration,
 };
 
-use ipnet::IpNet;
 use service::{
     body::BodyBounds,
     config::{ConfigError, SecretList, Settings, Sources, Spec},
@@ -17,10 +15,13 @@ use service::{
     telemetry::TelemetryConfig,
     workers,
 };
-use url::{Host, Url};
 use uuid::Uuid;
 
 use crate::limits::{LimitsConfig, memory::MemoryConfig};
+
+mod values;
+
+pub use values::{HttpUrl, List, Network, ParameterName};
 
 /// What the program can be told.
 pub const SPEC: Spec = Spec {
@@ -157,91 +158,6 @@ pub struct UpstreamTimeouts {
     pub idle_connection: Duration,
     /// How old a connection may be and still be used.
     pub connection_age: Duration,
-}
-
-/// An `http` or `https` URL without user, query or fragment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpUrl(Url);
-
-impl HttpUrl {
-    /// The URL.
-    #[must_use]
-    pub fn as_url(&self) -> &Url {
-        &self.0
-    }
-
-    /// Whether what is sent there leaves this machine unencrypted.
-    #[must_use]
-    pub fn is_plain_beyond_loopback(&self) -> bool {
-        let is_here = match self.0.host() {
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            None => true,
-        };
-        self.0.scheme() == "http" && !is_here
-    }
-}
-
-impl FromStr for HttpUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let url = Url::parse(text).map_err(|error| format!("must be a URL such as http://127.0.0.1:7814 ({error})"))?;
-        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-            return Err("must begin with http:// or https://".to_owned());
-        }
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-            return Err("must not have a user, query or fragment".to_owned());
-        }
-        Ok(Self(url))
-    }
-}
-
-/// An address or a network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network(pub IpNet);
-
-impl FromStr for Network {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.parse()
-            .or_else(|_| text.parse().map(|address: std::net::IpAddr| address.into()))
-            .map(Self)
-            .map_err(|_| "must be an address or a network such as 10.0.0.0/8".to_owned())
-    }
-}
-
-/// The name of a query parameter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParameterName(pub String);
-
-impl FromStr for ParameterName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
-            return Err("must be a parameter's name, such as conversation_id".to_owned());
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-/// A comma-separated list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct List<T>(pub Vec<T>);
-
-impl<T: FromStr<Err: std::fmt::Display>> FromStr for List<T> {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        text.split(',')
-            .enumerate()
-            .map(|(index, item)| item.trim().parse().map_err(|error| format!("entry {}: {error}", index + 1)))
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
 }
 
 impl Config {
@@ -448,91 +364,4 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_http_is_for_this_machine() {
-        for (url, leaves) in [
-            ("http://127.0.0.1:7813", false),
-            ("http://127.8.9.1:7813", false),
-            ("http://[::1]:7813", false),
-            ("http://[::ffff:127.0.0.1]:7813", false),
-            ("http://localhost:7813", false),
-            ("https://admin.internal:7813", false),
-            ("http://admin.internal:7813", true),
-            ("http://10.0.0.7:7813", true),
-            ("http://localhost.example.com", true),
-        ] {
-            assert_eq!(url.parse::<HttpUrl>().expect("a URL").is_plain_beyond_loopback(), leaves, "{url}");
-        }
-    }
-
-    #[test]
-    fn bounds_fit_the_descriptors_there_are() {
-        let mut config = load(&SECRETS).expect("loads");
-        config.fit_to(1_000_000);
-        assert_eq!((config.bounds.max_connections, config.sockets.limits.most), (20_000, 20_000));
-        assert_eq!((config.limits.connections_per_address, config.limits.sockets_per_address), (5000, 5000));
-        config.fit_to(1024);
-        let (connections, sockets) = (config.bounds.max_connections, config.sockets.limits.most);
-        assert!((connections + sockets) * 2 + OTHER_DESCRIPTORS <= 1024, "{connections} and {sockets}");
-        assert!(connections >= 200 && config.limits.connections_per_address < connections / 3);
-        let mut uneven = load(&[SECRETS[0], SECRETS[1], ("GATEWAY_MAX_CONNECTIONS", "100")]).expect("loads");
-        uneven.fit_to(1024);
-        assert_eq!((uneven.bounds.max_connections, uneven.sockets.limits.most), (100, 380), "who wants little has it");
-        config.fit_to(1);
-        assert_eq!((config.bounds.max_connections, config.sockets.limits.most), (1, 1));
-    }
-
-    const SECRETS: [(&str, &str); 2] = [
-        ("GATEWAY_ADMIN_GRPC_TOKEN", "a-token-to-hide-from-all"),
-        ("GATEWAY_RELAY_SECRET", "a-secret-to-hide-from-all"),
-    ];
-
-    fn load(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Config::load(&Sources { args: Vec::new(), env })
-    }
-
-    #[test]
-    fn every_problem_is_reported_in_one_run() {
-        let error = load(&[
-            ("GATEWAY_LISTEN", "7811"),
-            ("GATEWAY_CHAT_BACKEND_URL", "ftp://x"),
-            ("GATEWAY_ADMIN_GRPC", "http://a:1,nonsense"),
-            ("GATEWAY_TRUSTED_PROXIES", "10.0.0.0/99"),
-            ("GATEWAY_RELAY_SECRET", "short"),
-            ("GATEWAY_BODY_LIMIT_BYTES", "0"),
-        ])
-        .expect_err("refused")
-        .to_string();
-        for expected in [
-            "7811",
-            "ftp://x",
-            "entry 2",
-            "10.0.0.0/99",
-            "relay_secret must have",
-            "body_limit_bytes",
-            "GATEWAY_ADMIN_GRPC_TOKEN",
-        ] {
-            assert!(error.contains(expected), "{expected} in {error}");
-        }
-    }
-
-    #[test]
-    fn the_admin_paths_are_closed_unless_opened_or_on_a_laptop() {
-        let admin_api = |more: &[(&str, &str)]| {
-            let config = load(&[&SECRETS, more].concat()).expect("loads");
-            assert!(config.exposed.developer_api && !format!("{config:?}").contains("to-hide"));
-            config.exposed.admin_api
-        };
-        let everywhere = ("GATEWAY_LISTEN", "0.0.0.0:7811");
-        assert_eq!(admin_api(&[everywhere]), Exposure::Off);
-        assert_eq!(admin_api(&[]), Exposure::Direct, "loopback");
-        assert_eq!(admin_api(&[("GATEWAY_TRUSTED_PROXIES", "127.0.0.1")]), Exposure::Off);
-        assert_eq!(admin_api(&[("GATEWAY_RELAY_URL", "https://relay.example.com")]), Exposure::Off);
-        assert_eq!(admin_api(&[("GATEWAY_EXPOSE_ADMIN_API", "false")]), Exposure::Off);
-        assert_eq!(admin_api(&[everywhere, ("GATEWAY_EXPOSE_ADMIN_API", "true")]), Exposure::On);
-    }
-}
+mod tests;

@@ -37,7 +37,10 @@ use crate::{
     signing_keys::SigningKeys,
 };
 
+mod asking;
+mod changes;
 mod closing;
+mod grounds;
 mod judging;
 mod registry;
 mod relay;

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::watch;
 use wire::{SessionId, TenantId};
 
-use super::{AuthenticatedVisitor, closing::Closing, judging::Grounds};
+use super::{AuthenticatedVisitor, closing::Closing, grounds::Grounds};
 use crate::{config::SocketLimits, domain::widget_access::WidgetAccess};
 
 /// What a socket is told from outside.

@@ -15,7 +15,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 use wire::{ErrorCode, time::now_unix_ms};
 
-use super::{AuthenticatedVisitor, Sockets, closing::Closing, judging::Grounds, registry::SocketCommand};
+use super::{AuthenticatedVisitor, Sockets, closing::Closing, grounds::Grounds, registry::SocketCommand};
 use crate::{
     directory::TenantDirectory,
     domain::frame::{self, Frame},

@@ -9,7 +9,6 @@
 //! What is written, and for whom, is the caller's.
 
 use std::{
-    str::FromStr as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,33 +18,24 @@ use std::{
 
 use async_trait::async_trait;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
-    QueryResult, RuntimeErr, Statement, TransactionOptions, TransactionTrait as _,
-    sqlx::{
-        self, ConnectOptions as _, Connection as _, SqliteConnection,
-        pool::PoolOptions,
-        postgres::PgSeverity,
-        sqlite::{SqliteConnectOptions, SqliteLockingMode},
-    },
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
+    QueryResult, Statement, TransactionOptions, TransactionTrait as _,
+    sqlx::{self, Connection as _, pool::PoolOptions},
 };
 use tokio::sync::watch;
+
+mod sqlite;
+mod trouble;
+
+pub use sqlite::{Anchor, SqliteFile};
+pub use trouble::{Trouble, cause, conn_error, trouble};
+use trouble::{is_doubtful, may_have_committed};
 
 /// How often connections are put in doubt by what anybody may cause.
 const DOUBT_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a connection that is given back may take to settle what it owes.
 const SETTLE_WITHIN: Duration = Duration::from_secs(5);
-
-/// What a database error means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// The database is away, busy, or shutting down: trying again may help.
-    Away,
-    /// The database takes no changes: its disk is full or failing, or it may only be read. Nothing was changed.
-    NoChanges,
-    /// A statement was refused for what it is: trying again does not help.
-    Refused,
-}
 
 /// How a commit failed.
 #[derive(Debug)]
@@ -125,107 +115,6 @@ impl Guard {
         // A connection that was not made says nothing of those that are.
         if !matches!(error, DbErr::Conn(_) | DbErr::ConnectionAcquire(_)) && is_doubtful(error) {
             self.doubt();
-        }
-    }
-}
-
-/// How a SQLite file is opened.
-#[derive(Clone, Debug)]
-pub struct SqliteFile {
-    /// `sqlite:` and the rest.
-    pub url: String,
-    /// Connections, at most.
-    pub max_connections: u32,
-    /// How long a statement may wait for another writer.
-    pub busy_timeout: Duration,
-}
-
-/// One connection to a SQLite file that has read once and then serves nobody. While it is open, the small files that connections
-/// share stay, so that others can be opened when the disk is full. Close it last.
-#[derive(Debug)]
-pub struct Anchor(Option<SqliteConnection>);
-
-impl SqliteFile {
-    /// Opens the file durably: what is acknowledged survives a power cut, not only a crash. `prepare` brings its schema up to
-    /// date.
-    ///
-    /// A full disk has no room for the file by which connections share the database. Then it is opened for one connection alone,
-    /// which needs none: it reads, and writes again once there is room.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn open(
-        &self,
-        guard: &Guard,
-        prepare: impl AsyncFn(&Guarded<DatabaseConnection>) -> Result<(), DbErr>,
-    ) -> Result<(Guarded<DatabaseConnection>, Anchor), DbErr> {
-        match self.open_with(guard, SqliteLockingMode::Normal, &prepare).await {
-            Ok(connection) => {
-                let mut anchor = self.options(SqliteLockingMode::Normal)?.connect().await.map_err(conn_error)?;
-                sqlx::query("SELECT COUNT(*) FROM sqlite_schema").fetch_one(&mut anchor).await.map_err(conn_error)?;
-                Ok((connection, Anchor(Some(anchor))))
-            }
-            Err(error) if has_no_room(&error) => {
-                let alone = self.open_with(guard, SqliteLockingMode::Exclusive, &prepare).await.map_err(|_| error)?;
-                tracing::warn!("the database's disk seems to be full: one connection serves it until the next start");
-                Ok((alone, Anchor(None)))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn open_with(
-        &self,
-        guard: &Guard,
-        locking: SqliteLockingMode,
-        prepare: &impl AsyncFn(&Guarded<DatabaseConnection>) -> Result<(), DbErr>,
-    ) -> Result<Guarded<DatabaseConnection>, DbErr> {
-        let is_alone = locking == SqliteLockingMode::Exclusive;
-        let mut options = ConnectOptions::new(&self.url);
-        let made = self.options(locking)?;
-        options
-            .max_connections(if is_alone { 1 } else { self.max_connections })
-            .acquire_timeout(self.busy_timeout)
-            .sqlx_logging(false)
-            .record_stmt_in_spans(false)
-            .map_sqlx_sqlite_opts(move |_| made.clone());
-        guard.install(&mut options);
-        let connection = guard.watch(Database::connect(options).await?);
-        if let Err(error) = prepare(&connection).await {
-            // It would keep others out.
-            let _ = connection.close().await;
-            return Err(error);
-        }
-        Ok(connection)
-    }
-
-    fn options(&self, locking: SqliteLockingMode) -> Result<SqliteConnectOptions, DbErr> {
-        let options = SqliteConnectOptions::from_str(&self.url).map_err(conn_error)?;
-        Ok(options
-            .locking_mode(locking)
-            .pragma("journal_mode", "WAL")
-            .pragma("synchronous", "FULL")
-            .pragma("foreign_keys", "ON")
-            .busy_timeout(self.busy_timeout)
-            .disable_statement_logging())
-    }
-}
-
-impl Anchor {
-    /// Nothing is held: the database is no file.
-    #[must_use]
-    pub fn none() -> Self {
-        Self(None)
-    }
-
-    /// Closes it. Where it was the last, SQLite folds its log into the file.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn close(&mut self) -> Result<(), DbErr> {
-        match self.0.take() {
-            Some(connection) => connection.close().await.map_err(conn_error),
-            None => Ok(()),
         }
     }
 }
@@ -333,153 +222,5 @@ impl<C: ConnectionTrait + Send> ConnectionTrait for Guarded<C> {
     }
 }
 
-/// The driver's error in a database error.
-#[must_use]
-pub fn cause(error: &DbErr) -> Option<&sqlx::Error> {
-    match error {
-        DbErr::Conn(RuntimeErr::SqlxError(cause))
-        | DbErr::Exec(RuntimeErr::SqlxError(cause))
-        | DbErr::Query(RuntimeErr::SqlxError(cause)) => Some(cause),
-        _ => None,
-    }
-}
-
-/// A driver's error as a database error.
-#[must_use]
-pub fn conn_error(cause: sqlx::Error) -> DbErr {
-    DbErr::Conn(RuntimeErr::SqlxError(Arc::new(cause)))
-}
-
-/// The primary result code of an error of SQLite's (sqlite.org/rescode.html); its extended codes hold it in their lowest byte.
-fn sqlite_code(error: &dyn sqlx::error::DatabaseError) -> Option<u32> {
-    error.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
-    error.code()?.parse::<u32>().ok().map(|code| code & 0xff)
-}
-
-const SQLITE_BUSY: u32 = 5;
-const SQLITE_LOCKED: u32 = 6;
-const SQLITE_NOMEM: u32 = 7;
-const SQLITE_READONLY: u32 = 8;
-const SQLITE_IOERR: u32 = 10;
-const SQLITE_CORRUPT: u32 = 11;
-const SQLITE_FULL: u32 = 13;
-const SQLITE_CANTOPEN: u32 = 14;
-const SQLITE_NOTADB: u32 = 26;
-
-/// What a database error means.
-#[must_use]
-pub fn trouble(error: &DbErr) -> Trouble {
-    if matches!(error, DbErr::ConnectionAcquire(_)) {
-        return Trouble::Away;
-    }
-    let Some(cause) = cause(error) else { return Trouble::Refused };
-    match cause {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::BeginFailed => Trouble::Away,
-        sqlx::Error::Database(database) => match sqlite_code(database.as_ref()) {
-            Some(SQLITE_BUSY | SQLITE_LOCKED | SQLITE_CANTOPEN) => Trouble::Away,
-            Some(SQLITE_NOMEM | SQLITE_READONLY | SQLITE_IOERR | SQLITE_FULL) => Trouble::NoChanges,
-            Some(_) => Trouble::Refused,
-            None => postgres_trouble(&database.code().unwrap_or_default()),
-        },
-        _ => Trouble::Refused,
-    }
-}
-
-/// By SQLSTATE (PostgreSQL's manual, appendix A).
-fn postgres_trouble(code: &str) -> Trouble {
-    match code {
-        // The server may only be read, as after a failover; or its disk is full.
-        "25006" | "53100" => Trouble::NoChanges,
-        "40001" | "40P01" | "55P03" => Trouble::Away,
-        _ if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => Trouble::Away,
-        _ => Trouble::Refused,
-    }
-}
-
-/// Whether SQLite could not make the file by which connections share a database.
-fn has_no_room(error: &DbErr) -> bool {
-    let Some(sqlx::Error::Database(database)) = cause(error) else { return false };
-    sqlite_code(database.as_ref()).is_some_and(|code| matches!(code, SQLITE_FULL | SQLITE_IOERR | SQLITE_CANTOPEN))
-}
-
-/// Whether, after this error, the open connections may not serve again.
-fn is_doubtful(error: &DbErr) -> bool {
-    let Some(cause) = cause(error) else { return false };
-    match cause {
-        sqlx::Error::Protocol(_)
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::BeginFailed
-        | sqlx::Error::InvalidSavePointStatement
-        | sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_) => true,
-        sqlx::Error::Database(database) => match sqlite_code(database.as_ref()) {
-            Some(code) => matches!(
-                code,
-                SQLITE_NOMEM
-                    | SQLITE_READONLY
-                    | SQLITE_IOERR
-                    | SQLITE_CORRUPT
-                    | SQLITE_FULL
-                    | SQLITE_CANTOPEN
-                    | SQLITE_NOTADB
-            ),
-            None => {
-                let code = database.code().unwrap_or_default();
-                code == "25006" || ["08", "53", "57P", "58"].iter().any(|class| code.starts_with(class))
-            }
-        },
-        _ => false,
-    }
-}
-
-/// Whether a commit that failed like this may have been made all the same.
-fn may_have_committed(error: &DbErr) -> bool {
-    let Some(cause) = cause(error) else { return true };
-    let sqlx::Error::Database(database) = cause else { return true };
-    if let Some(code) = sqlite_code(database.as_ref()) {
-        // SQLite writes a commit to its log before it makes sure that it is on the disk.
-        return matches!(code, SQLITE_IOERR | SQLITE_NOMEM);
-    }
-    // The server says so itself, and goes on: then nothing was committed.
-    !database
-        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
-        .is_some_and(|error| error.severity() == PgSeverity::Error && !matches!(error.code(), "40003" | "08007"))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_doubt_covers_what_was_open_and_nothing_newer() {
-        let guard = Guard::default();
-        assert!(!guard.doubts(Duration::from_secs(60)));
-        guard.doubt();
-        assert!(guard.doubts(Duration::from_secs(60)) && guard.doubts(Duration::from_millis(100)));
-        assert!(!guard.doubts(Duration::ZERO), "opened since");
-    }
-
-    #[test]
-    fn what_a_failover_brings_is_no_fault_of_the_statement() {
-        for (code, expected) in [
-            ("25006", Trouble::NoChanges),
-            ("53100", Trouble::NoChanges),
-            ("53300", Trouble::Away),
-            ("57P01", Trouble::Away),
-            ("57P03", Trouble::Away),
-            ("57014", Trouble::Away),
-            ("08006", Trouble::Away),
-            ("40001", Trouble::Away),
-            ("42601", Trouble::Refused),
-            ("23505", Trouble::Refused),
-        ] {
-            assert_eq!(postgres_trouble(code), expected, "{code}");
-        }
-    }
-}
+mod tests;

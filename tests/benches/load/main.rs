@@ -54,6 +54,9 @@ struct Options {
     /// one of them, compare CPU time only.
     #[arg(long, default_value_t = 1, value_parser = at_least_one)]
     cores: usize,
+    /// Measures a second gateway, which writes an access line for each call.
+    #[arg(long)]
+    access_log: bool,
     #[command(subcommand)]
     role: Option<Role>,
     /// What cargo passes.
@@ -131,14 +134,21 @@ async fn measure(options: &Options) {
     ]));
     let gateway = Process::start("relay-gateway", &[], &variables);
     let relay = gateway.address("gateway");
+    variables.insert("GATEWAY_ACCESS_LOG".to_owned(), "true".to_owned());
+    let logging = options.access_log.then(|| Process::start("relay-gateway", &[], &variables));
     machine::run_on(&[load_core]);
     until_ready(relay).await;
 
     let tenants = provision(&Operator::at(rest), options.tenants).await;
-    let targets = [
+    let mut targets = vec![
         Target { name: "plain proxy", address: plain.address, processes: vec![plain.child.id()] },
         Target { name: "relay gateway", address: relay, processes: vec![gateway.id(), admin.id()] },
     ];
+    if let Some(logging) = &logging {
+        let address = logging.address("gateway");
+        until_ready(address).await;
+        targets.push(Target { name: "with access lines", address, processes: vec![logging.id(), admin.id()] });
+    }
     println!("{}", machine::describe(&cores));
     println!(
         "{} tenants call, {} are silent; {} connections; gateway and admin service on core(s) {gateway_cores:?}, load and \
@@ -151,7 +161,9 @@ async fn measure(options: &Options) {
     for (size, rate) in plan {
         let callers = Arc::new(Callers::new(&tenants, size));
         // Every tenant once: what is measured is a gateway that knows them.
-        warm_up(&targets[1], &callers).await;
+        for gateway in &targets[1..] {
+            warm_up(gateway, &callers).await;
+        }
         let mut runs: Vec<Vec<Run>> = targets.iter().map(|_| Vec::new()).collect();
         for _ in 0..options.repeat {
             for (target, runs) in targets.iter().zip(&mut runs) {
@@ -220,18 +232,25 @@ fn print_table(targets: &[Target], runs: &[Vec<Run>], size: usize, rate: Option<
     let cpu = |runs: &[Run]| median(runs, |run| run.cpu_us);
     for (target, of_target) in targets.iter().zip(runs) {
         println!(
-            "| {} | {:.0} | {:.2} | {:.0} % | {:.2} | {:.2} | {:.0} | {:.0} | {:.0} |",
+            "| {} | {:.0} | {:.2} | {:.0} % | {} | {:.2} | {:.0} | {:.0} | {:.0} |",
             target.name,
             median(of_target, |run| run.per_second),
             cpu(of_target),
             median(of_target, |run| run.system_share * 100.0),
-            cpu(of_target) / cpu(&runs[0]),
+            ratio(of_target, &runs[0]),
             median(of_target, |run| run.busy),
             median(of_target, |run| run.p50_us),
             median(of_target, |run| run.p99_us),
             median(of_target, |run| run.resident_mib),
         );
     }
+}
+
+/// The CPU time of each run beside the plain proxy's of the same round: median, and the least and the most.
+fn ratio(runs: &[Run], plain: &[Run]) -> String {
+    let mut ratios: Vec<f64> = runs.iter().zip(plain).map(|(run, plain)| run.cpu_us / plain.cpu_us).collect();
+    ratios.sort_unstable_by(f64::total_cmp);
+    format!("{:.2} ({:.2}-{:.2})", ratios[ratios.len() / 2], ratios[0], ratios[ratios.len() - 1])
 }
 
 fn median(runs: &[Run], of: impl Fn(&Run) -> f64) -> f64 {

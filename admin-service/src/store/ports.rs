@@ -1,0 +1,21 @@
+//! What use cases need of a database: a port a file. [`super::SeaStore`] implements them all.
+
+mod account_keys;
+mod bots;
+mod logs;
+mod operators;
+mod propagation;
+mod signing_keys;
+mod tenants;
+mod visitors;
+mod widgets;
+
+pub use account_keys::AccountKeyStore;
+pub use bots::BotStore;
+pub use logs::LogStore;
+pub use operators::OperatorStore;
+pub use propagation::{Done, Position, PropagationStore, Replica};
+pub use signing_keys::SigningKeyStore;
+pub use tenants::TenantStore;
+pub use visitors::{KnownVisitor, VisitorStore};
+pub use widgets::{StoredAppearance, WidgetStore};

@@ -1,0 +1,51 @@
+//! The port to tenants.
+
+use async_trait::async_trait;
+use wire::TenantId;
+
+use crate::{
+    domain::{
+        audit::AuditEntry,
+        settings::TenantSettings,
+        tenant::{Tenant, TenantStatus},
+    },
+    store::{AtRevision, KeyedTenant, Page, PageStart, Replacement, StoreError},
+};
+
+/// Tenants.
+#[async_trait]
+pub trait TenantStore: Send + Sync {
+    /// Writes a new tenant and answers it with its revision.
+    async fn create(&self, tenant: Tenant, sealed_secret: Vec<u8>, audit: AuditEntry) -> Result<Tenant, StoreError>;
+
+    /// Replaces a secret or a widget key.
+    async fn rotate(&self, id: TenantId, to: Replacement, audit: AuditEntry) -> Result<Tenant, StoreError>;
+
+    /// Writes the status; writing the one it has counts as a change, so that repeating a call whose answer was lost
+    /// is as good as the call.
+    async fn set_status(&self, id: TenantId, status: TenantStatus, audit: AuditEntry) -> Result<Tenant, StoreError>;
+
+    /// Writes settings that were derived from the tenant at `expected_revision`.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where the tenant has changed since.
+    async fn apply_update(
+        &self,
+        id: TenantId,
+        expected_revision: u64,
+        settings: &TenantSettings,
+        audit: AuditEntry,
+    ) -> Result<Tenant, StoreError>;
+
+    /// A tenant.
+    async fn find(&self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
+
+    /// A tenant with its sealed secret, and the revision both were read at.
+    async fn find_keyed(&self, id: TenantId) -> Result<AtRevision<Option<KeyedTenant>>, StoreError>;
+
+    /// A page of tenants, newest first, and how many there are in all.
+    async fn page(&self, start: PageStart, limit: u64) -> Result<(Page<Tenant>, u64), StoreError>;
+
+    /// Whether the database answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+}

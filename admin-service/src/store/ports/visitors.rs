@@ -1,0 +1,94 @@
+//! The port to visitors' sessions and revocations.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+use wire::{SessionId, TenantId};
+
+use crate::{
+    domain::{
+        audit::AuditEntry,
+        tenant::Tenant,
+        visitor::{UsedTokens, VisitorSession, WidgetAccess},
+    },
+    store::{AtRevision, StoreError},
+};
+
+/// What widget keys open, and the sessions they began. Gateways are told of what ends before its time, and of nothing else here.
+#[async_trait]
+pub trait VisitorStore: Send + Sync {
+    /// What a key opens; `None` where there is no such tenant.
+    async fn widget_access(&self, tenant_id: TenantId, key: &str) -> Result<Option<WidgetAccess>, StoreError>;
+
+    /// Writes a new session.
+    async fn create_session(&self, session: &VisitorSession) -> Result<(), StoreError>;
+
+    /// A tenant's session, over or not.
+    async fn session(&self, tenant_id: TenantId, id: SessionId) -> Result<Option<VisitorSession>, StoreError>;
+
+    /// Removes at most so many sessions that were over before, and answers how many.
+    async fn forget_sessions(&self, before: Timestamp, most: u64) -> Result<u64, StoreError>;
+
+    /// Notes that a token of a session is used. Answers all that were used; `None` where there is no such session.
+    async fn use_token(
+        &self,
+        tenant_id: TenantId,
+        id: SessionId,
+        generation: u64,
+        at: Timestamp,
+    ) -> Result<Option<UsedTokens>, StoreError>;
+
+    /// Ends a session before its time; one that is over, or forgotten, stays as it is. Everything up to the answered revision has
+    /// its end in it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is no such tenant.
+    async fn end_session(
+        &self,
+        tenant_id: TenantId,
+        id: SessionId,
+        audit: AuditEntry,
+    ) -> Result<AtRevision<()>, StoreError>;
+
+    /// A tenant's sessions that were ended by changes after this revision.
+    async fn ended_sessions(&self, tenant_id: TenantId, after: u64) -> Result<Vec<SessionId>, StoreError>;
+
+    /// Ends a visitor's minted tokens: those of the tenant's generation from now on are good. Answers when.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is no such tenant.
+    async fn revoke_visitor(
+        &self,
+        tenant_id: TenantId,
+        visitor_user_id: &str,
+        audit: AuditEntry,
+    ) -> Result<AtRevision<Timestamp>, StoreError>;
+
+    /// A tenant's visitors that were revoked after its count of revocations was this, each with the generation that its good
+    /// tokens have at least.
+    async fn revoked_visitors(&self, tenant_id: TenantId, after: u64) -> Result<Vec<(String, u64)>, StoreError>;
+
+    /// What a minted token rests on: the tenant, its default bot, and the generation that the visitor's good tokens have at least.
+    async fn known_visitor(
+        &self,
+        tenant_id: TenantId,
+        visitor_user_id: &str,
+    ) -> Result<Option<KnownVisitor>, StoreError>;
+
+    /// Removes revocations from before: no token they ended can still be presented.
+    async fn forget_revocations(&self, before: Timestamp) -> Result<(), StoreError>;
+
+    /// Notes when widget keys were last used.
+    async fn widget_keys_used(&self, used: &[(Uuid, Timestamp)]) -> Result<(), StoreError>;
+}
+
+/// What a minted token rests on.
+#[derive(Clone, Debug)]
+pub struct KnownVisitor {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// Its default bot.
+    pub bot_id: Uuid,
+    /// Tokens of an earlier generation are over.
+    pub generation: u64,
+}
