@@ -31,6 +31,14 @@ use super::{
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     servers((url = "/", description = "this admin service")),
+    tags(
+        (name = "tenants"),
+        (name = "signing keys"),
+        (name = "account keys"),
+        (name = "audit"),
+        (name = "bots"),
+        (name = "widgets")
+    ),
     components(schemas(Failure)),
     security(("admin_key" = [])),
     modifiers(&KeySchemes)

@@ -84,7 +84,8 @@ pub(super) struct SigningKeyList {
     items: Vec<SigningKeyView>,
 }
 
-/// Make a key that signs tokens after a delay. The keys of before go on verifying what they have signed until they are retired.
+/// Make a key that signs tokens after a delay. The keys of before go on verifying what they have signed until they are retired; a key
+/// that has not begun to sign is retired at once.
 #[utoipa::path(
     post, path = "/api/v1/rotate/signing-key", tag = "signing keys",
     params(("signs_after_seconds" = Option<u64>, Query, description = "0 to 86400, default 120. Chat backends may keep the key set \
@@ -107,7 +108,7 @@ pub(super) async fn rotate_signing_key(
     let changed = keys.rotate(&propagation, &caller, Duration::from_secs(delay)).await?;
     Ok(Success::ok(
         changed.into(),
-        "Signing key made. Retire the old one 30 days after it has stopped to sign, or at once if it leaked.",
+        "Signing key made. Retire the old one 30 days after it has stopped signing, or at once if it leaked.",
     ))
 }
 
@@ -129,7 +130,7 @@ pub(super) async fn fetch_signing_keys(
 
 /// Retire a key, and erase its private half. From the moment this returns no gateway accepts a token that it signed: visitors' sockets
 /// close, and visitors whose token it signed begin a new session. A session's token is refreshed for 30 days, so a planned retirement
-/// waits that long after the key has stopped to sign. Chat backends that keep the key set for 60 seconds, as its `Cache-Control` says,
+/// waits that long after the key has stopped signing. Chat backends that keep the key set for 60 seconds, as its `Cache-Control` says,
 /// accept operators' tokens until then. Repeating it is not an error.
 #[utoipa::path(
     post, path = "/api/v1/retire/signing-key", tag = "signing keys",

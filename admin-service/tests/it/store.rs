@@ -254,7 +254,7 @@ async fn signing_keys_are_added_up_to_a_bound_and_the_one_that_signs_is_not_reti
     for key in [&second, &third] {
         store.add_signing_key(key.clone(), 3, entry(Action::RotateSigningKey)).await.expect("added");
     }
-    let full = store.add_signing_key(signing_key(), 3, entry(Action::RotateSigningKey)).await;
+    let full = store.add_signing_key(signing_key(), 2, entry(Action::RotateSigningKey)).await;
     assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
     let kept = store.all_signing_keys().await.expect("reads");
     assert_eq!(kept, store.signing_keys().await.expect("reads"), "none is retired");

@@ -135,7 +135,12 @@ fn render(tenant: Option<&Tenant>, host: &str, next_steps: &NextSteps) -> String
         return fill(
             "Your shop",
             "There is no tenant yet. Provision one, and reload this page:",
-            &format!("export BASE_URL={}\n{}", next_steps.base_url(), next_steps.provision()),
+            &format!(
+                "export BASE_URL={}\n# The operators' key; this is where a generated one is by default.\nexport \
+                 ADMIN_API_KEY=\"$(cat data/admin.key)\"\n{}",
+                next_steps.base_url(),
+                next_steps.provision()
+            ),
             "",
         );
     };
@@ -156,13 +161,13 @@ fn render(tenant: Option<&Tenant>, host: &str, next_steps: &NextSteps) -> String
         );
     }
     let attributes = format!(
-        "data-tenant-id=\"{}\" data-public-key=\"{}\" async></script>",
+        "data-tenant-id=\"{}\"\n  data-public-key=\"{}\" async></script>",
         escaped(&tenant.tenant_id),
         escaped(&tenant.widget_public_key)
     );
     fill(
         name,
-        "The chat in the corner comes from one line. Paste it into any page of an allowed origin:",
+        "The chat in the corner comes from one tag. Paste it into any page of an allowed origin:",
         &format!("<script src=\"{}\"\n  {attributes}", next_steps.widget_url()),
         &format!("<script src=\"{}/widget.js\" {attributes}", escaped(next_steps.path())),
     )

@@ -24,7 +24,7 @@ pub trait SigningKeyStore: Send + Sync {
     /// Writes `key` unless there is one already that is not retired. Of several replicas that start at once one wins.
     async fn ensure_signing_key(&self, key: SealedSigningKey) -> Result<(), StoreError>;
 
-    /// Writes `key`. [`StoreError::Full`] where `most` are not retired already.
+    /// Writes `key`, and retires keys that have not begun to sign: what they would sign is what `key` signs. [`StoreError::Full`] where `most` are not retired already.
     async fn add_signing_key(
         &self,
         key: SealedSigningKey,

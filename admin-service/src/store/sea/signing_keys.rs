@@ -1,6 +1,7 @@
 //! Signing keys in the database.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder as _, QuerySelect as _, prelude::*};
 use wire::time::{from_unix_ms, now};
 
@@ -49,6 +50,17 @@ async fn insert(transaction: &Transaction, key: SealedSigningKey) -> Result<(), 
         retired_at: Set(key.retired_at.map(stored_time)),
     };
     signing_key::Entity::insert(row).exec_without_returning(transaction).await.map(drop).map_err(translate)
+}
+
+/// Writes that a key is retired, and erases its private half.
+async fn write_retirement(transaction: &Transaction, id: Uuid, at: Timestamp) -> Result<(), StoreError> {
+    let retired = signing_key::ActiveModel {
+        id: Set(id),
+        sealed_private: Set(Vec::new()),
+        retired_at: Set(Some(stored_time(at))),
+        ..Default::default()
+    };
+    signing_key::Entity::update(retired).exec(transaction).await.map(drop).map_err(translate)
 }
 
 #[async_trait]
@@ -100,11 +112,19 @@ impl SigningKeyStore for SeaStore {
         let transaction = self.begin_write().await?;
         // First: changes of keys take turns at the directory's row.
         let revision = next_revision(&transaction, 0).await?;
-        if read(&transaction, not_retired()).await?.len() >= most {
+        let at = now();
+        let (kept, overtaken): (Vec<_>, Vec<_>) =
+            read(&transaction, not_retired()).await?.into_iter().partition(|key| key.signs_from <= at);
+        if kept.len() >= most {
             return Err(StoreError::Full);
         }
+        let mut audit = audit;
+        for key in overtaken {
+            write_retirement(&transaction, key.id, at).await?;
+            audit.changed_fields.push(format!("signing_key:{}", key.id));
+        }
         insert(&transaction, key).await?;
-        self.write_audit(&transaction, audit, revision, now()).await?;
+        self.write_audit(&transaction, audit, revision, at).await?;
         commit(transaction).await?;
         Ok(AtRevision { value: (), revision: revision_from_row(revision)? })
     }
@@ -130,13 +150,7 @@ impl SigningKeyStore for SeaStore {
         }
         key.retired_at = Some(at);
         key.sealed_private.clear();
-        let retired = signing_key::ActiveModel {
-            id: Set(id),
-            sealed_private: Set(Vec::new()),
-            retired_at: Set(Some(stored_time(at))),
-            ..Default::default()
-        };
-        signing_key::Entity::update(retired).exec(&transaction).await.map_err(translate)?;
+        write_retirement(&transaction, id, at).await?;
         self.write_audit(&transaction, audit, revision, at).await?;
         commit(transaction).await?;
         Ok(AtRevision { value: key, revision: revision_from_row(revision)? })
