@@ -160,16 +160,13 @@ fn render(tenant: Option<&Tenant>, host: &str, next_steps: &NextSteps) -> String
             "",
         );
     }
-    let attributes = format!(
-        "data-tenant-id=\"{}\"\n  data-public-key=\"{}\" async></script>",
-        escaped(&tenant.tenant_id),
-        escaped(&tenant.widget_public_key)
-    );
+    let tenant_id = format!("data-tenant-id=\"{}\"", escaped(&tenant.tenant_id));
+    let key = format!("data-public-key=\"{}\" async></script>", escaped(&tenant.widget_public_key));
     fill(
         name,
         "The chat in the corner comes from one tag. Paste it into any page of an allowed origin:",
-        &format!("<script src=\"{}\"\n  {attributes}", next_steps.widget_url()),
-        &format!("<script src=\"{}/widget.js\" {attributes}", escaped(next_steps.path())),
+        &format!("<script src=\"{}\"\n  {tenant_id}\n  {key}", next_steps.widget_url()),
+        &format!("<script src=\"{}/widget.js\" {tenant_id} {key}", escaped(next_steps.path())),
     )
 }
 
