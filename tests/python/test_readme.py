@@ -116,6 +116,7 @@ STEPS = [
     *commands(read(CALLING)),
     *blocks(WIDGET, "## Put it on your pages"),
     *blocks(OPERATING, "## Operators' calls"),
+    *blocks(OPERATING, "## Secrets"),
     *blocks(OPERATING, "### Verify the logs"),
     *blocks(INTERNAL, "## Try it"),
 ]
