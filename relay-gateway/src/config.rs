@@ -329,11 +329,22 @@ impl Config {
         let before = (self.bounds.max_connections, self.sockets.limits.most);
         self.fit_to(limit);
         let now = (self.bounds.max_connections, self.sockets.limits.most);
-        if now != before {
+        let (max_connections, max_sockets) = now;
+        if now != before && self.exposed.admin_api == Exposure::Direct {
+            // On a laptop it is no fault.
+            tracing::info!(
+                descriptors = limit,
+                max_connections,
+                max_sockets,
+                "max_connections {} and max_sockets {} were lowered to what the limit of descriptors allows: enough for a trial",
+                before.0,
+                before.1,
+            );
+        } else if now != before {
             tracing::warn!(
                 descriptors = limit,
-                max_connections = now.0,
-                max_sockets = now.1,
+                max_connections,
+                max_sockets,
                 "max_connections {} and max_sockets {} were lowered to what the limit of descriptors allows: raise it (ulimit -n)",
                 before.0,
                 before.1,

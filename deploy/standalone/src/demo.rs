@@ -189,6 +189,8 @@ fn fill(path: &str, name: &str, hint: &str, code: &str, widget: &str) -> String 
             "name" => page.push_str(&escaped(name)),
             "hint" => page.push_str(&escaped(hint)),
             "code" => page.push_str(&escaped(code)),
+            // Without a chat, what to do comes first.
+            "state" => page.push_str(if widget.is_empty() { "waiting" } else { "open" }),
             _ => page.push_str(widget),
         }
         page.push_str(rest);

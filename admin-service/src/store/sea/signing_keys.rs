@@ -114,7 +114,8 @@ impl SigningKeyStore for SeaStore {
         let revision = next_revision(&transaction, 0).await?;
         let at = now();
         let (kept, overtaken): (Vec<_>, Vec<_>) =
-            read(&transaction, not_retired()).await?.into_iter().partition(|key| key.signs_from <= at);
+            // A key without a delay signs from the start, even if its maker's clock is ahead of ours.
+            read(&transaction, not_retired()).await?.into_iter().partition(|key| key.signs_from <= at.max(key.created_at));
         if kept.len() >= most {
             return Err(StoreError::Full);
         }
