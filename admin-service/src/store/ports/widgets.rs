@@ -24,7 +24,7 @@ pub struct StoredAppearance {
     pub updated_at: Timestamp,
 }
 
-/// Widget keys, look and copy, always of a tenant's bot; `by` as in [`BotStore`].
+/// Widget keys, look and copy, always of a tenant's bot; `by` as in [`super::bots::BotStore`].
 #[async_trait]
 pub trait WidgetStore: Send + Sync {
     /// Writes a new key, unless the bot has `most` that are not revoked, and answers the change's revision.
