@@ -100,7 +100,7 @@ def what_is_wrong_with(url):
 
 def key_in(path, parser):
     try:
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding="utf-8-sig") as file:
             # As the service reads it: entries are parted by line ends and commas, and the first is the one to send.
             line = next((line for line in file.read(4096).splitlines() if line.strip()), "")
             key = re.split(r"(?<!\\),", line)[0].replace("\\,", ",").strip()
@@ -157,7 +157,7 @@ def provision(base_url, flag, admin_key, body):
         explain(error, flag)
     except http.client.InvalidURL as error:
         fail(USAGE, f"{flag}: {error}")
-    except (TimeoutError, socket.timeout, http.client.RemoteDisconnected, http.client.IncompleteRead):
+    except (TimeoutError, socket.timeout, ConnectionError, http.client.IncompleteRead):
         fail(
             NO_CONNECTION,
             f"{base_url} gave no whole answer.",
@@ -168,14 +168,14 @@ def provision(base_url, flag, admin_key, body):
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", error)
         fail(NO_CONNECTION, f"cannot reach {base_url}: {reason}", f"Does it run, and is {flag} right?")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         fail(BAD_ANSWER, f"{base_url} answered something that is not the relay's.", "Is the URL right?")
 
 
 def explain(error, flag):
     try:
         answer = json.load(error)
-    except ValueError:
+    except (ValueError, OSError, RecursionError, http.client.HTTPException):
         answer = {}
     if not isinstance(answer, dict):
         answer = {}
@@ -195,7 +195,9 @@ def explain(error, flag):
         )
         fail(BAD_ANSWER, f"the answer is 404: {message}", hint, "Nothing was written.", request_id)
     if error.code == 422:
-        fields = [f"{field['field']}: {field['message']}" for field in answer.get("errors", [])]
+        errors = answer.get("errors")
+        errors = [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+        fields = [f"{error.get('field')}: {error.get('message')}" for error in errors]
         fail(BAD_FIELD, "the relay refused (422), and nothing was written:", *(fields or [message]), request_id)
     fail(BAD_ANSWER, f"the relay answered {error.code}: {message}", request_id)
 

@@ -193,12 +193,7 @@ pub fn check_database_url(url: &str) -> Result<(), String> {
 impl DatabaseConfig {
     /// The path of the SQLite file; `None` for PostgreSQL and for a database in memory.
     pub(crate) fn sqlite_file(&self) -> Option<std::path::PathBuf> {
-        let rest = self.url.expose_secret().strip_prefix("sqlite:")?;
-        let path = rest.trim_start_matches("//").split('?').next()?;
-        (!path.is_empty() && path != ":memory:").then(|| {
-            // `sqlite:///a/b` keeps its leading slash: two slashes introduce the (empty) authority.
-            if rest.starts_with("///") { format!("/{}", path.trim_start_matches('/')).into() } else { path.into() }
-        })
+        database::sqlite_file(self.url.expose_secret())
     }
 }
 

@@ -199,7 +199,8 @@ mod tests {
             Some(E::TenantSuspended) => E::Invalid(vec![FieldError { field: "a".into(), message: "is wrong".into() }]),
             Some(E::Invalid(_)) => E::Store(StoreError::NotFound),
             Some(E::Store(store)) => match store {
-                StoreError::NotFound => E::Store(StoreError::Unauthorized),
+                StoreError::NotFound => E::Store(StoreError::InUse),
+                StoreError::InUse => E::Store(StoreError::Unauthorized),
                 StoreError::Unauthorized => E::Store(StoreError::Full),
                 StoreError::Full => E::Store(StoreError::Conflict),
                 StoreError::Conflict => E::Store(StoreError::Unavailable(cause())),
@@ -231,6 +232,6 @@ mod tests {
                 assert!(!http.contains(service), "{name}: {http}");
             }
         }
-        assert!(walked >= 26, "{walked}");
+        assert!(walked >= 27, "{walked}");
     }
 }

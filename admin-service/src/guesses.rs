@@ -2,12 +2,12 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use service::ApiError;
+use service::{ApiError, edge::network};
 use wire::ErrorCode;
 
 /// Wrong keys of one address in a minute.
@@ -63,17 +63,6 @@ impl Guesses {
             *minute = Minute { began: now, wrong: HashMap::new() };
         }
         minute
-    }
-}
-
-/// What one caller has: an IPv4 address, or the /64 of an IPv6 address.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address => address,
     }
 }
 

@@ -39,22 +39,22 @@ impl Log {
 
 /// A MAC, and the master key that its key is derived from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sealed {
+pub(crate) struct Sealed {
     /// The master key's id.
-    pub key_id: String,
+    pub(crate) key_id: String,
     /// The MAC.
-    pub mac: Link,
+    pub(crate) mac: Link,
 }
 
 /// Where a chain begins: what came before is not in it. Rows from before there was a chain, and rows that were pruned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Anchor {
+pub(crate) struct Anchor {
     /// The number of the last row before it.
-    pub through: u64,
+    pub(crate) through: u64,
     /// The MAC that the first row follows on.
-    pub link: Link,
+    pub(crate) link: Link,
     /// Over both.
-    pub sealed: Sealed,
+    pub(crate) sealed: Sealed,
 }
 
 /// The newest row's number and MAC. Written `number:hex`.
@@ -85,7 +85,7 @@ impl std::str::FromStr for Head {
 }
 
 /// A row as its MAC covers it: every field with its length, so that no two rows read the same.
-pub struct Content(Hmac<Sha256>);
+pub(crate) struct Content(Hmac<Sha256>);
 
 impl Content {
     fn begin(key: &Hmac<Sha256>, log: Log, kind: &str) -> Self {
@@ -111,7 +111,7 @@ impl Content {
 }
 
 /// A row of a chained log.
-pub trait Row {
+pub(crate) trait Row {
     /// Which log it is of.
     const LOG: Log;
 
@@ -144,7 +144,7 @@ impl Row for RecordedAccess {
 }
 
 /// The MAC of the row with this number, which follows on `before`, under the newest master key.
-pub fn seal<R: Row>(keys: &MasterKeys, before: &Link, number: u64, row: &R) -> Sealed {
+pub(crate) fn seal<R: Row>(keys: &MasterKeys, before: &Link, number: u64, row: &R) -> Sealed {
     let (key_id, key) = keys.log_key();
     Sealed { key_id: key_id.to_owned(), mac: link(key, before, number, row) }
 }
@@ -156,7 +156,7 @@ fn link<R: Row>(key: &Hmac<Sha256>, before: &Link, number: u64, row: &R) -> Link
 impl Anchor {
     /// Seals where a log's chain begins.
     #[must_use]
-    pub fn new(keys: &MasterKeys, log: Log, through: u64, before: Link) -> Self {
+    pub(crate) fn new(keys: &MasterKeys, log: Log, through: u64, before: Link) -> Self {
         let (key_id, key) = keys.log_key();
         let mac = Self::mac(key, log, through, &before);
         Self { through, link: before, sealed: Sealed { key_id: key_id.to_owned(), mac } }
@@ -171,7 +171,7 @@ impl Anchor {
 const MOST_PROBLEMS: usize = 100;
 
 /// A log that is being verified, row after row in the order of their numbers.
-pub struct Verification<'k> {
+pub(crate) struct Verification<'k> {
     keys: &'k MasterKeys,
     expected: Option<Head>,
     through: u64,
@@ -183,17 +183,17 @@ pub struct Verification<'k> {
 
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub(crate) struct Report {
     /// Rows whose MAC was right.
-    pub verified: u64,
+    pub(crate) verified: u64,
     /// Rows from before there was a chain.
-    pub unchained: u64,
+    pub(crate) unchained: u64,
     /// What is wrong, the first hundred.
-    pub problems: Vec<String>,
+    pub(crate) problems: Vec<String>,
     /// All that is wrong.
-    pub problem_count: u64,
+    pub(crate) problem_count: u64,
     /// The newest row's.
-    pub head: Option<Head>,
+    pub(crate) head: Option<Head>,
 }
 
 impl Report {
@@ -208,7 +208,7 @@ impl Report {
 impl<'k> Verification<'k> {
     /// Begins at the anchor. `expected` is a head that was noted earlier.
     #[must_use]
-    pub fn begin(keys: &'k MasterKeys, log: Log, anchor: Option<&Anchor>, expected: Option<Head>) -> Self {
+    pub(crate) fn begin(keys: &'k MasterKeys, log: Log, anchor: Option<&Anchor>, expected: Option<Head>) -> Self {
         let mut report = Report::default();
         let (through, link) = anchor.map_or((0, Link::default()), |anchor| (anchor.through, anchor.link));
         if let Some(Anchor { sealed: Sealed { key_id, mac }, .. }) = anchor {
@@ -223,12 +223,17 @@ impl<'k> Verification<'k> {
         if let Some(expected) = expected.filter(|expected| expected.number < through) {
             report.problem(format!("row {} of the expected head was pruned: expect a later one", expected.number));
         }
+        if expected.is_some_and(|expected| expected.number == through && expected.link != link) {
+            report.problem(format!(
+                "row {through} is another than the expected head's: the chain was begun anew after it"
+            ));
+        }
         let head = Head { number: through, link };
         Self { keys, expected, through, head, chained: head, report }
     }
 
     /// Looks at the next row. `sealed` is `None` where it has no MAC.
-    pub fn row<R: Row>(&mut self, number: u64, row: &R, sealed: Option<&Sealed>) {
+    pub(crate) fn row<R: Row>(&mut self, number: u64, row: &R, sealed: Option<&Sealed>) {
         if number <= self.through {
             self.report.unchained += 1;
             if sealed.is_some() {
@@ -265,7 +270,7 @@ impl<'k> Verification<'k> {
     }
 
     /// Passes over a row whose fields cannot be read.
-    pub fn unreadable(&mut self, number: u64, error: &dyn fmt::Display, sealed: Option<&Sealed>) {
+    pub(crate) fn unreadable(&mut self, number: u64, error: &dyn fmt::Display, sealed: Option<&Sealed>) {
         self.report.problem(format!("row {number} cannot be read: {error}"));
         self.head.number = number;
         if let Some(Sealed { mac, .. }) = sealed {
@@ -275,13 +280,13 @@ impl<'k> Verification<'k> {
     }
 
     /// Passes over a row whose number no row can have.
-    pub fn impossible(&mut self, number: i64) {
+    pub(crate) fn impossible(&mut self, number: i64) {
         self.report.problem(format!("row {number} was inserted: rows are numbered from 1"));
     }
 
     /// Ends after the last row. `recorded` is the head as it is kept beside the log, where that is looked at.
     #[must_use]
-    pub fn end(mut self, recorded: Option<Head>) -> Report {
+    pub(crate) fn end(mut self, recorded: Option<Head>) -> Report {
         if let Some(recorded) = recorded.filter(|recorded| *recorded != self.chained) {
             let (has, kept) = (self.chained.number, recorded.number);
             self.report.problem(format!(

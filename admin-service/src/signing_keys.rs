@@ -172,7 +172,7 @@ impl SigningKeys {
         match propagation.commit_and_propagate(async move { store.retire_signing_key(id, &open, audit).await }).await {
             Ok(changed) => Ok(changed.map(|key| Listed { key, state: KeyState::Retired })),
             Err(StoreError::NotFound) => Err(UseCaseError::SigningKeyNotFound),
-            Err(StoreError::Conflict) => Err(UseCaseError::SigningKeyInUse),
+            Err(StoreError::InUse) => Err(UseCaseError::SigningKeyInUse),
             Err(error) => Err(error.into()),
         }
     }

@@ -26,6 +26,9 @@ pub(crate) use sea::verify;
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// What was to be removed is in use.
+    #[error("in use")]
+    InUse,
     /// No such row for this tenant.
     #[error("not found")]
     NotFound,

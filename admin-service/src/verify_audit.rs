@@ -70,11 +70,9 @@ pub fn run(mut sources: Sources) -> ExitCode {
 /// Takes a flag and its value out of the arguments.
 fn take(sources: &mut Sources, flag: &str) -> Result<Option<Head>, String> {
     let given = |argument: &std::ffi::OsString| argument.to_str().map(str::to_owned);
-    let Some(index) =
-        sources.args.iter().filter_map(given).position(|argument| {
-            argument == flag || argument.strip_prefix(flag).is_some_and(|rest| rest.starts_with('='))
-        })
-    else {
+    let names =
+        |argument: &str| argument.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='));
+    let Some(index) = sources.args.iter().position(|argument| argument.to_str().is_some_and(names)) else {
         return Ok(None);
     };
     let text = given(&sources.args.remove(index)).unwrap_or_default();

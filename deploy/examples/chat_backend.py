@@ -61,7 +61,7 @@ def answer(tenant, call, query, body):
     conversation, messages = conversations[query["conversation_id"]]
     if call == "GET /fetch/messages":
         limit, after = query.get("limit", "100"), query.get("after", "")
-        check(limit.isdecimal(), "limit", "must be a whole number")
+        check(limit.isdecimal() and len(limit) < 10, "limit", "must be a whole number")
         return 200, {"items": [message for message in messages if message["id"] > after][:min(int(limit), 500)]}
     role, content = body.get("role", "visitor"), body.get("content")
     check(role in ("visitor", "agent", "bot", "system"), "role", "must be visitor, agent, bot or system")
@@ -77,7 +77,11 @@ class Handler(BaseHTTPRequestHandler):
     def receive(self):
         """Reads and checks the call. Returns the status and the data."""
         method, target = self.requestline.split()[:2]  # As the relay signed them: `self.path` may have fewer slashes.
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit() and len(length) < 10):
+            self.close_connection = True  # What follows cannot be told from the next call.
+            refuse(400, "malformed_request", "Send the body with its length.")
+        body = self.rfile.read(int(length))
         try:
             tenant, actor = verify(method, target, self.headers, body)
         except ValueError as problem:

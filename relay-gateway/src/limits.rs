@@ -4,13 +4,10 @@
 //! A limit of five admits five, however many come at once. Counted per gateway and in memory. What a caller is told is said by
 //! `ingress/exceeded.rs`; this module knows neither HTTP nor sockets.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    num::NonZeroU32,
-    time::Instant,
-};
+use std::{net::IpAddr, num::NonZeroU32, time::Instant};
 
 use ipnet::IpNet;
+use service::edge::network;
 use wire::SessionId;
 
 pub(crate) mod failures;
@@ -142,13 +139,5 @@ impl Limits {
     /// Counts a session's frames and bytes below the WebSocket library.
     pub(crate) fn admits_frames(&self, session: SessionId, frames: u32, bytes: u32, now: Instant) -> bool {
         self.visitors.admits(session, frames, bytes, now)
-    }
-}
-
-/// What counts as one address: a subscriber has a whole /64 of IPv6.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }

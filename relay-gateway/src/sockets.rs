@@ -12,6 +12,7 @@ use std::{
 
 use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
 use service::{
+    edge::network,
     serve::Peer,
     websocket::{self, Socket},
 };
@@ -32,7 +33,7 @@ use crate::{
     config::SocketConfig,
     directory::{LeaseView, TenantDirectory},
     domain::token::{Opens, VisitorToken},
-    limits::{Limits, network},
+    limits::Limits,
     metrics::{GatewayMetrics, SocketMetrics},
     signing_keys::SigningKeys,
 };
@@ -174,7 +175,7 @@ impl<D: TenantDirectory> Sockets<D> {
                 return closing;
             }
         };
-        let Some(place) = self.limits.sockets.take(network(visitor.client)) else {
+        let Some(address_slot) = self.limits.sockets.take(network(visitor.client)) else {
             let closing = Closing::TooFast("this address has as many sockets as it may: close one");
             say_goodbye(browser, &closing).await;
             return closing;
@@ -192,7 +193,7 @@ impl<D: TenantDirectory> Sockets<D> {
         say_goodbye(browser, &closing).await;
         // Whoever waits for this socket to be closed waits for both to go.
         drop(told);
-        drop((slot, place));
+        drop((slot, address_slot));
         closing
     }
 

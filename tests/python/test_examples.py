@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -163,6 +164,21 @@ def test_refusals_keep_the_envelope(chat, backend):
         assert call(backend, "POST", "/create/conversation", body)[0] == status, body[:9]
     for method, target in (("GET", "/add/message"), ("DELETE", "/create/conversation"), ("GET", "//")):
         assert call(backend, method, target)[0] == 404, target
+
+
+@pytest.mark.parametrize("framing", (
+    "Content-Length: x", "Content-Length: -1", "Content-Length: 99999999999999999999", "Transfer-Encoding: chunked",
+))
+def test_a_body_without_a_length_is_no_next_call(backend, framing):
+    host, port = backend.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
+        # The second call hides in the first one's body.
+        hidden = "GET /fetch/conversations HTTP/1.1\r\nHost: b\r\n\r\n"
+        connection.sendall(f"POST /create/conversation HTTP/1.1\r\nHost: b\r\n{framing}\r\n\r\n{hidden}".encode())
+        connection.shutdown(socket.SHUT_WR)
+        answered = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    assert answered.count("HTTP/1.1 ") <= 1 and " 200 " not in answered, answered
+    assert call(backend, "POST", "/create/conversation", b'{"visitor_user_id":"mary"}')[0] == 201, "it goes on"
 
 
 def test_what_the_relay_did_not_sign_is_refused(backend):

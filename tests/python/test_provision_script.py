@@ -3,6 +3,7 @@
 import contextlib
 import re
 import socket
+import struct
 import threading
 import urllib.error
 import urllib.request
@@ -46,7 +47,8 @@ def test_with_separate_processes_it_prints_the_relays_address(tmp_path):
     key = tmp_path / "admin.key"
     key.write_text(ADMIN_KEY + "\n")
     several = tmp_path / "several.keys"
-    several.write_text(f"\n {ADMIN_KEY} , the-next-one-of-operators\nthe-one-before-of-operators\n")
+    # With what some editors put at the beginning of a file.
+    several.write_text(f"\ufeff\n {ADMIN_KEY} , the-next-one-of-operators\nthe-one-before-of-operators\n")
     with separate(tmp_path, GATEWAY_EXPOSE_ADMIN_API="false") as world:
         both = ("--relay-url", world.relay, "--admin-url", world.admin)
         for run in (
@@ -108,14 +110,42 @@ def test_a_key_that_cannot_be_read_is_told(tmp_path):
     assert (run.returncode, "--admin-url must begin with http" in run.stderr) == (2, True)
 
 
-def answer_nonsense(server):
+def answer_nonsense(server, nonsense=b"\x00\x00\x12\x04 this is no HTTP\r\n\r\n"):
     connection, _ = server.accept()
     with connection:
         received = b""
         # All of the request, body included: a connection closed over unread data is reset.
         while b'"tenant_name"' not in received:
             received += connection.recv(4096)
-        connection.sendall(b"\x00\x00\x12\x04 this is no HTTP\r\n\r\n")
+        if nonsense is None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            connection.sendall(nonsense)
+
+
+def http_answer(status, body, length=None):
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length or len(body)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "code", "told"),
+    (
+        # Reset once the request was sent: nobody knows what became of it.
+        (None, 3, "may have been provisioned"),
+        (http_answer("422 Unprocessable Entity", b'{"errors": null, "message": "odd"}'), 5, "odd"),
+        (http_answer("422 Unprocessable Entity", b'{"errors": [1, {"message": "m"}], "message": "odd"}'), 5, "m"),
+        (http_answer("422 Unprocessable Entity", b'{"errors"', length=99), 5, "refused (422)"),
+        (http_answer("500 Internal Server Error", b"[" * 100_000), 6, "answered 500"),
+        (http_answer("201 Created", b"[" * 100_000), 6, "not the relay's"),
+        (http_answer("201 Created", b'{"data": {}}'), 6, "not the relay's"),
+    ),
+)
+def test_a_hostile_answer_is_told_in_a_line(run_script, nonsense, code, told):
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        threading.Thread(target=lambda: answer_nonsense(mute, nonsense), daemon=True).start()
+        run = run_script("--tenant-name", "X", url=f"http://127.0.0.1:{mute.getsockname()[1]}")
+    assert (run.returncode, told in run.stderr, "Traceback" in run.stderr) == (code, True, False), run.stderr
 
 
 def test_it_prints_credentials_ready_to_paste(deployment, run_script):

@@ -1,34 +1,92 @@
 //! An OpenAPI 3.1 document held against what is answered. Its schemas are JSON Schema.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use serde_json::{Value, json};
 
+/// Compares a document with the golden file of its crate, which lies at `manifest_dir`. With the variable `UPDATE_OPENAPI` set, it
+/// writes the file first.
+///
+/// # Panics
+/// Where they differ.
+pub fn assert_golden(manifest_dir: &str, package: &str, document: &str) {
+    let path = Path::new(manifest_dir).join("openapi.json");
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(&path, format!("{document}\n")).expect("written");
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        golden.trim() == document.trim(),
+        "openapi.json has drifted: run `UPDATE_OPENAPI=1 cargo test -p {package} golden` and commit the difference"
+    );
+}
+
+/// What is sent and answered, held against a document.
+#[derive(Debug)]
+pub struct Comparison {
+    document: Document,
+    differences: Vec<String>,
+    /// Operations and whether they succeeded.
+    seen: HashSet<(String, String, bool)>,
+}
+
+impl Comparison {
+    /// With this document's JSON.
+    #[must_use]
+    pub fn new(document: Value) -> Self {
+        Self { document: Document::new(document), differences: Vec::new(), seen: HashSet::new() }
+    }
+
+    /// Notes what differs of a call of `path`, as the document writes it: its answer, and its body where it had one.
+    pub fn note(&mut self, method: &str, path: &str, body: Option<&Value>, status: u16, answered: &Value) {
+        self.differences.extend(self.document.differences(method, path, status, answered));
+        let is_good = status < 300;
+        if let Some(body) = body.filter(|_| is_good || status == 422)
+            && self.document.takes(method, path, body) != is_good
+        {
+            self.differences.push(format!("{method} {path}: {status} for {body}, {}", answered["errors"]));
+        }
+        self.seen.insert((method.to_ascii_lowercase(), path.to_owned(), is_good));
+    }
+
+    /// Ends: nothing differed, and every operation was tried with success and without. Paths of `elsewhere` have other tests.
+    ///
+    /// # Panics
+    /// Where that is not so.
+    pub fn finish(self, elsewhere: &[&str]) {
+        let Self { document, differences, seen } = self;
+        assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+        for (method, path) in document.operations() {
+            for is_good in [true, false] {
+                let is_seen = seen.contains(&(method.clone(), path.clone(), is_good));
+                assert!(is_seen || elsewhere.contains(&&*path), "{method} {path}: tried, good {is_good}");
+            }
+        }
+    }
+}
+
 /// A document.
 #[derive(Debug)]
-pub struct Document(Value);
+struct Document(Value);
 
 impl Document {
     /// Of a document's JSON.
-    #[must_use]
-    pub fn new(document: Value) -> Self {
+    fn new(document: Value) -> Self {
         Self(document)
     }
 
     /// Every path with its methods, as the document writes them.
-    ///
-    /// # Panics
-    /// Where it has no paths.
-    #[must_use]
-    pub fn operations(&self) -> Vec<(String, String)> {
+    fn operations(&self) -> Vec<(String, String)> {
         let paths = self.0["paths"].as_object().expect("paths");
         let methods = |item: &Value| item.as_object().expect("an item").keys().cloned().collect::<Vec<_>>();
         paths.iter().flat_map(|(path, item)| methods(item).into_iter().map(|method| (method, path.clone()))).collect()
     }
 
     /// What in an answer differs from what the document says of it; empty where nothing does.
-    #[must_use]
-    pub fn differences(&self, method: &str, path: &str, status: u16, body: &Value) -> Vec<String> {
+    fn differences(&self, method: &str, path: &str, status: u16, body: &Value) -> Vec<String> {
         let operation = &self.0["paths"][path][method.to_ascii_lowercase()];
         let responses = &operation["responses"];
         let (response, default) = (&responses[status.to_string()], &responses["default"]);
@@ -51,8 +109,7 @@ impl Document {
     }
 
     /// Whether the document lets a body be sent.
-    #[must_use]
-    pub fn takes(&self, method: &str, path: &str, body: &Value) -> bool {
+    fn takes(&self, method: &str, path: &str, body: &Value) -> bool {
         let operation = &self.0["paths"][path][method.to_ascii_lowercase()];
         self.broken(&operation["requestBody"]["content"]["application/json"]["schema"], body).is_empty()
     }

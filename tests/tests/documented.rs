@@ -1,9 +1,9 @@
 //! What gateways and the reference backend answer is what their OpenAPI documents say, for well-formed calls and for wrong ones.
 
-use std::{collections::HashSet, net::SocketAddr};
+use std::net::SocketAddr;
 
 use e2e::{
-    openapi::Document,
+    openapi::Comparison,
     signed::Tenant,
     visitor::{PAGE, begin_session, from_page},
     world::World,
@@ -11,26 +11,21 @@ use e2e::{
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
-/// One caller, who notes what differs from a document.
-struct Comparison {
+/// A caller whose calls are held against a document.
+struct Caller {
     relay: SocketAddr,
     tenant: Tenant,
     client: Client,
-    document: Document,
-    differences: Vec<String>,
-    /// Operations and whether they succeeded.
-    seen: HashSet<(String, String, bool)>,
+    comparison: Comparison,
 }
 
-impl Comparison {
+impl Caller {
     fn new(world: &World, tenant: &Tenant, document: &str) -> Self {
         Self {
             relay: world.relay,
             tenant: tenant.clone(),
             client: Client::new(),
-            document: Document::new(serde_json::from_str(document).expect("JSON")),
-            differences: Vec::new(),
-            seen: HashSet::new(),
+            comparison: Comparison::new(serde_json::from_str(document).expect("JSON")),
         }
     }
 
@@ -39,14 +34,7 @@ impl Comparison {
         let answer = request.send().await.expect("an answer");
         let status = answer.status().as_u16();
         let answered: Value = answer.json().await.expect("JSON");
-        self.differences.extend(self.document.differences(method, path, status, &answered));
-        let is_good = status < 300;
-        if let Some(body) = body.filter(|_| is_good || status == 422)
-            && self.document.takes(method, path, body) != is_good
-        {
-            self.differences.push(format!("{method} {path}: {status} for {body}, {}", answered["errors"]));
-        }
-        self.seen.insert((method.to_ascii_lowercase(), path.to_owned(), is_good));
+        self.comparison.note(method, path, body, status, &answered);
         answered["data"].clone()
     }
 
@@ -78,17 +66,6 @@ impl Comparison {
         }
         self.send(method, path, request, body.as_ref()).await
     }
-
-    fn finish(self, elsewhere: &[&str]) {
-        let Self { differences, document, seen, .. } = self;
-        assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
-        for (method, path) in document.operations() {
-            for is_good in [true, false] {
-                let is_seen = seen.contains(&(method.clone(), path.clone(), is_good));
-                assert!(is_seen || elsewhere.contains(&&*path), "{method} {path}: tried, good {is_good}");
-            }
-        }
-    }
 }
 
 fn long(length: usize) -> String {
@@ -111,7 +88,7 @@ async fn what_a_gateway_answers_is_what_is_documented() {
     let world = World::start(&[("GATEWAY_SESSIONS_PER_MIN", "1000"), ("GATEWAY_UNVERIFIED_PER_MIN", "10000")]).await;
     let operator = world.operator();
     let tenant = operator.provision(json!({"tenant_name": "Shop", "allowed_origins": [PAGE]})).await;
-    let mut calls = Comparison::new(&world, &tenant, include_str!("../../relay-gateway/openapi.json"));
+    let mut calls = Caller::new(&world, &tenant, include_str!("../../relay-gateway/openapi.json"));
 
     let session = json!({"tenant_id": tenant.id, "widget_public_key": tenant.widget_public_key, "origin": PAGE});
     let begin = "/api/v1/create/visitor-session";
@@ -202,14 +179,14 @@ async fn what_a_gateway_answers_is_what_is_documented() {
     calls.page("GET", page, &key, None, None).await;
     calls.page("POST", "/api/v1/refresh/visitor-token", "", Some(&token), None).await;
     // Neither answers JSON, and each has its own tests.
-    calls.finish(&["/api/v1/ws/widget", "/widget.js"]);
+    calls.comparison.finish(&["/api/v1/ws/widget", "/widget.js"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_reference_backend_answers_is_what_is_documented() {
     let world = World::start(&[]).await;
     let tenant = world.operator().provision(json!({"tenant_name": "Shop", "allowed_origins": [PAGE]})).await;
-    let mut calls = Comparison::new(&world, &tenant, include_str!("../../deploy/chat-backend/openapi.json"));
+    let mut calls = Caller::new(&world, &tenant, include_str!("../../deploy/chat-backend/openapi.json"));
     let unknown = "019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f";
 
     let knowledge =
@@ -266,5 +243,5 @@ async fn what_the_reference_backend_answers_is_what_is_documented() {
     let url = format!("http://{}/create/contact-ticket", world.backend_address);
     let unsigned = calls.client.post(url).json(&form);
     calls.send("POST", "/create/contact-ticket", unsigned, None).await;
-    calls.finish(&["/ws/visitor"]);
+    calls.comparison.finish(&["/ws/visitor"]);
 }

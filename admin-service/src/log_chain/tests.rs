@@ -111,4 +111,11 @@ fn rows_before_the_anchor_are_not_verified_and_the_anchor_is() {
     assert!(told[0].contains("made anew"), "{told:?}");
     let pruned = verify(&keys, Some(&anchor), Some(Head { number: 2, link: Link::default() }), &rows).problems;
     assert!(pruned[0].contains("was pruned"), "{pruned:?}");
+    // A head of the anchor's own row: it is what the chain goes on from, or the chain was begun anew.
+    let at_the_anchor = |link| verify(&keys, Some(&anchor), Some(Head { number: 3, link }), &rows).problems;
+    assert_eq!(at_the_anchor(Link::default()), Vec::<String>::new());
+    let told = at_the_anchor([1; 32]);
+    assert!(told[0].contains("row 3 is another than the expected head's"), "{told:?}");
+    let told = verify(&keys, None, Some(Head { number: 0, link: [1; 32] }), &Rows::new()).problems;
+    assert!(told[0].contains("row 0 is another"), "{told:?}");
 }

@@ -236,6 +236,27 @@ async fn what_is_done_to_the_logs_behind_the_services_back_is_found_out() {
     service.stop().await;
 }
 
+/// The newest rows, up to the head that was noted, are made to look like rows from before there was a chain.
+#[tokio::test]
+async fn a_chain_that_is_begun_anew_after_the_noted_head_is_found_out() {
+    let service = Service::start(postgres()).await;
+    let operator = service.operator();
+    let tenant = operator.provision(json!({"tenant_name": "Chained"})).await;
+    let suspend = format!("/suspend/tenant?tenant_id={}", tenant.id);
+    operator.call("POST", &suspend, None).await;
+    let head = head_of(&verified(&service.database, None).await.0, "audit_log");
+    service.database.meddle(
+        "UPDATE audit_log SET mac = NULL, chain_key = NULL, actor = 'admin_key:other'; \
+         DELETE FROM log_chain WHERE log = 'audit_log'",
+    );
+    // The service begins a chain with the next change.
+    let (status, answer) = operator.call("POST", &suspend, None).await;
+    assert_eq!(status, 200, "{answer}");
+    let (printed, is_well) = verified(&service.database, Some(head)).await;
+    assert!(!is_well && printed.contains("row 2 is another than the expected head's"), "{printed}");
+    service.stop().await;
+}
+
 fn old(index: i64) -> RecordedAccess {
     RecordedAccess {
         kind: "refuse_operator".to_owned(),

@@ -143,6 +143,15 @@ async fn wrong_questions_are_told_what_is_wrong() {
     for (method, path, status, code, told) in [
         ("POST", "/rotate/signing-key?signs_after_seconds=86401", 422, "validation_failed", "signs_after_seconds"),
         ("POST", "/rotate/signing-key?signs_after_seconds=-1", 422, "validation_failed", "signs_after_seconds"),
+        ("POST", "/rotate/signing-key?signs_after_seconds=1.5", 422, "validation_failed", "signs_after_seconds"),
+        ("POST", "/rotate/signing-key?signs_after_seconds=0&signs_after_seconds=1", 422, "validation_failed", "twice"),
+        (
+            "POST",
+            "/rotate/signing-key?signs_after_seconds=99999999999999999999",
+            422,
+            "validation_failed",
+            "signs_after_seconds",
+        ),
         ("POST", "/retire/signing-key", 422, "validation_failed", "signing_key_id"),
         ("POST", "/retire/signing-key?signing_key_id=1", 422, "validation_failed", "signing_key_id"),
         (
@@ -164,8 +173,44 @@ async fn wrong_questions_are_told_what_is_wrong() {
     assert_eq!((status, &answer["error_code"]), (409, &json!("limit_reached")), "{answer}");
     assert!(answer["message"].as_str().is_some_and(|text| text.contains("8 signing keys")), "{answer}");
     // Nobody without the admin key.
-    let url = format!("http://{}/api/v1/rotate/signing-key", service.rest);
-    assert_eq!(reqwest::Client::new().post(url).send().await.expect("an answer").status(), 401);
+    for (method, path) in
+        [("POST", "rotate/signing-key"), ("POST", "retire/signing-key"), ("GET", "fetch/signing-keys")]
+    {
+        let url = format!("http://{}/api/v1/{path}", service.rest);
+        let call = reqwest::Client::new().request(method.parse().expect("a method"), url);
+        assert_eq!(call.send().await.expect("an answer").status(), 401, "{path}");
+    }
+}
+
+/// Of many changes at once each has its turn: there are never more keys than there may be, and always one that signs.
+#[tokio::test(flavor = "multi_thread")]
+async fn rotations_and_retirements_at_once_leave_one_key_that_signs() {
+    let database = postgres();
+    let replicas = [Service::start(database.shared()).await, Service::start(database.shared()).await];
+    let tenant = replicas[0].operator().provision(json!({"tenant_name": "Signed"})).await;
+    let rotations = (0..12).map(|turn| {
+        let operator = replicas[turn % 2].operator();
+        async move { operator.call("POST", "/rotate/signing-key?signs_after_seconds=0", None).await.0 }
+    });
+    let mut answered = futures_util::future::join_all(rotations).await;
+    answered.sort_unstable();
+    assert_eq!(answered, [vec![200; 7], vec![409; 5]].concat(), "eight at most");
+    let keys = published(&replicas[0]).await;
+    assert_eq!(keys, published(&replicas[1]).await);
+    assert_eq!(keys.len(), 8);
+    // All of them at once, on both replicas: the one that signs is left.
+    let retirements = keys.iter().flat_map(|id| [(id, &replicas[0]), (id, &replicas[1])]).map(|(id, replica)| {
+        let operator = replica.operator();
+        async move { (id, retire(&operator, id).await.0) }
+    });
+    let answered = futures_util::future::join_all(retirements).await;
+    let [left] = published(&replicas[1]).await.try_into().expect("one key");
+    for (id, status) in answered {
+        assert_eq!(status, if *id == left { 409 } else { 200 });
+    }
+    for replica in &replicas {
+        assert_eq!(signed_by(replica, &tenant.id).await, left);
+    }
 }
 
 /// Keys of before sign from the start: they have no time from which they sign.

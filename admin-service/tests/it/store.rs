@@ -263,7 +263,7 @@ async fn signing_keys_are_added_up_to_a_bound_and_the_one_that_signs_is_not_reti
 
     let open = [first.id, second.id, third.id];
     let retire = async |id| store.retire_signing_key(id, &open, entry(Action::RetireSigningKey)).await;
-    assert!(matches!(retire(second.id).await, Err(StoreError::Conflict)), "it signs");
+    assert!(matches!(retire(second.id).await, Err(StoreError::InUse)), "it signs");
     assert!(matches!(retire(Uuid::now_v7()).await, Err(StoreError::NotFound)));
     let retired = retire(first.id).await.expect("retired");
     let again = retire(first.id).await.expect("as it is");

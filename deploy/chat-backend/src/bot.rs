@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use wire::TenantId;
 
 use super::{
-    records::WaitingReason,
+    handling::WaitingReason,
     store::{StoreError, all},
 };
 

@@ -6,8 +6,9 @@ use service::{ApiError, Envelope, Failure, Success, fields::Fields};
 use super::{
     Backend, Object, Params, Tenant, body,
     dto::{CONVERSATION, Conversation, ConversationRow, List, given, page},
+    handling::Handling,
     notifier,
-    records::{self, Handling, NewConversation},
+    records::{self, NewConversation},
     store::{Store, all, commit, unavailable},
 };
 

@@ -118,7 +118,7 @@ impl DemoKnowledge {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::records::WaitingReason, *};
+    use super::{super::handling::WaitingReason, *};
 
     #[tokio::test]
     async fn what_a_visitor_of_the_demo_asks_is_answered() {

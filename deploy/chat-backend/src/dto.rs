@@ -7,7 +7,7 @@ use service::{ApiError, query::Query};
 use utoipa::ToSchema;
 use wire::{attachments, origin::Origin, time::WireTime};
 
-use super::{body::Attachment, bot::Citation, records::Handling};
+use super::{body::Attachment, bot::Citation, handling::Handling};
 
 macro_rules! columns {
     ($($column:literal),+ $(,)?) => { concat!($($column, ", ",)+ "rowid") };

@@ -34,6 +34,7 @@ pub mod config;
 mod conversations;
 mod demo_knowledge;
 mod dto;
+mod handling;
 mod knowledge;
 mod messages;
 mod notifier;

@@ -11,7 +11,8 @@ use super::{
     Backend, Object, Params, Tenant, body,
     bot::{Citation, Reply},
     dto::{Conversation, List, MESSAGE, Message, MessageRow, given, page},
-    records::{self, Handling, NewMessage, NewTicket, WaitingReason},
+    handling::{Handling, WaitingReason},
+    records::{self, NewMessage, NewTicket},
     store::{Store, StoreError, all, commit, one, unavailable},
 };
 

@@ -1,7 +1,6 @@
 //! Conversations, messages and tickets as they are written: each function is one part of its caller's transaction.
 
-use sea_orm::{ConnectionTrait, FromQueryResult};
-use serde::{Serialize, Serializer};
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use serde_json::{Map, Value, json};
 use service::ApiError;
 use uuid::Uuid;
@@ -9,99 +8,9 @@ use wire::{ErrorCode, TenantId, time::now_unix_ms};
 
 use super::{
     dto::{CONVERSATION, Conversation, ConversationRow, MESSAGE, Message, MessageRow, ticket_number},
+    handling::Handling,
     store::{StoreError, execute, one, unavailable},
 };
-
-/// Who answers in a conversation. PROTOCOL.md, section 8.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Handling {
-    Bot,
-    Waiting(WaitingReason),
-    Assigned,
-    Resolved,
-}
-
-/// Why a person is awaited: what the database and a ticket's tags call it is [`WaitingReason::as_str`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WaitingReason {
-    /// The bot did not know: it goes on answering what it knows.
-    LowConfidence,
-    /// The visitor asked for a person.
-    UserRequest,
-    /// The tenant's widget asks for a person from the start: `mode=human`.
-    HumanMode,
-    /// It came by a contact form.
-    ContactForm,
-}
-
-impl Handling {
-    /// What callers read.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Bot => "bot",
-            Self::Waiting(_) => "waiting",
-            Self::Assigned => "assigned",
-            Self::Resolved => "resolved",
-        }
-    }
-
-    /// What a row says, by its columns `handling` and `waiting_reason`.
-    pub(super) fn of_row(handling: &str, waiting_reason: Option<&str>) -> Result<Self, ApiError> {
-        match handling {
-            "bot" => Ok(Self::Bot),
-            "waiting" => Ok(Self::Waiting(WaitingReason::of_row(waiting_reason))),
-            "assigned" => Ok(Self::Assigned),
-            "resolved" => Ok(Self::Resolved),
-            _ => Err(ApiError::internal(format!("a conversation's handling is {handling:?}, which nothing writes"))),
-        }
-    }
-
-    /// Whether the bot may answer: it does until a person is assigned, unless the visitor or the tenant wants a person.
-    pub(super) fn bot_may_answer(self) -> bool {
-        match self {
-            Self::Bot => true,
-            Self::Waiting(reason) => reason.bot_may_answer(),
-            Self::Assigned | Self::Resolved => false,
-        }
-    }
-
-    /// What the database calls it.
-    const fn waiting_reason(self) -> Option<&'static str> {
-        match self {
-            Self::Waiting(reason) => Some(reason.as_str()),
-            Self::Bot | Self::Assigned | Self::Resolved => None,
-        }
-    }
-}
-
-impl Serialize for Handling {
-    /// Why a person is awaited is not shown: no caller depends on it.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl WaitingReason {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::LowConfidence => "low_confidence",
-            Self::UserRequest => "user_request",
-            Self::HumanMode => "human_mode",
-            Self::ContactForm => "contact_form",
-        }
-    }
-
-    /// Other builds on the same file may have written none, or one that this build does not know: then the bot is silent.
-    fn of_row(text: Option<&str>) -> Self {
-        let all = [Self::LowConfidence, Self::UserRequest, Self::HumanMode, Self::ContactForm];
-        all.into_iter().find(|reason| Some(reason.as_str()) == text).unwrap_or(Self::HumanMode)
-    }
-
-    /// Whether the bot answers what it knows, until the awaited person comes.
-    pub(super) fn bot_may_answer(self) -> bool {
-        self == Self::LowConfidence
-    }
-}
 
 /// What begins a conversation.
 pub(super) struct NewConversation {
@@ -304,7 +213,8 @@ pub(super) async fn insert_ticket(
         [tenant_id.to_string().into()],
     )
     .await?;
-    let number = counter.map_or(1, |counter| counter.last);
+    let counter = counter.ok_or_else(|| DbErr::RecordNotFound("ticket_counter".to_owned()))?;
+    let number = counter.last;
     execute(
         connection,
         "INSERT INTO ticket (id, tenant_id, number, user_id, subject, description, priority, status, tags,
@@ -327,31 +237,4 @@ pub(super) async fn insert_ticket(
     )
     .await?;
     Ok((id, ticket_number(number)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_row_says_is_what_was_written() {
-        let waiting = [
-            WaitingReason::LowConfidence,
-            WaitingReason::UserRequest,
-            WaitingReason::HumanMode,
-            WaitingReason::ContactForm,
-        ]
-        .map(Handling::Waiting);
-        for handling in [Handling::Bot, Handling::Assigned, Handling::Resolved].into_iter().chain(waiting) {
-            let read = Handling::of_row(handling.as_str(), handling.waiting_reason()).expect("it is known");
-            assert_eq!(read, handling);
-            let answers = [Handling::Bot, Handling::Waiting(WaitingReason::LowConfidence)].contains(&handling);
-            assert_eq!(read.bot_may_answer(), answers, "{handling:?}");
-        }
-        for unknown in [None, Some("of_a_later_build")] {
-            let read = Handling::of_row("waiting", unknown).expect("a person is awaited");
-            assert!(read.as_str() == "waiting" && !read.bot_may_answer(), "{unknown:?}");
-        }
-        assert!(Handling::of_row("lost", None).is_err());
-    }
 }

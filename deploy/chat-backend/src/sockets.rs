@@ -26,8 +26,9 @@ use wire::{ErrorCode, SessionId, TenantId};
 
 use super::{
     Backend,
+    handling::{Handling, WaitingReason},
     notifier::{self, Listener},
-    records::{self, Handling, NewConversation, WaitingReason},
+    records::{self, NewConversation},
     store::{commit, one, unavailable},
     verify::Actor,
 };

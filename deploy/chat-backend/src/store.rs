@@ -35,8 +35,8 @@ impl Store {
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let file = SqliteFile { url: url.to_owned(), max_connections: 8, busy_timeout: BUSY_TIMEOUT };
         let (connection, anchor) = file.open(&Guard::default(), upgrade).await?;
-        let path = url.trim_start_matches("sqlite:").trim_start_matches("//").split('?').next().unwrap_or_default();
-        tracing::info!(database = format!("SQLite at {path}"), "the chat backend's database is open");
+        let path = database::sqlite_file(url).unwrap_or_default();
+        tracing::info!(database = format!("SQLite at {}", path.display()), "the chat backend's database is open");
         Ok(Self { connection, anchor: Arc::new(Mutex::new(anchor)) })
     }
 
@@ -95,7 +95,9 @@ async fn upgrade(connection: &Guarded<DatabaseConnection>) -> Result<(), StoreEr
     }
     let transaction = begin(connection).await?;
     let version: Option<Version> = one(&transaction, "PRAGMA user_version", []).await?;
-    let taken = usize::try_from(version.map_or(0, |version| version.user_version)).unwrap_or_default();
+    let version = version.map_or(0, |version| version.user_version);
+    let taken = usize::try_from(version)
+        .map_err(|_| DbErr::Custom(format!("user_version is {version}: this is not a chat backend's file")))?;
     for step in STEPS.iter().skip(taken) {
         transaction.execute_unprepared(step).await?;
     }
@@ -180,6 +182,17 @@ mod tests {
         old.execute_unprepared(&rows).await.expect("rows");
         old.close().await.expect("it closes");
         (Store::open(&url).await.expect("it is upgraded"), directory)
+    }
+
+    #[tokio::test]
+    async fn a_file_that_no_chat_backend_has_written_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite://{}?mode=rwc", directory.path().join("other.db").display());
+        let other = Database::connect(&url).await.expect("it opens");
+        other.execute_unprepared("PRAGMA user_version = -1; CREATE TABLE mine (id INTEGER)").await.expect("written");
+        other.close().await.expect("it closes");
+        let refused = Store::open(&url).await.expect_err("another program's").to_string();
+        assert!(refused.contains("user_version is -1"), "{refused}");
     }
 
     #[tokio::test]

@@ -11,7 +11,8 @@ use wire::ErrorCode;
 use super::{
     Object, Params, Tenant, body,
     dto::{List, TICKET, Ticket, TicketRow, given, page},
-    records::{self, Handling, NewConversation, NewMessage, NewTicket, WaitingReason},
+    handling::{Handling, WaitingReason},
+    records::{self, NewConversation, NewMessage, NewTicket},
     store::{Store, StoreError, all, commit, one, unavailable},
 };
 

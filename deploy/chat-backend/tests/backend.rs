@@ -534,13 +534,5 @@ fn the_contract_for_backends_says_what_is_sent() {
 #[test]
 fn the_contract_for_backends_is_the_golden_one() {
     let document = chat_backend::openapi().to_pretty_json().expect("serializes");
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
-    if std::env::var_os("UPDATE_OPENAPI").is_some() {
-        std::fs::write(&path, format!("{document}\n")).expect("written");
-    }
-    let golden = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        golden.trim() == document.trim(),
-        "openapi.json has drifted: run `UPDATE_OPENAPI=1 cargo test -p chat-backend golden` and commit the difference"
-    );
+    e2e::openapi::assert_golden(env!("CARGO_MANIFEST_DIR"), "chat-backend", &document);
 }

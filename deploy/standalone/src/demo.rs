@@ -191,7 +191,8 @@ fn fill(path: &str, name: &str, hint: &str, code: &str, widget: &str) -> String 
             "code" => page.push_str(&escaped(code)),
             // Without a chat, what to do comes first.
             "state" => page.push_str(if widget.is_empty() { "waiting" } else { "open" }),
-            _ => page.push_str(widget),
+            "widget" => page.push_str(widget),
+            _ => debug_assert!(false, "the page has no {place}"),
         }
         page.push_str(rest);
     }

@@ -10,8 +10,7 @@ pub const TIMESTAMP: HeaderName = HeaderName::from_static("x-bloonio-timestamp")
 pub const SIGNATURE: HeaderName = HeaderName::from_static("x-bloonio-signature");
 
 /// The tenant that a call names, whether or not it proves to be that tenant's.
-#[must_use]
-pub fn named_tenant(headers: &HeaderMap) -> Option<TenantId> {
+pub(super) fn named_tenant(headers: &HeaderMap) -> Option<TenantId> {
     headers.get(TENANT_ID)?.to_str().ok()?.parse().ok()
 }
 

@@ -13,10 +13,11 @@ use std::{
 
 use moka::sync::Cache;
 
+use service::edge::network;
+
 use super::{
     Exceeded, Limit,
     gcra::{Cell, Quota, whole_seconds},
-    network,
 };
 
 /// Addresses tracked at once.

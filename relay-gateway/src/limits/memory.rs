@@ -15,7 +15,9 @@ use std::{
 
 use moka::sync::Cache;
 
-use super::{Exceeded, Limit, network};
+use service::edge::network;
+
+use super::{Exceeded, Limit};
 
 /// Budgets, in bytes.
 #[derive(Clone, Copy, Debug)]

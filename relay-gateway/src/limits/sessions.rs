@@ -11,10 +11,11 @@ use std::{
 
 use uuid::Uuid;
 
+use service::edge::network;
+
 use super::{
     Exceeded, Limit,
     gcra::{Rates, whole_seconds},
-    network,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -11,7 +11,7 @@ use wire::{ErrorCode, SessionId, TenantId, request_id::RequestId};
 
 use super::{
     AuthenticatedVisitor, Closing, Sockets,
-    judging::{denied, unchecked},
+    closing::{denied, unchecked},
 };
 use crate::{directory::TenantDirectory, domain::widget_access::AccessDenied};
 

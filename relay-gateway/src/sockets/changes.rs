@@ -20,8 +20,9 @@ use wire::{TenantId, request_id::RequestId};
 use super::{
     Closing, Sockets, all_closed,
     asking::{Ended, Revoked, not_among, not_ended, since},
+    closing::{UNCHECKED, unchecked},
     grounds::{Grounds, UNSEEN},
-    judging::{UNCHECKED, active, allowed, unchecked},
+    judging::{active, allowed},
     registry::Open,
 };
 use crate::{
@@ -111,7 +112,7 @@ impl<D: TenantDirectory> Sockets<D> {
                     not_ended(ended, *session)?;
                     seen.store(now, Ordering::Release);
                 }
-                self.registry.set_widget_access(tenant_id, socket.id(), &access);
+                self.registry.set_widget_access(tenant_id, socket.id, &access);
                 if let Some(look) = new_look(socket.access.as_deref(), &access) {
                     socket.command.send_modify(|command| command.look = Some(look));
                 }

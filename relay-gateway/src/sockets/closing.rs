@@ -1,11 +1,13 @@
 //! Why a visitor's socket is closed, as the visitor's browser is told. PROTOCOL.md, section 5.
 
-use service::websocket::TooMuch;
+use service::{ApiError, websocket::TooMuch};
 use tokio_tungstenite::tungstenite::{
     Error as WsError,
     error::{CapacityError, ProtocolError},
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
+
+use crate::domain::widget_access::AccessDenied;
 
 /// Why a socket is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,23 @@ pub(crate) enum Closing {
     TooLarge,
     /// More frames than a visitor may send, or more sockets than a session may have.
     TooFast(&'static str),
+}
+
+/// What a socket that cannot be judged is closed with: it may be forbidden.
+pub(super) const UNCHECKED: Closing =
+    Closing::TryAgain("the relay cannot check the tenant right now: connect again later");
+
+pub(super) fn unchecked(error: &ApiError) -> Closing {
+    tracing::debug!(cause = error.cause(), "a socket's tenant cannot be checked");
+    UNCHECKED
+}
+
+/// A reason begins with the `error_code` that a call would be refused with.
+pub(super) fn denied(reason: AccessDenied) -> Closing {
+    Closing::Forbidden(match reason {
+        AccessDenied::Key => "invalid_widget_key: it was rotated or revoked; paste the current embed code",
+        AccessDenied::Suspended => "tenant_suspended: ask the platform's operator",
+    })
 }
 
 impl Closing {

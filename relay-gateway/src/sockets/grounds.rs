@@ -4,7 +4,6 @@ use std::sync::{Arc, atomic::AtomicU64};
 
 use wire::{SessionId, origin::Origin};
 
-use super::AuthenticatedVisitor;
 use crate::domain::token::Opens;
 
 /// What a socket's admission rests on, to be judged anew when its tenant changes. Cloning shares it.
@@ -30,8 +29,8 @@ pub(super) enum Grounds {
 pub(super) const UNSEEN: u64 = u64::MAX;
 
 impl Grounds {
-    pub(super) fn of(visitor: &AuthenticatedVisitor) -> Self {
-        match &visitor.token.opens {
+    pub(super) fn of(opens: &Opens) -> Self {
+        match opens {
             Opens::Session { session, widget_key, origin, .. } => Self::Widget {
                 session: *session,
                 key: widget_key.as_str().into(),

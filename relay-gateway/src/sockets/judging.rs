@@ -10,6 +10,7 @@ use wire::{SessionId, origin::Origin, request_id::RequestId};
 use super::{
     AuthenticatedVisitor, Closing, Sockets,
     asking::{not_among, not_ended, since},
+    closing::{denied, unchecked},
     grounds::{Grounds, UNSEEN},
     registry::SocketSlot,
 };
@@ -136,27 +137,10 @@ impl<D: TenantDirectory> Sockets<D> {
     }
 }
 
-/// What a socket that cannot be judged is closed with: it may be forbidden.
-pub(super) const UNCHECKED: Closing =
-    Closing::TryAgain("the relay cannot check the tenant right now: connect again later");
-
-pub(super) fn unchecked(error: &ApiError) -> Closing {
-    tracing::debug!(cause = error.cause(), "a socket's tenant cannot be checked");
-    UNCHECKED
-}
-
 /// A tenant whose visitors may talk.
 pub(super) fn active(known: &Result<Known, ApiError>) -> Result<&TenantState, Closing> {
     let tenant = known.as_ref().map_err(unchecked)?.tenant.as_deref().ok_or(Closing::Token)?;
     if tenant.suspended { Err(denied(AccessDenied::Suspended)) } else { Ok(tenant) }
-}
-
-/// A reason begins with the `error_code` that a call would be refused with.
-pub(super) fn denied(reason: AccessDenied) -> Closing {
-    Closing::Forbidden(match reason {
-        AccessDenied::Key => "invalid_widget_key: it was rotated or revoked; paste the current embed code",
-        AccessDenied::Suspended => "tenant_suspended: ask the platform's operator",
-    })
 }
 
 pub(super) fn allowed(access: Arc<WidgetAccess>, origin: &Origin) -> Result<Arc<WidgetAccess>, Closing> {

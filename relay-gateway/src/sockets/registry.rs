@@ -49,7 +49,7 @@ struct Entry {
 /// An open socket as others see it.
 #[derive(Clone, Debug)]
 pub(super) struct Open {
-    id: u64,
+    pub(super) id: u64,
     pub(super) grounds: Grounds,
     pub(super) signed_by: Arc<str>,
     pub(super) access: Option<Arc<WidgetAccess>>,
@@ -100,7 +100,7 @@ impl Registry {
         inner.next += 1;
         let id = inner.next;
         let (sender, command) = watch::channel(SocketCommand::default());
-        let grounds = Grounds::of(visitor);
+        let grounds = Grounds::of(&visitor.token.opens);
         let signed_by = visitor.token.key_id.as_str().into();
         let entry = Entry { grounds: grounds.clone(), signed_by, access: None, command: sender };
         inner.tenants.entry(tenant_id).or_default().insert(id, entry);
@@ -151,10 +151,6 @@ impl Open {
     fn new(id: u64, entry: &Entry) -> Self {
         let Entry { grounds, signed_by, access, command } = entry.clone();
         Self { id, grounds, signed_by, access, command }
-    }
-
-    pub(super) fn id(&self) -> u64 {
-        self.id
     }
 }
 

@@ -120,14 +120,14 @@ impl<D: TenantDirectory> Relay<'_, D> {
     async fn forward(&mut self, frame: Frame) -> Result<(), Closing> {
         match self.sockets.still_allowed(self.visitor, &self.grounds).await {
             Ok(()) => {}
-            Err(Closing::TryAgain(_)) => return self.refuse(&unchecked(), frame.client_id.as_deref()).await,
+            Err(Closing::TryAgain(_)) => return self.refuse(&unchecked_error(), frame.client_id.as_deref()).await,
             Err(closing) => return Err(closing),
         }
         if frame.has_attachments {
             match self.sockets.takes_files(self.visitor).await {
                 Ok(true) => {}
                 Ok(false) => return self.refuse(&files_disabled(), frame.client_id.as_deref()).await,
-                Err(Closing::TryAgain(_)) => return self.refuse(&unchecked(), frame.client_id.as_deref()).await,
+                Err(Closing::TryAgain(_)) => return self.refuse(&unchecked_error(), frame.client_id.as_deref()).await,
                 Err(closing) => return Err(closing),
             }
         }
@@ -193,7 +193,7 @@ impl<D: TenantDirectory> Relay<'_, D> {
 }
 
 /// What a visitor is told of a frame whose tenant cannot be checked.
-fn unchecked() -> ApiError {
+fn unchecked_error() -> ApiError {
     ApiError::new(
         ErrorCode::DirectoryUnavailable,
         "The relay cannot check this tenant right now. Nothing was sent on: send it again.",

@@ -100,8 +100,8 @@ pub(crate) struct FakeAdmin {
     /// Taken by each `GetTenant` between reading and answering, and by each `GetSigningKeys`.
     gate: Arc<tokio::sync::RwLock<()>>,
     keys_gate: Arc<tokio::sync::RwLock<()>>,
-    /// Whether the key that signs tokens here is retired.
-    pub(crate) is_key_retired: Arc<AtomicBool>,
+    /// The key set that is answered, where it is not [`jwks`].
+    pub(crate) key_set: Arc<Mutex<Option<&'static str>>>,
 }
 
 /// What a tenant's pages may do.
@@ -470,7 +470,7 @@ impl Identity for FakeAdmin {
         request: Rpc<GetSigningKeysRequest>,
     ) -> Result<Answer<GetSigningKeysResponse>, Status> {
         self.called("GetSigningKeys", &request)?;
-        let keys = if self.is_key_retired.load(Ordering::SeqCst) { r#"{"keys":[]}"#.to_owned() } else { jwks() };
+        let keys = self.key_set.lock().expect("not poisoned").map_or_else(jwks, str::to_owned);
         let _held_back = self.keys_gate.read().await;
         Ok(Answer::new(GetSigningKeysResponse { jwks_json: keys }))
     }

@@ -3,15 +3,7 @@
 #[test]
 fn the_document_is_the_golden_one() {
     let document = relay_gateway::openapi().to_pretty_json().expect("serializes");
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
-    if std::env::var_os("UPDATE_OPENAPI").is_some() {
-        std::fs::write(&path, format!("{document}\n")).expect("written");
-    }
-    let golden = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        golden.trim() == document.trim(),
-        "openapi.json has drifted: run `UPDATE_OPENAPI=1 cargo test -p relay-gateway openapi` and commit the difference"
-    );
+    e2e::openapi::assert_golden(env!("CARGO_MANIFEST_DIR"), "relay-gateway", &document);
 }
 
 #[test]

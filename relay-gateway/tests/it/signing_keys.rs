@@ -1,6 +1,6 @@
 //! The keys of tokens under the lease: a retired key's tokens are refused, and its sockets closed, before the change is acknowledged.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use e2e::visitor::{PAGE, Visitor, from_page};
 use reqwest::RequestBuilder;
@@ -15,7 +15,7 @@ fn asked(fixture: &Fixture) -> usize {
 }
 
 fn retire(fixture: &Fixture) {
-    fixture.admin.is_key_retired.store(true, Ordering::SeqCst);
+    *fixture.admin.key_set.lock().expect("not poisoned") = Some(r#"{"keys":[]}"#);
 }
 
 fn refresh(fixture: &Fixture, token: &str) -> RequestBuilder {
@@ -156,4 +156,38 @@ async fn without_a_lease_the_keys_are_asked_for_and_not_guessed() {
     assert_eq!(visitor.closed().await, 4401);
     assert_eq!(backend.hear().await, None);
     assert_eq!(refusal(refresh(&fixture, &token)).await, (401, "invalid_visitor_token".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_of_invented_keys_do_not_make_the_admin_service_work() {
+    let fixture = Fixture::leased_with(600_000, &[("GATEWAY_UNVERIFIED_PER_MIN", "100000")]).await;
+    let tenant = fixture.tenant.clone();
+    let invented = visitor_token(&tenant, &json!({})).replacen(
+        "eyJhbGciOiJFZERTQSIsImtpZCI6ImsxIn0",
+        "eyJhbGciOiJFZERTQSIsImtpZCI6ImsyIn0",
+        1,
+    );
+    assert_eq!(refusal(refresh(&fixture, &invented)).await.0, 401);
+    assert_eq!(asked(&fixture), 1);
+    let calls = (0..50).map(|_| refusal(refresh(&fixture, &invented)));
+    for answered in futures_util::future::join_all(calls).await {
+        assert_eq!(answered, (401, "invalid_visitor_token".to_owned()));
+    }
+    assert_eq!(asked(&fixture), 1, "the keys were fetched a moment ago");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_set_that_is_none_lets_nobody_in() {
+    let fixture = Fixture::leased().await;
+    let tenant = fixture.tenant.clone();
+    let token = visitor_token(&tenant, &json!({}));
+    for nonsense in ["", "[]", "{}", r#"{"keys":1}"#] {
+        *fixture.admin.key_set.lock().expect("not poisoned") = Some(nonsense);
+        fixture.admin.push_change_of_keys().await;
+        assert_eq!(published(&fixture).await.0, 500, "{nonsense}");
+        assert_eq!(refusal(refresh(&fixture, &token)).await.0, 500, "{nonsense}: it is not the visitor's fault");
+    }
+    *fixture.admin.key_set.lock().expect("not poisoned") = None;
+    fixture.admin.push_change_of_keys().await;
+    assert_eq!(published(&fixture).await.0, 200);
 }

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 mod sqlite;
 mod trouble;
 
-pub use sqlite::{Anchor, SqliteFile};
+pub use sqlite::{Anchor, SqliteFile, sqlite_file};
 pub use trouble::{Trouble, cause, conn_error, trouble};
 use trouble::{is_doubtful, may_have_committed};
 

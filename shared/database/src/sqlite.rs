@@ -1,6 +1,6 @@
 //! A SQLite file that is opened durably, also on a full disk.
 
-use std::{str::FromStr as _, time::Duration};
+use std::{path::PathBuf, str::FromStr as _, time::Duration};
 
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DbErr,
@@ -11,6 +11,17 @@ use sea_orm::{
 };
 
 use crate::{Guard, Guarded, conn_error, trouble::has_no_room};
+
+/// The path of the file that a `sqlite:` URL names; `None` for another URL, and for a database in memory.
+#[must_use]
+pub fn sqlite_file(url: &str) -> Option<PathBuf> {
+    let rest = url.strip_prefix("sqlite:")?;
+    let path = rest.trim_start_matches("//").split('?').next()?;
+    (!path.is_empty() && path != ":memory:").then(|| {
+        // `sqlite:///a/b` keeps its leading slash: two slashes introduce the (empty) authority.
+        if rest.starts_with("///") { format!("/{}", path.trim_start_matches('/')).into() } else { path.into() }
+    })
+}
 
 /// How a SQLite file is opened.
 #[derive(Clone, Debug)]

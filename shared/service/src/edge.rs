@@ -7,7 +7,7 @@
 use std::{
     borrow::Cow,
     fmt,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
     time::Instant,
@@ -71,6 +71,15 @@ impl ClientAddresses {
 impl fmt::Debug for ClientAddresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ClientAddresses").field(&self.0.is_some()).finish()
+    }
+}
+
+/// What counts as one address: an IPv4 address, or the /64 of an IPv6 address, since a subscriber has a whole one.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -80,6 +80,11 @@ mod tests {
             assert_eq!(read(&ours, &newer, NOW), None);
             assert_eq!(read(&ours, &value.replace('7', "8"), NOW), None, "another address, time or MAC");
         }
+        for long_ago in [i64::MIN, -1, 0, i64::MAX] {
+            let client = "192.0.2.7".parse().expect("an address");
+            let value = ours.name(client, long_ago).to_str().expect("ASCII").to_owned();
+            assert_eq!(read(&ours, &value, NOW), None, "{long_ago}");
+        }
         for nonsense in ["", "192.0.2.7", "192.0.2.7 1 zz", "192.0.2.7 1700000000000 00"] {
             assert_eq!(read(&ours, nonsense, NOW), None, "{nonsense:?}");
         }

@@ -24,7 +24,10 @@ pub trait SigningKeyStore: Send + Sync {
     /// Writes `key` unless there is one already that is not retired. Of several replicas that start at once one wins.
     async fn ensure_signing_key(&self, key: SealedSigningKey) -> Result<(), StoreError>;
 
-    /// Writes `key`, and retires keys that have not begun to sign: what they would sign is what `key` signs. [`StoreError::Full`] where `most` are not retired already.
+    /// Writes `key`, and retires keys that have not begun to sign: they would take over from it later.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] where `most` keys have begun to sign and are not retired.
     async fn add_signing_key(
         &self,
         key: SealedSigningKey,
@@ -35,7 +38,7 @@ pub trait SigningKeyStore: Send + Sync {
     /// Retires a key and erases its private half. A key that is retired already is answered as it is.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] where it is the key that signs now, among those that `open`.
+    /// [`StoreError::NotFound`]; [`StoreError::InUse`] where it is the key that signs now, among those that `open`.
     async fn retire_signing_key(
         &self,
         id: Uuid,

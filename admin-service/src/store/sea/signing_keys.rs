@@ -147,7 +147,7 @@ impl SigningKeyStore for SeaStore {
         }
         let at = now();
         if signing_at(keys.iter().filter(|key| open.contains(&key.id)), at).is_some_and(|signing| signing.id == id) {
-            return Err(StoreError::Conflict);
+            return Err(StoreError::InUse);
         }
         key.retired_at = Some(at);
         key.sealed_private.clear();

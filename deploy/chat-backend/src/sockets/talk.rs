@@ -9,9 +9,10 @@ use super::{Ended, Heard, receive, send};
 use crate::{
     Backend,
     dto::{MESSAGE, Message, MessageRow},
+    handling::Handling,
     messages::{self, Said},
     notifier::Listener,
-    records::{self, Handling},
+    records,
     store::{all, execute, one, unavailable},
 };
 

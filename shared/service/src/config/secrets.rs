@@ -211,6 +211,20 @@ mod tests {
         assert_eq!(accepted("one-of-the-data-dir, pretty-honest-otter\nseven-quiet-otters").len(), 3);
     }
 
+    #[test]
+    fn eight_entries_are_as_many_as_there_may_be() {
+        let list = |count: usize| (0..count).map(|number| format!("{NEW}-{number}")).collect::<Vec<_>>().join(",");
+        assert_eq!(list(8).parse::<SecretList>().expect("a list").count(), 8);
+        assert!(list(9).parse::<SecretList>().expect_err("refused").contains("has 9 entries"));
+    }
+
+    #[test]
+    fn entries_are_compared_and_accepted_without_their_escapes() {
+        assert_eq!(accepted(&format!("{NEW}\\,"))[0], format!("{NEW},"), "a comma at the end");
+        let error = format!("{NEW}\\,x\n{NEW}\\,x").parse::<SecretList>().expect_err("twice the same");
+        assert!(error.contains("entry 2 repeats"), "{error}");
+    }
+
     /// An earlier version took a text with commas for one secret.
     #[test]
     fn yesterdays_secret_with_a_comma_goes_on_or_says_what_to_do() {

@@ -57,14 +57,7 @@ impl LogWriter {
     /// Where the system gives no thread.
     pub(super) fn start() -> io::Result<Self> {
         let shards = thread::available_parallelism().map_or(1, usize::from).min(MOST_SHARDS);
-        let gathered = Arc::new(Gathered {
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
-            is_waiting: AtomicBool::new(false),
-            is_full: AtomicBool::new(false),
-            is_over: AtomicBool::new(false),
-            dropped: AtomicU64::new(0),
-            writer: OnceLock::new(),
-        });
+        let gathered = Arc::new(Gathered::new(shards));
         let its = Arc::clone(&gathered);
         let thread = thread::Builder::new().name("access-lines".to_owned()).spawn(move || its.run())?;
         let _ = gathered.writer.set(thread.thread().clone());
@@ -80,6 +73,17 @@ impl LogWriter {
 }
 
 impl Gathered {
+    fn new(shards: usize) -> Self {
+        Self {
+            shards: (0..shards).map(|_| Mutex::default()).collect(),
+            is_waiting: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+            dropped: AtomicU64::new(0),
+            writer: OnceLock::new(),
+        }
+    }
+
     fn run(&self) {
         loop {
             self.wait();
@@ -192,20 +196,9 @@ impl Write for LineWriter<'_> {
 mod tests {
     use super::*;
 
-    fn gathered(shards: usize) -> Gathered {
-        Gathered {
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
-            is_waiting: AtomicBool::new(false),
-            is_full: AtomicBool::new(false),
-            is_over: AtomicBool::new(false),
-            dropped: AtomicU64::new(0),
-            writer: OnceLock::new(),
-        }
-    }
-
     #[test]
     fn lines_of_many_threads_are_written_whole_and_once() {
-        let gathered = gathered(3);
+        let gathered = Gathered::new(3);
         thread::scope(|scope| {
             for thread in 0..8 {
                 let gathered = &gathered;
@@ -230,7 +223,7 @@ mod tests {
 
     #[test]
     fn lines_are_gathered_for_a_while_and_written_sooner_where_there_are_many() {
-        let gathered = Arc::new(gathered(1));
+        let gathered = Arc::new(Gathered::new(1));
         let its = Arc::clone(&gathered);
         let (told, rounds) = std::sync::mpsc::channel();
         let thread = thread::spawn(move || {
@@ -256,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_has_no_room_is_dropped_and_counted_and_there_is_room_again() {
-        let gathered = gathered(1);
+        let gathered = Gathered::new(1);
         let line = vec![b'x'; MOST_BYTES / 4];
         for _ in 0..7 {
             gathered.gather(&line);
