@@ -151,7 +151,7 @@ def provision(base_url, flag, admin_key, body):
         with opener.open(request, timeout=30) as answer:
             tenant = json.load(answer)["data"]
             wanted = {name: str(tenant[name]) for name in ("tenant_id", "tenant_secret", "widget_public_key")}
-            # Services of before do not name it.
+            # Older admin services do not name it.
             return {**wanted, "relay_url": str(tenant.get("relay_url") or "")}
     except urllib.error.HTTPError as error:
         explain(error, flag)

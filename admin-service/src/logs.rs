@@ -115,7 +115,7 @@ impl Logs {
         self.waiting().note(entry, Seen { count: 1, request_id, first: now() });
     }
 
-    /// Writes what waits. What cannot be written waits on; where the answer to a commit was lost, its rows may be written twice.
+    /// Writes the entries that wait. If a write fails, they wait on. If the answer to a commit is lost, its rows may be written twice.
     pub(crate) async fn write_waiting(&self) {
         loop {
             let rows = self.waiting().take();
@@ -157,7 +157,7 @@ impl Logs {
         }
     }
 
-    /// Logs the head of each log. Whoever deletes a log's newest rows cannot change a head that was logged elsewhere.
+    /// Logs the head of each log. Somebody who deletes a log's newest rows cannot change a head that was logged elsewhere.
     pub(crate) async fn tell_heads(&self) {
         match self.store.log_heads().await {
             Ok(heads) => {

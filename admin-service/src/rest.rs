@@ -88,7 +88,7 @@ impl AdminKeys {
     }
 }
 
-/// A caller without the admin key. One that sent another key reads that its key is wrong, not that there is none.
+/// Refuses a caller without the admin key. If the caller sent another key, the message says that it is wrong, not that it is missing.
 fn refused_admin_key(was_sent: bool) -> ApiError {
     if was_sent {
         ApiError::new(ErrorCode::InvalidAdminKey, "The admin key that was sent is wrong.").advise(

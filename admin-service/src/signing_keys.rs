@@ -131,8 +131,8 @@ impl SigningKeys {
         Ok(keys.into_iter().zip(states).map(|(key, state)| Listed { key, state }).collect())
     }
 
-    /// Makes a key that signs after `delay`. Every gateway knows it when this returns; the keys of before go on verifying, but one that
-    /// has not begun to sign is retired: it would take over later.
+    /// Makes a key that signs after `delay`. Every gateway knows it when this returns. Tokens of the earlier keys stay valid. An earlier
+    /// key that has not begun to sign is retired: otherwise it would take over later.
     pub(crate) async fn rotate(
         &self,
         propagation: &Propagation,

@@ -80,7 +80,7 @@ pub enum Replacement {
     Secret {
         /// Sealed.
         sealed: Vec<u8>,
-        /// Whether visitors' minted tokens and operators' tokens of before are over.
+        /// Whether this ends the visitors' minted tokens and the operators' tokens that were issued before.
         revokes_issued: bool,
     },
     /// A new widget key.

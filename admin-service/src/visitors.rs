@@ -169,8 +169,8 @@ impl Visitors {
         }
     }
 
-    /// Ends the session that a token opens, and waits as [`Visitors::revoke`] does. One that is over already is waited for and
-    /// not written again, so that no visitor makes changes without end.
+    /// Ends the session that a token opens, and waits as [`Visitors::revoke`] does. If the session is over already, this writes
+    /// nothing and only waits: otherwise a visitor could make changes without end.
     pub(crate) async fn end(
         &self,
         request_id: String,
@@ -224,7 +224,7 @@ impl Visitors {
         tenant_id: TenantId,
         key: &str,
     ) -> Result<Option<WidgetAccess>, UseCaseError> {
-        // A visitor's text: what is not of a key's form is nobody's, and not every database would take it.
+        // The text comes from a visitor. Without a key's form it is no tenant's key, and some databases would refuse it.
         let key = if WidgetKey::is_well_formed(key) { key } else { "" };
         Ok(self.store.widget_access(tenant_id, key).await?)
     }
@@ -255,8 +255,8 @@ impl Visitors {
         Ok((session.id, token))
     }
 
-    /// Signs another token, bound as the one before it was: of the next generation after the newest that was used, so that two
-    /// tabs that refresh at once get the same. A gateway of before generations says none.
+    /// Signs another token, bound as the one before it. Its generation follows the newest that was used, so that two tabs that refresh
+    /// at once get the same generation. A gateway from before generations sends none.
     pub(crate) async fn refresh(
         &self,
         tenant_id: TenantId,

@@ -70,7 +70,7 @@ impl AdminClient {
                 if url.is_plain_beyond_loopback() {
                     tracing::warn!(
                         url = %url.as_url(),
-                        "admin_grpc is http and leaves this machine: whoever is on the way reads every tenant's secret and the token. \
+                        "admin_grpc is http and leaves this machine: anybody on the path reads every tenant's secret and the token. \
                          Reach it over a network that encrypts, such as a VPN."
                     );
                 }
@@ -115,8 +115,8 @@ impl AdminClient {
         self.replicas[index % self.replicas.len()].endpoint.connect().await
     }
 
-    /// Says that this replica has granted a lease. It is asked first from now on: what is asked while a change is applied, which
-    /// waits for the answer, must not begin with a replica that is away.
+    /// Notes that this replica has granted a lease: the gateway asks it first from now on. While a change is applied, it waits for the
+    /// gateway's questions, so they must not go to a replica that is away.
     pub(crate) fn granted_by(&self, replica: usize) {
         self.preferred.store(replica, Ordering::Relaxed);
         self.answered();

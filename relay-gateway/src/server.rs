@@ -140,8 +140,8 @@ pub async fn start_on(
         refusals: own_metrics.clone(),
     };
     let sockets = Arc::new(Sockets::new(config.sockets, deps, SocketMetrics::new(metrics)));
-    // What a change forbids is dropped and closed by those listed here, before it is acknowledged. The keys come first, because
-    // sockets are judged by the new key set.
+    // Each listener applies a change (the keys are dropped, forbidden sockets closed) before the gateway acknowledges it. The keys must
+    // come first, because sockets are judged by the new key set.
     let listeners: Vec<Arc<dyn ChangeListener>> = vec![Arc::new(signing_keys.clone()), Arc::clone(&sockets) as _];
     let subscription = Subscription::new(directory.clone(), admin.clone(), config.id.clone(), listeners);
     let trusted = config.trusted_proxies.clone();

@@ -1,8 +1,8 @@
 //! The public keys of tokens: for visitors' tokens here, and for chat backends at `/.well-known/jwks.json`.
 //!
-//! What was fetched is used under the lease, as tenants are, and dropped before a change of keys is acknowledged: a retired key's
-//! tokens are refused from the moment its retirement returns. Without a lease the admin service is asked; callers who come at once
-//! share one asking, so strangers' tokens are no load for it.
+//! The gateway uses the keys under its lease, as it uses tenants, and drops them before it acknowledges a change of keys. So a
+//! retired key's tokens are refused from the moment its retirement returns. Without a lease the gateway asks the admin service. Calls
+//! that come at the same time share one request, so that strangers' tokens put no load on the admin service.
 
 use std::{
     pin::Pin,
@@ -22,11 +22,11 @@ use crate::{
     domain::token::{Keyring, Refused, VisitorToken},
 };
 
-/// How old keys become before they are asked for once more, behind the caller's back: an older admin service reports no changes of keys.
+/// Keys that are older than this are fetched again in the background: an older admin service reports no changes of keys.
 const KEYS_KEPT: Duration = Duration::from_secs(60);
-/// How long it is believed that the admin service does not answer.
+/// How long a failed request answers for the ones that follow it.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
-/// How long it is believed that there is no newer key than those that are kept.
+/// A token with an unknown key causes a new request only if the kept keys are older than this.
 const UNKNOWN_KEY_KEPT: Duration = Duration::from_secs(5);
 
 /// The keys, and whether the admin service answered when it was last asked. Cloning shares them.
@@ -35,7 +35,7 @@ pub(crate) struct SigningKeys {
     admin: AdminClient,
     lease: LeaseView,
     kept: Arc<Mutex<Kept>>,
-    /// Held while asking: of many who come at once, one asks.
+    /// Held during a request to the admin service: of many callers at once, one asks.
     asking: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -48,9 +48,9 @@ pub(crate) struct Published {
 
 #[derive(Default)]
 struct Kept {
-    /// Moves with each change: an answer to what was asked before is not kept.
+    /// Counts the changes of keys. An answer to a request from before the last change is not kept.
     changes: u64,
-    /// With when they were asked for.
+    /// The time at which the keys were requested, and the keys.
     keys: Option<(Instant, Arc<Published>)>,
     failed: Option<(Instant, ApiError)>,
 }
@@ -91,7 +91,7 @@ impl SigningKeys {
         if self.lease.is_held() {
             let kept = self.kept().keys.clone();
             if let Some((asked, keys)) = kept {
-                // While somebody asks, nobody else need.
+                // If another caller asks already, do not ask too.
                 if asked.elapsed() > KEYS_KEPT && self.kept().failure().is_none() && self.asking.try_lock().is_ok() {
                     drop(self.ask(asked + KEYS_KEPT));
                 }
@@ -111,7 +111,7 @@ impl SigningKeys {
             Ok(verified) => Ok(Some(verified)),
             Err(Refused::Invalid) => Ok(None),
             Err(Refused::UnknownKey) => {
-                // It may be newer than what is kept; strangers who name keys make us ask once in a while, and no more.
+                // The key may be newer than the kept ones. `UNKNOWN_KEY_KEPT` bounds how often tokens with invented keys make us ask.
                 let not_long_ago = begun.checked_sub(UNKNOWN_KEY_KEPT).unwrap_or(begun);
                 let keys = self.ask(not_long_ago).await.map_err(ApiError::internal)??;
                 Ok(keys.ring.verify(token).ok())
@@ -119,8 +119,8 @@ impl SigningKeys {
         }
     }
 
-    /// Asks, unless somebody else has since `not_before`. A task of its own: a caller who leaves must not make the next one ask
-    /// again.
+    /// Fetches the keys, unless another caller has since `not_before`. It runs in a task of its own: if the caller leaves, the next
+    /// caller need not ask again.
     fn ask(&self, not_before: Instant) -> JoinHandle<Result<Arc<Published>, ApiError>> {
         let this = self.clone();
         tokio::spawn(async move {

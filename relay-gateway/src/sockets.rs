@@ -191,7 +191,7 @@ impl<D: TenantDirectory> Sockets<D> {
             closing = self.converse(browser, visitor, &slot) => closing,
         };
         say_goodbye(browser, &closing).await;
-        // Whoever waits for this socket to be closed waits for both to go.
+        // A change that waits for this socket to close waits until both `told` and the slot are dropped.
         drop(told);
         drop((slot, address_slot));
         closing

@@ -22,7 +22,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link to whoever listens there, now or later.
+    /// A link to the server that listens at this address, now or later.
     ///
     /// # Panics
     /// Where no port is free.

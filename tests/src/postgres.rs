@@ -141,7 +141,7 @@ impl Postgres {
         self.directory.path()
     }
 
-    /// Stops the server, whoever is connected, and starts it again.
+    /// Stops the server at once, with clients still connected, and starts it again.
     ///
     /// # Panics
     /// Where it does not come back.

@@ -140,7 +140,7 @@ async fn every_shared_secret_is_changed_without_a_refused_call() {
     }
     drop(old_process);
 
-    // The old ones are dropped. The new gateway goes on; whoever has only an old secret is refused.
+    // The old ones are dropped. The new gateway goes on; a caller with only an old secret is refused.
     checking.accept(NEW_ADMIN_KEY, NEW_GRPC_TOKEN, NEW_RELAY_SECRET).await;
     until_ready(new_gateway).await;
     let (fourth, actor) = checking.provision(NEW_ADMIN_KEY).await;

@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(fields, ["email", "display_name", "routing_keys", "avatar_url"]);
     }
 
-    /// A picture is a page's to load, an operator's as well as the widget's: one rule for both.
+    /// A page loads an operator's picture as it loads the widget's, so one rule checks both URLs.
     #[test]
     fn a_picture_is_an_https_url_as_the_widgets_is() {
         let avatar = |url: &str| {

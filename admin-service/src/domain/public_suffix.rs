@@ -1,4 +1,4 @@
-//! Which wildcards are everybody's: those under a public suffix, beneath which anyone may have a name (`co.uk`, `github.io`).
+//! Refuses wildcards under a public suffix (`co.uk`, `github.io`): anyone may have a name under one.
 //!
 //! The list (publicsuffix.org) is compiled in, so it is as old as the build. It is asked when a wildcard is written and never when
 //! one is read: what was allowed yesterday stays allowed. Names that are not on it (`shop.localhost`, `corp.internal`) belong to
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wildcard_under_a_public_suffix_is_everybodys() {
+    fn a_wildcard_under_a_public_suffix_is_refused() {
         for wide in ["co.uk", "github.io", "com.au", "pages.dev", "xn--55qx5d.cn", "foo.ck", "kawasaki.jp"] {
             let origin = check_origin(&format!("https://*.{wide}:8443").parse().expect(wide));
             assert!(origin.is_err_and(|why| why.contains(wide)), "{wide}");

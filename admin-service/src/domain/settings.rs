@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_of_before_stays_and_a_new_one_under_a_public_suffix_is_refused() {
+    fn a_stored_wildcard_stays_and_a_new_one_under_a_public_suffix_is_refused() {
         let stored = object(json!({"tenant_name": "A", "allowed_origins": ["https://*.co.uk"]}));
         let mut settings: TenantSettings = serde_json::from_value(Value::Object(stored)).expect("read");
         let mut write = |origins: Value| settings.patch(&object(json!({"allowed_origins": origins})));

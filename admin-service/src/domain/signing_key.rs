@@ -49,8 +49,8 @@ impl KeyState {
     }
 }
 
-/// The key that signs at `now`: of those that have begun, the one that began last. Where none has begun, the first to come: there is
-/// always one as long as there are keys that are not retired.
+/// The key that signs at `now`: the one that began last or, if none has begun, the one that begins first. So there is one as long as
+/// a key is not retired.
 pub fn signing_at<'a>(
     keys: impl IntoIterator<Item = &'a SealedSigningKey>,
     now: Timestamp,

@@ -80,11 +80,11 @@ pub const REFRESHED_AFTER_NEWER_MS: i64 = 60_000;
 /// Uses that are kept one by one.
 const MOST_USES: usize = 32;
 
-/// Which tokens of a session were used, by their generations. A session's first token has generation 0, as have those that were
-/// signed before tokens had generations; a refresh answers the next generation after the newest that was used.
+/// Which tokens of a session were used, by their generations. A session's first token has generation 0. Tokens that were signed before
+/// tokens had generations count as generation 0 too. A refresh answers the next generation after the newest that was used.
 ///
-/// It holds when each generation was first used, in Unix milliseconds, the oldest first: those of the last minute, and the newest
-/// of before.
+/// It holds when each generation was first used, in Unix milliseconds, the oldest first: the uses of the last minute, and the newest
+/// use before that.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UsedTokens(Vec<(u64, i64)>);

@@ -191,7 +191,7 @@ pub(super) fn masked_fields(
         .collect())
 }
 
-/// What is said of a field that an update may not write, in the words of this interface: the use case speaks of the REST facade.
+/// Says in RPC names why an update may not write a field: the use case's own message names REST paths.
 pub(super) fn in_rpc_words(error: UseCaseError) -> UseCaseError {
     let UseCaseError::Invalid(mut errors) = error else { return error };
     let known = all_fields(admin::TenantSettings::default());

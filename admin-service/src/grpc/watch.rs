@@ -49,7 +49,7 @@ pub(super) fn serve(propagation: Propagation, mut requests: Streaming<WatchReque
             Err(refused) => Err(refused),
         };
         if let Err(status) = ended {
-            // Whoever would read it may have left.
+            // The gateway may have left already.
             let _ = failed.send(status).await;
         }
     };
@@ -73,7 +73,7 @@ fn from_gateway(request: WatchRequest) -> Option<FromGateway> {
     Some(match request.message? {
         Message::Hello(_) => return None,
         Message::Ask(Ask { id, seen }) => {
-            // A mark that is none is no position: whoever names it starts over.
+            // If the mark is malformed, there is no position, and the gateway starts over.
             let position = |WirePosition { revision, mark }: WirePosition| {
                 Some(Position { revision, mark: Uuid::from_slice(&mark).ok()? })
             };

@@ -89,7 +89,7 @@ fn gaps_alterations_insertions_and_a_missing_tail_are_told() {
     let mut swapped = rows.clone();
     (swapped[2].1, swapped[3].1) = (rows[3].1.clone(), rows[2].1.clone());
     assert!(!problems(&keys, None, &swapped).is_empty());
-    // Whoever has no key and deletes the tail is found out by a head alone.
+    // An attacker without the key can delete the newest rows. A head that was noted before shows it.
     let mut cut = rows;
     cut.truncate(4);
     assert!(problems(&keys, None, &cut).is_empty());

@@ -192,7 +192,7 @@ impl Inner {
             self.leases().begin_another_history();
         }
         self.look_at_others(through.revision).await?;
-        // Last: whoever waits for this reading relies on both.
+        // Store this last: a change that waits for this reading relies on both steps above.
         self.feed.ended.store(reading, Ordering::SeqCst);
         Ok(())
     }

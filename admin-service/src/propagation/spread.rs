@@ -130,7 +130,7 @@ impl<'a> PendingPropagation<'a> {
             return;
         }
         let replicas = Arc::clone(&self.inner.replicas.borrow());
-        // The leases of whoever is registered no longer have ended.
+        // If a replica is no longer registered, its leases have ended.
         pending.registered(
             &replicas.iter().map(|replica| replica.registration.incarnation).chain([own]).collect::<Vec<_>>(),
         );

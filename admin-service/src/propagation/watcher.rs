@@ -61,7 +61,7 @@ impl Propagation {
                     None => return Ok(()),
                     Some(FromGateway::Ask { id, seen }) => Some(inner.answer(gateway, id, seen).await?),
                     Some(FromGateway::Acknowledge { through }) => {
-                        // What it has not been told here, of this history, it cannot have applied.
+                        // A gateway cannot have applied a change that this stream has not told it in this history.
                         let told = sent.filter(|(place, _)| place.era == inner.feed.era() && through <= place.revision);
                         if told.is_some() {
                             inner.leases().acknowledged(&gateway, through, since_boot_ms());
@@ -123,7 +123,7 @@ impl Inner {
         loop {
             let asked = {
                 let mut leases = self.leases();
-                // Under the lock: what is granted after a replica has told how long its leases last, nobody would know of.
+                // Check under the lock: once this replica has reported its leases, no other replica would know of a later one.
                 if self.closing.is_cancelled() {
                     return Err(stopping());
                 }

@@ -84,7 +84,7 @@ pub(super) struct SigningKeyList {
     items: Vec<SigningKeyView>,
 }
 
-/// Make a key that signs tokens after a delay. The keys of before go on verifying what they have signed until they are retired; a key
+/// Make a key that signs tokens after a delay. Tokens that earlier keys signed stay valid until those keys are retired. An earlier key
 /// that has not begun to sign is retired at once.
 #[utoipa::path(
     post, path = "/api/v1/rotate/signing-key", tag = "signing keys",

@@ -86,8 +86,8 @@ impl SeaStore {
     }
 }
 
-/// Takes the next revision. The row stays locked until the transaction commits, so revisions commit in their order. Whoever
-/// takes one writes its audit row ([`SeaStore::write_audit`]): the log is the directory's history, and has no gaps.
+/// Takes the next revision. The row stays locked until the transaction commits, so revisions commit in their order. The
+/// caller must write the revision's audit row ([`SeaStore::write_audit`]): the log is the directory's history, and has no gaps.
 async fn next_revision(transaction: &Transaction, new_tenants: i64) -> Result<i64, StoreError> {
     let rows = directory::Entity::update_many()
         .col_expr(directory::Column::Revision, Expr::col(directory::Column::Revision).add(1))

@@ -318,7 +318,7 @@ async fn health_and_reflection_answer() {
     let request = HealthCheckRequest { service: "chatrelay.directory.v1.TenantDirectory".into() };
     let health = HealthClient::new(channel.clone()).check(request).await.expect("an answer").into_inner();
     assert_eq!(health.status(), ServingStatus::Serving);
-    // grpcurl, Postman and Python's client ask in v1alpha. Whoever may call some service may see what there is.
+    // grpcurl, Postman and Python's client use reflection v1alpha. Any valid token of this listener may list the services.
     let lists = [
         listed!(v1, channel, gateway),
         listed!(v1, channel, admin),

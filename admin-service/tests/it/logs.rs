@@ -1,4 +1,4 @@
-//! Who was it: events that change nothing leave rows too, and whoever alters either log behind the service's back is found out.
+//! The two logs: events that change nothing leave rows too, and a row that somebody altered in the database is found.
 
 use std::net::IpAddr;
 
@@ -227,7 +227,7 @@ async fn what_is_done_to_the_logs_behind_the_services_back_is_found_out() {
     }
     let (printed, is_well) = verified(&service.database, Some(head)).await;
     assert!(is_well, "{printed}");
-    // Who also moves the head that is kept beside the log leaves no trace but the head that was noted elsewhere.
+    // If the attacker also moves the head that is kept beside the log, only the head that was noted elsewhere shows it.
     service.database.meddle(
         "DELETE FROM audit_log WHERE revision = 5; \
          UPDATE log_chain SET number = 4, link = (SELECT mac FROM audit_log WHERE revision = 4) WHERE log = 'audit_log'",

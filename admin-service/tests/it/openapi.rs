@@ -1,4 +1,4 @@
-//! The API reference is the code's: the golden file changes with it, and in the same commit, and says what is answered.
+//! The API reference is generated from the code. The golden file must change in the same commit, and must say what is answered.
 
 use e2e::{
     openapi::{Comparison, assert_golden},

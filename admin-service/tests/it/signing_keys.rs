@@ -67,7 +67,7 @@ async fn a_key_is_rotated_and_retired(on: TestDatabase) {
     let [first] = published(&service).await.try_into().expect("one key");
     assert_eq!(states(&operator).await, [(first.clone(), "signs".to_owned())]);
 
-    // Published at once, and not signing yet: whoever keeps the key set for a while has it by then.
+    // The new key is in the key set at once, and signs later: verifiers that cache the key set have fetched it by then.
     let next = rotate(&operator, "").await;
     assert_eq!(published(&service).await, [next.clone(), first.clone()]);
     assert_eq!(signed_by(&service, &tenant.id).await, first);
@@ -213,7 +213,7 @@ async fn rotations_and_retirements_at_once_leave_one_key_that_signs() {
     }
 }
 
-/// Keys of before sign from the start: they have no time from which they sign.
+/// Keys from before migration 8 sign from the start: their rows have no `signs_from`.
 #[tokio::test(flavor = "multi_thread")]
 async fn yesterdays_key_goes_on_signing() {
     for on in [sqlite(), postgres()] {
@@ -239,7 +239,7 @@ async fn yesterdays_key_goes_on_signing() {
     }
 }
 
-/// A key that is newer than what opens, and does not open, neither signs nor keeps the one that signs from being protected.
+/// A newer key that the master keys do not open never signs. The key that signs still cannot be retired.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_key_that_signs_is_kept_where_a_newer_one_does_not_open() {
     let service = Service::start(postgres()).await;

@@ -204,7 +204,7 @@ async fn a_gateway_that_acknowledges_nothing_gets_no_further_lease_and_is_not_wa
 }
 
 #[tokio::test]
-async fn whoever_comes_back_is_told_what_it_missed_or_to_start_over() {
+async fn a_gateway_that_comes_back_is_told_what_it_missed_or_to_start_over() {
     let service = Service::leasing(sqlite(), LEASE).await;
     let operator = service.operator();
     let tenant = operator.provision(json!({"tenant_name": "Missed"})).await;

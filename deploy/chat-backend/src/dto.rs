@@ -13,7 +13,7 @@ macro_rules! columns {
     ($($column:literal),+ $(,)?) => { concat!($($column, ", ",)+ "rowid") };
 }
 
-/// A conversation between a visitor and whoever answers.
+/// A conversation between a visitor and the bot or a person of the tenant.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Conversation {
     pub(super) id: String,

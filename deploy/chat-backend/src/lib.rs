@@ -96,7 +96,7 @@ impl Backend {
     ) -> Result<Reply, StoreError> {
         let reader = self.store.reader();
         match &self.demo_knowledge {
-            // A proxy before a loopback listener, which no setting may speak of, brings a real shop's visitors: their page is elsewhere.
+            // A proxy that no setting names may bring a real shop's visitors to a loopback listener. Their page is not local: no demo.
             Some(demo) if conversation.is_of_local_page() && !knowledge::has_documents(reader, tenant_id).await? => {
                 demo.reply(message).await
             }

@@ -1,7 +1,7 @@
 //! A visitor's conversation as it happens: the chat backend's end of the relay's WebSocket.
 //!
-//! The database is the conversation; a socket reads on from what it has sent whenever there is something new. So nothing is
-//! lost or sent twice on one socket, whoever wrote it and however many sockets a visitor has.
+//! The database holds the conversation. Whenever there is something new, a socket reads on from what it has sent. So no message is
+//! lost or sent twice on one socket, however many writers and sockets there are.
 
 use std::time::Duration;
 
@@ -161,7 +161,7 @@ async fn receive(socket: &mut Socket) -> Result<Heard, Ended> {
         }
         WsMessage::Close(_) => Err(Ended::Left),
         WsMessage::Binary(_) => Err(Ended::Relay("frames are text")),
-        // As good a time as any to look: whoever commits and dies before it says so has told nobody.
+        // Look into the database: a process may have committed a message and died before it told the sockets.
         WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_) => Ok(Heard::News),
     }
 }

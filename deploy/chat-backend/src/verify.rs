@@ -19,7 +19,7 @@ use wire::{
     time::now_unix_ms,
 };
 
-/// The relay's own limit is lower; this one is for whoever is not the relay.
+/// The relay's own limit is lower. This one bounds callers that are not the relay.
 const BODY: BodyBounds = BodyBounds {
     limit: 8 * 1024 * 1024,
     idle_timeout: Duration::from_secs(10),

@@ -182,7 +182,7 @@ impl Pool {
         let traffic = link.traffic();
         let (sender, connection) = http1::handshake(TokioIo::new(link)).await?;
         tokio::spawn(async move {
-            // Whoever uses it is told.
+            // The request that uses the connection gets its error.
             let _ = connection.with_upgrades().await;
         });
         let now = Instant::now();

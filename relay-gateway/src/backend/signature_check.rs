@@ -32,8 +32,8 @@ const SAY_EVERY: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Whether this answer refuses HMAC#2. The backend authenticates the relay alone, so a 401 does, unless the backend says that
-/// it is meant for the caller; any other refusal does where the backend says so.
+/// Whether this answer refuses HMAC#2. A 401 does, unless `X-Relay-Refused` says that it is meant for the caller. Any other 4xx does
+/// only if `X-Relay-Refused` says so.
 pub(super) fn refuses_relay(status: StatusCode, headers: &HeaderMap) -> bool {
     match headers.get(REFUSED) {
         Some(refused) if refused == REFUSED_CALLER => false,
@@ -49,7 +49,7 @@ fn accepts_relay(status: StatusCode, headers: &HeaderMap) -> bool {
     status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS || (status.is_client_error() && refuses_caller())
 }
 
-/// Whether the last answer that shows it accepted the relay's signature, and what the log was told of it.
+/// Whether the backend accepted or refused the relay's signature in the last answer that shows it, and what was logged of it.
 #[derive(Debug, Default)]
 pub(super) struct Acceptance {
     refused: AtomicBool,
@@ -136,7 +136,7 @@ impl Backend {
                     return tracing::info!("the chat backend accepts this gateway's signature");
                 }
                 Ok(answer) => format!("it answered {}", answer.status()),
-                // Said where it was noted.
+                // `Acceptance::refused` has logged it already.
                 Err(error) if error.code() == ErrorCode::BackendRefusedRelay => String::new(),
                 Err(error) => error.cause().unwrap_or_default().to_owned(),
             };
@@ -213,7 +213,8 @@ mod tests {
         }
     }
 
-    /// A refusal that is noted while an acceptance is must not be left as logged and over: the next would not be logged.
+    /// A refusal and an acceptance may be noted at the same time. The refusal must not stay marked as logged once the backend accepts:
+    /// otherwise the next refusal would not be logged.
     #[test]
     fn what_was_logged_never_contradicts_the_state() {
         for _ in 0..2000 {

@@ -39,7 +39,7 @@ pub(crate) enum UpstreamError {
     Timeout(&'static str),
     /// It broke off or answered something that is not HTTP; the request may have arrived.
     Broken(String),
-    /// It refused HMAC#2: it authenticates the relay, and did not believe it.
+    /// It refused HMAC#2, the relay's signature.
     RefusedRelay(String),
 }
 
@@ -98,7 +98,7 @@ pub(super) struct Inner {
     pub(super) timeouts: UpstreamTimeouts,
     pub(super) metrics: GatewayMetrics,
     reachable: AtomicBool,
-    /// Where it authenticates the relay: whether it accepts HMAC#2.
+    /// Whether it accepts HMAC#2; `None` for an upstream that does not authenticate the relay.
     acceptance: Option<Acceptance>,
 }
 
@@ -144,7 +144,7 @@ impl Upstream {
         self.0.reachable.load(Ordering::Relaxed)
     }
 
-    /// Whether it refused HMAC#2 when that was last to be seen.
+    /// Whether it refused HMAC#2 in the last answer that shows it.
     pub(super) fn refuses_relay(&self) -> bool {
         self.0.acceptance.as_ref().is_some_and(Acceptance::is_refused)
     }

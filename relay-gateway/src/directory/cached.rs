@@ -1,9 +1,9 @@
-//! The leased cache: PROTOCOL.md, section 6. What was asked once is answered from memory, for as long as the admin service
-//! has promised to say when it changes.
+//! The leased cache: PROTOCOL.md, section 6. It answers from memory what was asked once, for as long as the admin service has
+//! promised to say when it changes.
 //!
-//! A request reads the lease first and the cache second, and neither takes a lock that others hold: a change is dropped
-//! from the cache before it is acknowledged, and a lease is renewed after, so whoever sees the lease held sees the change
-//! dropped. Everything else, which is rare, is under one lock and decided by [`coherence::gateway`].
+//! A request must read the lease first and the cache second. Neither takes a lock that others hold. A change drops its entries from
+//! the cache before it is acknowledged, and the lease is renewed after that. So a request that sees the lease held does not find an
+//! entry that the change dropped. Everything else is rare: it is under one lock, and [`coherence::gateway`] decides it.
 
 use std::{
     collections::HashMap,

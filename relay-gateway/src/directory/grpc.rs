@@ -117,7 +117,7 @@ fn keyed(id: TenantId, wire: WireState) -> Result<TenantState, ApiError> {
         key: TenantKey::new(&secret),
         rate_limit_per_min: NonZeroU32::new(wire.rate_limit_per_min).unwrap_or(NonZeroU32::MIN),
         rate: Default::default(),
-        // An admin service of before this was told does not say: files are taken, as by default.
+        // An older admin service does not send this field: then the tenant takes files, as by default.
         file_upload_enabled: wire.file_upload_enabled.unwrap_or(true),
         token_generation: wire.token_generation,
         visitor_revocations: wire.visitor_revocations,

@@ -40,7 +40,7 @@ impl LeaseView {
 
     /// Whether what is cached at this moment may be used for a request that begins at this moment.
     pub(crate) fn is_held(&self) -> bool {
-        // What was dropped before the lease was renewed must be seen dropped by whoever sees it renewed.
+        // `Acquire`: a call that sees the renewed lease must also see that the entries dropped before the renewal are gone.
         since_boot_ms() < self.0.until.load(Ordering::Acquire)
     }
 

@@ -203,7 +203,7 @@ fn from_wire(message: WatchResponse) -> Result<(Changes<TenantId>, Position), En
         message.changes.ok_or(Ended::Nonsense("no changes, not even none"))?;
     let through = through.ok_or(Ended::Nonsense("changes without a position"))?;
     let keys = tenant_ids.iter().map(|id| TenantId::from_slice(id)).collect::<Result<Vec<_>, _>>();
-    let keys = keys.map_err(|_| Ended::Nonsense("a tenant's id that is none"))?;
+    let keys = keys.map_err(|_| Ended::Nonsense("a malformed tenant id"))?;
     let changes = Changes {
         after: if start_over { 0 } else { after },
         through: through.revision,

@@ -15,13 +15,13 @@ use crate::domain::{
 /// Entries kept at once, some kilobytes each.
 const MOST_KEPT: u64 = 10_000;
 
-/// An entry that nobody asked for in this time is dropped: what is known of its tenant may be gone for long.
+/// An entry that no call has used for this long is dropped: after a change of its tenant, no call can find it any more.
 const KEPT_IDLE: Duration = Duration::from_secs(600);
 
-/// The very knowledge of a tenant, after a change there is another, and the key's text.
+/// The generation of the tenant's cached state, which is new after each change of the tenant, and the key's text.
 type CacheKey = (Generation, Box<str>);
 
-/// What widget keys allow, by the knowledge of the tenant that it belongs to.
+/// What widget keys allow, by the tenant's generation and the key.
 pub(super) struct WidgetAccessCache(Cache<CacheKey, Arc<OnceCell<Arc<WidgetAccess>>>>);
 
 impl WidgetAccessCache {
@@ -46,7 +46,7 @@ impl WidgetAccessCache {
         let cell = self.0.get_with_by_ref(&place, Arc::default);
         let access = cell.get_or_try_init(|| fetch()).await?;
         if access.widget.is_none() && !widget_key.is_empty() {
-            // Whoever invents keys is not to push out those that are real.
+            // A caller that invents keys must not evict the entries of real ones.
             self.0.invalidate(&place);
         }
         Ok(Arc::clone(access))

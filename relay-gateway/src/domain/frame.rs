@@ -33,9 +33,9 @@ pub struct Refused {
 /// What is wrong with a frame.
 #[derive(Debug)]
 pub enum Malformed {
-    /// It is no JSON object.
+    /// The frame is not a JSON object.
     NoObject,
-    /// These fields are.
+    /// These fields are wrong.
     Fields(Vec<FieldError>),
 }
 

@@ -82,7 +82,7 @@ struct Claims {
     tenant_id: TenantId,
     widget_key: Option<String>,
     origin: Option<String>,
-    /// Absent from tokens of before there were generations, which are the first of theirs.
+    /// Tokens from before generations do not have it; they count as generation 0.
     #[serde(default)]
     generation: u64,
     #[serde(default)]

@@ -11,7 +11,7 @@ use super::tenant::TenantState;
 /// What one widget key of a tenant allows.
 #[derive(Debug)]
 pub(crate) struct WidgetAccess {
-    /// Where the key is unknown, what the tenant allows: by it a refusal may be shown to the page.
+    /// For an unknown key, what the tenant allows: it decides whether the page may read the refusal.
     pub(crate) policy: OriginPolicy,
     /// `None` where the tenant has no such key, or not any more.
     pub(crate) widget: Option<Widget>,

@@ -1,4 +1,5 @@
-//! The OpenAPI document of both public lanes, the signed one and the visitors': generated beside the handlers, so that it cannot say something else than they do.
+//! The OpenAPI document of both public lanes, the signed one and the visitors'. It is generated from the handlers, so that the two
+//! cannot differ.
 
 use serde_json::{Map, Value};
 use service::Failure;

@@ -74,7 +74,7 @@ pub(super) async fn upgrade<D: TenantDirectory>(
     Ok(response)
 }
 
-/// Who comes, by the token and the page alone; the tenant is judged once the socket has its slot.
+/// Checks the visitor's token and page alone. The tenant is judged later, once the socket has its slot.
 async fn authenticate<D: TenantDirectory>(
     gateway: &Gateway<D>,
     parts: &Parts,

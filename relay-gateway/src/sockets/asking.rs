@@ -90,7 +90,7 @@ impl<D: TenantDirectory> Sockets<D> {
         });
         let ended = answer.await.map_err(|error| unchecked(&error))?.session_ids;
         let ended = ended.iter().map(|id| id.parse()).collect::<Result<_, _>>();
-        ended.map_err(|_| unchecked(&ApiError::internal("a session's id that is none")))
+        ended.map_err(|_| unchecked(&ApiError::internal("the admin service sent a malformed session id")))
     }
 }
 

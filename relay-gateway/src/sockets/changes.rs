@@ -38,15 +38,15 @@ const JUDGED_AT_ONCE: usize = 32;
 /// closes every socket that it has not judged by then, since the change may forbid it; its visitor may connect again.
 const JUDGED_WITHIN: Duration = Duration::from_secs(1);
 
-/// What all sockets of one tenant are judged by after a change. Each is asked for once, and only where a socket rests on it.
+/// The facts by which all sockets of one tenant are judged after a change. Each is fetched once, and only if a socket depends on it.
 struct Judgement {
     tenant_id: TenantId,
     request_id: RequestId,
     known: OnceCell<Result<Known, ApiError>>,
     /// What each key allows: all sockets of one key share it.
     accesses: HashMap<Arc<str>, Result<Arc<WidgetAccess>, Closing>>,
-    /// The least that one of the sockets has seen of revocations, and of ended sessions; [`UNSEEN`] where none has looked. One
-    /// question serves all, about everything since then.
+    /// The lowest count of revocations, and the lowest revision of an ended session, that a socket has seen; [`UNSEEN`] if no socket
+    /// has looked. One question about everything since then serves all sockets.
     seen_revoked: u64,
     seen_ended: u64,
     revoked: OnceCell<Revoked>,
@@ -171,7 +171,7 @@ impl<D: TenantDirectory> ChangeListener for Sockets<D> {
     }
 }
 
-/// The frame that tells a widget how it looks now, where that is not what it looked like.
+/// The frame that tells a widget its new look; `None` if the look has not changed.
 fn new_look(before: Option<&WidgetAccess>, now: &WidgetAccess) -> Option<Arc<str>> {
     let before = before?.widget.as_ref()?;
     let now = now.widget.as_ref()?;

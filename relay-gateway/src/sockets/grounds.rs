@@ -13,15 +13,15 @@ pub(super) enum Grounds {
         session: SessionId,
         key: Arc<str>,
         origin: Origin,
-        /// The tenant's last end of a session up to which this one is known not to be ended; [`UNSEEN`] before the first look.
+        /// The tenant's `sessions_ended` when this session was last known not to be ended; [`UNSEEN`] before the first look.
         seen: Arc<AtomicU64>,
     },
     Minted {
         visitor_user_id: Arc<str>,
         generation: u64,
         tenant_generation: u64,
-        /// The tenant's count of revocations up to which the visitor is known not to be among them; [`UNSEEN`] before the first
-        /// look: what is looked up after a change has the change in it.
+        /// The tenant's count of revocations when the visitor was last known not to be revoked; [`UNSEEN`] before the first look.
+        /// That look asks nothing: after it, the gateway asks the admin service to admit the visitor.
         seen: Arc<AtomicU64>,
     },
 }

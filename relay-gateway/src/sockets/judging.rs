@@ -1,4 +1,4 @@
-//! Who may have a socket, by what is known now: when it is opened, and, without a lease, with each frame.
+//! Decides whether a visitor may have a socket: when the socket opens and, without a lease, with each frame.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -64,7 +64,7 @@ impl<D: TenantDirectory> Sockets<D> {
         Ok(Admitted { session: id, hello: hello(session, origin, visitor_user_id), ends_at_ms })
     }
 
-    /// Whether grounds still hold by what is known; what the key allows where they are a widget's.
+    /// Whether the grounds still hold. For a widget's socket, answers what its key allows.
     async fn judge(
         &self,
         known: &Result<Known, ApiError>,
@@ -114,7 +114,8 @@ impl<D: TenantDirectory> Sockets<D> {
         Ok(access)
     }
 
-    /// Whether a frame may pass: what closes a socket is heard of while the lease is held, and asked for where it is not.
+    /// Whether a frame may pass. While the lease is held, the gateway hears of each change that closes the socket. Without a lease it
+    /// must ask.
     pub(super) async fn still_allowed(&self, visitor: &AuthenticatedVisitor, grounds: &Grounds) -> Result<(), Closing> {
         if self.lease.is_held() {
             return Ok(());

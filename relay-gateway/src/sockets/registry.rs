@@ -76,8 +76,8 @@ impl Registry {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a slot, if one is free. Judge the socket afterwards: a change that comes before it is then in what is known of
-    /// the tenant, and one that comes after finds the socket here.
+    /// Takes a slot, if one is free. Judge the socket afterwards: the judgement then sees each change that came before the slot, and a
+    /// change that comes later finds the socket here.
     pub(super) fn take(self: &Arc<Self>, visitor: &AuthenticatedVisitor) -> Result<SocketSlot, Closing> {
         let (tenant_id, session) = (visitor.token.tenant_id, visitor.counted_as);
         let SocketLimits { most, most_per_tenant, most_per_session } = self.limits;

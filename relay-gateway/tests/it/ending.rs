@@ -76,7 +76,7 @@ async fn without_a_lease_each_frame_is_judged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_holds_the_token_may_end_what_it_opens() {
+async fn the_holder_of_a_token_may_end_its_session() {
     let fixture = Fixture::leased().await;
     let tenant = fixture.tenant.clone();
     // What a page that is left sends with `keepalive`: the token, and nothing besides that a preflight would refuse.

@@ -249,7 +249,7 @@ async fn close_code(stream: &mut TcpStream) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_does_not_speak_websocket_as_it_is_meant_is_told_and_left() {
+async fn a_client_that_breaks_the_websocket_protocol_is_told_and_closed() {
     let mut fixture = Fixture::leased_with(600_000, &[("GATEWAY_SOCKET_FRAME_BYTES", "1000")]).await;
     let tenant = fixture.tenant.clone();
     let mask = [0_u8; 4];
@@ -299,7 +299,7 @@ async fn a_visitor_who_says_too_much_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_says_nothing_for_long_or_is_gone_is_left() {
+async fn a_client_that_is_silent_for_long_or_gone_is_closed() {
     let timeouts = [("GATEWAY_SOCKET_PING_MS", "400"), ("GATEWAY_SOCKET_IDLE_TIMEOUT_MS", "1500")];
     let mut fixture = Fixture::leased_with(600_000, &timeouts).await;
     let tenant = fixture.tenant.clone();

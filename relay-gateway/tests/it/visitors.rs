@@ -78,7 +78,7 @@ async fn a_page_that_is_allowed_begins_a_session_and_may_read_the_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_not_allowed_begins_nothing() {
+async fn a_caller_that_is_not_allowed_begins_no_session() {
     let fixture = Fixture::leased().await;
     let tenant = &fixture.tenant;
     let with = |field: &str, value: Value| {
@@ -333,7 +333,7 @@ async fn a_page_learns_why_it_was_refused_where_it_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_keeps_failing_is_turned_away_unheard() {
+async fn an_address_that_keeps_failing_is_refused_before_a_look_up() {
     let fixture = Fixture::leased_with(600_000, &[("GATEWAY_UNVERIFIED_PER_MIN", "3")]).await;
     let wrong = || refusal(from_page(config(&fixture, &fixture.tenant), "https://evil.example"));
     for _ in 0..3 {

@@ -188,7 +188,7 @@ impl<K: Ord + Clone> SingleFlight<K> {
         FetchOutcome::Keep
     }
 
-    /// The fetch failed: whoever joined is told so, and the next to come begins anew. Answers whether it was under way.
+    /// The fetch failed: the requests that joined it fail too, and the next request begins a new fetch. Answers whether it was under way.
     pub fn abandon(&mut self, key: &K, ticket: Ticket) -> bool {
         let under_way = self.flights.get(key).is_some_and(|flight| flight.ticket == ticket);
         if under_way {

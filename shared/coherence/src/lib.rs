@@ -25,23 +25,24 @@ pub const LONGEST_LEASE_MS: u64 = 25_000;
 /// How far two clocks may differ over a lease. Percent.
 pub const DRIFT_PERCENT: u64 = 1;
 
-/// A period as whoever may rely on it counts it: less what the clocks may differ.
+/// A period as the process that relies on it counts it: shortened by the drift that clocks may have. Otherwise a gateway could still
+/// use a lease that its replica counts as over.
 fn shortened(period_ms: u64) -> u64 {
     period_ms - period_ms * DRIFT_PERCENT / 100
 }
 
-/// A period as whoever waits for its end counts it: and what the clocks may differ.
+/// A period as a process that waits for its end counts it: lengthened by the drift that clocks may have.
 fn lengthened(period_ms: u64) -> u64 {
     period_ms + (period_ms * DRIFT_PERCENT).div_ceil(100)
 }
 
-/// A run of changes: whoever has seen everything up to `after` has, with these, seen everything up to `through`.
+/// A run of changes. A gateway or replica that has seen everything up to `after` has, with these, seen everything up to `through`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Changes<K> {
-    /// What must have been seen before.
+    /// The revision that must have been seen before.
     pub after: Revision,
-    /// What has been seen then.
+    /// The revision that has been seen with these.
     pub through: Revision,
-    /// What changed in between; `None` where that is not known (a start-over): anything may have.
+    /// What changed in between. `None` if that is not known (a start-over): then anything may have changed.
     pub keys: Option<Vec<K>>,
 }

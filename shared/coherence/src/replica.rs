@@ -253,8 +253,8 @@ pub struct PendingChange<I: Ord> {
 }
 
 impl<I: Ord> PendingChange<I> {
-    /// `replicas` were registered when read *after* the commit; `ttl_ms` is the longest that any of them grants. At
-    /// `committed` plus that no lease granted on an older reading is left, whoever granted it.
+    /// `replicas` must be read *after* the commit; `ttl_ms` is the longest lease that any of them grants. At `committed + ttl_ms`
+    /// every lease that any replica granted on an older reading has ended.
     pub fn begin(revision: Revision, committed: Millis, ttl_ms: u64, replicas: impl IntoIterator<Item = I>) -> Self {
         Self { revision, deadline: committed + ttl_ms, waiting: replicas.into_iter().collect() }
     }

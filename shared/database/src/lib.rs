@@ -2,11 +2,11 @@
 //!
 //! When a disk is full, SQLite rolls a transaction back by itself; the driver's count of open transactions then stays one too
 //! high, and whatever is written later on that connection is acknowledged and never committed. After a failover a connection to
-//! PostgreSQL may lead to a server that takes no changes any more. So every error is looked at here: one that puts the
-//! connections in doubt has all of them closed that were open at the time, before they serve again, and a connection that is
-//! given back in the middle of a transaction never serves again.
+//! PostgreSQL may lead to a server that takes no changes any more. So this crate looks at every error. If an error puts
+//! the connections in doubt, every connection that was open at the time is closed before it serves again. A connection that is given
+//! back in the middle of a transaction never serves again.
 //!
-//! What is written, and for whom, is the caller's.
+//! The crate does not know what is written, or for whom.
 
 use std::{
     sync::{
@@ -85,7 +85,7 @@ impl Guard {
         self.0.send_replace(Some(Instant::now()));
     }
 
-    /// The same, unless that was said a moment ago: for what anybody may cause.
+    /// As [`Guard::doubt`], but at most once a second: for errors that any caller can cause.
     pub fn doubt_now_and_then(&self) {
         if self.0.borrow().is_none_or(|raised| raised.elapsed() > DOUBT_EVERY) {
             self.doubt();

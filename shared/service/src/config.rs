@@ -63,7 +63,7 @@ pub struct Spec {
 impl Spec {
     /// The variable of a key.
     fn env_name(&self, key: &str) -> String {
-        // What names a file is called as what the file holds is.
+        // The variable of `api_key_file` is that of `api_key` with `_FILE` behind it.
         if let Some(held) = key.strip_suffix("_file").filter(|held| self.is_secret(held)) {
             return format!("{}_FILE", self.env_name(held));
         }

@@ -1,5 +1,5 @@
-//! Whom a gateway passes a call of an operator's on for. The admin service sees only the gateway's address, so the gateway names its
-//! client's, and proves by the gRPC token that it is a gateway: else anybody could name an address, and be counted under it.
+//! The client of an operator's call that a gateway passes on. The admin service sees only the gateway's address. So the gateway names
+//! its client's address, and proves by the gRPC token that it is a gateway: otherwise a caller could be counted under any address.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -61,7 +61,7 @@ mod tests {
     const NOW: i64 = 1_700_000_000_000;
 
     #[test]
-    fn a_client_is_believed_from_whoever_has_the_token_and_for_a_while() {
+    fn the_named_client_is_believed_with_the_token_and_for_30_s() {
         let proof = |tokens: &str| ClientProof::new(&tokens.parse().expect("a list of tokens"));
         let (ours, other) = (proof("rain-on-tin-roofs-7"), proof("geese-over-fields-9"));
         let rotated = proof("snow-in-the-harbour-3,rain-on-tin-roofs-7");

@@ -20,7 +20,7 @@ pub enum Threads {
 }
 
 /// Runs `serve` to its end. An error is printed as well as logged: it may come before anybody reads logs. `exit_code` says
-/// what it means to whoever started the process.
+/// what it means to the process manager that started it.
 pub fn run<E: Display>(
     name: &'static str,
     instance: Option<&str>,

@@ -263,7 +263,7 @@ pub async fn serve_on<A: App>(
                 Ok(stream) => connection::serve(stream, &peer, app, bounds, &draining).await,
                 Err(error) => tracing::warn!(%error, "a connection was lost on its way to its worker"),
             }
-            // The gate's place first: whoever gets this connection's room must find its place free as well.
+            // Leave the gate first: a connection that gets this permit must find a free place at the gate as well.
             drop(entered);
             drop(permit);
         };

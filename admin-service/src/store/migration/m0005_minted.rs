@@ -14,7 +14,7 @@ impl MigrationName for M0005Minted {
 impl MigrationTrait for M0005Minted {
     #[expect(elided_lifetimes_in_paths, reason = "the trait's own signature elides it")]
     async fn up(&self, schema: &SchemaManager) -> Result<(), DbErr> {
-        // SQLite adds one column a statement. Tokens of before say no generation, which is the first.
+        // SQLite adds one column a statement. Tokens from before this migration have no generation: they count as 0.
         for name in ["token_generation", "visitor_revocations"] {
             let mut added = column(name);
             added.big_integer().default(0);

@@ -14,7 +14,7 @@ impl MigrationName for M0006Logs {
 impl MigrationTrait for M0006Logs {
     #[expect(elided_lifetimes_in_paths, reason = "the trait's own signature elides it")]
     async fn up(&self, schema: &SchemaManager) -> Result<(), DbErr> {
-        // SQLite adds one column a statement. Rows of before are in no chain.
+        // SQLite adds one column a statement. Rows from before this migration are in no chain.
         for added in [nullable("chain_key").string_len(64), nullable("mac").binary_len(32)] {
             schema
                 .alter_table(Table::alter().table(Alias::new("audit_log")).add_column(added.to_owned()).take())

@@ -15,7 +15,7 @@ impl MigrationTrait for M0008SigningKeys {
     #[expect(elided_lifetimes_in_paths, reason = "the trait's own signature elides it")]
     async fn up(&self, schema: &SchemaManager) -> Result<(), DbErr> {
         let mut signs_from = column("signs_from");
-        // Keys of before sign already.
+        // Keys from before this migration sign already.
         signs_from.big_integer().default(0);
         // SQLite adds one column a statement.
         for mut added in [signs_from, nullable("retired_at").big_integer().take()] {

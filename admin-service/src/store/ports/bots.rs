@@ -9,8 +9,8 @@ use crate::{
     store::StoreError,
 };
 
-/// A tenant's bots. What is written is written on behalf of an account key, `by`, which is looked at once more in the writing's
-/// own transaction: revoking it or suspending the tenant comes before or after, and not in between.
+/// A tenant's bots. Each change is made for an account key, `by`. The transaction that writes the change checks the key once more:
+/// otherwise the key could be revoked, or the tenant suspended, between the check and the change.
 #[async_trait]
 pub trait BotStore: Send + Sync {
     /// Writes a new bot, unless the tenant has `most`.

@@ -26,7 +26,7 @@ pub struct Replica {
     pub lease_ms: u64,
     /// How far it has spread changes.
     pub done: Done,
-    /// It has stopped: all who may hold a lease of its are named in `done`.
+    /// It has stopped: `done` names every gateway that may hold one of its leases.
     pub is_retired: bool,
 }
 
@@ -35,8 +35,8 @@ pub struct Replica {
 pub struct Done {
     /// Everything up to this revision is true on every gateway it has leased to.
     pub revision: u64,
-    /// Up to where each of them has acknowledged, [`u64::MAX`] where it has given its lease up. What a gateway says of
-    /// itself holds for every lease, whoever granted it.
+    /// The revision up to which each of them has acknowledged; [`u64::MAX`] if it has given its lease up. An acknowledgement holds
+    /// for all leases of the gateway, whichever replica granted them.
     pub acknowledged: Vec<(Uuid, u64)>,
 }
 

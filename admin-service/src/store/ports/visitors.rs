@@ -38,8 +38,8 @@ pub trait VisitorStore: Send + Sync {
         at: Timestamp,
     ) -> Result<Option<UsedTokens>, StoreError>;
 
-    /// Ends a session before its time; one that is over, or forgotten, stays as it is. Everything up to the answered revision has
-    /// its end in it.
+    /// Ends a session before its time. A session that is over or forgotten stays as it is. By the answered revision the
+    /// session is ended: wait until every gateway has it.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] where there is no such tenant.

@@ -45,7 +45,7 @@ impl SeaStore {
             occurred_at: at,
         };
         let number = revision_from_row(revision)?;
-        // Rows of before, where there are any, were written by a version that chained none.
+        // If there are earlier rows and no head, a version that did not chain rows wrote them.
         let head = self.chain_head(transaction, Log::Audit, number - 1).await?;
         let Sealed { key_id, mac } = log_chain::seal(&self.keys, &head.link, number, &row);
         let model = audit_log::ActiveModel {
@@ -249,7 +249,7 @@ impl LogStore for SeaStore {
             transaction.rollback().await.map_err(translate)?;
             return Ok(false);
         };
-        // A row that was altered must not be taken away under a seal that says that all was well.
+        // Verify the rows before they are removed: otherwise the new seal would vouch for a row that was altered.
         let mut verification = Verification::begin(&self.keys, Log::Access, before_pruning.as_ref(), None);
         for row in old {
             look_at_access(&mut verification, row)?;

@@ -135,8 +135,8 @@ pub(in crate::store) enum NotListening {
     Database(#[from] sea_orm::SqlxError),
 }
 
-/// Whether a new client met a session that is not its own: the first name it gives a prepared statement is taken (42P05), or what
-/// it has just prepared is not there (26000).
+/// Whether a pooler gave a new client the session of another one: the name of its first prepared statement is taken (42P05), or the
+/// statement that it has just prepared is missing (26000).
 pub(in crate::store) fn is_lent_session(error: &sea_orm::SqlxError) -> bool {
     let sea_orm::SqlxError::Database(error) = error else { return false };
     error.code().is_some_and(|code| code == "42P05" || code == "26000")

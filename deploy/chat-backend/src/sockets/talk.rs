@@ -236,7 +236,7 @@ impl<'a> ConversationStream<'a> {
     pub(super) async fn catch_up(&mut self, socket: &mut Socket) -> Result<(), Ended> {
         let reader = self.backend.store.reader();
         let conversation = records::find_conversation(reader, self.tenant_id, &self.conversation_id).await?;
-        // Who is told is not told why a person is awaited.
+        // The status frame does not say why a person is awaited, so a change of the reason alone sends none.
         let is_new = conversation.handling.as_str() != self.handling.as_str();
         self.handling = conversation.handling;
         let status = json!({"type": "status", "status": self.handling.as_str(), "operator": null});

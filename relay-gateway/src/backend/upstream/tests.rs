@@ -133,7 +133,7 @@ async fn a_connection_with_something_left_in_it_is_never_used_again() {
         ],
     )
     .await;
-    // Whoever asked has left.
+    // The caller leaves without reading the body.
     drop(scripted.send(Method::GET).await.expect("a head"));
     // The rest does not come.
     let half = scripted.send(Method::GET).await.expect("a head").into_body().collect().await;

@@ -201,7 +201,7 @@ const REFUSALS: [(&str, &str); 15] = [
     (
         "401",
         "`missing_signature_headers`, `malformed_signature_headers`, `timestamp_out_of_window`, `invalid_signature` (an unknown \
-             tenant, too: `received` says what was signed)",
+             tenant too; `received` says what the relay received)",
     ),
     ("403", "`tenant_suspended`; `feature_disabled`: attachments, where the tenant takes none"),
     ("404", "`not_found`: a path that leaves `/api/v1/relay/`"),

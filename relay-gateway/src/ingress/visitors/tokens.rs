@@ -1,4 +1,4 @@
-//! What a visitor's token is good for besides the socket: the next one, and its session's end.
+//! The calls that take a visitor's token: one refreshes the token, the other ends its session.
 
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, header};
@@ -22,7 +22,7 @@ impl<D: TenantDirectory> Call<'_, D> {
         let text = bearer(&self.parts.headers).ok_or_else(invalid)?;
         let token = self.gateway.signing_keys.verify(text).await?.ok_or_else(invalid)?;
         ConcernedTenant::note(&self.parts.extensions, token.tenant_id);
-        // The tenant's backend mints the next of its own.
+        // A minted token is not refreshed here: the tenant's backend mints the next one.
         let Opens::Session { session, widget_key, origin, generation } = token.opens else { return Err(invalid()) };
         let access = self.admit(token.tenant_id, &widget_key).await?;
         if let RequestOrigin::Page(asker, _) = RequestOrigin::read(&self.parts.headers)
@@ -74,7 +74,7 @@ impl<D: TenantDirectory> Call<'_, D> {
                 end_session_request::Token::Session(SessionToken { session_id, generation, has_ended })
             }
             Opens::Minted { visitor_user_id, generation, tenant_generation } => {
-                // It is bound to no page: who holds it may read what became of it.
+                // A minted token is bound to no page: any page that has it may read the answer.
                 if let RequestOrigin::Page(_, text) = asker {
                     self.readable_by = Some(text);
                 }

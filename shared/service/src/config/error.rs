@@ -1,4 +1,4 @@
-//! What a program says that cannot be started with its configuration, or that was asked for help.
+//! What a program prints if its configuration is wrong, or if it is asked for help.
 
 use std::{fmt, process::ExitCode};
 

@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_reads_slowly_gets_all_of_it() {
+    async fn a_client_that_reads_slowly_gets_the_whole_answer() {
         let server = server(Duration::from_millis(100)).await;
         let mut slow = connect(&server).await;
         ask(&mut slow, "/large").await;
