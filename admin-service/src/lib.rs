@@ -31,3 +31,4 @@ pub use domain::{
     access, account_key, audit, bot, credentials, operator, settings, signing_key, tenant, visitor, widget,
 };
 pub use rest::openapi;
+pub use sealing::MasterKeys;

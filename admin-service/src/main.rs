@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     match Config::load(&sources) {
         Ok(config) => {
             let telemetry = config.telemetry.clone();
-            process::run("admin-service", None, &telemetry, Threads::Shared, serve(config), |_| 1)
+            process::run("admin-service", None, &telemetry, Threads::Shared, serve(config))
         }
         Err(error) => error.report(),
     }

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Ok(config) => {
             let telemetry = config.telemetry.clone();
             let id = config.id.clone();
-            process::run("relay-gateway", Some(&id), &telemetry, Threads::FirstWorker, serve(config), |_| 1)
+            process::run("relay-gateway", Some(&id), &telemetry, Threads::FirstWorker, serve(config))
         }
         Err(error) => error.report(),
     }

@@ -44,7 +44,7 @@ impl Config {
         let data_dir = settings.required("data_dir");
         let relay_secret = settings.optional_secrets("relay_secret");
         let access_log = settings.required("access_log");
-        let telemetry = settings.telemetry();
+        let telemetry = TelemetryConfig::read(&mut settings);
         settings.finish()?;
         Ok(Self {
             listen: listen?,

@@ -1,12 +1,15 @@
 //! The data directory: private, with keys that are made once and never printed.
 
 use std::{
+    fmt::Display,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
+use admin_service::MasterKeys;
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
@@ -53,26 +56,26 @@ impl DataDir {
     /// What operators send as `X-Admin-Key`. It begins with a letter: one of 64 random beginnings is a hyphen, and a
     /// command line would take such a key for a flag.
     pub(crate) fn admin_key(&self) -> io::Result<SecretList> {
-        self.secrets(ADMIN_KEY, || Ok(format!("admin_{}", URL_SAFE_NO_PAD.encode(random()?.as_slice()))))
+        self.parsed(ADMIN_KEY, || Ok(format!("admin_{}", URL_SAFE_NO_PAD.encode(random()?.as_slice()))))
     }
 
     /// What seals secrets at rest.
-    pub(crate) fn master_keys(&self) -> io::Result<SecretString> {
-        self.key("master.key", || Ok(format!("k1:{}", STANDARD.encode(random()?.as_slice()))))
+    pub(crate) fn master_keys(&self) -> io::Result<MasterKeys> {
+        self.parsed("master.key", || Ok(format!("k1:{}", STANDARD.encode(random()?.as_slice()))))
     }
 
     /// What the relay and the chat backend share (HMAC#2).
     pub(crate) fn relay_secret(&self) -> io::Result<SecretList> {
-        self.secrets("relay.secret", || Ok(URL_SAFE_NO_PAD.encode(random()?.as_slice())))
+        self.parsed("relay.secret", || Ok(URL_SAFE_NO_PAD.encode(random()?.as_slice())))
     }
 
     /// What gateways send to the admin service.
     pub(crate) fn grpc_token(&self) -> io::Result<SecretList> {
-        self.secrets("grpc.token", || Ok(URL_SAFE_NO_PAD.encode(random()?.as_slice())))
+        self.parsed("grpc.token", || Ok(URL_SAFE_NO_PAD.encode(random()?.as_slice())))
     }
 
     /// A key that can be changed without an outage: its file may hold several, a line each.
-    fn secrets(&self, name: &str, make: impl FnOnce() -> io::Result<String>) -> io::Result<SecretList> {
+    fn parsed<T: FromStr<Err: Display>>(&self, name: &str, make: impl FnOnce() -> io::Result<String>) -> io::Result<T> {
         self.key(name, make)?.expose_secret().parse().map_err(|wrong| {
             io::Error::new(io::ErrorKind::InvalidData, format!("{}: {wrong}", self.path(name).display()))
         })

@@ -8,3 +8,4 @@ mod data_dir;
 pub mod demo;
 mod next_steps;
 pub mod server;
+mod wiring;

@@ -19,14 +19,7 @@ fn main() -> ExitCode {
         match chat_backend::config::Config::load(&sources) {
             Ok(config) => {
                 let telemetry = config.telemetry.clone();
-                process::run(
-                    "chat-backend",
-                    None,
-                    &telemetry,
-                    Threads::Shared,
-                    serve_backend(config),
-                    StartError::exit_code,
-                )
+                process::run("chat-backend", None, &telemetry, Threads::Shared, serve_backend(config))
             }
             Err(error) => error.report(),
         }
@@ -34,7 +27,7 @@ fn main() -> ExitCode {
         match Config::load(&sources) {
             Ok(config) => {
                 let telemetry = config.telemetry.clone();
-                process::run("chat-relay", None, &telemetry, Threads::Shared, serve(config), StartError::exit_code)
+                process::run("chat-relay", None, &telemetry, Threads::Shared, serve(config))
             }
             Err(error) => error.report(),
         }

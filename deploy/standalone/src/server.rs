@@ -3,8 +3,9 @@
 use std::{io, net::SocketAddr};
 
 use axum::Router;
+use relay_gateway::config::HttpUrl;
 use service::{
-    config::{ConfigError, EXIT_CONFIG, SecretList},
+    config::SecretList,
     edge::{ClientAddresses, Edge},
     laptop::Exposure,
     serve::{self, Bounds, ListenError},
@@ -14,10 +15,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{AdminWiring, Config, GatewayWiring},
+    config::Config,
     data_dir::{ADMIN_KEY, DataDir},
     demo::{self, hosts::OwnHosts},
     next_steps::NextSteps,
+    wiring::{self, AdminWiring, GatewayWiring},
 };
 
 const BACKEND_DATABASE: &str = "chat-backend.db";
@@ -31,9 +33,6 @@ pub enum StartError {
     /// A listener.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// A setting that only a part could judge.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
     /// The admin service.
     #[error(transparent)]
     Admin(#[from] admin_service::server::StartError),
@@ -46,17 +45,6 @@ pub enum StartError {
     /// The chat backend.
     #[error("the chat backend's database: {0}")]
     Backend(#[from] chat_backend::StoreError),
-}
-
-impl StartError {
-    /// How the process ends.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_) => EXIT_CONFIG,
-            _ => 1,
-        }
-    }
 }
 
 /// Everything that was started.
@@ -97,13 +85,13 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
     let listener = serve::bind("listen", config.listen).await?;
     let address = listener.local_addr()?;
     let relay_url = match &config.relay_url {
-        Some(url) => url.as_url().to_string(),
+        Some(url) => url.clone(),
         None => {
             let reachable = serve::from_this_machine(address);
             if reachable != address {
                 tracing::warn!(%reachable, "embed codes name this address, which only this machine reaches: set relay_url");
             }
-            format!("http://{reachable}")
+            HttpUrl::at(reachable)
         }
     };
     let grpc_token = config.grpc_token.clone().map_or_else(|| data.grpc_token(), Ok)?;
@@ -112,19 +100,22 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
         Some(url) => url.clone(),
         None => data.sqlite_url("admin.db")?.into(),
     };
-    let admin_config = config.admin(AdminWiring {
-        database_url: &database_url,
-        api_key: &api_key,
-        master_keys: if config.has_master_keys { None } else { Some(data.master_keys()?) },
-        grpc_token: &grpc_token,
-        relay_url,
-    })?;
+    let admin_config = wiring::admin(
+        &config,
+        AdminWiring {
+            database_url,
+            api_key: api_key.clone(),
+            master_keys: config.master_keys.clone().map_or_else(|| data.master_keys(), Ok)?,
+            grpc_token: grpc_token.clone(),
+            relay_url,
+        },
+    );
     let admin = admin_service::server::start(admin_config, &metrics, http_metrics.clone(), behind.clone())
         .await
         .map_err(in_own_words)?;
 
     let backend_url = match &config.chat_backend_url {
-        Some(url) => url.as_url().to_string(),
+        Some(url) => url.clone(),
         None => {
             let listen = SocketAddr::from(([127, 0, 0, 1], 0));
             let edge = Edge {
@@ -139,19 +130,22 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
             }
             let address =
                 serve_backend(&mut running.servers, listen, backend, &relay_secret, edge, behind.clone()).await?;
-            format!("http://{address}")
+            HttpUrl::at(address)
         }
     };
 
     let admin_grpc = serve::from_this_machine(admin.grpc);
-    let gateway_config = config.gateway(&GatewayWiring {
-        admin_grpc,
-        admin_rest: serve::from_this_machine(admin.rest),
-        grpc_token: &grpc_token,
-        relay_secret: &relay_secret,
-        backend_url: &backend_url,
-    })?;
-    let next_steps = NextSteps::new(address, admin.rest, config.relay_url.as_ref(), config.admin_api);
+    let gateway_config = wiring::gateway(
+        &config,
+        GatewayWiring {
+            admin_grpc,
+            admin_rest: serve::from_this_machine(admin.rest),
+            grpc_token,
+            relay_secret,
+            backend_url,
+        },
+    );
+    let next_steps = NextSteps::new(address, admin.rest, config.relay_url.as_ref(), config.admin_api());
     let pages = match config.demo {
         Exposure::Off => Router::new(),
         demo => {

@@ -1,4 +1,4 @@
-use super::*;
+use super::{descriptors::OTHER_DESCRIPTORS, *};
 
 #[test]
 fn plain_http_is_for_this_machine() {
@@ -20,17 +20,17 @@ fn plain_http_is_for_this_machine() {
 #[test]
 fn bounds_fit_the_descriptors_there_are() {
     let mut config = load(&SECRETS).expect("loads");
-    config.fit_to(1_000_000);
+    config.bounded().fit_to(1_000_000);
     assert_eq!((config.bounds.max_connections, config.sockets.limits.most), (20_000, 20_000));
     assert_eq!((config.limits.connections_per_address, config.limits.sockets_per_address), (5000, 5000));
-    config.fit_to(1024);
+    config.bounded().fit_to(1024);
     let (connections, sockets) = (config.bounds.max_connections, config.sockets.limits.most);
     assert!((connections + sockets) * 2 + OTHER_DESCRIPTORS <= 1024, "{connections} and {sockets}");
     assert!(connections >= 200 && config.limits.connections_per_address < connections / 3);
     let mut uneven = load(&[SECRETS[0], SECRETS[1], ("GATEWAY_MAX_CONNECTIONS", "100")]).expect("loads");
-    uneven.fit_to(1024);
+    uneven.bounded().fit_to(1024);
     assert_eq!((uneven.bounds.max_connections, uneven.sockets.limits.most), (100, 380), "who wants little has it");
-    config.fit_to(1);
+    config.bounded().fit_to(1);
     assert_eq!((config.bounds.max_connections, config.sockets.limits.most), (1, 1));
 }
 
@@ -81,4 +81,12 @@ fn the_admin_paths_are_closed_unless_opened_or_on_a_laptop() {
     assert_eq!(admin_api(&[("GATEWAY_RELAY_URL", "https://relay.example.com")]), Exposure::Off);
     assert_eq!(admin_api(&[("GATEWAY_EXPOSE_ADMIN_API", "false")]), Exposure::Off);
     assert_eq!(admin_api(&[everywhere, ("GATEWAY_EXPOSE_ADMIN_API", "true")]), Exposure::On);
+}
+
+#[test]
+fn sockets_are_closed_within_the_time_that_the_process_has_to_stop() {
+    let drained = |sockets: &str| load(&[SECRETS[0], SECRETS[1], ("GATEWAY_SOCKET_DRAIN_MS", sockets)]);
+    assert!(drained("25000").is_ok());
+    let refused = drained("25001").expect_err("refused").to_string();
+    assert!(refused.contains("socket_drain_ms must be at most drain_timeout_ms"), "{refused}");
 }

@@ -1,6 +1,6 @@
 //! Settings with a form of their own: URLs, networks, names of parameters, lists.
 
-use std::str::FromStr;
+use std::{net::SocketAddr, str::FromStr};
 
 use ipnet::IpNet;
 use url::{Host, Url};
@@ -10,6 +10,15 @@ use url::{Host, Url};
 pub struct HttpUrl(Url);
 
 impl HttpUrl {
+    /// The URL of a listener's root, over plain HTTP.
+    ///
+    /// # Panics
+    /// Never: every socket address makes such a URL.
+    #[must_use]
+    pub fn at(address: SocketAddr) -> Self {
+        Self(Url::parse(&format!("http://{address}")).expect("a socket address is a host and a port"))
+    }
+
     /// The URL.
     #[must_use]
     pub fn as_url(&self) -> &Url {

@@ -19,15 +19,13 @@ pub enum Threads {
     FirstWorker,
 }
 
-/// Runs `serve` to its end. An error is printed as well as logged: it may come before anybody reads logs. `exit_code` says
-/// what it means to the process manager that started it.
+/// Runs `serve` to its end. An error is printed and ends the process with 1.
 pub fn run<E: Display>(
     name: &'static str,
     instance: Option<&str>,
     telemetry: &TelemetryConfig,
     threads: Threads,
     serve: impl Future<Output = Result<(), E>>,
-    exit_code: impl FnOnce(&E) -> u8,
 ) -> ExitCode {
     raise_descriptor_limit();
     let runtime = match runtime(threads) {
@@ -40,7 +38,7 @@ pub fn run<E: Display>(
             Err(error) => return failed(name, &error, EXIT_CONFIG),
         };
         let ended = serve.await;
-        let code = ended.map_or_else(|error| failed(name, &error, exit_code(&error)), |()| ExitCode::SUCCESS);
+        let code = ended.map_or_else(|error| failed(name, &error, 1), |()| ExitCode::SUCCESS);
         // On a thread of its own: the last spans leave over a connection that this one drives.
         let _ = tokio::task::spawn_blocking(move || telemetry.shutdown()).await;
         code

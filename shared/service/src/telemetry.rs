@@ -2,7 +2,7 @@
 //!
 //! Nothing here may see a secret, and no tenant id becomes a metric's label: a label is forever.
 
-use std::{io::IsTerminal as _, str::FromStr};
+use std::io::IsTerminal as _;
 
 use access_lines::LogWriter;
 use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
@@ -16,61 +16,15 @@ use tracing_subscriber::fmt::format;
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 mod access_lines;
+mod config;
+#[macro_use]
 mod context;
 mod histogram;
 pub mod metrics;
 
 pub use access_lines::TARGET as ACCESS;
+pub use config::{LogFormat, Ratio, TelemetryConfig};
 pub use context::{adopt_caller, current_trace_id, inject, inject_metadata, is_recorded, records_now};
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One line for a person.
-    Human,
-    /// One JSON object a line.
-    Json,
-}
-
-impl FromStr for LogFormat {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "human" => Ok(Self::Human),
-            "json" => Ok(Self::Json),
-            _ => Err("must be human or json"),
-        }
-    }
-}
-
-/// A share of traces to record, 0 to 1.
-#[derive(Clone, Copy, Debug)]
-pub struct Ratio(f64);
-
-impl FromStr for Ratio {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.parse() {
-            Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(Self(ratio)),
-            _ => Err("must be a number from 0 to 1"),
-        }
-    }
-}
-
-/// What to say, and where.
-#[derive(Clone, Debug)]
-pub struct TelemetryConfig {
-    /// Which log lines, in `tracing`'s filter syntax: `info`, `warn,relay_gateway=debug`.
-    pub log_filter: String,
-    /// How they look.
-    pub log_format: LogFormat,
-    /// Where traces go over OTLP/gRPC; unset, nowhere, though trace context is still carried.
-    pub otlp_endpoint: Option<url::Url>,
-    /// The share of traces begun here that are recorded. A caller's own decision is followed.
-    pub trace_ratio: Ratio,
-}
 
 /// Flushes what is still to be exported when the process ends.
 #[must_use = "dropping it at once loses the last spans"]

@@ -4,6 +4,7 @@ use secrecy::ExposeSecret;
 use service::config::Part;
 
 use super::*;
+use crate::wiring::{self, AdminWiring, GatewayWiring};
 
 fn load(env: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -48,40 +49,38 @@ fn another_value(part: &Part, key: &str) -> String {
     value.to_owned()
 }
 
-/// What both parts would be started with, secrets included.
+/// What both services would be started with, secrets included.
 fn wired(config: &Config) -> (String, String) {
     let secret: SecretList = "generated-in-the-data-directory".parse().expect("a secret");
     let or_generated = |given: &Option<SecretList>| given.clone().unwrap_or_else(|| secret.clone());
-    let (api_key, grpc_token, relay_secret) =
-        (or_generated(&config.api_key), or_generated(&config.grpc_token), or_generated(&config.relay_secret));
-    let admin = config
-        .admin(AdminWiring {
-            database_url: config.database_url.as_ref().unwrap_or(&"sqlite://admin.db".into()),
-            api_key: &api_key,
-            master_keys: (!config.has_master_keys).then(|| STAND_IN_MASTER_KEYS.into()),
-            grpc_token: &grpc_token,
-            relay_url: "http://127.0.0.1:7811".to_owned(),
-        })
-        .expect("the admin service's");
+    let generated = || "k1:K4ZVi+A880qJsRq/uygtyfYgIRmuvB+Up7k68nt5VwQ=".parse().expect("a key");
+    let admin = wiring::admin(
+        config,
+        AdminWiring {
+            database_url: config.database_url.clone().unwrap_or_else(|| "sqlite://admin.db".into()),
+            api_key: or_generated(&config.api_key),
+            master_keys: config.master_keys.clone().unwrap_or_else(generated),
+            grpc_token: or_generated(&config.grpc_token),
+            relay_url: config.relay_url.clone().unwrap_or_else(|| HttpUrl::at(config.listen)),
+        },
+    );
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
-    let backend_url = config.chat_backend_url.as_ref().map_or("http://127.0.0.1:2", |url| url.as_url().as_str());
-    let gateway = config
-        .gateway(&GatewayWiring {
+    let gateway = wiring::gateway(
+        config,
+        GatewayWiring {
             admin_grpc: address,
             admin_rest: address,
-            grpc_token: &grpc_token,
-            relay_secret: &relay_secret,
-            backend_url,
-        })
-        .expect("the gateway's");
+            grpc_token: or_generated(&config.grpc_token),
+            relay_secret: or_generated(&config.relay_secret),
+            backend_url: config.chat_backend_url.clone().unwrap_or_else(|| HttpUrl::at(address)),
+        },
+    );
     // What `Debug` hides.
     let secrets = [admin.api_key.as_given(), admin.grpc_token.as_given(), &admin.database.url];
     let secrets = secrets.map(ExposeSecret::expose_secret).join(" ");
     let gateways = [gateway.admin.token.as_given(), gateway.backend.relay_secret.as_given()];
     let gateways = gateways.map(ExposeSecret::expose_secret).join(" ");
-    // Sealed under one key and opened under another, it would fail: the first key's name is enough here.
-    let sealing = if config.has_master_keys { "the operators'" } else { "generated" };
-    (format!("{gateway:?} {gateways}"), format!("{admin:?} {secrets} {sealing}"))
+    (format!("{gateway:?} {gateways}"), format!("{admin:?} {secrets}"))
 }
 
 #[test]
@@ -163,6 +162,14 @@ fn a_key_of_both_parts_means_the_same_to_both() {
     let looked_at =
         ["relay_url", "drain_timeout_ms", "access_log", "log_filter", "log_format", "otlp_endpoint", "trace_ratio"];
     assert_eq!(shared, looked_at);
+    // One value is read for both: where their defaults differ, the whole has a default of its own.
+    let default = |defaults: &str, key: &str| {
+        defaults.lines().find_map(|line| line.strip_prefix(&format!("{key} = ")).map(str::to_owned))
+    };
+    for key in shared {
+        let defaults = [gateway.defaults, admin.defaults].map(|defaults| default(defaults, &key));
+        assert!(defaults[0] == defaults[1] || default(SPEC.defaults, &key).is_some(), "{key}");
+    }
 }
 
 #[test]
@@ -231,7 +238,7 @@ fn no_secret_of_a_part_is_a_flag_or_in_debug() {
 fn what_belongs_to_a_laptop_is_off_elsewhere_unless_it_is_set() {
     let exposures = |env: &[(&str, &str)]| {
         let config = load(env).expect("loads");
-        (config.demo, config.admin_api)
+        (config.demo, config.admin_api())
     };
     assert_eq!(exposures(&[]), (Exposure::Direct, Exposure::Direct));
     for elsewhere in [

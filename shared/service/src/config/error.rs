@@ -2,7 +2,8 @@
 
 use std::{fmt, process::ExitCode};
 
-use super::EXIT_CONFIG;
+/// `EX_USAGE`: the process was started wrongly, and starting it again will not help.
+pub const EXIT_CONFIG: u8 = 64;
 
 /// Why a program will not start.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::PathBuf};
 
 use clap::{Arg, Command};
 
-use super::Spec;
+use super::spec::Spec;
 
 /// The program's flags and commands, and what `--help` prints of them.
 pub(super) fn command(spec: Spec, keys: &[(String, String)]) -> Command {
@@ -60,7 +60,7 @@ fn default<'a>(defaults: &'a str, key: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ConfigError, Settings, Sources, documented_keys, programs::PROGRAMS, tests::SPEC};
+    use super::super::{ConfigError, Settings, Sources, keys::documented_keys, programs::PROGRAMS, tests::SPEC};
 
     fn help() -> String {
         let sources = Sources { args: vec!["--help".into()], env: Vec::new() };

@@ -1,8 +1,8 @@
 //! Settings that nobody reads: a misspelt one must not be without effect in silence.
 
 use super::{
-    parts::Part,
     programs::{PROGRAMS, Program},
+    spec::Part,
 };
 
 /// How many letters a name may be away from a setting's to be taken for it.
@@ -127,7 +127,7 @@ mod tests {
     /// What the one process, which has parts, makes of them.
     fn look_in_one_process(given: &[&str]) -> Found {
         let program = PROGRAMS.iter().find(|program| program.env_prefix == "CHAT_RELAY_").expect("it is listed");
-        let keys = crate::config::parts::all_keys(program.defaults, &IN_ONE_PROCESS);
+        let keys = crate::config::spec::all_keys(program.defaults, &IN_ONE_PROCESS);
         let names: Vec<_> = keys.iter().map(|(key, _)| program.variable(key).expect("its own")).collect();
         let keys: Vec<_> = keys.iter().map(|(key, _)| key.as_str()).collect();
         variables("CHAT_RELAY_", &IN_ONE_PROCESS, &keys, &names, given.iter().copied())

@@ -1,6 +1,6 @@
 //! The programs of this project, so that each can tell a setting that belongs to another.
 
-use super::parts::{Part, all_keys};
+use super::spec::{Part, all_keys};
 
 /// A program.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::{ffi::OsString, net::SocketAddr, path::Path};
 
 use super::*;
 

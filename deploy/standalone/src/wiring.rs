@@ -1,0 +1,68 @@
+//! Makes each service's configuration: how it behaves was read, and where its neighbours are is known at the start.
+
+use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
+
+use admin_service::MasterKeys;
+use relay_gateway::config::{HttpUrl, List};
+use secrecy::SecretString;
+use service::config::SecretList;
+
+use crate::config::Config;
+
+/// What the admin service needs and only the start knows.
+#[derive(Debug)]
+pub(crate) struct AdminWiring {
+    pub(crate) database_url: SecretString,
+    pub(crate) api_key: SecretList,
+    pub(crate) master_keys: MasterKeys,
+    pub(crate) grpc_token: SecretList,
+    pub(crate) relay_url: HttpUrl,
+}
+
+/// What the gateway needs and only the start knows.
+#[derive(Debug)]
+pub(crate) struct GatewayWiring {
+    pub(crate) admin_grpc: SocketAddr,
+    pub(crate) admin_rest: SocketAddr,
+    pub(crate) grpc_token: SecretList,
+    pub(crate) relay_secret: SecretList,
+    pub(crate) backend_url: HttpUrl,
+}
+
+/// The admin service's configuration.
+pub(crate) fn admin(config: &Config, known: AdminWiring) -> admin_service::config::Config {
+    let wiring = admin_service::config::Wiring {
+        rest_listen: config.admin_listen,
+        grpc_listen: config.grpc_listen,
+        // Metrics of both services are served together.
+        ops_listen: None,
+        database_url: known.database_url,
+        api_key: known.api_key,
+        master_keys: known.master_keys,
+        grpc_token: known.grpc_token,
+        relay_url: known.relay_url.as_url().clone(),
+        // The gateway drains first, and then nobody calls any more.
+        drain_delay: Duration::ZERO,
+        telemetry: config.telemetry.clone(),
+    };
+    admin_service::config::Config::new(wiring, config.admin.clone())
+}
+
+/// The gateway's configuration.
+pub(crate) fn gateway(config: &Config, known: GatewayWiring) -> relay_gateway::config::Config {
+    let wiring = relay_gateway::config::Wiring {
+        listen: config.listen,
+        ops_listen: None,
+        id: "standalone".to_owned(),
+        // One worker: this runtime, whose threads the services share.
+        threads: NonZeroUsize::MIN,
+        admin_urls: List(vec![HttpUrl::at(known.admin_grpc)]),
+        admin_token: known.grpc_token,
+        admin_rest: HttpUrl::at(known.admin_rest),
+        backend_url: known.backend_url,
+        relay_secret: known.relay_secret,
+        telemetry: config.telemetry.clone(),
+        descriptors_each: if config.chat_backend_url.is_none() { 3 } else { 2 },
+    };
+    relay_gateway::config::Config::new(wiring, config.gateway.clone())
+}

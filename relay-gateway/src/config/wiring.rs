@@ -1,0 +1,77 @@
+//! Where this gateway and its neighbours are, and their secrets.
+
+use std::{net::SocketAddr, num::NonZeroUsize};
+
+use service::{
+    config::{Read, SecretList, Settings},
+    telemetry::TelemetryConfig,
+    workers,
+};
+use uuid::Uuid;
+
+use super::values::{HttpUrl, List};
+
+/// What connects a gateway with the rest of its deployment.
+#[derive(Clone, Debug)]
+pub struct Wiring {
+    /// Where the public reaches the relay.
+    pub listen: SocketAddr,
+    /// Where Prometheus reaches `/metrics`, if anywhere.
+    pub ops_listen: Option<SocketAddr>,
+    /// This gateway's name.
+    pub id: String,
+    /// How many threads serve.
+    pub threads: NonZeroUsize,
+    /// The gRPC of the admin service's replicas.
+    pub admin_urls: List<HttpUrl>,
+    /// The bearer tokens: the first is sent.
+    pub admin_token: SecretList,
+    /// The REST facade of the admin service.
+    pub admin_rest: HttpUrl,
+    /// The chat backend's base URL.
+    pub backend_url: HttpUrl,
+    /// What HMAC#2 is made with: the first signs.
+    pub relay_secret: SecretList,
+    /// Logs and traces.
+    pub telemetry: TelemetryConfig,
+    /// Descriptors that a connection, or a visitor's socket, takes of this process.
+    pub descriptors_each: usize,
+}
+
+impl Wiring {
+    /// Reads the settings of a gateway that is a process of its own.
+    ///
+    /// # Errors
+    /// A problem, already noted.
+    pub fn read(settings: &mut Settings) -> Read<Self> {
+        let listen = settings.required("listen");
+        let ops_listen = settings.optional("ops_listen");
+        let id = settings.optional("id");
+        let threads = settings.optional("threads");
+        let admin_urls = settings.checked("admin_grpc", |urls: &List<HttpUrl>| {
+            if urls.0.iter().all(|url| url.as_url().scheme() == "http") {
+                Ok(())
+            } else {
+                Err("must begin with http://: TLS to the admin service is not built yet".to_owned())
+            }
+        });
+        let admin_token = settings.secrets("admin_grpc_token");
+        let admin_rest = settings.required("admin_rest");
+        let backend_url = settings.required("chat_backend_url");
+        let relay_secret = settings.secrets("relay_secret");
+        let telemetry = TelemetryConfig::read(settings);
+        Ok(Self {
+            listen: listen?,
+            ops_listen: ops_listen?,
+            id: id?.unwrap_or_else(|| Uuid::new_v4().to_string()),
+            threads: threads?.unwrap_or_else(workers::available),
+            admin_urls: admin_urls?,
+            admin_token: admin_token?,
+            admin_rest: admin_rest?,
+            backend_url: backend_url?,
+            relay_secret: relay_secret?,
+            telemetry: telemetry?,
+            descriptors_each: 2,
+        })
+    }
+}
