@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
-use super::{Changes, Millis, Revision, shortened};
+use super::{
+    changes::{Changes, Revision},
+    time::{Millis, shortened},
+};
 
 /// Leave to use the cache, and how far the gateway has followed the directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

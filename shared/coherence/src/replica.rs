@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Millis, Revision, lengthened, shortened};
+use super::{
+    changes::Revision,
+    time::{Millis, lengthened, shortened},
+};
 
 /// The leases one incarnation of a replica has granted. An incarnation is made at each start: a replica that restarts
 /// knows nothing of the leases the one before it gave, and must not speak for them.

@@ -10,7 +10,10 @@ use sea_orm::{
     },
 };
 
-use crate::{Guard, Guarded, conn_error, trouble::has_no_room};
+use crate::{
+    guard::{Guard, Guarded},
+    trouble::{conn_error, has_no_room},
+};
 
 /// The path of the file that a `sqlite:` URL names; `None` for another URL, and for a database in memory.
 #[must_use]

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use crate::ApiError;
+use crate::error::ApiError;
 use wire::{ErrorCode, signature::BodyDigest};
 
 /// Bounds of one body.

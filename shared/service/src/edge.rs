@@ -25,7 +25,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use tracing::{Instrument as _, Span, field::Empty};
 
 use crate::{
-    ApiError, call_span,
+    error::ApiError,
+    no_sniff::never_sniffed,
     query::Query,
     serve::Peer,
     telemetry::{self, metrics::HttpServerMetrics},
@@ -262,12 +263,6 @@ pub fn check_framing(version: Version, headers: &HeaderMap) -> Result<(), ApiErr
             "The request's Transfer-Encoding is not read here: send the body chunked, or with a Content-Length.",
         ),
     }
-}
-
-/// No browser takes what is served for something else than its `Content-Type` says.
-pub(crate) async fn never_sniffed(mut response: Response<Body>) -> Response<Body> {
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
 }
 
 async fn around_router(State(edge): State<Edge>, mut request: Request<Body>, next: Next) -> Response<Body> {

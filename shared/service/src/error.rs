@@ -12,7 +12,7 @@ use wire::{
     request_id::{RequestId, X_REQUEST_ID},
 };
 
-use crate::envelope::Failure;
+use crate::failure::Failure;
 
 /// Refused fields that are listed: an answer must not be many times as long as what was sent.
 const MOST_FIELD_ERRORS: usize = 50;

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::ApiError;
+use crate::error::ApiError;
 use wire::{FieldError, attachments};
 
 /// A JSON object being read. `null` counts as absent.

@@ -4,7 +4,7 @@ use std::{fmt::Display, str::FromStr};
 
 use url::form_urlencoded;
 
-use crate::ApiError;
+use crate::error::ApiError;
 use wire::FieldError;
 
 /// A request's query parameters. Ones nobody asks for are ignored; one given twice is refused when asked for.

@@ -15,7 +15,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::ApiError;
+use crate::error::ApiError;
 use wire::ErrorCode;
 
 mod metered;

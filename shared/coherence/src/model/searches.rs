@@ -1,6 +1,10 @@
 //! The fleets that are searched.
 
-use super::*;
+use std::collections::BTreeSet;
+
+use stateright::{Checker as _, HasDiscoveries, Model as _};
+
+use super::fleet::*;
 
 /// The smallest fleet, on which others build. The lease's drift margin is under a tick: the model's clocks run at one speed.
 const SMALLEST: Fleet = Fleet {

@@ -1,6 +1,15 @@
 //! What can happen next in a fleet, and what must never be true.
 
-use super::*;
+use std::collections::BTreeSet;
+
+use stateright::{Model, Property};
+
+use super::fleet::*;
+use crate::{
+    gateway::{Joining, Lease, SingleFlight},
+    replica::{Leases, PendingChange},
+    time::Millis,
+};
 
 impl Model for Fleet {
     type State = State;

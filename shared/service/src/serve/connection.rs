@@ -9,13 +9,12 @@ use std::{
     pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use tokio::{
@@ -25,7 +24,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{App, Bounds, Peer, watched::Watched};
+use super::{
+    app::{App, Bounds, Peer},
+    progress::{Progress, Turn},
+    request_body::RequestBody,
+    watched::Watched,
+};
 
 /// What hyper keeps of one connection's unread bytes, at most; a request's head must fit into it.
 const READ_BUFFER: usize = 128 * 1024;
@@ -156,80 +160,6 @@ impl Draining {
     pub(super) fn begin(&self) {
         self.has_begun.store(true, Ordering::Release);
         self.told.cancel();
-    }
-}
-
-/// How far a connection has come.
-#[derive(Default)]
-pub(super) struct Progress {
-    /// Even while a request is awaited, odd while one is answered.
-    turn: AtomicU64,
-    /// Bytes the peer's side has taken.
-    pub(super) written: AtomicU64,
-    /// Whether a write waits for the peer.
-    pub(super) is_blocked: AtomicBool,
-    /// Whether the last request was answered before its body had come.
-    has_unread_body: AtomicBool,
-    /// Whether what came last could not be read as a request.
-    pub(super) is_refused: AtomicBool,
-}
-
-impl Progress {
-    fn begin(self: &Arc<Self>) -> Turn {
-        self.turn.fetch_add(1, Ordering::Relaxed);
-        Turn(Arc::clone(self))
-    }
-
-    pub(super) fn turn(&self) -> u64 {
-        self.turn.load(Ordering::Relaxed)
-    }
-}
-
-/// Ours, until all of the answer is written to the connection's buffer, or it is given up.
-struct Turn(Arc<Progress>);
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.0.turn.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// A request's body, which says whether it was read to its end.
-pub struct RequestBody {
-    incoming: Incoming,
-    has_ended: bool,
-    progress: Arc<Progress>,
-}
-
-impl RequestBody {
-    fn new(incoming: Incoming, progress: &Arc<Progress>) -> Self {
-        Self { incoming, has_ended: false, progress: Arc::clone(progress) }
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        self.has_ended = matches!(polled, Poll::Ready(None));
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
-}
-
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        let is_unread = !self.has_ended && !self.incoming.is_end_stream();
-        self.progress.has_unread_body.store(is_unread, Ordering::Relaxed);
     }
 }
 

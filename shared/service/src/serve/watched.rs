@@ -12,8 +12,8 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::connection::Progress;
-use crate::ApiError;
+use super::progress::Progress;
+use crate::error::ApiError;
 use wire::{ErrorCode, request_id::RequestId};
 
 /// A connection's stream.

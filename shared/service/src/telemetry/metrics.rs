@@ -17,7 +17,7 @@ use prometheus_client::{
 };
 
 use super::histogram::Histogram;
-use crate::{edge::never_sniffed, workers::PerWorker};
+use crate::{no_sniff::never_sniffed, workers::PerWorker};
 
 /// Where a process registers what it counts. Cloning shares it.
 #[derive(Clone, Debug, Default)]

@@ -1,4 +1,5 @@
-use super::{trouble::postgres_trouble, *};
+use super::*;
+use crate::trouble::{Trouble, postgres_trouble};
 
 #[test]
 fn a_doubt_covers_what_was_open_and_nothing_newer() {
