@@ -19,7 +19,6 @@ use axum::{
     routing::{any, get, options},
 };
 use http::Response;
-use jiff::Timestamp;
 use service::{
     ApiError,
     body::BodyBounds,
@@ -29,13 +28,13 @@ use service::{
     serve::{App, Gate, Peer, RequestBody},
 };
 use tokio_util::sync::CancellationToken;
-use wire::{request_id::RequestId, time::WireTime};
+use wire::request_id::RequestId;
 
 use crate::{
-    admin_client::AdminClient,
+    admin::AdminClient,
     backend::{Backend, Upstream},
     config::{Exposed, List, Network},
-    directory::{LeaseView, TenantDirectory},
+    directory::TenantDirectory,
     limits::Limits,
     metrics::GatewayMetrics,
     signing_keys::SigningKeys,
@@ -68,7 +67,7 @@ pub(crate) struct Gateway<D> {
     pub(crate) directory: D,
     pub(crate) admin: AdminClient,
     pub(crate) backend: Arc<Backend>,
-    pub(crate) signing_keys: SigningKeys,
+    pub(crate) signing_keys: SigningKeys<D>,
     pub(crate) sockets: Arc<Sockets<D>>,
     /// The REST facade, for the paths that are passed through.
     pub(crate) admin_rest: Upstream,
@@ -124,11 +123,11 @@ impl<D: TenantDirectory> App for Ingress<D> {
     }
 }
 
-/// `/healthz` and `/readyz`. A gateway that has had its first lease stays ready: without a lease it asks the admin service for each
-/// call and answers 503 where that fails, so an outage of the admin service does not empty the load balancer.
-pub(crate) fn probes(lease: LeaseView, stopping: CancellationToken) -> Router {
+/// `/healthz` and `/readyz`. A gateway whose directory has followed changes once stays ready: where it cannot follow them, it asks the
+/// admin service for each call and answers 503 where that fails, so an outage of the admin service does not empty the load balancer.
+pub(crate) fn probes<D: TenantDirectory + Clone>(directory: D, stopping: CancellationToken) -> Router {
     health::routes(stopping, "directory", move || {
-        let has_begun = lease.was_ever_held();
+        let has_begun = directory.has_followed();
         async move { if has_begun { Ok(()) } else { Err("no lease from the admin service yet".to_owned()) } }
     })
 }
@@ -172,13 +171,6 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
 fn client_address(request: &Request, trusted: &List<Network>) -> IpAddr {
     let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.address.ip());
     client_address::behind_proxies(peer, request.headers(), trusted)
-}
-
-/// A time in an answer of the admin service's, as callers are shown it.
-fn time(at: Option<prost_types::Timestamp>) -> Result<WireTime, ApiError> {
-    at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
-        .map(WireTime::from)
-        .ok_or_else(|| ApiError::internal("the admin service sent no time"))
 }
 
 /// The request's id, which the edge has put there.

@@ -18,13 +18,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin_client::{AdminClient, InvalidAdmin},
+    admin::{AdminClient, InvalidAdmin},
     backend::{Backend, Upstream},
     config::{Config, UpstreamTimeouts},
-    directory::{CachedDirectory, ChangeListener, GrpcDirectory, LeaseView, Subscription, TenantDirectory},
+    directory::{CachedDirectory, ChangeListener, GrpcDirectory, Subscription, TenantDirectory},
     ingress::{self, Gateway, Ingress},
     limits::Limits,
-    metrics::{DirectoryMetrics, GatewayMetrics, SocketMetrics},
+    metrics::{GatewayMetrics, SocketMetrics},
     signing_keys::SigningKeys,
     sockets::{SocketDeps, Sockets},
 };
@@ -119,21 +119,14 @@ pub async fn start_on(
     let passthrough_header =
         config.backend.timeouts.header.max(Duration::from_millis(LONGEST_LEASE_MS) + PASSTHROUGH_MARGIN);
     let passthrough_timeouts = UpstreamTimeouts { header: passthrough_header, ..config.backend.timeouts };
-    let lease = LeaseView::new(metrics);
-    let directory = CachedDirectory::new(
-        GrpcDirectory::new(admin.clone()),
-        config.admin.cache_bytes,
-        lease.clone(),
-        DirectoryMetrics::new(metrics),
-    );
+    let directory = CachedDirectory::new(GrpcDirectory::new(admin.clone()), config.admin.cache_bytes, metrics);
     let backend = Arc::new(Backend::new(&config.backend, own_metrics.clone()));
     let proxies = config.trusted_proxies.0.iter().map(|network| network.0).collect();
     let limits = Arc::new(Limits::new(&config.limits, proxies));
-    let signing_keys = SigningKeys::new(admin.clone(), lease.clone());
+    let signing_keys = SigningKeys::new(admin.clone(), directory.clone());
     let deps = SocketDeps {
         directory: directory.clone(),
         signing_keys: signing_keys.clone(),
-        lease: lease.clone(),
         admin: admin.clone(),
         backend: Arc::clone(&backend),
         limits: Arc::clone(&limits),
@@ -167,7 +160,7 @@ pub async fn start_on(
     let workers = Workers::start(config.threads)?;
     let mut tasks = JoinSet::new();
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log, clients };
-    let probes = ingress::probes(lease, stopping.clone());
+    let probes = ingress::probes(gateway.directory.clone(), stopping.clone());
     let ingress = Ingress::new(Arc::clone(&gateway), edge, pages.merge(probes.clone()));
     tasks.spawn(serve::serve_on(workers.clone(), listener, ingress, limits, config.bounds, stopping.clone()));
     if config.backend.check_at_start {

@@ -28,10 +28,10 @@ use uuid::Uuid;
 use wire::{SessionId, request_id::RequestId};
 
 use crate::{
-    admin_client::AdminClient,
+    admin::AdminClient,
     backend::Backend,
     config::SocketConfig,
-    directory::{LeaseView, TenantDirectory},
+    directory::TenantDirectory,
     domain::token::{Opens, VisitorToken},
     limits::Limits,
     metrics::{GatewayMetrics, SocketMetrics},
@@ -65,8 +65,7 @@ pub(crate) struct Sockets<D> {
     config: SocketConfig,
     registry: Arc<Registry>,
     directory: D,
-    signing_keys: SigningKeys,
-    lease: LeaseView,
+    signing_keys: SigningKeys<D>,
     admin: AdminClient,
     backend: Arc<Backend>,
     limits: Arc<Limits>,
@@ -103,8 +102,7 @@ impl AuthenticatedVisitor {
 /// What [`Sockets`] stand on.
 pub(crate) struct SocketDeps<D> {
     pub(crate) directory: D,
-    pub(crate) signing_keys: SigningKeys,
-    pub(crate) lease: LeaseView,
+    pub(crate) signing_keys: SigningKeys<D>,
     pub(crate) admin: AdminClient,
     pub(crate) backend: Arc<Backend>,
     pub(crate) limits: Arc<Limits>,
@@ -113,9 +111,9 @@ pub(crate) struct SocketDeps<D> {
 
 impl<D: TenantDirectory> Sockets<D> {
     pub(crate) fn new(config: SocketConfig, deps: SocketDeps<D>, metrics: SocketMetrics) -> Self {
-        let SocketDeps { directory, signing_keys, lease, admin, backend, limits, refusals } = deps;
+        let SocketDeps { directory, signing_keys, admin, backend, limits, refusals } = deps;
         let (registry, tasks) = (Arc::new(Registry::new(config.limits)), TaskTracker::new());
-        Self { config, registry, directory, signing_keys, lease, admin, backend, limits, metrics, refusals, tasks }
+        Self { config, registry, directory, signing_keys, admin, backend, limits, metrics, refusals, tasks }
     }
 
     /// Speaks with a browser, once its connection is a WebSocket: until either side leaves, or something forbids it. A visitor

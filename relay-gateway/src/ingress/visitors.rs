@@ -11,7 +11,6 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderValue, Method, request::Parts};
-use proto::visitors::v1::{OpenSessionRequest, visitors_client::VisitorsClient};
 use serde_json::{Map, Value, json};
 use service::{
     ApiError, Envelope, Failure, Success,
@@ -25,10 +24,11 @@ use wire::{ErrorCode, TenantId, origin::Origin, request_id::RequestId};
 use super::{
     Gateway, client_address,
     cors::{self, RequestOrigin},
-    document::{BegunSession, EndedSession, NewSession, RefreshedToken, WidgetConfig},
-    request_id, time,
+    document::{BegunSession, EndedSession, NewSession as DocumentedNewSession, RefreshedToken, WidgetConfig},
+    request_id,
 };
 use crate::{
+    admin::NewSession,
     directory::TenantDirectory,
     domain::{
         tenant::TenantState,
@@ -47,7 +47,7 @@ const LONGEST_LOCALE: usize = 35;
 
 /// Begin a visitor's session, from a page that is allowed.
 #[utoipa::path(
-    post, path = "/api/v1/create/visitor-session", tag = "visitors", request_body = NewSession,
+    post, path = "/api/v1/create/visitor-session", tag = "visitors", request_body = DocumentedNewSession,
     responses(
         (status = 201, description = "Begun", body = Envelope<BegunSession>),
         (status = 400, description = "`malformed_json`", body = Failure),
@@ -319,24 +319,19 @@ impl<D: TenantDirectory> Call<'_, D> {
         let widget = opened(&access)?;
         let sessions = &self.gateway.limits.sessions;
         sessions.begin(widget.key_id, widget.sessions_per_hour, self.client, Instant::now())?;
-        let message = OpenSessionRequest {
-            tenant_id: tenant_id.as_uuid().as_bytes().to_vec(),
+        let session = NewSession {
             widget_public_key: key,
-            origin: origin.to_string(),
+            origin,
             locale: locale.clone(),
-            metadata_json: Value::Object(metadata).to_string(),
+            metadata,
             routing_key,
             mode: mode.to_owned(),
         };
-        let method = "chatrelay.visitors.v1.Visitors/OpenSession";
-        let answer = self.gateway.admin.call(method, &self.request_id, message, |channel, request| async move {
-            VisitorsClient::new(channel).open_session(request).await
-        });
-        let answer = answer.await?;
+        let opened = self.gateway.admin.open_session(tenant_id, session, &self.request_id).await?;
         let data = json!({
-            "session_id": answer.session_id,
-            "visitor_token": answer.token,
-            "expires_at": time(answer.expires_at)?,
+            "session_id": opened.session_id,
+            "visitor_token": opened.token.token,
+            "expires_at": opened.token.expires_at,
             "widget_config": self.config(widget, &locale),
         });
         Ok(Success::created(data, "Session begun. Connect to /api/v1/ws/widget with the visitor_token as a subprotocol: bearer.<visitor_token>.")

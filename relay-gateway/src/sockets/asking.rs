@@ -1,11 +1,5 @@
 //! What the admin service is asked about a socket: its session, and what ended since it was last asked.
 
-use std::collections::{HashMap, HashSet};
-
-use proto::visitors::v1::{
-    AdmitVisitorRequest, GetSessionRequest, ListEndedSessionsRequest, ListRevokedVisitorsRequest, Session,
-    visitors_client::VisitorsClient,
-};
 use service::ApiError;
 use wire::{ErrorCode, SessionId, TenantId, request_id::RequestId};
 
@@ -13,13 +7,11 @@ use super::{
     AuthenticatedVisitor, Closing, Sockets,
     closing::{denied, unchecked},
 };
-use crate::{directory::TenantDirectory, domain::widget_access::AccessDenied};
-
-/// Visitors of one tenant that were revoked, each with the generation that its valid tokens have.
-pub(super) type Revoked = HashMap<String, u64>;
-
-/// Sessions of one tenant that were ended before their time.
-pub(super) type Ended = HashSet<SessionId>;
+use crate::{
+    admin::{Ended, Revoked, Session},
+    directory::TenantDirectory,
+    domain::widget_access::AccessDenied,
+};
 
 impl<D: TenantDirectory> Sockets<D> {
     /// What a widget's session was begun with.
@@ -29,16 +21,8 @@ impl<D: TenantDirectory> Sockets<D> {
         session: SessionId,
         generation: u64,
     ) -> Result<Session, Closing> {
-        let message = GetSessionRequest {
-            tenant_id: visitor.token.tenant_id.as_uuid().as_bytes().to_vec(),
-            session_id: session.to_string(),
-            generation: Some(generation),
-        };
-        let method = "chatrelay.visitors.v1.Visitors/GetSession";
-        let answer = self.admin.call(method, &visitor.request_id, message, |channel, request| async move {
-            VisitorsClient::new(channel).get_session(request).await
-        });
-        answer.await.map_err(|error| over(&error))
+        let answer = self.admin.session(visitor.token.tenant_id, session, generation, &visitor.request_id).await;
+        answer.map_err(|error| over(&error))
     }
 
     /// The session that stands for a known visitor.
@@ -48,16 +32,9 @@ impl<D: TenantDirectory> Sockets<D> {
         visitor_user_id: &str,
         generation: u64,
     ) -> Result<Session, Closing> {
-        let message = AdmitVisitorRequest {
-            tenant_id: visitor.token.tenant_id.as_uuid().as_bytes().to_vec(),
-            visitor_user_id: visitor_user_id.to_owned(),
-            generation,
-        };
-        let method = "chatrelay.visitors.v1.Visitors/AdmitVisitor";
-        let answer = self.admin.call(method, &visitor.request_id, message, |channel, request| async move {
-            VisitorsClient::new(channel).admit_visitor(request).await
-        });
-        answer.await.map_err(|error| over(&error))
+        let tenant_id = visitor.token.tenant_id;
+        let answer = self.admin.admit_visitor(tenant_id, visitor_user_id, generation, &visitor.request_id).await;
+        answer.map_err(|error| over(&error))
     }
 
     /// The tenant's visitors that were revoked after its count of revocations was this.
@@ -67,13 +44,7 @@ impl<D: TenantDirectory> Sockets<D> {
         after: u64,
         request_id: &RequestId,
     ) -> Result<Revoked, Closing> {
-        let message = ListRevokedVisitorsRequest { tenant_id: tenant_id.as_uuid().as_bytes().to_vec(), after };
-        let method = "chatrelay.visitors.v1.Visitors/ListRevokedVisitors";
-        let answer = self.admin.call(method, request_id, message, |channel, request| async move {
-            VisitorsClient::new(channel).list_revoked_visitors(request).await
-        });
-        let revoked = answer.await.map_err(|error| unchecked(&error))?.revoked;
-        Ok(revoked.into_iter().map(|visitor| (visitor.visitor_user_id, visitor.generation)).collect())
+        self.admin.revoked_visitors(tenant_id, after, request_id).await.map_err(|error| unchecked(&error))
     }
 
     /// The tenant's sessions that were ended by changes after this revision.
@@ -83,14 +54,7 @@ impl<D: TenantDirectory> Sockets<D> {
         after: u64,
         request_id: &RequestId,
     ) -> Result<Ended, Closing> {
-        let message = ListEndedSessionsRequest { tenant_id: tenant_id.as_uuid().as_bytes().to_vec(), after };
-        let method = "chatrelay.visitors.v1.Visitors/ListEndedSessions";
-        let answer = self.admin.call(method, request_id, message, |channel, request| async move {
-            VisitorsClient::new(channel).list_ended_sessions(request).await
-        });
-        let ended = answer.await.map_err(|error| unchecked(&error))?.session_ids;
-        let ended = ended.iter().map(|id| id.parse()).collect::<Result<_, _>>();
-        ended.map_err(|_| unchecked(&ApiError::internal("the admin service sent a malformed session id")))
+        self.admin.ended_sessions(tenant_id, after, request_id).await.map_err(|error| unchecked(&error))
     }
 }
 

@@ -19,13 +19,14 @@ use wire::{TenantId, request_id::RequestId};
 
 use super::{
     Closing, Sockets, all_closed,
-    asking::{Ended, Revoked, not_among, not_ended, since},
+    asking::{not_among, not_ended, since},
     closing::{UNCHECKED, unchecked},
     grounds::{Grounds, UNSEEN},
     judging::{active, allowed},
     registry::Open,
 };
 use crate::{
+    admin::{Ended, Revoked},
     directory::{ChangeListener, Known, TenantDirectory},
     domain::widget_access::WidgetAccess,
     signing_keys::concern_keys,

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use proto::visitors::v1::Session;
 use serde_json::{Value, json};
 use service::ApiError;
 use wire::{SessionId, origin::Origin, request_id::RequestId};
@@ -15,6 +14,7 @@ use super::{
     registry::SocketSlot,
 };
 use crate::{
+    admin::Session,
     directory::{Known, TenantDirectory},
     domain::{
         tenant::TenantState,
@@ -54,10 +54,9 @@ impl<D: TenantDirectory> Sockets<D> {
                 (self.visitor(visitor, visitor_user_id, *generation).await?, None, Some(visitor_user_id.as_str()))
             }
         };
-        let over = session.expires_at.map_or(0, |at| at.seconds.saturating_mul(1000));
         let ends_at_ms = match visitor.token.opens {
             // Its widget refreshes the token; the session goes on.
-            Opens::Session { .. } => over,
+            Opens::Session { .. } => session.ends_at_ms,
             Opens::Minted { .. } => visitor.token.ends_at_ms(),
         };
         let id = session.session_id.parse().map_err(|_| unchecked(&ApiError::internal("a session without an id")))?;
@@ -117,7 +116,7 @@ impl<D: TenantDirectory> Sockets<D> {
     /// Whether a frame may pass. While the lease is held, the gateway hears of each change that closes the socket. Without a lease it
     /// must ask.
     pub(super) async fn still_allowed(&self, visitor: &AuthenticatedVisitor, grounds: &Grounds) -> Result<(), Closing> {
-        if self.lease.is_held() {
+        if self.directory.still_current() {
             return Ok(());
         }
         self.still_signed(visitor).await?;
