@@ -19,9 +19,9 @@ mod headers;
 mod link;
 mod pool;
 mod signature_check;
+mod sockets;
 mod streamed;
 mod upstream;
-mod visitors;
 
 pub(crate) use headers::strip_request;
 pub(crate) use streamed::Streamed;

@@ -38,7 +38,7 @@ use crate::{
     limits::Limits,
     metrics::GatewayMetrics,
     signing_keys::SigningKeys,
-    sockets::Sockets,
+    sockets::{Sockets, Visitor},
 };
 
 mod body;
@@ -63,12 +63,12 @@ pub(crate) use client_address::behind_proxies;
 pub use document::openapi;
 
 /// What the handlers share.
-pub(crate) struct Gateway<D> {
+pub(crate) struct Gateway<D: TenantDirectory> {
     pub(crate) directory: D,
     pub(crate) admin: AdminClient,
     pub(crate) backend: Arc<Backend>,
     pub(crate) signing_keys: SigningKeys<D>,
-    pub(crate) sockets: Arc<Sockets<D>>,
+    pub(crate) sockets: Arc<Sockets<Visitor<D>>>,
     /// The REST facade, for the paths that are passed through.
     pub(crate) admin_rest: Upstream,
     /// What names a client to the REST facade.
@@ -85,13 +85,13 @@ pub(crate) struct Gateway<D> {
 }
 
 /// The gateway as it is served.
-pub(crate) struct Ingress<D> {
+pub(crate) struct Ingress<D: TenantDirectory> {
     gateway: Arc<Gateway<D>>,
     edge: Edge,
     router: Router,
 }
 
-impl<D> Clone for Ingress<D> {
+impl<D: TenantDirectory> Clone for Ingress<D> {
     fn clone(&self) -> Self {
         Self { gateway: Arc::clone(&self.gateway), edge: self.edge.clone(), router: self.router.clone() }
     }

@@ -16,6 +16,7 @@ pub(crate) mod memory;
 pub mod replays;
 pub(crate) mod sessions;
 pub(crate) mod slots;
+pub(crate) mod sockets;
 pub mod tenants;
 pub(crate) mod visitors;
 
@@ -24,6 +25,7 @@ use memory::BodyMemory;
 use replays::ReplayGuard;
 use sessions::SessionRates;
 use slots::Slots;
+use sockets::{SocketBounds, SocketCounts};
 use tenants::TenantRates;
 use visitors::VisitorRates;
 
@@ -74,6 +76,15 @@ pub struct Exceeded {
     pub retry_after_s: u64,
 }
 
+/// A way into the gateway. Failures are counted by lane: a stranger who fails at signing must not keep operators out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Signed,
+    Visitor,
+    Operator,
+    Developer,
+}
+
 /// All that is counted.
 pub(crate) struct Limits {
     pub(crate) replays: ReplayGuard,
@@ -86,14 +97,14 @@ pub(crate) struct Limits {
     pub(crate) operator_failures: FailureLimiter,
     pub(crate) developer_failures: FailureLimiter,
     pub(crate) connections: Slots<IpAddr>,
-    pub(crate) sockets: Slots<IpAddr>,
+    pub(crate) sockets: SocketCounts,
     pub(crate) memory: BodyMemory,
     proxies: Vec<IpNet>,
 }
 
 impl Limits {
     /// Connections from `proxies` are their clients', and are not counted as theirs.
-    pub(crate) fn new(config: &LimitsConfig, proxies: Vec<IpNet>) -> Self {
+    pub(crate) fn new(config: &LimitsConfig, sockets: SocketBounds, proxies: Vec<IpNet>) -> Self {
         let failures = || FailureLimiter::new(config.failures_per_min);
         Self {
             replays: ReplayGuard::default(),
@@ -105,7 +116,7 @@ impl Limits {
             operator_failures: failures(),
             developer_failures: failures(),
             connections: Slots::new(config.connections_per_address),
-            sockets: Slots::new(config.sockets_per_address),
+            sockets: SocketCounts::new(sockets),
             memory: BodyMemory::new(config.body_memory),
             proxies,
         }
@@ -121,6 +132,20 @@ impl Limits {
         }
         let place = self.connections.take(network(peer));
         place.map(Some).ok_or(Exceeded { limit: Limit::Connections, retry_after_s: 1 })
+    }
+
+    /// Counts a call of a lane that has failed.
+    ///
+    /// # Errors
+    /// [`Limit::FailedCalls`] where it is one too many.
+    pub(crate) fn count_failure(&self, lane: Lane, address: IpAddr, now: Instant) -> Result<(), Exceeded> {
+        let failures = match lane {
+            Lane::Signed => &self.signed_failures,
+            Lane::Visitor => &self.visitor_failures,
+            Lane::Operator => &self.operator_failures,
+            Lane::Developer => &self.developer_failures,
+        };
+        failures.count(address, now)
     }
 
     /// Forgets what is over. Call it now and then: it only frees memory.

@@ -20,13 +20,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::{AdminClient, InvalidAdmin},
     backend::{Backend, Upstream},
-    config::{Config, UpstreamTimeouts},
+    config::{Config, SocketLimits, UpstreamTimeouts},
     directory::{CachedDirectory, ChangeListener, GrpcDirectory, Subscription, TenantDirectory},
     ingress::{self, Gateway, Ingress},
-    limits::Limits,
+    limits::{Limits, sockets::SocketBounds},
     metrics::{GatewayMetrics, SocketMetrics},
     signing_keys::SigningKeys,
-    sockets::{SocketDeps, Sockets},
+    sockets::{SocketDeps, Sockets, Visitor, VisitorJudge},
 };
 
 /// The service's name in metrics.
@@ -122,17 +122,16 @@ pub async fn start_on(
     let directory = CachedDirectory::new(GrpcDirectory::new(admin.clone()), config.admin.cache_bytes, metrics);
     let backend = Arc::new(Backend::new(&config.backend, own_metrics.clone()));
     let proxies = config.trusted_proxies.0.iter().map(|network| network.0).collect();
-    let limits = Arc::new(Limits::new(&config.limits, proxies));
+    let limits = Arc::new(Limits::new(&config.limits, socket_bounds(&config), proxies));
     let signing_keys = SigningKeys::new(admin.clone(), directory.clone());
+    let judge = VisitorJudge::new(directory.clone(), admin.clone(), signing_keys.clone(), Arc::clone(&limits));
     let deps = SocketDeps {
-        directory: directory.clone(),
-        signing_keys: signing_keys.clone(),
-        admin: admin.clone(),
         backend: Arc::clone(&backend),
         limits: Arc::clone(&limits),
+        metrics: SocketMetrics::new(metrics),
         refusals: own_metrics.clone(),
     };
-    let sockets = Arc::new(Sockets::new(config.sockets, deps, SocketMetrics::new(metrics)));
+    let sockets = Arc::new(Sockets::new(config.sockets, judge, deps));
     // Each listener applies a change (the keys are dropped, forbidden sockets closed) before the gateway acknowledges it. The keys must
     // come first, because sockets are judged by the new key set.
     let listeners: Vec<Arc<dyn ChangeListener>> = vec![Arc::new(signing_keys.clone()), Arc::clone(&sockets) as _];
@@ -183,9 +182,15 @@ pub async fn start_on(
     Ok(Running { public, tasks, probes, leaving, subscription, _workers: workers })
 }
 
+fn socket_bounds(config: &Config) -> SocketBounds {
+    let SocketLimits { most, most_per_tenant, most_per_session } = config.sockets.limits;
+    let per_address = config.limits.sockets_per_address;
+    SocketBounds { all: most, per_tenant: most_per_tenant, per_session: most_per_session, per_address }
+}
+
 /// Closes visitors' sockets once the gateway stops.
 async fn drain<D: TenantDirectory>(
-    sockets: Arc<Sockets<D>>,
+    sockets: Arc<Sockets<Visitor<D>>>,
     over: Duration,
     bounds: Bounds,
     stopping: CancellationToken,
@@ -198,7 +203,7 @@ async fn drain<D: TenantDirectory>(
     }
 }
 
-async fn sweep<D>(gateway: Arc<Gateway<D>>, stopping: CancellationToken) {
+async fn sweep<D: TenantDirectory>(gateway: Arc<Gateway<D>>, stopping: CancellationToken) {
     while tokio::time::timeout(SWEEP_EVERY, stopping.cancelled()).await.is_err() {
         gateway.backend.sweep();
         gateway.admin_rest.sweep();

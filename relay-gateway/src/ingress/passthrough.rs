@@ -89,7 +89,7 @@ pub(super) async fn pass_developer<D: TenantDirectory>(
     pass_through(&gateway, &gateway.limits.developer_failures, request).await
 }
 
-async fn pass_through<D>(
+async fn pass_through<D: TenantDirectory>(
     gateway: &Gateway<D>,
     failures: &FailureLimiter,
     request: Request,

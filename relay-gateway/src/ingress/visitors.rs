@@ -175,7 +175,7 @@ async fn answer<D: TenantDirectory>(
 }
 
 /// One call, and who may read its answer.
-struct Call<'a, D> {
+struct Call<'a, D: TenantDirectory> {
     gateway: &'a Gateway<D>,
     parts: Parts,
     request_id: RequestId,

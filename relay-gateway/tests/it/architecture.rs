@@ -45,3 +45,11 @@ fn leases_are_the_directorys_business_alone() {
         !file.starts_with("directory") && !file.starts_with("admin") && !file.starts_with("config")
     });
 }
+
+#[test]
+fn sockets_are_moved_and_closed_without_knowing_whose_they_are() {
+    let any_participants = ["accept.rs", "changes.rs", "close.rs", "participant.rs", "pump.rs", "registry.rs"];
+    assert_none_names(&["isitor", "idget", "evoked", "domain::"], |file| {
+        file.strip_prefix("sockets/").is_some_and(|file| any_participants.contains(&file))
+    });
+}
