@@ -17,7 +17,7 @@ use service::{
 };
 use uuid::Uuid;
 
-use crate::limits::{LimitsConfig, memory::MemoryConfig};
+use crate::limits::{LimitsConfig, MemoryConfig};
 
 mod values;
 

@@ -23,7 +23,7 @@ use crate::{
     config::{Config, SocketLimits, UpstreamTimeouts},
     directory::{CachedDirectory, ChangeListener, GrpcDirectory, Subscription, TenantDirectory},
     ingress::{self, Gateway, Ingress},
-    limits::{Limits, sockets::SocketBounds},
+    limits::{Limits, SocketBounds},
     metrics::{GatewayMetrics, SocketMetrics},
     signing_keys::SigningKeys,
     sockets::{SocketDeps, Sockets, Visitor, VisitorJudge},

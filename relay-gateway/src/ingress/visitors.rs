@@ -34,7 +34,7 @@ use crate::{
         tenant::TenantState,
         widget_access::{AccessDenied, Widget, WidgetAccess, is_key},
     },
-    limits::failures::FailureGuard,
+    limits::{FailureGuard, Lane},
 };
 
 mod tokens;
@@ -146,7 +146,7 @@ async fn answer<D: TenantDirectory>(
         if is_proven {
             call.disarm();
         } else if call.charged.is_none() {
-            let _ = gateway.limits.visitor_failures.count(client, Instant::now());
+            let _ = gateway.limits.count_failure(Lane::Visitor, client, Instant::now());
         }
         return response;
     }
@@ -164,7 +164,7 @@ async fn answer<D: TenantDirectory>(
         Err(error) => {
             // A call that cost nothing is charged now that it has failed.
             if call.charged.is_none() {
-                match gateway.limits.visitor_failures.charge(client, Instant::now()) {
+                match gateway.limits.charge_failure(Lane::Visitor, client, Instant::now()) {
                     Ok(charged) => call.charged = Some(charged),
                     Err(exceeded) => return call.refuse(exceeded.into()).await,
                 }
@@ -255,7 +255,7 @@ impl<D: TenantDirectory> Call<'_, D> {
             .cached(tenant_id)
             .is_some_and(|known| known.tenant.is_none_or(|tenant| directory.has_widget_access(&tenant, key)));
         if !costs_nothing && self.charged.is_none() {
-            self.charged = Some(self.gateway.limits.visitor_failures.charge(self.client, Instant::now())?);
+            self.charged = Some(self.gateway.limits.charge_failure(Lane::Visitor, self.client, Instant::now())?);
         }
         let known = directory.lookup(tenant_id, &self.request_id).await?;
         let Some(tenant) = known.tenant else { return Ok(None) };
@@ -285,7 +285,7 @@ impl<D: TenantDirectory> Call<'_, D> {
     async fn create_session(&mut self, body: axum::body::Body) -> Result<Response, ApiError> {
         body::check_not_encoded(&self.parts.headers)?;
         let bounds = BodyBounds { limit: self.gateway.body.limit.min(BODY_LIMIT), ..self.gateway.body };
-        let mut held = self.gateway.limits.memory.hold(self.client);
+        let mut held = self.gateway.limits.hold_body(self.client);
         let (body, _) = body::read(&self.parts.headers, body, bounds, &mut held).await?;
         let mut fields = Fields::new(json_object(&body)?);
         let tenant_id = fields.text("tenant_id", 36).parse::<TenantId>();
@@ -317,8 +317,8 @@ impl<D: TenantDirectory> Call<'_, D> {
             return Err(ApiError::origin_not_allowed(origin));
         }
         let widget = opened(&access)?;
-        let sessions = &self.gateway.limits.sessions;
-        sessions.begin(widget.key_id, widget.sessions_per_hour, self.client, Instant::now())?;
+        let limits = &self.gateway.limits;
+        limits.begin_session(widget.key_id, widget.sessions_per_hour, self.client, Instant::now()).await?;
         let session = NewSession {
             widget_public_key: key,
             origin,

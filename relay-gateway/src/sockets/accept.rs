@@ -24,7 +24,7 @@ use super::{
 use crate::{
     backend::Backend,
     config::SocketConfig,
-    limits::{Limits, sockets::SocketLimit},
+    limits::{Limits, SocketLimit},
     metrics::{GatewayMetrics, SocketMetrics},
 };
 
@@ -114,7 +114,7 @@ impl<P: Participant> Sockets<P> {
             Ok(slot) => slot,
             Err(closing) => return refuse(browser, closing).await,
         };
-        let place = match self.limits.sockets.take(about.tenant_id, about.counted_as, about.client) {
+        let place = match self.limits.take_socket(about.tenant_id, about.counted_as, about.client) {
             Ok(place) => place,
             Err(limit) => {
                 drop(slot);

@@ -10,24 +10,7 @@ use std::{
 use service::edge::network;
 use wire::{SessionId, TenantId};
 
-/// How many sockets may be open at once.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct SocketBounds {
-    pub(crate) all: usize,
-    pub(crate) per_tenant: usize,
-    /// A visitor's tabs.
-    pub(crate) per_session: usize,
-    pub(crate) per_address: usize,
-}
-
-/// Which bound was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SocketLimit {
-    All,
-    Tenant,
-    Session,
-    Address,
-}
+use crate::limits::{bounds::SocketBounds, limit::SocketLimit};
 
 /// Counts the open sockets.
 pub(crate) struct SocketCounts {
@@ -53,7 +36,7 @@ pub(crate) struct SocketPlace {
 }
 
 impl SocketCounts {
-    pub(super) fn new(bounds: SocketBounds) -> Self {
+    pub(in crate::limits) fn new(bounds: SocketBounds) -> Self {
         Self { bounds, open: Arc::default() }
     }
 
