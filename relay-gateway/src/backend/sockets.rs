@@ -12,7 +12,10 @@ use tokio_tungstenite::tungstenite::{
 };
 use wire::{TenantId, signature::BodyDigest, time::now_unix_ms};
 
-use super::{Backend, Signed, UpstreamError};
+use super::{
+    chat_backend::{Backend, Signed},
+    upstream_error::UpstreamError,
+};
 
 /// Bytes that the backend may send in one frame: the history is the largest.
 const LARGEST_FRAME: usize = 1024 * 1024;

@@ -23,7 +23,7 @@ const MOST_ADDRESSES: u64 = 100_000;
 const PERIOD: Duration = Duration::from_secs(60);
 
 /// Failed calls, by lane and address.
-pub(in crate::limits) struct Failures {
+pub(crate) struct Failures {
     signed: FailureLimiter,
     visitor: FailureLimiter,
     operator: FailureLimiter,
@@ -31,13 +31,13 @@ pub(in crate::limits) struct Failures {
 }
 
 impl Failures {
-    pub(in crate::limits) fn new(per_min: NonZeroU32) -> Self {
+    pub(crate) fn new(per_min: NonZeroU32) -> Self {
         let lane = || FailureLimiter::new(per_min);
         Self { signed: lane(), visitor: lane(), operator: lane(), developer: lane() }
     }
 
     /// Failed calls of one lane.
-    pub(in crate::limits) fn of(&self, lane: Lane) -> &FailureLimiter {
+    pub(crate) fn of(&self, lane: Lane) -> &FailureLimiter {
         match lane {
             Lane::Signed => &self.signed,
             Lane::Visitor => &self.visitor,
@@ -46,7 +46,7 @@ impl Failures {
         }
     }
 
-    pub(in crate::limits) fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         for lane in [&self.signed, &self.visitor, &self.operator, &self.developer] {
             lane.addresses.run_pending_tasks();
         }
@@ -54,7 +54,7 @@ impl Failures {
 }
 
 /// Failed calls of one lane, by address.
-pub(in crate::limits) struct FailureLimiter {
+pub(crate) struct FailureLimiter {
     quota: Quota,
     addresses: Cache<IpAddr, Arc<Cell>>,
 }
@@ -78,7 +78,7 @@ impl FailureLimiter {
     ///
     /// # Errors
     /// [`Limit::FailedCalls`] where the address has failed too often: then nothing is charged.
-    pub(in crate::limits) fn charge(&self, address: IpAddr, now: Instant) -> Result<FailureGuard, Exceeded> {
+    pub(crate) fn charge(&self, address: IpAddr, now: Instant) -> Result<FailureGuard, Exceeded> {
         let cell = self.addresses.get_with(network(address), Arc::default);
         match cell.spend(1, self.quota, now) {
             Ok(_) => Ok(FailureGuard { cell, quota: self.quota }),
@@ -90,7 +90,7 @@ impl FailureLimiter {
     ///
     /// # Errors
     /// [`Limit::FailedCalls`] where it is one too many: then the caller is told this instead of why the call failed.
-    pub(in crate::limits) fn count(&self, address: IpAddr, now: Instant) -> Result<(), Exceeded> {
+    pub(crate) fn count(&self, address: IpAddr, now: Instant) -> Result<(), Exceeded> {
         self.charge(address, now).map(drop)
     }
 }

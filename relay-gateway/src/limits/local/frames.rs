@@ -19,17 +19,17 @@ pub(crate) struct FrameRates {
 }
 
 impl FrameRates {
-    pub(in crate::limits) fn new(frames_per_min: NonZeroU32, bytes_per_min: NonZeroU32) -> Self {
+    pub(crate) fn new(frames_per_min: NonZeroU32, bytes_per_min: NonZeroU32) -> Self {
         Self { frames_per_min, bytes_per_min, frames: Rates::per(MINUTE), bytes: Rates::per(MINUTE) }
     }
 
     /// Whether a session may send so much more.
-    pub(in crate::limits) fn admits(&self, session: SessionId, frames: u32, bytes: u32, now: Instant) -> bool {
+    pub(crate) fn admits(&self, session: SessionId, frames: u32, bytes: u32, now: Instant) -> bool {
         let within = |rates: &Rates<_>, units, limit| units == 0 || rates.spend(session, units, limit, now).is_ok();
         within(&self.frames, frames, self.frames_per_min) && within(&self.bytes, bytes, self.bytes_per_min)
     }
 
-    pub(in crate::limits) fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.frames.sweep();
         self.bytes.sweep();
     }

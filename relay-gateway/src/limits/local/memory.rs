@@ -39,7 +39,7 @@ pub(crate) struct HeldBytes<'a> {
 }
 
 impl BodyMemory {
-    pub(in crate::limits) fn new(config: MemoryConfig) -> Self {
+    pub(crate) fn new(config: MemoryConfig) -> Self {
         // An entry that is forgotten while a body holds it only starts a new count for its address.
         let addresses = Cache::builder().max_capacity(100_000).time_to_idle(Duration::from_secs(120)).build();
         Self { config, total: Arc::default(), addresses }
@@ -50,7 +50,7 @@ impl BodyMemory {
         HeldBytes { memory: self, address, bytes: 0, unproven: None }
     }
 
-    pub(in crate::limits) fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.addresses.run_pending_tasks();
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct SessionRates {
 }
 
 impl SessionRates {
-    pub(in crate::limits) fn new(per_address: NonZeroU32) -> Self {
+    pub(crate) fn new(per_address: NonZeroU32) -> Self {
         Self { per_address, addresses: Rates::per(MINUTE), keys: Rates::per(HOUR), shares: Rates::per(HOUR) }
     }
 
@@ -60,7 +60,7 @@ impl SessionRates {
         })
     }
 
-    pub(in crate::limits) fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.addresses.sweep();
         self.keys.sweep();
         self.shares.sweep();

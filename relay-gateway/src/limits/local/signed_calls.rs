@@ -39,14 +39,14 @@ pub enum NotAdmitted {
 
 /// The signatures that were used within the window, and the tenants' rates.
 #[derive(Default)]
-pub(in crate::limits) struct SignedCalls {
+pub(crate) struct SignedCalls {
     replays: ReplayGuard,
     tenants: TenantRates,
 }
 
 impl SignedCalls {
     /// Reserves the signature, and then spends one call of the tenant's rate.
-    pub(in crate::limits) fn admit(
+    pub(crate) fn admit(
         &self,
         call: &SignedUse<'_>,
         tenant: TenantRate<'_>,
@@ -62,7 +62,7 @@ impl SignedCalls {
         }
     }
 
-    pub(in crate::limits) fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.tenants.sweep();
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct SocketPlace {
 }
 
 impl SocketCounts {
-    pub(in crate::limits) fn new(bounds: SocketBounds) -> Self {
+    pub(crate) fn new(bounds: SocketBounds) -> Self {
         Self { bounds, open: Arc::default() }
     }
 
