@@ -13,7 +13,6 @@ mod watch;
 mod wire_time;
 
 pub(crate) use backoff::Backoff;
-pub(crate) use directory::TenantInfo;
 pub(crate) use identity::{NewOperator, NewVisitorToken, Operator};
 pub(crate) use transport::AdminClient;
 pub(crate) use transport::InvalidAdmin;

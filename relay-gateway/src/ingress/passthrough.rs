@@ -18,7 +18,7 @@ use service::{
 };
 use wire::{ErrorCode, time::now_unix_ms};
 
-use super::{Gateway, client_address};
+use super::{request::client_address, state::Gateway};
 use crate::{
     backend::{UpstreamError, strip_request},
     directory::TenantDirectory,

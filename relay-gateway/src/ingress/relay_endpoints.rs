@@ -3,17 +3,16 @@
 use std::time::Instant;
 
 use axum::response::{IntoResponse as _, Response};
-use serde_json::json;
 use service::{ApiError, Envelope, Failure, Success, body::json_object, fields::Fields};
 use tokio::time::timeout_at;
 use wire::{ErrorCode, TenantId, request_id::RequestId};
 
-use super::document::relay::{
+use super::shapes::signed::{
     MintedToken, NamedOperator, NamedVisitor, NewOperator, NewVisitorToken, OperatorToken, ProvisionedOperator,
-    RevokedVisitor, TAG, TenantInfo as DocumentedTenantInfo,
+    RevokedVisitor, TAG, TenantInfo,
 };
 use crate::{
-    admin::{self, AdminClient, TenantInfo},
+    admin::{self, AdminClient},
     domain::tenant::TenantState,
 };
 
@@ -113,18 +112,18 @@ pub(super) async fn provision_operator(
     };
     fields.finish()?;
     let answer = admin.provision_operator(tenant_id, operator, request_id).await?;
-    let operator = answer.operator;
-    let data = json!({
-        "operator_id": operator.operator_id,
-        "tenant_id": operator.tenant_id,
-        "email": operator.email,
-        "display_name": operator.display_name,
-        "routing_keys": operator.routing_keys,
-        "avatar_url": operator.avatar_url,
-        "created": answer.created,
-        "created_at": answer.created_at,
-        "updated_at": answer.updated_at,
-    });
+    let admin::Operator { operator_id, tenant_id, email, display_name, routing_keys, avatar_url } = answer.operator;
+    let data = ProvisionedOperator {
+        operator_id,
+        tenant_id,
+        email,
+        display_name,
+        routing_keys,
+        avatar_url,
+        created: answer.created,
+        created_at: answer.created_at,
+        updated_at: answer.updated_at,
+    };
     Ok(if answer.created {
         Success::created(data, "Operator provisioned.").into_response()
     } else {
@@ -151,14 +150,14 @@ pub(super) async fn operator_token(
     fields.finish()?;
     let (operator, issued) = admin.issue_operator_token(tenant.id, email, tenant.token_generation, request_id).await?;
     let admin::Operator { operator_id, tenant_id, display_name, routing_keys, .. } = operator;
-    let data = json!({
-        "operator_id": operator_id,
-        "display_name": display_name,
-        "operator_token": issued.token,
-        "expires_at": issued.expires_at,
-        "tenant_id": tenant_id,
-        "routing_keys": routing_keys,
-    });
+    let data = OperatorToken {
+        operator_id,
+        display_name,
+        operator_token: issued.token,
+        expires_at: issued.expires_at,
+        tenant_id,
+        routing_keys,
+    };
     Ok(Success::ok(data, "Operator token issued, for this tenant only.").into_response())
 }
 
@@ -183,7 +182,7 @@ pub(super) async fn visitor_token(
     };
     fields.finish()?;
     let issued = admin.mint_visitor_token(tenant.id, visitor, tenant.token_generation, request_id).await?;
-    let data = json!({ "token": issued.token, "expires_at": issued.expires_at });
+    let data = MintedToken { token: issued.token, expires_at: issued.expires_at };
     Ok(Success::created(data, "Visitor token minted.").into_response())
 }
 
@@ -215,7 +214,7 @@ pub(super) async fn revoke_visitor(
         )
         .retry_after_seconds(1));
     }
-    let data = json!({"visitor_user_id": visitor_user_id, "revoked_at": revoked.answer});
+    let data = RevokedVisitor { visitor_user_id, revoked_at: revoked.answer };
     Ok(Success::ok(data, "Visitor revoked: its tokens and sockets are over.").into_response())
 }
 
@@ -223,7 +222,7 @@ pub(super) async fn revoke_visitor(
 #[utoipa::path(
     get, path = "/api/v1/relay/fetch/tenant-info", tag = TAG,
     responses(
-        (status = 200, description = "The tenant", body = Envelope<DocumentedTenantInfo>),
+        (status = 200, description = "The tenant", body = Envelope<TenantInfo>),
     )
 )]
 pub(super) async fn tenant_info(
@@ -231,34 +230,21 @@ pub(super) async fn tenant_info(
     tenant_id: TenantId,
     request_id: &RequestId,
 ) -> Result<Response, ApiError> {
-    let TenantInfo {
-        tenant_id,
-        tenant_name,
-        status,
-        plan_tier,
-        allowed_origins,
-        voice_enabled,
-        video_enabled,
-        file_upload_enabled,
-        multi_channel_enabled,
-        monthly_msg_quota,
-        storage_gb_quota,
-        agent_seats,
-    } = admin.tenant_info(tenant_id, request_id).await?;
-    let data = json!({
-        "tenant_id": tenant_id,
-        "tenant_name": tenant_name,
-        "status": status,
-        "plan_tier": plan_tier,
-        "allowed_origins": allowed_origins,
-        "voice_enabled": voice_enabled,
-        "video_enabled": video_enabled,
-        "file_upload_enabled": file_upload_enabled,
-        "multi_channel_enabled": multi_channel_enabled,
-        "monthly_msg_quota": monthly_msg_quota,
-        "storage_gb_quota": storage_gb_quota,
-        "agent_seats": agent_seats,
-    });
+    let info = admin.tenant_info(tenant_id, request_id).await?;
+    let data = TenantInfo {
+        tenant_id: info.tenant_id,
+        tenant_name: info.tenant_name,
+        status: info.status,
+        plan_tier: info.plan_tier,
+        allowed_origins: info.allowed_origins,
+        voice_enabled: info.voice_enabled,
+        video_enabled: info.video_enabled,
+        file_upload_enabled: info.file_upload_enabled,
+        multi_channel_enabled: info.multi_channel_enabled,
+        monthly_msg_quota: info.monthly_msg_quota,
+        storage_gb_quota: info.storage_gb_quota,
+        agent_seats: info.agent_seats,
+    };
     Ok(Success::ok(data, "Tenant fetched.").into_response())
 }
 

@@ -22,12 +22,13 @@ use tokio::time::timeout;
 use wire::{ErrorCode, request_id::RequestId, time::now_unix_ms};
 
 use super::{
-    Body, Gateway,
+    body::Body,
     client_address::behind_proxies,
     exceeded::write_allowance,
     messages,
     relay_endpoints::{self, RelayEndpoint},
     signature_headers,
+    state::Gateway,
     target::Path,
 };
 use crate::{

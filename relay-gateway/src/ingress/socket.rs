@@ -13,7 +13,11 @@ use http::{HeaderValue, header, request::Parts};
 use service::{ApiError, Failure, edge::ConcernedTenant, query::Query, serve::Peer, websocket};
 use wire::time::now_unix_ms;
 
-use super::{Gateway, client_address, cors::RequestOrigin, request_id};
+use super::{
+    cors::RequestOrigin,
+    request::{client_address, request_id},
+    state::Gateway,
+};
 use crate::{
     directory::TenantDirectory,
     domain::token::Opens,

@@ -2,12 +2,19 @@
 
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, header};
-use serde_json::json;
 use service::{ApiError, Success, edge::ConcernedTenant};
 use wire::{ErrorCode, origin::Origin, time::now_unix_ms};
 
-use super::Call;
-use crate::{admin::EndingToken, directory::TenantDirectory, domain::token::Opens, ingress::cors::RequestOrigin};
+use super::call::Call;
+use crate::{
+    admin::EndingToken,
+    directory::TenantDirectory,
+    domain::token::Opens,
+    ingress::{
+        cors::RequestOrigin,
+        shapes::visitors::{EndedSession, RefreshedToken},
+    },
+};
 
 impl<D: TenantDirectory> Call<'_, D> {
     pub(super) async fn refresh_token(&mut self) -> Result<Response, ApiError> {
@@ -28,11 +35,11 @@ impl<D: TenantDirectory> Call<'_, D> {
         let admin = &self.gateway.admin;
         let bound_to = (widget_key, &origin);
         let refreshed = admin.refresh_token(token.tenant_id, session, bound_to, generation, &self.request_id).await?;
-        let data = json!({
-            "session_id": session.to_string(),
-            "visitor_token": refreshed.token,
-            "expires_at": refreshed.expires_at,
-        });
+        let data = RefreshedToken {
+            session_id: session.to_string(),
+            visitor_token: refreshed.token,
+            expires_at: refreshed.expires_at,
+        };
         Ok(Success::ok(data, "Token refreshed.").into_response())
     }
 
@@ -76,7 +83,7 @@ impl<D: TenantDirectory> Call<'_, D> {
             )
             .retry_after_seconds(1));
         }
-        Ok(Success::ok(json!({"session_id": ended.answer}), "Session ended: its tokens and sockets are over.")
+        Ok(Success::ok(EndedSession { session_id: ended.answer }, "Session ended: its tokens and sockets are over.")
             .into_response())
     }
 }
