@@ -8,6 +8,29 @@
 
 use std::fmt;
 
+use tonic::transport::Channel;
+
+/// A request message that only one method takes: a client that sends it need not name the method. Generated from the descriptors, so
+/// that a name that no service has does not compile.
+pub trait Call: Clone + Send + 'static {
+    /// What the method answers.
+    type Answer: Send + 'static;
+
+    /// The method's full name, `<package>.<service>/<method>`, as metrics and spans have it.
+    const METHOD: &'static str;
+
+    /// Makes the call.
+    ///
+    /// # Errors
+    /// The service's status, or the transport's.
+    fn send(
+        request: tonic::Request<Self>,
+        to: Channel,
+    ) -> impl Future<Output = Result<tonic::Response<Self::Answer>, tonic::Status>> + Send;
+}
+
+include!(concat!(env!("OUT_DIR"), "/calls.rs"));
+
 /// The tenant lifecycle for internal services.
 pub mod admin {
     /// Version 1.

@@ -5,6 +5,7 @@
 use std::{hint::black_box, num::NonZeroU32, time::Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue};
 use relay_gateway::{
     domain::{
@@ -12,10 +13,7 @@ use relay_gateway::{
         frame::Frame,
         tenant::{Generation, TenantState},
     },
-    limits::{
-        replays::{ReplayGuard, Target, Use},
-        tenants::TenantRates,
-    },
+    limits::{Limits, LimitsConfig, MemoryConfig, Now, SignedUse, SocketBounds, Target, TenantRate, Use},
     signature_headers::{self, SIGNATURE, TENANT_ID, TIMESTAMP},
 };
 use serde_json::json;
@@ -73,10 +71,24 @@ fn verify(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn limits() -> Limits {
+    let many = NonZeroU32::MAX;
+    let config = LimitsConfig {
+        failures_per_min: many,
+        sessions_per_min: many,
+        frames_per_min: many,
+        frame_bytes_per_min: many,
+        connections_per_address: 1,
+        sockets_per_address: 1,
+        body_memory: MemoryConfig { total: 1, per_address: 1 },
+    };
+    Limits::new(&config, SocketBounds { all: 1, per_tenant: 1, per_session: 1, per_address: 1 }, Vec::new())
+}
+
 /// What a verified call may still be refused for: that it came before, and that its tenant has none left.
 fn admit(criterion: &mut Criterion) {
     let tenant = tenant();
-    let (replays, rates) = (ReplayGuard::default(), TenantRates::default());
+    let limits = limits();
     let mut number = 0_u64;
     criterion.bench_function("admit", |bencher| {
         bencher.iter_batched(
@@ -85,12 +97,13 @@ fn admit(criterion: &mut Criterion) {
                 tenant.key.sign("1", &BodyDigest::of(&number.to_be_bytes()))
             },
             |signature| {
-                let now = now_unix_ms();
+                let now = Now { at: Instant::now(), unix_ms: now_unix_ms() };
                 let used =
                     Use::Write(Target::new(("POST", "add/message", Some("019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f"))));
-                replays.reserve(&signature, now, used, now).map(|mut held| held.spend()).expect("the first time");
-                let spent = rates.spend(tenant.id, &tenant.rate, tenant.rate_limit_per_min, Instant::now());
-                assert!(spent.is_ok(), "within its rate");
+                let call = SignedUse { signature: &signature, timestamp_ms: now.unix_ms, used };
+                let rate = TenantRate { id: tenant.id, per_min: tenant.rate_limit_per_min, at_hand: &tenant.rate };
+                let admitted = limits.admit_signed_call(call, rate, now).now_or_never().expect("nothing waits");
+                admitted.expect("the first time, and within its rate").spend();
             },
             criterion::BatchSize::SmallInput,
         );

@@ -1,73 +1,18 @@
-//! The port to what is known of tenants. *Unknown* is an answer; *unavailable* is an error, and never becomes a 401.
+//! What is known of tenants, and whether it may be used. Nobody outside this folder knows of leases.
 //!
 //! [`GrpcDirectory`] asks the admin service every time. [`CachedDirectory`] asks it once, and answers from what it kept for
 //! as long as a lease says that it may; [`Subscription`] keeps that lease, and drops what changes.
 
-use std::sync::Arc;
-
-use coherence::Revision;
-use service::ApiError;
-use wire::{ErrorCode, TenantId, request_id::RequestId};
-
-use crate::domain::{tenant::TenantState, widget_access::WidgetAccess};
-
 mod cached;
 mod grpc;
 mod lease;
+mod listener;
+mod port;
 mod subscription;
 mod widget_access;
 
 pub(crate) use cached::CachedDirectory;
 pub(crate) use grpc::GrpcDirectory;
-pub(crate) use lease::LeaseView;
-pub(crate) use subscription::{ChangeListener, Subscription};
-
-/// What is known of a tenant.
-#[derive(Clone, Debug)]
-pub(crate) struct Known {
-    /// `None` where there is no such tenant.
-    pub(crate) tenant: Option<Arc<TenantState>>,
-    /// The directory's revision that was true at.
-    pub(crate) revision: Revision,
-}
-
-/// What callers are told where nothing trustworthy is known, whatever the trouble is.
-pub(crate) fn unavailable(cause: impl ToString) -> ApiError {
-    ApiError::new(
-        ErrorCode::DirectoryUnavailable,
-        "The relay cannot check this tenant right now. Nothing was forwarded: send the call again, signed anew.",
-    )
-    .retry_after_seconds(1)
-    .caused_by(cause)
-}
-
-/// Knows tenants.
-pub(crate) trait TenantDirectory: Send + Sync + 'static {
-    /// What is known of a tenant without asking anybody, where it may be used.
-    fn cached(&self, _id: TenantId) -> Option<Known> {
-        None
-    }
-
-    /// Whether it is known, without asking anybody, what a tenant's widget key allows.
-    fn has_widget_access(&self, _tenant: &TenantState, _widget_key: &str) -> bool {
-        false
-    }
-
-    /// The tenant's state, true at some moment after the call began.
-    ///
-    /// # Errors
-    /// [`wire::ErrorCode::DirectoryUnavailable`] where nothing trustworthy is known.
-    fn lookup(&self, id: TenantId, request_id: &RequestId) -> impl Future<Output = Result<Known, ApiError>> + Send;
-
-    /// What a widget key of a tenant allows; with an empty key, what any page of the tenant's origins may see. It is as true as
-    /// what is known of the tenant: look the tenant up first.
-    ///
-    /// # Errors
-    /// As above.
-    fn widget_access(
-        &self,
-        tenant: &TenantState,
-        widget_key: &str,
-        request_id: &RequestId,
-    ) -> impl Future<Output = Result<Arc<WidgetAccess>, ApiError>> + Send;
-}
+pub(crate) use listener::ChangeListener;
+pub(crate) use port::{Known, TenantDirectory, unavailable};
+pub(crate) use subscription::Subscription;

@@ -1,6 +1,6 @@
 //! The public surface: which path goes where, and what stands around each.
 //!
-//! | path | who |
+//! | path | which file |
 //! |---|---|
 //! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`relay_endpoints`] or relayed; before the router, which they do not need |
 //! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`passthrough`], where they are exposed |
@@ -11,36 +11,22 @@
 //! | `/openapi.json` | [`document`]: both public lanes |
 //! | `/healthz`, `/readyz` | probes |
 
-use std::{any::Any, net::IpAddr, sync::Arc, time::Duration};
+use std::{any::Any, net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
-    extract::Request,
     routing::{any, get, options},
 };
 use http::Response;
-use jiff::Timestamp;
 use service::{
     ApiError,
-    body::BodyBounds,
     edge::Edge,
     health,
-    passed_on::ClientProof,
     serve::{App, Gate, Peer, RequestBody},
 };
 use tokio_util::sync::CancellationToken;
-use wire::{request_id::RequestId, time::WireTime};
 
-use crate::{
-    admin_client::AdminClient,
-    backend::{Backend, Upstream},
-    config::{Exposed, List, Network},
-    directory::{LeaseView, TenantDirectory},
-    limits::Limits,
-    metrics::GatewayMetrics,
-    signing_keys::SigningKeys,
-    sockets::Sockets,
-};
+use crate::{directory::TenantDirectory, limits::Limits};
 
 mod body;
 mod client_address;
@@ -51,10 +37,13 @@ mod jwks;
 mod messages;
 mod passthrough;
 mod relay_endpoints;
+mod request;
+mod shapes;
 #[doc(hidden)] // Public for the benchmarks alone.
 pub mod signature_headers;
 mod signed;
 mod socket;
+mod state;
 mod target;
 mod visitors;
 mod widget;
@@ -62,37 +51,16 @@ mod widget;
 use body::Body;
 pub(crate) use client_address::behind_proxies;
 pub use document::openapi;
-
-/// What the handlers share.
-pub(crate) struct Gateway<D> {
-    pub(crate) directory: D,
-    pub(crate) admin: AdminClient,
-    pub(crate) backend: Arc<Backend>,
-    pub(crate) signing_keys: SigningKeys,
-    pub(crate) sockets: Arc<Sockets<D>>,
-    /// The REST facade, for the paths that are passed through.
-    pub(crate) admin_rest: Upstream,
-    /// What names a client to the REST facade.
-    pub(crate) client_proof: ClientProof,
-    pub(crate) exposed: Exposed,
-    pub(crate) limits: Arc<Limits>,
-    /// Query parameters that are part of what a signature is good once for.
-    pub(crate) replay_parameters: Vec<String>,
-    /// How long a signed call may wait for the relay.
-    pub(crate) call_deadline: Duration,
-    pub(crate) body: BodyBounds,
-    pub(crate) trusted_proxies: List<Network>,
-    pub(crate) metrics: GatewayMetrics,
-}
+pub(crate) use state::Gateway;
 
 /// The gateway as it is served.
-pub(crate) struct Ingress<D> {
+pub(crate) struct Ingress<D: TenantDirectory> {
     gateway: Arc<Gateway<D>>,
     edge: Edge,
     router: Router,
 }
 
-impl<D> Clone for Ingress<D> {
+impl<D: TenantDirectory> Clone for Ingress<D> {
     fn clone(&self) -> Self {
         Self { gateway: Arc::clone(&self.gateway), edge: self.edge.clone(), router: self.router.clone() }
     }
@@ -124,11 +92,11 @@ impl<D: TenantDirectory> App for Ingress<D> {
     }
 }
 
-/// `/healthz` and `/readyz`. A gateway that has had its first lease stays ready: without a lease it asks the admin service for each
-/// call and answers 503 where that fails, so an outage of the admin service does not empty the load balancer.
-pub(crate) fn probes(lease: LeaseView, stopping: CancellationToken) -> Router {
+/// `/healthz` and `/readyz`. A gateway whose directory has followed changes once stays ready: where it cannot follow them, it asks the
+/// admin service for each call and answers 503 where that fails, so an outage of the admin service does not empty the load balancer.
+pub(crate) fn probes<D: TenantDirectory + Clone>(directory: D, stopping: CancellationToken) -> Router {
     health::routes(stopping, "directory", move || {
-        let has_begun = lease.was_ever_held();
+        let has_begun = directory.has_followed();
         async move { if has_begun { Ok(()) } else { Err("no lease from the admin service yet".to_owned()) } }
     })
 }
@@ -155,7 +123,7 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
         .route("/api/v1/end/visitor-session", options(visitors::end_session::<D>).post(visitors::end_session::<D>))
         .route("/api/v1/ws/widget", get(socket::upgrade::<D>))
         .route("/widget.js", get(widget::script))
-        // Beside the API, for who has only that under one URL.
+        // Beside the API, for deployments that publish only `/api` under their URL.
         .route("/api/v1/widget.js", get(widget::script))
         .route("/openapi.json", get(|| async { axum::Json(openapi()) }))
         .route("/.well-known/jwks.json", jwks::route(gateway.signing_keys.clone()));
@@ -166,22 +134,4 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
         router = router.route(path, any(passthrough::pass_developer::<D>));
     }
     router.with_state(Arc::clone(gateway))
-}
-
-/// The address a request came from, behind the proxies we trust.
-fn client_address(request: &Request, trusted: &List<Network>) -> IpAddr {
-    let peer = request.extensions().get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.address.ip());
-    client_address::behind_proxies(peer, request.headers(), trusted)
-}
-
-/// A time in an answer of the admin service's, as callers are shown it.
-fn time(at: Option<prost_types::Timestamp>) -> Result<WireTime, ApiError> {
-    at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
-        .map(WireTime::from)
-        .ok_or_else(|| ApiError::internal("the admin service sent no time"))
-}
-
-/// The request's id, which the edge has put there.
-fn request_id(extensions: &http::Extensions) -> RequestId {
-    extensions.get::<RequestId>().cloned().unwrap_or_else(RequestId::generate)
 }

@@ -3,7 +3,7 @@
 //! One way through: [`server`] → `ingress` → `domain` (pure admission) with `directory` and `backend` behind it. It holds
 //! nothing durable and knows tenants only through the admin service.
 
-mod admin_client;
+mod admin;
 mod backend;
 pub mod config;
 mod directory;

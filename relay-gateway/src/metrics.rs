@@ -65,10 +65,10 @@ impl GatewayMetrics {
 /// Which way a frame goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Direction {
-    /// From a visitor to the chat backend.
+    /// From a browser to the chat backend.
     ToBackend,
-    /// From the chat backend to a visitor.
-    ToVisitor,
+    /// From the chat backend to a browser.
+    ToBrowser,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -130,7 +130,7 @@ impl SocketMetrics {
     pub(crate) fn relayed(&self, direction: Direction) {
         match direction {
             Direction::ToBackend => self.to_backend.inc(),
-            Direction::ToVisitor => self.to_visitor.inc(),
+            Direction::ToBrowser => self.to_visitor.inc(),
         };
     }
 }

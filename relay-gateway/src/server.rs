@@ -18,15 +18,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin_client::{AdminClient, InvalidAdmin},
+    admin::{AdminClient, InvalidAdmin},
     backend::{Backend, Upstream},
-    config::{Config, UpstreamTimeouts},
-    directory::{CachedDirectory, ChangeListener, GrpcDirectory, LeaseView, Subscription, TenantDirectory},
+    config::{Config, SocketLimits, UpstreamTimeouts},
+    directory::{CachedDirectory, ChangeListener, GrpcDirectory, Subscription, TenantDirectory},
     ingress::{self, Gateway, Ingress},
-    limits::Limits,
-    metrics::{DirectoryMetrics, GatewayMetrics, SocketMetrics},
+    limits::{Limits, SocketBounds},
+    metrics::{GatewayMetrics, SocketMetrics},
     signing_keys::SigningKeys,
-    sockets::{SocketDeps, Sockets},
+    sockets::{SocketDeps, Sockets, Visitor, VisitorJudge},
 };
 
 /// The service's name in metrics.
@@ -119,27 +119,19 @@ pub async fn start_on(
     let passthrough_header =
         config.backend.timeouts.header.max(Duration::from_millis(LONGEST_LEASE_MS) + PASSTHROUGH_MARGIN);
     let passthrough_timeouts = UpstreamTimeouts { header: passthrough_header, ..config.backend.timeouts };
-    let lease = LeaseView::new(metrics);
-    let directory = CachedDirectory::new(
-        GrpcDirectory::new(admin.clone()),
-        config.admin.cache_bytes,
-        lease.clone(),
-        DirectoryMetrics::new(metrics),
-    );
+    let directory = CachedDirectory::new(GrpcDirectory::new(admin.clone()), config.admin.cache_bytes, metrics);
     let backend = Arc::new(Backend::new(&config.backend, own_metrics.clone()));
     let proxies = config.trusted_proxies.0.iter().map(|network| network.0).collect();
-    let limits = Arc::new(Limits::new(&config.limits, proxies));
-    let signing_keys = SigningKeys::new(admin.clone(), lease.clone());
+    let limits = Arc::new(Limits::new(&config.limits, socket_bounds(&config), proxies));
+    let signing_keys = SigningKeys::new(admin.clone(), directory.clone());
+    let judge = VisitorJudge::new(directory.clone(), admin.clone(), signing_keys.clone(), Arc::clone(&limits));
     let deps = SocketDeps {
-        directory: directory.clone(),
-        signing_keys: signing_keys.clone(),
-        lease: lease.clone(),
-        admin: admin.clone(),
         backend: Arc::clone(&backend),
         limits: Arc::clone(&limits),
+        metrics: SocketMetrics::new(metrics),
         refusals: own_metrics.clone(),
     };
-    let sockets = Arc::new(Sockets::new(config.sockets, deps, SocketMetrics::new(metrics)));
+    let sockets = Arc::new(Sockets::new(config.sockets, judge, deps));
     // Each listener applies a change (the keys are dropped, forbidden sockets closed) before the gateway acknowledges it. The keys must
     // come first, because sockets are judged by the new key set.
     let listeners: Vec<Arc<dyn ChangeListener>> = vec![Arc::new(signing_keys.clone()), Arc::clone(&sockets) as _];
@@ -167,7 +159,7 @@ pub async fn start_on(
     let workers = Workers::start(config.threads)?;
     let mut tasks = JoinSet::new();
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log, clients };
-    let probes = ingress::probes(lease, stopping.clone());
+    let probes = ingress::probes(gateway.directory.clone(), stopping.clone());
     let ingress = Ingress::new(Arc::clone(&gateway), edge, pages.merge(probes.clone()));
     tasks.spawn(serve::serve_on(workers.clone(), listener, ingress, limits, config.bounds, stopping.clone()));
     if config.backend.check_at_start {
@@ -190,9 +182,15 @@ pub async fn start_on(
     Ok(Running { public, tasks, probes, leaving, subscription, _workers: workers })
 }
 
+fn socket_bounds(config: &Config) -> SocketBounds {
+    let SocketLimits { most, most_per_tenant, most_per_session } = config.sockets.limits;
+    let per_address = config.limits.sockets_per_address;
+    SocketBounds { all: most, per_tenant: most_per_tenant, per_session: most_per_session, per_address }
+}
+
 /// Closes visitors' sockets once the gateway stops.
 async fn drain<D: TenantDirectory>(
-    sockets: Arc<Sockets<D>>,
+    sockets: Arc<Sockets<Visitor<D>>>,
     over: Duration,
     bounds: Bounds,
     stopping: CancellationToken,
@@ -205,7 +203,7 @@ async fn drain<D: TenantDirectory>(
     }
 }
 
-async fn sweep<D>(gateway: Arc<Gateway<D>>, stopping: CancellationToken) {
+async fn sweep<D: TenantDirectory>(gateway: Arc<Gateway<D>>, stopping: CancellationToken) {
     while tokio::time::timeout(SWEEP_EVERY, stopping.cancelled()).await.is_err() {
         gateway.backend.sweep();
         gateway.admin_rest.sweep();

@@ -1,8 +1,8 @@
 //! The public keys of tokens: for visitors' tokens here, and for chat backends at `/.well-known/jwks.json`.
 //!
-//! The gateway uses the keys under its lease, as it uses tenants, and drops them before it acknowledges a change of keys. So a
-//! retired key's tokens are refused from the moment its retirement returns. Without a lease the gateway asks the admin service. Calls
-//! that come at the same time share one request, so that strangers' tokens put no load on the admin service.
+//! The gateway keeps the keys for as long as its directory is current, and drops them before it acknowledges a change of keys. So a
+//! retired key's tokens are refused from the moment its retirement returns. Where the directory is not current, the gateway asks the
+//! admin service. Calls that come at the same time share one request, so that strangers' tokens put no load on the admin service.
 
 use std::{
     pin::Pin,
@@ -11,14 +11,13 @@ use std::{
 };
 
 use coherence::Changes;
-use proto::identity::v1::{GetSigningKeysRequest, identity_client::IdentityClient};
 use service::ApiError;
 use tokio::task::JoinHandle;
 use wire::{TenantId, request_id::RequestId};
 
 use crate::{
-    admin_client::AdminClient,
-    directory::{ChangeListener, LeaseView},
+    admin::AdminClient,
+    directory::{ChangeListener, TenantDirectory},
     domain::token::{Keyring, Refused, VisitorToken},
 };
 
@@ -30,13 +29,20 @@ const FAILURE_KEPT: Duration = Duration::from_secs(1);
 const UNKNOWN_KEY_KEPT: Duration = Duration::from_secs(5);
 
 /// The keys, and whether the admin service answered when it was last asked. Cloning shares them.
-#[derive(Clone)]
-pub(crate) struct SigningKeys {
+pub(crate) struct SigningKeys<D>(Arc<Inner<D>>);
+
+impl<D> Clone for SigningKeys<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+struct Inner<D> {
     admin: AdminClient,
-    lease: LeaseView,
-    kept: Arc<Mutex<Kept>>,
+    directory: D,
+    kept: Mutex<Kept>,
     /// Held during a request to the admin service: of many callers at once, one asks.
-    asking: Arc<tokio::sync::Mutex<()>>,
+    asking: tokio::sync::Mutex<()>,
 }
 
 /// The keys in the two forms they are wanted in.
@@ -73,26 +79,26 @@ impl Published {
     }
 }
 
-impl SigningKeys {
-    pub(crate) fn new(admin: AdminClient, lease: LeaseView) -> Self {
-        Self { admin, lease, kept: Arc::default(), asking: Arc::default() }
+impl<D: TenantDirectory> SigningKeys<D> {
+    pub(crate) fn new(admin: AdminClient, directory: D) -> Self {
+        Self(Arc::new(Inner { admin, directory, kept: Mutex::default(), asking: tokio::sync::Mutex::default() }))
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The keys, as they are at some moment after this is called.
     ///
     /// # Errors
-    /// Where they are not kept under a lease, and the admin service does not answer.
+    /// Where the kept keys may not be used, and the admin service does not answer.
     pub(crate) async fn get(&self) -> Result<Arc<Published>, ApiError> {
-        // The lease first: a change is dropped before the lease is renewed.
-        if self.lease.is_held() {
+        // The directory first, and the keys second: the keys that a change concerns are dropped before the directory is current again.
+        if self.0.directory.still_current() {
             let kept = self.kept().keys.clone();
             if let Some((asked, keys)) = kept {
                 // If another caller asks already, do not ask too.
-                if asked.elapsed() > KEYS_KEPT && self.kept().failure().is_none() && self.asking.try_lock().is_ok() {
+                if asked.elapsed() > KEYS_KEPT && self.kept().failure().is_none() && self.0.asking.try_lock().is_ok() {
                     drop(self.ask(asked + KEYS_KEPT));
                 }
                 return Ok(keys);
@@ -101,7 +107,7 @@ impl SigningKeys {
         self.ask(Instant::now()).await.map_err(ApiError::internal)?
     }
 
-    /// Whose session a token opens; `None` where it is none of ours.
+    /// What a token says; `None` where none of the keys signed it, or it is malformed.
     ///
     /// # Errors
     /// As [`SigningKeys::get`].
@@ -124,7 +130,7 @@ impl SigningKeys {
     fn ask(&self, not_before: Instant) -> JoinHandle<Result<Arc<Published>, ApiError>> {
         let this = self.clone();
         tokio::spawn(async move {
-            let _one = this.asking.lock().await;
+            let _one = this.0.asking.lock().await;
             loop {
                 let changes = {
                     let kept = this.kept();
@@ -155,12 +161,7 @@ impl SigningKeys {
     }
 
     async fn fetch(&self) -> Result<Arc<Published>, ApiError> {
-        let method = "chatrelay.identity.v1.Identity/GetSigningKeys";
-        let request_id = RequestId::generate();
-        let answer = self.admin.call(method, &request_id, GetSigningKeysRequest {}, |channel, request| async move {
-            IdentityClient::new(channel).get_signing_keys(request).await
-        });
-        let jwks = answer.await?.jwks_json;
+        let jwks = self.0.admin.signing_keys(&RequestId::generate()).await?;
         let ring = Keyring::read(&jwks).map_err(ApiError::internal)?;
         Ok(Arc::new(Published { jwks, ring }))
     }
@@ -171,7 +172,7 @@ pub(crate) fn concern_keys(changes: &Changes<TenantId>) -> bool {
     changes.keys.as_ref().is_none_or(|changed| changed.contains(&TenantId::DEPLOYMENT))
 }
 
-impl ChangeListener for SigningKeys {
+impl<D: TenantDirectory> ChangeListener for SigningKeys<D> {
     fn apply<'a>(&'a self, changes: &'a Changes<TenantId>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         if concern_keys(changes) {
             let mut kept = self.kept();

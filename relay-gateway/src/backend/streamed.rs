@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tracing::Span;
 
-use super::{pool::Connection, upstream::Inner};
+use super::{pool::Connection, upstream_state::UpstreamState};
 
 /// An answer's body, each piece within the upstream's idle timeout. Read to its end, its connection is free for the next.
 pub(crate) struct Streamed {
@@ -29,7 +29,7 @@ pub(crate) struct Streamed {
 
 /// An exchange with an upstream.
 pub(super) struct Exchange {
-    pub(super) upstream: Arc<Inner>,
+    pub(super) upstream: Arc<UpstreamState>,
     pub(super) started: Instant,
     pub(super) span: Span,
 }

@@ -18,89 +18,20 @@ use tracing::{Instrument as _, field::Empty};
 use wire::{ErrorCode, request_id::X_REQUEST_ID};
 
 use super::{
+    acceptance::{Acceptance, refuses_relay},
     headers,
-    pool::{Connection, ExchangeError, Pool},
-    signature_check::{Acceptance, refuses_relay},
+    pool::{Connection, Pool},
     streamed::{Exchange, Streamed},
+    upstream_error::UpstreamError,
+    upstream_state::UpstreamState,
 };
 use crate::{
     config::{HttpUrl, UpstreamTimeouts},
     metrics::GatewayMetrics,
 };
 
-/// Why an upstream gave no answer.
-#[derive(Debug)]
-pub(crate) enum UpstreamError {
-    /// No connection: nothing was sent.
-    Unreachable(String),
-    /// The connection broke before anything was sent.
-    Unsent(String),
-    /// It took too long; the request may have arrived. Names the setting that says how long that is.
-    Timeout(&'static str),
-    /// It broke off or answered something that is not HTTP; the request may have arrived.
-    Broken(String),
-    /// It refused HMAC#2, the relay's signature.
-    RefusedRelay(String),
-}
-
-impl UpstreamError {
-    /// What it means to a caller of the chat backend.
-    pub(crate) fn into_backend_error(self) -> ApiError {
-        match self {
-            Self::Unreachable(cause) | Self::Unsent(cause) => ApiError::new(
-                ErrorCode::BackendUnreachable,
-                "The chat backend cannot be reached. Nothing was sent: send the call again, signed anew.",
-            )
-            .retry_after_seconds(1)
-            .caused_by(cause),
-            Self::Timeout(setting) => ApiError::new(
-                ErrorCode::BackendTimeout,
-                format!(
-                    "The chat backend took too long ({setting}). The call may have arrived: look before you repeat it."
-                ),
-            )
-            .caused_by(format!("no answer within {setting}")),
-            Self::Broken(cause) => ApiError::new(
-                ErrorCode::BackendBadResponse,
-                "The chat backend broke off. The call may have arrived: look before you repeat it.",
-            )
-            .caused_by(cause),
-            Self::RefusedRelay(cause) => ApiError::new(
-                ErrorCode::BackendRefusedRelay,
-                "The chat backend does not accept the relay's own signature. Nothing is wrong with your call, and it was not \
-                 carried out: tell the operators of this relay, whose gateway has logged what to do.",
-            )
-            .caused_by(cause),
-        }
-    }
-
-    const fn outcome(&self) -> &'static str {
-        match self {
-            Self::Unreachable(_) | Self::Unsent(_) => "unreachable",
-            Self::Timeout(_) => "timeout",
-            Self::Broken(_) => "broken",
-            Self::RefusedRelay(_) => "refused_relay",
-        }
-    }
-}
-
 /// A client for one upstream.
-pub(crate) struct Upstream(Arc<Inner>);
-
-/// What the answers that stream still need of it.
-pub(super) struct Inner {
-    pub(super) name: &'static str,
-    /// `Host`, as every request has it.
-    host: HeaderValue,
-    /// Where its paths begin, without a trailing slash.
-    base_path: String,
-    pub(super) pool: Pool,
-    pub(super) timeouts: UpstreamTimeouts,
-    pub(super) metrics: GatewayMetrics,
-    reachable: AtomicBool,
-    /// Whether it accepts HMAC#2; `None` for an upstream that does not authenticate the relay.
-    acceptance: Option<Acceptance>,
-}
+pub(crate) struct Upstream(Arc<UpstreamState>);
 
 impl Upstream {
     pub(crate) fn new(name: &'static str, url: &HttpUrl, timeouts: UpstreamTimeouts, metrics: GatewayMetrics) -> Self {
@@ -127,7 +58,7 @@ impl Upstream {
         let url = url.as_url();
         let target: Uri = url.origin().ascii_serialization().parse().expect("an http or https URL has such an origin");
         let host = target.authority().map_or("", |authority| authority.as_str());
-        Self(Arc::new(Inner {
+        Self(Arc::new(UpstreamState {
             name,
             host: HeaderValue::from_str(host).expect("an authority is a header value"),
             base_path: url.path().trim_end_matches('/').to_owned(),
@@ -266,42 +197,6 @@ impl Upstream {
     }
 }
 
-impl Inner {
-    /// Notes what an answer shows of the relay's signature, before its headers are stripped.
-    fn answered(&self, answer: &Response<Incoming>) {
-        if let Some(acceptance) = &self.acceptance {
-            acceptance.answered(answer.status(), answer.headers());
-        }
-    }
-
-    /// Says when the upstream went away and when it came back: once, however many are turned away.
-    fn reached(&self, error: Option<&UpstreamError>) {
-        let is_reachable = !matches!(error, Some(UpstreamError::Unreachable(_)));
-        if self.reachable.load(Ordering::Relaxed) == is_reachable
-            || self.reachable.swap(is_reachable, Ordering::Relaxed) == is_reachable
-        {
-            return;
-        }
-        match error {
-            Some(UpstreamError::Unreachable(cause)) => {
-                tracing::warn!(upstream = self.name, cause, "cannot be reached");
-            }
-            _ => tracing::info!(upstream = self.name, "can be reached again"),
-        }
-    }
-}
-
-impl UpstreamError {
-    fn of(error: ExchangeError, setting: &'static str) -> Self {
-        match error {
-            ExchangeError::Connect(error) => Self::Unreachable(with_sources(&*error)),
-            ExchangeError::Unsent(error) => Self::Unsent(with_sources(&error)),
-            ExchangeError::Timeout => Self::Timeout(setting),
-            ExchangeError::Broken(error) => Self::Broken(with_sources(&error)),
-        }
-    }
-}
-
 /// Status and `Date`: a backend whose clock is wrong refuses what the relay signs.
 fn describe_refusal(answer: &Response<Incoming>) -> String {
     let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok()).unwrap_or("not given");
@@ -317,16 +212,6 @@ fn class(status: StatusCode) -> &'static str {
         5 => "5xx",
         _ => "other",
     }
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use service::config::{Read, Settings};
 
-use crate::limits::{LimitsConfig, memory::MemoryConfig};
+use crate::limits::{LimitsConfig, MemoryConfig};
 
 /// The limits as given. What one address may have of all connections and sockets is known once their number is.
 #[derive(Debug)]

@@ -16,14 +16,18 @@ use coherence::{
     gateway::{Asking, FetchOutcome, Joining, Lease, SingleFlight, Ticket},
 };
 use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter, sync::Cache as FastCache};
-use service::ApiError;
+use service::{ApiError, telemetry::metrics::Metrics};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 use wire::{TenantId, request_id::RequestId, time::since_boot_ms};
 
-use super::{Known, LeaseView, TenantDirectory, unavailable, widget_access::WidgetAccessCache};
+use super::{
+    lease::LeaseView,
+    port::{Known, TenantDirectory, unavailable},
+    widget_access::WidgetAccessCache,
+};
 use crate::{
-    admin_client::Backoff,
+    admin::Backoff,
     domain::{tenant::TenantState, widget_access::WidgetAccess},
     metrics::{DirectoryMetrics, Lookup},
 };
@@ -84,7 +88,8 @@ struct Following {
 
 impl<D: TenantDirectory> CachedDirectory<D> {
     /// In front of `source`, with about so many bytes for tenants. Without a lease it keeps nothing.
-    pub(crate) fn new(source: D, capacity_bytes: u64, lease: LeaseView, metrics: DirectoryMetrics) -> Self {
+    pub(crate) fn new(source: D, capacity_bytes: u64, metrics: &Metrics) -> Self {
+        let (lease, metrics) = (LeaseView::new(metrics), DirectoryMetrics::new(metrics));
         let most = capacity_bytes / (ENTRY_BYTES + UNKNOWN_ENTRY_BYTES);
         let expected = usize::try_from(most).unwrap_or(usize::MAX);
         let evictions = CountEvictions(metrics.clone());
@@ -142,13 +147,17 @@ impl<D: TenantDirectory> CachedDirectory<D> {
         self.0.following().lease.give_up();
         self.0.lease.set(0, 0);
     }
-
-    pub(super) fn lease(&self) -> &LeaseView {
-        &self.0.lease
-    }
 }
 
 impl<D: TenantDirectory> TenantDirectory for CachedDirectory<D> {
+    fn still_current(&self) -> bool {
+        self.0.lease.is_held()
+    }
+
+    fn has_followed(&self) -> bool {
+        self.0.lease.was_ever_held()
+    }
+
     fn cached(&self, id: TenantId) -> Option<Known> {
         let inner = &*self.0;
         let known = if inner.lease.is_held() { inner.cached(&id) } else { None };
@@ -166,7 +175,7 @@ impl<D: TenantDirectory> TenantDirectory for CachedDirectory<D> {
         if let Some(known) = self.cached(id) {
             return Ok(known);
         }
-        // Boxed, so that who finds it cached does not carry about what asking takes.
+        // Boxed, so that the future of a call whose tenant is cached does not have room for what asking takes.
         Box::pin(self.fetch(id, request_id)).await
     }
 
@@ -185,7 +194,7 @@ impl<D: TenantDirectory> TenantDirectory for CachedDirectory<D> {
 }
 
 impl<D: TenantDirectory> CachedDirectory<D> {
-    /// Asks, or waits for who asks already.
+    /// Asks, or waits for the fetch that is under way.
     async fn fetch(&self, id: TenantId, request_id: &RequestId) -> Result<Known, ApiError> {
         let inner = &*self.0;
         let mut landing = {
@@ -245,7 +254,7 @@ struct FlightGuard<D> {
 }
 
 impl<D: TenantDirectory> FlightGuard<D> {
-    /// A task of its own: a caller who leaves must not take along what others wait for.
+    /// A task of its own: the fetch must go on for the other callers when the first one leaves.
     async fn fly(self, request_id: RequestId, landed: watch::Sender<Option<Result<Known, ApiError>>>) {
         let inner = &*self.directory.0;
         let deadline = Instant::now() + REPEATED_FOR;
@@ -265,7 +274,7 @@ impl<D: TenantDirectory> FlightGuard<D> {
         }
     }
 
-    /// What those who wait are answered; `None` where a change has overtaken the fetch, and it is to be made again.
+    /// What the callers that wait are answered; `None` where a change has overtaken the fetch, which must be made again.
     fn land(&self, fetched: Result<Known, ApiError>) -> Option<Result<Known, ApiError>> {
         let inner = &*self.directory.0;
         let mut following = inner.following();

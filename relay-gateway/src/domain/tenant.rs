@@ -7,7 +7,7 @@ use std::{
 
 use wire::{TenantId, signature::TenantKey};
 
-use crate::limits::tenants::RateAtHand;
+use crate::limits::RateAtHand;
 
 /// What admission needs of a tenant.
 #[derive(Debug)]

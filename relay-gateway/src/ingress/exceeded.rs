@@ -4,11 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use service::{ApiError, body::Room};
 use wire::ErrorCode;
 
-use crate::limits::{
-    Exceeded, Limit,
-    memory::HeldBytes,
-    tenants::{Allowance, PERIOD_S},
-};
+use crate::limits::{Allowance, Exceeded, HeldBytes, Limit, PERIOD_S};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

@@ -7,9 +7,13 @@ use axum::{
 use http::header;
 use service::ApiError;
 
-use crate::signing_keys::SigningKeys;
+use crate::{directory::TenantDirectory, signing_keys::SigningKeys};
 
-pub(super) fn route<S: Clone + Send + Sync + 'static>(keys: SigningKeys) -> MethodRouter<S> {
+pub(super) fn route<S, D>(keys: SigningKeys<D>) -> MethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    D: TenantDirectory,
+{
     get(move || async move {
         let jwks = keys.get().await?.jwks.clone();
         let headers =

@@ -18,11 +18,11 @@ use service::{
 };
 use wire::{ErrorCode, time::now_unix_ms};
 
-use super::{Gateway, client_address};
+use super::{request::client_address, state::Gateway};
 use crate::{
     backend::{UpstreamError, strip_request},
     directory::TenantDirectory,
-    limits::failures::FailureLimiter,
+    limits::Lane,
 };
 
 /// Every path of the facade that an account key opens.
@@ -74,7 +74,7 @@ pub(super) async fn pass_operator<D: TenantDirectory>(
         };
         return Err(ApiError::new(ErrorCode::NotFound, message));
     }
-    pass_through(&gateway, &gateway.limits.operator_failures, request).await
+    pass_through(&gateway, Lane::Operator, request).await
 }
 
 pub(super) async fn pass_developer<D: TenantDirectory>(
@@ -86,20 +86,20 @@ pub(super) async fn pass_developer<D: TenantDirectory>(
                        set expose_developer_api = true here.";
         return Err(ApiError::new(ErrorCode::NotFound, message));
     }
-    pass_through(&gateway, &gateway.limits.developer_failures, request).await
+    pass_through(&gateway, Lane::Developer, request).await
 }
 
-async fn pass_through<D>(
+async fn pass_through<D: TenantDirectory>(
     gateway: &Gateway<D>,
-    failures: &FailureLimiter,
+    lane: Lane,
     request: Request,
 ) -> Result<Response, ApiError> {
     let upstream = &gateway.admin_rest;
     let client = client_address(&request, &gateway.trusted_proxies);
     // Keys are guessed no faster than signatures.
-    let charged = failures.charge(client, Instant::now())?;
+    let charged = gateway.limits.charge_failure(lane, client, Instant::now())?;
     let (parts, body) = request.into_parts();
-    let mut held = gateway.limits.memory.hold(client);
+    let mut held = gateway.limits.hold_body(client);
     let bounds = BodyBounds { limit: gateway.body.limit.min(BODY_LIMIT), ..gateway.body };
     let (body, _) = match body::read(&parts.headers, body, bounds, &mut held).await {
         Ok(read) => read,

@@ -1,32 +1,20 @@
 //! What the relay answers itself: operators, tokens, tenant info. The admin service owns these; the gateway reaches it over gRPC.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::response::{IntoResponse as _, Response};
-use proto::{
-    directory::v1::{GetTenantInfoRequest, TenantInfo, tenant_directory_client::TenantDirectoryClient},
-    identity::v1::{
-        IssueOperatorTokenRequest, MintVisitorTokenRequest, Operator, ProvisionOperatorRequest, RoutingKeys,
-        identity_client::IdentityClient,
-    },
-    visitors::v1::{RevokeVisitorRequest, visitors_client::VisitorsClient},
-};
-use serde_json::json;
 use service::{ApiError, Envelope, Failure, Success, body::json_object, fields::Fields};
 use tokio::time::timeout_at;
-use wire::{ErrorCode, request_id::RequestId};
+use wire::{ErrorCode, TenantId, request_id::RequestId};
 
-use super::{
-    document::relay::{
-        MintedToken, NamedOperator, NamedVisitor, NewOperator, NewVisitorToken, OperatorToken, ProvisionedOperator,
-        RevokedVisitor, TAG, TenantInfo as DocumentedTenantInfo,
-    },
-    time,
+use super::shapes::signed::{
+    MintedToken, NamedOperator, NamedVisitor, NewOperator, NewVisitorToken, OperatorToken, ProvisionedOperator,
+    RevokedVisitor, TAG, TenantInfo,
 };
-use crate::{admin_client::AdminClient, domain::tenant::TenantState};
-
-/// Of a call's time, what the answer of a change takes on its way.
-const ANSWER_MARGIN: Duration = Duration::from_millis(500);
+use crate::{
+    admin::{self, AdminClient},
+    domain::tenant::TenantState,
+};
 
 /// The calls the relay answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,13 +60,10 @@ pub(super) async fn answer(
     body: &[u8],
     deadline: Instant,
 ) -> Result<Response, ApiError> {
-    let token_generation = Some(tenant.token_generation);
-    let tenant = tenant.id.as_uuid().as_bytes().to_vec();
     if endpoint == RelayEndpoint::RevokeVisitor {
-        return revoke_visitor(admin, tenant, request_id, body, deadline).await;
+        return revoke_visitor(admin, tenant.id, request_id, body, deadline).await;
     }
-    let answered =
-        timeout_at(deadline.into(), answer_by_admin(endpoint, admin, tenant, token_generation, request_id, body)).await;
+    let answered = timeout_at(deadline.into(), answer_by_admin(endpoint, admin, tenant, request_id, body)).await;
     answered.unwrap_or_else(|_| {
         Err(ApiError::new(
             ErrorCode::DirectoryUnavailable,
@@ -92,16 +77,15 @@ pub(super) async fn answer(
 async fn answer_by_admin(
     endpoint: RelayEndpoint,
     admin: &AdminClient,
-    tenant: Vec<u8>,
-    token_generation: Option<u64>,
+    tenant: &TenantState,
     request_id: &RequestId,
     body: &[u8],
 ) -> Result<Response, ApiError> {
     match endpoint {
-        RelayEndpoint::ProvisionOperator => provision_operator(admin, tenant, request_id, body).await,
-        RelayEndpoint::OperatorToken => operator_token(admin, tenant, token_generation, request_id, body).await,
-        RelayEndpoint::VisitorToken => visitor_token(admin, tenant, token_generation, request_id, body).await,
-        RelayEndpoint::TenantInfo | RelayEndpoint::RevokeVisitor => tenant_info(admin, tenant, request_id).await,
+        RelayEndpoint::ProvisionOperator => provision_operator(admin, tenant.id, request_id, body).await,
+        RelayEndpoint::OperatorToken => operator_token(admin, tenant, request_id, body).await,
+        RelayEndpoint::VisitorToken => visitor_token(admin, tenant, request_id, body).await,
+        RelayEndpoint::TenantInfo | RelayEndpoint::RevokeVisitor => tenant_info(admin, tenant.id, request_id).await,
     }
 }
 
@@ -115,36 +99,31 @@ async fn answer_by_admin(
 )]
 pub(super) async fn provision_operator(
     admin: &AdminClient,
-    tenant_id: Vec<u8>,
+    tenant_id: TenantId,
     request_id: &RequestId,
     body: &[u8],
 ) -> Result<Response, ApiError> {
     let mut fields = Fields::new(json_object(body)?);
-    let message = ProvisionOperatorRequest {
-        tenant_id,
+    let operator = admin::NewOperator {
         email: fields.text("email", 254),
         display_name: fields.text("display_name", 200),
-        routing_keys: fields.optional_texts("routing_keys", 100, 100).map(|items| RoutingKeys { items }),
+        routing_keys: fields.optional_texts("routing_keys", 100, 100),
         avatar_url: fields.optional_text("avatar_url", 2048),
     };
     fields.finish()?;
-    let answer = admin
-        .call("chatrelay.identity.v1.Identity/ProvisionOperator", request_id, message, |channel, request| async move {
-            IdentityClient::new(channel).provision_operator(request).await
-        })
-        .await?;
-    let operator = answer.operator.unwrap_or_default();
-    let data = json!({
-        "operator_id": operator.operator_id,
-        "tenant_id": operator.tenant_id,
-        "email": operator.email,
-        "display_name": operator.display_name,
-        "routing_keys": operator.routing_keys,
-        "avatar_url": operator.avatar_url,
-        "created": answer.created,
-        "created_at": time(operator.created_at)?,
-        "updated_at": time(operator.updated_at)?,
-    });
+    let answer = admin.provision_operator(tenant_id, operator, request_id).await?;
+    let admin::Operator { operator_id, tenant_id, email, display_name, routing_keys, avatar_url } = answer.operator;
+    let data = ProvisionedOperator {
+        operator_id,
+        tenant_id,
+        email,
+        display_name,
+        routing_keys,
+        avatar_url,
+        created: answer.created,
+        created_at: answer.created_at,
+        updated_at: answer.updated_at,
+    };
     Ok(if answer.created {
         Success::created(data, "Operator provisioned.").into_response()
     } else {
@@ -162,28 +141,23 @@ pub(super) async fn provision_operator(
 )]
 pub(super) async fn operator_token(
     admin: &AdminClient,
-    tenant_id: Vec<u8>,
-    token_generation: Option<u64>,
+    tenant: &TenantState,
     request_id: &RequestId,
     body: &[u8],
 ) -> Result<Response, ApiError> {
     let mut fields = Fields::new(json_object(body)?);
-    let message = IssueOperatorTokenRequest { tenant_id, email: fields.text("email", 254), token_generation };
+    let email = fields.text("email", 254);
     fields.finish()?;
-    let answer = admin
-        .call("chatrelay.identity.v1.Identity/IssueOperatorToken", request_id, message, |channel, request| async move {
-            IdentityClient::new(channel).issue_operator_token(request).await
-        })
-        .await?;
-    let Operator { operator_id, tenant_id, display_name, routing_keys, .. } = answer.operator.unwrap_or_default();
-    let data = json!({
-        "operator_id": operator_id,
-        "display_name": display_name,
-        "operator_token": answer.token,
-        "expires_at": time(answer.expires_at)?,
-        "tenant_id": tenant_id,
-        "routing_keys": routing_keys,
-    });
+    let (operator, issued) = admin.issue_operator_token(tenant.id, email, tenant.token_generation, request_id).await?;
+    let admin::Operator { operator_id, tenant_id, display_name, routing_keys, .. } = operator;
+    let data = OperatorToken {
+        operator_id,
+        display_name,
+        operator_token: issued.token,
+        expires_at: issued.expires_at,
+        tenant_id,
+        routing_keys,
+    };
     Ok(Success::ok(data, "Operator token issued, for this tenant only.").into_response())
 }
 
@@ -196,26 +170,19 @@ pub(super) async fn operator_token(
 )]
 pub(super) async fn visitor_token(
     admin: &AdminClient,
-    tenant_id: Vec<u8>,
-    token_generation: Option<u64>,
+    tenant: &TenantState,
     request_id: &RequestId,
     body: &[u8],
 ) -> Result<Response, ApiError> {
     let mut fields = Fields::new(json_object(body)?);
-    let message = MintVisitorTokenRequest {
-        tenant_id,
-        token_generation,
+    let visitor = admin::NewVisitorToken {
         visitor_user_id: fields.text("visitor_user_id", 255),
         visitor_email_hash: fields.optional_text("visitor_email_hash", 255),
         ttl_seconds: fields.number("ttl_seconds", 60..=86_400, 3_600),
     };
     fields.finish()?;
-    let answer = admin
-        .call("chatrelay.identity.v1.Identity/MintVisitorToken", request_id, message, |channel, request| async move {
-            IdentityClient::new(channel).mint_visitor_token(request).await
-        })
-        .await?;
-    let data = json!({ "token": answer.token, "expires_at": time(answer.expires_at)? });
+    let issued = admin.mint_visitor_token(tenant.id, visitor, tenant.token_generation, request_id).await?;
+    let data = MintedToken { token: issued.token, expires_at: issued.expires_at };
     Ok(Success::created(data, "Visitor token minted.").into_response())
 }
 
@@ -230,7 +197,7 @@ pub(super) async fn visitor_token(
 )]
 pub(super) async fn revoke_visitor(
     admin: &AdminClient,
-    tenant_id: Vec<u8>,
+    tenant_id: TenantId,
     request_id: &RequestId,
     body: &[u8],
     deadline: Instant,
@@ -239,82 +206,45 @@ pub(super) async fn revoke_visitor(
     let visitor_user_id = fields.text("visitor_user_id", 255);
     fields.finish()?;
     let left = deadline.saturating_duration_since(Instant::now());
-    let message = RevokeVisitorRequest {
-        tenant_id,
-        visitor_user_id: visitor_user_id.clone(),
-        wait_ms: propagation_wait_ms(left),
-    };
-    let method = "chatrelay.visitors.v1.Visitors/RevokeVisitor";
-    let answer = admin.change(method, request_id, message, left, |channel, request| async move {
-        VisitorsClient::new(channel).revoke_visitor(request).await
-    });
-    let answer = answer.await?;
-    if !answer.is_everywhere {
+    let revoked = admin.revoke_visitor(tenant_id, visitor_user_id.clone(), left, request_id).await?;
+    if !revoked.is_everywhere {
         return Err(ApiError::new(
             ErrorCode::ChangePropagating,
             "The visitor is revoked, and not on every gateway yet. Send the call again, signed anew: it waits for the rest.",
         )
         .retry_after_seconds(1));
     }
-    let data = json!({"visitor_user_id": visitor_user_id, "revoked_at": time(answer.revoked_at)?});
+    let data = RevokedVisitor { visitor_user_id, revoked_at: revoked.answer };
     Ok(Success::ok(data, "Visitor revoked: its tokens and sockets are over.").into_response())
-}
-
-/// How long the admin service may wait for a change to be true everywhere. It is less than the caller's remaining time, so that the
-/// answer still arrives. Never 0, which would be as long as it takes.
-pub(super) fn propagation_wait_ms(left: Duration) -> u32 {
-    let wait = left.saturating_sub(ANSWER_MARGIN);
-    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1)
 }
 
 /// What the tenant may read of its own configuration.
 #[utoipa::path(
     get, path = "/api/v1/relay/fetch/tenant-info", tag = TAG,
     responses(
-        (status = 200, description = "The tenant", body = Envelope<DocumentedTenantInfo>),
+        (status = 200, description = "The tenant", body = Envelope<TenantInfo>),
     )
 )]
 pub(super) async fn tenant_info(
     admin: &AdminClient,
-    tenant_id: Vec<u8>,
+    tenant_id: TenantId,
     request_id: &RequestId,
 ) -> Result<Response, ApiError> {
-    let message = GetTenantInfoRequest { tenant_id };
-    let TenantInfo {
-        tenant_id,
-        tenant_name,
-        status,
-        plan_tier,
-        allowed_origins,
-        voice_enabled,
-        video_enabled,
-        file_upload_enabled,
-        multi_channel_enabled,
-        monthly_msg_quota,
-        storage_gb_quota,
-        agent_seats,
-    } = admin
-        .call(
-            "chatrelay.directory.v1.TenantDirectory/GetTenantInfo",
-            request_id,
-            message,
-            |channel, request| async move { TenantDirectoryClient::new(channel).get_tenant_info(request).await },
-        )
-        .await?;
-    let data = json!({
-        "tenant_id": tenant_id,
-        "tenant_name": tenant_name,
-        "status": status,
-        "plan_tier": plan_tier,
-        "allowed_origins": allowed_origins,
-        "voice_enabled": voice_enabled,
-        "video_enabled": video_enabled,
-        "file_upload_enabled": file_upload_enabled,
-        "multi_channel_enabled": multi_channel_enabled,
-        "monthly_msg_quota": monthly_msg_quota,
-        "storage_gb_quota": storage_gb_quota,
-        "agent_seats": agent_seats,
-    });
+    let info = admin.tenant_info(tenant_id, request_id).await?;
+    let data = TenantInfo {
+        tenant_id: info.tenant_id,
+        tenant_name: info.tenant_name,
+        status: info.status,
+        plan_tier: info.plan_tier,
+        allowed_origins: info.allowed_origins,
+        voice_enabled: info.voice_enabled,
+        video_enabled: info.video_enabled,
+        file_upload_enabled: info.file_upload_enabled,
+        multi_channel_enabled: info.multi_channel_enabled,
+        monthly_msg_quota: info.monthly_msg_quota,
+        storage_gb_quota: info.storage_gb_quota,
+        agent_seats: info.agent_seats,
+    };
     Ok(Success::ok(data, "Tenant fetched.").into_response())
 }
 

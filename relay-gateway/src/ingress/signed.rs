@@ -22,12 +22,13 @@ use tokio::time::timeout;
 use wire::{ErrorCode, request_id::RequestId, time::now_unix_ms};
 
 use super::{
-    Body, Gateway,
+    body::Body,
     client_address::behind_proxies,
     exceeded::write_allowance,
     messages,
     relay_endpoints::{self, RelayEndpoint},
     signature_headers,
+    state::Gateway,
     target::Path,
 };
 use crate::{
@@ -35,7 +36,7 @@ use crate::{
     directory::{Known, TenantDirectory},
     domain::{admission::SignedCall, tenant::TenantState},
     errors,
-    limits::{failures::FailureGuard, replays::Use, tenants::Allowance},
+    limits::{Allowance, FailureGuard, Lane, NotAdmitted, Now, SignedUse, TenantRate, Use},
     metrics::GatewayMetrics,
 };
 
@@ -87,6 +88,17 @@ impl From<ApiError> for Refusal {
     }
 }
 
+impl From<NotAdmitted> for Refusal {
+    fn from(not_admitted: NotAdmitted) -> Self {
+        match not_admitted {
+            NotAdmitted::Replayed => errors::replayed().into(),
+            NotAdmitted::RateSpent(exceeded, allowance) => {
+                Self { allowance: Some(allowance), ..ApiError::from(exceeded).into() }
+            }
+        }
+    }
+}
+
 /// Answers a call. Takes the head by `&mut`, to keep the future small; what is sent on is taken out of it.
 pub(super) fn relay<D: TenantDirectory>(
     gateway: &Gateway<D>,
@@ -118,7 +130,7 @@ async fn admit_and_answer<D: TenantDirectory>(
         // Boxed, so that calls of cached tenants do not carry about what asking takes.
         None => Box::pin(look_up(gateway, &call, client, request_id)).await?,
     };
-    let mut held = limits.memory.hold(client);
+    let mut held = limits.hold_body(client);
     let bounds = BodyBounds { limit: gateway.body.limit.min(target.body_limit()), ..gateway.body };
     let (body, digest) = match body::read(&head.headers, body, bounds, &mut held).await {
         Ok(read) => read,
@@ -137,7 +149,7 @@ async fn admit_and_answer<D: TenantDirectory>(
         Err(rejection) => {
             // A call that was charged when it began stays charged.
             if charged.is_none() {
-                limits.signed_failures.count(client, now).map_err(ApiError::from)?;
+                limits.count_failure(Lane::Signed, client, now).map_err(ApiError::from)?;
             }
             return Err(ApiError::from(rejection).into());
         }
@@ -154,12 +166,10 @@ async fn admit_and_answer<D: TenantDirectory>(
         _ if body.is_empty() => Use::Once,
         _ => Use::Write(path.target(&head.method, head.uri.query(), &gateway.replay_parameters)?),
     };
-    let mut reservation =
-        limits.replays.reserve(&call.signature, call.timestamp_ms, used, now_ms).map_err(|_| errors::replayed())?;
-    let allowance = limits
-        .tenants
-        .admit(tenant, now)
-        .map_err(|(exceeded, allowance)| Refusal { allowance: Some(allowance), ..ApiError::from(exceeded).into() })?;
+    let used = SignedUse { signature: &call.signature, timestamp_ms: call.timestamp_ms, used };
+    let rate = TenantRate { id: tenant.id, per_min: tenant.rate_limit_per_min, at_hand: &tenant.rate };
+    let mut admitted = limits.admit_signed_call(used, rate, Now { at: now, unix_ms: now_ms }).await?;
+    let allowance = admitted.allowance;
 
     // What the directory took before the body came is part of what a caller has waited for the relay.
     let deadline = now + gateway.call_deadline.saturating_sub(waited);
@@ -170,10 +180,10 @@ async fn admit_and_answer<D: TenantDirectory>(
                 // Boxed, so that the calls that are sent on do not carry about what these take.
                 let answer = relay_endpoints::answer(endpoint, &gateway.admin, tenant, request_id, &body, deadline);
                 // Spent before anything is asked: a caller who leaves half-way must not get it back.
-                reservation.spend();
+                admitted.spend();
                 let answer = Box::pin(answer).await;
                 if matches!(&answer, Err(error) if is_refusal(error.code())) {
-                    reservation.give_back();
+                    admitted.give_back();
                 }
                 answer.map(|answer| answer.map(Body::Made))
             }
@@ -190,10 +200,10 @@ async fn admit_and_answer<D: TenantDirectory>(
                     at_ms: now_ms,
                     deadline,
                 };
-                reservation.spend();
+                admitted.spend();
                 let answer = gateway.backend.relay(call).await;
                 if matches!(&answer, Err(error) if is_refusal(error.code())) {
-                    reservation.give_back();
+                    admitted.give_back();
                 }
                 answer.map(|answer| answer.map(Body::Streamed))
             }
@@ -232,7 +242,7 @@ async fn look_up<D: TenantDirectory>(
     request_id: &RequestId,
 ) -> Result<(Option<std::sync::Arc<TenantState>>, Option<FailureGuard>, Duration), ApiError> {
     let started = Instant::now();
-    let charged = gateway.limits.signed_failures.charge(client, started)?;
+    let charged = gateway.limits.charge_failure(Lane::Signed, client, started)?;
     let asked = timeout(gateway.call_deadline, gateway.directory.lookup(call.tenant_id, request_id)).await;
     let asked = asked.unwrap_or_else(|_| Err(crate::directory::unavailable("no answer within call_deadline_ms")));
     match asked {

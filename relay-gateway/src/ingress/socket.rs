@@ -13,11 +13,16 @@ use http::{HeaderValue, header, request::Parts};
 use service::{ApiError, Failure, edge::ConcernedTenant, query::Query, serve::Peer, websocket};
 use wire::time::now_unix_ms;
 
-use super::{Gateway, client_address, cors::RequestOrigin, request_id};
+use super::{
+    cors::RequestOrigin,
+    request::{client_address, request_id},
+    state::Gateway,
+};
 use crate::{
     directory::TenantDirectory,
     domain::token::Opens,
-    sockets::{AuthenticatedVisitor, Closing},
+    limits::Lane,
+    sockets::{Closing, Visitor},
 };
 
 /// What is spoken, as a subprotocol; it is selected where a client offers it.
@@ -68,7 +73,7 @@ pub(super) async fn upgrade<D: TenantDirectory>(
     }
     let visitor = authenticate(&gateway, &request.into_parts().0, client).await;
     if let Err(Closing::Token | Closing::Forbidden(_)) = visitor {
-        gateway.limits.visitor_failures.count(client, Instant::now())?;
+        gateway.limits.count_failure(Lane::Visitor, client, Instant::now())?;
     }
     gateway.sockets.welcome(upgrading, peer, visitor);
     Ok(response)
@@ -79,7 +84,7 @@ async fn authenticate<D: TenantDirectory>(
     gateway: &Gateway<D>,
     parts: &Parts,
     client: IpAddr,
-) -> Result<AuthenticatedVisitor, Closing> {
+) -> Result<Visitor<D>, Closing> {
     let text = token(parts).ok_or(Closing::Token)?;
     let verified = gateway.signing_keys.verify(&text).await;
     let token = verified
@@ -95,7 +100,7 @@ async fn authenticate<D: TenantDirectory>(
             return Err(Closing::Forbidden("origin_not_allowed: the token is for pages of another origin"));
         }
     }
-    Ok(AuthenticatedVisitor::new(token, client, request_id(&parts.extensions)))
+    Ok(Visitor::new(gateway.sockets.judge(), token, client, request_id(&parts.extensions)))
 }
 
 /// The token: among the subprotocols, where no proxy logs it, or in the URL, as published clients send it.

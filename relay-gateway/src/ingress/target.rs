@@ -14,7 +14,7 @@ use service::ApiError;
 use smallvec::SmallVec;
 use wire::{ErrorCode, FieldError};
 
-use crate::limits::replays::Target;
+use crate::limits::Target;
 
 /// How often a text is decoded: a server behind a proxy may decode twice. What is encoded more often is refused, for each round
 /// costs as much as the text is long.

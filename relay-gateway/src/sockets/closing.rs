@@ -1,4 +1,4 @@
-//! Why a visitor's socket is closed, as the visitor's browser is told. PROTOCOL.md, section 5.
+//! Why a socket is closed, as its browser is told. PROTOCOL.md, section 5.
 
 use service::{ApiError, websocket::TooMuch};
 use tokio_tungstenite::tungstenite::{
@@ -7,18 +7,16 @@ use tokio_tungstenite::tungstenite::{
     protocol::{CloseFrame, frame::coding::CloseCode},
 };
 
-use crate::domain::widget_access::AccessDenied;
-
 /// Why a socket is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Closing {
     /// The browser closed it.
     Left,
-    /// The connection broke, or nothing answers at its other end: there is nobody to tell.
+    /// The connection broke, or nothing answers at its other end: no close frame can be sent.
     Gone,
-    /// Not WebSocket as the standard has it.
+    /// The browser breaks the WebSocket protocol.
     Protocol,
-    /// Something else than text.
+    /// A frame that is not text.
     NotText,
     /// Text that is not UTF-8.
     NotUtf8,
@@ -28,36 +26,27 @@ pub(crate) enum Closing {
     TryAgain(&'static str),
     /// The chat backend is away, or has closed.
     BackendAway,
-    /// What the chat backend closed it with: a code from 4000 on is its own to give.
+    /// The chat backend closed it with a code from 4000 to 4999, which the backend chooses.
     Backend(CloseFrame),
     /// The token opens no session, or the session is over.
     Token,
-    /// The tenant is suspended, the widget key was rotated or revoked, or the page's origin is not allowed: its reason begins
-    /// with the `error_code` that a call would be refused with.
+    /// The participant may not have the socket: the reason begins with the `error_code` that a call would be refused with.
     Forbidden(&'static str),
-    /// The visitor has said nothing for long, or reads nothing.
+    /// The participant has sent nothing for long, or reads nothing.
     Idle(&'static str),
     /// A frame beyond the limit.
     TooLarge,
-    /// More frames than a visitor may send, or more sockets than a session may have.
+    /// More frames, or more sockets, than the participant may have.
     TooFast(&'static str),
 }
 
-/// What a socket that cannot be judged is closed with: it may be forbidden.
+/// A socket that cannot be judged is closed with this: it may be forbidden.
 pub(super) const UNCHECKED: Closing =
     Closing::TryAgain("the relay cannot check the tenant right now: connect again later");
 
 pub(super) fn unchecked(error: &ApiError) -> Closing {
     tracing::debug!(cause = error.cause(), "a socket's tenant cannot be checked");
     UNCHECKED
-}
-
-/// A reason begins with the `error_code` that a call would be refused with.
-pub(super) fn denied(reason: AccessDenied) -> Closing {
-    Closing::Forbidden(match reason {
-        AccessDenied::Key => "invalid_widget_key: it was rotated or revoked; paste the current embed code",
-        AccessDenied::Suspended => "tenant_suspended: ask the platform's operator",
-    })
 }
 
 impl Closing {

@@ -2,19 +2,18 @@
 
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, header};
-use proto::visitors::v1::{
-    EndSessionRequest, MintedToken, RefreshTokenRequest, SessionToken, end_session_request,
-    visitors_client::VisitorsClient,
-};
-use serde_json::json;
 use service::{ApiError, Success, edge::ConcernedTenant};
 use wire::{ErrorCode, origin::Origin, time::now_unix_ms};
 
-use super::Call;
+use super::call::Call;
 use crate::{
+    admin::EndingToken,
     directory::TenantDirectory,
     domain::token::Opens,
-    ingress::{cors::RequestOrigin, relay_endpoints::propagation_wait_ms, time},
+    ingress::{
+        cors::RequestOrigin,
+        shapes::visitors::{EndedSession, RefreshedToken},
+    },
 };
 
 impl<D: TenantDirectory> Call<'_, D> {
@@ -33,23 +32,14 @@ impl<D: TenantDirectory> Call<'_, D> {
         if !access.allows(&origin) {
             return Err(ApiError::origin_not_allowed(origin));
         }
-        let message = RefreshTokenRequest {
-            tenant_id: token.tenant_id.as_uuid().as_bytes().to_vec(),
+        let admin = &self.gateway.admin;
+        let bound_to = (widget_key, &origin);
+        let refreshed = admin.refresh_token(token.tenant_id, session, bound_to, generation, &self.request_id).await?;
+        let data = RefreshedToken {
             session_id: session.to_string(),
-            widget_public_key: widget_key,
-            origin: origin.to_string(),
-            generation: Some(generation),
+            visitor_token: refreshed.token,
+            expires_at: refreshed.expires_at,
         };
-        let method = "chatrelay.visitors.v1.Visitors/RefreshToken";
-        let answer = self.gateway.admin.call(method, &self.request_id, message, |channel, request| async move {
-            VisitorsClient::new(channel).refresh_token(request).await
-        });
-        let answer = answer.await?;
-        let data = json!({
-            "session_id": session.to_string(),
-            "visitor_token": answer.token,
-            "expires_at": time(answer.expires_at)?,
-        });
         Ok(Success::ok(data, "Token refreshed.").into_response())
     }
 
@@ -70,8 +60,7 @@ impl<D: TenantDirectory> Call<'_, D> {
                     RequestOrigin::Page(page, _) => return Err(another_page(&origin, &page)),
                     RequestOrigin::Opaque => return Err(ApiError::origin_not_allowed("no origin")),
                 }
-                let session_id = session.to_string();
-                end_session_request::Token::Session(SessionToken { session_id, generation, has_ended })
+                EndingToken::Session { session, generation, has_ended }
             }
             Opens::Minted { visitor_user_id, generation, tenant_generation } => {
                 // A minted token is bound to no page: any page that has it may read the answer.
@@ -82,29 +71,19 @@ impl<D: TenantDirectory> Call<'_, D> {
                 if has_ended {
                     return Err(invalid());
                 }
-                end_session_request::Token::Minted(MintedToken { visitor_user_id, generation, tenant_generation })
+                EndingToken::Minted { visitor_user_id, generation, tenant_generation }
             }
         };
-        let within = self.gateway.call_deadline;
-        let message = EndSessionRequest {
-            tenant_id: tenant_id.as_uuid().as_bytes().to_vec(),
-            token: Some(ending),
-            wait_ms: propagation_wait_ms(within),
-        };
-        let method = "chatrelay.visitors.v1.Visitors/EndSession";
         let admin = &self.gateway.admin;
-        let answer = admin.change(method, &self.request_id, message, within, |channel, request| async move {
-            VisitorsClient::new(channel).end_session(request).await
-        });
-        let answer = answer.await?;
-        if !answer.is_everywhere {
+        let ended = admin.end_session(tenant_id, ending, self.gateway.call_deadline, &self.request_id).await?;
+        if !ended.is_everywhere {
             return Err(ApiError::new(
                 ErrorCode::ChangePropagating,
                 "The session is ended, and not on every gateway yet. Send the call again: it waits for the rest.",
             )
             .retry_after_seconds(1));
         }
-        Ok(Success::ok(json!({"session_id": answer.session_id}), "Session ended: its tokens and sockets are over.")
+        Ok(Success::ok(EndedSession { session_id: ended.answer }, "Session ended: its tokens and sockets are over.")
             .into_response())
     }
 }

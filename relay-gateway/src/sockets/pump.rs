@@ -1,7 +1,8 @@
-//! One visitor's conversation: what the browser says goes to the chat backend, checked; what the backend says comes back.
+//! Moves a socket's frames: what the browser sends goes to the chat backend once the participant's check has passed it, and what the
+//! backend sends goes to the browser. Pings both, and leaves a side that is silent, idle or slow for too long.
 //!
-//! One task moves one frame at a time, either way, and does not read while it writes: a side that does not take what it is
-//! sent holds up the other, and is left when that has lasted too long. Nothing is buffered beyond a frame.
+//! One task moves one frame at a time, either way, and does not read while it writes: a side that does not read what it is
+//! sent holds up the other, and the socket is closed when that has lasted too long. Nothing is buffered beyond a frame.
 
 use std::{pin::pin, time::Duration};
 
@@ -13,57 +14,61 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
-use wire::{ErrorCode, time::now_unix_ms};
+use wire::time::now_unix_ms;
 
-use super::{AuthenticatedVisitor, Sockets, closing::Closing, grounds::Grounds, registry::SocketCommand};
+use super::{
+    closing::Closing,
+    participant::{Checked, Participant},
+    registry::SocketCommand,
+};
 use crate::{
-    directory::TenantDirectory,
-    domain::frame::{self, Frame},
-    errors::files_disabled,
-    metrics::Direction,
+    config::SocketConfig,
+    metrics::{Direction, GatewayMetrics, SocketMetrics},
 };
 
-pub(super) struct Relay<'a, D> {
-    pub(super) sockets: &'a Sockets<D>,
-    pub(super) visitor: &'a AuthenticatedVisitor,
-    pub(super) grounds: Grounds,
+/// One socket's two connections, and what is needed to move frames between them.
+pub(super) struct Pump<'a, P> {
+    pub(super) config: SocketConfig,
+    pub(super) metrics: &'a SocketMetrics,
+    pub(super) refusals: &'a GatewayMetrics,
+    pub(super) participant: &'a P,
     pub(super) browser: &'a mut Socket,
     pub(super) backend: &'a mut Socket,
     pub(super) command: watch::Receiver<SocketCommand>,
-    /// When the session is over, in Unix milliseconds.
+    /// When the socket ends, in Unix milliseconds.
     pub(super) ends_at_ms: i64,
-    /// Whether the backend has spoken: its `welcome` is the first that a visitor hears.
+    /// Whether the backend has spoken: its `welcome` is the first frame that the browser gets.
     pub(super) welcomed: bool,
 }
 
-/// Sessions live for 30 days: a timer that is due later than this is none.
+/// A timer that is due later than this is none.
 const LONGEST_TIMER: Duration = Duration::from_secs(3600 * 24 * 365);
 
 /// When each side was last heard of.
 struct Heard {
     browser: Instant,
     backend: Instant,
-    /// A frame of the visitor's own, not an answer to a ping.
-    visitor: Instant,
+    /// A frame of the participant's own, not an answer to a ping.
+    participant: Instant,
 }
 
-impl<D: TenantDirectory> Relay<'_, D> {
-    /// Relays until there is a reason to close.
+impl<P: Participant> Pump<'_, P> {
+    /// Moves frames until there is a reason to close.
     pub(super) async fn run(mut self) -> Closing {
-        match self.relay().await {
+        match self.pump().await {
             Err(closing) => closing,
             Ok(never) => match never {},
         }
     }
 
-    async fn relay(&mut self) -> Result<std::convert::Infallible, Closing> {
-        let config = self.sockets.config;
+    async fn pump(&mut self) -> Result<std::convert::Infallible, Closing> {
+        let config = self.config;
         let now = Instant::now();
-        let mut heard = Heard { browser: now, backend: now, visitor: now };
-        // Sockets that were opened at once are not to be pinged at once for ever.
+        let mut heard = Heard { browser: now, backend: now, participant: now };
+        // By chance: sockets that were opened at once must not be pinged at once for ever.
         let mut tick = pin!(sleep_until(now + config.ping_every.mul_f64(fastrand::f64())));
         let left_ms = u64::try_from(self.ends_at_ms.saturating_sub(now_unix_ms())).unwrap_or_default();
-        // A timer takes no time that is too far away; a clock that was set is seen with the pings.
+        // A timer cannot be set too far ahead. A clock that was set meanwhile is noticed with the pings.
         let mut end = pin!(sleep_until(now + Duration::from_millis(left_ms).min(LONGEST_TIMER)));
         loop {
             let welcomed = self.welcomed;
@@ -73,7 +78,7 @@ impl<D: TenantDirectory> Relay<'_, D> {
                     heard.browser = Instant::now();
                     let message = said.ok_or(Closing::Gone)?.map_err(|error| Closing::of_browser(&error))?;
                     if self.heard_from_browser(message).await? {
-                        heard.visitor = heard.browser;
+                        heard.participant = heard.browser;
                     }
                 }
                 answered = self.backend.next() => {
@@ -86,9 +91,9 @@ impl<D: TenantDirectory> Relay<'_, D> {
                 }
                 told = self.command.changed(), if welcomed => {
                     told.map_err(|_| Closing::Restarting)?;
-                    let look = self.command.borrow_and_update().look.clone();
-                    if let Some(look) = look {
-                        self.tell(Message::text(&*look)).await?;
+                    let frame = self.command.borrow_and_update().frame.clone();
+                    if let Some(frame) = frame {
+                        self.tell(Message::text(&*frame)).await?;
                     }
                 }
                 () = &mut tick => {
@@ -101,15 +106,16 @@ impl<D: TenantDirectory> Relay<'_, D> {
         }
     }
 
-    /// Answers whether it was a frame of the visitor's own.
+    /// Answers whether it was a frame of the participant's own.
     async fn heard_from_browser(&mut self, message: Message) -> Result<bool, Closing> {
         match message {
-            Message::Text(text) => match Frame::read(&text) {
-                Ok(frame) => self.forward(frame).await.map(|()| true),
-                Err(frame::Refused { why, client_id }) => {
-                    self.refuse(&why.into(), client_id.as_deref()).await.map(|()| true)
+            Message::Text(text) => {
+                match self.participant.check(&text).await? {
+                    Checked::Forward(text) => self.forward(text).await?,
+                    Checked::Refuse { error, client_id } => self.refuse(&error, client_id.as_deref()).await?,
                 }
-            },
+                Ok(true)
+            }
             Message::Binary(_) => Err(Closing::NotText),
             // It is answered by the library with the next thing read.
             Message::Close(_) => Err(Closing::Left),
@@ -117,31 +123,17 @@ impl<D: TenantDirectory> Relay<'_, D> {
         }
     }
 
-    async fn forward(&mut self, frame: Frame) -> Result<(), Closing> {
-        match self.sockets.still_allowed(self.visitor, &self.grounds).await {
-            Ok(()) => {}
-            Err(Closing::TryAgain(_)) => return self.refuse(&unchecked_error(), frame.client_id.as_deref()).await,
-            Err(closing) => return Err(closing),
-        }
-        if frame.has_attachments {
-            match self.sockets.takes_files(self.visitor).await {
-                Ok(true) => {}
-                Ok(false) => return self.refuse(&files_disabled(), frame.client_id.as_deref()).await,
-                Err(Closing::TryAgain(_)) => return self.refuse(&unchecked_error(), frame.client_id.as_deref()).await,
-                Err(closing) => return Err(closing),
-            }
-        }
-        self.sockets.metrics.relayed(Direction::ToBackend);
-        send(self.backend, Message::text(frame.text), self.sockets.config.send_timeout)
-            .await
-            .map_err(|_| Closing::BackendAway)
+    async fn forward(&mut self, text: String) -> Result<(), Closing> {
+        self.metrics.relayed(Direction::ToBackend);
+        let sent = send(self.backend, Message::text(text), self.config.send_timeout).await;
+        sent.map_err(|_| Closing::BackendAway)
     }
 
     async fn heard_from_backend(&mut self, message: Message) -> Result<(), Closing> {
         match message {
             Message::Text(text) => {
-                self.sockets.still_allowed(self.visitor, &self.grounds).await?;
-                self.sockets.metrics.relayed(Direction::ToVisitor);
+                self.participant.may_hear().await?;
+                self.metrics.relayed(Direction::ToBrowser);
                 self.welcomed = true;
                 self.tell(Message::Text(text)).await
             }
@@ -157,9 +149,9 @@ impl<D: TenantDirectory> Relay<'_, D> {
         }
     }
 
-    /// Leaves who is silent, and pings who may be.
+    /// Leaves a side that has been silent for too long, and pings both.
     async fn check_pulse(&mut self, heard: &Heard) -> Result<(), Closing> {
-        let config = self.sockets.config;
+        let config = self.config;
         // Two pings unanswered, and some time for the second.
         let silence = config.ping_every * 5 / 2;
         if heard.browser.elapsed() > silence {
@@ -171,7 +163,7 @@ impl<D: TenantDirectory> Relay<'_, D> {
         if now_unix_ms() >= self.ends_at_ms {
             return Err(Closing::Token);
         }
-        if heard.visitor.elapsed() > config.idle_timeout {
+        if heard.participant.elapsed() > config.idle_timeout {
             return Err(Closing::Idle("nothing was said for long: connect again when there is something to say"));
         }
         self.tell(Message::Ping(Bytes::new())).await?;
@@ -180,25 +172,16 @@ impl<D: TenantDirectory> Relay<'_, D> {
     }
 
     async fn refuse(&mut self, error: &ApiError, client_id: Option<&str>) -> Result<(), Closing> {
-        self.sockets.refusals.refused(error.code());
+        self.refusals.refused(error.code());
         self.tell(Message::Text(Utf8Bytes::from(error_frame(error, client_id)))).await
     }
 
     async fn tell(&mut self, message: Message) -> Result<(), Closing> {
-        send(self.browser, message, self.sockets.config.send_timeout).await.map_err(|why| match why {
+        send(self.browser, message, self.config.send_timeout).await.map_err(|why| match why {
             NotSent::Slow => Closing::Idle("what was sent was not read"),
             NotSent::Broken => Closing::Gone,
         })
     }
-}
-
-/// What a visitor is told of a frame whose tenant cannot be checked.
-fn unchecked_error() -> ApiError {
-    ApiError::new(
-        ErrorCode::DirectoryUnavailable,
-        "The relay cannot check this tenant right now. Nothing was sent on: send it again.",
-    )
-    .retry_after_seconds(1)
 }
 
 enum NotSent {
@@ -214,7 +197,7 @@ async fn send(socket: &mut Socket, message: Message, patience: Duration) -> Resu
     }
 }
 
-/// What a visitor is told of a frame that was refused.
+/// What the participant is told of a frame that was refused.
 fn error_frame(error: &ApiError, client_id: Option<&str>) -> String {
     let mut frame = json!({
         "type": "error",

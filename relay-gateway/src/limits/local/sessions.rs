@@ -13,10 +13,8 @@ use uuid::Uuid;
 
 use service::edge::network;
 
-use super::{
-    Exceeded, Limit,
-    gcra::{Rates, whole_seconds},
-};
+use super::gcra::{Rates, whole_seconds};
+use crate::limits::limit::{Exceeded, Limit};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -34,7 +32,7 @@ pub(crate) struct SessionRates {
 }
 
 impl SessionRates {
-    pub(super) fn new(per_address: NonZeroU32) -> Self {
+    pub(crate) fn new(per_address: NonZeroU32) -> Self {
         Self { per_address, addresses: Rates::per(MINUTE), keys: Rates::per(HOUR), shares: Rates::per(HOUR) }
     }
 
@@ -62,7 +60,7 @@ impl SessionRates {
         })
     }
 
-    pub(super) fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.addresses.sweep();
         self.keys.sweep();
         self.shares.sweep();

@@ -10,11 +10,13 @@
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
-    hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher, RandomState},
-    sync::{LazyLock, Mutex, PoisonError},
+    hash::{BuildHasherDefault, Hash, Hasher},
+    sync::{Mutex, PoisonError},
 };
 
 use wire::signature::{Signature, WINDOW_MS};
+
+use crate::limits::signature_use::{LEAST_TARGET, Target, Use};
 
 /// Signatures are kept by the time they were signed, in slices that are dropped whole. Milliseconds.
 const SLICE_MS: i64 = 1_000;
@@ -28,49 +30,23 @@ const SHARDS: usize = 16;
 /// Targets of one signature.
 const MOST_TARGETS: usize = 128;
 
-/// What a signature is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Use {
-    /// GET or HEAD: reading again is no replay, but what was signed for reading must not come back as a write.
-    Read,
-    /// A call without a body: its signature covers nothing but the time, so it is good once wherever it is sent.
-    Once,
-    /// A call with a body, to this target.
-    Write(Target),
-}
-
-/// A method and what it is sent to, hashed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target(u32);
-
-/// Values of an entry that are no target's hash.
+/// Values of an entry that are no target's number.
 const READ: u32 = 0;
-const ONCE: u32 = 1;
-
-impl Target {
-    /// Names a target. Two texts that a backend may take for one must be one here: see `ingress/target.rs`.
-    #[must_use]
-    pub fn new(name: impl Hash) -> Self {
-        static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        // 32 of the bits: two targets of one signature share them once in four billion, and then one call is refused.
-        let bytes = KEYS.hash_one(name).to_be_bytes();
-        Self(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]).max(ONCE + 1))
-    }
-}
+const ONCE: u32 = LEAST_TARGET - 1;
 
 /// The signature was used before, or for as many targets as it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Replayed;
+pub(super) struct Replayed;
 
 /// What was admitted within the window.
 #[derive(Default)]
-pub struct ReplayGuard {
+pub(super) struct ReplayGuard {
     shards: [Mutex<Shard>; SHARDS],
 }
 
 /// A signature that is taken for one use. Dropped unspent, it is given back.
 #[must_use = "dropping it gives the signature back"]
-pub struct Reservation<'a> {
+pub(super) struct Reservation<'a> {
     guard: &'a ReplayGuard,
     /// `None` where there is nothing to give back: a read takes nothing.
     held: Option<(Signature, i64, u32)>,
@@ -79,12 +55,12 @@ pub struct Reservation<'a> {
 
 impl Reservation<'_> {
     /// The call goes out: the signature stays taken.
-    pub fn spend(&mut self) {
+    pub(super) fn spend(&mut self) {
         self.is_spent = true;
     }
 
     /// Nothing of the call went out after all.
-    pub fn give_back(mut self) {
+    pub(super) fn give_back(mut self) {
         self.is_spent = false;
     }
 }
@@ -102,7 +78,7 @@ impl ReplayGuard {
     ///
     /// # Errors
     /// [`Replayed`], also while another call holds the reservation.
-    pub fn reserve(
+    pub(super) fn reserve(
         &self,
         signature: &Signature,
         timestamp_ms: i64,
@@ -154,7 +130,7 @@ struct Slice {
 
 impl Slice {
     fn take_another(&mut self, name: Name, first: u32, value: u32) -> Result<(), Replayed> {
-        let is_target = |value: u32| value > ONCE;
+        let is_target = |value: u32| value >= LEAST_TARGET;
         if !is_target(first) || !is_target(value) || first == value {
             return Err(Replayed);
         }

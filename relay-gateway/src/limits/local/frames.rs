@@ -1,4 +1,4 @@
-//! What visitors send over their sockets: frames and bytes, by session, however many sockets it has.
+//! What is sent over sockets: frames and bytes, by session, however many sockets it has.
 
 use std::{
     num::NonZeroU32,
@@ -11,25 +11,25 @@ use super::gcra::Rates;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-pub(crate) struct VisitorRates {
+pub(crate) struct FrameRates {
     frames_per_min: NonZeroU32,
     bytes_per_min: NonZeroU32,
     frames: Rates<SessionId>,
     bytes: Rates<SessionId>,
 }
 
-impl VisitorRates {
-    pub(super) fn new(frames_per_min: NonZeroU32, bytes_per_min: NonZeroU32) -> Self {
+impl FrameRates {
+    pub(crate) fn new(frames_per_min: NonZeroU32, bytes_per_min: NonZeroU32) -> Self {
         Self { frames_per_min, bytes_per_min, frames: Rates::per(MINUTE), bytes: Rates::per(MINUTE) }
     }
 
     /// Whether a session may send so much more.
-    pub(super) fn admits(&self, session: SessionId, frames: u32, bytes: u32, now: Instant) -> bool {
+    pub(crate) fn admits(&self, session: SessionId, frames: u32, bytes: u32, now: Instant) -> bool {
         let within = |rates: &Rates<_>, units, limit| units == 0 || rates.spend(session, units, limit, now).is_ok();
         within(&self.frames, frames, self.frames_per_min) && within(&self.bytes, bytes, self.bytes_per_min)
     }
 
-    pub(super) fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.frames.sweep();
         self.bytes.sweep();
     }

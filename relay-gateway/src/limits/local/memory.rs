@@ -17,16 +17,10 @@ use moka::sync::Cache;
 
 use service::edge::network;
 
-use super::{Exceeded, Limit};
-
-/// Budgets, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct MemoryConfig {
-    /// Of the process.
-    pub total: usize,
-    /// Of an address that has proved nothing.
-    pub per_address: usize,
-}
+use crate::limits::{
+    bounds::MemoryConfig,
+    limit::{Exceeded, Limit},
+};
 
 /// The budgets and what is taken of them.
 pub(crate) struct BodyMemory {
@@ -40,7 +34,7 @@ pub(crate) struct HeldBytes<'a> {
     memory: &'a BodyMemory,
     address: IpAddr,
     bytes: usize,
-    /// The address's budget, until the caller has proved who it is.
+    /// The address's budget, until the caller has proved itself.
     unproven: Option<Arc<AtomicUsize>>,
 }
 
@@ -56,7 +50,7 @@ impl BodyMemory {
         HeldBytes { memory: self, address, bytes: 0, unproven: None }
     }
 
-    pub(super) fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.addresses.run_pending_tasks();
     }
 }
@@ -90,7 +84,7 @@ impl HeldBytes<'_> {
         Ok(())
     }
 
-    /// The caller has proved who it is: its address has nothing more to answer for.
+    /// The caller has proved itself: its body counts against the address no more.
     pub(crate) fn proven(&mut self) {
         if let Some(address) = self.unproven.take() {
             address.fetch_sub(self.bytes, Ordering::Relaxed);

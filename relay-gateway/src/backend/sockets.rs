@@ -1,4 +1,4 @@
-//! The chat backend's end of a visitor's socket: a WebSocket of its own for each, under HMAC#2.
+//! The chat backend's end of a socket: a WebSocket of its own for each, under HMAC#2.
 
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::Full;
@@ -10,23 +10,28 @@ use tokio_tungstenite::tungstenite::{
     handshake::{client::generate_key, derive_accept_key},
     protocol::Role,
 };
-use wire::{SessionId, TenantId, signature::BodyDigest, time::now_unix_ms};
+use wire::{TenantId, signature::BodyDigest, time::now_unix_ms};
 
-use super::{Backend, Signed, UpstreamError};
+use super::{
+    chat_backend::{Backend, Signed},
+    upstream_error::UpstreamError,
+};
 
-/// Below the backend's base URL.
-const PATH: &str = "ws/visitor";
-
-/// What it may send in one frame: the history is the largest.
+/// Bytes that the backend may send in one frame: the history is the largest.
 const LARGEST_FRAME: usize = 1024 * 1024;
 
 impl Backend {
-    /// Opens a socket for a visitor's session, as the actor `visitor:<session>`.
+    /// Opens a socket at a path below the backend's base URL, as an actor such as `visitor:<session>`.
     ///
     /// # Errors
     /// `backend_*`.
-    pub(crate) async fn open_socket(&self, tenant_id: TenantId, session: SessionId) -> Result<Socket, ApiError> {
-        let path = self.upstream.path(PATH, None)?;
+    pub(crate) async fn open_socket(
+        &self,
+        tenant_id: TenantId,
+        below: &'static str,
+        actor: &str,
+    ) -> Result<Socket, ApiError> {
+        let path = self.upstream.path(below, None)?;
         let key = generate_key();
         let mut headers = HeaderMap::new();
         for (name, value) in
@@ -35,8 +40,7 @@ impl Backend {
             headers.insert(name, HeaderValue::from_static(value));
         }
         headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(&key).map_err(ApiError::internal)?);
-        let actor = format!("visitor:{session}");
-        let signed = Signed { tenant_id, actor: &actor, at_ms: now_unix_ms(), body: &BodyDigest::of(b"") };
+        let signed = Signed { tenant_id, actor, at_ms: now_unix_ms(), body: &BodyDigest::of(b"") };
         self.sign(&mut headers, &Method::GET, path.as_str(), &signed);
         let mut request = Request::new(Full::default());
         *request.uri_mut() = path.into();
@@ -46,7 +50,7 @@ impl Backend {
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS
             || accepted != Some(derive_accept_key(key.as_bytes()).as_bytes())
         {
-            let cause = format!("GET /{PATH} was answered {} instead of a WebSocket", answer.status());
+            let cause = format!("GET /{below} was answered {} instead of a WebSocket", answer.status());
             return Err(UpstreamError::Broken(cause).into_backend_error());
         }
         let upgraded = hyper::upgrade::on(answer).await;

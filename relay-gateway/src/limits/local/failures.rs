@@ -15,15 +15,45 @@ use moka::sync::Cache;
 
 use service::edge::network;
 
-use super::{
-    Exceeded, Limit,
-    gcra::{Cell, Quota, whole_seconds},
-};
+use super::gcra::{Cell, Quota, whole_seconds};
+use crate::limits::limit::{Exceeded, Lane, Limit};
 
 /// Addresses tracked at once.
 const MOST_ADDRESSES: u64 = 100_000;
 const PERIOD: Duration = Duration::from_secs(60);
 
+/// Failed calls, by lane and address.
+pub(crate) struct Failures {
+    signed: FailureLimiter,
+    visitor: FailureLimiter,
+    operator: FailureLimiter,
+    developer: FailureLimiter,
+}
+
+impl Failures {
+    pub(crate) fn new(per_min: NonZeroU32) -> Self {
+        let lane = || FailureLimiter::new(per_min);
+        Self { signed: lane(), visitor: lane(), operator: lane(), developer: lane() }
+    }
+
+    /// Failed calls of one lane.
+    pub(crate) fn of(&self, lane: Lane) -> &FailureLimiter {
+        match lane {
+            Lane::Signed => &self.signed,
+            Lane::Visitor => &self.visitor,
+            Lane::Operator => &self.operator,
+            Lane::Developer => &self.developer,
+        }
+    }
+
+    pub(crate) fn sweep(&self) {
+        for lane in [&self.signed, &self.visitor, &self.operator, &self.developer] {
+            lane.addresses.run_pending_tasks();
+        }
+    }
+}
+
+/// Failed calls of one lane, by address.
 pub(crate) struct FailureLimiter {
     quota: Quota,
     addresses: Cache<IpAddr, Arc<Cell>>,
@@ -37,7 +67,7 @@ pub(crate) struct FailureGuard {
 }
 
 impl FailureLimiter {
-    pub(crate) fn new(per_min: NonZeroU32) -> Self {
+    fn new(per_min: NonZeroU32) -> Self {
         // An address that was quiet for a period has nothing left to forget.
         let addresses = Cache::builder().max_capacity(MOST_ADDRESSES).time_to_idle(PERIOD * 2).build();
         Self { quota: Quota::new(per_min, PERIOD), addresses }
@@ -63,14 +93,10 @@ impl FailureLimiter {
     pub(crate) fn count(&self, address: IpAddr, now: Instant) -> Result<(), Exceeded> {
         self.charge(address, now).map(drop)
     }
-
-    pub(super) fn sweep(&self) {
-        self.addresses.run_pending_tasks();
-    }
 }
 
 impl FailureGuard {
-    /// Gives the charge back: the call was good, or it is not its caller's fault that nobody knows.
+    /// Gives the charge back: the call was good, or its caller is not to blame for its failure.
     pub(crate) fn disarm(self) {
         self.cell.refund(self.quota);
     }

@@ -1,9 +1,8 @@
-//! The signed lane's part of the OpenAPI document: the bodies and answers of what the relay answers itself, the pass-through, and
-//! what every call of the lane has in common: three signature headers, and the refusals.
+//! The signed lane's part of the OpenAPI document: what goes to the chat backend, and what every call of the lane has in common:
+//! three signature headers, and the refusals.
 
-#![expect(dead_code, reason = "the documented shapes of what is read and made field by field")]
+#![expect(dead_code, reason = "the functions carry the documentation of paths that the chat backend answers")]
 
-use serde_json::{Map, Value};
 use service::Failure;
 use utoipa::{
     Modify, ToSchema,
@@ -13,142 +12,11 @@ use utoipa::{
         security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
     },
 };
-use uuid::Uuid;
 
-use super::super::signed;
-
-/// The lane's tag.
-pub(crate) const TAG: &str = "signed";
-
-/// Who answers for a tenant. Sending it again refreshes the operator with this email.
-#[derive(ToSchema)]
-pub(crate) struct NewOperator {
-    #[schema(max_length = 254, pattern = r"^[^\s@]+@[^\s@]+$", example = "merchant@acme.com")]
-    email: String,
-    #[schema(min_length = 1, max_length = 200)]
-    display_name: String,
-    /// The queues the operator sees. Absent or null: an existing operator keeps its own; empty: all of the tenant.
-    #[schema(max_items = 100)]
-    routing_keys: Option<Vec<String>>,
-    /// https.
-    #[schema(min_length = 1, max_length = 2048)]
-    avatar_url: Option<String>,
-}
-
-/// An operator.
-#[derive(ToSchema)]
-pub(crate) struct ProvisionedOperator {
-    operator_id: Uuid,
-    tenant_id: Uuid,
-    email: String,
-    display_name: String,
-    routing_keys: Vec<String>,
-    #[schema(required)]
-    avatar_url: Option<String>,
-    /// Whether this call made it.
-    created: bool,
-    #[schema(format = DateTime)]
-    created_at: String,
-    #[schema(format = DateTime)]
-    updated_at: String,
-}
-
-/// Which operator a token is for.
-#[derive(ToSchema)]
-pub(crate) struct NamedOperator {
-    #[schema(max_length = 254, pattern = r"^[^\s@]+@[^\s@]+$")]
-    email: String,
-}
-
-/// An operator's token: `deploy/docs/tokens.md` has its claims.
-#[derive(ToSchema)]
-pub(crate) struct OperatorToken {
-    operator_id: Uuid,
-    display_name: String,
-    operator_token: String,
-    #[schema(format = DateTime)]
-    expires_at: String,
-    tenant_id: Uuid,
-    routing_keys: Vec<String>,
-}
-
-/// A visitor whom the tenant's backend knows.
-#[derive(ToSchema)]
-pub(crate) struct NewVisitorToken {
-    /// The tenant's own name for the visitor: at most 255 bytes without control characters.
-    #[schema(min_length = 1, max_length = 255)]
-    visitor_user_id: String,
-    /// Such as `sha256:<hex>`.
-    #[schema(min_length = 1, max_length = 255)]
-    visitor_email_hash: Option<String>,
-    #[schema(minimum = 60, maximum = 86400, default = 3600)]
-    ttl_seconds: Option<u32>,
-}
-
-/// A minted token: it opens `/api/v1/ws/widget`, and `deploy/docs/tokens.md` has its claims.
-#[derive(ToSchema)]
-pub(crate) struct MintedToken {
-    token: String,
-    #[schema(format = DateTime)]
-    expires_at: String,
-}
-
-/// Whose minted tokens end.
-#[derive(ToSchema)]
-pub(crate) struct NamedVisitor {
-    #[schema(min_length = 1, max_length = 255)]
-    visitor_user_id: String,
-}
-
-/// A visitor whose minted tokens and sockets are over, on every gateway.
-#[derive(ToSchema)]
-pub(crate) struct RevokedVisitor {
-    visitor_user_id: String,
-    #[schema(format = DateTime)]
-    revoked_at: String,
-}
-
-/// What a tenant may read of its own configuration.
-#[derive(ToSchema)]
-pub(crate) struct TenantInfo {
-    tenant_id: Uuid,
-    tenant_name: String,
-    #[schema(pattern = "^(active|suspended)$")]
-    status: String,
-    plan_tier: String,
-    allowed_origins: Vec<String>,
-    voice_enabled: bool,
-    video_enabled: bool,
-    file_upload_enabled: bool,
-    multi_channel_enabled: bool,
-    monthly_msg_quota: u64,
-    storage_gb_quota: u64,
-    agent_seats: u64,
-}
-
-/// A contact form. The relay checks it, and the chat backend makes a ticket of it.
-#[derive(ToSchema)]
-pub(crate) struct NewContactTicket {
-    #[schema(min_length = 1, max_length = 254)]
-    customer_email: String,
-    #[schema(min_length = 1, max_length = 200)]
-    customer_name: String,
-    #[schema(min_length = 1, max_length = 500)]
-    subject: String,
-    #[schema(min_length = 1, max_length = 8000)]
-    message: String,
-    #[schema(min_length = 1, max_length = 200)]
-    company: Option<String>,
-    #[schema(min_length = 1, max_length = 200)]
-    source: Option<String>,
-    #[schema(min_length = 1, max_length = 35)]
-    locale: Option<String>,
-    #[schema(min_length = 1, max_length = 100)]
-    routing_key: Option<String>,
-    /// At most 16 KiB.
-    #[schema(value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
-}
+use crate::ingress::{
+    shapes::signed::{NewContactTicket, TAG},
+    signed::PREFIX,
+};
 
 /// A contact form, which the relay checks before the chat backend makes a ticket of it.
 #[utoipa::path(
@@ -235,7 +103,7 @@ impl Modify for SignedCalls {
             components.add_security_scheme(scheme, SecurityScheme::ApiKey(ApiKey::Header(key)));
         }
         for (path, item) in &mut document.paths.paths {
-            if path.starts_with(signed::PREFIX) {
+            if path.starts_with(PREFIX) {
                 [&mut item.get, &mut item.post].into_iter().flatten().for_each(sign);
             }
         }

@@ -1,8 +1,9 @@
-//! Calls to the admin service over gRPC: the token, the trace, the deadline, the next replica where one is away, and some
-//! patience where all are.
+//! How a call reaches the admin service: the token, the trace, the deadline, the next replica where one is away, and some patience
+//! where all are.
 //!
-//! Every call made through here may be repeated without harm: lookups, operations idempotent by design, and the opening of a
-//! session, which leaves at worst one that nobody uses and that ends by itself. What must not be sent twice does not belong here.
+//! A call may be sent twice, so each must be harmless when repeated: lookups, operations idempotent by design, and the opening of a
+//! session, which leaves at worst a session that nobody uses and that ends by itself. A call that must not be sent twice does not
+//! belong here.
 
 use std::{
     sync::{
@@ -12,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use proto::Call;
 use secrecy::ExposeSecret as _;
 use service::{ApiError, call_span, telemetry};
 use tonic::{
@@ -26,6 +28,10 @@ use wire::{
     time::{as_millis, since_boot_ms},
 };
 
+use super::{
+    backoff::Backoff,
+    errors::{for_http_callers, no_answer},
+};
 use crate::{config::AdminConfig, metrics::GatewayMetrics};
 
 /// [`wire::request_id::X_REQUEST_ID`] as gRPC metadata.
@@ -110,8 +116,8 @@ impl AdminClient {
     /// A connection of its own to one of the replicas, counted round and round.
     ///
     /// # Errors
-    /// The transport's, where it does not come about.
-    pub(crate) async fn connect(&self, index: usize) -> Result<Channel, tonic::transport::Error> {
+    /// The transport's, where it cannot be made.
+    pub(super) async fn connect(&self, index: usize) -> Result<Channel, tonic::transport::Error> {
         self.replicas[index % self.replicas.len()].endpoint.connect().await
     }
 
@@ -127,15 +133,15 @@ impl AdminClient {
         self.answered_at.store(since_boot_ms(), Ordering::Relaxed);
     }
 
-    /// Until when callers who come now had better wait for one to come back, in milliseconds since the machine started: it
-    /// may only be restarting, or failing over.
+    /// Until when a call waits for a replica to come back, in milliseconds since the machine started: the admin service may only be
+    /// restarting, or failing over.
     fn may_be_back_until(&self) -> u64 {
         let answered_at = self.answered_at.load(Ordering::Relaxed);
         if answered_at == 0 { 0 } else { answered_at + as_millis(self.patience) }
     }
 
     /// A request with what every call carries.
-    pub(crate) fn request<M>(&self, message: M, request_id: &RequestId) -> Request<M> {
+    pub(super) fn request<M>(&self, message: M, request_id: &RequestId) -> Request<M> {
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", self.authorization.clone());
         if let Ok(id) = MetadataValue::try_from(request_id.as_str()) {
@@ -144,45 +150,28 @@ impl AdminClient {
         request
     }
 
-    /// Makes a change that says itself how long it waits to be true everywhere: at one replica after the other, each with all of the
-    /// time that is left. It may be repeated without harm.
+    /// Makes a change, which waits at the admin service until it is true everywhere: at one replica after the other, each with all of
+    /// the time that is left of `within`.
     ///
     /// # Errors
     /// As [`AdminClient::call`].
-    pub(crate) async fn change<M, R, F>(
+    pub(super) async fn change<M: Call>(
         &self,
-        method: &'static str,
         request_id: &RequestId,
         message: M,
         within: Duration,
-        call: impl Fn(Channel, Request<M>) -> F,
-    ) -> Result<R, ApiError>
-    where
-        M: Clone,
-        F: Future<Output = Result<Response<R>, Status>>,
-    {
+    ) -> Result<M::Answer, ApiError> {
         let patient =
             Self { timeout: within.saturating_mul(u32::try_from(self.replicas.len()).unwrap_or(1)), ..self.clone() };
-        let made = tokio::time::timeout(within, patient.call(method, request_id, message, call)).await;
+        let made = tokio::time::timeout(within, patient.call(request_id, message)).await;
         made.unwrap_or_else(|_| Err(no_answer("no answer in time")))
     }
 
-    /// Makes one call: at the next replica where the last one is away, and again while all are but were there lately.
-    /// `method` is its name in metrics and spans.
+    /// Makes one call: at the next replica where the last one is away, and again while all are but one answered lately.
     ///
     /// # Errors
     /// The admin service's own error; [`ErrorCode::DirectoryUnavailable`] where none answers.
-    pub(crate) async fn call<M, R, F>(
-        &self,
-        method: &'static str,
-        request_id: &RequestId,
-        message: M,
-        call: impl Fn(Channel, Request<M>) -> F,
-    ) -> Result<R, ApiError>
-    where
-        M: Clone,
-        F: Future<Output = Result<Response<R>, Status>>,
-    {
+    pub(super) async fn call<M: Call>(&self, request_id: &RequestId, message: M) -> Result<M::Answer, ApiError> {
         let deadline = self.may_be_back_until();
         let mut backoff = Backoff::default();
         loop {
@@ -190,15 +179,15 @@ impl AdminClient {
             let mut away = None;
             for attempt in 0..self.replicas.len() {
                 let index = (first + attempt) % self.replicas.len();
-                match self.call_replica(index, method, request_id, message.clone(), &call).await {
+                match self.call_replica(index, request_id, message.clone()).await {
                     Ok(answer) => {
                         self.preferred.store(index, Ordering::Relaxed);
                         self.answered();
                         return Ok(answer);
                     }
                     Err(status) => match ApiError::from_status(&status) {
-                        // Its own word: another replica would say the same. But a replica that has lost its database,
-                        // or does not know our token, has said nothing about the tenant.
+                        // Another replica would answer the same. But a replica that has lost its database, or does not know
+                        // our token, has said nothing about the tenant.
                         Some(error)
                             if !matches!(
                                 error.code(),
@@ -220,33 +209,28 @@ impl AdminClient {
         }
     }
 
-    async fn call_replica<M, R, F>(
+    async fn call_replica<M: Call>(
         &self,
         index: usize,
-        method: &'static str,
         request_id: &RequestId,
         message: M,
-        call: &impl Fn(Channel, Request<M>) -> F,
-    ) -> Result<R, Status>
-    where
-        F: Future<Output = Result<Response<R>, Status>>,
-    {
+    ) -> Result<M::Answer, Status> {
         let span = call_span!(
             telemetry::records_now(),
             else DEBUG,
             "rpc",
-            otel.name = method,
+            otel.name = M::METHOD,
             otel.kind = "client",
             otel.status_code = Empty,
             rpc.system.name = "grpc",
-            rpc.method = method,
+            rpc.method = M::METHOD,
         );
         let mut request = self.request(message, request_id);
         telemetry::inject_metadata(&span, request.metadata_mut());
         let started = Instant::now();
         // Shared between the replicas: one that says nothing leaves time for the next.
         let share = self.timeout / u32::try_from(self.replicas.len()).unwrap_or(u32::MAX);
-        let answer = tokio::time::timeout(share, call(self.replicas[index].channel.clone(), request))
+        let answer = tokio::time::timeout(share, M::send(request, self.replicas[index].channel.clone()))
             .instrument(span.clone())
             .await
             .unwrap_or_else(|_| Err(Status::deadline_exceeded("the admin service took too long")));
@@ -259,50 +243,17 @@ impl AdminClient {
         if answer.is_err() {
             span.record("otel.status_code", "ERROR");
         }
-        self.metrics.admin_called(method, outcome, started.elapsed());
+        self.metrics.admin_called(M::METHOD, outcome, started.elapsed());
         answer.map(Response::into_inner)
     }
 }
 
-/// What the admin service said, with what to do next in the words of the gateway's own interface: the admin service speaks to
-/// callers of its methods.
-fn for_http_callers(error: ApiError) -> ApiError {
-    match error.code() {
-        ErrorCode::OperatorNotFound => ApiError::operator_not_found(),
-        ErrorCode::InvalidVisitorToken => ApiError::invalid_visitor_token(),
-        _ => error,
-    }
-}
+/// Of a change's time, what its answer takes on its way.
+const ANSWER_MARGIN: Duration = Duration::from_millis(500);
 
-fn no_answer(cause: impl ToString) -> ApiError {
-    ApiError::new(
-        ErrorCode::DirectoryUnavailable,
-        "The admin service gives no answer right now. What was asked may have been done; asking again does no harm.",
-    )
-    .retry_after_seconds(1)
-    .caused_by(cause)
-}
-
-/// Pauses that grow, each of a random length so that gateways do not come back all at once.
-#[derive(Debug)]
-pub(crate) struct Backoff {
-    longest: Duration,
-}
-
-impl Backoff {
-    const FIRST: Duration = Duration::from_millis(50);
-    const LONGEST: Duration = Duration::from_secs(1);
-
-    /// Half to all of a length that doubles with each.
-    pub(crate) fn next_pause(&mut self) -> Duration {
-        let pause = self.longest.mul_f64(0.5 + fastrand::f64() / 2.0);
-        self.longest = (self.longest * 2).min(Self::LONGEST);
-        pause
-    }
-}
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self { longest: Self::FIRST }
-    }
+/// How long the admin service may wait for a change to be true everywhere. It is less than the caller's remaining time, so that the
+/// answer still arrives. Never 0, which means as long as it takes.
+pub(super) fn propagation_wait_ms(left: Duration) -> u32 {
+    let wait = left.saturating_sub(ANSWER_MARGIN);
+    u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1)
 }

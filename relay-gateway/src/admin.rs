@@ -1,0 +1,20 @@
+//! The admin service, as the gateway asks it: a typed method for each call, grouped by service.
+//!
+//! Wire types end here. The methods take and answer the gateway's own types, so no file outside this folder names `proto::`
+//! (`tests/it/architecture.rs` checks it). What an answer means to a caller is for the modules that ask.
+
+mod backoff;
+mod directory;
+mod errors;
+mod identity;
+mod transport;
+mod visitors;
+mod watch;
+mod wire_time;
+
+pub(crate) use backoff::Backoff;
+pub(crate) use identity::{NewOperator, NewVisitorToken, Operator};
+pub(crate) use transport::AdminClient;
+pub(crate) use transport::InvalidAdmin;
+pub(crate) use visitors::{Ended, EndingToken, NewSession, Revoked, Session};
+pub(crate) use watch::{Position, Update, Watch, WatchError};

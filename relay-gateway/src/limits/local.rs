@@ -1,0 +1,24 @@
+//! Counts of this process, in memory. No verb waits.
+
+mod failures;
+mod frames;
+mod gcra;
+mod memory;
+mod replays;
+mod sessions;
+mod signed_calls;
+mod slots;
+mod sockets;
+mod tenants;
+
+pub(crate) use failures::FailureGuard;
+pub(super) use failures::Failures;
+pub(super) use frames::FrameRates;
+pub(super) use memory::BodyMemory;
+pub(crate) use memory::HeldBytes;
+pub(super) use sessions::SessionRates;
+pub(super) use signed_calls::SignedCalls;
+pub use signed_calls::{AdmittedCall, NotAdmitted, SignedUse};
+pub(super) use slots::{Slot, Slots};
+pub(super) use sockets::{SocketCounts, SocketPlace};
+pub use tenants::{RateAtHand, TenantRate};

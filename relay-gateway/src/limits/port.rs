@@ -1,0 +1,149 @@
+//! The port to everything that counts.
+//!
+//! Today every count is of this process (`local/`). A count over a fleet of gateways takes the place of a field of [`Limits`], as an
+//! enum of the local type and the fleet's, and provides the same verbs:
+//!
+//! | field | verb | what a fleet's count must do |
+//! |---|---|---|
+//! | `signed_calls` | `admit` | reserve the signature and spend the tenant's rate in one atomic step: a replay spends nothing |
+//! | | what `admit` answers | hold the reservation: `spend` keeps it until the timestamp + 35 s, `give_back` and a drop return it without waiting |
+//! | `sessions` | `begin` | spend of the address and of the key, or of neither |
+//!
+//! Where the fleet's count is away or slow, it answers from a local one whose limits are divided by the number of gateways. It never
+//! waits for long, never fails, and never admits without a limit. The verbs that it would make wait are `async` here already; `local/`
+//! answers them at once. The other fields concern one process or one address, and stay local.
+
+use std::{net::IpAddr, num::NonZeroU32, time::Instant};
+
+use ipnet::IpNet;
+use service::edge::network;
+use uuid::Uuid;
+use wire::{SessionId, TenantId};
+
+use super::{
+    bounds::{LimitsConfig, SocketBounds},
+    limit::{Exceeded, Lane, Limit, Now, SocketLimit},
+    local::{
+        AdmittedCall, BodyMemory, FailureGuard, Failures, FrameRates, HeldBytes, NotAdmitted, SessionRates,
+        SignedCalls, SignedUse, Slot, Slots, SocketCounts, SocketPlace, TenantRate,
+    },
+};
+
+/// All that is counted.
+pub struct Limits {
+    signed_calls: SignedCalls,
+    failures: Failures,
+    sessions: SessionRates,
+    frames: FrameRates,
+    sockets: SocketCounts,
+    connections: Slots<IpAddr>,
+    memory: BodyMemory,
+    proxies: Vec<IpNet>,
+}
+
+impl Limits {
+    /// Connections from `proxies` are their clients', and are not counted as theirs.
+    #[must_use]
+    pub fn new(config: &LimitsConfig, sockets: SocketBounds, proxies: Vec<IpNet>) -> Self {
+        Self {
+            signed_calls: SignedCalls::default(),
+            failures: Failures::new(config.failures_per_min),
+            sessions: SessionRates::new(config.sessions_per_min),
+            frames: FrameRates::new(config.frames_per_min, config.frame_bytes_per_min),
+            sockets: SocketCounts::new(sockets),
+            connections: Slots::new(config.connections_per_address),
+            memory: BodyMemory::new(config.body_memory),
+            proxies,
+        }
+    }
+
+    /// Admits a verified signed call: its signature is reserved, and then one call of its tenant's rate is spent.
+    ///
+    /// # Errors
+    /// [`NotAdmitted`]; then the signature is as it was.
+    #[expect(clippy::unused_async, reason = "a count over a fleet waits; see the head of this file")]
+    pub async fn admit_signed_call(
+        &self,
+        call: SignedUse<'_>,
+        tenant: TenantRate<'_>,
+        now: Now,
+    ) -> Result<AdmittedCall<'_>, NotAdmitted> {
+        self.signed_calls.admit(&call, tenant, now)
+    }
+
+    /// Counts a session that a visitor begins with a widget key, which opens `per_hour` of them.
+    ///
+    /// # Errors
+    /// [`Limit::AddressSessions`], [`Limit::KeyShare`], [`Limit::KeySessions`]; then nothing of the key is spent.
+    #[expect(clippy::unused_async, reason = "a count over a fleet waits; see the head of this file")]
+    pub(crate) async fn begin_session(
+        &self,
+        key: Uuid,
+        per_hour: NonZeroU32,
+        client: IpAddr,
+        now: Instant,
+    ) -> Result<(), Exceeded> {
+        self.sessions.begin(key, per_hour, client, now)
+    }
+
+    /// Charges a call that may fail, before it costs anything. However the call ends (refused, too large, too slow, disconnected), it
+    /// stays charged unless the guard is disarmed.
+    ///
+    /// # Errors
+    /// [`Limit::FailedCalls`] where the address has failed too often: then nothing is charged.
+    pub(crate) fn charge_failure(&self, lane: Lane, client: IpAddr, now: Instant) -> Result<FailureGuard, Exceeded> {
+        self.failures.of(lane).charge(client, now)
+    }
+
+    /// Counts a call that has failed.
+    ///
+    /// # Errors
+    /// [`Limit::FailedCalls`] where it is one too many: then the caller is told this instead of why the call failed.
+    pub(crate) fn count_failure(&self, lane: Lane, client: IpAddr, now: Instant) -> Result<(), Exceeded> {
+        self.failures.of(lane).count(client, now)
+    }
+
+    /// Counts frames and bytes that a session sends, and answers whether it may send them.
+    pub(crate) fn admits_frames(&self, session: SessionId, frames: u32, bytes: u32, now: Instant) -> bool {
+        self.frames.admits(session, frames, bytes, now)
+    }
+
+    /// Takes a place for a socket, which it holds until the place is dropped.
+    ///
+    /// # Errors
+    /// The first bound that is reached; then nothing is taken.
+    pub(crate) fn take_socket(
+        &self,
+        tenant: TenantId,
+        session: SessionId,
+        client: IpAddr,
+    ) -> Result<SocketPlace, SocketLimit> {
+        self.sockets.take(tenant, session, client)
+    }
+
+    /// Takes a place for a connection from `peer`; `None` where `peer` is a proxy, whose connections are its clients'.
+    ///
+    /// # Errors
+    /// [`Limit::Connections`].
+    pub(crate) fn connect(&self, peer: IpAddr) -> Result<Option<Slot<IpAddr>>, Exceeded> {
+        if self.proxies.iter().any(|proxy| proxy.contains(&peer.to_canonical())) {
+            return Ok(None);
+        }
+        let place = self.connections.take(network(peer));
+        place.map(Some).ok_or(Exceeded { limit: Limit::Connections, retry_after_s: 1 })
+    }
+
+    /// Begins to count the bytes of a body that is waited for. Nothing is taken yet.
+    pub(crate) fn hold_body(&self, client: IpAddr) -> HeldBytes<'_> {
+        self.memory.hold(client)
+    }
+
+    /// Forgets what is over. Call it now and then: it only frees memory.
+    pub(crate) fn sweep(&self) {
+        self.signed_calls.sweep();
+        self.failures.sweep();
+        self.sessions.sweep();
+        self.frames.sweep();
+        self.memory.sweep();
+    }
+}
