@@ -9,7 +9,7 @@ check:
     cargo clippy --locked --workspace --all-targets -- -D warnings
     PATH="$PATH:tests/.venv/bin" cargo deny --locked check licenses bans sources
 
-# Every check and every test; --no-install installs nothing
+# Every check and every test; --no-install installs nothing, --long runs crashes, races and scale at full size
 test *arguments:
     tests/run {{ arguments }}
 

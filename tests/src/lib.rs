@@ -7,6 +7,7 @@ pub mod link;
 pub mod openapi;
 pub mod postgres;
 pub mod process;
+pub mod scale;
 pub mod seed;
 pub mod signed;
 pub mod small_disk;

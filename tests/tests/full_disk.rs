@@ -9,6 +9,7 @@ use std::{
 
 use e2e::{
     process::Process,
+    scale,
     signed::Tenant,
     small_disk::SmallDisk,
     world::{Operator, RELAY_SECRET, admin_environment, backend_environment, until_ready},
@@ -128,7 +129,7 @@ async fn what_the_admin_service_acknowledges_on_a_full_disk_is_there_after_a_cra
     let mut admin = Admin::start(&disk).await;
     let tenant = admin.operator.provision(json!({"tenant_name": "Full"})).await;
     let mut acknowledged = 0;
-    for round in 0..4 {
+    for round in 0..scale::of(40) {
         disk.fill();
         // Until there is no room left in the log: then for as long as there is none.
         acknowledged += admin.rotate_until_refused(&tenant, refused).await;
@@ -262,7 +263,7 @@ async fn what_the_reference_backend_acknowledges_on_a_full_disk_is_there_after_a
     let (_, begun) = backend.call("POST", "/create/conversation", r#"{"visitor_user_id":"v"}"#).await;
     let conversation = begun["data"]["id"].as_str().expect("an id").to_owned();
     let mut acknowledged = 0;
-    for round in 0..4 {
+    for round in 0..scale::of(40) {
         disk.fill();
         let mut refusals = 0;
         while refusals < 4 {

@@ -15,6 +15,7 @@ use e2e::{
     fleet::Fleet,
     postgres::Postgres,
     process::PATIENCE,
+    scale,
     signed::Tenant,
     world::{self, Operator},
 };
@@ -24,7 +25,10 @@ use tokio::task::JoinHandle;
 
 /// Short, so that many leases run out in a test.
 const LEASE: Duration = Duration::from_millis(1000);
-const MUTATIONS: usize = 200;
+/// Changes of each tenant in a run at full size.
+const MUTATIONS: usize = 2000;
+/// Rounds of every fault in a run at full size.
+const ROUNDS: usize = 30;
 
 /// What is known of one tenant by the one who changes it.
 #[derive(Debug, Default)]
@@ -263,11 +267,11 @@ async fn nothing_stale_is_accepted(postgres: Option<&Postgres>) {
         .iter()
         .map(|subject| {
             let (broken, counted) = (Arc::clone(&broken), Arc::clone(&waits));
-            let over = move || broken.load(Ordering::Relaxed) && counted.count() >= MUTATIONS;
+            let over = move || broken.load(Ordering::Relaxed) && counted.count() >= scale::of(MUTATIONS);
             tokio::spawn(change(subject.clone(), operators.clone(), Arc::clone(&waits), over))
         })
         .collect();
-    let faults = break_everything(&mut fleet, postgres, &waits, 3).await;
+    let faults = break_everything(&mut fleet, postgres, &waits, scale::of(ROUNDS)).await;
     broken.store(true, Ordering::Relaxed);
     for changer in changers {
         changer.await.expect("no panic");
@@ -318,7 +322,7 @@ async fn nothing_stale_is_accepted(postgres: Option<&Postgres>) {
         at(100)
     );
     assert_eq!((stale.as_slice(), wronged.as_slice()), ([].as_slice(), [].as_slice()));
-    assert!(waits.len() >= MUTATIONS && u128::from(at(100)) <= (LEASE + Duration::from_secs(1)).as_millis());
+    assert!(waits.len() >= scale::of(MUTATIONS) && u128::from(at(100)) <= (LEASE + Duration::from_secs(1)).as_millis());
     assert!(seen.accepted.load(Ordering::Relaxed) > 1000 && seen.refused_rightly.load(Ordering::Relaxed) > 1000);
 }
 
@@ -417,14 +421,14 @@ async fn a_restart_shorter_than_the_lease_costs_no_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cold_start_makes_one_fetch_for_each_tenant_and_gateway() {
-    const TENANTS: usize = 1000;
+    let count = scale::of(10_000);
     let fleet = Fleet::start(None, 3, &[]).await;
     let operator = fleet.replicas[0].operator();
     let provisioned = (0..4).map(|part| {
         let operator = operator.clone();
         tokio::spawn(async move {
             let mut made = Vec::new();
-            for index in 0..TENANTS / 4 {
+            for index in 0..count / 4 {
                 let fields = json!({"tenant_name": format!("Cold {part} {index}"), "rate_limit_per_min": 6000});
                 made.push(operator.provision(fields).await);
             }
@@ -443,7 +447,7 @@ async fn a_cold_start_makes_one_fetch_for_each_tenant_and_gateway() {
         .flat_map(|gateway| [gateway.relay; 16])
         .enumerate()
         .map(|(caller, relay)| {
-            let part = tenants.chunks(TENANTS / 4).nth(caller % 4).expect("four parts").to_vec();
+            let part = tenants.chunks(count / 4).nth(caller % 4).expect("four parts").to_vec();
             let client = client.clone();
             tokio::spawn(async move { call_all(&client, relay, &part, "cold").await })
         })
@@ -458,8 +462,8 @@ async fn a_cold_start_makes_one_fetch_for_each_tenant_and_gateway() {
         .filter(|line| line.starts_with("rpc_server_call_duration_seconds_count") && line.contains("/GetTenant\""))
         .map(|line| line.rsplit(' ').next().and_then(|count| count.parse::<usize>().ok()).expect("a count"))
         .sum();
-    eprintln!("{} calls of {TENANTS} tenants through 3 gateways made {fetches} fetches", 3 * 4 * TENANTS);
-    assert_eq!(fetches, 3 * TENANTS);
+    eprintln!("{} calls of {count} tenants through 3 gateways made {fetches} fetches", 3 * 4 * count);
+    assert_eq!(fetches, 3 * count);
 }
 
 #[tokio::test]

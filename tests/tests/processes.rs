@@ -9,6 +9,7 @@ use std::{
 use e2e::{
     postgres::Postgres,
     process::{PATIENCE, Process},
+    scale,
     visitor::{PAGE, Visitor, begin_session},
     world::{self, World, admin_environment, environment},
 };
@@ -352,7 +353,7 @@ async fn replicas_on_one_postgres_are_one_service() {
     // Changes of one tenant at all replicas at once: each is whole, and the log ends with what is true.
     let (suspend, reactivate, update) =
         (format!("/suspend/{path}"), format!("/reactivate/{path}"), format!("/update/{path}"));
-    for round in 0..10 {
+    for round in 0..scale::of(100) {
         let (one, two, three) = tokio::join!(
             operators[0].call("POST", &suspend, None),
             operators[1].call("POST", &reactivate, None),
