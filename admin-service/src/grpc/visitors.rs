@@ -14,7 +14,7 @@ use service::ApiError;
 use tonic::{Request, Response, Status};
 use wire::{SessionId, origin::Origin};
 
-use super::{convert, edge::logged, request_id};
+use super::{convert, edge::logged, metadata::request_id};
 use crate::{
     domain::{audit::Caller, visitor::Mode},
     errors::UseCaseError,

@@ -6,9 +6,9 @@ use wire::TenantId;
 
 use super::{
     dto::{AccessPage, AccessView, AuditPage, AuditView, next_cursor},
-    input::{DEFAULT_ROWS, MOST_ROWS, Params, cursor},
+    input::Params,
 };
-use crate::logs::Logs;
+use crate::{logs::Logs, paging};
 
 /// Who changed what, newest first.
 #[utoipa::path(
@@ -70,14 +70,10 @@ struct Wanted {
 
 fn wanted(mut query: Query) -> Result<Wanted, ApiError> {
     let tenant_id = query.optional::<TenantId>("tenant_id");
-    let limit = query.number("limit", 1..=MOST_ROWS, DEFAULT_ROWS);
-    let after = query.optional::<String>("cursor").and_then(|text| {
-        let after = cursor::read(&text);
-        if after.is_none() {
-            query.refuse("cursor", cursor::REFUSED);
-        }
-        after
-    });
+    let limit = query.number("limit", paging::ROWS, paging::DEFAULT_ROWS);
+    let after = query
+        .optional::<String>("cursor")
+        .and_then(|text| paging::read_cursor(&text).map_err(|wrong| query.refuse("cursor", wrong)).ok());
     query.finish()?;
     Ok(Wanted { tenant_id, limit, after })
 }

@@ -14,12 +14,10 @@ use utoipa::{
 use wire::ErrorCode;
 
 use super::{
-    account_key_routes,
     account_keys::NewAccountKey,
     bots::NewBot,
-    developer_routes,
     dto::{NewTenant, TenantPatch},
-    log_routes, signing_key_routes, tenant_routes,
+    routes::{account_key_routes, developer_routes, log_routes, signing_key_routes, tenant_routes},
     widgets::{CustomizationPatch, NewWidgetKey},
 };
 

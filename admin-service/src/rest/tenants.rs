@@ -5,17 +5,15 @@ use service::{ApiError, Envelope, Failure, Success};
 use wire::TenantId;
 
 use super::{
-    RelayUrl,
+    advice,
     dto::{
         ChangedTenant, NewTenant, ProvisionedTenant, RotatedSecret, RotatedWidgetKey, TenantPage, TenantPatch,
         TenantView, next_cursor,
     },
-    input::{DEFAULT_ROWS, Fields, Known, MOST_ROWS, Params, cursor},
+    input::{Fields, Known, Params},
+    state::RelayUrl,
 };
-use crate::{propagation::Changed, store::PageStart, tenants::Tenants};
-
-/// Skipping further than this is what cursors are for.
-const LARGEST_OFFSET: u64 = 10_000_000;
+use crate::{paging, propagation::Changed, store::PageStart, tenants::Tenants};
 
 /// Create a tenant. Its secret is in this answer and in no other.
 #[utoipa::path(
@@ -35,7 +33,7 @@ pub(super) async fn provision_tenant(
     Known(caller): Known,
     Fields(fields): Fields,
 ) -> Result<Success<ProvisionedTenant>, ApiError> {
-    let (tenant, secret) = tenants.provision(&caller, &fields).await?;
+    let (tenant, secret) = tenants.provision(&caller, &fields).await.map_err(advice::refused)?;
     Ok(Success::created(
         ProvisionedTenant::new(tenant, &secret, relay_url.to_string()),
         "Tenant provisioned. Save tenant_secret and widget_public_key now — the secret will not be shown again.",
@@ -63,7 +61,7 @@ pub(super) async fn update_tenant(
     params: Params,
     Fields(fields): Fields,
 ) -> Result<Success<ChangedTenant>, ApiError> {
-    let tenant = tenants.update(&caller, params.tenant_id()?, &fields).await?;
+    let tenant = tenants.update(&caller, params.tenant_id()?, &fields).await.map_err(advice::refused)?;
     Ok(Success::ok(tenant.into(), "Tenant updated."))
 }
 
@@ -205,17 +203,17 @@ pub(super) async fn fetch_tenants(
     State(tenants): State<Tenants>,
     Params(mut query): Params,
 ) -> Result<Success<TenantPage>, ApiError> {
-    let limit = query.number("limit", 1..=MOST_ROWS, DEFAULT_ROWS);
-    let offset = query.number("offset", 0..=LARGEST_OFFSET, 0);
+    let limit = query.number("limit", paging::ROWS, paging::DEFAULT_ROWS);
+    let offset = query.number("offset", paging::OFFSETS, 0);
     let start = match query.optional::<String>("cursor") {
         None => PageStart::Offset(offset),
         Some(_) if offset > 0 => {
             query.refuse("cursor", "cannot be given together with offset");
             PageStart::Offset(offset)
         }
-        Some(text) => cursor::read(&text).map_or_else(
-            || {
-                query.refuse("cursor", cursor::REFUSED);
+        Some(text) => paging::read_cursor(&text).map_or_else(
+            |wrong| {
+                query.refuse("cursor", wrong);
                 PageStart::Offset(0)
             },
             PageStart::After,

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use wire::{origin::Domain, time::WireTime};
 
 use super::{
+    advice,
     developers::{Developers, Reader, Writer, Written},
     dto::PropagationView,
     input::Params,
@@ -188,7 +189,7 @@ pub(super) async fn create_widget_key(
     State(developers): State<Developers>,
     Written(by, given): Written,
 ) -> Result<Success<WidgetKeyView>, ApiError> {
-    let key = developers.widgets.create_key(&by, fields::Fields::new(given)).await?;
+    let key = developers.widgets.create_key(&by, fields::Fields::new(given)).await.map_err(advice::refused)?;
     Ok(Success::created(key.into(), "Widget key made."))
 }
 
@@ -210,7 +211,7 @@ pub(super) async fn revoke_widget_key(
     Writer(by): Writer,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Success<RevokedWidgetKey>, ApiError> {
-    // What is no id is no key's.
+    // A text that is no id is no key's.
     let Path(id) = id.map_err(|_| UseCaseError::WidgetKeyNotFound)?;
     let Changed { value, spread } = developers.widgets.revoke_key(&by, id).await?;
     let revoked = RevokedWidgetKey { key: value.into(), propagation: spread.into() };
@@ -290,6 +291,7 @@ pub(super) async fn put_customization(
     State(developers): State<Developers>,
     Written(by, given): Written,
 ) -> Result<Success<Customization>, ApiError> {
-    let Changed { value: (bot_id, appearance), .. } = developers.widgets.customize(&by, given).await?;
+    let Changed { value: (bot_id, appearance), .. } =
+        developers.widgets.customize(&by, given).await.map_err(advice::refused)?;
     Ok(Success::ok(Customization::new(bot_id, appearance), "Customization saved."))
 }
