@@ -1,5 +1,5 @@
 //! Who is calling: operators by an admin key, gateways by the service token, tenants' developers by an account key. REST and gRPC both
-//! read credentials here. It knows no routes and no methods, and what to answer is [`crate::refusals`]' business.
+//! read their callers' credentials here. It knows no routes and no methods, and what to answer is [`crate::refusals`]' business.
 
 mod admin_keys;
 mod bearer;

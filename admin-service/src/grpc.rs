@@ -1,5 +1,5 @@
-//! gRPC for internal services. Gateways come with the service token; the tenant lifecycle wants the admin key, so that
-//! a gateway that fell into wrong hands cannot rotate or provision anything.
+//! gRPC for internal services. Gateways send the service token; the tenant lifecycle takes the admin key, so that an attacker who holds a
+//! gateway cannot rotate or provision anything.
 
 use std::time::Duration;
 

@@ -65,7 +65,7 @@ pub(crate) fn router(services: Services) -> Router {
                     // Without this the page asks a validator on the internet about the document.
                     .config(utoipa_swagger_ui::Config::default().validator_url("none")),
             )
-            // It takes the admin key: nobody may lay another page over it.
+            // The page takes the admin key: no other site may show it in a frame and lay its own page over it.
             .layer(middleware::map_response(never_framed)),
         )
 }

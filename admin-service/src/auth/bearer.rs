@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, header};
 
-/// The token after `Bearer`. `None` where there is none, and where there is more than one: two headers are two callers, or a caller
-/// who wants one part of the system to read the first and another part the second.
+/// The token after `Bearer`. `None` where there is none, and where there is more than one: a proxy before this
+/// service may have checked the other one.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let (scheme, token) = given.next()?.to_str().ok()?.split_once(' ')?;

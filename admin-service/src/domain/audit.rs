@@ -125,7 +125,7 @@ impl fmt::Display for Subject {
 /// A row to write. It names fields and never holds their values.
 #[derive(Clone, Debug)]
 pub struct AuditEntry {
-    /// Whom it concerns; [`TenantId::DEPLOYMENT`] where it concerns no tenant.
+    /// The tenant; [`TenantId::DEPLOYMENT`] where the change concerns no tenant.
     pub tenant_id: TenantId,
     /// Who did it.
     pub caller: Caller,
@@ -166,7 +166,7 @@ impl AuditEntry {
 pub struct RecordedAudit {
     /// Its id.
     pub id: Uuid,
-    /// Whom it concerns; [`TenantId::DEPLOYMENT`] where it concerns no tenant.
+    /// The tenant; [`TenantId::DEPLOYMENT`] where the change concerns no tenant.
     pub tenant_id: TenantId,
     /// Who did it.
     pub actor: String,

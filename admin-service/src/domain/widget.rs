@@ -53,16 +53,21 @@ pub struct BotKey {
     pub last_used_at: Option<Timestamp>,
 }
 
-/// What a caller may say of a new key.
-#[derive(Clone, Debug, PartialEq)]
+/// A new widget key.
+#[derive(Clone, Debug, PartialEq, ToSchema)]
+#[schema(as = NewWidgetKey)]
 pub struct NewBotKey {
-    /// What it opens.
+    /// The bot that the key opens.
     pub bot_id: Uuid,
-    /// What people call it.
+    /// 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     pub name: String,
-    /// The host names whose pages may carry it.
+    /// The host names whose pages may carry it, such as `example.com` and `*.example.com`; none, the tenant's allowed
+    /// origins. At most 100.
+    #[schema(value_type = Option<Vec<String>>, max_items = 100, example = json!(["example.com", "*.example.com"]))]
     pub allowed_domains: Vec<Domain>,
     /// Sessions it opens in an hour.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000_000, default = 1000)]
     pub rate_limit_per_hour: u32,
 }
 

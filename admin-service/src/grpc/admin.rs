@@ -65,13 +65,13 @@ impl TenantAdmin for AdminService {
         let caller = caller(&request)?;
         let RotateTenantSecretRequest { tenant_id, revoke_issued } = request.into_inner();
         let id = convert::tenant_id_from_text(&tenant_id)?;
-        let Changed { value: (secret, rotated_at), spread } =
+        let Changed { value: (secret, rotated_at), report } =
             self.tenants.rotate_secret(&caller, id, revoke_issued).await.map_err(logged)?;
         Ok(Response::new(RotateTenantSecretResponse {
             tenant_id: id.to_string(),
             tenant_secret: secret.expose().to_owned(),
             rotated_at: Some(convert::timestamp(rotated_at)),
-            propagation: Some(convert::propagation(spread)),
+            propagation: Some(convert::propagation(report)),
         }))
     }
 
@@ -81,13 +81,13 @@ impl TenantAdmin for AdminService {
     ) -> Result<Response<RotateWidgetKeyResponse>, Status> {
         let caller = caller(&request)?;
         let id = convert::tenant_id_from_text(&request.into_inner().tenant_id)?;
-        let Changed { value: (key, rotated_at), spread } =
+        let Changed { value: (key, rotated_at), report } =
             self.tenants.rotate_widget_key(&caller, id).await.map_err(logged)?;
         Ok(Response::new(RotateWidgetKeyResponse {
             tenant_id: id.to_string(),
             widget_public_key: key.as_str().to_owned(),
             rotated_at: Some(convert::timestamp(rotated_at)),
-            propagation: Some(convert::propagation(spread)),
+            propagation: Some(convert::propagation(report)),
         }))
     }
 

@@ -95,14 +95,14 @@ pub(super) fn info(tenant: Tenant) -> TenantInfo {
 }
 
 pub(super) fn changed_tenant(changed: Changed<Tenant>) -> admin::ChangedTenant {
-    admin::ChangedTenant { tenant: Some(tenant(changed.value)), propagation: Some(propagation(changed.spread)) }
+    admin::ChangedTenant { tenant: Some(tenant(changed.value)), propagation: Some(propagation(changed.report)) }
 }
 
-pub(super) fn propagation(spread: PropagationReport) -> admin::Propagation {
+pub(super) fn propagation(report: PropagationReport) -> admin::Propagation {
     admin::Propagation {
-        gateways: spread.gateways,
-        acknowledged: spread.acknowledged,
-        waited_ms: as_millis(spread.waited),
+        gateways: report.gateways,
+        acknowledged: report.acknowledged,
+        waited_ms: as_millis(report.waited),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The two logs over REST.
 
 use axum::extract::State;
-use service::{ApiError, Envelope, Failure, Success, query::Query};
+use service::{ApiError, Envelope, Success, query::Query};
 use wire::TenantId;
 
 use super::{
@@ -20,9 +20,6 @@ use crate::{logs::Logs, paging};
     ),
     responses(
         (status = 200, description = "A page", body = Envelope<AuditPage>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn fetch_audit_log(
@@ -45,10 +42,6 @@ pub(super) async fn fetch_audit_log(
     ),
     responses(
         (status = 200, description = "A page", body = Envelope<AccessPage>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 429, description = "`rate_limited`: too many wrong admin keys from this address", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn fetch_access_log(

@@ -1,4 +1,4 @@
-//! A tenant's developers: who comes with an account key, and whether it may do what is asked.
+//! A tenant's developers: the account key that they send, and whether it may do what the call needs.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::request::Parts;
@@ -23,13 +23,13 @@ pub(crate) struct Developers {
     pub(crate) widgets: Widgets,
 }
 
-/// Who calls, where the account key may read.
+/// The caller, where the account key may read.
 pub(super) struct Reader(pub(super) Principal);
 
-/// Who calls, where the account key may write.
+/// The caller, where the account key may write.
 pub(super) struct Writer(pub(super) Principal);
 
-/// Who calls, where the account key may see bots.
+/// The caller, where the account key may see bots.
 pub(super) struct BotReader(pub(super) Principal);
 
 /// What opens the two kinds of bot calls.
@@ -65,7 +65,7 @@ impl FromRequestParts<Developers> for BotReader {
     }
 }
 
-/// Who calls, where the account key may write, and the body.
+/// The caller, where the account key may write, and the body.
 pub(super) struct Written(pub(super) Principal, pub(super) Map<String, Value>);
 
 /// The same, of bots.

@@ -77,8 +77,8 @@ pub(super) struct PropagationView {
 }
 
 impl From<PropagationReport> for PropagationView {
-    fn from(spread: PropagationReport) -> Self {
-        Self { gateways: spread.gateways, acknowledged: spread.acknowledged, waited_ms: as_millis(spread.waited) }
+    fn from(report: PropagationReport) -> Self {
+        Self { gateways: report.gateways, acknowledged: report.acknowledged, waited_ms: as_millis(report.waited) }
     }
 }
 
@@ -92,7 +92,7 @@ pub(super) struct ChangedTenant {
 
 impl From<Changed<Tenant>> for ChangedTenant {
     fn from(changed: Changed<Tenant>) -> Self {
-        Self { tenant: changed.value.into(), propagation: changed.spread.into() }
+        Self { tenant: changed.value.into(), propagation: changed.report.into() }
     }
 }
 
@@ -157,12 +157,12 @@ pub(super) struct RotatedWidgetKey {
 
 impl RotatedWidgetKey {
     pub(super) fn new(tenant_id: TenantId, changed: Changed<(WidgetKey, Timestamp)>) -> Self {
-        let Changed { value: (key, rotated_at), spread } = changed;
+        let Changed { value: (key, rotated_at), report } = changed;
         Self {
             tenant_id,
             widget_public_key: key.as_str().to_owned(),
             rotated_at: rotated_at.into(),
-            propagation: spread.into(),
+            propagation: report.into(),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::domain::audit::Caller;
 const BODY: BodyBounds =
     BodyBounds { limit: 256 * 1024, idle_timeout: Duration::from_secs(10), total_timeout: Duration::from_secs(30) };
 
-/// Who calls, as the key check found.
+/// The caller, as the key check found.
 pub(super) struct Known(pub(super) Caller);
 
 /// The call's query parameters.

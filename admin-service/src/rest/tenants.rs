@@ -20,11 +20,6 @@ use crate::{paging, propagation::Changed, store::PageStart, tenants::Tenants};
     post, path = "/api/v1/provision/tenant", tag = "tenants", request_body = NewTenant,
     responses(
         (status = 201, description = "Provisioned", body = Envelope<ProvisionedTenant>),
-        (status = 400, description = "`malformed_json`", body = Failure),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
-        (status = 413, description = "`body_too_large`", body = Failure),
-        (status = 422, description = "`validation_failed`; nothing was written", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn provision_tenant(
@@ -46,13 +41,8 @@ pub(super) async fn provision_tenant(
     params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
     responses(
         (status = 200, description = "Written, on every gateway", body = Envelope<ChangedTenant>),
-        (status = 400, description = "`malformed_json`", body = Failure),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
         (status = 409, description = "`conflict`: others kept changing it", body = Failure),
-        (status = 413, description = "`body_too_large`", body = Failure),
-        (status = 422, description = "`validation_failed`; nothing was written", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn update_tenant(
@@ -76,10 +66,7 @@ pub(super) async fn update_tenant(
     ),
     responses(
         (status = 200, description = "Rotated, on every gateway", body = Envelope<RotatedSecret>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn rotate_tenant_secret(
@@ -89,11 +76,11 @@ pub(super) async fn rotate_tenant_secret(
 ) -> Result<Success<RotatedSecret>, ApiError> {
     let revokes_issued = params.flag("revoke_issued");
     let tenant_id: TenantId = params.tenant_id()?;
-    let Changed { value: (secret, rotated_at), spread } =
+    let Changed { value: (secret, rotated_at), report } =
         tenants.rotate_secret(&caller, tenant_id, revokes_issued).await?;
     let tenant_secret = secret.expose().to_owned();
     Ok(Success::ok(
-        RotatedSecret { tenant_id, tenant_secret, rotated_at: rotated_at.into(), propagation: spread.into() },
+        RotatedSecret { tenant_id, tenant_secret, rotated_at: rotated_at.into(), propagation: report.into() },
         "Secret rotated. Save the new tenant_secret — old secret is now invalid.",
     ))
 }
@@ -104,10 +91,7 @@ pub(super) async fn rotate_tenant_secret(
     params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
     responses(
         (status = 200, description = "Rotated, on every gateway", body = Envelope<RotatedWidgetKey>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn rotate_widget_key(
@@ -129,10 +113,7 @@ pub(super) async fn rotate_widget_key(
     params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
     responses(
         (status = 200, description = "Suspended, on every gateway", body = Envelope<ChangedTenant>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn suspend_tenant(
@@ -150,10 +131,7 @@ pub(super) async fn suspend_tenant(
     params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
     responses(
         (status = 200, description = "Active, on every gateway", body = Envelope<ChangedTenant>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn reactivate_tenant(
@@ -171,10 +149,7 @@ pub(super) async fn reactivate_tenant(
     params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
     responses(
         (status = 200, description = "The tenant", body = Envelope<TenantView>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn fetch_tenant(
@@ -194,9 +169,6 @@ pub(super) async fn fetch_tenant(
     ),
     responses(
         (status = 200, description = "A page", body = Envelope<TenantPage>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn fetch_tenants(

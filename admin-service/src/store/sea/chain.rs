@@ -69,7 +69,7 @@ pub(super) async fn lock_head(
         return head(&found);
     }
     if through > 0 {
-        // Right after an upgrade. At any other time somebody has deleted the row that says where the chain begins.
+        // This happens right after an upgrade. At any other time it means that the row with the chain's beginning was deleted.
         tracing::warn!(target: "audit", log = log.as_str(), through, "the log's chain begins after this row: what is before it cannot be verified");
     }
     let link = Link::default();

@@ -1,4 +1,4 @@
-//! The history of changes, which is the audit log, and the replicas that spread them.
+//! The history of changes, which is the audit log, and the replicas that propagate them.
 
 use async_trait::async_trait;
 use coherence::{Changes, replica::Registration};

@@ -19,7 +19,7 @@ pub(super) async fn signal(connection: &impl ConnectionTrait) -> Result<(), Stor
     Ok(())
 }
 
-/// Why there is nobody to hear notifications.
+/// Why notifications cannot be heard.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotListening {
     /// A notification that was sent did not come.
