@@ -12,13 +12,13 @@ use wire::{
 use crate::{
     domain::{
         account_key::{Ability, AccountKey, MOST_ACCOUNT_KEYS, NewAccountKey},
-        audit::{Action, AuditEntry, Caller},
+        audit::{Action, AuditEntry, Caller, Subject},
         credentials::AccountKeySecret,
         tenant::TenantStatus,
     },
     errors::UseCaseError,
     last_used::LastUsed,
-    store::{AccountKeyStore, StoreError},
+    store::AccountKeyStore,
 };
 
 /// Who a valid account key stands for.
@@ -50,7 +50,7 @@ impl AccountKeys {
     ) -> Result<(AccountKey, AccountKeySecret), UseCaseError> {
         let now = now();
         let NewAccountKey { name, abilities, expires_at } =
-            NewAccountKey::read(fields, now).map_err(UseCaseError::Invalid)?;
+            NewAccountKey::read(fields, now).map_err(UseCaseError::invalid)?;
         let secret = AccountKeySecret::generate();
         let key = AccountKey {
             id: Uuid::now_v7(),
@@ -64,14 +64,11 @@ impl AccountKeys {
             revoked_at: None,
             last_used_at: None,
         };
-        let audit = AuditEntry::new(tenant_id, caller, Action::CreateAccountKey, [format!("account_key:{}", key.id)]);
-        match self.store.create_account_key(key.clone(), secret.digest(), MOST_ACCOUNT_KEYS, audit).await {
-            Err(StoreError::Full) => Err(UseCaseError::LimitReached {
-                what: "account keys for a tenant that are not revoked",
-                most: MOST_ACCOUNT_KEYS,
-            }),
-            made => Ok(made.map(|()| (key, secret))?),
-        }
+        let fields = ["name", "abilities"].into_iter().chain(key.expires_at.map(|_| "expires_at"));
+        let audit = AuditEntry::new(tenant_id, caller, Action::CreateAccountKey, fields);
+        let audit = audit.about(Subject::AccountKey(key.id));
+        self.store.create_account_key(key.clone(), secret.digest(), MOST_ACCOUNT_KEYS, audit).await?;
+        Ok((key, secret))
     }
 
     /// A tenant's keys, newest first, revoked ones included.
@@ -86,11 +83,11 @@ impl AccountKeys {
         tenant_id: TenantId,
         id: Uuid,
     ) -> Result<AccountKey, UseCaseError> {
-        let audit = AuditEntry::new(tenant_id, caller, Action::RevokeAccountKey, [format!("account_key:{id}")]);
-        self.store.revoke_account_key(tenant_id, id, audit).await?.ok_or(UseCaseError::AccountKeyNotFound)
+        let audit = AuditEntry::new(tenant_id, caller, Action::RevokeAccountKey, ["revoked_at"]);
+        Ok(self.store.revoke_account_key(tenant_id, id, audit.about(Subject::AccountKey(id))).await?)
     }
 
-    /// Whom a key stands for, where it is valid and may do one of what `needed` names. It is read from the database every time, so
+    /// The tenant and caller that a key stands for, where it is valid and has one of the abilities in `needed`. It is read from the database every time, so
     /// one that was revoked opens nothing at any replica.
     pub(crate) async fn authenticate(
         &self,

@@ -9,14 +9,12 @@ use wire::{TenantId, time::now};
 use crate::{
     account_keys::Principal,
     domain::{
-        audit::{Action, AuditEntry},
-        bot::{Bot, MOST_BOTS},
+        audit::{Action, AuditEntry, Subject},
+        bot::{Bot, MOST_BOTS, NewBot},
     },
     errors::UseCaseError,
-    store::{BotStore, StoreError},
+    store::BotStore,
 };
-
-const LONGEST_NAME: usize = 100;
 
 #[derive(Clone)]
 pub(crate) struct Bots {
@@ -32,15 +30,11 @@ impl Bots {
         Ok(self.store.bots(tenant_id).await?)
     }
 
-    pub(crate) async fn create(&self, by: &Principal, mut fields: Fields) -> Result<Bot, UseCaseError> {
-        let name = fields.text("name", LONGEST_NAME);
-        fields.refuse_others();
-        fields.finish().map_err(|refused| UseCaseError::Invalid(refused.errors().to_vec()))?;
+    pub(crate) async fn create(&self, by: &Principal, fields: Fields) -> Result<Bot, UseCaseError> {
+        let NewBot { name } = NewBot::read(fields).map_err(UseCaseError::invalid)?;
         let bot = Bot { id: Uuid::now_v7(), tenant_id: by.tenant_id, name, is_default: false, created_at: now() };
-        let audit = AuditEntry::new(by.tenant_id, &by.caller, Action::CreateBot, [format!("bot:{}", bot.id)]);
-        match self.store.create_bot(by.account_key, bot.clone(), MOST_BOTS, audit).await {
-            Err(StoreError::Full) => Err(UseCaseError::LimitReached { what: "bots for a tenant", most: MOST_BOTS }),
-            made => Ok(made.map(|()| bot)?),
-        }
+        let audit = AuditEntry::new(by.tenant_id, &by.caller, Action::CreateBot, ["name"]);
+        self.store.create_bot(by.account_key, bot.clone(), MOST_BOTS, audit.about(Subject::Bot(bot.id))).await?;
+        Ok(bot)
     }
 }

@@ -7,6 +7,7 @@ pub mod bot;
 pub mod credentials;
 pub mod operator;
 mod public_suffix;
+pub mod refusal;
 pub mod settings;
 pub mod signing_key;
 pub mod tenant;

@@ -1,9 +1,13 @@
-//! What each failure of a use case means to a caller: the one place where domain errors meet error codes.
+//! Why a use case did not do what its caller wanted, as one closed enum. It knows no status codes, paths or methods: [`crate::refusals`]
+//! gives each error its code, and each edge adds its own advice.
 
-use service::ApiError;
-use wire::{ErrorCode, FieldError, origin::Origin};
+use wire::{FieldError, origin::Origin};
 
-use crate::{domain::account_key::Ability, sealing::SealError, store::StoreError};
+use crate::{
+    domain::{account_key::Ability, refusal::RefusedField},
+    sealing::SealError,
+    store::{InUse, Limited, Missing, StoreError},
+};
 
 /// Why a use case did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -42,10 +46,10 @@ pub(crate) enum UseCaseError {
     #[error("the key that signs")]
     SigningKeyInUse,
     /// There are as many of these as there may be.
-    #[error("no more than {most} {what}")]
+    #[error("no more than {most}: {what:?}")]
     LimitReached {
         /// What there is too much of.
-        what: &'static str,
+        what: Limited,
         /// How many there may be.
         most: usize,
     },
@@ -63,10 +67,22 @@ pub(crate) enum UseCaseError {
     TenantSuspended,
     /// Fields were refused; nothing was written.
     #[error("refused fields")]
-    Invalid(Vec<FieldError>),
-    /// The store failed.
-    #[error(transparent)]
-    Store(StoreError),
+    Invalid(Vec<RefusedField>),
+    /// Other changes of the tenant were committed each time this one was tried.
+    #[error("others kept changing it")]
+    Conflict,
+    /// The database does not answer.
+    #[error("the database is not available: {0}")]
+    Unavailable(String),
+    /// The database takes no changes. Nothing was changed.
+    #[error("the database takes no changes: {0}")]
+    NoChanges(String),
+    /// The change may have been committed, or not.
+    #[error("it is not known whether it was committed: {0}")]
+    OutcomeUnknown(String),
+    /// What is stored cannot be read, or a statement is wrong.
+    #[error("{0}")]
+    Broken(String),
     /// A secret at rest does not open.
     #[error(transparent)]
     Sealed(#[from] SealError),
@@ -75,163 +91,31 @@ pub(crate) enum UseCaseError {
     Signing(String),
 }
 
+impl UseCaseError {
+    /// Refused fields whose messages are the same at every edge.
+    pub(crate) fn invalid(refused: Vec<FieldError>) -> Self {
+        Self::Invalid(refused.into_iter().map(RefusedField::from).collect())
+    }
+}
+
 impl From<StoreError> for UseCaseError {
-    /// Every verb of the tenant store that can miss is about a tenant.
+    /// Every error of the store is named, so that none is taken for another.
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::NotFound => Self::TenantNotFound,
+            StoreError::NotFound(Missing::Tenant) => Self::TenantNotFound,
+            StoreError::NotFound(Missing::AccountKey) => Self::AccountKeyNotFound,
+            StoreError::NotFound(Missing::Bot) => Self::BotNotFound,
+            StoreError::NotFound(Missing::WidgetKey) => Self::WidgetKeyNotFound,
+            StoreError::NotFound(Missing::SigningKey) => Self::SigningKeyNotFound,
+            StoreError::InUse(InUse::SigningKey) => Self::SigningKeyInUse,
+            StoreError::InUse(InUse::TenantsWidgetKey) => Self::TenantsOwnKey,
+            StoreError::Full { what, most } => Self::LimitReached { what, most },
             StoreError::Unauthorized => Self::InvalidAccountKey,
-            error => Self::Store(error),
+            StoreError::Conflict => Self::Conflict,
+            StoreError::Unavailable(cause) => Self::Unavailable(cause),
+            StoreError::NoChanges(cause) => Self::NoChanges(cause),
+            StoreError::Unknown(cause) => Self::OutcomeUnknown(cause),
+            StoreError::Broken(cause) => Self::Broken(cause),
         }
-    }
-}
-
-impl From<UseCaseError> for ApiError {
-    fn from(error: UseCaseError) -> Self {
-        match error {
-            UseCaseError::TenantNotFound => Self::new(ErrorCode::TenantNotFound, "No tenant has this tenant_id.")
-                .advise("GET /api/v1/fetch/tenants lists them.", "TenantAdmin.ListTenants lists them."),
-            UseCaseError::OperatorNotFound => Self::operator_not_found(),
-            UseCaseError::NoAccountKey => Self::new(ErrorCode::InvalidAccountKey, "No account key was sent.").advise(
-                "Send `Authorization: Bearer <account key>`, once.",
-                "Send the metadata `authorization: Bearer <account key>`, once.",
-            ),
-            UseCaseError::InvalidAccountKey => Self::new(
-                ErrorCode::InvalidAccountKey,
-                "The account key that was sent is not valid: it is mistyped, expired or revoked. Ask the platform's operator \
-                 for another.",
-            ),
-            UseCaseError::MissingAbility(ability) => {
-                Self::new(ErrorCode::MissingAbility, format!("Missing ability: {ability}"))
-            }
-            UseCaseError::AccountKeyNotFound => {
-                Self::new(ErrorCode::AccountKeyNotFound, "This tenant has no such account key.").advise(
-                    "GET /api/v1/fetch/account-keys lists them.",
-                    "Account keys are made and listed over REST.",
-                )
-            }
-            UseCaseError::BotNotFound => Self::new(ErrorCode::BotNotFound, "This tenant has no such bot.")
-                .advise("GET /api/v1/bots lists them.", "Bots are made and listed over REST."),
-            UseCaseError::WidgetKeyNotFound => {
-                Self::new(ErrorCode::WidgetKeyNotFound, "This tenant has no such widget key.").advise(
-                    "GET /api/v1/widgets/keys?bot_id= lists a bot's.",
-                    "Widget keys are made and listed over REST.",
-                )
-            }
-            UseCaseError::TenantsOwnKey => {
-                Self::new(ErrorCode::Conflict, "This is the tenant's own widget key, which is not revoked.").advise(
-                    "An operator replaces it by POST /api/v1/rotate/widget-key.",
-                    "TenantAdmin.RotateWidgetKey replaces it.",
-                )
-            }
-            UseCaseError::SigningKeyNotFound => Self::new(ErrorCode::SigningKeyNotFound, "There is no such signing key.")
-                .advise("GET /api/v1/fetch/signing-keys lists them.", "Signing keys are listed over REST."),
-            UseCaseError::SigningKeyInUse => {
-                Self::new(ErrorCode::SigningKeyInUse, "This key signs tokens now, so it cannot be retired yet.").advise(
-                    "POST /api/v1/rotate/signing-key?signs_after_seconds=0 makes one that signs at once; then retire this one.",
-                    "Signing keys are rotated over REST.",
-                )
-            }
-            UseCaseError::LimitReached { what, most } => {
-                Self::new(ErrorCode::LimitReached, format!("There may be at most {most} {what}."))
-            }
-            UseCaseError::TenantSuspended => Self::new(
-                ErrorCode::TenantSuspended,
-                "This tenant is suspended. Ask the platform's operator to reactivate it.",
-            ),
-            UseCaseError::InvalidWidgetKey => Self::invalid_widget_key(),
-            UseCaseError::OriginNotAllowed(origin) => Self::origin_not_allowed(origin),
-            UseCaseError::SessionOver => Self::invalid_visitor_token(),
-            UseCaseError::Invalid(errors) => Self::validation(errors),
-            UseCaseError::Store(StoreError::Conflict) => {
-                Self::new(ErrorCode::Conflict, "Others kept changing this tenant. Fetch it and try again.")
-            }
-            UseCaseError::Store(StoreError::Unavailable(cause)) => Self::new(
-                ErrorCode::StoreUnavailable,
-                "The database does not answer. Nothing was confirmed: fetch the tenant before you repeat a change.",
-            )
-            .retry_after_seconds(1)
-            .caused_by(cause),
-            UseCaseError::Store(StoreError::NoChanges(cause)) => Self::new(
-                ErrorCode::StoreUnavailable,
-                "The database takes no changes right now: its disk is full or failing, or it may only be read. Nothing was \
-                 changed: send the call again later.",
-            )
-            .retry_after_seconds(5)
-            .caused_by(cause),
-            UseCaseError::Store(StoreError::Unknown(cause)) => Self::new(
-                ErrorCode::OutcomeUnknown,
-                "The database's answer was lost: the change may have been made, or not. Look before you repeat it.",
-            )
-            .caused_by(cause),
-            UseCaseError::Store(error) => Self::internal(error),
-            UseCaseError::Sealed(error) => Self::internal(error),
-            UseCaseError::Signing(cause) => Self::internal(cause),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Each variant names the one after it, so that a new variant does not compile until it stands here too.
-    fn after(error: Option<&UseCaseError>) -> Option<UseCaseError> {
-        use UseCaseError as E;
-        let cause = || "sqlx: relation is missing".to_owned();
-        Some(match error {
-            None => E::TenantNotFound,
-            Some(E::TenantNotFound) => E::OperatorNotFound,
-            Some(E::OperatorNotFound) => E::NoAccountKey,
-            Some(E::NoAccountKey) => E::InvalidAccountKey,
-            Some(E::InvalidAccountKey) => E::MissingAbility(Ability::WidgetsRead),
-            Some(E::MissingAbility(_)) => E::AccountKeyNotFound,
-            Some(E::AccountKeyNotFound) => E::BotNotFound,
-            Some(E::BotNotFound) => E::WidgetKeyNotFound,
-            Some(E::WidgetKeyNotFound) => E::TenantsOwnKey,
-            Some(E::TenantsOwnKey) => E::SigningKeyNotFound,
-            Some(E::SigningKeyNotFound) => E::SigningKeyInUse,
-            Some(E::SigningKeyInUse) => E::LimitReached { what: "bots", most: 3 },
-            Some(E::LimitReached { .. }) => E::InvalidWidgetKey,
-            Some(E::InvalidWidgetKey) => E::OriginNotAllowed("https://a.com".parse().expect("an origin")),
-            Some(E::OriginNotAllowed(_)) => E::SessionOver,
-            Some(E::SessionOver) => E::TenantSuspended,
-            Some(E::TenantSuspended) => E::Invalid(vec![FieldError { field: "a".into(), message: "is wrong".into() }]),
-            Some(E::Invalid(_)) => E::Store(StoreError::NotFound),
-            Some(E::Store(store)) => match store {
-                StoreError::NotFound => E::Store(StoreError::InUse),
-                StoreError::InUse => E::Store(StoreError::Unauthorized),
-                StoreError::Unauthorized => E::Store(StoreError::Full),
-                StoreError::Full => E::Store(StoreError::Conflict),
-                StoreError::Conflict => E::Store(StoreError::Unavailable(cause())),
-                StoreError::Unavailable(_) => E::Store(StoreError::NoChanges(cause())),
-                StoreError::NoChanges(_) => E::Store(StoreError::Unknown(cause())),
-                StoreError::Unknown(_) => E::Store(StoreError::Broken(cause())),
-                StoreError::Broken(_) => E::Sealed(SealError::Malformed("tenants.secret")),
-            },
-            Some(E::Sealed(_)) => E::Signing(cause()),
-            Some(E::Signing(_)) => return None,
-        })
-    }
-
-    #[test]
-    fn no_grpc_message_names_a_rest_path() {
-        let mut walked = 0;
-        let mut next = after(None);
-        while let Some(error) = next {
-            next = after(Some(&error));
-            walked += 1;
-            let name = format!("{error:?}");
-            let error = ApiError::from(error);
-            let http = String::from_utf8(error.body("r")).expect("utf-8");
-            let status = tonic::Status::from(error);
-            for rest in ["/api/v1", "GET ", "POST ", "X-Admin-Key"] {
-                assert!(!status.message().contains(rest), "{name}: {}", status.message());
-            }
-            for service in ["TenantAdmin", "Identity.", "Visitors.", "metadata"] {
-                assert!(!http.contains(service), "{name}: {http}");
-            }
-        }
-        assert!(walked >= 27, "{walked}");
     }
 }

@@ -4,18 +4,21 @@
 //! `tokens`, `directory`) → `domain`. What a use case needs from outside it names as a port in `store`; only [`server`] knows both sides.
 
 mod account_keys;
+mod advice;
+mod auth;
 mod bots;
 pub mod config;
 mod directory;
 mod domain;
 mod errors;
 mod grpc;
-mod guesses;
 mod last_used;
 pub mod log_chain;
 mod logs;
 mod operators;
+mod paging;
 mod propagation;
+mod refusals;
 mod rest;
 pub mod sealing;
 pub mod server;
@@ -28,7 +31,7 @@ mod visitors;
 mod widgets;
 
 pub use domain::{
-    access, account_key, audit, bot, credentials, operator, settings, signing_key, tenant, visitor, widget,
+    access, account_key, audit, bot, credentials, operator, refusal, settings, signing_key, tenant, visitor, widget,
 };
 pub use rest::openapi;
 pub use sealing::MasterKeys;

@@ -123,11 +123,18 @@ impl Row for RecordedAudit {
     const LOG: Log = Log::Audit;
 
     fn write(&self, content: Content) -> Content {
-        let Self { id, tenant_id, actor, action, request_id, changed_fields, occurred_at } = self;
+        let Self { id, tenant_id, actor, action, request_id, subject, changed_fields, occurred_at } = self;
         let content = content.field(id.as_bytes()).field(tenant_id.as_uuid().as_bytes());
         let content = content.text(actor).text(action).text(request_id);
         let content = content.field(&occurred_at.as_millisecond().to_be_bytes()).number(changed_fields.len() as u64);
-        changed_fields.iter().fold(content, |content, field| content.text(field))
+        let content = changed_fields.iter().fold(content, |content, field| content.text(field));
+        // A row without a subject reads as it did before there were subjects, so yesterday's rows verify. No row with a subject reads
+        // like one without: the number of changed fields stands before them, so a reader knows where they end, and after them comes
+        // either nothing or one more field with its length.
+        match subject {
+            Some(subject) => content.text(subject),
+            None => content,
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use wire::time::now_unix_ms;
 
 use crate::{
     account_keys::AccountKeys,
+    auth::{AdminKeys, OperatorGate},
     bots::Bots,
     config::Config,
     directory::Directory,
@@ -27,7 +28,7 @@ use crate::{
     logs::Logs,
     operators::Operators,
     propagation::{Propagation, PropagationMetrics},
-    rest::{self, AdminKeys, Developers, OperatorGate, RelayUrl},
+    rest::{self, Developers, RelayUrl},
     signing_keys::SigningKeys,
     store::{self, ConnectError, SeaStore, StoreError},
     tenants::Tenants,
@@ -139,7 +140,7 @@ pub async fn start(
     let client_proof = ClientProof::new(&config.grpc_token);
     let clients =
         ClientAddresses::new(move |headers, peer| client_proof.client(headers, now_unix_ms()).unwrap_or(peer));
-    let gate = OperatorGate::new(AdminKeys::new(&config.api_key), clients.clone(), logs.clone());
+    let gate = OperatorGate::new(AdminKeys::new(&config.api_key), logs.clone());
     config.api_key.log_rotation("api_key");
     config.grpc_token.log_rotation("grpc_token");
     let relay_url = RelayUrl::new(&config.relay_url);
@@ -152,7 +153,16 @@ pub async fn start(
 
     let keys = rest::Keys { keys: signing_keys.clone(), propagation: propagation.clone() };
     let probes = rest::probes(tenants.clone(), stopping.clone());
-    let router = rest::router(tenants.clone(), logs.clone(), developers, keys, gate.clone(), relay_url, probes.clone());
+    let router = rest::router(rest::Services {
+        tenants: tenants.clone(),
+        logs: logs.clone(),
+        developers,
+        keys,
+        gate: gate.clone(),
+        clients: clients.clone(),
+        relay_url,
+        probes: probes.clone(),
+    });
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log, clients };
     tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
 

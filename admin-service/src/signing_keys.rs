@@ -20,13 +20,13 @@ use zeroize::Zeroizing;
 
 use crate::{
     domain::{
-        audit::{Action, AuditEntry, Caller},
+        audit::{Action, AuditEntry, Caller, Subject},
         signing_key::{KeyState, SealedSigningKey, signing_at},
     },
     errors::UseCaseError,
     propagation::{Changed, Propagation},
     sealing::{MasterKeys, SealContext},
-    store::{AtRevision, SigningKeyStore, StoreError},
+    store::{AtRevision, SigningKeyStore},
 };
 
 const PRIVATE_COLUMN: &str = "signing_key.private";
@@ -140,22 +140,16 @@ impl SigningKeys {
         delay: Duration,
     ) -> Result<Changed<Listed>, UseCaseError> {
         let made = self.make(now() + delay);
-        let audit = entry(caller, Action::RotateSigningKey, made.id);
+        let audit = AuditEntry::new(TenantId::DEPLOYMENT, caller, Action::RotateSigningKey, [] as [&str; 0]);
+        let audit = audit.about(Subject::SigningKey(made.id));
         let store = Arc::clone(&self.store);
         let change = async move {
             let AtRevision { revision, .. } = store.add_signing_key(made.clone(), MOST_KEYS, audit).await?;
             Ok(AtRevision { value: made, revision })
         };
-        match propagation.commit_and_propagate(change).await {
-            Ok(changed) => {
-                let state = if changed.value.signs_from > now() { KeyState::Next } else { KeyState::Signs };
-                Ok(changed.map(|key| Listed { key, state }))
-            }
-            Err(StoreError::Full) => {
-                Err(UseCaseError::LimitReached { what: "signing keys that are not retired", most: MOST_KEYS })
-            }
-            Err(error) => Err(error.into()),
-        }
+        let changed = propagation.commit_and_propagate(change).await?;
+        let state = if changed.value.signs_from > now() { KeyState::Next } else { KeyState::Signs };
+        Ok(changed.map(|key| Listed { key, state }))
     }
 
     /// Retires a key. From the moment this returns no gateway accepts a token that it signed, and sockets that were opened with one
@@ -167,14 +161,12 @@ impl SigningKeys {
         id: Uuid,
     ) -> Result<Changed<Listed>, UseCaseError> {
         let open: Vec<Uuid> = self.usable().await?.iter().map(|(key, _)| key.id).collect();
-        let audit = entry(caller, Action::RetireSigningKey, id);
+        let audit = AuditEntry::new(TenantId::DEPLOYMENT, caller, Action::RetireSigningKey, ["retired_at"]);
+        let audit = audit.about(Subject::SigningKey(id));
         let store = Arc::clone(&self.store);
-        match propagation.commit_and_propagate(async move { store.retire_signing_key(id, &open, audit).await }).await {
-            Ok(changed) => Ok(changed.map(|key| Listed { key, state: KeyState::Retired })),
-            Err(StoreError::NotFound) => Err(UseCaseError::SigningKeyNotFound),
-            Err(StoreError::InUse) => Err(UseCaseError::SigningKeyInUse),
-            Err(error) => Err(error.into()),
-        }
+        let retiring = async move { store.retire_signing_key(id, &open, audit).await };
+        let changed = propagation.commit_and_propagate(retiring).await?;
+        Ok(changed.map(|key| Listed { key, state: KeyState::Retired }))
     }
 
     /// The keys that are not retired and open, newest first. What was opened of others is forgotten.
@@ -223,10 +215,6 @@ impl SigningKeys {
 /// The 32 public bytes as base64url, as in a key set.
 pub(crate) fn public_text(key: &SealedSigningKey) -> String {
     URL_SAFE_NO_PAD.encode(&key.public)
-}
-
-fn entry(caller: &Caller, action: Action, id: Uuid) -> AuditEntry {
-    AuditEntry::new(TenantId::DEPLOYMENT, caller, action, [format!("signing_key:{id}")])
 }
 
 /// Opens a key, and makes sure that its public half belongs to it. `None` for any other row: somebody who can write to the database and

@@ -74,7 +74,7 @@ impl Tenants {
         let audit = AuditEntry::new(tenant.id, caller, Action::ProvisionTenant, fields.keys().cloned());
         let sealed = self.seal(tenant.id, &secret);
         let tenant = self.store.create(tenant, sealed, audit).await?;
-        // Nobody can have asked for an id that was not there, so there is nobody to wait for.
+        // No gateway can have asked for an id that did not exist, so there is no gateway to wait for.
         self.propagation.announce();
         Ok((tenant, secret))
     }
@@ -98,7 +98,7 @@ impl Tenants {
                 result => return Ok(result?),
             }
         }
-        Err(StoreError::Conflict.into())
+        Err(UseCaseError::Conflict)
     }
 
     /// Answers the new secret, which is shown once, and when it took the old one's place. Tokens that were issued for the tenant

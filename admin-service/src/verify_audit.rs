@@ -100,8 +100,8 @@ pub async fn verify(
         let report = store::verify(&connection, master_keys, log, expected).await;
         let report = report.map_err(|error| {
             let text = error.to_string();
-            let hint = "A database that no admin service of this version has opened yet has no chain: start it once";
-            if text.contains("log_chain") { format!("{text}. {hint}") } else { text }
+            let hint = "A database that no admin service of this version has opened yet has no chain, or no subjects: start it once";
+            if ["log_chain", "subject"].iter().any(|name| text.contains(name)) { format!("{text}. {hint}") } else { text }
         })?;
         is_well &= report.problem_count == 0;
         describe(&mut text, log, &report);

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     domain::{
-        audit::{Action, AuditEntry, Caller},
+        audit::{Action, AuditEntry, Caller, Subject},
         credentials::WidgetKey,
         tenant::TenantStatus,
         visitor::{Mode, SESSION_LIFETIME, UsedTokens, VisitorSession, WidgetAccess},
@@ -141,6 +141,7 @@ impl Visitors {
         wait: Option<Duration>,
     ) -> Result<(Timestamp, bool), UseCaseError> {
         let audit = AuditEntry::new(tenant_id, caller, Action::RevokeVisitor, ["visitor_tokens"]);
+        let audit = audit.about(Subject::Visitor(visitor_user_id.clone()));
         let store = Arc::clone(&self.store);
         let change = async move { store.revoke_visitor(tenant_id, &visitor_user_id, audit).await };
         self.make(change, wait).await
@@ -164,7 +165,7 @@ impl Visitors {
             Ok(changed) => Ok((changed?.value, true)),
             Err(_) => match made.get() {
                 Some(value) => Ok((*value, false)),
-                None => Err(StoreError::Unknown("the change is still being made".to_owned()).into()),
+                None => Err(UseCaseError::OutcomeUnknown("the change is still being made".to_owned())),
             },
         }
     }
@@ -180,7 +181,7 @@ impl Visitors {
     ) -> Result<(SessionId, bool), UseCaseError> {
         let entry = |id: SessionId, fields: &'static str| {
             let caller = Caller { actor: format!("visitor:{id}"), request_id };
-            AuditEntry::new(tenant_id, &caller, Action::EndVisitorSession, [fields])
+            AuditEntry::new(tenant_id, &caller, Action::EndVisitorSession, [fields]).about(Subject::Session(id))
         };
         let store = Arc::clone(&self.store);
         match token {

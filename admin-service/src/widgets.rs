@@ -6,18 +6,19 @@ use serde_json::{Map, Value};
 use service::fields::Fields;
 use url::Url;
 use uuid::Uuid;
-use wire::{FieldError, TenantId, time::now};
+use wire::{TenantId, time::now};
 
 use crate::{
     account_keys::Principal,
     domain::{
-        audit::{Action, AuditEntry},
+        audit::{Action, AuditEntry, Subject},
         credentials::WidgetKey,
+        refusal::RefusedField,
         widget::{Appearance, BotKey, MOST_WIDGET_KEYS, NewBotKey, embed_code},
     },
     errors::UseCaseError,
     propagation::{Changed, Propagation},
-    store::{StoreError, StoredAppearance, WidgetStore},
+    store::{StoredAppearance, WidgetStore},
 };
 
 #[derive(Clone)]
@@ -53,36 +54,22 @@ impl Widgets {
             created_at: now(),
             last_used_at: None,
         };
-        let changed = [format!("widget_key:{}", key.id), format!("bot:{}", key.bot_id)];
+        let changed = [Subject::Bot(key.bot_id).to_string()];
         let audit = AuditEntry::new(by.tenant_id, &by.caller, Action::CreateWidgetKey, changed);
-        match self.store.create_widget_key(by.account_key, key.clone(), MOST_WIDGET_KEYS, audit).await {
-            Ok(_) => {
-                // Nobody can have asked for a key that was not there, so there is nobody to wait for.
-                self.propagation.announce();
-                Ok(key)
-            }
-            Err(StoreError::NotFound) => Err(UseCaseError::BotNotFound),
-            Err(StoreError::Full) => Err(UseCaseError::LimitReached {
-                what: "widget keys for a bot that are not revoked",
-                most: MOST_WIDGET_KEYS,
-            }),
-            Err(error) => Err(error.into()),
-        }
+        let audit = audit.about(Subject::WidgetKey(key.id));
+        self.store.create_widget_key(by.account_key, key.clone(), MOST_WIDGET_KEYS, audit).await?;
+        // No gateway can have asked for a key that did not exist, so there is no gateway to wait for.
+        self.propagation.announce();
+        Ok(key)
     }
 
     /// From the moment this returns the key opens nothing, on any gateway. Revoking it again is as good as revoking it.
     pub(crate) async fn revoke_key(&self, by: &Principal, id: Uuid) -> Result<Changed<BotKey>, UseCaseError> {
         let (store, tenant_id, by_key) = (Arc::clone(&self.store), by.tenant_id, by.account_key);
-        let audit = AuditEntry::new(tenant_id, &by.caller, Action::RevokeWidgetKey, [format!("widget_key:{id}")]);
-        let revoked = self
-            .propagation
-            .commit_and_propagate(async move { store.revoke_widget_key(by_key, tenant_id, id, audit).await });
-        match revoked.await {
-            Ok(revoked) => Ok(revoked),
-            Err(StoreError::Conflict) => Err(UseCaseError::TenantsOwnKey),
-            Err(StoreError::NotFound) => Err(UseCaseError::WidgetKeyNotFound),
-            Err(error) => Err(error.into()),
-        }
+        let audit = AuditEntry::new(tenant_id, &by.caller, Action::RevokeWidgetKey, ["is_active"]);
+        let audit = audit.about(Subject::WidgetKey(id));
+        let revoking = async move { store.revoke_widget_key(by_key, tenant_id, id, audit).await };
+        Ok(self.propagation.commit_and_propagate(revoking).await?)
     }
 
     /// What is pasted into a page to have the widget there, and the key's text it carries.
@@ -111,25 +98,21 @@ impl Widgets {
         let bot_id = fields.get("bot_id").and_then(Value::as_str).and_then(|text| Uuid::try_parse(text).ok());
         let mut refused = Appearance::default().patch(&fields).err().unwrap_or_default();
         if bot_id.is_none() {
-            let message = "must be a bot's id: GET /api/v1/bots lists them".to_owned();
-            refused.insert(0, FieldError { field: "bot_id".to_owned(), message });
+            refused.insert(0, RefusedField::no_bot_id());
         }
         let Some(bot_id) = bot_id.filter(|_| refused.is_empty()) else {
             return Err(UseCaseError::Invalid(refused));
         };
         let (store, by) = (Arc::clone(&self.store), by.clone());
-        let saved = self.propagation.commit_and_propagate(async move {
+        let saving = async move {
             let change = |appearance: &mut Appearance| {
                 // What is refused was refused above, whatever the appearance is.
                 let changed = appearance.patch(&fields).unwrap_or_default();
-                AuditEntry::new(by.tenant_id, &by.caller, Action::CustomizeWidget, changed)
+                AuditEntry::new(by.tenant_id, &by.caller, Action::CustomizeWidget, changed).about(Subject::Bot(bot_id))
             };
             store.save_appearance(by.account_key, by.tenant_id, bot_id, &change).await
-        });
-        match saved.await {
-            Ok(saved) => Ok(saved.map(|appearance| (bot_id, appearance))),
-            Err(StoreError::NotFound) => Err(UseCaseError::BotNotFound),
-            Err(error) => Err(error.into()),
-        }
+        };
+        let saved = self.propagation.commit_and_propagate(saving).await?;
+        Ok(saved.map(|appearance| (bot_id, appearance)))
     }
 }

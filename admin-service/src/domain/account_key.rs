@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
 use service::fields::Fields;
+use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::{FieldError, TenantId};
 
@@ -124,14 +125,17 @@ impl AccountKey {
     }
 }
 
-/// What a caller may say of a new key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a new account key may do, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
 pub struct NewAccountKey {
-    /// What people call it.
+    /// What people call it. 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     pub name: String,
-    /// What it may do.
+    /// Some of `widgets:read`, `widgets:write`, `widgets:*`, `bots:read`, `bots:write`, `bots:*` and `*`.
+    #[schema(value_type = Vec<String>, min_items = 1, example = json!(["widgets:read", "widgets:write"]))]
     pub abilities: Vec<Ability>,
-    /// When it ends, if it does.
+    /// When it ends; absent, never.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
 }
 

@@ -1,8 +1,10 @@
 //! Who did what: one row for every change, written in the change's own transaction.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use uuid::Uuid;
-use wire::TenantId;
+use wire::{SessionId, TenantId};
 
 /// Who asks, as the edge that let them in knows them.
 #[derive(Clone, Debug)]
@@ -87,16 +89,51 @@ impl Action {
     ];
 }
 
-/// A row to write. Fields are named; their values are nobody's business here.
+/// What a change was made to. Written `bot:<id>`: a kind, a colon, and what names it among its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// An account key.
+    AccountKey(Uuid),
+    /// A bot.
+    Bot(Uuid),
+    /// An operator.
+    Operator(Uuid),
+    /// A visitor's session.
+    Session(SessionId),
+    /// A key that signs tokens.
+    SigningKey(Uuid),
+    /// A visitor, by the id that the tenant's backend knows the visitor by.
+    Visitor(String),
+    /// A widget key.
+    WidgetKey(Uuid),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AccountKey(id) => write!(f, "account_key:{id}"),
+            Self::Bot(id) => write!(f, "bot:{id}"),
+            Self::Operator(id) => write!(f, "operator:{id}"),
+            Self::Session(id) => write!(f, "session:{id}"),
+            Self::SigningKey(id) => write!(f, "signing_key:{id}"),
+            Self::Visitor(id) => write!(f, "visitor:{id}"),
+            Self::WidgetKey(id) => write!(f, "widget_key:{id}"),
+        }
+    }
+}
+
+/// A row to write. It names fields and never holds their values.
 #[derive(Clone, Debug)]
 pub struct AuditEntry {
-    /// Whom it concerns; [`TenantId::DEPLOYMENT`] where it concerns no tenant.
+    /// The tenant; [`TenantId::DEPLOYMENT`] where the change concerns no tenant.
     pub tenant_id: TenantId,
     /// Who did it.
     pub caller: Caller,
     /// What they did.
     pub action: Action,
-    /// Which fields changed.
+    /// What they did it to; `None` where that is the tenant itself.
+    pub subject: Option<Subject>,
+    /// The names of the fields that changed, and what else changed beside the subject, such as `bot:<id>`.
     pub changed_fields: Vec<String>,
 }
 
@@ -112,8 +149,15 @@ impl AuditEntry {
             tenant_id,
             caller: caller.clone(),
             action,
+            subject: None,
             changed_fields: changed_fields.into_iter().map(Into::into).collect(),
         }
+    }
+
+    /// Says what the change was made to.
+    #[must_use]
+    pub fn about(self, subject: Subject) -> Self {
+        Self { subject: Some(subject), ..self }
     }
 }
 
@@ -122,7 +166,7 @@ impl AuditEntry {
 pub struct RecordedAudit {
     /// Its id.
     pub id: Uuid,
-    /// Whom it concerns; [`TenantId::DEPLOYMENT`] where it concerns no tenant.
+    /// The tenant; [`TenantId::DEPLOYMENT`] where the change concerns no tenant.
     pub tenant_id: TenantId,
     /// Who did it.
     pub actor: String,
@@ -130,6 +174,9 @@ pub struct RecordedAudit {
     pub action: String,
     /// In which request.
     pub request_id: String,
+    /// What they did it to, as [`Subject`] writes it. `None` where that is the tenant itself, and in rows from before there were
+    /// subjects.
+    pub subject: Option<String>,
     /// Which fields changed.
     pub changed_fields: Vec<String>,
     /// When.

@@ -6,14 +6,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use wire::{
-    FieldError,
-    origin::{InvalidOrigin, OriginPattern},
-};
+use wire::origin::{InvalidOrigin, OriginPattern};
 
 use super::{
     public_suffix,
-    value::{self, colour, flag, https_url, nullable, refused, text, url},
+    refusal::{Hint, Refusal, RefusedField},
+    value::{self, colour, flag, https_url, nullable, text, url},
 };
 
 /// A tenant's settings. The defaults are those of a tenant provisioned with a name alone.
@@ -98,11 +96,11 @@ impl TenantSettings {
     ///
     /// # Errors
     /// Every field that is refused.
-    pub fn provision(fields: &Map<String, Value>) -> Result<Self, Vec<FieldError>> {
+    pub fn provision(fields: &Map<String, Value>) -> Result<Self, Vec<RefusedField>> {
         let mut settings = Self::default();
         let mut errors = settings.patch(fields).err().unwrap_or_default();
         if !fields.contains_key("tenant_name") {
-            errors.insert(0, refused("tenant_name", "is required"));
+            errors.insert(0, RefusedField::new("tenant_name", "is required"));
         }
         if errors.is_empty() { Ok(settings) } else { Err(errors) }
     }
@@ -111,12 +109,12 @@ impl TenantSettings {
     ///
     /// # Errors
     /// Every field that is refused. Settings that were refused a field are half-written: throw them away.
-    pub fn patch(&mut self, fields: &Map<String, Value>) -> Result<Vec<&'static str>, Vec<FieldError>> {
+    pub fn patch(&mut self, fields: &Map<String, Value>) -> Result<Vec<&'static str>, Vec<RefusedField>> {
         value::patch(fields, |field, value| self.set(field, value))
     }
 
     /// The table. Answers the field's name where its value changed.
-    fn set(&mut self, field: &str, value: &Value) -> Result<Option<&'static str>, String> {
+    fn set(&mut self, field: &str, value: &Value) -> Result<Option<&'static str>, Refusal> {
         macro_rules! field {
             ($name:ident, $read:expr) => {{
                 let read = $read?;
@@ -142,15 +140,13 @@ impl TenantSettings {
             "branding_display_name" => field!(branding_display_name, nullable(value, |value| text(value, 200))),
             "branding_logo_url" => field!(branding_logo_url, nullable(value, https_url)),
             "branding_primary_color" => field!(branding_primary_color, nullable(value, colour)),
-            "tenant_secret" => Err("cannot be written; POST /api/v1/rotate/tenant-secret makes a new one".to_owned()),
-            "widget_public_key" => Err("cannot be written; POST /api/v1/rotate/widget-key makes a new one".to_owned()),
-            "status" => {
-                Err("cannot be written; use POST /api/v1/suspend/tenant or /api/v1/reactivate/tenant".to_owned())
-            }
+            "tenant_secret" => Err(Refusal::hinted("cannot be written", Hint::RotateSecret)),
+            "widget_public_key" => Err(Refusal::hinted("cannot be written", Hint::RotateWidgetKey)),
+            "status" => Err(Refusal::hinted("cannot be written", Hint::SetStatus)),
             "tenant_id" | "created_at" | "updated_at" | "secret_rotated_at" | "widget_key_rotated_at" => {
-                Err("is read-only".to_owned())
+                Err(Refusal::hinted("is read-only", Hint::LeaveOut))
             }
-            _ => Err("is not a field of a tenant; the API reference is at /docs".to_owned()),
+            _ => Err(Refusal::hinted("is not a field of a tenant", Hint::ReadReference)),
         }
     }
 }
@@ -228,7 +224,7 @@ mod tests {
         TenantSettings::default()
             .patch(&object(json!({ field: value })))
             .err()
-            .map(|errors| errors.into_iter().map(|error| error.message).collect())
+            .map(|errors| errors.into_iter().map(|error| error.refusal.message).collect())
     }
 
     #[test]
@@ -304,7 +300,15 @@ mod tests {
         ] {
             assert!(refusal(field, wrong.clone()).is_some(), "{field} = {wrong}");
         }
-        assert!(refusal("widget_public_key", json!("x")).is_some_and(|text| text.contains("/rotate/widget-key")));
+        for (field, hint) in [
+            ("widget_public_key", Hint::RotateWidgetKey),
+            ("tenant_secret", Hint::RotateSecret),
+            ("status", Hint::SetStatus),
+            ("nonsense", Hint::ReadReference),
+        ] {
+            let refused = TenantSettings::default().patch(&object(json!({ field: null }))).expect_err("refused");
+            assert_eq!(refused[0].refusal.hint, Some(hint), "{field}");
+        }
     }
 
     #[test]
@@ -323,7 +327,10 @@ mod tests {
         let mut write = |origins: Value| settings.patch(&object(json!({"allowed_origins": origins})));
         assert_eq!(write(json!(["https://*.co.uk", "https://b.com"])), Ok(vec!["allowed_origins"]));
         let refused = write(json!(["https://*.co.uk", "https://*.com.au"])).expect_err("refused");
-        assert!(refused[0].message.contains("entry 2") && refused[0].message.contains("public suffix"), "{refused:?}");
+        assert!(
+            refused[0].refusal.message.contains("entry 2") && refused[0].refusal.message.contains("public suffix"),
+            "{refused:?}"
+        );
         write(json!([])).expect("taken");
         assert!(write(json!(["https://*.co.uk"])).is_err(), "it was given up");
     }

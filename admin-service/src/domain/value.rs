@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value};
 use url::Url;
-use wire::FieldError;
+
+use super::refusal::{Refusal, RefusedField};
 
 const LONGEST_URL: usize = 2048;
 
@@ -13,25 +14,20 @@ const LONGEST_URL: usize = 2048;
 /// Every field that is refused. What was patched is then half-written: throw it away.
 pub(super) fn patch(
     fields: &Map<String, Value>,
-    mut set: impl FnMut(&str, &Value) -> Result<Option<&'static str>, String>,
-) -> Result<Vec<&'static str>, Vec<FieldError>> {
+    mut set: impl FnMut(&str, &Value) -> Result<Option<&'static str>, Refusal>,
+) -> Result<Vec<&'static str>, Vec<RefusedField>> {
     let mut changed = Vec::new();
     let mut errors = Vec::new();
     for (field, value) in fields {
         match set(field, value) {
             Ok(name) => changed.extend(name),
-            Err(message) if value.is_null() => {
-                errors.push(refused(field, &format!("{message}; null clears nullable fields only")));
+            Err(Refusal { message, hint: None }) if value.is_null() => {
+                errors.push(RefusedField::new(field, format!("{message}; null clears nullable fields only")));
             }
-            Err(message) => errors.push(refused(field, &message)),
+            Err(refusal) => errors.push(RefusedField::new(field, refusal)),
         }
     }
     if errors.is_empty() { Ok(changed) } else { Err(errors) }
-}
-
-pub(super) fn refused(field: &str, message: &str) -> FieldError {
-    // A field's name is the caller's text: a huge one is not worth echoing whole.
-    FieldError { field: field.chars().take(100).collect(), message: message.to_owned() }
 }
 
 pub(super) fn nullable<T>(value: &Value, read: impl FnOnce(&Value) -> Result<T, String>) -> Result<Option<T>, String> {

@@ -11,6 +11,7 @@ use wire::{FieldError, TenantId, origin::Domain};
 use super::{
     credentials::WidgetKey,
     public_suffix,
+    refusal::{Hint, Refusal, RefusedField},
     value::{self, colour, flag, https_url, nullable, text},
 };
 
@@ -52,16 +53,21 @@ pub struct BotKey {
     pub last_used_at: Option<Timestamp>,
 }
 
-/// What a caller may say of a new key.
-#[derive(Clone, Debug, PartialEq)]
+/// A new widget key.
+#[derive(Clone, Debug, PartialEq, ToSchema)]
+#[schema(as = NewWidgetKey)]
 pub struct NewBotKey {
-    /// What it opens.
+    /// The bot that the key opens.
     pub bot_id: Uuid,
-    /// What people call it.
+    /// 1 to 100 characters.
+    #[schema(min_length = 1, max_length = 100)]
     pub name: String,
-    /// The host names whose pages may carry it.
+    /// The host names whose pages may carry it, such as `example.com` and `*.example.com`; none, the tenant's allowed
+    /// origins. At most 100.
+    #[schema(value_type = Option<Vec<String>>, max_items = 100, example = json!(["example.com", "*.example.com"]))]
     pub allowed_domains: Vec<Domain>,
     /// Sessions it opens in an hour.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1_000_000, default = 1000)]
     pub rate_limit_per_hour: u32,
 }
 
@@ -70,10 +76,10 @@ impl NewBotKey {
     ///
     /// # Errors
     /// Every field that is refused.
-    pub fn read(mut fields: Fields) -> Result<Self, Vec<FieldError>> {
+    pub fn read(mut fields: Fields) -> Result<Self, Vec<RefusedField>> {
         let bot_id = fields.text("bot_id", 36);
         let bot_id = Uuid::try_parse(&bot_id).unwrap_or_else(|_| {
-            fields.require("bot_id", "must be a bot's id: GET /api/v1/bots lists them");
+            fields.require("bot_id", "must be a bot's id");
             Uuid::nil()
         });
         let name = fields.text("name", LONGEST_NAME);
@@ -95,7 +101,13 @@ impl NewBotKey {
         let rate_limit_per_hour =
             fields.number("rate_limit_per_hour", 1..=LARGEST_RATE_PER_HOUR, DEFAULT_RATE_PER_HOUR);
         fields.refuse_others();
-        fields.finish().map_err(|refused| refused.errors().to_vec())?;
+        fields.finish().map_err(|refused| {
+            let hinted = |error: FieldError| match error.field.as_str() {
+                "bot_id" => RefusedField::new("bot_id", Refusal::hinted(&error.message, Hint::ListBots)),
+                _ => error.into(),
+            };
+            refused.errors().iter().cloned().map(hinted).collect::<Vec<_>>()
+        })?;
         Ok(Self { bot_id, name, allowed_domains, rate_limit_per_hour })
     }
 }
@@ -150,11 +162,11 @@ impl Appearance {
     ///
     /// # Errors
     /// Every field that is refused. The appearance is then half-written: throw it away.
-    pub fn patch(&mut self, fields: &Map<String, Value>) -> Result<Vec<&'static str>, Vec<FieldError>> {
+    pub fn patch(&mut self, fields: &Map<String, Value>) -> Result<Vec<&'static str>, Vec<RefusedField>> {
         value::patch(fields, |field, value| self.set(field, value))
     }
 
-    fn set(&mut self, field: &str, value: &Value) -> Result<Option<&'static str>, String> {
+    fn set(&mut self, field: &str, value: &Value) -> Result<Option<&'static str>, Refusal> {
         macro_rules! field {
             ($name:ident, $read:expr) => {{
                 let read = $read?;
@@ -174,7 +186,7 @@ impl Appearance {
             "placeholder_text" => field!(placeholder_text, text(value, 100)),
             // What was read may be sent back.
             "bot_id" | "id" | "created_at" | "updated_at" => Ok(None),
-            _ => Err("is not a field of a widget's appearance; the API reference is at /docs".to_owned()),
+            _ => Err(Refusal::hinted("is not a field of a widget's appearance", Hint::ReadReference)),
         }
     }
 }

@@ -9,9 +9,7 @@ use service::ApiError;
 use tonic::{Request, Response, Status};
 
 use super::{convert, edge::logged};
-use crate::{
-    domain::audit::Caller, logs::Logs, propagation::Changed, rest::cursor, store::PageStart, tenants::Tenants,
-};
+use crate::{domain::audit::Caller, logs::Logs, paging, propagation::Changed, store::PageStart, tenants::Tenants};
 
 pub(super) struct AdminService {
     tenants: Tenants,
@@ -29,11 +27,11 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, ApiError> {
     request.extensions().get::<Caller>().cloned().ok_or_else(|| ApiError::internal("TenantAdmin without its key check"))
 }
 
-fn after<P: cursor::Key>(text: &str) -> Result<Option<P>, ApiError> {
+fn after<P: paging::Key>(text: &str) -> Result<Option<P>, ApiError> {
     if text.is_empty() {
         return Ok(None);
     }
-    cursor::read(text).map(Some).ok_or_else(|| ApiError::field("cursor", cursor::REFUSED))
+    paging::read_cursor(text).map(Some).map_err(|wrong| ApiError::field("cursor", wrong))
 }
 
 #[tonic::async_trait]
@@ -56,8 +54,7 @@ impl TenantAdmin for AdminService {
         let UpdateTenantRequest { tenant_id, settings, update_mask } = request.into_inner();
         let id = convert::tenant_id_from_text(&tenant_id)?;
         let fields = convert::masked_fields(settings.unwrap_or_default(), update_mask)?;
-        let changed = self.tenants.update(&caller, id, &fields).await;
-        let changed = changed.map_err(|error| logged(convert::in_rpc_words(error)))?;
+        let changed = self.tenants.update(&caller, id, &fields).await.map_err(logged)?;
         Ok(Response::new(convert::changed_tenant(changed)))
     }
 
@@ -68,13 +65,13 @@ impl TenantAdmin for AdminService {
         let caller = caller(&request)?;
         let RotateTenantSecretRequest { tenant_id, revoke_issued } = request.into_inner();
         let id = convert::tenant_id_from_text(&tenant_id)?;
-        let Changed { value: (secret, rotated_at), spread } =
+        let Changed { value: (secret, rotated_at), report } =
             self.tenants.rotate_secret(&caller, id, revoke_issued).await.map_err(logged)?;
         Ok(Response::new(RotateTenantSecretResponse {
             tenant_id: id.to_string(),
             tenant_secret: secret.expose().to_owned(),
             rotated_at: Some(convert::timestamp(rotated_at)),
-            propagation: Some(convert::propagation(spread)),
+            propagation: Some(convert::propagation(report)),
         }))
     }
 
@@ -84,13 +81,13 @@ impl TenantAdmin for AdminService {
     ) -> Result<Response<RotateWidgetKeyResponse>, Status> {
         let caller = caller(&request)?;
         let id = convert::tenant_id_from_text(&request.into_inner().tenant_id)?;
-        let Changed { value: (key, rotated_at), spread } =
+        let Changed { value: (key, rotated_at), report } =
             self.tenants.rotate_widget_key(&caller, id).await.map_err(logged)?;
         Ok(Response::new(RotateWidgetKeyResponse {
             tenant_id: id.to_string(),
             widget_public_key: key.as_str().to_owned(),
             rotated_at: Some(convert::timestamp(rotated_at)),
-            propagation: Some(convert::propagation(spread)),
+            propagation: Some(convert::propagation(report)),
         }))
     }
 
@@ -123,7 +120,7 @@ impl TenantAdmin for AdminService {
         Ok(Response::new(ListTenantsResponse {
             items: page.items.into_iter().map(convert::tenant).collect(),
             total,
-            next_cursor: page.next.map(cursor::write).unwrap_or_default(),
+            next_cursor: page.next.map(paging::write_cursor).unwrap_or_default(),
         }))
     }
 
@@ -136,7 +133,7 @@ impl TenantAdmin for AdminService {
         let page = self.logs.audit(tenant_id, after(&from)?, convert::limit(limit)?).await.map_err(logged)?;
         Ok(Response::new(ListAuditLogResponse {
             items: page.items.into_iter().map(convert::audit_entry).collect(),
-            next_cursor: page.next.map(cursor::write).unwrap_or_default(),
+            next_cursor: page.next.map(paging::write_cursor).unwrap_or_default(),
         }))
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         tenant::{Tenant, TenantStatus},
         visitor::WidgetAccess,
     },
-    errors::UseCaseError,
+    paging,
     propagation::{Changed, PropagationReport},
 };
 
@@ -95,14 +95,14 @@ pub(super) fn info(tenant: Tenant) -> TenantInfo {
 }
 
 pub(super) fn changed_tenant(changed: Changed<Tenant>) -> admin::ChangedTenant {
-    admin::ChangedTenant { tenant: Some(tenant(changed.value)), propagation: Some(propagation(changed.spread)) }
+    admin::ChangedTenant { tenant: Some(tenant(changed.value)), propagation: Some(propagation(changed.report)) }
 }
 
-pub(super) fn propagation(spread: PropagationReport) -> admin::Propagation {
+pub(super) fn propagation(report: PropagationReport) -> admin::Propagation {
     admin::Propagation {
-        gateways: spread.gateways,
-        acknowledged: spread.acknowledged,
-        waited_ms: as_millis(spread.waited),
+        gateways: report.gateways,
+        acknowledged: report.acknowledged,
+        waited_ms: as_millis(report.waited),
     }
 }
 
@@ -191,24 +191,6 @@ pub(super) fn masked_fields(
         .collect())
 }
 
-/// Says in RPC names why an update may not write a field: the use case's own message names REST paths.
-pub(super) fn in_rpc_words(error: UseCaseError) -> UseCaseError {
-    let UseCaseError::Invalid(mut errors) = error else { return error };
-    let known = all_fields(admin::TenantSettings::default());
-    for error in &mut errors {
-        let text = match error.field.as_str() {
-            "tenant_secret" => "cannot be written; RotateTenantSecret makes a new one",
-            "widget_public_key" => "cannot be written; RotateWidgetKey makes a new one",
-            "status" => "cannot be written; use SuspendTenant or ReactivateTenant",
-            "tenant_id" | "created_at" | "updated_at" | "secret_rotated_at" | "widget_key_rotated_at" => "is read-only",
-            name if known.contains_key(name) => continue,
-            _ => "is not a field of TenantSettings",
-        };
-        text.clone_into(&mut error.message);
-    }
-    UseCaseError::Invalid(errors)
-}
-
 pub(super) fn operator(operator: Operator) -> identity::Operator {
     identity::Operator {
         operator_id: operator.id.to_string(),
@@ -232,6 +214,7 @@ pub(super) fn audit_entry(row: RecordedAudit) -> admin::AuditEntry {
         actor: row.actor,
         action: row.action,
         request_id: row.request_id,
+        subject: row.subject,
         changed_fields: row.changed_fields,
         occurred_at: Some(timestamp(row.occurred_at)),
     }
@@ -239,9 +222,9 @@ pub(super) fn audit_entry(row: RecordedAudit) -> admin::AuditEntry {
 
 /// A page's size: 0 is the default.
 pub(super) fn limit(limit: u32) -> Result<u64, ApiError> {
-    match limit {
-        0 => Ok(100),
-        1..=500 => Ok(limit.into()),
+    match u64::from(limit) {
+        0 => Ok(paging::DEFAULT_ROWS),
+        rows if paging::ROWS.contains(&rows) => Ok(rows),
         _ => Err(ApiError::new(ErrorCode::ValidationFailed, "limit must be 1 to 500, or 0 for 100.")),
     }
 }

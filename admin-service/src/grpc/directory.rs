@@ -6,7 +6,7 @@ use proto::directory::v1::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{convert, edge::logged, request_id, watch};
+use super::{convert, edge::logged, metadata::request_id, watch};
 use crate::{
     directory::Directory,
     domain::access::{AccessEntry, AccessKind},

@@ -23,6 +23,9 @@ use tower::{Layer, Service};
 use tracing::{Span, field::Empty};
 use wire::request_id::X_REQUEST_ID;
 
+use super::advice;
+use crate::errors::UseCaseError;
+
 /// The span of one call.
 pub(super) fn span(request: &Request<()>) -> Span {
     let method = known_method(request.uri().path());
@@ -143,9 +146,9 @@ where
     }
 }
 
-/// Logs a fault of ours before it becomes a status, whose text callers see.
-pub(super) fn logged(error: impl Into<service::ApiError>) -> tonic::Status {
-    let error = error.into();
+/// An error of a use case as a status, in the words of gRPC. A fault of ours is logged before: callers read only the status.
+pub(super) fn logged(error: UseCaseError) -> tonic::Status {
+    let error = advice::refused(error);
     if error.code().statuses().0.is_server_error() {
         tracing::error!(error_code = error.code().as_str(), cause = error.cause(), "call failed");
     }

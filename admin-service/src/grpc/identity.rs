@@ -11,7 +11,7 @@ use service::ApiError;
 use tonic::{Request, Response, Status};
 use wire::{FieldError, TenantId};
 
-use super::{convert, edge::logged, request_id};
+use super::{convert, edge::logged, metadata::request_id};
 use crate::{
     domain::{
         access::{AccessEntry, AccessKind},

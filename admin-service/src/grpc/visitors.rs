@@ -14,7 +14,7 @@ use service::ApiError;
 use tonic::{Request, Response, Status};
 use wire::{SessionId, origin::Origin};
 
-use super::{convert, edge::logged, request_id};
+use super::{convert, edge::logged, metadata::request_id};
 use crate::{
     domain::{audit::Caller, visitor::Mode},
     errors::UseCaseError,
@@ -35,7 +35,7 @@ fn origin(text: &str) -> Result<Origin, ApiError> {
     text.parse().map_err(|error| ApiError::field("origin", format!("{error}")))
 }
 
-/// What is no session's id is no session.
+/// A text that is no session's id names no session.
 fn session_id(text: &str) -> Result<SessionId, ApiError> {
     text.parse().map_err(|_| UseCaseError::SessionOver.into())
 }

@@ -58,7 +58,7 @@ pub(super) fn serve(propagation: Propagation, mut requests: Streaming<WatchReque
     Box::pin(answers.chain(ReceiverStream::new(failure).map(Err)))
 }
 
-/// The first message: who watches.
+/// The first message, in which the gateway names itself.
 async fn hello(requests: &mut Streaming<WatchRequest>) -> Result<(GatewayId, String), Status> {
     match requests.message().await?.and_then(|request| request.message) {
         Some(Message::Hello(Hello { gateway, name })) => match Uuid::from_slice(&gateway) {

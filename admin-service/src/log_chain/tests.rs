@@ -16,6 +16,8 @@ fn row(index: u64) -> RecordedAudit {
         actor: "admin_key:1".to_owned(),
         action: "update_tenant".to_owned(),
         request_id: format!("r{index}"),
+        // Every third row has one.
+        subject: index.is_multiple_of(3).then(|| "bot:1".to_owned()),
         changed_fields: vec!["a".to_owned(), "b".to_owned()],
         occurred_at: from_unix_ms(1_000),
     }
@@ -79,6 +81,18 @@ fn gaps_alterations_insertions_and_a_missing_tail_are_told() {
         (|rows| rows.clear(), "the tail is missing"),
         (|rows| rows[1].1.actor.push('x'), "row 2 was altered"),
         (|rows| rows[1].1.changed_fields = vec!["ab".to_owned()], "row 2 was altered"),
+        (|rows| rows[1].1.subject = Some("bot:1".to_owned()), "row 2 was altered"),
+        (|rows| rows[1].1.subject = Some(String::new()), "row 2 was altered"),
+        (|rows| rows[2].1.subject = None, "row 3 was altered"),
+        (|rows| rows[2].1.subject = Some("bot:2".to_owned()), "row 3 was altered"),
+        (
+            |rows| {
+                let subject = rows[2].1.subject.take();
+                rows[2].1.changed_fields.extend(subject);
+            },
+            "row 3 was altered",
+        ),
+        (|rows| rows[1].1.subject = rows[1].1.changed_fields.pop(), "row 2 was altered"),
         (|rows| rows[1].1.occurred_at = from_unix_ms(1_001), "row 2 was altered"),
         (|rows| rows[3].2 = None, "row 4 has no MAC"),
         (|rows| rows[5].2.as_mut().expect("sealed").mac[0] ^= 1, "row 6 was altered"),
@@ -118,4 +132,11 @@ fn rows_before_the_anchor_are_not_verified_and_the_anchor_is() {
     assert!(told[0].contains("row 3 is another than the expected head's"), "{told:?}");
     let told = verify(&keys, None, Some(Head { number: 0, link: [1; 32] }), &Rows::new()).problems;
     assert!(told[0].contains("row 0 is another"), "{told:?}");
+}
+
+/// A row of yesterday, with the link that yesterday's version gave it: rows without a subject are read as they were.
+#[test]
+fn a_row_from_before_there_were_subjects_keeps_its_link() {
+    let sealed = seal(&keys(OLD), &Link::default(), 1, &row(1));
+    assert_eq!(hex::encode(sealed.mac), "4804083b6b500a7d107ec00ac0be23b259288f4f2a14cc68f4855bcd1547016b");
 }

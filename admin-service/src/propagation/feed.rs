@@ -9,15 +9,10 @@ use std::{
 };
 
 use coherence::{Changes, Revision};
-use futures_util::StreamExt as _;
-use tokio::{
-    sync::{Notify, watch},
-    time::timeout,
-};
+use tokio::sync::{Notify, watch};
 use wire::TenantId;
 
-use super::{Inner, bounded};
-use crate::store::{Position, StoreError};
+use crate::store::Position;
 
 /// More changes than this at once are not told one by one: dropping everything is cheaper.
 pub(super) const MOST_CHANGES: u64 = 10_000;
@@ -29,10 +24,10 @@ pub(super) struct Feed {
     recent: Mutex<Recent>,
     /// Up to where the history has been read.
     known: watch::Sender<FeedPosition>,
-    woken: Notify,
+    pub(super) woken: Notify,
     /// Readings begun, and the newest of those that have ended well.
-    begun: AtomicU64,
-    ended: AtomicU64,
+    pub(super) begun: AtomicU64,
+    pub(super) ended: AtomicU64,
 }
 
 /// A place in what this replica has read. A database that comes back with another history makes another era: revisions of two
@@ -47,12 +42,12 @@ pub(super) struct FeedPosition {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading(u64);
 
-struct Recent {
+pub(super) struct Recent {
     era: u64,
     /// Everything after this is in `stretches`.
     from: Revision,
     stretches: VecDeque<Stretch>,
-    through: Position,
+    pub(super) through: Position,
 }
 
 struct Stretch {
@@ -72,7 +67,7 @@ impl Feed {
         }
     }
 
-    fn recent(&self) -> MutexGuard<'_, Recent> {
+    pub(super) fn recent(&self) -> MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,7 +110,7 @@ impl Feed {
     }
 
     /// Takes in what was read. Answers whether it begins another era.
-    fn append(&self, changes: Changes<TenantId>, through: Position) -> bool {
+    pub(super) fn append(&self, changes: Changes<TenantId>, through: Position) -> bool {
         let mut recent = self.recent();
         let starts_over = changes.keys.is_none();
         match changes.keys {
@@ -137,64 +132,6 @@ impl Feed {
         recent.through = through;
         self.known.send_replace(FeedPosition { era: recent.era, revision: through.revision });
         starts_over
-    }
-}
-
-impl Inner {
-    /// Reads the history as it grows: when this replica changed something, when another says that it did, and from time
-    /// to time, because that saying can be lost.
-    pub(super) async fn follow(&self) {
-        // Trouble is told once, not on every look.
-        let mut blind = false;
-        loop {
-            let _ = timeout(self.look_every(), self.feed.woken.notified()).await;
-            match bounded(self.look()).await {
-                Ok(()) => blind = false,
-                Err(error) if !std::mem::replace(&mut blind, true) => {
-                    tracing::warn!(%error, "what changed cannot be read: changes wait for leases to run out");
-                }
-                Err(_) => {}
-            }
-            self.progress.send_replace(());
-        }
-    }
-
-    /// Hears when another replica has changed or reported something.
-    pub(super) async fn listen(&self) {
-        let mut deaf = false;
-        loop {
-            match bounded(self.store.signals()).await {
-                Ok(mut signals) => {
-                    deaf = false;
-                    // What was said before is heard by looking.
-                    self.feed.wake();
-                    while signals.next().await.is_some() {
-                        self.feed.wake();
-                    }
-                }
-                Err(error) if !std::mem::replace(&mut deaf, true) => {
-                    tracing::warn!(%error, "no notifications from the database: looking from time to time");
-                }
-                Err(_) => {}
-            }
-            tokio::time::sleep(self.look_every()).await;
-        }
-    }
-
-    /// Reads what changed since the last look, and who else is there.
-    async fn look(&self) -> Result<(), StoreError> {
-        let reading = self.feed.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let position = self.feed.recent().through;
-        let (changes, through) = self.changes_after(Some(position)).await?;
-        if self.feed.append(changes, through) {
-            let revision = through.revision;
-            tracing::warn!(revision, "much has changed, or the history is another one: every gateway starts over");
-            self.leases().begin_another_history();
-        }
-        self.look_at_others(through.revision).await?;
-        // Store this last: a change that waits for this reading relies on both steps above.
-        self.feed.ended.store(reading, Ordering::SeqCst);
-        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! How long changes wait, and who holds leases.
+//! How long changes wait, and how many gateways hold leases.
 
 use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
@@ -6,7 +6,7 @@ use prometheus_client::{
 };
 use service::telemetry::metrics::Metrics;
 
-use super::PropagationReport;
+use super::report::PropagationReport;
 
 /// The metrics of spreading changes.
 #[derive(Clone, Debug)]
@@ -43,9 +43,9 @@ impl PropagationMetrics {
         made
     }
 
-    pub(super) fn spread(&self, spread: &PropagationReport, unheard: bool) {
-        self.wait.observe(spread.waited.as_secs_f64());
-        if unheard || spread.acknowledged < spread.gateways {
+    pub(super) fn propagated(&self, report: &PropagationReport, unheard: bool) {
+        self.wait.observe(report.waited.as_secs_f64());
+        if unheard || report.acknowledged < report.gateways {
             self.ran_out.inc();
         }
     }

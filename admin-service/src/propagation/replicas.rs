@@ -1,33 +1,17 @@
 //! The other replicas: registering, so that their changes wait for this one's leases; telling them what is done; and
 //! forgetting those that are gone.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::PoisonError, time::Duration};
 
-use coherence::{
-    Revision,
-    replica::{Neighbours, Registration},
-};
+use coherence::{Revision, replica::Registration};
 use uuid::Uuid;
 use wire::time::{as_millis, since_boot_ms};
 
-use super::{Inner, bounded, feed::FeedPosition};
+use super::{
+    feed::FeedPosition,
+    state::{Inner, bounded, stopping},
+};
 use crate::store::{Done, Replica, StoreError};
-
-/// What this replica has told of itself, and what it has seen of others.
-#[derive(Default)]
-pub(super) struct OwnRegistration {
-    /// Counts the renewals; held while one is written, so that they are written in order.
-    renewal: tokio::sync::Mutex<u64>,
-    neighbours: Mutex<Neighbours<Uuid>>,
-}
-
-/// Why a replica that stops grants nothing any more.
-pub(super) fn stopping() -> StoreError {
-    StoreError::Unavailable("this replica is stopping".to_owned())
-}
 
 impl Inner {
     /// How long a registration stands. Others wait for a replica that crashed until it has run out, so it is short; and it
@@ -44,7 +28,7 @@ impl Inner {
         }
         let (sent, period_ms) = (since_boot_ms(), as_millis(self.registered_for()));
         let registration = Registration { incarnation: self.incarnation, renewal: *renewal + 1, period_ms };
-        // Counted before it is written: where nobody learns what became of it, the next one is another.
+        // Counted before it is written: if the answer is lost, the next renewal still has a number of its own.
         *renewal += 1;
         bounded(self.store.register(registration, as_millis(self.lease))).await?;
         self.leases().registered(sent, period_ms);
@@ -64,12 +48,12 @@ impl Inner {
         }
     }
 
-    /// Looks who else is registered and how far they have come, and removes those whose registration has run out. The
+    /// Reads which other replicas are registered and how far each has come, and removes those whose registration has run out. The
     /// history was read up to `known`.
     pub(super) async fn look_at_others(&self, known: Revision) -> Result<(), StoreError> {
         let mut replicas = self.store.replicas().await?;
         for Replica { done, .. } in &mut replicas {
-            // What is said of revisions that this history has not is said of another.
+            // A report of a revision that this history does not have is a report of another history.
             done.revision = done.revision.min(known);
             for (_, revision) in done.acknowledged.iter_mut().filter(|(_, revision)| *revision < Revision::MAX) {
                 if *revision > known {
@@ -90,8 +74,8 @@ impl Inner {
         }
         {
             let mut leases = self.leases();
-            // One that has moved to another replica may still have a lease from here. That one gave up there is not passed
-            // on: it may ask here after all.
+            // A gateway that has moved to another replica may still have a lease from here. If it gave its lease up there, that is
+            // not noted here: it may ask here later.
             for (gateway, revision) in others().flat_map(|replica| &replica.done.acknowledged) {
                 if *revision < Revision::MAX {
                     leases.acknowledged(gateway, *revision, now);
@@ -104,7 +88,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Tells the others, where there can be any, how far changes have come here, whenever that has changed.
+    /// Tells the other replicas, if there can be any, how far changes have come here, whenever that has changed.
     pub(super) async fn report(&self) {
         if !self.store.is_shared() {
             return;
@@ -122,7 +106,7 @@ impl Inner {
                 continue;
             }
             match bounded(self.store.report_done(self.incarnation, &done)).await {
-                // Who is registered no longer is not heard, and says it again once it is.
+                // No row matched where our registration has lapsed: report again once registered.
                 Ok(is_registered) => reported = is_registered.then_some((era, done)),
                 Err(error) => tracing::debug!(%error, "others were not told what is done"),
             }
@@ -136,7 +120,7 @@ impl Inner {
         Done { revision: leases.done(known, since_boot_ms()), acknowledged }
     }
 
-    /// Leaves word who still holds a lease and for how long, or leaves nothing where nobody does.
+    /// Writes which gateways still hold a lease of this replica's and for how long. If no gateway does, it removes the registration.
     pub(super) async fn retire(&self) {
         let mut renewal = self.registration.renewal.lock().await;
         if *renewal == 0 {

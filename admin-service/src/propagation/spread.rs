@@ -1,5 +1,5 @@
-//! One change on its way: it returns when every gateway that could have used what was true before has acknowledged it, or
-//! can use it no longer.
+//! A change: committed, then propagated. It returns when every gateway that could have used the old state has acknowledged the change,
+//! or its lease has run out.
 
 use std::{
     collections::BTreeSet,
@@ -13,59 +13,48 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 use wire::time::{as_millis, since_boot_ms};
 
-use super::{GatewayId, Inner, Propagation, feed::Reading};
+use super::{
+    feed::Reading,
+    report::{Changed, PropagationReport},
+    state::{GatewayId, Inner, Propagation},
+};
 use crate::store::{AtRevision, StoreError};
 
-/// How a change reached the gateways.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PropagationReport {
-    /// Gateways that could have used what was true before.
-    pub(crate) gateways: u32,
-    /// Those of them that acknowledged. The others' leases have run out.
-    pub(crate) acknowledged: u32,
-    /// From the commit until it was true everywhere.
-    pub(crate) waited: Duration,
-}
-
-/// What a change has made, true on every gateway.
-pub(crate) struct Changed<T> {
-    pub(crate) value: T,
-    pub(crate) spread: PropagationReport,
-}
-
-impl<T> Changed<T> {
-    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Changed<U> {
-        Changed { value: map(self.value), spread: self.spread }
-    }
-}
-
 impl Propagation {
-    /// Makes a change and waits until it is true everywhere. Both go on where the caller leaves meanwhile.
+    /// Commits a change, then propagates it: returns when the change is true on every gateway. If the caller leaves meanwhile, both
+    /// go on.
     pub(crate) async fn commit_and_propagate<T: Send + 'static>(
         &self,
-        change: impl Future<Output = Result<AtRevision<T>, StoreError>> + Send + 'static,
+        commit: impl Future<Output = Result<AtRevision<T>, StoreError>> + Send + 'static,
     ) -> Result<Changed<T>, StoreError> {
-        let propagation = self.clone();
-        let in_flight = propagation.change_begins();
-        let seen_through = async move {
+        let this = self.clone();
+        let in_flight = this.change_begins();
+        let both = async move {
             let _until_then = in_flight;
-            let AtRevision { value, revision } = change.await.inspect_err(|error| {
-                // If it was committed after all, gateways are to hear of it; nobody waits until they have.
-                if matches!(error, StoreError::Unknown(_)) {
-                    propagation.announce();
-                }
-            })?;
-            let spread = propagation.spread(revision).await;
-            Ok(Changed { value, spread })
+            let AtRevision { value, revision } = this.commit(commit).await?;
+            let report = this.propagate(revision).await;
+            Ok(Changed { value, report })
         };
-        let ended = tokio::spawn(seen_through.in_current_span()).await;
+        let ended = tokio::spawn(both.in_current_span()).await;
         ended.unwrap_or_else(|panicked| Err(StoreError::Broken(panicked.to_string())))
+    }
+
+    /// Commits a change. If the answer was lost, the change may be committed: gateways are told, and no caller waits for them.
+    async fn commit<T>(
+        &self,
+        commit: impl Future<Output = Result<AtRevision<T>, StoreError>>,
+    ) -> Result<AtRevision<T>, StoreError> {
+        commit.await.inspect_err(|error| {
+            if matches!(error, StoreError::Unknown(_)) {
+                self.announce();
+            }
+        })
     }
 
     /// Waits until the change that was committed as `revision` is true on every gateway: milliseconds in health, a lease
     /// where a gateway or a replica says nothing, and the longest lease there can be where the database does not answer.
     /// Call it right after the commit.
-    async fn spread(&self, revision: Revision) -> PropagationReport {
+    async fn propagate(&self, revision: Revision) -> PropagationReport {
         let inner = &*self.0;
         let started = Instant::now();
         let mut progress = inner.progress.subscribe();
@@ -78,12 +67,12 @@ impl Propagation {
                 break;
             }
             let pause = inner.look_every().min(Duration::from_millis(change.deadline() - now));
-            // Whether something came or the pause is over: the next round looks.
+            // Either there is news or the pause is over: the next round looks.
             let _ = timeout(pause, progress.changed()).await;
         }
-        let spread = change.result(started.elapsed());
-        inner.metrics.spread(&spread, change.pending.is_none_or(|pending| pending.waits_for_anybody()));
-        spread
+        let report = change.result(started.elapsed());
+        inner.metrics.propagated(&report, change.pending.is_none_or(|pending| pending.waits_for_anybody()));
+        report
     }
 }
 
@@ -91,9 +80,9 @@ struct PendingPropagation<'a> {
     inner: &'a Inner,
     revision: Revision,
     committed: Millis,
-    /// Whom it waits for; `None` until it was read who is registered.
+    /// The replicas that it waits for; `None` until the registrations were read.
     pending: Option<PendingChange<Uuid>>,
-    /// Who could have used the old state, and who has said not to, whichever replica they said it to.
+    /// The gateways that could have used the old state, and those that have acknowledged the new one, at any replica.
     holders: BTreeSet<GatewayId>,
     acknowledged: BTreeSet<GatewayId>,
     /// A look at the history that began after the commit.
@@ -108,8 +97,8 @@ impl<'a> PendingPropagation<'a> {
         Self { inner, revision, committed, pending: None, holders, acknowledged: BTreeSet::new(), reading }
     }
 
-    /// Takes in who is registered, which is read after the commit, and then how far each of them has come, from looks that
-    /// began after it too.
+    /// Takes in which replicas are registered, read after the commit, and then how far each of them has come, from looks that began
+    /// after the commit too.
     async fn hear_others(&mut self) {
         let own = self.inner.incarnation;
         let Some(pending) = &mut self.pending else {
@@ -125,7 +114,7 @@ impl<'a> PendingPropagation<'a> {
                 .extend(elsewhere.filter(|(_, revision)| *revision < Revision::MAX).map(|(gateway, _)| *gateway));
             return;
         };
-        // Before the list is taken: a look that ends in between would vouch for one that is older.
+        // Checked before the list is taken: a look that ends in between would vouch for an older list.
         if !self.inner.feed.has_read(self.reading) {
             return;
         }
@@ -139,7 +128,8 @@ impl<'a> PendingPropagation<'a> {
         let acknowledged = told.filter(|(_, revision)| (self.revision..Revision::MAX).contains(revision));
         self.acknowledged.extend(acknowledged.map(|(gateway, _)| *gateway));
         for replica in others() {
-            // Of one that has stopped, all who may hold a lease are known: their word is as good as its.
+            // A replica that has stopped has named every gateway that may hold one of its leases: if those have acknowledged the
+            // change, the replica is done.
             let has = |(gateway, revision): &(GatewayId, Revision)| {
                 *revision >= self.revision || self.acknowledged.contains(gateway)
             };
@@ -152,22 +142,21 @@ impl<'a> PendingPropagation<'a> {
         }
     }
 
-    /// When it may return, whatever was said. Where it cannot be read who may have granted leases: beyond the longest there
-    /// can be.
+    /// When it returns at the latest. If the registrations cannot be read, that is after the longest lease there can be.
     fn deadline(&self) -> Millis {
         self.pending.as_ref().map_or(self.committed + LONGEST_LEASE_MS, PendingChange::deadline)
     }
 
-    /// Takes in what gateways have said here.
+    /// Takes in what gateways have acknowledged to this replica.
     fn hear_own(&mut self) {
         let leases = self.inner.leases();
         let holders = &self.holders;
         let acknowledged = leases.acknowledgements().filter(|(gateway, revision)| {
-            // That one had given up before is nothing this change was told.
+            // A gateway that had given its lease up before this change was never told of it.
             (self.revision..Revision::MAX).contains(revision) || *revision == Revision::MAX && holders.contains(gateway)
         });
         self.acknowledged.extend(acknowledged.map(|(gateway, _)| *gateway));
-        // It counts once it is certain to be of the history that has this change.
+        // Our own leases count once the history that has this change was read.
         if let Some(pending) = &mut self.pending
             && self.inner.feed.has_read(self.reading)
             && leases.is_done(self.revision, since_boot_ms())

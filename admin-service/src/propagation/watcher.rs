@@ -3,17 +3,16 @@
 use coherence::{Changes, Revision, replica::Asked};
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
-use uuid::Uuid;
 use wire::{
     TenantId,
     time::{as_millis, since_boot_ms},
 };
 
-use super::{Inner, Propagation, feed::FeedPosition, replicas::stopping};
+use super::{
+    feed::FeedPosition,
+    state::{GatewayId, Inner, Propagation, stopping},
+};
 use crate::store::{Position, StoreError};
-
-/// A gateway's run: the same on each of its streams, another after a restart.
-pub(crate) type GatewayId = Uuid;
 
 /// What a gateway says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,14 +1,14 @@
 //! The two logs over REST.
 
 use axum::extract::State;
-use service::{ApiError, Envelope, Failure, Success, query::Query};
+use service::{ApiError, Envelope, Success, query::Query};
 use wire::TenantId;
 
 use super::{
     dto::{AccessPage, AccessView, AuditPage, AuditView, next_cursor},
-    input::{DEFAULT_ROWS, MOST_ROWS, Params, cursor},
+    input::Params,
 };
-use crate::logs::Logs;
+use crate::{logs::Logs, paging};
 
 /// Who changed what, newest first.
 #[utoipa::path(
@@ -20,9 +20,6 @@ use crate::logs::Logs;
     ),
     responses(
         (status = 200, description = "A page", body = Envelope<AuditPage>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn fetch_audit_log(
@@ -45,10 +42,6 @@ pub(super) async fn fetch_audit_log(
     ),
     responses(
         (status = 200, description = "A page", body = Envelope<AccessPage>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 429, description = "`rate_limited`: too many wrong admin keys from this address", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn fetch_access_log(
@@ -70,14 +63,10 @@ struct Wanted {
 
 fn wanted(mut query: Query) -> Result<Wanted, ApiError> {
     let tenant_id = query.optional::<TenantId>("tenant_id");
-    let limit = query.number("limit", 1..=MOST_ROWS, DEFAULT_ROWS);
-    let after = query.optional::<String>("cursor").and_then(|text| {
-        let after = cursor::read(&text);
-        if after.is_none() {
-            query.refuse("cursor", cursor::REFUSED);
-        }
-        after
-    });
+    let limit = query.number("limit", paging::ROWS, paging::DEFAULT_ROWS);
+    let after = query
+        .optional::<String>("cursor")
+        .and_then(|text| paging::read_cursor(&text).map_err(|wrong| query.refuse("cursor", wrong)).ok());
     query.finish()?;
     Ok(Wanted { tenant_id, limit, after })
 }

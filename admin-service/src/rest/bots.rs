@@ -1,4 +1,4 @@
-//! Bots over REST: for a tenant's developers, who come with an account key.
+//! Bots over REST: for a tenant's developers, who send an account key.
 
 use axum::extract::State;
 use serde::Serialize;
@@ -8,16 +8,7 @@ use uuid::Uuid;
 use wire::time::WireTime;
 
 use super::developers::{BotReader, BotWritten, Developers};
-use crate::domain::bot::Bot;
-
-/// What a new bot is called.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what the use case reads field by field")]
-pub(super) struct NewBot {
-    /// 1 to 100 characters.
-    #[schema(min_length = 1, max_length = 100)]
-    name: String,
-}
+use crate::domain::bot::{Bot, NewBot};
 
 /// A bot.
 #[derive(Serialize, ToSchema)]
@@ -48,9 +39,6 @@ pub(super) struct BotList {
     get, path = "/api/v1/bots", tag = "bots", security(("account_key" = ["widgets:read"]), ("account_key" = ["bots:read"])),
     responses(
         (status = 200, description = "The bots", body = Envelope<BotList>),
-        (status = 401, description = "`invalid_account_key`", body = Failure),
-        (status = 403, description = "`missing_ability`, `tenant_suspended`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn list_bots(
@@ -68,13 +56,7 @@ pub(super) async fn list_bots(
     security(("account_key" = ["widgets:write"]), ("account_key" = ["bots:write"])),
     responses(
         (status = 201, description = "Made", body = Envelope<BotView>),
-        (status = 400, description = "`malformed_json`", body = Failure),
-        (status = 401, description = "`invalid_account_key`", body = Failure),
-        (status = 403, description = "`missing_ability`, `tenant_suspended`", body = Failure),
         (status = 409, description = "`limit_reached`: a tenant may have 100", body = Failure),
-        (status = 413, description = "`body_too_large`", body = Failure),
-        (status = 422, description = "`validation_failed`; nothing was written", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn create_bot(

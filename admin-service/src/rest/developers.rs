@@ -1,7 +1,7 @@
-//! A tenant's developers: who comes with an account key, and whether it may do what is asked.
+//! A tenant's developers: the account key that they send, and whether it may do what the call needs.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use http::{header, request::Parts};
+use http::request::Parts;
 use serde_json::{Map, Value};
 use service::ApiError;
 use wire::request_id::RequestId;
@@ -9,6 +9,7 @@ use wire::request_id::RequestId;
 use super::input::read_fields;
 use crate::{
     account_keys::{AccountKeys, Principal},
+    auth::bearer,
     bots::Bots,
     domain::account_key::Ability,
     widgets::Widgets,
@@ -22,13 +23,13 @@ pub(crate) struct Developers {
     pub(crate) widgets: Widgets,
 }
 
-/// Who calls, where the account key may read.
+/// The caller, where the account key may read.
 pub(super) struct Reader(pub(super) Principal);
 
-/// Who calls, where the account key may write.
+/// The caller, where the account key may write.
 pub(super) struct Writer(pub(super) Principal);
 
-/// Who calls, where the account key may see bots.
+/// The caller, where the account key may see bots.
 pub(super) struct BotReader(pub(super) Principal);
 
 /// What opens the two kinds of bot calls.
@@ -36,13 +37,8 @@ const READS_BOTS: [Ability; 2] = [Ability::WidgetsRead, Ability::BotsRead];
 const WRITES_BOTS: [Ability; 2] = [Ability::WidgetsWrite, Ability::BotsWrite];
 
 async fn authenticate(parts: &Parts, developers: &Developers, needed: &[Ability]) -> Result<Principal, ApiError> {
-    let mut given = parts.headers.get_all(header::AUTHORIZATION).iter();
-    let text = given.next().and_then(|value| value.to_str().ok()).and_then(|value| value.split_once(' '));
-    let text = text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, text)| text);
-    // Two headers are two callers, or one who confuses us on purpose.
-    let text = text.filter(|_| given.next().is_none());
     let request_id = parts.extensions.get::<RequestId>().map_or_else(String::new, |id| id.as_str().to_owned());
-    Ok(developers.account_keys.authenticate(text, needed, request_id).await?)
+    Ok(developers.account_keys.authenticate(bearer(&parts.headers), needed, request_id).await?)
 }
 
 impl FromRequestParts<Developers> for Reader {
@@ -69,7 +65,7 @@ impl FromRequestParts<Developers> for BotReader {
     }
 }
 
-/// Who calls, where the account key may write, and the body.
+/// The caller, where the account key may write, and the body.
 pub(super) struct Written(pub(super) Principal, pub(super) Map<String, Value>);
 
 /// The same, of bots.

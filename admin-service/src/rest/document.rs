@@ -7,21 +7,18 @@ use utoipa::{
     Modify, OpenApi, ToSchema,
     openapi::{
         ContentBuilder, Ref, RefOr, ResponseBuilder, Schema,
-        path::Operation,
+        path::{Operation, Parameter, ParameterIn},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 use wire::ErrorCode;
 
 use super::{
-    account_key_routes,
-    account_keys::NewAccountKey,
-    bots::NewBot,
-    developer_routes,
     dto::{NewTenant, TenantPatch},
-    log_routes, signing_key_routes, tenant_routes,
-    widgets::{CustomizationPatch, NewWidgetKey},
+    routes::{account_key_routes, developer_routes, log_routes, signing_key_routes, tenant_routes},
+    widgets::CustomizationPatch,
 };
+use crate::domain::{account_key::NewAccountKey, bot::NewBot, widget::NewBotKey};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -74,7 +71,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Adds what any call may be refused with before its handler has it, and by what lies behind its handler.
+/// Adds what any call may be refused with, by what the call needs: before its handler has it, and by what lies behind the handler. A
+/// handler's own attributes name only its own refusals.
 struct WhatEveryCallAnswers;
 
 impl Modify for WhatEveryCallAnswers {
@@ -83,27 +81,46 @@ impl Modify for WhatEveryCallAnswers {
             let reads = item.get.iter_mut().map(|operation| (operation, false));
             let writes = [&mut item.post, &mut item.put, &mut item.delete].into_iter().flatten();
             for (operation, is_write) in reads.chain(writes.map(|operation| (operation, true))) {
-                add(operation, ErrorCode::MalformedRequest);
-                add(operation, ErrorCode::Internal);
-                // Where no other scheme is named, the admin key is wanted, and guessing it is slowed.
-                if operation.security.is_none() {
-                    add(operation, ErrorCode::RateLimited);
-                }
-                if is_write {
-                    add(operation, ErrorCode::Conflict);
-                    add(operation, ErrorCode::OutcomeUnknown);
-                }
-                if operation.request_body.is_some() {
-                    add(operation, ErrorCode::RequestTimeout);
-                    add(operation, ErrorCode::UnsupportedMediaType);
-                }
+                add_refusals(operation, is_write);
             }
         }
     }
 }
 
-/// Adds a code to the answer of its status.
-fn add(operation: &mut Operation, code: ErrorCode) {
+fn add_refusals(operation: &mut Operation, is_write: bool) {
+    if operation.request_body.is_some() {
+        add(operation, ErrorCode::MalformedJson, "");
+        add(operation, ErrorCode::BodyTooLarge, "");
+        add(operation, ErrorCode::ValidationFailed, "; nothing was written");
+        add(operation, ErrorCode::RequestTimeout, "");
+        add(operation, ErrorCode::UnsupportedMediaType, "");
+    } else if operation.parameters.iter().flatten().any(is_query) {
+        add(operation, ErrorCode::ValidationFailed, "");
+    }
+    add(operation, ErrorCode::MalformedRequest, "");
+    // A call that names no security takes the admin key, and guessing that is slowed.
+    if operation.security.is_none() {
+        add(operation, ErrorCode::InvalidAdminKey, "");
+        add(operation, ErrorCode::RateLimited, ": too many wrong admin keys from this address");
+    } else {
+        add(operation, ErrorCode::InvalidAccountKey, "");
+        add(operation, ErrorCode::MissingAbility, "");
+        add(operation, ErrorCode::TenantSuspended, "");
+    }
+    add(operation, ErrorCode::StoreUnavailable, "");
+    add(operation, ErrorCode::Internal, "");
+    if is_write {
+        add(operation, ErrorCode::Conflict, "");
+        add(operation, ErrorCode::OutcomeUnknown, "");
+    }
+}
+
+fn is_query(parameter: &RefOr<Parameter>) -> bool {
+    matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query)
+}
+
+/// Adds a code to the answer of its status, and what there is to say about it.
+fn add(operation: &mut Operation, code: ErrorCode, about: &str) {
     let status = code.statuses().0.as_u16().to_string();
     let name = format!("`{}`", code.as_str());
     let schema = Ref::from_schema_name(<Failure as ToSchema>::name());
@@ -117,7 +134,7 @@ fn add(operation: &mut Operation, code: ErrorCode) {
         && !answer.description.contains(&name)
     {
         let separator = if answer.description.is_empty() { "" } else { "; " };
-        answer.description.push_str(&format!("{separator}{name}"));
+        answer.description.push_str(&format!("{separator}{name}{about}"));
     }
 }
 
@@ -131,7 +148,7 @@ const MAY_BE_PARTIAL: &str = "Failure";
 impl Modify for WhatAnswersAlwaysHave {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let taken: HashSet<String> =
-            [NewTenant::name(), TenantPatch::name(), NewAccountKey::name(), NewBot::name(), NewWidgetKey::name()]
+            [NewTenant::name(), TenantPatch::name(), NewAccountKey::name(), NewBot::name(), NewBotKey::name()]
                 .into_iter()
                 .chain([CustomizationPatch::name(), MAY_BE_PARTIAL.into()])
                 .map(Cow::into_owned)

@@ -12,7 +12,6 @@ use wire::{
     time::{WireTime, as_millis},
 };
 
-use super::input::cursor;
 use crate::{
     domain::{
         access::RecordedAccess,
@@ -21,6 +20,7 @@ use crate::{
         settings::TenantSettings,
         tenant::Tenant,
     },
+    paging,
     propagation::{Changed, PropagationReport},
 };
 
@@ -77,8 +77,8 @@ pub(super) struct PropagationView {
 }
 
 impl From<PropagationReport> for PropagationView {
-    fn from(spread: PropagationReport) -> Self {
-        Self { gateways: spread.gateways, acknowledged: spread.acknowledged, waited_ms: as_millis(spread.waited) }
+    fn from(report: PropagationReport) -> Self {
+        Self { gateways: report.gateways, acknowledged: report.acknowledged, waited_ms: as_millis(report.waited) }
     }
 }
 
@@ -92,7 +92,7 @@ pub(super) struct ChangedTenant {
 
 impl From<Changed<Tenant>> for ChangedTenant {
     fn from(changed: Changed<Tenant>) -> Self {
-        Self { tenant: changed.value.into(), propagation: changed.spread.into() }
+        Self { tenant: changed.value.into(), propagation: changed.report.into() }
     }
 }
 
@@ -157,12 +157,12 @@ pub(super) struct RotatedWidgetKey {
 
 impl RotatedWidgetKey {
     pub(super) fn new(tenant_id: TenantId, changed: Changed<(WidgetKey, Timestamp)>) -> Self {
-        let Changed { value: (key, rotated_at), spread } = changed;
+        let Changed { value: (key, rotated_at), report } = changed;
         Self {
             tenant_id,
             widget_public_key: key.as_str().to_owned(),
             rotated_at: rotated_at.into(),
-            propagation: spread.into(),
+            propagation: report.into(),
         }
     }
 }
@@ -192,7 +192,11 @@ pub(super) struct AuditView {
     /// Such as `rotate_tenant_secret`.
     action: String,
     request_id: String,
-    /// Names only, never values.
+    /// What it was done to, such as `widget_key:<id>`, `signing_key:<id>`, `account_key:<id>`, `bot:<id>`, `operator:<id>`,
+    /// `visitor:<visitor_user_id>` or `session:<id>`. `null` where that is the tenant itself, and in rows that a version before
+    /// subjects wrote: those name it in `changed_fields`.
+    subject: Option<String>,
+    /// The names of the fields that changed, never their values; and what else changed beside the subject, such as `bot:<id>`.
     changed_fields: Vec<String>,
     #[schema(value_type = String, format = DateTime)]
     occurred_at: WireTime,
@@ -206,6 +210,7 @@ impl From<RecordedAudit> for AuditView {
             actor: row.actor,
             action: row.action,
             request_id: row.request_id,
+            subject: row.subject,
             changed_fields: row.changed_fields,
             occurred_at: row.occurred_at.into(),
         }
@@ -259,8 +264,8 @@ pub(super) struct AccessPage {
     pub(super) next_cursor: Option<String>,
 }
 
-pub(super) fn next_cursor(next: Option<impl cursor::Key>) -> Option<String> {
-    next.map(cursor::write)
+pub(super) fn next_cursor(next: Option<impl paging::Key>) -> Option<String> {
+    next.map(paging::write_cursor)
 }
 
 /// What `provision` takes: any of a tenant's settings, of which only the name is required.

@@ -12,7 +12,6 @@ use service::{
     body::{self, BodyBounds},
     query::Query,
 };
-use uuid::Uuid;
 use wire::TenantId;
 
 use crate::domain::audit::Caller;
@@ -21,10 +20,7 @@ use crate::domain::audit::Caller;
 const BODY: BodyBounds =
     BodyBounds { limit: 256 * 1024, idle_timeout: Duration::from_secs(10), total_timeout: Duration::from_secs(30) };
 
-pub(super) const MOST_ROWS: u64 = 500;
-pub(super) const DEFAULT_ROWS: u64 = 100;
-
-/// Who calls, as the key check found.
+/// The caller, as the key check found.
 pub(super) struct Known(pub(super) Caller);
 
 /// The call's query parameters.
@@ -88,69 +84,5 @@ impl Params {
         let id = self.0.required("tenant_id");
         self.0.finish()?;
         id.ok_or_else(|| ApiError::internal("a required parameter was neither read nor refused"))
-    }
-}
-
-/// Where the next page begins, opaque to callers.
-pub(crate) mod cursor {
-    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-
-    use super::Uuid;
-
-    /// What is wrong with any text that is not a cursor of ours.
-    pub(crate) const REFUSED: &str = "is not a cursor: pass next_cursor of the page before, unchanged";
-
-    /// A place in a list: the key of the last row before it.
-    pub(crate) trait Key: Sized {
-        fn to_bytes(&self) -> Vec<u8>;
-        fn from_bytes(bytes: &[u8]) -> Option<Self>;
-    }
-
-    /// Tenants are listed by id.
-    impl Key for Uuid {
-        fn to_bytes(&self) -> Vec<u8> {
-            self.as_bytes().to_vec()
-        }
-
-        fn from_bytes(bytes: &[u8]) -> Option<Self> {
-            Self::from_slice(bytes).ok()
-        }
-    }
-
-    /// The audit log is listed by revision.
-    impl Key for u64 {
-        fn to_bytes(&self) -> Vec<u8> {
-            self.to_be_bytes().to_vec()
-        }
-
-        fn from_bytes(bytes: &[u8]) -> Option<Self> {
-            bytes.try_into().ok().map(Self::from_be_bytes)
-        }
-    }
-
-    #[expect(clippy::needless_pass_by_value, reason = "made for `map`")]
-    pub(crate) fn write(after: impl Key) -> String {
-        URL_SAFE_NO_PAD.encode(after.to_bytes())
-    }
-
-    pub(crate) fn read<P: Key>(text: &str) -> Option<P> {
-        P::from_bytes(&URL_SAFE_NO_PAD.decode(text).ok()?)
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn a_cursor_reads_back_and_anything_else_is_refused() {
-            let id = Uuid::now_v7();
-            assert_eq!(read(&write(id)), Some(id));
-            assert_eq!(read(&write(7_u64)), Some(7_u64));
-            assert_eq!(read::<u64>(&write(id)), None, "a cursor of another list");
-            for wrong in ["", "AAAA", "not base64!", &id.to_string(), &format!("{}A", write(id))] {
-                assert_eq!(read::<Uuid>(wrong), None, "{wrong:?}");
-                assert_eq!(read::<u64>(wrong), None, "{wrong:?}");
-            }
-        }
     }
 }

@@ -74,7 +74,7 @@ pub(super) struct ChangedSigningKey {
 
 impl From<Changed<Listed>> for ChangedSigningKey {
     fn from(changed: Changed<Listed>) -> Self {
-        Self { key: changed.value.into(), propagation: changed.spread.into() }
+        Self { key: changed.value.into(), propagation: changed.report.into() }
     }
 }
 
@@ -92,10 +92,7 @@ pub(super) struct SigningKeyList {
      for 60 seconds: with less they may meet a token whose key they do not know yet", minimum = 0, maximum = 86_400)),
     responses(
         (status = 200, description = "Made, and known to every gateway", body = Envelope<ChangedSigningKey>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 409, description = "`limit_reached`: there may be 8 that are not retired", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn rotate_signing_key(
@@ -117,8 +114,6 @@ pub(super) async fn rotate_signing_key(
     get, path = "/api/v1/fetch/signing-keys", tag = "signing keys",
     responses(
         (status = 200, description = "The keys", body = Envelope<SigningKeyList>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn fetch_signing_keys(
@@ -137,11 +132,8 @@ pub(super) async fn fetch_signing_keys(
     params(("signing_key_id" = Uuid, Query, description = "The key's id, which is the `kid` of its tokens")),
     responses(
         (status = 200, description = "Retired, on every gateway", body = Envelope<ChangedSigningKey>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`signing_key_not_found`", body = Failure),
         (status = 409, description = "`signing_key_in_use`: it signs tokens now; rotate first", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn retire_signing_key(

@@ -5,28 +5,21 @@ use service::{ApiError, Envelope, Failure, Success};
 use wire::TenantId;
 
 use super::{
-    RelayUrl,
+    advice,
     dto::{
         ChangedTenant, NewTenant, ProvisionedTenant, RotatedSecret, RotatedWidgetKey, TenantPage, TenantPatch,
         TenantView, next_cursor,
     },
-    input::{DEFAULT_ROWS, Fields, Known, MOST_ROWS, Params, cursor},
+    input::{Fields, Known, Params},
+    state::RelayUrl,
 };
-use crate::{propagation::Changed, store::PageStart, tenants::Tenants};
-
-/// Skipping further than this is what cursors are for.
-const LARGEST_OFFSET: u64 = 10_000_000;
+use crate::{paging, propagation::Changed, store::PageStart, tenants::Tenants};
 
 /// Create a tenant. Its secret is in this answer and in no other.
 #[utoipa::path(
     post, path = "/api/v1/provision/tenant", tag = "tenants", request_body = NewTenant,
     responses(
         (status = 201, description = "Provisioned", body = Envelope<ProvisionedTenant>),
-        (status = 400, description = "`malformed_json`", body = Failure),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
-        (status = 413, description = "`body_too_large`", body = Failure),
-        (status = 422, description = "`validation_failed`; nothing was written", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn provision_tenant(
@@ -35,7 +28,7 @@ pub(super) async fn provision_tenant(
     Known(caller): Known,
     Fields(fields): Fields,
 ) -> Result<Success<ProvisionedTenant>, ApiError> {
-    let (tenant, secret) = tenants.provision(&caller, &fields).await?;
+    let (tenant, secret) = tenants.provision(&caller, &fields).await.map_err(advice::refused)?;
     Ok(Success::created(
         ProvisionedTenant::new(tenant, &secret, relay_url.to_string()),
         "Tenant provisioned. Save tenant_secret and widget_public_key now — the secret will not be shown again.",
@@ -48,13 +41,8 @@ pub(super) async fn provision_tenant(
     params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
     responses(
         (status = 200, description = "Written, on every gateway", body = Envelope<ChangedTenant>),
-        (status = 400, description = "`malformed_json`", body = Failure),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
         (status = 409, description = "`conflict`: others kept changing it", body = Failure),
-        (status = 413, description = "`body_too_large`", body = Failure),
-        (status = 422, description = "`validation_failed`; nothing was written", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn update_tenant(
@@ -63,7 +51,7 @@ pub(super) async fn update_tenant(
     params: Params,
     Fields(fields): Fields,
 ) -> Result<Success<ChangedTenant>, ApiError> {
-    let tenant = tenants.update(&caller, params.tenant_id()?, &fields).await?;
+    let tenant = tenants.update(&caller, params.tenant_id()?, &fields).await.map_err(advice::refused)?;
     Ok(Success::ok(tenant.into(), "Tenant updated."))
 }
 
@@ -78,10 +66,7 @@ pub(super) async fn update_tenant(
     ),
     responses(
         (status = 200, description = "Rotated, on every gateway", body = Envelope<RotatedSecret>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn rotate_tenant_secret(
@@ -91,11 +76,11 @@ pub(super) async fn rotate_tenant_secret(
 ) -> Result<Success<RotatedSecret>, ApiError> {
     let revokes_issued = params.flag("revoke_issued");
     let tenant_id: TenantId = params.tenant_id()?;
-    let Changed { value: (secret, rotated_at), spread } =
+    let Changed { value: (secret, rotated_at), report } =
         tenants.rotate_secret(&caller, tenant_id, revokes_issued).await?;
     let tenant_secret = secret.expose().to_owned();
     Ok(Success::ok(
-        RotatedSecret { tenant_id, tenant_secret, rotated_at: rotated_at.into(), propagation: spread.into() },
+        RotatedSecret { tenant_id, tenant_secret, rotated_at: rotated_at.into(), propagation: report.into() },
         "Secret rotated. Save the new tenant_secret — old secret is now invalid.",
     ))
 }
@@ -106,10 +91,7 @@ pub(super) async fn rotate_tenant_secret(
     params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
     responses(
         (status = 200, description = "Rotated, on every gateway", body = Envelope<RotatedWidgetKey>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn rotate_widget_key(
@@ -131,10 +113,7 @@ pub(super) async fn rotate_widget_key(
     params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
     responses(
         (status = 200, description = "Suspended, on every gateway", body = Envelope<ChangedTenant>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn suspend_tenant(
@@ -152,10 +131,7 @@ pub(super) async fn suspend_tenant(
     params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
     responses(
         (status = 200, description = "Active, on every gateway", body = Envelope<ChangedTenant>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn reactivate_tenant(
@@ -173,10 +149,7 @@ pub(super) async fn reactivate_tenant(
     params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
     responses(
         (status = 200, description = "The tenant", body = Envelope<TenantView>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
         (status = 404, description = "`tenant_not_found`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn fetch_tenant(
@@ -196,26 +169,23 @@ pub(super) async fn fetch_tenant(
     ),
     responses(
         (status = 200, description = "A page", body = Envelope<TenantPage>),
-        (status = 401, description = "`invalid_admin_key`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn fetch_tenants(
     State(tenants): State<Tenants>,
     Params(mut query): Params,
 ) -> Result<Success<TenantPage>, ApiError> {
-    let limit = query.number("limit", 1..=MOST_ROWS, DEFAULT_ROWS);
-    let offset = query.number("offset", 0..=LARGEST_OFFSET, 0);
+    let limit = query.number("limit", paging::ROWS, paging::DEFAULT_ROWS);
+    let offset = query.number("offset", paging::OFFSETS, 0);
     let start = match query.optional::<String>("cursor") {
         None => PageStart::Offset(offset),
         Some(_) if offset > 0 => {
             query.refuse("cursor", "cannot be given together with offset");
             PageStart::Offset(offset)
         }
-        Some(text) => cursor::read(&text).map_or_else(
-            || {
-                query.refuse("cursor", cursor::REFUSED);
+        Some(text) => paging::read_cursor(&text).map_or_else(
+            |wrong| {
+                query.refuse("cursor", wrong);
                 PageStart::Offset(0)
             },
             PageStart::After,

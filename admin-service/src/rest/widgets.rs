@@ -1,4 +1,4 @@
-//! Widget keys, look and copy over REST: for a tenant's developers, who come with an account key.
+//! Widget keys, look and copy over REST: for a tenant's developers, who send an account key.
 
 use axum::extract::{Path, State, rejection::PathRejection};
 use serde::Serialize;
@@ -11,33 +11,17 @@ use uuid::Uuid;
 use wire::{origin::Domain, time::WireTime};
 
 use super::{
+    advice,
     developers::{Developers, Reader, Writer, Written},
     dto::PropagationView,
     input::Params,
 };
 use crate::{
-    domain::widget::{Appearance, BotKey},
+    domain::widget::{Appearance, BotKey, NewBotKey},
     errors::UseCaseError,
     propagation::Changed,
     store::StoredAppearance,
 };
-
-/// A new widget key.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what the domain reads field by field")]
-pub(super) struct NewWidgetKey {
-    bot_id: Uuid,
-    /// 1 to 100 characters.
-    #[schema(min_length = 1, max_length = 100)]
-    name: String,
-    /// The host names whose pages may carry it, such as `example.com` and `*.example.com`; none, the tenant's allowed
-    /// origins. At most 100.
-    #[schema(max_items = 100, example = json!(["example.com", "*.example.com"]))]
-    allowed_domains: Option<Vec<String>>,
-    /// Sessions it opens in an hour.
-    #[schema(minimum = 1, maximum = 1_000_000, default = 1000)]
-    rate_limit_per_hour: Option<u32>,
-}
 
 /// A widget key. It is public: a page carries it.
 #[derive(Serialize, ToSchema)]
@@ -149,11 +133,7 @@ fn bot_id(Params(mut query): Params) -> Result<Uuid, ApiError> {
     params(("bot_id" = Uuid, Query, description = "The bot")),
     responses(
         (status = 200, description = "The keys", body = Envelope<WidgetKeyList>),
-        (status = 401, description = "`invalid_account_key`", body = Failure),
-        (status = 403, description = "`missing_ability`, `tenant_suspended`", body = Failure),
         (status = 404, description = "`bot_not_found`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn list_widget_keys(
@@ -170,25 +150,19 @@ pub(super) async fn list_widget_keys(
 
 /// Make a widget key.
 #[utoipa::path(
-    post, path = "/api/v1/widgets/keys", tag = "widgets", request_body = NewWidgetKey,
+    post, path = "/api/v1/widgets/keys", tag = "widgets", request_body = NewBotKey,
     security(("account_key" = ["widgets:write"])),
     responses(
         (status = 201, description = "Made", body = Envelope<WidgetKeyView>),
-        (status = 400, description = "`malformed_json`", body = Failure),
-        (status = 401, description = "`invalid_account_key`", body = Failure),
-        (status = 403, description = "`missing_ability`, `tenant_suspended`", body = Failure),
         (status = 404, description = "`bot_not_found`", body = Failure),
         (status = 409, description = "`limit_reached`: a bot may have 100 that are not revoked", body = Failure),
-        (status = 413, description = "`body_too_large`", body = Failure),
-        (status = 422, description = "`validation_failed`; nothing was written", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn create_widget_key(
     State(developers): State<Developers>,
     Written(by, given): Written,
 ) -> Result<Success<WidgetKeyView>, ApiError> {
-    let key = developers.widgets.create_key(&by, fields::Fields::new(given)).await?;
+    let key = developers.widgets.create_key(&by, fields::Fields::new(given)).await.map_err(advice::refused)?;
     Ok(Success::created(key.into(), "Widget key made."))
 }
 
@@ -198,11 +172,8 @@ pub(super) async fn create_widget_key(
     params(("id" = Uuid, Path, description = "The key's id, not its text")),
     responses(
         (status = 200, description = "Revoked, on every gateway", body = Envelope<RevokedWidgetKey>),
-        (status = 401, description = "`invalid_account_key`", body = Failure),
-        (status = 403, description = "`missing_ability`, `tenant_suspended`", body = Failure),
         (status = 404, description = "`widget_key_not_found`", body = Failure),
         (status = 409, description = "`conflict`: the tenant's own key is rotated instead", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn revoke_widget_key(
@@ -210,10 +181,10 @@ pub(super) async fn revoke_widget_key(
     Writer(by): Writer,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Success<RevokedWidgetKey>, ApiError> {
-    // What is no id is no key's.
+    // A text that is no id is no key's.
     let Path(id) = id.map_err(|_| UseCaseError::WidgetKeyNotFound)?;
-    let Changed { value, spread } = developers.widgets.revoke_key(&by, id).await?;
-    let revoked = RevokedWidgetKey { key: value.into(), propagation: spread.into() };
+    let Changed { value, report } = developers.widgets.revoke_key(&by, id).await?;
+    let revoked = RevokedWidgetKey { key: value.into(), propagation: report.into() };
     Ok(Success::ok(revoked, "Widget key revoked. Pages that carry it are refused."))
 }
 
@@ -226,11 +197,7 @@ pub(super) async fn revoke_widget_key(
     ),
     responses(
         (status = 200, description = "The code", body = Envelope<EmbedCode>),
-        (status = 401, description = "`invalid_account_key`", body = Failure),
-        (status = 403, description = "`missing_ability`, `tenant_suspended`", body = Failure),
         (status = 404, description = "`bot_not_found`, `widget_key_not_found`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn get_embed_code(
@@ -254,11 +221,7 @@ pub(super) async fn get_embed_code(
     params(("bot_id" = Uuid, Query, description = "The bot")),
     responses(
         (status = 200, description = "The look", body = Envelope<Customization>),
-        (status = 401, description = "`invalid_account_key`", body = Failure),
-        (status = 403, description = "`missing_ability`, `tenant_suspended`", body = Failure),
         (status = 404, description = "`bot_not_found`", body = Failure),
-        (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn get_customization(
@@ -277,19 +240,14 @@ pub(super) async fn get_customization(
     security(("account_key" = ["widgets:write"])),
     responses(
         (status = 200, description = "Saved", body = Envelope<Customization>),
-        (status = 400, description = "`malformed_json`", body = Failure),
-        (status = 401, description = "`invalid_account_key`", body = Failure),
-        (status = 403, description = "`missing_ability`, `tenant_suspended`", body = Failure),
         (status = 404, description = "`bot_not_found`", body = Failure),
-        (status = 413, description = "`body_too_large`", body = Failure),
-        (status = 422, description = "`validation_failed`; nothing was written", body = Failure),
-        (status = 503, description = "`store_unavailable`", body = Failure),
     )
 )]
 pub(super) async fn put_customization(
     State(developers): State<Developers>,
     Written(by, given): Written,
 ) -> Result<Success<Customization>, ApiError> {
-    let Changed { value: (bot_id, appearance), .. } = developers.widgets.customize(&by, given).await?;
+    let Changed { value: (bot_id, appearance), .. } =
+        developers.widgets.customize(&by, given).await.map_err(advice::refused)?;
     Ok(Success::ok(Customization::new(bot_id, appearance), "Customization saved."))
 }

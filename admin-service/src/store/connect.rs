@@ -15,9 +15,8 @@ use sea_orm_migration::MigratorTrait as _;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    SeaStore,
     migration::Migrator,
-    sea::{self, Kept},
+    sea::{self, Kept, SeaStore},
 };
 use database::{Anchor, CommitError, Guard, Guarded, SqliteFile};
 

@@ -69,6 +69,8 @@ pub(super) mod audit_log {
         /// The master key behind `mac`. Both are NULL in rows from before there was a chain.
         pub chain_key: Option<String>,
         pub mac: Option<Vec<u8>>,
+        /// What was changed; NULL where `tenant_id` says it all, and in rows from before there were subjects.
+        pub subject: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

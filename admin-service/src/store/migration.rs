@@ -2,6 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
+mod columns;
 mod m0001_initial;
 mod m0002_replicas;
 mod m0003_accounts;
@@ -10,6 +11,7 @@ mod m0005_minted;
 mod m0006_logs;
 mod m0007_session_ends;
 mod m0008_signing_keys;
+mod m0009_audit_subject;
 
 use m0001_initial::M0001Initial;
 use m0002_replicas::M0002Replicas;
@@ -19,6 +21,7 @@ use m0005_minted::M0005Minted;
 use m0006_logs::M0006Logs;
 use m0007_session_ends::M0007SessionEnds;
 use m0008_signing_keys::M0008SigningKeys;
+use m0009_audit_subject::M0009AuditSubject;
 
 pub(super) struct Migrator;
 
@@ -33,25 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(M0006Logs),
             Box::new(M0007SessionEnds),
             Box::new(M0008SigningKeys),
+            Box::new(M0009AuditSubject),
         ]
     }
-}
-
-fn column(name: &'static str) -> ColumnDef {
-    let mut column = ColumnDef::new(Alias::new(name));
-    column.not_null();
-    column
-}
-
-fn nullable(name: &'static str) -> ColumnDef {
-    ColumnDef::new(Alias::new(name))
-}
-
-fn index(name: &'static str, table: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
-    let mut index = Index::create();
-    index.name(name).table(Alias::new(table));
-    for column in columns {
-        index.col(Alias::new(*column));
-    }
-    index.take()
 }

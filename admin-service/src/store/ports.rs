@@ -16,6 +16,6 @@ pub use logs::LogStore;
 pub use operators::OperatorStore;
 pub use propagation::{Done, Position, PropagationStore, Replica};
 pub use signing_keys::SigningKeyStore;
-pub use tenants::TenantStore;
+pub use tenants::{KeyedTenant, Replacement, TenantStore};
 pub use visitors::{KnownVisitor, VisitorStore};
 pub use widgets::{StoredAppearance, WidgetStore};

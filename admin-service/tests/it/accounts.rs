@@ -168,6 +168,8 @@ async fn a_key_opens_what_its_abilities_say_and_its_own_tenant_alone() {
     let (_, log) = operator.call("GET", &path, None).await;
     let row = &log["data"]["items"][0];
     assert_eq!((&row["action"], &row["actor"]), (&json!("create_bot"), &json!(format!("account_key:{writer_id}"))));
+    let subject = json!(format!("bot:{}", made["data"]["bot_id"].as_str().expect("an id")));
+    assert_eq!((&row["subject"], &row["changed_fields"]), (&subject, &json!(["name"])));
 
     for wrong in [json!({}), json!({"name": " "}), json!({"name": 7}), json!({"name": "n".repeat(101)})] {
         let (status, body) = both.call("POST", "/bots", Some(wrong.clone())).await;

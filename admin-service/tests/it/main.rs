@@ -2,6 +2,7 @@
 
 mod accounts;
 mod architecture;
+mod audit_subjects;
 mod failover;
 mod grpc;
 mod logs;

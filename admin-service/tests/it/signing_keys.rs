@@ -111,8 +111,15 @@ async fn a_key_is_rotated_and_retired(on: TestDatabase) {
             ("provision_tenant", &of_tenant)
         ]
     );
-    assert_eq!(rows[2]["changed_fields"], json!([format!("signing_key:{first}")]));
-    assert_eq!(rows[3]["changed_fields"], json!([format!("signing_key:{now}"), format!("signing_key:{next}")]));
+    assert_eq!(
+        (&rows[2]["subject"], &rows[2]["changed_fields"]),
+        (&json!(format!("signing_key:{first}")), &json!(["retired_at"]))
+    );
+    // The key that was made, and the one that it retired.
+    assert_eq!(
+        (&rows[3]["subject"], &rows[3]["changed_fields"]),
+        (&json!(format!("signing_key:{now}")), &json!([format!("signing_key:{next}")]))
+    );
     let (_, of_tenant) = operator.call("GET", &format!("/fetch/audit-log?tenant_id={}", tenant.id), None).await;
     assert_eq!(of_tenant["data"]["items"].as_array().map(Vec::len), Some(1), "{of_tenant}");
 

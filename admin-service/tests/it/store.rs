@@ -9,8 +9,9 @@ use admin_service::{
     settings::TenantSettings,
     signing_key::SealedSigningKey,
     store::{
-        self, BotStore as _, Done, LogStore as _, OperatorStore as _, PageStart, Position, PropagationStore as _,
-        Replacement, SeaStore, SigningKeyStore as _, StoreError, TenantStore as _, VisitorStore as _, WidgetStore as _,
+        self, BotStore as _, Done, InUse, Limited, LogStore as _, Missing, OperatorStore as _, PageStart, Position,
+        PropagationStore as _, Replacement, SeaStore, SigningKeyStore as _, StoreError, TenantStore as _,
+        VisitorStore as _, WidgetStore as _,
     },
     tenant::{Tenant, TenantStatus},
 };
@@ -110,7 +111,7 @@ async fn every_change_takes_the_next_revision(store: &SeaStore) {
     let nobody = TenantId::generate();
     assert!(matches!(
         store.set_status(nobody, TenantStatus::Active, audit(nobody, Action::ReactivateTenant)).await,
-        Err(StoreError::NotFound)
+        Err(StoreError::NotFound(Missing::Tenant))
     ));
 }
 
@@ -255,7 +256,7 @@ async fn signing_keys_are_added_up_to_a_bound_and_the_one_that_signs_is_not_reti
         store.add_signing_key(key.clone(), 3, entry(Action::RotateSigningKey)).await.expect("added");
     }
     let full = store.add_signing_key(signing_key(), 2, entry(Action::RotateSigningKey)).await;
-    assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
+    assert!(matches!(full, Err(StoreError::Full { what: Limited::SigningKeys, most: 2 })), "{full:?}");
     let kept = store.all_signing_keys().await.expect("reads");
     assert_eq!(kept, store.signing_keys().await.expect("reads"), "none is retired");
     assert_eq!(kept.iter().map(|key| key.id).collect::<Vec<_>>(), [third.id, second.id, first.id]);
@@ -263,8 +264,8 @@ async fn signing_keys_are_added_up_to_a_bound_and_the_one_that_signs_is_not_reti
 
     let open = [first.id, second.id, third.id];
     let retire = async |id| store.retire_signing_key(id, &open, entry(Action::RetireSigningKey)).await;
-    assert!(matches!(retire(second.id).await, Err(StoreError::InUse)), "it signs");
-    assert!(matches!(retire(Uuid::now_v7()).await, Err(StoreError::NotFound)));
+    assert!(matches!(retire(second.id).await, Err(StoreError::InUse(InUse::SigningKey))), "it signs");
+    assert!(matches!(retire(Uuid::now_v7()).await, Err(StoreError::NotFound(Missing::SigningKey))));
     let retired = retire(first.id).await.expect("retired");
     let again = retire(first.id).await.expect("as it is");
     assert_eq!((&again.value, again.revision), (&retired.value, retired.revision));

@@ -358,6 +358,8 @@ async fn a_session_that_was_ended_is_over_and_ending_it_again_is_no_error() {
     let rows: Vec<_> = rows.filter(|row| row["action"] == "end_visitor_session").collect();
     let actors: Vec<_> = rows.iter().map(|row| row["actor"].as_str().expect("text")).collect();
     assert_eq!(actors, [format!("visitor:{session}"), format!("visitor:{}", opened.session_id)], "each once");
+    let subjects: Vec<_> = rows.iter().map(|row| row["subject"].as_str().expect("text")).collect();
+    assert_eq!(subjects, [format!("session:{session}"), format!("session:{}", opened.session_id)]);
 
     let unproven = EndSessionRequest { tenant_id: bytes(&tenant.id), token: Some(minted(1)), wait_ms: 0 };
     assert_eq!(refusal(visitors.end_session(Request::new(unproven.clone())).await), ErrorCode::InvalidServiceToken);

@@ -1,6 +1,8 @@
+//! The first schema: the directory, tenants, the audit log, operators, signing keys.
+
 use sea_orm_migration::prelude::*;
 
-use super::{column, index, nullable};
+use super::columns::{column, index, nullable};
 
 pub(super) struct M0001Initial;
 

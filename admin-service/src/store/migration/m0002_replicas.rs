@@ -1,6 +1,8 @@
+//! Replicas, and how far each has spread changes.
+
 use sea_orm_migration::prelude::*;
 
-use super::column;
+use super::columns::column;
 
 pub(super) struct M0002Replicas;
 

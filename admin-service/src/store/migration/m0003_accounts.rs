@@ -1,6 +1,8 @@
+//! Account keys, bots, and widget keys of their own.
+
 use sea_orm_migration::prelude::*;
 
-use super::{column, index, nullable};
+use super::columns::{column, index, nullable};
 
 pub(super) struct M0003Accounts;
 

@@ -1,6 +1,8 @@
+//! Visitors' sessions.
+
 use sea_orm_migration::prelude::*;
 
-use super::{column, index, nullable};
+use super::columns::{column, index, nullable};
 
 pub(super) struct M0004Visitors;
 

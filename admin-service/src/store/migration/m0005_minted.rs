@@ -1,6 +1,8 @@
+//! Revocations of minted tokens, and the deployment's own secrets.
+
 use sea_orm_migration::prelude::*;
 
-use super::{column, index};
+use super::columns::{column, index};
 
 pub(super) struct M0005Minted;
 

@@ -1,6 +1,8 @@
+//! The access log, and the chains of both logs.
+
 use sea_orm_migration::prelude::*;
 
-use super::{column, index, nullable};
+use super::columns::{column, index, nullable};
 
 pub(super) struct M0006Logs;
 

@@ -1,6 +1,8 @@
+//! Sessions that end before their time, and the tokens of a session that were used.
+
 use sea_orm_migration::prelude::*;
 
-use super::{column, index, nullable};
+use super::columns::{column, index, nullable};
 
 pub(super) struct M0007SessionEnds;
 

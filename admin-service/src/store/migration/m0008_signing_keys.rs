@@ -1,6 +1,8 @@
+//! When a signing key begins to sign, and when it was retired.
+
 use sea_orm_migration::prelude::*;
 
-use super::{column, nullable};
+use super::columns::{column, nullable};
 
 pub(super) struct M0008SigningKeys;
 

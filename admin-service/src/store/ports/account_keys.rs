@@ -7,7 +7,7 @@ use wire::TenantId;
 
 use crate::{
     domain::{account_key::AccountKey, audit::AuditEntry, tenant::TenantStatus},
-    store::StoreError,
+    store::error::StoreError,
 };
 
 /// Account keys, found by the digest of their text.
@@ -28,13 +28,16 @@ pub trait AccountKeyStore: Send + Sync {
     /// A tenant's keys, newest first; `None` where there is no such tenant.
     async fn account_keys(&self, tenant_id: TenantId) -> Result<Option<Vec<AccountKey>>, StoreError>;
 
-    /// Revokes a key; one that is revoked stays as it is. `None` where the tenant has no such key.
+    /// Revokes a key. A key that is revoked stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where the tenant has no such key.
     async fn revoke_account_key(
         &self,
         tenant_id: TenantId,
         id: Uuid,
         audit: AuditEntry,
-    ) -> Result<Option<AccountKey>, StoreError>;
+    ) -> Result<AccountKey, StoreError>;
 
     /// The key with this digest, and its tenant's status.
     async fn find_account_key(&self, digest: [u8; 32]) -> Result<Option<(AccountKey, TenantStatus)>, StoreError>;

@@ -6,7 +6,7 @@ use wire::TenantId;
 
 use crate::{
     domain::{audit::AuditEntry, bot::Bot},
-    store::StoreError,
+    store::error::StoreError,
 };
 
 /// A tenant's bots. Each change is made for an account key, `by`. The transaction that writes the change checks the key once more:

@@ -7,7 +7,7 @@ use wire::TenantId;
 use crate::{
     domain::{access::RecordedAccess, audit::RecordedAudit},
     log_chain::{Head, Log},
-    store::{Page, StoreError},
+    store::{error::StoreError, page::Page},
 };
 
 /// The two logs: the history of changes, written with each change, and what is no change.

@@ -8,7 +8,7 @@ use crate::{
         audit::AuditEntry,
         operator::{Email, Operator},
     },
-    store::StoreError,
+    store::error::StoreError,
 };
 
 /// Operators, always of a tenant.

@@ -6,7 +6,7 @@ use futures_util::stream::BoxStream;
 use uuid::Uuid;
 use wire::TenantId;
 
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// A point in the directory's history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{audit::AuditEntry, signing_key::SealedSigningKey},
-    store::{AtRevision, StoreError},
+    store::{error::StoreError, revision::AtRevision},
 };
 
 /// Keys that sign tokens.

@@ -6,11 +6,39 @@ use wire::TenantId;
 use crate::{
     domain::{
         audit::AuditEntry,
+        credentials::WidgetKey,
         settings::TenantSettings,
         tenant::{Tenant, TenantStatus},
     },
-    store::{AtRevision, KeyedTenant, Page, PageStart, Replacement, StoreError},
+    store::{
+        error::StoreError,
+        page::{Page, PageStart},
+        revision::AtRevision,
+    },
 };
+
+/// A tenant with what only the directory may see.
+#[derive(Clone, Debug)]
+pub struct KeyedTenant {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// Its sealed secret.
+    pub sealed_secret: Vec<u8>,
+}
+
+/// A secret or key that takes another's place.
+#[derive(Clone, Debug)]
+pub enum Replacement {
+    /// A new sealed secret; with it, tokens that were issued before may end.
+    Secret {
+        /// Sealed.
+        sealed: Vec<u8>,
+        /// Whether this ends the visitors' minted tokens and the operators' tokens that were issued before.
+        revokes_issued: bool,
+    },
+    /// A new widget key.
+    WidgetKey(WidgetKey),
+}
 
 /// Tenants.
 #[async_trait]

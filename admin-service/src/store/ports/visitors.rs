@@ -11,7 +11,7 @@ use crate::{
         tenant::Tenant,
         visitor::{UsedTokens, VisitorSession, WidgetAccess},
     },
-    store::{AtRevision, StoreError},
+    store::{error::StoreError, revision::AtRevision},
 };
 
 /// What widget keys open, and the sessions they began. Gateways are told of what ends before its time, and of nothing else here.

@@ -10,7 +10,7 @@ use crate::{
         audit::AuditEntry,
         widget::{Appearance, BotKey},
     },
-    store::{AtRevision, StoreError},
+    store::{error::StoreError, revision::AtRevision},
 };
 
 /// A widget's appearance, and since when it has it.
@@ -24,7 +24,7 @@ pub struct StoredAppearance {
     pub updated_at: Timestamp,
 }
 
-/// Widget keys, look and copy, always of a tenant's bot; `by` as in [`super::bots::BotStore`].
+/// Widget keys, look and copy, always of a tenant's bot; `by` as in [`BotStore`](super::bots::BotStore).
 #[async_trait]
 pub trait WidgetStore: Send + Sync {
     /// Writes a new key, unless the bot has `most` that are not revoked, and answers the change's revision.
@@ -41,8 +41,8 @@ pub trait WidgetStore: Send + Sync {
     /// the call.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where the tenant has no such key, [`StoreError::Conflict`] where it is the tenant's own, which
-    /// is rotated instead.
+    /// [`StoreError::NotFound`] where the tenant has no such key, [`StoreError::InUse`] where it is the tenant's own, which is
+    /// rotated instead.
     async fn revoke_widget_key(
         &self,
         by: Uuid,

@@ -8,13 +8,18 @@ use wire::{
     time::{from_unix_ms, now},
 };
 
-use super::{SeaStore, Transaction, broken_row, commit, next_revision, note_last_used, translate};
+use super::{
+    change::Change,
+    connection::{SeaStore, translate},
+    uses::note_last_used,
+    values::{broken_row, stored_time},
+};
 use crate::{
     domain::{account_key::AccountKey, audit::AuditEntry, tenant::TenantStatus},
     store::{
-        AccountKeyStore, StoreError,
         entity::{account_key, tenant},
-        stored_time,
+        error::{Limited, Missing, StoreError},
+        ports::AccountKeyStore,
     },
 };
 
@@ -43,16 +48,6 @@ fn of(tenant_id: TenantId) -> Select<account_key::Entity> {
     account_key::Entity::find().filter(account_key::Column::TenantId.eq(tenant_id.as_uuid()))
 }
 
-/// Whether a key that asks for a change may still have it. Once the change has its revision, no revocation or suspension is
-/// under way.
-pub(super) async fn authorize(transaction: &Transaction, id: Uuid) -> Result<(), StoreError> {
-    let row = account_key::Entity::find_by_id(id).one(transaction).await.map_err(translate)?;
-    let Some(row) = row else { return Err(StoreError::Unauthorized) };
-    let tenant = tenant::Entity::find_by_id(row.tenant_id).one(transaction).await.map_err(translate)?;
-    let is_active = tenant.is_some_and(|tenant| tenant.status == TenantStatus::Active.as_str());
-    if is_active && AccountKey::try_from(row)?.is_valid(now()) { Ok(()) } else { Err(StoreError::Unauthorized) }
-}
-
 #[async_trait]
 impl AccountKeyStore for SeaStore {
     async fn create_account_key(
@@ -62,19 +57,17 @@ impl AccountKeyStore for SeaStore {
         most: usize,
         audit: AuditEntry,
     ) -> Result<(), StoreError> {
-        let transaction = self.begin_write().await?;
-        // Also what makes two calls wait for each other: neither counts without the other.
-        let revision = next_revision(&transaction, 0).await?;
-        let tenant = tenant::Entity::find_by_id(key.tenant_id.as_uuid()).one(&transaction).await.map_err(translate)?;
+        let change = Change::begin(self).await?;
+        let tenant = tenant::Entity::find_by_id(key.tenant_id.as_uuid()).one(change.rows()).await.map_err(translate)?;
         if tenant.is_none() {
-            return Err(StoreError::NotFound);
+            return Err(StoreError::NotFound(Missing::Tenant));
         }
         let standing = of(key.tenant_id).filter(account_key::Column::RevokedAt.is_null()).filter(
             account_key::Column::ExpiresAt.is_null().or(account_key::Column::ExpiresAt.gt(stored_time(key.created_at))),
         );
-        let count = standing.count(&transaction).await.map_err(translate)?;
+        let count = standing.count(change.rows()).await.map_err(translate)?;
         if usize::try_from(count).is_ok_and(|count| count >= most) {
-            return Err(StoreError::Full);
+            return Err(StoreError::Full { what: Limited::AccountKeys, most });
         }
         let abilities: Vec<&str> = key.abilities.iter().map(|ability| ability.as_str()).collect();
         let row = account_key::ActiveModel {
@@ -89,9 +82,8 @@ impl AccountKeyStore for SeaStore {
             revoked_at: Set(None),
             last_used_at: Set(None),
         };
-        account_key::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
-        self.write_audit(&transaction, audit, revision, key.created_at).await?;
-        commit(transaction).await
+        account_key::Entity::insert(row).exec_without_returning(change.rows()).await.map_err(translate)?;
+        change.commit(audit, key.created_at).await.map(drop)
     }
 
     async fn account_keys(&self, tenant_id: TenantId) -> Result<Option<Vec<AccountKey>>, StoreError> {
@@ -109,21 +101,20 @@ impl AccountKeyStore for SeaStore {
         tenant_id: TenantId,
         id: Uuid,
         audit: AuditEntry,
-    ) -> Result<Option<AccountKey>, StoreError> {
-        let transaction = self.begin_write().await?;
-        let revision = next_revision(&transaction, 0).await?;
-        let found = of(tenant_id).filter(account_key::Column::Id.eq(id)).one(&transaction).await.map_err(translate)?;
-        let Some(row) = found else { return Ok(None) };
+    ) -> Result<AccountKey, StoreError> {
+        let change = Change::begin(self).await?;
+        let found = of(tenant_id).filter(account_key::Column::Id.eq(id)).one(change.rows()).await.map_err(translate)?;
+        let row = found.ok_or(StoreError::NotFound(Missing::AccountKey))?;
         if row.revoked_at.is_some() {
-            return row.try_into().map(Some);
+            change.roll_back().await?;
+            return row.try_into();
         }
         let at = now();
         let revoked =
             account_key::ActiveModel { id: Set(id), revoked_at: Set(Some(stored_time(at))), ..Default::default() };
-        let row = account_key::Entity::update(revoked).exec(&transaction).await.map_err(translate)?;
-        self.write_audit(&transaction, audit, revision, at).await?;
-        commit(transaction).await?;
-        row.try_into().map(Some)
+        let row = account_key::Entity::update(revoked).exec(change.rows()).await.map_err(translate)?;
+        change.commit(audit, at).await?;
+        row.try_into()
     }
 
     async fn find_account_key(&self, digest: [u8; 32]) -> Result<Option<(AccountKey, TenantStatus)>, StoreError> {

@@ -4,10 +4,18 @@ use async_trait::async_trait;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, PaginatorTrait as _, QueryOrder as _, prelude::*};
 use wire::{TenantId, time::from_unix_ms};
 
-use super::{SeaStore, account_keys, commit, next_revision, translate};
+use super::{
+    change::Change,
+    connection::{SeaStore, translate},
+    values::stored_time,
+};
 use crate::{
     domain::{audit::AuditEntry, bot::Bot},
-    store::{BotStore, StoreError, entity::bot, stored_time},
+    store::{
+        entity::bot,
+        error::{Limited, StoreError},
+        ports::BotStore,
+    },
 };
 
 impl From<bot::Model> for Bot {
@@ -43,18 +51,14 @@ fn of(tenant_id: TenantId) -> Select<bot::Entity> {
 #[async_trait]
 impl BotStore for SeaStore {
     async fn create_bot(&self, by: Uuid, bot: Bot, most: usize, audit: AuditEntry) -> Result<(), StoreError> {
-        let transaction = self.begin_write().await?;
-        // Also what makes two calls wait for each other: neither counts without the other.
-        let revision = next_revision(&transaction, 0).await?;
-        account_keys::authorize(&transaction, by).await?;
-        let count = of(bot.tenant_id).count(&transaction).await.map_err(translate)?;
+        let change = Change::begin_for(self, by).await?;
+        let count = of(bot.tenant_id).count(change.rows()).await.map_err(translate)?;
         if usize::try_from(count).is_ok_and(|count| count >= most) {
-            return Err(StoreError::Full);
+            return Err(StoreError::Full { what: Limited::Bots, most });
         }
         let at = bot.created_at;
-        insert(&transaction, bot).await?;
-        self.write_audit(&transaction, audit, revision, at).await?;
-        commit(transaction).await
+        insert(change.rows(), bot).await?;
+        change.commit(audit, at).await.map(drop)
     }
 
     async fn bots(&self, tenant_id: TenantId) -> Result<Vec<Bot>, StoreError> {

@@ -4,13 +4,17 @@ use async_trait::async_trait;
 use sea_orm::{ActiveValue::Set, ConnectionTrait, prelude::*};
 use wire::{TenantId, time::from_unix_ms};
 
-use super::{SeaStore, broken_row, commit, next_revision, translate};
+use super::{
+    change::Change,
+    connection::{SeaStore, translate},
+    values::{broken_row, stored_time},
+};
 use crate::{
     domain::{
-        audit::AuditEntry,
+        audit::{AuditEntry, Subject},
         operator::{Email, Operator},
     },
-    store::{OperatorStore, StoreError, entity::operator, stored_time},
+    store::{entity::operator, error::StoreError, ports::OperatorStore},
 };
 
 impl TryFrom<operator::Model> for Operator {
@@ -55,10 +59,9 @@ impl OperatorStore for SeaStore {
         merge: &(dyn for<'a> Fn(Option<&'a Operator>) -> Operator + Send + Sync),
         audit: AuditEntry,
     ) -> Result<(Operator, bool), StoreError> {
-        let transaction = self.begin_write().await?;
-        // Also what makes two calls for one address wait for each other: the second then finds the first's row.
-        let revision = next_revision(&transaction, 0).await?;
-        let existing = find(&transaction, tenant_id, email).await?;
+        // Changes take turns: of two calls for one email the second finds the row that the first has made.
+        let change = Change::begin(self).await?;
+        let existing = find(change.rows(), tenant_id, email).await?;
         let operator = merge(existing.as_ref());
         let row = operator::ActiveModel {
             id: Set(operator.id),
@@ -71,12 +74,11 @@ impl OperatorStore for SeaStore {
             updated_at: Set(stored_time(operator.updated_at)),
         };
         if existing.is_some() {
-            operator::Entity::update(row).exec(&transaction).await.map_err(translate)?;
+            operator::Entity::update(row).exec(change.rows()).await.map_err(translate)?;
         } else {
-            operator::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
+            operator::Entity::insert(row).exec_without_returning(change.rows()).await.map_err(translate)?;
         }
-        self.write_audit(&transaction, audit, revision, operator.updated_at).await?;
-        commit(transaction).await?;
+        change.commit(audit.about(Subject::Operator(operator.id)), operator.updated_at).await?;
         Ok((operator, existing.is_none()))
     }
 

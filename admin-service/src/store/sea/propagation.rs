@@ -1,36 +1,27 @@
-//! The history of changes, which is the audit log, and the replicas that spread them.
-
-use std::time::Duration;
+//! The history of changes, which is the audit log, and the replicas that propagate them.
 
 use async_trait::async_trait;
 use coherence::{Changes, replica::Registration};
 use futures_util::{StreamExt as _, stream, stream::BoxStream};
 use sea_orm::{
     ActiveValue::Set, ConnectionTrait, DatabaseBackend, QueryOrder as _, QuerySelect as _, prelude::*,
-    sea_query::OnConflict, sqlx::postgres::PgListener,
+    sea_query::OnConflict,
 };
-use tokio::time::timeout;
 use wire::TenantId;
 
-use super::{SeaStore, broken_row, revision_from_row, translate};
+use super::{
+    connection::{SeaStore, translate},
+    signals::{NotListening, listener, signal},
+    values::{broken_row, number_from_row, stored_number},
+};
 use crate::{
     domain::audit::Action,
     store::{
-        Done, Position, PropagationStore, Replica, StoreError,
         entity::{audit_log, replica},
+        error::StoreError,
+        ports::{Done, Position, PropagationStore, Replica},
     },
 };
-
-/// The PostgreSQL channel by which replicas wake each other. What happened is in the tables.
-const CHANNEL: &str = "chat_relay_changes";
-
-/// Tells the other replicas to look, once the transaction it is part of commits. SQLite has no others.
-pub(super) async fn signal(connection: &impl ConnectionTrait) -> Result<(), StoreError> {
-    if connection.get_database_backend() == DatabaseBackend::Postgres {
-        connection.execute_unprepared(&format!("NOTIFY {CHANNEL}")).await.map_err(translate)?;
-    }
-    Ok(())
-}
 
 /// A row of the history: revision, tenant, mark, action.
 type Event = (i64, Uuid, Uuid, String);
@@ -45,7 +36,7 @@ fn history() -> Select<audit_log::Entity> {
 }
 
 fn position((revision, _, mark, _): &Event) -> Result<Position, StoreError> {
-    Ok(Position { revision: revision_from_row(*revision)?, mark: *mark })
+    Ok(Position { revision: number_from_row(*revision)?, mark: *mark })
 }
 
 /// Whether a gateway may have cached what this changed.
@@ -59,10 +50,6 @@ fn acknowledgement(bytes: &[u8]) -> Option<(Uuid, u64)> {
     Some((Uuid::from_slice(id).ok()?, u64::from_be_bytes(revision.try_into().ok()?)))
 }
 
-fn as_stored(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
 impl TryFrom<replica::Model> for Replica {
     type Error = StoreError;
 
@@ -70,12 +57,12 @@ impl TryFrom<replica::Model> for Replica {
         Ok(Self {
             registration: Registration {
                 incarnation: row.incarnation,
-                renewal: revision_from_row(row.renewal)?,
-                period_ms: revision_from_row(row.period_ms)?,
+                renewal: number_from_row(row.renewal)?,
+                period_ms: number_from_row(row.period_ms)?,
             },
-            lease_ms: revision_from_row(row.lease_ms)?,
+            lease_ms: number_from_row(row.lease_ms)?,
             done: Done {
-                revision: revision_from_row(row.done_revision)?,
+                revision: number_from_row(row.done_revision)?,
                 acknowledged: row
                     .acknowledged
                     .chunks(24)
@@ -106,10 +93,10 @@ fn written(acknowledged: &[(Uuid, u64)]) -> Vec<u8> {
 }
 
 impl SeaStore {
-    /// Writes `row` with how far changes have come, where the replica is registered: who is not has nothing to say.
+    /// Writes `row` with how far changes have come, where the replica is registered. No row of another replica is written.
     async fn write_done(&self, incarnation: Uuid, row: replica::ActiveModel, done: &Done) -> Result<bool, StoreError> {
         let row = replica::ActiveModel {
-            done_revision: Set(as_stored(done.revision)),
+            done_revision: Set(stored_number(done.revision)),
             acknowledged: Set(written(&done.acknowledged)),
             ..row
         };
@@ -124,50 +111,6 @@ impl SeaStore {
     }
 }
 
-/// Why there is nobody to hear notifications.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::store) enum NotListening {
-    /// A notification that was sent did not come.
-    #[error("LISTEN hears no NOTIFY")]
-    Deaf,
-    /// The database's error.
-    #[error(transparent)]
-    Database(#[from] sea_orm::SqlxError),
-}
-
-/// Whether a pooler gave a new client the session of another one: the name of its first prepared statement is taken (42P05), or the
-/// statement that it has just prepared is missing (26000).
-pub(in crate::store) fn is_lent_session(error: &sea_orm::SqlxError) -> bool {
-    let sea_orm::SqlxError::Database(error) = error else { return false };
-    error.code().is_some_and(|code| code == "42P05" || code == "26000")
-}
-
-/// How long a notification may take to come back.
-const ECHO_WITHIN: Duration = Duration::from_secs(5);
-
-/// Listens for what other replicas say, and has heard itself: behind a pooler that gives each transaction another session nothing
-/// is heard, and nothing says so.
-pub(in crate::store) async fn listener(connection: &DatabaseConnection) -> Result<PgListener, NotListening> {
-    let pool = connection.get_postgres_connection_pool();
-    let mut listener = PgListener::connect_with(pool).await?;
-    listener.listen(CHANNEL).await?;
-    let word = Uuid::new_v4().to_string();
-    let told = sea_orm::sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&word).execute(pool).await;
-    match told {
-        // A pooler has lent the session that listens to the connection that notifies.
-        Err(sea_orm::SqlxError::Protocol(_)) => return Err(NotListening::Deaf),
-        // Or the session of an earlier client, with its prepared statements.
-        Err(error) if is_lent_session(&error) => return Err(NotListening::Deaf),
-        told => told?,
-    };
-    let echo = async {
-        while listener.recv().await?.payload() != word {}
-        Ok::<_, NotListening>(())
-    };
-    timeout(ECHO_WITHIN, echo).await.unwrap_or(Err(NotListening::Deaf))?;
-    Ok(listener)
-}
-
 #[async_trait]
 impl PropagationStore for SeaStore {
     async fn changes_after(
@@ -179,7 +122,7 @@ impl PropagationStore for SeaStore {
         // One statement, so that what is seen of the history is of one moment. It begins with the position itself, whose
         // mark says whether this is the history it was taken from.
         let events: Vec<Event> = history()
-            .filter(audit_log::Column::Revision.gte(as_stored(after.revision)))
+            .filter(audit_log::Column::Revision.gte(stored_number(after.revision)))
             .order_by_asc(audit_log::Column::Revision)
             .limit(most.saturating_add(2))
             .into_tuple()
@@ -208,9 +151,9 @@ impl PropagationStore for SeaStore {
         use replica::Column;
         let row = replica::ActiveModel {
             incarnation: Set(registration.incarnation),
-            renewal: Set(as_stored(registration.renewal)),
-            period_ms: Set(as_stored(registration.period_ms)),
-            lease_ms: Set(as_stored(lease_ms)),
+            renewal: Set(stored_number(registration.renewal)),
+            period_ms: Set(stored_number(registration.period_ms)),
+            lease_ms: Set(stored_number(lease_ms)),
             done_revision: Set(0),
             acknowledged: Set(Vec::new()),
             retired: Set(false),
@@ -229,7 +172,7 @@ impl PropagationStore for SeaStore {
     async fn unregister(&self, registration: Registration<Uuid>) -> Result<(), StoreError> {
         replica::Entity::delete_many()
             .filter(replica::Column::Incarnation.eq(registration.incarnation))
-            .filter(replica::Column::Renewal.eq(as_stored(registration.renewal)))
+            .filter(replica::Column::Renewal.eq(stored_number(registration.renewal)))
             .exec(&self.connection)
             .await
             .map_err(translate)?;
@@ -251,8 +194,8 @@ impl PropagationStore for SeaStore {
 
     async fn retire(&self, registration: Registration<Uuid>, done: &Done) -> Result<(), StoreError> {
         let row = replica::ActiveModel {
-            renewal: Set(as_stored(registration.renewal)),
-            period_ms: Set(as_stored(registration.period_ms)),
+            renewal: Set(stored_number(registration.renewal)),
+            period_ms: Set(stored_number(registration.period_ms)),
             retired: Set(true),
             ..Default::default()
         };

@@ -2,19 +2,25 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder as _, QuerySelect as _, prelude::*};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, QueryOrder as _, prelude::*};
 use wire::time::{from_unix_ms, now};
 
-use super::{DIRECTORY, SeaStore, Transaction, commit, next_revision, revision_from_row, translate};
+use super::{
+    change::Change,
+    connection::{SeaStore, Transaction, commit, translate},
+    directory,
+    values::stored_time,
+};
 use crate::{
     domain::{
-        audit::AuditEntry,
+        audit::{AuditEntry, Subject},
         signing_key::{SealedSigningKey, signing_at},
     },
     store::{
-        AtRevision, SigningKeyStore, StoreError,
-        entity::{directory, secret, signing_key},
-        stored_time,
+        entity::{secret, signing_key},
+        error::{InUse, Limited, Missing, StoreError},
+        ports::SigningKeyStore,
+        revision::AtRevision,
     },
 };
 
@@ -79,7 +85,7 @@ impl SigningKeyStore for SeaStore {
             return Ok(kept.sealed);
         }
         let transaction = self.begin_write().await?;
-        directory::Entity::find_by_id(DIRECTORY).lock_exclusive().one(&transaction).await.map_err(translate)?;
+        directory::lock(&transaction).await?;
         let kept = secret::Entity::find_by_id(name).one(&transaction).await.map_err(translate)?;
         if let Some(kept) = kept {
             transaction.rollback().await.map_err(translate)?;
@@ -93,9 +99,9 @@ impl SigningKeyStore for SeaStore {
 
     async fn ensure_signing_key(&self, key: SealedSigningKey) -> Result<(), StoreError> {
         let transaction = self.begin_write().await?;
-        // Replicas that start together take turns here, so that one makes the key and the others find it. It is no change
-        // of the directory's, so it takes no revision: each of those is in the history.
-        directory::Entity::find_by_id(DIRECTORY).lock_exclusive().one(&transaction).await.map_err(translate)?;
+        // Replicas that start together take turns here, so that one makes the key and the others find it. This is no change of the
+        // directory: it takes no revision, since each revision has its audit row.
+        directory::lock(&transaction).await?;
         if !read(&transaction, not_retired()).await?.is_empty() {
             return transaction.rollback().await.map_err(translate);
         }
@@ -109,25 +115,21 @@ impl SigningKeyStore for SeaStore {
         most: usize,
         audit: AuditEntry,
     ) -> Result<AtRevision<()>, StoreError> {
-        let transaction = self.begin_write().await?;
-        // First: changes of keys take turns at the directory's row.
-        let revision = next_revision(&transaction, 0).await?;
+        let change = Change::begin(self).await?;
         let at = now();
         let (kept, overtaken): (Vec<_>, Vec<_>) =
             // A key without a delay signs from the start, even if its maker's clock is ahead of ours.
-            read(&transaction, not_retired()).await?.into_iter().partition(|key| key.signs_from <= at.max(key.created_at));
+            read(change.rows(), not_retired()).await?.into_iter().partition(|key| key.signs_from <= at.max(key.created_at));
         if kept.len() >= most {
-            return Err(StoreError::Full);
+            return Err(StoreError::Full { what: Limited::SigningKeys, most });
         }
         let mut audit = audit;
         for key in overtaken {
-            write_retirement(&transaction, key.id, at).await?;
-            audit.changed_fields.push(format!("signing_key:{}", key.id));
+            write_retirement(change.rows(), key.id, at).await?;
+            audit.changed_fields.push(Subject::SigningKey(key.id).to_string());
         }
-        insert(&transaction, key).await?;
-        self.write_audit(&transaction, audit, revision, at).await?;
-        commit(transaction).await?;
-        Ok(AtRevision { value: (), revision: revision_from_row(revision)? })
+        insert(change.rows(), key).await?;
+        Ok(AtRevision { value: (), revision: change.commit(audit, at).await? })
     }
 
     async fn retire_signing_key(
@@ -136,24 +138,20 @@ impl SigningKeyStore for SeaStore {
         open: &[Uuid],
         audit: AuditEntry,
     ) -> Result<AtRevision<SealedSigningKey>, StoreError> {
-        let transaction = self.begin_write().await?;
-        let revision = next_revision(&transaction, 0).await?;
-        let keys = read(&transaction, signing_key::Entity::find()).await?;
-        let mut key = keys.iter().find(|key| key.id == id).cloned().ok_or(StoreError::NotFound)?;
+        let change = Change::begin(self).await?;
+        let keys = read(change.rows(), signing_key::Entity::find()).await?;
+        let found = keys.iter().find(|key| key.id == id).cloned();
+        let mut key = found.ok_or(StoreError::NotFound(Missing::SigningKey))?;
         if key.retired_at.is_some() {
-            // Nothing changes, so this transaction is rolled back. The revision before it already contains the retirement; the
-            // caller waits for that one.
-            return Ok(AtRevision { value: key, revision: revision_from_row(revision - 1)? });
+            return Ok(AtRevision { value: key, revision: change.roll_back().await? });
         }
         let at = now();
         if signing_at(keys.iter().filter(|key| open.contains(&key.id)), at).is_some_and(|signing| signing.id == id) {
-            return Err(StoreError::InUse);
+            return Err(StoreError::InUse(InUse::SigningKey));
         }
         key.retired_at = Some(at);
         key.sealed_private.clear();
-        write_retirement(&transaction, id, at).await?;
-        self.write_audit(&transaction, audit, revision, at).await?;
-        commit(transaction).await?;
-        Ok(AtRevision { value: key, revision: revision_from_row(revision)? })
+        write_retirement(change.rows(), id, at).await?;
+        Ok(AtRevision { value: key, revision: change.commit(audit, at).await? })
     }
 }

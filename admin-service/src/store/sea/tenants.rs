@@ -1,18 +1,20 @@
-//! Tenants and their audit log in the database.
+//! Tenants in the database.
 
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sea_orm::{ActiveValue::Set, DatabaseBackend, QueryOrder as _, QuerySelect as _, Statement, prelude::*};
-use wire::{
-    TenantId,
-    time::{from_unix_ms, now},
-};
+use wire::{TenantId, time::from_unix_ms};
 
 use super::{
-    SeaStore, Transaction, bots, broken_row, commit, current_directory, end_read, next_revision, revision_from_row,
-    translate, widgets,
+    bots,
+    change::{Change, LockedTenant},
+    connection::{SeaStore, end_read, translate},
+    directory,
+    paging::cut,
+    values::{broken_row, number_from_row, stored_time},
+    widgets,
 };
 use crate::{
     domain::{
@@ -24,7 +26,11 @@ use crate::{
         widget::{BotKey, DEFAULT_KEY_NAME, DEFAULT_RATE_PER_HOUR},
     },
     store::{
-        AtRevision, KeyedTenant, Page, PageStart, Replacement, StoreError, TenantStore, entity::tenant, stored_time,
+        entity::tenant,
+        error::StoreError,
+        page::{Page, PageStart},
+        ports::{KeyedTenant, Replacement, TenantStore},
+        revision::AtRevision,
     },
 };
 
@@ -42,10 +48,10 @@ impl TryFrom<tenant::Model> for Tenant {
             updated_at: from_unix_ms(row.updated_at),
             secret_rotated_at: row.secret_rotated_at.map(from_unix_ms),
             widget_key_rotated_at: row.widget_key_rotated_at.map(from_unix_ms),
-            token_generation: revision_from_row(row.token_generation)?,
-            visitor_revocations: revision_from_row(row.visitor_revocations)?,
-            sessions_ended: revision_from_row(row.sessions_ended)?,
-            revision: revision_from_row(row.revision)?,
+            token_generation: number_from_row(row.token_generation)?,
+            visitor_revocations: number_from_row(row.visitor_revocations)?,
+            sessions_ended: number_from_row(row.sessions_ended)?,
+            revision: number_from_row(row.revision)?,
         })
     }
 }
@@ -55,54 +61,42 @@ fn settings_json(settings: &TenantSettings) -> Result<Json, StoreError> {
 }
 
 impl SeaStore {
-    /// Reads the row to be changed and keeps others from changing it, lets `change` write on it, and commits it with
-    /// its revision and audit row.
-    pub(super) async fn change(
+    /// Lets `write` change a tenant's row. `write` gets the row as it is, the row to write on, and the change's time.
+    async fn change_tenant(
         &self,
         id: TenantId,
         audit: AuditEntry,
-        change: impl FnOnce(&tenant::Model, &mut tenant::ActiveModel, Timestamp) -> Result<(), StoreError> + Send,
+        write: impl FnOnce(&tenant::Model, &mut tenant::ActiveModel, Timestamp) -> Result<(), StoreError> + Send,
     ) -> Result<Tenant, StoreError> {
-        let transaction = self.begin_write().await?;
-        let row = self.lock_row(&transaction, id).await?.ok_or(StoreError::NotFound)?;
-        let mut active = tenant::ActiveModel { id: Set(row.id), ..Default::default() };
-        // Stamped once the row is ours, and never before the change it follows, whatever the replicas' clocks say.
-        let at = now().max(from_unix_ms(row.updated_at));
-        change(&row, &mut active, at)?;
+        let locked = LockedTenant::lock(self, id).await?;
+        let at = locked.time_of_change();
+        let mut active = tenant::ActiveModel { id: Set(locked.row.id), ..Default::default() };
+        write(&locked.row, &mut active, at)?;
         active.updated_at = Set(stored_time(at));
-        let revision = next_revision(&transaction, 0).await?;
-        active.revision = Set(revision);
-        let changed = tenant::Entity::update(active).exec(&transaction).await.map_err(translate)?;
-        if changed.widget_public_key != row.widget_public_key {
-            widgets::replace(&transaction, &row.widget_public_key, &changed.widget_public_key).await?;
+        let widget_key_before = locked.row.widget_public_key.clone();
+        let change = locked.take_revision().await?;
+        active.revision = Set(change.revision());
+        let changed = tenant::Entity::update(active).exec(change.rows()).await.map_err(translate)?;
+        if changed.widget_public_key != widget_key_before {
+            widgets::replace(change.rows(), &widget_key_before, &changed.widget_public_key).await?;
         }
-        self.write_audit(&transaction, audit, revision, at).await?;
-        commit(transaction).await?;
-        changed.try_into()
-    }
-
-    pub(super) async fn lock_row(
-        &self,
-        transaction: &Transaction,
-        id: TenantId,
-    ) -> Result<Option<tenant::Model>, StoreError> {
-        // SQLite has no row locks and needs none: its writer is alone.
-        tenant::Entity::find_by_id(id.as_uuid()).lock_exclusive().one(transaction).await.map_err(translate)
+        let changed = changed.try_into()?;
+        change.commit(audit, at).await?;
+        Ok(changed)
     }
 }
 
 #[async_trait]
 impl TenantStore for SeaStore {
     async fn create(&self, tenant: Tenant, sealed_secret: Vec<u8>, audit: AuditEntry) -> Result<Tenant, StoreError> {
-        let transaction = self.begin_write().await?;
-        let revision = next_revision(&transaction, 1).await?;
+        let change = Change::begin_with_new_tenant(self).await?;
         let row = tenant::ActiveModel {
             id: Set(tenant.id.as_uuid()),
             status: Set(tenant.status.as_str().to_owned()),
             sealed_secret: Set(sealed_secret),
             widget_public_key: Set(tenant.widget_public_key.as_str().to_owned()),
             settings: Set(settings_json(&tenant.settings)?),
-            revision: Set(revision),
+            revision: Set(change.revision()),
             created_at: Set(stored_time(tenant.created_at)),
             updated_at: Set(stored_time(tenant.updated_at)),
             secret_rotated_at: Set(None),
@@ -111,7 +105,7 @@ impl TenantStore for SeaStore {
             visitor_revocations: Set(0),
             sessions_ended: Set(0),
         };
-        tenant::Entity::insert(row).exec_without_returning(&transaction).await.map_err(translate)?;
+        tenant::Entity::insert(row).exec_without_returning(change.rows()).await.map_err(translate)?;
         let bot = Bot {
             id: Uuid::now_v7(),
             tenant_id: tenant.id,
@@ -131,15 +125,14 @@ impl TenantStore for SeaStore {
             created_at: tenant.created_at,
             last_used_at: None,
         };
-        bots::insert(&transaction, bot).await?;
-        widgets::insert(&transaction, key).await?;
-        self.write_audit(&transaction, audit, revision, tenant.created_at).await?;
-        commit(transaction).await?;
-        Ok(Tenant { revision: revision_from_row(revision)?, ..tenant })
+        bots::insert(change.rows(), bot).await?;
+        widgets::insert(change.rows(), key).await?;
+        let revision = change.commit(audit, tenant.created_at).await?;
+        Ok(Tenant { revision, ..tenant })
     }
 
     async fn rotate(&self, id: TenantId, to: Replacement, audit: AuditEntry) -> Result<Tenant, StoreError> {
-        self.change(id, audit, |before, row, at| {
+        self.change_tenant(id, audit, |before, row, at| {
             let at = Set(Some(stored_time(at)));
             match to {
                 Replacement::Secret { sealed, revokes_issued } => {
@@ -158,7 +151,7 @@ impl TenantStore for SeaStore {
     }
 
     async fn set_status(&self, id: TenantId, status: TenantStatus, audit: AuditEntry) -> Result<Tenant, StoreError> {
-        self.change(id, audit, |_, row, _| {
+        self.change_tenant(id, audit, |_, row, _| {
             row.status = Set(status.as_str().to_owned());
             Ok(())
         })
@@ -173,8 +166,8 @@ impl TenantStore for SeaStore {
         audit: AuditEntry,
     ) -> Result<Tenant, StoreError> {
         let settings = settings_json(settings)?;
-        self.change(id, audit, |row, active, _| {
-            if revision_from_row(row.revision)? != expected_revision {
+        self.change_tenant(id, audit, |row, active, _| {
+            if number_from_row(row.revision)? != expected_revision {
                 return Err(StoreError::Conflict);
             }
             active.settings = Set(settings);
@@ -192,7 +185,7 @@ impl TenantStore for SeaStore {
         // The revision is read first: under READ COMMITTED the row may then be newer than the revision says, which
         // costs a fetch too many, but never older, which would be a stale answer under a fresh number.
         let transaction = self.begin_read().await?;
-        let directory = current_directory(&transaction).await?;
+        let directory = directory::read(&transaction).await?;
         let row = tenant::Entity::find_by_id(id.as_uuid()).one(&transaction).await.map_err(translate)?;
         end_read(transaction).await?;
         let value = row
@@ -201,12 +194,12 @@ impl TenantStore for SeaStore {
                 Ok::<_, StoreError>(KeyedTenant { tenant: row.try_into()?, sealed_secret })
             })
             .transpose()?;
-        Ok(AtRevision { value, revision: revision_from_row(directory.revision)? })
+        Ok(AtRevision { value, revision: number_from_row(directory.revision)? })
     }
 
     async fn page(&self, start: PageStart, limit: u64) -> Result<(Page<Tenant>, u64), StoreError> {
         let transaction = self.begin_read().await?;
-        let directory = current_directory(&transaction).await?;
+        let directory = directory::read(&transaction).await?;
         let newest_first = tenant::Entity::find().order_by_desc(tenant::Column::Id).limit(limit + 1);
         let rows = match start {
             PageStart::Offset(offset) => newest_first.offset(offset),
@@ -217,7 +210,7 @@ impl TenantStore for SeaStore {
         .map_err(translate)?;
         end_read(transaction).await?;
         let page = cut(rows, limit, |row| row.id)?;
-        Ok((page, revision_from_row(directory.tenant_total)?))
+        Ok((page, number_from_row(directory.tenant_total)?))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -240,17 +233,4 @@ impl TenantStore for SeaStore {
         }
         tenant::Entity::find().limit(1).one(&self.connection).await.map(drop).map_err(translate)
     }
-}
-
-/// Makes a page of one row more than the page holds: that row says whether there is a next page.
-pub(super) fn cut<Row, T: TryFrom<Row, Error = StoreError>, Key>(
-    mut rows: Vec<Row>,
-    limit: u64,
-    key: impl Fn(&Row) -> Key,
-) -> Result<Page<T, Key>, StoreError> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(key);
-    Ok(Page { items: rows.into_iter().map(T::try_from).collect::<Result<_, _>>()?, next })
 }

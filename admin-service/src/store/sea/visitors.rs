@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sea_orm::{ActiveValue::Set, QueryOrder as _, QuerySelect as _, prelude::*, sea_query::OnConflict};
-use wire::{
-    SessionId, TenantId,
-    time::{from_unix_ms, now},
-};
+use wire::{SessionId, TenantId, time::from_unix_ms};
 
 use super::{
-    SeaStore, Transaction, broken_row, commit, end_read, next_revision, note_last_used, revision_from_row, translate,
+    change::LockedTenant,
+    connection::{SeaStore, Transaction, commit, end_read, translate},
+    uses::note_last_used,
+    values::{broken_row, number_from_row, stored_number, stored_time},
     widgets,
 };
 use crate::{
@@ -20,9 +20,10 @@ use crate::{
         visitor::{Mode, UsedTokens, VisitorSession, WidgetAccess},
     },
     store::{
-        AtRevision, KnownVisitor, StoreError, VisitorStore,
         entity::{bot, tenant, visitor_revocation, visitor_session, widget_key},
-        stored_time,
+        error::StoreError,
+        ports::{KnownVisitor, VisitorStore},
+        revision::AtRevision,
     },
 };
 
@@ -54,21 +55,18 @@ fn used_tokens(stored: Option<Json>) -> Result<UsedTokens, StoreError> {
     read.map(Option::unwrap_or_default).map_err(|error| broken_row("visitor_session.used_tokens", error))
 }
 
-impl SeaStore {
-    /// A session's row, which others cannot change until the transaction is over.
-    async fn lock_session(
-        &self,
-        transaction: &Transaction,
-        tenant_id: TenantId,
-        id: SessionId,
-    ) -> Result<Option<visitor_session::Model>, StoreError> {
-        visitor_session::Entity::find_by_id(id.as_uuid())
-            .filter(visitor_session::Column::TenantId.eq(tenant_id.as_uuid()))
-            .lock_exclusive()
-            .one(transaction)
-            .await
-            .map_err(translate)
-    }
+/// A session's row, which others cannot change until the transaction is over.
+async fn lock_session(
+    transaction: &Transaction,
+    tenant_id: TenantId,
+    id: SessionId,
+) -> Result<Option<visitor_session::Model>, StoreError> {
+    visitor_session::Entity::find_by_id(id.as_uuid())
+        .filter(visitor_session::Column::TenantId.eq(tenant_id.as_uuid()))
+        .lock_exclusive()
+        .one(transaction)
+        .await
+        .map_err(translate)
 }
 
 #[async_trait]
@@ -148,7 +146,7 @@ impl VisitorStore for SeaStore {
         at: Timestamp,
     ) -> Result<Option<UsedTokens>, StoreError> {
         let transaction = self.begin_write().await?;
-        let Some(row) = self.lock_session(&transaction, tenant_id, id).await? else { return Ok(None) };
+        let Some(row) = lock_session(&transaction, tenant_id, id).await? else { return Ok(None) };
         let mut used = used_tokens(row.used_tokens)?;
         if used.note(generation, stored_time(at)) {
             let stored = serde_json::to_value(&used).map_err(|error| broken_row("visitor_session", error))?;
@@ -166,27 +164,26 @@ impl VisitorStore for SeaStore {
         id: SessionId,
         audit: AuditEntry,
     ) -> Result<AtRevision<()>, StoreError> {
-        let transaction = self.begin_write().await?;
-        let row = self.lock_row(&transaction, tenant_id).await?.ok_or(StoreError::NotFound)?;
-        let session = self.lock_session(&transaction, tenant_id, id).await?;
+        let locked = LockedTenant::lock(self, tenant_id).await?;
+        let session = lock_session(locked.rows(), tenant_id, id).await?;
         let Some(session) = session.filter(|session| session.ended_revision.is_none()) else {
-            return Ok(AtRevision { value: (), revision: revision_from_row(row.sessions_ended)? });
+            let revision = number_from_row(locked.row.sessions_ended)?;
+            locked.roll_back().await?;
+            return Ok(AtRevision { value: (), revision });
         };
-        let at = now().max(from_unix_ms(row.updated_at));
-        let revision = next_revision(&transaction, 0).await?;
+        let (at, id) = (locked.time_of_change(), locked.row.id);
+        let change = locked.take_revision().await?;
         let ended = visitor_session::ActiveModel {
             id: Set(session.id),
-            ended_revision: Set(Some(revision)),
+            ended_revision: Set(Some(change.revision())),
             ..Default::default()
         };
-        visitor_session::Entity::update(ended).exec(&transaction).await.map_err(translate)?;
+        visitor_session::Entity::update(ended).exec(change.rows()).await.map_err(translate)?;
         // The tenant's own `revision` and `updated_at` stay: its settings are as they were, and no visitor makes an operator's
         // update conflict.
-        let changed = tenant::ActiveModel { id: Set(row.id), sessions_ended: Set(revision), ..Default::default() };
-        tenant::Entity::update(changed).exec(&transaction).await.map_err(translate)?;
-        self.write_audit(&transaction, audit, revision, at).await?;
-        commit(transaction).await?;
-        Ok(AtRevision { value: (), revision: revision_from_row(revision)? })
+        let changed = tenant::ActiveModel { id: Set(id), sessions_ended: Set(change.revision()), ..Default::default() };
+        tenant::Entity::update(changed).exec(change.rows()).await.map_err(translate)?;
+        Ok(AtRevision { value: (), revision: change.commit(audit, at).await? })
     }
 
     async fn ended_sessions(&self, tenant_id: TenantId, after: u64) -> Result<Vec<SessionId>, StoreError> {
@@ -194,7 +191,7 @@ impl VisitorStore for SeaStore {
             .select_only()
             .column(visitor_session::Column::Id)
             .filter(visitor_session::Column::TenantId.eq(tenant_id.as_uuid()))
-            .filter(visitor_session::Column::EndedRevision.gt(i64::try_from(after).unwrap_or(i64::MAX)))
+            .filter(visitor_session::Column::EndedRevision.gt(stored_number(after)))
             .into_tuple()
             .all(&self.connection)
             .await
@@ -208,21 +205,20 @@ impl VisitorStore for SeaStore {
         visitor_user_id: &str,
         audit: AuditEntry,
     ) -> Result<AtRevision<Timestamp>, StoreError> {
-        let transaction = self.begin_write().await?;
-        let row = self.lock_row(&transaction, tenant_id).await?.ok_or(StoreError::NotFound)?;
-        let at = now().max(from_unix_ms(row.updated_at));
-        let revision = next_revision(&transaction, 0).await?;
-        let generation = row.visitor_revocations + 1;
+        let locked = LockedTenant::lock(self, tenant_id).await?;
+        let at = locked.time_of_change();
+        let (id, generation) = (locked.row.id, locked.row.visitor_revocations + 1);
+        let change = locked.take_revision().await?;
         let changed = tenant::ActiveModel {
-            id: Set(row.id),
+            id: Set(id),
             visitor_revocations: Set(generation),
             updated_at: Set(stored_time(at)),
-            revision: Set(revision),
+            revision: Set(change.revision()),
             ..Default::default()
         };
-        tenant::Entity::update(changed).exec(&transaction).await.map_err(translate)?;
+        tenant::Entity::update(changed).exec(change.rows()).await.map_err(translate)?;
         let revoked = visitor_revocation::ActiveModel {
-            tenant_id: Set(row.id),
+            tenant_id: Set(id),
             visitor_user_id: Set(visitor_user_id.to_owned()),
             generation: Set(generation),
             revoked_at: Set(stored_time(at)),
@@ -231,22 +227,20 @@ impl VisitorStore for SeaStore {
         let written = [visitor_revocation::Column::Generation, visitor_revocation::Column::RevokedAt];
         visitor_revocation::Entity::insert(revoked)
             .on_conflict(OnConflict::columns(key).update_columns(written).to_owned())
-            .exec_without_returning(&transaction)
+            .exec_without_returning(change.rows())
             .await
             .map_err(translate)?;
-        self.write_audit(&transaction, audit, revision, at).await?;
-        commit(transaction).await?;
-        Ok(AtRevision { value: at, revision: revision_from_row(revision)? })
+        Ok(AtRevision { value: at, revision: change.commit(audit, at).await? })
     }
 
     async fn revoked_visitors(&self, tenant_id: TenantId, after: u64) -> Result<Vec<(String, u64)>, StoreError> {
         let rows = visitor_revocation::Entity::find()
             .filter(visitor_revocation::Column::TenantId.eq(tenant_id.as_uuid()))
-            .filter(visitor_revocation::Column::Generation.gt(i64::try_from(after).unwrap_or(i64::MAX)))
+            .filter(visitor_revocation::Column::Generation.gt(stored_number(after)))
             .all(&self.connection)
             .await
             .map_err(translate)?;
-        rows.into_iter().map(|row| Ok((row.visitor_user_id, revision_from_row(row.generation)?))).collect()
+        rows.into_iter().map(|row| Ok((row.visitor_user_id, number_from_row(row.generation)?))).collect()
     }
 
     async fn known_visitor(
@@ -267,7 +261,7 @@ impl VisitorStore for SeaStore {
         end_read(transaction).await?;
         let Some(tenant) = tenant else { return Ok(None) };
         let bot_id = bot.ok_or_else(|| broken_row("bot", "a tenant without its default bot"))?.id;
-        let generation = revoked.map_or(Ok(0), |row| revision_from_row(row.generation))?;
+        let generation = revoked.map_or(Ok(0), |row| number_from_row(row.generation))?;
         Ok(Some(KnownVisitor { tenant: tenant.try_into()?, bot_id, generation }))
     }
 

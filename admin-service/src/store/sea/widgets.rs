@@ -9,7 +9,11 @@ use wire::{
     time::{from_unix_ms, now},
 };
 
-use super::{SeaStore, account_keys, broken_row, commit, next_revision, revision_from_row, translate};
+use super::{
+    change::Change,
+    connection::{SeaStore, translate},
+    values::{broken_row, stored_time},
+};
 use crate::{
     domain::{
         audit::AuditEntry,
@@ -17,9 +21,10 @@ use crate::{
         widget::{Appearance, BotKey},
     },
     store::{
-        AtRevision, StoreError, StoredAppearance, WidgetStore,
         entity::{bot, tenant, widget_key},
-        stored_time,
+        error::{InUse, Limited, Missing, StoreError},
+        ports::{StoredAppearance, WidgetStore},
+        revision::AtRevision,
     },
 };
 
@@ -96,25 +101,20 @@ impl WidgetStore for SeaStore {
         most: usize,
         audit: AuditEntry,
     ) -> Result<u64, StoreError> {
-        let transaction = self.begin_write().await?;
-        // Also what makes two calls wait for each other: neither counts without the other.
-        let revision = next_revision(&transaction, 0).await?;
-        account_keys::authorize(&transaction, by).await?;
-        if bot_of(key.tenant_id, key.bot_id).one(&transaction).await.map_err(translate)?.is_none() {
-            return Err(StoreError::NotFound);
+        let change = Change::begin_for(self, by).await?;
+        if bot_of(key.tenant_id, key.bot_id).one(change.rows()).await.map_err(translate)?.is_none() {
+            return Err(StoreError::NotFound(Missing::Bot));
         }
         let standing = widget_key::Entity::find()
             .filter(widget_key::Column::BotId.eq(key.bot_id))
             .filter(widget_key::Column::IsActive.eq(true));
-        let count = standing.count(&transaction).await.map_err(translate)?;
+        let count = standing.count(change.rows()).await.map_err(translate)?;
         if usize::try_from(count).is_ok_and(|count| count >= most) {
-            return Err(StoreError::Full);
+            return Err(StoreError::Full { what: Limited::WidgetKeys, most });
         }
         let at = key.created_at;
-        insert(&transaction, key).await?;
-        self.write_audit(&transaction, audit, revision, at).await?;
-        commit(transaction).await?;
-        revision_from_row(revision)
+        insert(change.rows(), key).await?;
+        change.commit(audit, at).await
     }
 
     async fn widget_keys(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<Option<Vec<BotKey>>, StoreError> {
@@ -136,25 +136,22 @@ impl WidgetStore for SeaStore {
         id: Uuid,
         audit: AuditEntry,
     ) -> Result<AtRevision<BotKey>, StoreError> {
-        let transaction = self.begin_write().await?;
-        let revision = next_revision(&transaction, 0).await?;
-        account_keys::authorize(&transaction, by).await?;
+        let change = Change::begin_for(self, by).await?;
         let found = widget_key::Entity::find_by_id(id)
             .filter(widget_key::Column::TenantId.eq(tenant_id.as_uuid()))
-            .one(&transaction)
+            .one(change.rows())
             .await
             .map_err(translate)?;
-        let row = found.ok_or(StoreError::NotFound)?;
-        let tenant = tenant::Entity::find_by_id(row.tenant_id).one(&transaction).await.map_err(translate)?;
+        let row = found.ok_or(StoreError::NotFound(Missing::WidgetKey))?;
+        let tenant = tenant::Entity::find_by_id(row.tenant_id).one(change.rows()).await.map_err(translate)?;
         if tenant.is_some_and(|tenant| tenant.widget_public_key == row.api_key) {
             // The tenant's answers would go on naming a key that opens nothing.
-            return Err(StoreError::Conflict);
+            return Err(StoreError::InUse(InUse::TenantsWidgetKey));
         }
         let revoked = widget_key::ActiveModel { id: Set(id), is_active: Set(false), ..Default::default() };
-        let row = widget_key::Entity::update(revoked).exec(&transaction).await.map_err(translate)?;
-        self.write_audit(&transaction, audit, revision, now()).await?;
-        commit(transaction).await?;
-        Ok(AtRevision { value: row.try_into()?, revision: revision_from_row(revision)? })
+        let row = widget_key::Entity::update(revoked).exec(change.rows()).await.map_err(translate)?;
+        let revoked = row.try_into()?;
+        Ok(AtRevision { value: revoked, revision: change.commit(audit, now()).await? })
     }
 
     async fn appearance(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<Option<StoredAppearance>, StoreError> {
@@ -167,15 +164,13 @@ impl WidgetStore for SeaStore {
         by: Uuid,
         tenant_id: TenantId,
         bot_id: Uuid,
-        change: &(dyn for<'a> Fn(&'a mut Appearance) -> AuditEntry + Send + Sync),
+        write: &(dyn for<'a> Fn(&'a mut Appearance) -> AuditEntry + Send + Sync),
     ) -> Result<AtRevision<StoredAppearance>, StoreError> {
-        let transaction = self.begin_write().await?;
-        let revision = next_revision(&transaction, 0).await?;
-        account_keys::authorize(&transaction, by).await?;
-        let locked = bot_of(tenant_id, bot_id).lock_exclusive().one(&transaction).await.map_err(translate)?;
-        let row = locked.ok_or(StoreError::NotFound)?;
+        let change = Change::begin_for(self, by).await?;
+        let locked = bot_of(tenant_id, bot_id).lock_exclusive().one(change.rows()).await.map_err(translate)?;
+        let row = locked.ok_or(StoreError::NotFound(Missing::Bot))?;
         let mut appearance = appearance_from_row(row)?.appearance;
-        let audit = change(&mut appearance);
+        let audit = write(&mut appearance);
         let at: Timestamp = now();
         let appearance = serde_json::to_value(&appearance).map_err(|error| broken_row("bot.appearance", error))?;
         let saved = bot::ActiveModel {
@@ -184,9 +179,8 @@ impl WidgetStore for SeaStore {
             look_updated_at: Set(Some(stored_time(at))),
             ..Default::default()
         };
-        let row = bot::Entity::update(saved).exec(&transaction).await.map_err(translate)?;
-        self.write_audit(&transaction, audit, revision, at).await?;
-        commit(transaction).await?;
-        Ok(AtRevision { value: appearance_from_row(row)?, revision: revision_from_row(revision)? })
+        let row = bot::Entity::update(saved).exec(change.rows()).await.map_err(translate)?;
+        let saved = appearance_from_row(row)?;
+        Ok(AtRevision { value: saved, revision: change.commit(audit, at).await? })
     }
 }

@@ -31,8 +31,14 @@ pub(super) async fn account_keys_are_found_by_digest_until_they_are_revoked(stor
     make(&key(other, "After it"), 7, 1).await.expect("one that has ended takes no place");
     make(&first, 1, 2).await.expect("written");
     make(&second, 2, 2).await.expect("written");
-    assert!(matches!(make(&key(tenant, "Third"), 3, 2).await, Err(StoreError::Full)));
-    assert!(matches!(make(&key(TenantId::generate(), "Nobody's"), 4, 2).await, Err(StoreError::NotFound)));
+    assert!(matches!(
+        make(&key(tenant, "Third"), 3, 2).await,
+        Err(StoreError::Full { what: Limited::AccountKeys, .. })
+    ));
+    assert!(matches!(
+        make(&key(TenantId::generate(), "Nobody's"), 4, 2).await,
+        Err(StoreError::NotFound(Missing::Tenant))
+    ));
     let listed = store.account_keys(tenant).await.expect("reads").expect("known");
     assert_eq!(listed, [second.clone(), first.clone()], "newest first");
     assert_eq!(store.account_keys(other).await.expect("reads").map(|keys| keys.len()), Some(2));
@@ -44,13 +50,12 @@ pub(super) async fn account_keys_are_found_by_digest_until_they_are_revoked(stor
     store.set_status(tenant, TenantStatus::Suspended, audit(tenant, Action::SuspendTenant)).await.expect("set");
     assert_eq!(find(1).await.map(|(_, status)| status), Some(TenantStatus::Suspended));
 
-    let revoke = async |tenant, id| {
-        store.revoke_account_key(tenant, id, audit(tenant, Action::RevokeAccountKey)).await.expect("written")
-    };
-    assert_eq!(revoke(other, first.id).await, None, "another tenant's");
+    let revoke = async |tenant, id| store.revoke_account_key(tenant, id, audit(tenant, Action::RevokeAccountKey)).await;
+    let elsewhere = revoke(other, first.id).await;
+    assert!(matches!(elsewhere, Err(StoreError::NotFound(Missing::AccountKey))), "another tenant's");
     let revoked = revoke(tenant, first.id).await.expect("there");
     assert!(revoked.revoked_at.is_some());
-    assert_eq!(revoke(tenant, first.id).await, Some(revoked.clone()), "once is enough");
+    assert_eq!(revoke(tenant, first.id).await.expect("as it is"), revoked, "once is enough");
     assert_eq!(find(1).await.map(|(key, _)| key), Some(revoked));
     make(&key(tenant, "Third"), 3, 2).await.expect("a revoked one makes room");
     let log = store.audit_log(Some(tenant), None, 100).await.expect("reads").items;
@@ -98,7 +103,7 @@ pub(super) async fn a_tenant_has_a_bot_from_the_start(store: &SeaStore) {
     });
     let made = futures_util::future::join_all(made).await;
     assert_eq!(made.iter().filter(|made| made.is_ok()).count(), 3, "however many come at once");
-    assert!(made.iter().all(|made| matches!(made, Ok(()) | Err(StoreError::Full))));
+    assert!(made.iter().all(|made| matches!(made, Ok(()) | Err(StoreError::Full { what: Limited::Bots, .. }))));
     assert_eq!(store.bots(tenant.id).await.expect("reads").len(), 4);
     assert_eq!(store.bots(TenantId::generate()).await.expect("reads"), []);
     // Neither a key that was revoked nor one of a suspended tenant writes anything, however long ago it was let in.
@@ -109,7 +114,7 @@ pub(super) async fn a_tenant_has_a_bot_from_the_start(store: &SeaStore) {
     };
     let revoked = developer(store, tenant.id).await;
     let revocation = audit(tenant.id, Action::RevokeAccountKey);
-    store.revoke_account_key(tenant.id, revoked, revocation).await.expect("written").expect("there");
+    store.revoke_account_key(tenant.id, revoked, revocation).await.expect("written");
     assert!(matches!(write(revoked).await, Err(StoreError::Unauthorized)));
     write(by).await.expect("written");
     store.set_status(tenant.id, TenantStatus::Suspended, audit(tenant.id, Action::SuspendTenant)).await.expect("set");
@@ -139,9 +144,9 @@ pub(super) async fn a_widget_key_opens_its_tenant_until_it_is_revoked(store: &Se
     };
     let made = key(bot);
     make(&made, 2).await.expect("written");
-    assert!(matches!(make(&key(bot), 2).await, Err(StoreError::Full)));
+    assert!(matches!(make(&key(bot), 2).await, Err(StoreError::Full { what: Limited::WidgetKeys, .. })));
     let elsewhere = store.bots(other.id).await.expect("reads")[0].id;
-    assert!(matches!(make(&key(elsewhere), 2).await, Err(StoreError::NotFound)), "another tenant's bot");
+    assert!(matches!(make(&key(elsewhere), 2).await, Err(StoreError::NotFound(Missing::Bot))), "another tenant's bot");
     assert_eq!(store.widget_keys(tenant.id, bot).await.expect("reads").expect("a bot"), [made.clone(), own[0].clone()]);
     assert_eq!(store.widget_keys(tenant.id, elsewhere).await.expect("reads"), None);
 
@@ -157,8 +162,11 @@ pub(super) async fn a_widget_key_opens_its_tenant_until_it_is_revoked(store: &Se
     let revoke = async |tenant_id, id| {
         store.revoke_widget_key(by, tenant_id, id, audit(tenant_id, Action::RevokeWidgetKey)).await
     };
-    assert!(matches!(revoke(other.id, made.id).await, Err(StoreError::NotFound)));
-    assert!(matches!(revoke(tenant.id, own[0].id).await, Err(StoreError::Conflict)), "that one is rotated");
+    assert!(matches!(revoke(other.id, made.id).await, Err(StoreError::NotFound(Missing::WidgetKey))));
+    assert!(
+        matches!(revoke(tenant.id, own[0].id).await, Err(StoreError::InUse(InUse::TenantsWidgetKey))),
+        "that one is rotated"
+    );
     for _ in 0..2 {
         let revoked = revoke(tenant.id, made.id).await.expect("written").value;
         assert_eq!(revoked, BotKey { is_active: false, ..made.clone() });
@@ -192,5 +200,5 @@ pub(super) async fn a_look_is_a_bots_own(store: &SeaStore) {
     assert_eq!(store.appearance(tenant.id, bot).await.expect("reads"), Some(saved));
     let nobody = TenantId::generate();
     assert_eq!(store.appearance(nobody, bot).await.expect("reads"), None);
-    assert!(matches!(store.save_appearance(by, nobody, bot, &change).await, Err(StoreError::NotFound)));
+    assert!(matches!(store.save_appearance(by, nobody, bot, &change).await, Err(StoreError::NotFound(Missing::Bot))));
 }

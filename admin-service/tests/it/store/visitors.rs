@@ -5,7 +5,8 @@ use std::time::Duration;
 use admin_service::{
     audit::Action,
     store::{
-        BotStore as _, LogStore as _, SeaStore, StoreError, TenantStore as _, VisitorStore as _, WidgetStore as _,
+        BotStore as _, LogStore as _, Missing, SeaStore, StoreError, TenantStore as _, VisitorStore as _,
+        WidgetStore as _,
     },
     tenant::Tenant,
     visitor::{Mode, SESSION_LIFETIME, UsedTokens, VisitorSession},
@@ -74,7 +75,7 @@ pub(super) async fn a_session_ends_once_and_its_tenant_says_when(store: &SeaStor
     assert_eq!(since(tenant.id, revision).await, [lives.id]);
     assert!(since(tenant.id, raced[0]).await.is_empty() && since(other.id, 0).await.is_empty());
     let nobody = TenantId::generate();
-    assert!(matches!(end(nobody, ended.id).await, Err(StoreError::NotFound)));
+    assert!(matches!(end(nobody, ended.id).await, Err(StoreError::NotFound(Missing::Tenant))));
     // An operator's update is not in a visitor's way.
     let read = store.find(tenant.id).await.expect("reads").expect("there");
     assert_eq!((read.revision, read.updated_at), (tenant.revision, tenant.updated_at));

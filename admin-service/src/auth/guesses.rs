@@ -7,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use service::{ApiError, edge::network};
-use wire::ErrorCode;
+use service::edge::network;
+
+use super::refused::AdminKeyRefused;
 
 /// Wrong keys of one address in a minute.
 const MOST: u32 = 30;
@@ -19,7 +20,7 @@ const MOST_ADDRESSES: usize = 100_000;
 
 /// The guesses of this minute. Cloning shares them.
 #[derive(Clone)]
-pub(crate) struct Guesses(Arc<Mutex<Minute>>);
+pub(super) struct Guesses(Arc<Mutex<Minute>>);
 
 struct Minute {
     began: Instant,
@@ -27,29 +28,25 @@ struct Minute {
 }
 
 impl Guesses {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(Minute { began: Instant::now(), wrong: HashMap::new() })))
     }
 
     /// Whether an address may try.
     ///
     /// # Errors
-    /// [`ErrorCode::RateLimited`].
-    pub(crate) fn check(&self, address: IpAddr, now: Instant) -> Result<(), ApiError> {
+    /// [`AdminKeyRefused::TooMany`].
+    pub(super) fn check(&self, address: IpAddr, now: Instant) -> Result<(), AdminKeyRefused> {
         let minute = self.minute(now);
         if minute.wrong.get(&network(address)).is_none_or(|wrong| *wrong < MOST) {
             return Ok(());
         }
         let left = PERIOD.saturating_sub(now.saturating_duration_since(minute.began)).as_secs() + 1;
-        Err(ApiError::new(
-            ErrorCode::RateLimited,
-            format!("Too many wrong admin keys came from this address. Check the key, and come back in {left} s."),
-        )
-        .retry_after_seconds(left))
+        Err(AdminKeyRefused::TooMany { retry_after_seconds: left })
     }
 
     /// A wrong key came from an address.
-    pub(crate) fn count(&self, address: IpAddr, now: Instant) {
+    pub(super) fn count(&self, address: IpAddr, now: Instant) {
         let mut minute = self.minute(now);
         if minute.wrong.len() >= MOST_ADDRESSES {
             minute.wrong.clear();
@@ -80,7 +77,7 @@ mod tests {
             guesses.count(one, began);
         }
         let refused = guesses.check(neighbour, began).expect_err("one network");
-        assert!(refused.code() == ErrorCode::RateLimited && refused.retry_after().is_some_and(|after| after <= 61));
+        assert!(matches!(refused, AdminKeyRefused::TooMany { retry_after_seconds } if retry_after_seconds <= 61));
         guesses.check(other, began).expect("another network");
         guesses.check(one, began + PERIOD * 2).expect("the minute is over");
     }

@@ -1,0 +1,247 @@
+//! What each refusal means to a caller: its code, its message, and its advice in the words of both edges. This is the one place where
+//! errors of use cases meet error codes.
+
+use service::ApiError;
+use wire::{ErrorCode, FieldError};
+
+use crate::{
+    advice::Advice, auth::AdminKeyRefused, domain::refusal::RefusedField, errors::UseCaseError, grpc, rest,
+    store::Limited,
+};
+
+fn advised(code: ErrorCode, message: &'static str, advice: Advice) -> ApiError {
+    ApiError::new(code, message).advise(rest::advice::text(advice), grpc::advice::text(advice))
+}
+
+const fn limited(what: Limited) -> &'static str {
+    match what {
+        Limited::AccountKeys => "account keys for a tenant that are not revoked",
+        Limited::Bots => "bots for a tenant",
+        Limited::WidgetKeys => "widget keys for a bot that are not revoked",
+        Limited::SigningKeys => "signing keys that are not retired",
+    }
+}
+
+impl From<AdminKeyRefused> for ApiError {
+    fn from(refused: AdminKeyRefused) -> Self {
+        match refused {
+            AdminKeyRefused::Missing => {
+                advised(ErrorCode::InvalidAdminKey, "No admin key was sent.", Advice::SendAdminKey)
+            }
+            AdminKeyRefused::Wrong => {
+                advised(ErrorCode::InvalidAdminKey, "The admin key that was sent is wrong.", Advice::CheckAdminKey)
+            }
+            AdminKeyRefused::TooMany { retry_after_seconds: left } => Self::new(
+                ErrorCode::RateLimited,
+                format!("Too many wrong admin keys came from this address. Check the key, and come back in {left} s."),
+            )
+            .retry_after_seconds(left),
+        }
+    }
+}
+
+impl From<UseCaseError> for ApiError {
+    fn from(error: UseCaseError) -> Self {
+        match error {
+            UseCaseError::TenantNotFound => {
+                advised(ErrorCode::TenantNotFound, "No tenant has this tenant_id.", Advice::ListTenants)
+            }
+            UseCaseError::OperatorNotFound => Self::operator_not_found(),
+            UseCaseError::NoAccountKey => {
+                advised(ErrorCode::InvalidAccountKey, "No account key was sent.", Advice::SendAccountKey)
+            }
+            UseCaseError::InvalidAccountKey => Self::new(
+                ErrorCode::InvalidAccountKey,
+                "The account key that was sent is not valid: it is mistyped, expired or revoked. Ask the platform's operator \
+                 for another.",
+            ),
+            UseCaseError::MissingAbility(ability) => {
+                Self::new(ErrorCode::MissingAbility, format!("Missing ability: {ability}"))
+            }
+            UseCaseError::AccountKeyNotFound => advised(
+                ErrorCode::AccountKeyNotFound,
+                "This tenant has no such account key.",
+                Advice::ListAccountKeys,
+            ),
+            UseCaseError::BotNotFound => {
+                advised(ErrorCode::BotNotFound, "This tenant has no such bot.", Advice::ListBots)
+            }
+            UseCaseError::WidgetKeyNotFound => {
+                advised(ErrorCode::WidgetKeyNotFound, "This tenant has no such widget key.", Advice::ListWidgetKeys)
+            }
+            UseCaseError::TenantsOwnKey => advised(
+                ErrorCode::Conflict,
+                "This is the tenant's own widget key, which is not revoked.",
+                Advice::RotateWidgetKey,
+            ),
+            UseCaseError::SigningKeyNotFound => {
+                advised(ErrorCode::SigningKeyNotFound, "There is no such signing key.", Advice::ListSigningKeys)
+            }
+            UseCaseError::SigningKeyInUse => advised(
+                ErrorCode::SigningKeyInUse,
+                "This key signs tokens now, so it cannot be retired yet.",
+                Advice::RotateSigningKey,
+            ),
+            UseCaseError::LimitReached { what, most } => {
+                Self::new(ErrorCode::LimitReached, format!("There may be at most {most} {}.", limited(what)))
+            }
+            UseCaseError::TenantSuspended => Self::new(
+                ErrorCode::TenantSuspended,
+                "This tenant is suspended. Ask the platform's operator to reactivate it.",
+            ),
+            UseCaseError::InvalidWidgetKey => Self::invalid_widget_key(),
+            UseCaseError::OriginNotAllowed(origin) => Self::origin_not_allowed(origin),
+            UseCaseError::SessionOver => Self::invalid_visitor_token(),
+            // Without hints: an edge that has words for them has taken the fields before.
+            UseCaseError::Invalid(fields) => Self::validation(fields.into_iter().map(without_hint).collect()),
+            UseCaseError::Conflict => {
+                Self::new(ErrorCode::Conflict, "Others kept changing this tenant. Fetch it and try again.")
+            }
+            UseCaseError::Unavailable(cause) => Self::new(
+                ErrorCode::StoreUnavailable,
+                "The database does not answer. Nothing was confirmed: fetch the tenant before you repeat a change.",
+            )
+            .retry_after_seconds(1)
+            .caused_by(cause),
+            UseCaseError::NoChanges(cause) => Self::new(
+                ErrorCode::StoreUnavailable,
+                "The database takes no changes right now: its disk is full or failing, or it may only be read. Nothing was \
+                 changed: send the call again later.",
+            )
+            .retry_after_seconds(5)
+            .caused_by(cause),
+            UseCaseError::OutcomeUnknown(cause) => Self::new(
+                ErrorCode::OutcomeUnknown,
+                "The database's answer was lost: the change may have been made, or not. Look before you repeat it.",
+            )
+            .caused_by(cause),
+            UseCaseError::Broken(cause) | UseCaseError::Signing(cause) => Self::internal(cause),
+            UseCaseError::Sealed(error) => Self::internal(error),
+        }
+    }
+}
+
+fn without_hint(RefusedField { field, refusal }: RefusedField) -> FieldError {
+    FieldError { field, message: refusal.message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{
+            account_key::Ability,
+            refusal::{Hint, Refusal},
+        },
+        sealing::SealError,
+        store::{InUse, Missing, StoreError},
+    };
+
+    /// Each variant names the one after it, so that a new variant does not compile until it stands here too.
+    fn after(error: Option<&UseCaseError>) -> Option<UseCaseError> {
+        use UseCaseError as E;
+        let cause = || "sqlx: relation is missing".to_owned();
+        Some(match error {
+            None => E::TenantNotFound,
+            Some(E::TenantNotFound) => E::OperatorNotFound,
+            Some(E::OperatorNotFound) => E::NoAccountKey,
+            Some(E::NoAccountKey) => E::InvalidAccountKey,
+            Some(E::InvalidAccountKey) => E::MissingAbility(Ability::WidgetsRead),
+            Some(E::MissingAbility(_)) => E::AccountKeyNotFound,
+            Some(E::AccountKeyNotFound) => E::BotNotFound,
+            Some(E::BotNotFound) => E::WidgetKeyNotFound,
+            Some(E::WidgetKeyNotFound) => E::TenantsOwnKey,
+            Some(E::TenantsOwnKey) => E::SigningKeyNotFound,
+            Some(E::SigningKeyNotFound) => E::SigningKeyInUse,
+            Some(E::SigningKeyInUse) => E::LimitReached { what: Limited::Bots, most: 3 },
+            Some(E::LimitReached { .. }) => E::InvalidWidgetKey,
+            Some(E::InvalidWidgetKey) => E::OriginNotAllowed("https://a.com".parse().expect("an origin")),
+            Some(E::OriginNotAllowed(_)) => E::SessionOver,
+            Some(E::SessionOver) => E::TenantSuspended,
+            Some(E::TenantSuspended) => E::Invalid(vec![RefusedField::new("a", "is wrong")]),
+            Some(E::Invalid(_)) => E::Conflict,
+            Some(E::Conflict) => E::Unavailable(cause()),
+            Some(E::Unavailable(_)) => E::NoChanges(cause()),
+            Some(E::NoChanges(_)) => E::OutcomeUnknown(cause()),
+            Some(E::OutcomeUnknown(_)) => E::Broken(cause()),
+            Some(E::Broken(_)) => E::Sealed(SealError::Malformed("tenants.secret")),
+            Some(E::Sealed(_)) => E::Signing(cause()),
+            Some(E::Signing(_)) => return None,
+        })
+    }
+
+    /// Every refusal: of use cases, of each limit, of fields with each hint, and of admin keys.
+    fn every_refusal() -> Vec<(String, [ApiError; 2])> {
+        let every = || {
+            let mut errors = Vec::new();
+            while let Some(error) = after(errors.last()) {
+                errors.push(error);
+            }
+            let limits = [Limited::AccountKeys, Limited::Bots, Limited::WidgetKeys, Limited::SigningKeys];
+            errors.extend(limits.map(|what| UseCaseError::LimitReached { what, most: 3 }));
+            errors
+        };
+        // An error cannot be cloned, so each edge has its own.
+        let of_both = every().into_iter().zip(every());
+        let mut refusals: Vec<_> = of_both
+            .map(|(one, other)| (format!("{one:?}"), [rest::advice::refused(one), grpc::advice::refused(other)]))
+            .collect();
+        let hints = [
+            Hint::RotateSecret,
+            Hint::RotateWidgetKey,
+            Hint::SetStatus,
+            Hint::ListBots,
+            Hint::ReadReference,
+            Hint::LeaveOut,
+        ];
+        for hint in hints {
+            let field = || {
+                let refusal = Refusal { message: "is refused".to_owned(), hint: Some(hint) };
+                UseCaseError::Invalid(vec![RefusedField::new("a", refusal)])
+            };
+            refusals.push((format!("{hint:?}"), [rest::advice::refused(field()), grpc::advice::refused(field())]));
+        }
+        for refused in
+            [AdminKeyRefused::Missing, AdminKeyRefused::Wrong, AdminKeyRefused::TooMany { retry_after_seconds: 3 }]
+        {
+            refusals.push((format!("{refused:?}"), [refused.into(), refused.into()]));
+        }
+        refusals
+    }
+
+    #[test]
+    fn no_grpc_message_names_a_rest_path() {
+        let refusals = every_refusal();
+        assert!(refusals.len() >= 37, "{}", refusals.len());
+        for (name, [over_rest, over_grpc]) in refusals {
+            let http = String::from_utf8(over_rest.body("r")).expect("utf-8");
+            let fields: Vec<_> = over_grpc.errors().iter().map(|error| error.message.clone()).collect();
+            let status = tonic::Status::from(over_grpc);
+            let said = format!("{} {}", status.message(), fields.join(" "));
+            for rest in ["/api/v1", "/docs", "GET ", "POST ", "X-Admin-Key"] {
+                assert!(!said.contains(rest), "{name}: {said}");
+            }
+            for service in ["TenantAdmin", "Identity.", "Visitors.", "metadata", "TenantSettings", "RotateTenantSecret"]
+            {
+                assert!(!http.contains(service), "{name}: {http}");
+            }
+        }
+    }
+
+    /// An error of the store reaches the caller as what it is about.
+    #[test]
+    fn what_is_missing_is_named_and_never_taken_for_a_tenant() {
+        for (error, code) in [
+            (StoreError::NotFound(Missing::Tenant), ErrorCode::TenantNotFound),
+            (StoreError::NotFound(Missing::AccountKey), ErrorCode::AccountKeyNotFound),
+            (StoreError::NotFound(Missing::Bot), ErrorCode::BotNotFound),
+            (StoreError::NotFound(Missing::WidgetKey), ErrorCode::WidgetKeyNotFound),
+            (StoreError::NotFound(Missing::SigningKey), ErrorCode::SigningKeyNotFound),
+            (StoreError::InUse(InUse::SigningKey), ErrorCode::SigningKeyInUse),
+            (StoreError::InUse(InUse::TenantsWidgetKey), ErrorCode::Conflict),
+            (StoreError::Full { what: Limited::Bots, most: 1 }, ErrorCode::LimitReached),
+        ] {
+            assert_eq!(ApiError::from(UseCaseError::from(error)).code(), code);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Advice in the words of REST: paths and headers.
+
+use service::ApiError;
+use wire::FieldError;
+
+use crate::{
+    advice::Advice,
+    domain::refusal::{Hint, RefusedField},
+    errors::UseCaseError,
+};
+
+/// What a REST caller reads after an error's message.
+pub(crate) const fn text(advice: Advice) -> &'static str {
+    match advice {
+        Advice::ListTenants => "GET /api/v1/fetch/tenants lists them.",
+        Advice::SendAccountKey => "Send `Authorization: Bearer <account key>`, once.",
+        Advice::ListAccountKeys => "GET /api/v1/fetch/account-keys lists them.",
+        Advice::ListBots => "GET /api/v1/bots lists them.",
+        Advice::ListWidgetKeys => "GET /api/v1/widgets/keys?bot_id= lists a bot's.",
+        Advice::RotateWidgetKey => "An operator replaces it by POST /api/v1/rotate/widget-key.",
+        Advice::ListSigningKeys => "GET /api/v1/fetch/signing-keys lists them.",
+        Advice::RotateSigningKey => {
+            "POST /api/v1/rotate/signing-key?signs_after_seconds=0 makes one that signs at once; then retire this one."
+        }
+        Advice::SendAdminKey => "Send the admin service's ADMIN_API_KEY in the header X-Admin-Key.",
+        Advice::CheckAdminKey => "X-Admin-Key must be the admin service's ADMIN_API_KEY.",
+    }
+}
+
+/// A refused field with what to do instead.
+fn field(RefusedField { field, refusal }: RefusedField) -> FieldError {
+    let instead = match refusal.hint {
+        None | Some(Hint::LeaveOut) => "",
+        Some(Hint::RotateSecret) => "; POST /api/v1/rotate/tenant-secret makes a new one",
+        Some(Hint::RotateWidgetKey) => "; POST /api/v1/rotate/widget-key makes a new one",
+        Some(Hint::SetStatus) => "; use POST /api/v1/suspend/tenant or /api/v1/reactivate/tenant",
+        Some(Hint::ListBots) => ": GET /api/v1/bots lists them",
+        Some(Hint::ReadReference) => "; the API reference is at /docs",
+    };
+    FieldError { field, message: refusal.message + instead }
+}
+
+/// An error of a use case that refuses fields, with what to do instead of each.
+pub(crate) fn refused(error: UseCaseError) -> ApiError {
+    match error {
+        UseCaseError::Invalid(fields) => ApiError::validation(fields.into_iter().map(field).collect()),
+        error => error.into(),
+    }
+}
