@@ -141,7 +141,7 @@ impl Visitors {
         wait: Option<Duration>,
     ) -> Result<(Timestamp, bool), UseCaseError> {
         let audit = AuditEntry::new(tenant_id, caller, Action::RevokeVisitor, ["visitor_tokens"]);
-        let audit = audit.about(Subject::Visitor(visitor_user_id.clone()));
+        let audit = audit.about(Subject::Visitor(self.known_session(tenant_id, &visitor_user_id)));
         let store = Arc::clone(&self.store);
         let change = async move { store.revoke_visitor(tenant_id, &visitor_user_id, audit).await };
         self.make(change, wait).await

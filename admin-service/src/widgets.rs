@@ -54,7 +54,7 @@ impl Widgets {
             created_at: now(),
             last_used_at: None,
         };
-        let changed = [Subject::Bot(key.bot_id).to_string()];
+        let changed = ["bot_id", "name", "allowed_domains", "rate_limit_per_hour"];
         let audit = AuditEntry::new(by.tenant_id, &by.caller, Action::CreateWidgetKey, changed);
         let audit = audit.about(Subject::WidgetKey(key.id));
         self.store.create_widget_key(by.account_key, key.clone(), MOST_WIDGET_KEYS, audit).await?;

@@ -102,8 +102,9 @@ pub enum Subject {
     Session(SessionId),
     /// A key that signs tokens.
     SigningKey(Uuid),
-    /// A visitor, by the id that the tenant's backend knows the visitor by.
-    Visitor(String),
+    /// A visitor whom the tenant's backend knows, by the session that stands for the visitor. The tenant's own id of a visitor may be
+    /// an e-mail address, and the audit log is never pruned.
+    Visitor(SessionId),
     /// A widget key.
     WidgetKey(Uuid),
 }

@@ -193,10 +193,11 @@ pub(super) struct AuditView {
     action: String,
     request_id: String,
     /// What it was done to, such as `widget_key:<id>`, `signing_key:<id>`, `account_key:<id>`, `bot:<id>`, `operator:<id>`,
-    /// `visitor:<visitor_user_id>` or `session:<id>`. `null` where that is the tenant itself, and in rows that a version before
+    /// `visitor:<session>` or `session:<id>`. `null` where that is the tenant itself, and in rows that a version before
     /// subjects wrote: those name it in `changed_fields`.
     subject: Option<String>,
-    /// The names of the fields that changed, never their values; and what else changed beside the subject, such as `bot:<id>`.
+    /// The names of the fields that changed, never their values. A rotation of signing keys also names the keys that it retired, as
+    /// `signing_key:<id>`.
     changed_fields: Vec<String>,
     #[schema(value_type = String, format = DateTime)]
     occurred_at: WireTime,
