@@ -1,4 +1,4 @@
-//! Who is let in: pure decisions over what a call carries, what is known of its tenant, and the time.
+//! Pure decisions, from what a call carries, what is known of its tenant, and the time.
 
 pub mod admission;
 pub mod frame;

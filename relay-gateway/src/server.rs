@@ -32,7 +32,7 @@ use crate::{
 /// The service's name in metrics.
 const NAME: &str = "relay-gateway";
 
-/// How often quiet addresses are forgotten, and connections that nobody uses closed.
+/// How often quiet addresses are forgotten, and unused connections closed.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// What the REST facade may take beside what a change waits.
@@ -59,7 +59,7 @@ pub struct Running {
     pub public: SocketAddr,
     tasks: JoinSet<()>,
     probes: Router,
-    /// Gives the lease up, once nobody needs it any more.
+    /// Gives the lease up, once no call needs it any more.
     leaving: CancellationToken,
     subscription: JoinHandle<()>,
     /// Visitors' sockets live on them longer than the requests they came as.
@@ -100,7 +100,7 @@ pub async fn start(
     start_on(listener, Router::new(), config, metrics, http_metrics, stopping).await
 }
 
-/// The same on a listener that is open already, with pages of somebody else's beside its own.
+/// The same on a listener that is open already, with further pages beside its own.
 ///
 /// # Errors
 /// [`StartError`].

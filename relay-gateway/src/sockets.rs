@@ -1,4 +1,4 @@
-//! Sockets: who may have one, for how long, and what closes it. PROTOCOL.md, section 5.
+//! Sockets: when a participant may have one, for how long, and what closes it. PROTOCOL.md, section 5.
 //!
 //! A socket is open under the same terms as a call is answered. While the directory is current, a change that forbids the socket closes
 //! it before the change is acknowledged; where it is not, each frame is judged, or waits.

@@ -83,7 +83,7 @@ impl AdminClient {
                 let endpoint = Endpoint::from_shared(url.as_url().to_string())?
                     .connect_timeout(config.timeout.min(Duration::from_secs(1)))
                     .tcp_nodelay(true)
-                    // A link that swallows everything is found out, and made anew, well within a lease.
+                    // A link that swallows everything is noticed, and replaced, well within a lease.
                     .http2_keep_alive_interval(Duration::from_secs(2))
                     .keep_alive_timeout(Duration::from_secs(2));
                 Ok(Replica { channel: endpoint.connect_lazy(), endpoint })

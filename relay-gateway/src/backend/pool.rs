@@ -53,7 +53,7 @@ pub(super) struct Pool {
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     traffic: Arc<Traffic>,
-    /// One timer for every wait there is: to be moved later costs it a store, and to be made anew a lock and an allocation.
+    /// One timer for every wait. Moving it later costs a store; making another costs a lock and an allocation.
     timer: Pin<Box<Sleep>>,
     /// When its last exchange ended.
     used: Instant,
@@ -61,7 +61,7 @@ pub(super) struct Connection {
 
 /// Why there was no answer.
 pub(super) enum ExchangeError {
-    /// There is no connection to be had: nothing was sent.
+    /// No connection could be made: nothing was sent.
     Connect(BoxError),
     /// The connection broke before anything was written to it: nothing was sent.
     Unsent(hyper::Error),

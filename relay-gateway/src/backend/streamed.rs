@@ -105,7 +105,7 @@ impl Body for Streamed {
             Poll::Ready(Some(Ok(piece))) => {
                 self.is_waiting = false;
                 if piece.is_trailers() {
-                    // Nothing follows, and nobody asks whether it does.
+                    // Trailers are the last piece, and hyper does not poll again after them.
                     self.check_in();
                 }
                 self.check_in_at_end();

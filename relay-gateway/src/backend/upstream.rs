@@ -1,4 +1,4 @@
-//! An HTTP upstream: pooled connections, three timeouts, answers that stream. What is sent to it is the caller's.
+//! A client for an HTTP upstream: pooled connections, three timeouts, answers that stream. Its callers decide what is sent.
 
 use std::{
     sync::{

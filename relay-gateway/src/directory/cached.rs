@@ -53,7 +53,7 @@ impl<D> Clone for CachedDirectory<D> {
 
 struct Inner<D> {
     source: D,
-    /// What `following` says, for those who only read.
+    /// A copy of what `following` says, to be read without its lock.
     lease: LeaseView,
     /// Read by every call: a read marks the entry and notes nothing.
     known: FastCache<TenantId, Known, UnitWeighter, DefaultHashBuilder, CountEvictions>,
@@ -246,7 +246,7 @@ impl<D> Inner<D> {
     }
 }
 
-/// A fetch that others wait for. However it ends, the next to come can begin anew.
+/// A fetch that others wait for. However it ends, the next caller can begin another.
 struct FlightGuard<D> {
     directory: CachedDirectory<D>,
     id: TenantId,

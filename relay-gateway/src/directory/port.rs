@@ -40,12 +40,12 @@ pub(crate) trait TenantDirectory: Send + Sync + 'static {
         false
     }
 
-    /// What is known of a tenant without asking anybody, where it may be used.
+    /// What is known of a tenant without a request to the admin service, where it may be used.
     fn cached(&self, _id: TenantId) -> Option<Known> {
         None
     }
 
-    /// Whether it is known, without asking anybody, what a tenant's widget key allows.
+    /// Whether it is known, without a request to the admin service, what a tenant's widget key allows.
     fn has_widget_access(&self, _tenant: &TenantState, _widget_key: &str) -> bool {
         false
     }

@@ -71,7 +71,7 @@ impl<D: TenantDirectory> Subscription<D> {
                 () = tokio::time::sleep(backoff.next_pause()) => {}
             }
         }
-        // Between two streams there is nobody to tell: changes wait for what is left of the lease.
+        // Between two streams the gateway can tell no replica: changes wait for what is left of the lease.
         self.directory.give_up();
     }
 

@@ -1,4 +1,4 @@
-//! Visitors' tokens: who signed one, and what it opens. PROTOCOL.md, section 5.
+//! Visitors' tokens: which key signed one, and what it opens. PROTOCOL.md, section 5.
 //!
 //! A widget session's token is bound to session, widget key and origin. A minted token stands for a visitor that the tenant's
 //! backend knows: it is bound to nothing but the tenant and the visitor's id, and it is over when either is revoked.
@@ -20,7 +20,7 @@ const LONGEST: usize = 4096;
 #[derive(Default)]
 pub(crate) struct Keyring(HashMap<String, DecodingKey>);
 
-/// What a token whose signature is right says.
+/// The claims of a token whose signature is right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VisitorToken {
     /// The `kid` of the key that signed it.
@@ -65,7 +65,7 @@ impl VisitorToken {
     }
 }
 
-/// Why a text is no token of ours.
+/// Why a text is not a token of this relay's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// It is not of a token's form, its signature is wrong, or it was made for something else.

@@ -55,7 +55,7 @@ impl Widget {
     }
 }
 
-/// Whether a text could be a widget key; nobody is asked about one that could not.
+/// Whether a text could be a widget key. The gateway does not ask the admin service about a text that could not.
 pub(crate) fn is_key(text: &str) -> bool {
     text.strip_prefix("pk_").is_some_and(|key| {
         key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))

@@ -1,4 +1,4 @@
-//! Whose address a request is counted under.
+//! The address that a request is counted under.
 
 use std::net::{IpAddr, SocketAddr};
 

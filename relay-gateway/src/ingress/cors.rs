@@ -5,7 +5,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use wire::origin::Origin;
 
-/// Seconds a browser may remember a preflight's answer. Nothing hangs on it: the answer itself is judged each time.
+/// Seconds a browser may remember a preflight's answer. A stale one does no harm: the call itself is judged each time.
 const REMEMBERED: &str = "600";
 
 /// What a browser says of the page that asks.
@@ -38,7 +38,7 @@ pub(super) fn allow(headers: &mut HeaderMap, origin: &HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after, x-request-id"));
 }
 
-/// Says that the answer depends on who asks.
+/// Says that the answer depends on the page that asks.
 pub(super) fn vary(headers: &mut HeaderMap) {
     headers.append(header::VARY, HeaderValue::from_static("origin"));
 }

@@ -12,7 +12,7 @@ use crate::{domain::tenant::TenantState, errors::files_disabled};
 /// Attachments of one message.
 const MOST: usize = 20;
 
-/// Refuses a message with an attachment that breaks those who read it, or that the tenant takes none of.
+/// Refuses a message with an attachment that would break its readers, or that the tenant does not take.
 ///
 /// # Errors
 /// `validation_failed`, `feature_disabled`; `malformed_json` where attachments may be hidden in what is not JSON here and may be to

@@ -179,7 +179,7 @@ async fn admit_and_answer<D: TenantDirectory>(
             Target::RelayEndpoint(endpoint) => {
                 // Boxed, so that the calls that are sent on do not carry about what these take.
                 let answer = relay_endpoints::answer(endpoint, &gateway.admin, tenant, request_id, &body, deadline);
-                // Spent before anything is asked: a caller who leaves half-way must not get it back.
+                // Spent before the admin service is asked: a caller who leaves half-way must not get it back.
                 admitted.spend();
                 let answer = Box::pin(answer).await;
                 if matches!(&answer, Err(error) if is_refusal(error.code())) {

@@ -1,7 +1,7 @@
 //! The visitor lane: sessions, their tokens, and what a widget draws itself from. Public, and checked by origin: PROTOCOL.md,
 //! section 5.
 //!
-//! Who fails here has proved nothing and has cost a lookup, so failures are counted by address; beginning a session proves
+//! A caller that fails here has proved nothing and has cost a lookup, so failures are counted by address. Beginning a session proves
 //! nothing either, and is counted apart.
 
 use std::sync::Arc;

@@ -20,7 +20,7 @@ pub enum Use {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target(pub(super) u32);
 
-/// Numbers below this are no target's: a replay guard has them for the other uses.
+/// A target's number is at least this. A replay guard needs the lower numbers for the other uses.
 pub(super) const LEAST_TARGET: u32 = 2;
 
 impl Target {

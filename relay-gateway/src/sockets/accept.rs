@@ -1,5 +1,5 @@
 //! A connection that becomes a socket: it takes its slot, its participant is judged, the chat backend is connected, and frames pass
-//! until there is a reason to close. Knows nothing of who the participant is.
+//! until there is a reason to close. Knows no kind of participant.
 
 use std::{sync::Arc, time::Duration};
 
@@ -57,7 +57,7 @@ impl<P: Participant> Sockets<P> {
         Self { config, judge, registry, backend, limits, metrics, refusals, tasks }
     }
 
-    /// Who judges the participants.
+    /// The judge of its participants.
     pub(crate) fn judge(&self) -> &Arc<P::Judge> {
         &self.judge
     }

@@ -84,7 +84,7 @@ impl Closing {
         }
     }
 
-    /// The close frame; `None` where there is nobody to send one to, or it was answered already.
+    /// The close frame; `None` where the connection is gone, or the browser has sent its own close frame.
     pub(super) fn frame(&self) -> Option<CloseFrame> {
         let reason = match self {
             Self::Left | Self::Gone => return None,

@@ -1,5 +1,5 @@
-//! Who holds a socket, as the rest of this folder sees it: two traits, which each kind of participant implements. Accepting a socket,
-//! moving its frames and closing it know nothing else of the participant.
+//! The holder of a socket, as the rest of this folder sees it: two traits, which each kind of participant implements. The files that
+//! accept a socket, move its frames and close it know nothing else of the participant.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -81,7 +81,7 @@ pub(crate) struct About {
 pub(crate) struct Admitted {
     /// Where the chat backend takes its socket, below the backend's base URL.
     pub(crate) path: &'static str,
-    /// Who it is to the chat backend, in HMAC#2.
+    /// The actor that HMAC#2 names, such as `visitor:<session>`.
     pub(crate) actor: String,
     /// The first frame the backend gets.
     pub(crate) hello: String,

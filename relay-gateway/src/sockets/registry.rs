@@ -1,4 +1,4 @@
-//! Which sockets are open, so that a change can find those it forbids. Knows neither whose they are nor what forbids them.
+//! Which sockets are open, so that a change can find those it forbids. Knows neither the participants nor what forbids a socket.
 
 use std::{
     collections::HashMap,

@@ -41,7 +41,6 @@ fn wire_types_end_in_the_admin_client() {
 #[test]
 fn leases_are_the_directorys_business_alone() {
     assert_none_names(&["Lease", "lease.", "lease("], |file| {
-        // `server.rs` bounds a time-out by the longest lease there may be.
         !file.starts_with("directory") && !file.starts_with("admin") && !file.starts_with("config")
     });
 }

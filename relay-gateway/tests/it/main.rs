@@ -15,5 +15,8 @@ mod refusals;
 mod relay_endpoints;
 mod replays;
 mod signing_keys;
+mod socket_changes;
+mod socket_closes;
 mod sockets;
+mod visitor_tokens;
 mod visitors;

@@ -69,7 +69,7 @@ pub(super) async fn answer<D: TenantDirectory>(
     }
 }
 
-/// One call, and who may read its answer.
+/// One call, and which page may read its answer.
 pub(super) struct Call<'a, D: TenantDirectory> {
     pub(super) gateway: &'a Gateway<D>,
     pub(super) parts: Parts,

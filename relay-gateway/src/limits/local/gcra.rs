@@ -160,7 +160,7 @@ impl<K: Hash + Eq + Copy + Send + Sync + 'static> Rates<K> {
         now: Instant,
     ) -> Result<u32, Duration> {
         let limited = at_hand.limited.get_or_init(|| self.of(key, limit));
-        // It is put back from time to time, so that the others who hold this key find the same rate.
+        // It is put back from time to time, so that others that hold this key find the same rate.
         let (ticks, half_period) = (ticks(now), u64::try_from(self.period.as_nanos() / 2).unwrap_or(u64::MAX));
         if ticks.saturating_sub(at_hand.kept_at.load(Ordering::Relaxed)) > half_period {
             at_hand.kept_at.store(ticks, Ordering::Relaxed);

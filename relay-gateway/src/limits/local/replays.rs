@@ -30,7 +30,7 @@ const SHARDS: usize = 16;
 /// Targets of one signature.
 const MOST_TARGETS: usize = 128;
 
-/// Values of an entry that are no target's number.
+/// Values of an entry for the uses that have no target.
 const READ: u32 = 0;
 const ONCE: u32 = LEAST_TARGET - 1;
 

@@ -1,7 +1,7 @@
 //! Visitors' sessions that are begun: by address, and by widget key.
 //!
 //! A widget key is public, so a few addresses must not use it up. An address may hold at most a quarter of what the key still
-//! has: each further address takes a quarter of a smaller rest, and everybody is left a handful.
+//! has: each further address takes a quarter of a smaller rest, and every address is left a handful.
 
 use std::{
     net::IpAddr,
