@@ -41,6 +41,7 @@ use crate::{
 mod asking;
 mod changes;
 mod closing;
+mod frames;
 mod grounds;
 mod judging;
 mod registry;

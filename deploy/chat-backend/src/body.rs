@@ -4,17 +4,7 @@
 
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-
-/// A file that goes with a message.
-#[derive(ToSchema)]
-pub(super) struct Attachment {
-    /// `image`, `audio`, `video` or `file`.
-    r#type: String,
-    mime: String,
-    /// Bytes.
-    size: u64,
-    url: String,
-}
+use wire::attachments::Attachment;
 
 /// What begins a conversation.
 #[derive(ToSchema)]

@@ -5,9 +5,13 @@ use serde::Serialize;
 use serde_json::Value;
 use service::{ApiError, query::Query};
 use utoipa::ToSchema;
-use wire::{attachments, origin::Origin, time::WireTime};
+use wire::{
+    attachments::{self, Attachment},
+    origin::Origin,
+    time::WireTime,
+};
 
-use super::{body::Attachment, bot::Citation, handling::Handling};
+use super::{bot::Citation, handling::Handling};
 
 macro_rules! columns {
     ($($column:literal),+ $(,)?) => { concat!($($column, ", ",)+ "rowid") };
@@ -122,8 +126,7 @@ pub(super) struct Message {
     /// `visitor`, `agent`, `bot` or `system`.
     pub(super) role: String,
     content: String,
-    #[schema(value_type = Vec<Attachment>)]
-    attachments: Value,
+    attachments: Vec<Attachment>,
     /// What a bot's answer was taken from.
     #[schema(value_type = Vec<Citation>)]
     citations: Value,
@@ -171,7 +174,7 @@ impl From<MessageRow> for Message {
             tenant_id: row.tenant_id,
             role: row.role,
             content: row.content,
-            attachments: readable(json(&row.attachments)),
+            attachments: attachments::readable(json(&row.attachments)),
             citations: json(&row.citations),
             confidence: row.confidence,
             client_id: row.client_id,
@@ -378,17 +381,6 @@ pub(super) fn page(query: &mut Query, default: u64) -> (u64, u64) {
 /// A required parameter, once [`Query::finish`] found nothing to refuse.
 pub(super) fn given<T>(parameter: Option<T>) -> Result<T, ApiError> {
     parameter.ok_or_else(|| ApiError::internal("a required parameter was neither read nor refused"))
-}
-
-/// Of the attachments that are kept, those that every reader can read: others were taken before they were checked.
-fn readable(attachments: Value) -> Value {
-    match attachments {
-        Value::Array(mut attachments) => {
-            attachments.retain(attachments::is_readable);
-            attachments.into()
-        }
-        _ => Value::Array(Vec::new()),
-    }
 }
 
 /// JSON we wrote ourselves.

@@ -2,10 +2,14 @@
 
 use axum::extract::State;
 use sea_orm::{ConnectionTrait, Value as SqlValue};
-use serde_json::{Value, json};
+use serde_json::json;
 use service::{ApiError, Envelope, Failure, Success, fields::Fields};
 use uuid::Uuid;
-use wire::TenantId;
+use wire::{
+    TenantId,
+    attachments::Attachment,
+    frames::limits::{SIGNED_MESSAGE_ATTACHMENTS, SIGNED_MESSAGE_CHARS},
+};
 
 use super::{
     Backend, Object, Params, Tenant, body,
@@ -15,9 +19,6 @@ use super::{
     records::{self, NewMessage, NewTicket},
     store::{Store, StoreError, all, commit, one, unavailable},
 };
-
-/// Attachments a message may have.
-pub(super) const MOST_ATTACHMENTS: usize = 20;
 
 /// Add a message. To a visitor's, while the bot answers, the bot replies before this returns: with a passage of what was
 /// ingested, or by handing over to a person with a ticket. After such a hand-over the bot goes on answering what it knows and
@@ -44,8 +45,8 @@ pub(super) async fn add_message(
     let conversation_id = given(conversation_id)?;
     let mut fields = Fields::new(object);
     let role = fields.choice("role", &["visitor", "agent", "bot", "system"], "visitor");
-    let content = fields.text("content", 8_000);
-    let attachments = fields.attachments("attachments", MOST_ATTACHMENTS);
+    let content = fields.text("content", SIGNED_MESSAGE_CHARS);
+    let attachments = fields.attachments("attachments", SIGNED_MESSAGE_ATTACHMENTS);
     fields.finish()?;
 
     let said = Said { role, content: &content, attachments, client_id: None };
@@ -57,7 +58,7 @@ pub(super) async fn add_message(
 pub(super) struct Said<'a> {
     pub(super) role: &'a str,
     pub(super) content: &'a str,
-    pub(super) attachments: Vec<Value>,
+    pub(super) attachments: Vec<Attachment>,
     /// The caller's own id: what is said again under it is there already.
     pub(super) client_id: Option<&'a str>,
 }

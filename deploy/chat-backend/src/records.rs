@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait, DbErr, FromQueryResult};
 use serde_json::{Map, Value, json};
 use service::ApiError;
 use uuid::Uuid;
-use wire::{ErrorCode, TenantId, time::now_unix_ms};
+use wire::{ErrorCode, TenantId, attachments::Attachment, time::now_unix_ms};
 
 use super::{
     dto::{CONVERSATION, Conversation, ConversationRow, MESSAGE, Message, MessageRow, ticket_number},
@@ -73,7 +73,7 @@ pub(super) async fn find_conversation(
 pub(super) struct NewMessage<'a> {
     pub(super) role: &'a str,
     pub(super) content: &'a str,
-    pub(super) attachments: Vec<Value>,
+    pub(super) attachments: Vec<Attachment>,
     pub(super) citations: Value,
     pub(super) confidence: Option<f64>,
     pub(super) client_id: Option<&'a str>,
@@ -103,7 +103,7 @@ pub(super) async fn insert_message(
             tenant_id.to_string().into(),
             new.role.into(),
             new.content.into(),
-            Value::Array(new.attachments).to_string().into(),
+            json!(new.attachments).to_string().into(),
             new.citations.to_string().into(),
             new.confidence.into(),
             now.into(),

@@ -20,7 +20,12 @@ use service::{
     fields::Fields,
     query::Query,
 };
-use wire::{ErrorCode, TenantId, origin::Origin, request_id::RequestId};
+use wire::{
+    ErrorCode, TenantId,
+    frames::limits::{LOCALE_CHARS, ROUTING_KEY_CHARS, SESSION_METADATA_BYTES},
+    origin::Origin,
+    request_id::RequestId,
+};
 
 use super::{
     Gateway, client_address,
@@ -41,9 +46,6 @@ mod tokens;
 
 /// Bytes a body may have: what follows, written with escapes.
 const BODY_LIMIT: usize = 64 * 1024;
-/// Bytes of JSON that a page may say of itself and its visitor.
-const LARGEST_METADATA: usize = 4096;
-const LONGEST_LOCALE: usize = 35;
 
 /// Begin a visitor's session, from a page that is allowed.
 #[utoipa::path(
@@ -297,9 +299,9 @@ impl<D: TenantDirectory> Call<'_, D> {
         if let Err(error) = &origin {
             fields.require("origin", error.to_string());
         }
-        let locale = fields.optional_text("locale", LONGEST_LOCALE).unwrap_or_else(|| "fr".to_owned());
-        let metadata = fields.object("metadata", LARGEST_METADATA);
-        let routing_key = fields.optional_text("routing_key", 100);
+        let locale = fields.optional_text("locale", LOCALE_CHARS).unwrap_or_else(|| "fr".to_owned());
+        let metadata = fields.object("metadata", SESSION_METADATA_BYTES);
+        let routing_key = fields.optional_text("routing_key", ROUTING_KEY_CHARS);
         let mode = fields.choice("mode", &["bot", "human"], "bot");
         fields.finish()?;
         let (Ok(tenant_id), Ok(origin)) = (tenant_id, origin) else {
@@ -352,8 +354,8 @@ impl<D: TenantDirectory> Call<'_, D> {
         let (Some(tenant_id), Some(key)) = (tenant_id, key) else {
             return Err(ApiError::internal("a required parameter was neither read nor refused"));
         };
-        if locale.chars().count() > LONGEST_LOCALE {
-            return Err(ApiError::field("locale", format!("must have at most {LONGEST_LOCALE} characters")));
+        if locale.chars().count() > LOCALE_CHARS {
+            return Err(ApiError::field("locale", format!("must have at most {LOCALE_CHARS} characters")));
         }
         let access = self.admit(tenant_id, &key).await?;
         let config = self.config(opened(&access)?, &locale);

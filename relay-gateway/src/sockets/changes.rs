@@ -9,7 +9,6 @@ use std::{
 
 use coherence::Changes;
 use futures_util::{StreamExt as _, stream};
-use serde_json::json;
 use service::ApiError;
 use tokio::{
     sync::OnceCell,
@@ -21,6 +20,7 @@ use super::{
     Closing, Sockets, all_closed,
     asking::{Ended, Revoked, not_among, not_ended, since},
     closing::{UNCHECKED, unchecked},
+    frames,
     grounds::{Grounds, UNSEEN},
     judging::{active, allowed},
     registry::Open,
@@ -175,5 +175,5 @@ impl<D: TenantDirectory> ChangeListener for Sockets<D> {
 fn new_look(before: Option<&WidgetAccess>, now: &WidgetAccess) -> Option<Arc<str>> {
     let before = before?.widget.as_ref()?;
     let now = now.widget.as_ref()?;
-    (before.config != now.config).then(|| json!({"type": "config", "widget_config": now.config()}).to_string().into())
+    (before.config != now.config).then(|| frames::config(now).to_json().into())
 }

@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use proto::visitors::v1::Session;
-use serde_json::{Value, json};
 use service::ApiError;
 use wire::{SessionId, origin::Origin, request_id::RequestId};
 
@@ -11,6 +9,7 @@ use super::{
     AuthenticatedVisitor, Closing, Sockets,
     asking::{not_among, not_ended, since},
     closing::{denied, unchecked},
+    frames,
     grounds::{Grounds, UNSEEN},
     registry::SocketSlot,
 };
@@ -51,7 +50,7 @@ impl<D: TenantDirectory> Sockets<D> {
                 (self.session(visitor, *session, *generation).await?, Some(origin), None)
             }
             Opens::Minted { visitor_user_id, generation, .. } => {
-                (self.visitor(visitor, visitor_user_id, *generation).await?, None, Some(visitor_user_id.as_str()))
+                (self.visitor(visitor, visitor_user_id, *generation).await?, None, Some(visitor_user_id))
             }
         };
         let over = session.expires_at.map_or(0, |at| at.seconds.saturating_mul(1000));
@@ -61,7 +60,9 @@ impl<D: TenantDirectory> Sockets<D> {
             Opens::Minted { .. } => visitor.token.ends_at_ms(),
         };
         let id = session.session_id.parse().map_err(|_| unchecked(&ApiError::internal("a session without an id")))?;
-        Ok(Admitted { session: id, hello: hello(session, origin, visitor_user_id), ends_at_ms })
+        let hello = frames::hello(id, session, origin.cloned(), visitor_user_id.cloned());
+        let hello = hello.map_err(|error| unchecked(&error))?.to_json();
+        Ok(Admitted { session: id, hello, ends_at_ms })
     }
 
     /// Whether the grounds still hold. For a widget's socket, answers what its key allows.
@@ -150,23 +151,4 @@ pub(super) fn allowed(access: Arc<WidgetAccess>, origin: &Origin) -> Result<Arc<
     } else {
         Err(Closing::Forbidden("origin_not_allowed: add it to the tenant's allowed_origins"))
     }
-}
-
-fn hello(session: Session, origin: Option<&Origin>, visitor_user_id: Option<&str>) -> String {
-    let Session { session_id, bot_id, locale, metadata_json, routing_key, mode, .. } = session;
-    let metadata: Value = serde_json::from_str(&metadata_json).unwrap_or_else(|_| json!({}));
-    let mut hello = json!({
-        "type": "hello",
-        "session_id": session_id,
-        "bot_id": bot_id,
-        "locale": locale,
-        "metadata": metadata,
-        "routing_key": routing_key,
-        "mode": mode,
-        "origin": origin.map(ToString::to_string),
-    });
-    if let Some(visitor_user_id) = visitor_user_id {
-        hello["visitor_user_id"] = visitor_user_id.into();
-    }
-    hello.to_string()
 }

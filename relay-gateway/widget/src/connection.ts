@@ -1,6 +1,7 @@
 // The WebSocket and its life: dial, stay, back off, sleep, or stop. What frames mean is the owner's business.
 import { RelayError } from "./http";
-import { parseFrame, type ClientFrame, type ServerFrame, type Session } from "./protocol";
+import type { ClientFrame } from "./frames";
+import { parseFrame, type ServerFrame, type Session } from "./protocol";
 
 /** idle: never asked for. asleep: the relay closed an idle connection. blocked: this page is not served. */
 export type LinkState = "idle" | "dialling" | "ready" | "waiting" | "asleep" | "blocked";

@@ -1,12 +1,13 @@
-// The wire: the relay's types, and parsers that turn untrusted JSON into them or into null.
+// What the widget makes of the wire: parsers turn untrusted JSON into these types or into null. The wire's own types and limits are
+// in frames.ts, which is made from the relay's.
+import { MESSAGE_CHARS, ROLES, STATUSES } from "./frames";
+import type * as wire from "./frames";
 
-export type Role = "visitor" | "bot" | "agent" | "system";
-export type ConversationStatus = "bot" | "waiting" | "assigned" | "resolved";
 export type Position = "bottom-right" | "bottom-left";
 
 export interface Message {
   readonly id: string;
-  readonly role: Role;
+  readonly role: wire.Role;
   readonly content: string;
   readonly createdAt: string;
   /** The titles of the documents it cites, each once. */
@@ -45,15 +46,15 @@ export type ServerFrame =
   | {
       readonly type: "welcome";
       readonly sessionId: string;
-      readonly status: ConversationStatus;
+      readonly status: wire.ConversationStatus;
       readonly history: readonly Message[];
       readonly readUpTo: string | null;
       readonly operator: Operator | null;
     }
   | { readonly type: "ack"; readonly clientId: string; readonly messageId: string; readonly createdAt: string }
   | { readonly type: "message"; readonly message: Message }
-  | { readonly type: "typing"; readonly role: Role }
-  | { readonly type: "status"; readonly status: ConversationStatus; readonly operator: Operator | null }
+  | { readonly type: "typing"; readonly role: wire.Role }
+  | { readonly type: "status"; readonly status: wire.ConversationStatus; readonly operator: Operator | null }
   | { readonly type: "config"; readonly config: WidgetConfig }
   | {
       readonly type: "error";
@@ -63,25 +64,11 @@ export type ServerFrame =
       readonly retryAfterMs: number | null;
     };
 
-export type ClientFrame =
-  | { readonly type: "message"; readonly client_id: string; readonly content: string; readonly attachments: readonly [] }
-  | { readonly type: "typing" }
-  | { readonly type: "read"; readonly message_id: string }
-  | { readonly type: "resume"; readonly after: string };
+/** The fields of an untrusted object, by the names that a type has on the wire. */
+type Fields<T> = { readonly [Name in T extends unknown ? keyof T : never]?: unknown };
 
-/** The longest content the relay takes, in characters. */
-export const MAX_CONTENT_CHARS = 4000;
-
-/** The newest messages a welcome brings; a shorter history is the whole conversation. */
-export const WELCOME_HISTORY = 50;
-
-type Json = Readonly<Record<string, unknown>>;
-
-const ROLES: readonly string[] = ["visitor", "bot", "agent", "system"];
-const STATUSES: readonly string[] = ["bot", "waiting", "assigned", "resolved"];
-
-export function record(value: unknown): Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : {};
+export function record<T = Record<string, unknown>>(value: unknown): Fields<T> {
+  return (typeof value === "object" && value !== null && !Array.isArray(value) ? value : {}) as Fields<T>;
 }
 
 export function text(value: unknown): string | null {
@@ -89,7 +76,7 @@ export function text(value: unknown): string | null {
 }
 
 /** At most `most` characters, and such as the relay takes: it refuses JSON with half an emoji or a NUL in it. */
-export function clean(value: string, most = MAX_CONTENT_CHARS): string {
+export function clean(value: string, most = MESSAGE_CHARS): string {
   return [...value].slice(0, most).join("").replace(/[\p{Cs}\0]/gu, "\uFFFD");
 }
 
@@ -112,12 +99,12 @@ function known<T>(values: readonly (T | null)[]): T[] {
   return values.filter((value): value is T => value !== null);
 }
 
-function role(value: unknown): Role | null {
-  return ROLES.includes(value as string) ? (value as Role) : null;
+function role(value: unknown): wire.Role | null {
+  return ROLES.find((role) => role === value) ?? null;
 }
 
-function status(value: unknown): ConversationStatus {
-  return STATUSES.includes(value as string) ? (value as ConversationStatus) : "bot";
+function status(value: unknown): wire.ConversationStatus {
+  return STATUSES.find((status) => status === value) ?? "bot";
 }
 
 /** An address that may become a link or an image: http or https, nothing else. */
@@ -142,24 +129,24 @@ export function position(value: unknown): Position | null {
 }
 
 export function parseMessage(value: unknown): Message | null {
-  const json = record(value);
-  const id = text(json["id"]);
-  const from = role(json["role"]);
+  const json = record<wire.Message>(value);
+  const id = text(json.id);
+  const from = role(json.role);
   if (id === null || from === null) return null;
   return {
     id,
     role: from,
-    content: text(json["content"]) ?? "",
-    createdAt: moment(json["created_at"]),
-    sources: [...new Set(known(list(json["citations"]).map((citation) => text(record(citation)["title"]))))],
-    clientId: text(json["client_id"]),
+    content: text(json.content) ?? "",
+    createdAt: moment(json.created_at),
+    sources: [...new Set(known(list(json.citations).map((citation) => text(record<wire.Citation>(citation).title))))],
+    clientId: text(json.client_id),
   };
 }
 
 function parseOperator(value: unknown): Operator | null {
   if (typeof value !== "object" || value === null) return null;
-  const json = record(value);
-  return { displayName: text(json["display_name"]), avatarUrl: webUrl(json["avatar_url"]) };
+  const json = record<wire.Operator>(value);
+  return { displayName: text(json.display_name), avatarUrl: webUrl(json.avatar_url) };
 }
 
 export function parseConfig(value: unknown): WidgetConfig {
@@ -191,47 +178,47 @@ export function parseSession(value: unknown): Session | null {
 
 /** `null` for what is malformed or of a kind this version does not know: both are ignored. */
 export function parseFrame(data: unknown): ServerFrame | null {
-  let json: Json;
+  let json: Fields<wire.ServerFrame>;
   try {
-    json = record(JSON.parse(String(data)));
+    json = record<wire.ServerFrame>(JSON.parse(String(data)));
   } catch {
     return null;
   }
-  switch (json["type"]) {
+  switch (json.type) {
     case "welcome":
       return {
         type: "welcome",
-        sessionId: text(json["session_id"]) ?? "",
-        status: status(json["status"]),
-        history: known(list(json["history"]).map(parseMessage)),
-        readUpTo: text(json["read_up_to"]),
-        operator: parseOperator(json["operator"]),
+        sessionId: text(json.session_id) ?? "",
+        status: status(json.status),
+        history: known(list(json.history).map(parseMessage)),
+        readUpTo: text(json.read_up_to),
+        operator: parseOperator(json.operator),
       };
     case "ack": {
-      const clientId = text(json["client_id"]);
-      const messageId = text(json["message_id"]);
+      const clientId = text(json.client_id);
+      const messageId = text(json.message_id);
       if (clientId === null || messageId === null) return null;
-      return { type: "ack", clientId, messageId, createdAt: moment(json["created_at"]) };
+      return { type: "ack", clientId, messageId, createdAt: moment(json.created_at) };
     }
     case "message": {
-      const message = parseMessage(json["message"]);
+      const message = parseMessage(json.message);
       return message === null ? null : { type: "message", message };
     }
     case "typing": {
-      const from = role(json["role"]);
+      const from = role(json.role);
       return from === null ? null : { type: "typing", role: from };
     }
     case "status":
-      return { type: "status", status: status(json["status"]), operator: parseOperator(json["operator"]) };
+      return { type: "status", status: status(json.status), operator: parseOperator(json.operator) };
     case "config":
-      return { type: "config", config: parseConfig(json["widget_config"]) };
+      return { type: "config", config: parseConfig(json.widget_config) };
     case "error":
       return {
         type: "error",
-        code: text(json["error_code"]) ?? "unknown",
-        message: text(json["message"]) ?? "",
-        clientId: text(json["client_id"]),
-        retryAfterMs: retryAfterMs(json["retry_after_seconds"]),
+        code: text(json.error_code) ?? "unknown",
+        message: text(json.message) ?? "",
+        clientId: text(json.client_id),
+        retryAfterMs: retryAfterMs(json.retry_after_seconds),
       };
     default:
       return null;

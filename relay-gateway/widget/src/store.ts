@@ -1,6 +1,6 @@
 // The widget's whole state and every way it may change: pure, so that no order of frames can surprise it.
-import { WELCOME_HISTORY } from "./protocol";
-import type { ConversationStatus, Message, Operator, Role, ServerFrame, WidgetConfig } from "./protocol";
+import { WELCOME_MESSAGES, type ConversationStatus, type Role } from "./frames";
+import type { Message, Operator, ServerFrame, WidgetConfig } from "./protocol";
 import type { OutboxEntry } from "./outbox";
 
 /** How many messages stay in memory; older ones are the server's to keep. */
@@ -139,7 +139,7 @@ function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>
     // Who is welcomed is welcomed by the chat backend: it is there.
     config: base.config && { ...base.config, online: true },
     messages,
-    complete: (first ? frame.history.length < WELCOME_HISTORY : base.complete) && messages.length < KEPT_MESSAGES,
+    complete: (first ? frame.history.length < WELCOME_MESSAGES : base.complete) && messages.length < KEPT_MESSAGES,
     sessionId: frame.sessionId,
     status: frame.status,
     operator: frame.operator,

@@ -6,7 +6,8 @@ import { RelayApi, RelayError } from "./http";
 import { randomId } from "./id";
 import type { Appearance, Options } from "./options";
 import { Outbox } from "./outbox";
-import { clean, MAX_CONTENT_CHARS, type Position, type ServerFrame, type Session } from "./protocol";
+import { MESSAGE_CHARS } from "./frames";
+import { clean, type Position, type ServerFrame, type Session } from "./protocol";
 import { Sessions } from "./session";
 import { Storage } from "./storage";
 import { INITIAL, newestId, newestIncomingId, reduce, unreadCount, type Action, type State } from "./store";
@@ -138,7 +139,7 @@ export class Widget implements ConnectionOwner, ViewActions {
   }
 
   send(content: string): void {
-    if (content === "" || content.length > MAX_CONTENT_CHARS) return;
+    if (content === "" || content.length > MESSAGE_CHARS) return;
     const entry = { clientId: randomId(), content: clean(content), createdAt: new Date().toISOString(), failure: null };
     this.#outbox.save(entry);
     this.#apply({ type: "queued", entries: [entry] });

@@ -5,7 +5,10 @@
 use serde_json::{Map, Value};
 
 use crate::ApiError;
-use wire::{FieldError, attachments};
+use wire::{
+    FieldError,
+    attachments::{self, Attachment},
+};
 
 /// A JSON object being read. `null` counts as absent.
 #[derive(Debug)]
@@ -117,7 +120,7 @@ impl Fields {
     }
 
     /// A message's attachments, `most` at most; empty where absent.
-    pub fn attachments(&mut self, name: &str, most: usize) -> Vec<Value> {
+    pub fn attachments(&mut self, name: &str, most: usize) -> Vec<Attachment> {
         match self.take(name).map(|given| attachments::read(given, most)) {
             None => Vec::new(),
             Some(Ok(attachments)) => attachments,

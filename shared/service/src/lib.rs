@@ -1,6 +1,7 @@
 //! What every process of the system does: configuration, telemetry, serving, the edge around handlers, shutdown.
 
 pub mod body;
+pub mod client_frame;
 pub mod config;
 pub mod edge;
 mod envelope;

@@ -3,7 +3,10 @@
 use sea_orm::FromQueryResult;
 use serde_json::{Map, Value, json};
 use service::{ApiError, fields::Fields, websocket::Socket};
-use wire::{ErrorCode, SessionId, TenantId};
+use wire::{
+    ErrorCode, SessionId, TenantId,
+    frames::limits::{MESSAGE_ATTACHMENTS, MESSAGE_CHARS},
+};
 
 use super::{Ended, Heard, receive, send};
 use crate::{
@@ -158,8 +161,8 @@ impl<'a> ConversationStream<'a> {
         let mut fields = Fields::new(frame);
         match fields.choice("type", &["message", "typing", "read", "resume"], "") {
             "message" => {
-                let content = fields.text("content", 8_000);
-                let attachments = fields.attachments("attachments", messages::MOST_ATTACHMENTS);
+                let content = fields.text("content", MESSAGE_CHARS);
+                let attachments = fields.attachments("attachments", MESSAGE_ATTACHMENTS);
                 fields.finish()?;
                 // The relay lets none through without: who resends must be known by something.
                 let Some(client_id) = client_id else {

@@ -1,5 +1,5 @@
 // Where the visitor writes: grows with the text, sends on Enter, leaves input methods alone.
-import { MAX_CONTENT_CHARS } from "../protocol";
+import { MESSAGE_CHARS } from "../frames";
 import type { State } from "../store";
 import { localised, type Language } from "../text";
 import { button, el, setAttribute, setText } from "./dom";
@@ -55,8 +55,8 @@ export class ComposerView {
     const { input } = this;
     input.style.setProperty("height", "auto");
     if (input.scrollHeight > 0) input.style.setProperty("height", `${input.scrollHeight}px`);
-    const left = MAX_CONTENT_CHARS - input.value.trim().length;
-    this.#submit.disabled = this.#blocked || left < 0 || left === MAX_CONTENT_CHARS;
+    const left = MESSAGE_CHARS - input.value.trim().length;
+    this.#submit.disabled = this.#blocked || left < 0 || left === MESSAGE_CHARS;
     const counts = left <= COUNT_FROM && this.#language !== null;
     this.#counter.hidden = !counts;
     setAttribute(this.#counter, "class", left < 0 ? "counter over" : "counter");

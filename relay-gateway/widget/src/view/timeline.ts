@@ -1,5 +1,6 @@
 // Turns the state into the rows of the conversation: days, groups, notes, own unsent messages. Pure.
-import type { Message, Role } from "../protocol";
+import type { Role } from "../frames";
+import type { Message } from "../protocol";
 import { unseenOutbox, type State } from "../store";
 import { localised, type Language } from "../text";
 import type { Face } from "./avatar";

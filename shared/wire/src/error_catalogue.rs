@@ -1,6 +1,6 @@
 //! Every error code on one page, for people: `deploy/docs/errors.md` is made of the table.
 
-use super::ErrorCode;
+use crate::error_code::ErrorCode;
 
 impl ErrorCode {
     /// What a caller who gets this code should do. A new code does not compile without it.
@@ -88,7 +88,8 @@ impl ErrorCode {
 mod tests {
     use std::fmt::Write as _;
 
-    use super::{super::GrpcStatus, *};
+    use super::*;
+    use crate::error_code::GrpcStatus;
 
     /// The page: every code with its statuses, its meaning and what to do.
     fn catalogue() -> String {
