@@ -4,7 +4,7 @@
 //! [`Hello`]. A [`ServerFrame`] comes from the chat backend, and the gateway passes it to the client unread; the gateway sends
 //! `config` and `error` frames of its own. [`limits`] holds every limit of a frame.
 //!
-//! The TypeScript of the frames, `relay-gateway/widget/src/frames.ts`, is made from these types by a test, and
+//! The TypeScript of the frames, `relay-gateway/web/protocol/frames.ts`, is made from these types by a test, and
 //! `tests/vectors/frames.json` holds an example of each frame. This module must not know sockets, servers or storage.
 
 mod client;

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::attachments::Attachment;
 
-const COMMITTED: &str = "../../relay-gateway/widget/src/frames.ts";
+const COMMITTED: &str = "../../relay-gateway/web/protocol/frames.ts";
 
 /// What clients must keep to.
 macro_rules! limits {

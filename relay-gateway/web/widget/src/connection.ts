@@ -1,6 +1,6 @@
 // The WebSocket and its life: dial, stay, back off, sleep, or stop. What frames mean is the owner's business.
 import { RelayError } from "./http";
-import type { ClientFrame } from "./frames";
+import type { ClientFrame } from "@chat-relay/protocol/frames";
 import { parseFrame, type ServerFrame, type Session } from "./protocol";
 
 /** idle: never asked for. asleep: the relay closed an idle connection. blocked: this page is not served. */

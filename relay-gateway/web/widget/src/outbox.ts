@@ -1,5 +1,5 @@
 // Messages the relay has not acknowledged yet, kept so that neither a reload nor a dead network loses one.
-import { clean, moment, text } from "./protocol";
+import { clean, moment, text } from "@chat-relay/protocol/untrusted";
 import type { Storage } from "./storage";
 
 export interface OutboxEntry {

@@ -1,5 +1,5 @@
 // Where the visitor writes: grows with the text, sends on Enter, leaves input methods alone.
-import { MESSAGE_CHARS } from "../frames";
+import { MESSAGE_CHARS } from "@chat-relay/protocol/frames";
 import type { State } from "../store";
 import { localised, type Language } from "../text";
 import { button, el, setAttribute, setText } from "./dom";

@@ -1,5 +1,5 @@
 // Finds web addresses in message text, so that the view can build links without ever parsing HTML.
-import { webUrl } from "./protocol";
+import { webUrl } from "@chat-relay/protocol/untrusted";
 
 export type Piece = string | { readonly label: string; readonly url: string };
 

@@ -1,6 +1,7 @@
 // The relay's three HTTP calls: envelope in, typed data or a typed failure out.
 import type { Options } from "./options";
-import { clean, parseConfig, parseSession, record, retryAfterMs, text, type Session, type WidgetConfig } from "./protocol";
+import { clean, record, retryAfterMs, text } from "@chat-relay/protocol/untrusted";
+import { parseConfig, parseSession, type Session, type WidgetConfig } from "./protocol";
 
 const TIMEOUT_MS = 15_000;
 

@@ -1,5 +1,5 @@
 // The events of window.ChatRelay: a listener that throws harms nobody else.
-import type { ConversationStatus, Role } from "./frames";
+import type { ConversationStatus, Role } from "@chat-relay/protocol/frames";
 
 export interface EventMap {
   ready: Readonly<Record<string, never>>;

@@ -1,5 +1,6 @@
 // What the page asks for: the attributes of the script element, read in one place.
-import { clean, hexColour, position, type Position } from "./protocol";
+import { clean } from "@chat-relay/protocol/untrusted";
+import { hexColour, position, type Position } from "./protocol";
 import { canonical } from "./text";
 
 export type Theme = "light" | "dark" | "auto";

@@ -1,6 +1,7 @@
 // The widget's whole state and every way it may change: pure, so that no order of frames can surprise it.
-import { WELCOME_MESSAGES, type ConversationStatus, type Role } from "./frames";
-import type { Message, Operator, ServerFrame, WidgetConfig } from "./protocol";
+import { WELCOME_MESSAGES, type ConversationStatus, type Role } from "@chat-relay/protocol/frames";
+import type { Message, Operator } from "@chat-relay/protocol/message";
+import type { ServerFrame, WidgetConfig } from "./protocol";
 import type { OutboxEntry } from "./outbox";
 
 /** How many messages stay in memory; older ones are the server's to keep. */

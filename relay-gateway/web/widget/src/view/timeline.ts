@@ -1,6 +1,6 @@
 // Turns the state into the rows of the conversation: days, groups, notes, own unsent messages. Pure.
-import type { Role } from "../frames";
-import type { Message } from "../protocol";
+import type { Role } from "@chat-relay/protocol/frames";
+import type { Message } from "@chat-relay/protocol/message";
 import { unseenOutbox, type State } from "../store";
 import { localised, type Language } from "../text";
 import type { Face } from "./avatar";

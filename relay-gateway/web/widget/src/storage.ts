@@ -1,5 +1,5 @@
 // What outlives a page view. Browsers may refuse storage at any call; then memory has to do.
-import { record } from "./protocol";
+import { record } from "@chat-relay/protocol/untrusted";
 
 const PREFIX = "chat-relay";
 
