@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use service::fields::Fields;
 use uuid::Uuid;
+use wire::fields::Fields;
 use wire::{
     TenantId,
     time::{from_unix_ms, now},

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use service::fields::Fields;
 use url::Url;
 use uuid::Uuid;
+use wire::fields::Fields;
 use wire::{TenantId, time::now};
 
 use crate::{

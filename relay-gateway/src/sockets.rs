@@ -10,6 +10,7 @@ mod accept;
 mod changes;
 mod close;
 mod closing;
+mod error_frame;
 mod participant;
 mod pump;
 mod registry;

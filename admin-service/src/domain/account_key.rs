@@ -3,9 +3,9 @@
 use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
-use service::fields::Fields;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use wire::fields::Fields;
 use wire::{FieldError, TenantId};
 
 /// Keys a tenant may have that are not revoked.
@@ -176,7 +176,7 @@ impl NewAccountKey {
             }
         });
         fields.refuse_others();
-        fields.finish().map_err(|refused| refused.errors().to_vec())?;
+        fields.finish().map_err(|refused| refused.0)?;
         Ok(Self { name, abilities, expires_at })
     }
 }

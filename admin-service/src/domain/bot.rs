@@ -1,9 +1,9 @@
 //! A tenant's bots: what widgets belong to. Each tenant has one from the start.
 
 use jiff::Timestamp;
-use service::fields::Fields;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use wire::fields::Fields;
 use wire::{FieldError, TenantId};
 
 /// Bots a tenant may have.
@@ -45,7 +45,7 @@ impl NewBot {
     pub fn read(mut fields: Fields) -> Result<Self, Vec<FieldError>> {
         let name = fields.text("name", LONGEST_NAME);
         fields.refuse_others();
-        fields.finish().map_err(|refused| refused.errors().to_vec())?;
+        fields.finish().map_err(|refused| refused.0)?;
         Ok(Self { name })
     }
 }

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use service::fields::Fields;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use wire::fields::Fields;
 use wire::{FieldError, TenantId, origin::Domain};
 
 use super::{
@@ -106,7 +106,7 @@ impl NewBotKey {
                 "bot_id" => RefusedField::new("bot_id", Refusal::hinted(&error.message, Hint::ListBots)),
                 _ => error.into(),
             };
-            refused.errors().iter().cloned().map(hinted).collect::<Vec<_>>()
+            refused.0.into_iter().map(hinted).collect::<Vec<_>>()
         })?;
         Ok(Self { bot_id, name, allowed_domains, rate_limit_per_hour })
     }

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use serde::Serialize;
-use service::{ApiError, Envelope, Failure, Success, fields};
+use service::{ApiError, Envelope, Failure, Success};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::{TenantId, time::WireTime};
@@ -93,7 +93,7 @@ pub(super) async fn create_account_key(
     params: Params,
     Fields(given): Fields,
 ) -> Result<Success<CreatedAccountKey>, ApiError> {
-    let (key, secret) = keys.create(&caller, params.tenant_id()?, fields::Fields::new(given)).await?;
+    let (key, secret) = keys.create(&caller, params.tenant_id()?, wire::fields::Fields::new(given)).await?;
     Ok(Success::created(
         CreatedAccountKey::new(key, &secret),
         "Account key made. Save account_key now: it will not be shown again.",

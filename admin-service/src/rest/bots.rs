@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use serde::Serialize;
-use service::{ApiError, Envelope, Failure, Success, fields};
+use service::{ApiError, Envelope, Failure, Success};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::time::WireTime;
@@ -63,6 +63,6 @@ pub(super) async fn create_bot(
     State(developers): State<Developers>,
     BotWritten(by, given): BotWritten,
 ) -> Result<Success<BotView>, ApiError> {
-    let bot = developers.bots.create(&by, fields::Fields::new(given)).await?;
+    let bot = developers.bots.create(&by, wire::fields::Fields::new(given)).await?;
     Ok(Success::created(bot.into(), "Bot made."))
 }

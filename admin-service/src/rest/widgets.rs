@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State, rejection::PathRejection};
 use serde::Serialize;
-use service::{ApiError, Envelope, Failure, Success, fields};
+use service::{ApiError, Envelope, Failure, Success};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type},
@@ -162,7 +162,7 @@ pub(super) async fn create_widget_key(
     State(developers): State<Developers>,
     Written(by, given): Written,
 ) -> Result<Success<WidgetKeyView>, ApiError> {
-    let key = developers.widgets.create_key(&by, fields::Fields::new(given)).await.map_err(advice::refused)?;
+    let key = developers.widgets.create_key(&by, wire::fields::Fields::new(given)).await.map_err(advice::refused)?;
     Ok(Success::created(key.into(), "Widget key made."))
 }
 

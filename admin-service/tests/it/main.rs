@@ -1,7 +1,6 @@
 //! The admin service from outside: the store on both databases, REST, gRPC, and what must never leak.
 
 mod accounts;
-mod architecture;
 mod audit_subjects;
 mod failover;
 mod grpc;

@@ -4,21 +4,11 @@
 
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-
-/// A file that goes with a message.
-#[derive(ToSchema)]
-pub(super) struct Attachment {
-    /// `image`, `audio`, `video` or `file`.
-    r#type: String,
-    mime: String,
-    /// Bytes.
-    size: u64,
-    url: String,
-}
+use wire::attachments::Attachment;
 
 /// What begins a conversation.
 #[derive(ToSchema)]
-pub(super) struct NewConversation {
+pub(crate) struct NewConversation {
     /// The tenant's own name for the visitor.
     #[schema(min_length = 1, max_length = 255)]
     visitor_user_id: String,
@@ -40,7 +30,7 @@ pub(super) struct NewConversation {
 
 /// What is said.
 #[derive(ToSchema)]
-pub(super) struct NewMessage {
+pub(crate) struct NewMessage {
     /// `visitor`, `agent`, `bot` or `system`.
     #[schema(required = false, default = "visitor")]
     role: String,
@@ -52,7 +42,7 @@ pub(super) struct NewMessage {
 
 /// A contact form.
 #[derive(ToSchema)]
-pub(super) struct NewContactTicket {
+pub(crate) struct NewContactTicket {
     #[schema(min_length = 1, max_length = 254)]
     customer_email: String,
     #[schema(min_length = 1, max_length = 200)]
@@ -75,7 +65,7 @@ pub(super) struct NewContactTicket {
 
 /// Something to answer from.
 #[derive(ToSchema)]
-pub(super) struct NewKnowledge {
+pub(crate) struct NewKnowledge {
     /// A document is known by title and language: ingesting it again is its next version.
     #[schema(min_length = 1, max_length = 500)]
     title: String,

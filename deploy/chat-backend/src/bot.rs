@@ -5,13 +5,11 @@
 //! says is a passage of the tenant's own words, with its source.
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
-use serde::Serialize;
-use utoipa::ToSchema;
-use wire::TenantId;
+use wire::frames::Citation;
 
 use super::{
     handling::WaitingReason,
-    store::{StoreError, all},
+    store::{OfTenant, StoreError},
 };
 
 /// Half of what was asked about must be in the passage.
@@ -23,32 +21,13 @@ const MOST_TERMS: usize = 24;
 
 /// What the bot does with a message.
 #[derive(Debug, PartialEq)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// There was nothing to look up, such as a greeting.
     Greet,
     /// An answer and where it is from.
     Answer { content: String, citations: Vec<Citation>, confidence: f64 },
     /// A person is needed.
     HandOver(WaitingReason),
-}
-
-/// Where an answer is from.
-#[derive(Debug, PartialEq, Serialize, ToSchema)]
-pub(super) struct Citation {
-    chunk_id: String,
-    document_id: String,
-    /// The document's, as people know it.
-    title: String,
-    document_version: i64,
-    /// The share of the question's words that the passage holds, 0 to 1.
-    score: f64,
-}
-
-#[cfg(test)]
-impl Citation {
-    pub(super) fn title(&self) -> &str {
-        &self.title
-    }
 }
 
 #[derive(FromQueryResult)]
@@ -62,11 +41,7 @@ struct Candidate {
 }
 
 /// What the bot replies to `message`.
-pub(super) async fn reply(
-    connection: &impl ConnectionTrait,
-    tenant_id: TenantId,
-    message: &str,
-) -> Result<Reply, StoreError> {
+pub(crate) async fn reply(rows: &OfTenant<'_, impl ConnectionTrait>, message: &str) -> Result<Reply, StoreError> {
     if asks_for_a_person(message) {
         return Ok(Reply::HandOver(WaitingReason::UserRequest));
     }
@@ -75,37 +50,36 @@ pub(super) async fn reply(
         return Ok(Reply::Greet);
     }
     // A term is a row of its own, so that one query can say how many of them each candidate holds.
-    let tenant = tenant_id.as_uuid().simple().to_string();
+    let tenant = rows.tenant_id().as_uuid().simple().to_string();
     let any = terms.iter().map(|term| quoted(term)).collect::<Vec<_>>().join(" OR ");
     let each: Vec<String> = terms.iter().map(|term| format!("{{title text}}: {}", quoted(term))).collect();
     let each_in_text: Vec<String> = terms.iter().map(|term| format!("text: {}", quoted(term))).collect();
     let sql = "
         WITH best AS MATERIALIZED (
             SELECT rowid, -bm25(chunk_search, 0.0, 1.0, 2.0) AS score
-            FROM chunk_search WHERE chunk_search MATCH ? ORDER BY bm25(chunk_search, 0.0, 1.0, 2.0) LIMIT ?
+            FROM chunk_search WHERE chunk_search MATCH ?2 ORDER BY bm25(chunk_search, 0.0, 1.0, 2.0) LIMIT ?3
         )
         SELECT chunk.id, chunk.document_id, document.title, chunk.document_version, chunk.text,
-            (SELECT count(*) FROM json_each(?) AS term WHERE EXISTS (
+            (SELECT count(*) FROM json_each(?4) AS term WHERE EXISTS (
                 SELECT 1 FROM chunk_search WHERE chunk_search MATCH term.value AND chunk_search.rowid = best.rowid
             )) AS covered
         FROM best JOIN chunk ON chunk.rowid = best.rowid JOIN document ON document.id = chunk.document_id
-        WHERE chunk.tenant_id = ?
+        WHERE chunk.tenant_id = ?1 AND document.tenant_id = ?1
         -- A title is shared by all passages of its document: what a passage says itself decides between them.
-        ORDER BY covered DESC, (SELECT count(*) FROM json_each(?) AS term WHERE EXISTS (
+        ORDER BY covered DESC, (SELECT count(*) FROM json_each(?5) AS term WHERE EXISTS (
             SELECT 1 FROM chunk_search WHERE chunk_search MATCH term.value AND chunk_search.rowid = best.rowid
         )) DESC, best.score DESC";
-    let candidates: Vec<Candidate> = all(
-        connection,
-        sql,
-        [
-            format!("tenant:{} AND ({{title text}}: ({any}))", quoted(&tenant)).into(),
-            CANDIDATES.into(),
-            serde_json::json!(each).to_string().into(),
-            tenant_id.to_string().into(),
-            serde_json::json!(each_in_text).to_string().into(),
-        ],
-    )
-    .await?;
+    let candidates: Vec<Candidate> = rows
+        .all(
+            sql,
+            [
+                format!("tenant:{} AND ({{title text}}: ({any}))", quoted(&tenant)).into(),
+                CANDIDATES.into(),
+                serde_json::json!(each).to_string().into(),
+                serde_json::json!(each_in_text).to_string().into(),
+            ],
+        )
+        .await?;
     Ok(judge(candidates, terms.len()))
 }
 

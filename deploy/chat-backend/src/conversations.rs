@@ -1,15 +1,21 @@
 //! Conversations: begun by a tenant for a visitor, fetched, listed.
 
 use axum::extract::State;
-use service::{ApiError, Envelope, Failure, Success, fields::Fields};
+use service::{ApiError, Envelope, Failure, Success};
+use wire::fields::Fields;
+
+use wire::frames::limits::{CONVERSATION_METADATA_BYTES, LOCALE_CHARS, VISITOR_USER_ID_CHARS};
 
 use super::{
-    Backend, Object, Params, Tenant, body,
-    dto::{CONVERSATION, Conversation, ConversationRow, List, given, page},
+    body,
+    channel::Channel,
+    extract::{Object, Params, Tenant},
     handling::Handling,
     notifier,
-    records::{self, NewConversation},
-    store::{Store, all, commit, unavailable},
+    records::conversations::{self, NewConversation},
+    state::Backend,
+    store::{OfTenant, Store, commit, unavailable},
+    views::{Conversation, List, given, page},
 };
 
 /// Begin a conversation. `visitor_user_id` is the tenant's own name for the visitor.
@@ -21,7 +27,7 @@ use super::{
         (status = 422, description = "`validation_failed`", body = Failure),
     )
 )]
-pub(super) async fn create_conversation(
+pub(crate) async fn create_conversation(
     State(backend): State<Backend>,
     Tenant(tenant_id): Tenant,
     Object(object): Object,
@@ -29,22 +35,23 @@ pub(super) async fn create_conversation(
     let store = &backend.store;
     let mut fields = Fields::new(object);
     let new = NewConversation {
-        visitor_user_id: fields.text("visitor_user_id", 255),
+        visitor_user_id: fields.text("visitor_user_id", VISITOR_USER_ID_CHARS),
         visitor_display_name: fields.optional_text("visitor_display_name", 200),
         visitor_email: fields.optional_text("visitor_email", 254),
         visitor_phone: fields.optional_text("visitor_phone", 50),
-        locale: fields.optional_text("locale", 35).unwrap_or_else(|| "fr".to_owned()),
-        channel: fields.choice("channel", &["text", "voice", "video"], "text"),
+        locale: fields.optional_text("locale", LOCALE_CHARS).unwrap_or_else(|| "fr".to_owned()),
+        channel: Channel::of(fields.choice("channel", &Channel::TEXTS, Channel::Text.as_str())),
         handling: Handling::Bot,
-        metadata: fields.object("metadata", 16 * 1024),
+        metadata: fields.object("metadata", CONVERSATION_METADATA_BYTES),
     };
     fields.finish()?;
     let transaction = store.begin().await.map_err(unavailable)?;
-    let id = records::insert_conversation(&transaction, tenant_id, new).await.map_err(unavailable)?;
-    let conversation = records::find_conversation(&transaction, tenant_id, &id).await?;
+    let rows = OfTenant::new(&transaction, tenant_id);
+    let id = conversations::insert(&rows, new).await.map_err(unavailable)?;
+    let conversation = conversations::find(&rows, &id).await?;
     commit(transaction).await?;
-    backend.notifier.changed(&notifier::of_visitor(tenant_id, &conversation.visitor_user_id));
-    Ok(Success::created(conversation, "Conversation begun."))
+    backend.notifier.changed(&notifier::of_visitor(tenant_id, &conversation.row.visitor_user_id));
+    Ok(Success::created(conversation.into(), "Conversation begun."))
 }
 
 /// One conversation.
@@ -58,14 +65,15 @@ pub(super) async fn create_conversation(
         (status = 422, description = "`validation_failed`", body = Failure),
     )
 )]
-pub(super) async fn fetch_conversation(
+pub(crate) async fn fetch_conversation(
     State(store): State<Store>,
     Tenant(tenant_id): Tenant,
     Params(mut query): Params,
 ) -> Result<Success<Conversation>, ApiError> {
     let id = query.required::<String>("conversation_id");
     query.finish()?;
-    Ok(Success::ok(records::find_conversation(store.reader(), tenant_id, &given(id)?).await?, "Conversation fetched."))
+    let conversation = conversations::find(&store.of(tenant_id), &given(id)?).await?;
+    Ok(Success::ok(conversation.into(), "Conversation fetched."))
 }
 
 /// Conversations, newest first; of one visitor, or of all.
@@ -82,7 +90,7 @@ pub(super) async fn fetch_conversation(
         (status = 422, description = "`validation_failed`", body = Failure),
     )
 )]
-pub(super) async fn fetch_conversations(
+pub(crate) async fn fetch_conversations(
     State(store): State<Store>,
     Tenant(tenant_id): Tenant,
     Params(mut query): Params,
@@ -90,23 +98,7 @@ pub(super) async fn fetch_conversations(
     let visitor = query.optional::<String>("visitor_user_id");
     let (limit, offset) = page(&mut query, 20);
     query.finish()?;
-    let tenant = tenant_id.to_string();
-    let rows: Vec<ConversationRow> = match visitor {
-        Some(visitor) => {
-            let sql = format!(
-                "SELECT {CONVERSATION} FROM conversation WHERE tenant_id = ? AND visitor_user_id = ?
-                 ORDER BY id DESC LIMIT ? OFFSET ?"
-            );
-            all(store.reader(), &sql, [tenant.into(), visitor.into(), limit.into(), offset.into()]).await
-        }
-        None => {
-            let sql = format!(
-                "SELECT {CONVERSATION} FROM conversation WHERE tenant_id = ? ORDER BY id DESC LIMIT ? OFFSET ?"
-            );
-            all(store.reader(), &sql, [tenant.into(), limit.into(), offset.into()]).await
-        }
-    }
-    .map_err(unavailable)?;
-    let items = rows.into_iter().map(Conversation::try_from).collect::<Result<_, _>>()?;
+    let found = conversations::page(&store.of(tenant_id), visitor, (limit, offset)).await?;
+    let items = found.into_iter().map(Conversation::from).collect();
     Ok(Success::ok(List { items, limit, offset }, "Conversations fetched."))
 }

@@ -10,18 +10,18 @@ use wire::TenantId;
 
 use super::{
     bot::{self, Reply},
-    knowledge::{self, NewDocument},
-    store::{STEPS, StoreError},
+    records::documents::{self, NewDocument},
+    store::{OfTenant, STEPS, StoreError},
 };
 
 /// The articles.
 #[derive(Clone, Debug)]
-pub(super) struct DemoKnowledge(DatabaseConnection);
+pub(crate) struct DemoKnowledge(DatabaseConnection);
 
 /// Whose articles these are, in the database in memory: no tenant's id.
 const OWNER: TenantId = TenantId::from_uuid(Uuid::nil());
 
-/// Title, language, text. A shop's bot says such things; what no shop has said, such as a phone number, stands in none.
+/// Title, language, text. They say what a shop's bot would say. None of them states a fact that a real shop would have to give, such as a phone number.
 const ARTICLES: [(&str, &str, &str); 10] = [
     (
         "Orders",
@@ -89,7 +89,7 @@ const ARTICLES: [(&str, &str, &str); 10] = [
 
 impl DemoKnowledge {
     /// Opens the database in memory, and ingests the articles as a tenant's would be.
-    pub(super) async fn open() -> Result<Self, StoreError> {
+    pub(crate) async fn open() -> Result<Self, StoreError> {
         let mut options = ConnectOptions::new("sqlite::memory:");
         // The database is as old as its one connection: it must never be closed for being idle or old.
         options.min_connections(1).max_connections(1).idle_timeout(None).max_lifetime(None).sqlx_logging(false);
@@ -105,20 +105,21 @@ impl DemoKnowledge {
                 language: language.to_owned(),
                 tags: Vec::new(),
             };
-            knowledge::insert_document(&connection, OWNER, new).await?;
+            documents::insert(&OfTenant::new(&connection, OWNER), new).await?;
         }
         Ok(Self(connection))
     }
 
     /// What the bot replies from the articles alone.
-    pub(super) async fn reply(&self, message: &str) -> Result<Reply, StoreError> {
-        bot::reply(&self.0, OWNER, message).await
+    pub(crate) async fn reply(&self, message: &str) -> Result<Reply, StoreError> {
+        bot::reply(&OfTenant::new(&self.0, OWNER), message).await
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::handling::WaitingReason, *};
+    use super::*;
+    use crate::handling::WaitingReason;
 
     #[tokio::test]
     async fn what_a_visitor_of_the_demo_asks_is_answered() {
@@ -140,7 +141,7 @@ mod tests {
             ("Comment marche la démo ?", "Comment marche cette démo"),
         ] {
             match demo.reply(question).await.expect("a reply") {
-                Reply::Answer { citations, .. } => assert_eq!(citations[0].title(), title, "{question}"),
+                Reply::Answer { citations, .. } => assert_eq!(citations[0].title, title, "{question}"),
                 other => panic!("{question}: {other:?}"),
             }
         }

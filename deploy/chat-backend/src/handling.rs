@@ -2,10 +2,11 @@
 
 use serde::{Serialize, Serializer};
 use service::ApiError;
+use wire::frames::ConversationStatus;
 
 /// Who answers in a conversation. PROTOCOL.md, section 8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Handling {
+pub(crate) enum Handling {
     Bot,
     Waiting(WaitingReason),
     Assigned,
@@ -14,7 +15,7 @@ pub(super) enum Handling {
 
 /// Why a person is awaited: what the database and a ticket's tags call it is [`WaitingReason::as_str`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WaitingReason {
+pub(crate) enum WaitingReason {
     /// The bot did not know: it goes on answering what it knows.
     LowConfidence,
     /// The visitor asked for a person.
@@ -26,29 +27,34 @@ pub(super) enum WaitingReason {
 }
 
 impl Handling {
-    /// What callers read.
-    pub(super) const fn as_str(self) -> &'static str {
+    /// What callers and visitors' sockets are told.
+    pub(crate) const fn status(self) -> ConversationStatus {
         match self {
-            Self::Bot => "bot",
-            Self::Waiting(_) => "waiting",
-            Self::Assigned => "assigned",
-            Self::Resolved => "resolved",
+            Self::Bot => ConversationStatus::Bot,
+            Self::Waiting(_) => ConversationStatus::Waiting,
+            Self::Assigned => ConversationStatus::Assigned,
+            Self::Resolved => ConversationStatus::Resolved,
         }
+    }
+
+    /// What the database calls it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        self.status().as_str()
     }
 
     /// What a row says, by its columns `handling` and `waiting_reason`.
-    pub(super) fn of_row(handling: &str, waiting_reason: Option<&str>) -> Result<Self, ApiError> {
-        match handling {
-            "bot" => Ok(Self::Bot),
-            "waiting" => Ok(Self::Waiting(WaitingReason::of_row(waiting_reason))),
-            "assigned" => Ok(Self::Assigned),
-            "resolved" => Ok(Self::Resolved),
-            _ => Err(ApiError::internal(format!("a conversation's handling is {handling:?}, which nothing writes"))),
+    pub(crate) fn of_row(handling: &str, waiting_reason: Option<&str>) -> Result<Self, ApiError> {
+        match ConversationStatus::from_wire(handling) {
+            Some(ConversationStatus::Bot) => Ok(Self::Bot),
+            Some(ConversationStatus::Waiting) => Ok(Self::Waiting(WaitingReason::of_row(waiting_reason))),
+            Some(ConversationStatus::Assigned) => Ok(Self::Assigned),
+            Some(ConversationStatus::Resolved) => Ok(Self::Resolved),
+            None => Err(ApiError::internal(format!("a conversation's handling is {handling:?}, which nothing writes"))),
         }
     }
 
-    /// Whether the bot may answer: it does until a person is assigned, unless the visitor or the tenant wants a person.
-    pub(super) fn bot_may_answer(self) -> bool {
+    /// Whether the bot may answer: it may until a person is assigned, unless the visitor or the tenant wants a person.
+    pub(crate) fn bot_may_answer(self) -> bool {
         match self {
             Self::Bot => true,
             Self::Waiting(reason) => reason.bot_may_answer(),
@@ -56,8 +62,8 @@ impl Handling {
         }
     }
 
-    /// What the database calls it.
-    pub(super) const fn waiting_reason(self) -> Option<&'static str> {
+    /// What the database calls the reason why a person is awaited.
+    pub(crate) const fn waiting_reason(self) -> Option<&'static str> {
         match self {
             Self::Waiting(reason) => Some(reason.as_str()),
             Self::Bot | Self::Assigned | Self::Resolved => None,
@@ -73,7 +79,7 @@ impl Serialize for Handling {
 }
 
 impl WaitingReason {
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::LowConfidence => "low_confidence",
             Self::UserRequest => "user_request",
@@ -89,7 +95,7 @@ impl WaitingReason {
     }
 
     /// Whether the bot answers what it knows, until the awaited person comes.
-    pub(super) fn bot_may_answer(self) -> bool {
+    pub(crate) fn bot_may_answer(self) -> bool {
         self == Self::LowConfidence
     }
 }

@@ -11,15 +11,15 @@ use wire::TenantId;
 
 /// The conversations that somebody listens to. Cloning shares them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ConversationNotifier(Arc<Mutex<HashMap<String, watch::Sender<()>>>>);
+pub(crate) struct ConversationNotifier(Arc<Mutex<HashMap<String, watch::Sender<()>>>>);
 
 /// What the conversations of a visitor are listened to under, before there is one.
-pub(super) fn of_visitor(tenant_id: TenantId, visitor_user_id: &str) -> String {
+pub(crate) fn of_visitor(tenant_id: TenantId, visitor_user_id: &str) -> String {
     format!("{tenant_id}/{visitor_user_id}")
 }
 
 /// Hears when there may be something new in one conversation.
-pub(super) struct Listener {
+pub(crate) struct Listener {
     notifier: ConversationNotifier,
     conversation_id: String,
     signals: watch::Receiver<()>,
@@ -31,7 +31,7 @@ impl ConversationNotifier {
     }
 
     /// Begins to listen. Read the conversation after this: what comes in between is then heard of.
-    pub(super) fn listen(&self, conversation_id: &str) -> Listener {
+    pub(crate) fn listen(&self, conversation_id: &str) -> Listener {
         let mut conversations = self.conversations();
         let sender = conversations.entry(conversation_id.to_owned()).or_insert_with(|| watch::channel(()).0);
         let signals = sender.subscribe();
@@ -39,7 +39,7 @@ impl ConversationNotifier {
     }
 
     /// Says that something was committed.
-    pub(super) fn changed(&self, conversation_id: &str) {
+    pub(crate) fn changed(&self, conversation_id: &str) {
         if let Some(sender) = self.conversations().get(conversation_id) {
             sender.send_replace(());
         }
@@ -48,7 +48,7 @@ impl ConversationNotifier {
 
 impl Listener {
     /// Returns when something may have been committed since the last time.
-    pub(super) async fn changed(&mut self) {
+    pub(crate) async fn changed(&mut self) {
         // The sender lives for as long as anybody listens.
         let _ = self.signals.changed().await;
     }

@@ -1,31 +1,31 @@
 //! Tickets: opened by a hand-over or a contact form, numbered per tenant without gaps.
 
 use axum::extract::State;
-use sea_orm::Value as SqlValue;
-use serde::Serialize;
-use service::{ApiError, Envelope, Failure, Success, fields::Fields};
-use utoipa::ToSchema;
+use service::{ApiError, Envelope, Failure, Success};
 use uuid::Uuid;
-use wire::ErrorCode;
-
-use super::{
-    Object, Params, Tenant, body,
-    dto::{List, TICKET, Ticket, TicketRow, given, page},
-    handling::{Handling, WaitingReason},
-    records::{self, NewConversation, NewMessage, NewTicket},
-    store::{Store, StoreError, all, commit, one, unavailable},
+use wire::fields::Fields;
+use wire::{
+    ErrorCode,
+    frames::{
+        Role,
+        limits::{CONVERSATION_METADATA_BYTES, LOCALE_CHARS, ROUTING_KEY_CHARS, SIGNED_MESSAGE_CHARS},
+    },
 };
 
-/// What became of a contact form.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ContactTicket {
-    conversation_id: String,
-    /// `waiting`: it is in the operators' queue.
-    status: &'static str,
-    tenant_id: String,
-    ticket_id: String,
-    ticket_number: String,
-}
+use super::{
+    body,
+    channel::Channel,
+    extract::{Object, Params, Tenant},
+    handling::{Handling, WaitingReason},
+    records::{
+        conversations::{self, NewConversation},
+        messages::{self, NewMessage},
+        tickets::{self, NewTicket},
+    },
+    store::{OfTenant, Store, StoreError, commit, unavailable},
+    ticket_status::TicketStatus,
+    views::{ContactTicket, List, Ticket, given, page},
+};
 
 /// Open a conversation and a ticket from a contact form, for a sender who is not in a chat.
 #[utoipa::path(
@@ -36,7 +36,7 @@ pub(super) struct ContactTicket {
         (status = 422, description = "`validation_failed`", body = Failure),
     )
 )]
-pub(super) async fn create_contact_ticket(
+pub(crate) async fn create_contact_ticket(
     State(store): State<Store>,
     Tenant(tenant_id): Tenant,
     Object(object): Object,
@@ -45,10 +45,10 @@ pub(super) async fn create_contact_ticket(
     let email = fields.text("customer_email", 254);
     let name = fields.text("customer_name", 200);
     let subject = fields.text("subject", 500);
-    let message = fields.text("message", 8_000);
-    let locale = fields.optional_text("locale", 35).unwrap_or_else(|| "fr".to_owned());
-    let mut metadata = fields.object("metadata", 16 * 1024);
-    for (field, longest) in [("company", 200), ("source", 200), ("routing_key", 100)] {
+    let message = fields.text("message", SIGNED_MESSAGE_CHARS);
+    let locale = fields.optional_text("locale", LOCALE_CHARS).unwrap_or_else(|| "fr".to_owned());
+    let mut metadata = fields.object("metadata", CONVERSATION_METADATA_BYTES);
+    for (field, longest) in [("company", 200), ("source", 200), ("routing_key", ROUTING_KEY_CHARS)] {
         if let Some(text) = fields.optional_text(field, longest) {
             metadata.insert(field.to_owned(), text.into());
         }
@@ -56,6 +56,7 @@ pub(super) async fn create_contact_ticket(
     fields.finish()?;
 
     let transaction = store.begin().await.map_err(unavailable)?;
+    let rows = OfTenant::new(&transaction, tenant_id);
     let opened = async {
         let conversation = NewConversation {
             visitor_user_id: email.clone(),
@@ -63,13 +64,12 @@ pub(super) async fn create_contact_ticket(
             visitor_email: Some(email.clone()),
             visitor_phone: None,
             locale,
-            channel: "text",
+            channel: Channel::Text,
             handling: Handling::Waiting(WaitingReason::ContactForm),
             metadata,
         };
-        let conversation_id = records::insert_conversation(&transaction, tenant_id, conversation).await?;
-        records::insert_message(&transaction, tenant_id, &conversation_id, NewMessage::plain("visitor", &message))
-            .await?;
+        let conversation_id = conversations::insert(&rows, conversation).await?;
+        messages::insert(&rows, &conversation_id, NewMessage::plain(Role::Visitor, &message)).await?;
         let ticket = NewTicket {
             user_id: &email,
             subject: &subject,
@@ -79,8 +79,8 @@ pub(super) async fn create_contact_ticket(
             conversation_id: &conversation_id,
             escalation_id: Some(Uuid::now_v7().to_string()),
         };
-        let (ticket_id, ticket_number) = records::insert_ticket(&transaction, tenant_id, ticket).await?;
-        let tenant_id = tenant_id.to_string();
+        let (ticket_id, number) = tickets::insert(&rows, ticket).await?;
+        let (tenant_id, ticket_number) = (tenant_id.to_string(), number.to_string());
         Ok::<_, StoreError>(ContactTicket { conversation_id, status: "waiting", tenant_id, ticket_id, ticket_number })
     }
     .await
@@ -100,22 +100,17 @@ pub(super) async fn create_contact_ticket(
         (status = 422, description = "`validation_failed`", body = Failure),
     )
 )]
-pub(super) async fn fetch_ticket(
+pub(crate) async fn fetch_ticket(
     State(store): State<Store>,
     Tenant(tenant_id): Tenant,
     Params(mut query): Params,
 ) -> Result<Success<Ticket>, ApiError> {
     let id = query.required::<String>("ticket_id");
     query.finish()?;
-    let sql = format!("SELECT {TICKET} FROM ticket WHERE tenant_id = ? AND id = ?");
-    let row: Option<TicketRow> =
-        one(store.reader(), &sql, [tenant_id.to_string().into(), given(id)?.into()]).await.map_err(unavailable)?;
+    let row = tickets::find(&store.of(tenant_id), &given(id)?).await.map_err(unavailable)?;
     let row = row.ok_or_else(|| ApiError::new(ErrorCode::TicketNotFound, "This tenant has no such ticket."))?;
     Ok(Success::ok(row.into(), "Ticket fetched."))
 }
-
-const STATUSES: [&str; 8] =
-    ["open", "triaged", "assigned", "in_progress", "waiting_on_user", "resolved", "closed", "reopened"];
 
 /// Tickets, newest first.
 #[utoipa::path(
@@ -132,29 +127,20 @@ const STATUSES: [&str; 8] =
         (status = 422, description = "`validation_failed`", body = Failure),
     )
 )]
-pub(super) async fn fetch_tickets(
+pub(crate) async fn fetch_tickets(
     State(store): State<Store>,
     Tenant(tenant_id): Tenant,
     Params(mut query): Params,
 ) -> Result<Success<List<Ticket>>, ApiError> {
     let status = query.optional::<String>("status");
-    if status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
-        query.refuse("status", format!("must be one of {}", STATUSES.join(", ")));
+    let known = status.as_deref().map(TicketStatus::of);
+    if known == Some(None) {
+        query.refuse("status", format!("must be one of {}", TicketStatus::ALL.map(TicketStatus::as_str).join(", ")));
     }
     let assignee = query.optional::<String>("assignee_user_id");
     let (limit, offset) = page(&mut query, 20);
     query.finish()?;
-    let mut sql = format!("SELECT {TICKET} FROM ticket WHERE tenant_id = ?");
-    let mut values: Vec<SqlValue> = vec![tenant_id.to_string().into()];
-    for (column, value) in [("status", status), ("assignee_user_id", assignee)] {
-        if let Some(value) = value {
-            sql.push_str(&format!(" AND {column} = ?"));
-            values.push(value.into());
-        }
-    }
-    sql.push_str(" ORDER BY id DESC LIMIT ? OFFSET ?");
-    values.extend([SqlValue::from(limit), SqlValue::from(offset)]);
-    let rows: Vec<TicketRow> = all(store.reader(), &sql, values).await.map_err(unavailable)?;
-    let items = rows.into_iter().map(Ticket::from).collect();
+    let found = tickets::page(&store.of(tenant_id), known.flatten(), assignee, (limit, offset)).await;
+    let items = found.map_err(unavailable)?.into_iter().map(Ticket::from).collect();
     Ok(Success::ok(List { items, limit, offset }, "Tickets fetched."))
 }

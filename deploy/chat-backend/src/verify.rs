@@ -28,13 +28,13 @@ const BODY: BodyBounds = BodyBounds {
 
 /// Who acts, as the signature vouched for it: `tenant`, `visitor:<session>` or `operator:<id>`.
 #[derive(Clone)]
-pub(super) struct Actor(pub(super) String);
+pub(crate) struct Actor(pub(crate) String);
 
 /// The body the signature vouched for.
 #[derive(Clone)]
-pub(super) struct VerifiedBody(pub(super) Bytes);
+pub(crate) struct VerifiedBody(pub(crate) Bytes);
 
-pub(super) async fn require_relay(State(keys): State<RelayKeys>, request: Request, next: Next) -> Response {
+pub(crate) async fn require_relay(State(keys): State<RelayKeys>, request: Request, next: Next) -> Response {
     match verified(&keys, request).await {
         Ok(request) => next.run(request).await,
         Err(error) => {

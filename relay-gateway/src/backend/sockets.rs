@@ -10,15 +10,12 @@ use tokio_tungstenite::tungstenite::{
     handshake::{client::generate_key, derive_accept_key},
     protocol::Role,
 };
-use wire::{TenantId, signature::BodyDigest, time::now_unix_ms};
+use wire::{TenantId, frames::limits::SERVER_FRAME_BYTES, signature::BodyDigest, time::now_unix_ms};
 
 use super::{
     chat_backend::{Backend, Signed},
     upstream_error::UpstreamError,
 };
-
-/// Bytes that the backend may send in one frame: the history is the largest.
-const LARGEST_FRAME: usize = 1024 * 1024;
 
 impl Backend {
     /// Opens a socket at a path below the backend's base URL, as an actor such as `visitor:<session>`.
@@ -55,6 +52,6 @@ impl Backend {
         }
         let upgraded = hyper::upgrade::on(answer).await;
         let upgraded = upgraded.map_err(|error| UpstreamError::Broken(error.to_string()).into_backend_error())?;
-        Ok(websocket::socket(upgraded, Role::Client, LARGEST_FRAME, None).await)
+        Ok(websocket::socket(upgraded, Role::Client, SERVER_FRAME_BYTES, None).await)
     }
 }

@@ -1,16 +1,10 @@
-//! What a visitor may say over its socket, checked before the chat backend hears of it. PROTOCOL.md, section 5.
+//! What a visitor says over its socket, checked before the chat backend gets it. PROTOCOL.md, section 5.5.
 
-use serde_json::{Map, Value, json};
-use service::fields::Fields;
-use uuid::Uuid;
-use wire::FieldError;
-
-/// Characters a message may have.
-const LONGEST_MESSAGE: usize = 4000;
-/// Attachments a message may have.
-const MOST_ATTACHMENTS: usize = 10;
-/// Ours are UUIDs; other backends may have others.
-const LONGEST_MESSAGE_ID: usize = 64;
+use serde_json::{Map, Value};
+use wire::{
+    FieldError,
+    frames::{self, ClientFrame},
+};
 
 /// A frame that is well formed, as the backend gets it: written anew, so that nothing rides along.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,43 +38,25 @@ impl Frame {
     pub fn read(text: &str) -> Result<Self, Refused> {
         let object: Map<String, Value> =
             serde_json::from_str(text).map_err(|_| Refused { why: Malformed::NoObject, client_id: None })?;
-        // As it was written: by that its sender knows it.
-        let client_id = object.get("client_id").and_then(Value::as_str).filter(|text| Uuid::try_parse(text).is_ok());
-        let client_id = client_id.map(str::to_owned);
-        Self::of(Fields::new(object), client_id.as_deref())
-            .map_err(|errors| Refused { why: Malformed::Fields(errors), client_id })
-    }
-
-    fn of(mut fields: Fields, client_id: Option<&str>) -> Result<Self, Vec<FieldError>> {
-        let kind = fields.choice("type", &["message", "typing", "read", "resume"], "");
-        let frame = match kind {
-            "message" => {
-                // Read again for its refusal alone.
-                let given = fields.text("client_id", 64);
-                if client_id.is_none() && !given.is_empty() {
-                    fields.require("client_id", "must be a UUID: the same one when the message is sent again");
-                }
-                let content = fields.text("content", LONGEST_MESSAGE);
-                let attachments = fields.attachments("attachments", MOST_ATTACHMENTS);
-                json!({"type": kind, "client_id": client_id, "content": content, "attachments": attachments})
+        let client_id = frames::client_id(&object).map(str::to_owned);
+        let frame = frames::read(object).map_err(|refused| Refused { why: Malformed::Fields(refused.0), client_id })?;
+        let text = frame.to_json();
+        Ok(match frame {
+            ClientFrame::Message { client_id, attachments, .. } => {
+                Self { text, client_id: Some(client_id), has_attachments: !attachments.is_empty() }
             }
-            "read" => json!({"type": kind, "message_id": fields.text("message_id", LONGEST_MESSAGE_ID)}),
-            "resume" => json!({"type": kind, "after": fields.text("after", LONGEST_MESSAGE_ID)}),
-            "typing" => json!({"type": kind}),
-            _ => {
-                fields.require("type", "must be one of message, typing, read, resume");
-                Value::Null
+            ClientFrame::Typing | ClientFrame::Read { .. } | ClientFrame::Resume { .. } => {
+                Self { text, client_id: None, has_attachments: false }
             }
-        };
-        fields.check()?;
-        let client_id = client_id.filter(|_| kind == "message").map(str::to_owned);
-        let has_attachments = frame["attachments"].as_array().is_some_and(|attachments| !attachments.is_empty());
-        Ok(Self { text: frame.to_string(), client_id, has_attachments })
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use wire::frames::limits::{CLIENT_FRAME_BYTES, MESSAGE_ATTACHMENTS, MESSAGE_CHARS};
+
     use super::*;
 
     const ID: &str = "6f1c1a52-5a0e-4a53-9d5f-0a4e6f0f3b11";
@@ -119,8 +95,23 @@ mod tests {
     }
 
     #[test]
+    fn each_golden_frame_of_a_client_passes_as_it_stands() {
+        let golden: Value = serde_json::from_str(include_str!("../../../tests/vectors/frames.json")).expect("JSON");
+        for (name, sent) in golden["client"].as_object().expect("an object of frames") {
+            let frame = Frame::read(&sent.to_string()).expect(name);
+            assert_eq!(serde_json::from_str::<Value>(&frame.text).expect("JSON"), *sent, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_default_of_the_frame_limit_is_the_documented_one() {
+        let default = format!("\nsocket_frame_bytes = {CLIENT_FRAME_BYTES}\n");
+        assert!(include_str!("../../config.default.toml").contains(&default));
+    }
+
+    #[test]
     fn hostile_frames_are_refused_and_the_message_is_named_where_it_can_be() {
-        let long = "x".repeat(LONGEST_MESSAGE + 1);
+        let long = "x".repeat(MESSAGE_CHARS + 1);
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let message = |field: &str, value: Value| {
             let mut frame = json!({"type": "message", "client_id": ID, "content": "hi"});
@@ -147,7 +138,7 @@ mod tests {
             (message("attachments", json!("file")), true),
             (message("attachments", json!([1])), true),
             (message("attachments", json!([{}])), true),
-            (message("attachments", json!(vec![attachment(); MOST_ATTACHMENTS + 1])), true),
+            (message("attachments", json!(vec![attachment(); MESSAGE_ATTACHMENTS + 1])), true),
             (json!({"type": "read"}).to_string(), false),
             (json!({"type": "resume", "after": "x".repeat(65)}).to_string(), false),
         ] {

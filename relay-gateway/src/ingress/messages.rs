@@ -5,12 +5,9 @@ use std::sync::LazyLock;
 use memchr::{memchr2_iter, memmem::Finder};
 use serde_json::Value;
 use service::ApiError;
-use wire::{ErrorCode, attachments};
+use wire::{ErrorCode, attachments, frames::limits::SIGNED_MESSAGE_ATTACHMENTS};
 
 use crate::{domain::tenant::TenantState, errors::files_disabled};
-
-/// Attachments of one message.
-const MOST: usize = 20;
 
 /// Refuses a message with an attachment that would break its readers, or that the tenant does not take.
 ///
@@ -26,7 +23,8 @@ pub(super) fn check_attachments(body: &[u8], tenant: &TenantState) -> Result<(),
         return Err(ApiError::new(ErrorCode::MalformedJson, "The message is not a JSON object in UTF-8."));
     };
     let Some(given) = object.remove("attachments").filter(|given| !given.is_null()) else { return Ok(()) };
-    let read = attachments::read(given, MOST).map_err(|wrong| ApiError::field("attachments", wrong))?;
+    let read =
+        attachments::read(given, SIGNED_MESSAGE_ATTACHMENTS).map_err(|wrong| ApiError::field("attachments", wrong))?;
     if read.is_empty() || tenant.file_upload_enabled { Ok(()) } else { Err(files_disabled()) }
 }
 

@@ -3,9 +3,14 @@
 use std::time::Instant;
 
 use axum::response::{IntoResponse as _, Response};
-use service::{ApiError, Envelope, Failure, Success, body::json_object, fields::Fields};
+use service::{ApiError, Envelope, Failure, Success, body::json_object};
 use tokio::time::timeout_at;
-use wire::{ErrorCode, TenantId, request_id::RequestId};
+use wire::{
+    ErrorCode, TenantId,
+    fields::Fields,
+    frames::limits::{CONVERSATION_METADATA_BYTES, LOCALE_CHARS, ROUTING_KEY_CHARS, SIGNED_MESSAGE_CHARS},
+    request_id::RequestId,
+};
 
 use super::shapes::signed::{
     MintedToken, NamedOperator, NamedVisitor, NewOperator, NewVisitorToken, OperatorToken, ProvisionedOperator,
@@ -259,11 +264,11 @@ pub(super) fn check_contact_ticket(body: &[u8]) -> Result<(), ApiError> {
     }
     fields.text("customer_name", 200);
     fields.text("subject", 500);
-    fields.text("message", 8_000);
+    fields.text("message", SIGNED_MESSAGE_CHARS);
     fields.optional_text("company", 200);
     fields.optional_text("source", 200);
-    fields.optional_text("locale", 35);
-    fields.optional_text("routing_key", 100);
-    fields.object("metadata", 16 * 1024);
-    fields.finish()
+    fields.optional_text("locale", LOCALE_CHARS);
+    fields.optional_text("routing_key", ROUTING_KEY_CHARS);
+    fields.object("metadata", CONVERSATION_METADATA_BYTES);
+    Ok(fields.finish()?)
 }

@@ -11,7 +11,7 @@ use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest as _, Sha256};
 
-static WIDGET: &[u8] = include_bytes!("../../widget/dist/widget.js");
+static WIDGET: &[u8] = include_bytes!("../../web/widget/dist/widget.js");
 
 /// Pages look for a newer one this often; while there is none that costs them a 304.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");

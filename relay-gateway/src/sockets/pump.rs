@@ -7,7 +7,6 @@
 use std::{pin::pin, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use serde_json::json;
 use service::{ApiError, websocket::Socket};
 use tokio::{
     sync::watch,
@@ -18,6 +17,7 @@ use wire::time::now_unix_ms;
 
 use super::{
     closing::Closing,
+    error_frame::error_frame,
     participant::{Checked, Participant},
     registry::SocketCommand,
 };
@@ -173,7 +173,7 @@ impl<P: Participant> Pump<'_, P> {
 
     async fn refuse(&mut self, error: &ApiError, client_id: Option<&str>) -> Result<(), Closing> {
         self.refusals.refused(error.code());
-        self.tell(Message::Text(Utf8Bytes::from(error_frame(error, client_id)))).await
+        self.tell(Message::Text(Utf8Bytes::from(error_frame(error, client_id).to_json()))).await
     }
 
     async fn tell(&mut self, message: Message) -> Result<(), Closing> {
@@ -195,23 +195,4 @@ async fn send(socket: &mut Socket, message: Message, patience: Duration) -> Resu
         Ok(Err(_)) => Err(NotSent::Broken),
         Err(_) => Err(NotSent::Slow),
     }
-}
-
-/// What the participant is told of a frame that was refused.
-fn error_frame(error: &ApiError, client_id: Option<&str>) -> String {
-    let mut frame = json!({
-        "type": "error",
-        "error_code": error.code().as_str(),
-        "message": error.message(),
-    });
-    if let Some(refused) = error.errors().first() {
-        frame["message"] = format!("{} {}", refused.field, refused.message).into();
-    }
-    if let Some(client_id) = client_id {
-        frame["client_id"] = client_id.into();
-    }
-    if let Some(seconds) = error.retry_after() {
-        frame["retry_after_seconds"] = seconds.into();
-    }
-    frame.to_string()
 }

@@ -27,6 +27,7 @@ mod closings;
 mod frames;
 mod grounds;
 mod judge;
+mod own_frames;
 
 use grounds::Grounds;
 pub(crate) use judge::VisitorJudge;

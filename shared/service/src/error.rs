@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, header};
 use wire::{
     ErrorCode, FieldError,
+    fields::RefusedFields,
     request_id::{RequestId, X_REQUEST_ID},
 };
 
@@ -219,6 +220,13 @@ impl std::fmt::Display for ApiError {
 }
 
 impl std::error::Error for ApiError {}
+
+impl From<RefusedFields> for ApiError {
+    /// A 422 that names every refused field.
+    fn from(RefusedFields(errors): RefusedFields) -> Self {
+        Self::validation(errors)
+    }
+}
 
 impl IntoResponse for ApiError {
     /// Status and headers; the body is rendered by [`crate::edge`], which knows the request's id.

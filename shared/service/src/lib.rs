@@ -10,7 +10,6 @@ pub mod edge;
 mod envelope;
 mod error;
 mod failure;
-pub mod fields;
 pub mod health;
 pub mod laptop;
 mod no_sniff;

@@ -3,21 +3,40 @@
 //! The published client reads a page of messages whole or not at all, so one attachment that it cannot read would hide all the
 //! others.
 
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use url::Url;
+use utoipa::ToSchema;
 
-const LONGEST_TYPE: usize = 50;
-const LONGEST_MIME: usize = 255;
-const LONGEST_NAME: usize = 255;
-const LONGEST_URL: usize = 2048;
-/// Beyond this some readers of JSON round.
-const LARGEST_SIZE: u64 = (1 << 53) - 1;
+use crate::frames::limits::{
+    ATTACHMENT_MIME_CHARS, ATTACHMENT_NAME_CHARS, ATTACHMENT_SIZE, ATTACHMENT_TYPE_CHARS, ATTACHMENT_URL_CHARS,
+};
+
+/// A file that goes with a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Attachment {
+    /// `image`, `audio`, `video` or `file`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The media type, such as `image/png`.
+    pub mime: String,
+    /// Bytes.
+    #[cfg_attr(test, ts(type = "number"))]
+    pub size: u64,
+    /// Where the file is: http or https.
+    pub url: String,
+    /// The file's name, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub name: Option<String>,
+}
 
 /// Reads a list of attachments, each written anew with the fields of PROTOCOL.md, section 4.8.
 ///
 /// # Errors
 /// What is wrong with which of them.
-pub fn read(given: Value, most: usize) -> Result<Vec<Value>, String> {
+pub fn read(given: Value, most: usize) -> Result<Vec<Attachment>, String> {
     let Value::Array(items) = given else { return Err("must be a list".to_owned()) };
     if items.len() > most {
         return Err(format!("must be a list of at most {most}"));
@@ -26,40 +45,37 @@ pub fn read(given: Value, most: usize) -> Result<Vec<Value>, String> {
     numbered.map(|(index, item)| one(item).map_err(|wrong| format!("entry {}: {wrong}", index + 1))).collect()
 }
 
-/// Whether something stored is an attachment that readers can read.
+/// Those of a stored list that readers can read: a chat backend may have taken others before it checked them.
 #[must_use]
-pub fn is_readable(attachment: &Value) -> bool {
-    one(attachment.clone()).is_ok()
+pub fn readable(stored: Value) -> Vec<Attachment> {
+    let Value::Array(items) = stored else { return Vec::new() };
+    items.into_iter().filter_map(|item| one(item).ok()).collect()
 }
 
-fn one(item: Value) -> Result<Value, String> {
+fn one(item: Value) -> Result<Attachment, String> {
     let Value::Object(mut fields) = item else { return Err("must be an object".to_owned()) };
-    let kind = text(&mut fields, "type", LONGEST_TYPE)?;
-    let mime = text(&mut fields, "mime", LONGEST_MIME)?;
+    let kind = text(&mut fields, "type", ATTACHMENT_TYPE_CHARS)?;
+    let mime = text(&mut fields, "mime", ATTACHMENT_MIME_CHARS)?;
     if !mime.split_once('/').is_some_and(|(kind, subtype)| !kind.is_empty() && !subtype.is_empty()) {
         return Err("mime must be a media type such as image/png".to_owned());
     }
-    let size = fields.remove("size").as_ref().and_then(Value::as_u64).filter(|size| *size <= LARGEST_SIZE);
+    let size = fields.remove("size").as_ref().and_then(Value::as_u64).filter(|size| *size <= ATTACHMENT_SIZE);
     let size = size.ok_or("size must be a whole number of bytes from 0")?;
-    let url = text(&mut fields, "url", LONGEST_URL)?;
+    let url = text(&mut fields, "url", ATTACHMENT_URL_CHARS)?;
     let is_web = Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
     if !is_web || url.contains(|character: char| character.is_whitespace() || character.is_control()) {
         return Err("url must begin with http:// or https://".to_owned());
     }
     let name = match fields.get("name") {
         None | Some(Value::Null) => None,
-        Some(_) => Some(text(&mut fields, "name", LONGEST_NAME)?),
+        Some(_) => Some(text(&mut fields, "name", ATTACHMENT_NAME_CHARS)?),
     };
     fields.remove("name");
     if let Some(other) = fields.keys().next() {
         let other: String = other.chars().take(50).collect();
         return Err(format!("has type, mime, size, url and name, and no {other:?}"));
     }
-    let mut attachment = json!({"type": kind, "mime": mime, "size": size, "url": url});
-    if let Some(name) = name {
-        attachment["name"] = name.into();
-    }
-    Ok(attachment)
+    Ok(Attachment { kind, mime, size, url, name })
 }
 
 fn text(fields: &mut Map<String, Value>, name: &str, longest: usize) -> Result<String, String> {
@@ -75,6 +91,8 @@ fn text(fields: &mut Map<String, Value>, name: &str, longest: usize) -> Result<S
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn good() -> Value {
@@ -87,7 +105,8 @@ mod tests {
         named["name"] = "a.png".into();
         let mut unnamed = good();
         unnamed["name"] = Value::Null;
-        assert_eq!(read(json!([good(), named, unnamed]), 3), Ok(vec![good(), named, good()]));
+        let taken = read(json!([good(), named, unnamed]), 3).expect("taken");
+        assert_eq!(json!(taken), json!([good(), named, good()]));
         assert_eq!(read(json!([]), 3), Ok(Vec::new()));
     }
 
@@ -129,14 +148,14 @@ mod tests {
             with("url", json!("java\nscript:alert(1)")),
             with("url", json!(" https://example.com")),
             with("url", json!("https://exa\tmple.com")),
-            with("url", json!(format!("https://example.com/{}", "a".repeat(LONGEST_URL)))),
+            with("url", json!(format!("https://example.com/{}", "a".repeat(ATTACHMENT_URL_CHARS)))),
             with("url", json!("https://example.com/\u{0}")),
             with("name", json!("")),
             with("name", json!({})),
             with("onload", json!("x")),
         ] {
             assert!(read(json!([good(), hostile]), 20).is_err(), "{hostile}");
-            assert!(!is_readable(&hostile));
+            assert_eq!(json!(readable(json!([hostile, good()]))), json!([good()]), "{hostile}");
         }
         assert!(read(json!({}), 20).is_err() && read(json!("a"), 20).is_err());
         assert!(read(json!([good(), good()]), 1).is_err());

@@ -1,10 +1,8 @@
 //! The one table of error codes: what each is on the wire, and the HTTP and gRPC status it travels with (PROTOCOL.md, section 2).
 
 use http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::ToSchema;
-
-mod catalogue;
 
 /// A gRPC status, by its number in the gRPC specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +62,7 @@ macro_rules! error_codes {
 
             /// What it means, in a sentence or two: for the catalogue, which a test writes.
             #[cfg_attr(not(test), expect(dead_code, reason = "only the test that writes the catalogue reads it"))]
-            const fn meaning(self) -> &'static str {
+            pub(crate) const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($meaning),+).trim_ascii(),)+ }
             }
 
@@ -176,6 +174,19 @@ error_codes! {
     OutcomeUnknown = "outcome_unknown", SERVICE_UNAVAILABLE, Unknown;
     /// A fault of ours.
     Internal = "internal_error", INTERNAL_SERVER_ERROR, Internal;
+}
+
+impl Serialize for ErrorCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for ErrorCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::from_wire(&text).ok_or_else(|| de::Error::custom("is not an error code"))
+    }
 }
 
 /// One refused field of a 422.

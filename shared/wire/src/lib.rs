@@ -1,7 +1,11 @@
-//! What is fixed on the wire: ids, origins, signatures, times, error codes. It knows no server, no client and no configuration.
+//! What is fixed on the wire: ids, origins, signatures, times, error codes, socket frames. It knows no server, no client and no
+//! configuration.
 
 pub mod attachments;
+mod error_catalogue;
 mod error_code;
+pub mod fields;
+pub mod frames;
 pub mod origin;
 pub mod request_id;
 mod session_id;

@@ -78,6 +78,18 @@ impl fmt::Display for Origin {
     }
 }
 
+impl Serialize for Origin {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Origin {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 /// An origin a tenant allows: exact, or `scheme://*.host[:port]`, which matches one or more labels under
 /// `host` and never `host` itself.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]

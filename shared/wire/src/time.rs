@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point in time as every answer, frame and message shows it: with three digits after the second, whatever they are, as in
 /// `2026-11-26T10:00:00.000Z`. So times can be compared as texts, and no reader meets a form that it meets once in a thousand.
@@ -34,6 +34,12 @@ impl fmt::Display for WireTime {
 impl Serialize for WireTime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for WireTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Timestamp::deserialize(deserializer).map(Self)
     }
 }
 

@@ -7,10 +7,14 @@ use serde_json::{Map, Value};
 use service::{
     ApiError, Success,
     body::{self, BodyBounds, json_object},
-    fields::Fields,
     query::Query,
 };
-use wire::{ErrorCode, TenantId, origin::Origin};
+use wire::{
+    ErrorCode, TenantId,
+    fields::Fields,
+    frames::limits::{LOCALE_CHARS, ROUTING_KEY_CHARS, SESSION_METADATA_BYTES},
+    origin::Origin,
+};
 
 use super::call::Call;
 use crate::{
@@ -22,9 +26,6 @@ use crate::{
 
 /// Bytes a body may have: its fields at their longest, written with escapes.
 const BODY_LIMIT: usize = 64 * 1024;
-/// Bytes of JSON that a page may say of itself and its visitor.
-const LARGEST_METADATA: usize = 4096;
-const LONGEST_LOCALE: usize = 35;
 
 impl<D: TenantDirectory> Call<'_, D> {
     pub(super) async fn create_session(&mut self, body: axum::body::Body) -> Result<Response, ApiError> {
@@ -42,9 +43,9 @@ impl<D: TenantDirectory> Call<'_, D> {
         if let Err(error) = &origin {
             fields.require("origin", error.to_string());
         }
-        let locale = fields.optional_text("locale", LONGEST_LOCALE).unwrap_or_else(|| "fr".to_owned());
-        let metadata = fields.object("metadata", LARGEST_METADATA);
-        let routing_key = fields.optional_text("routing_key", 100);
+        let locale = fields.optional_text("locale", LOCALE_CHARS).unwrap_or_else(|| "fr".to_owned());
+        let metadata = fields.object("metadata", SESSION_METADATA_BYTES);
+        let routing_key = fields.optional_text("routing_key", ROUTING_KEY_CHARS);
         let mode = fields.choice("mode", &["bot", "human"], "bot");
         fields.finish()?;
         let (Ok(tenant_id), Ok(origin)) = (tenant_id, origin) else {
@@ -92,8 +93,8 @@ impl<D: TenantDirectory> Call<'_, D> {
         let (Some(tenant_id), Some(key)) = (tenant_id, key) else {
             return Err(ApiError::internal("a required parameter was neither read nor refused"));
         };
-        if locale.chars().count() > LONGEST_LOCALE {
-            return Err(ApiError::field("locale", format!("must have at most {LONGEST_LOCALE} characters")));
+        if locale.chars().count() > LOCALE_CHARS {
+            return Err(ApiError::field("locale", format!("must have at most {LOCALE_CHARS} characters")));
         }
         let access = self.admit(tenant_id, &key).await?;
         let config = self.config(opened(&access)?, &locale);

@@ -1,12 +1,10 @@
 //! A visitor's admission: the judgement, and the session that the admin service has for the visitor.
 
-use serde_json::{Value, json};
 use service::ApiError;
-use wire::{SessionId, origin::Origin};
+use wire::SessionId;
 
-use super::{answers::Answers, closings::over, grounds::Grounds, judge::VisitorJudge};
+use super::{answers::Answers, closings::over, grounds::Grounds, judge::VisitorJudge, own_frames};
 use crate::{
-    admin::Session,
     directory::TenantDirectory,
     domain::token::{Opens, VisitorToken},
     sockets::{
@@ -43,7 +41,7 @@ pub(super) async fn admit<D: TenantDirectory>(
         }
         Opens::Minted { visitor_user_id, generation, .. } => {
             let admitted = admin.admit_visitor(tenant_id, visitor_user_id, *generation, request_id).await;
-            (admitted, None, Some(visitor_user_id.as_str()))
+            (admitted, None, Some(visitor_user_id))
         }
     };
     let session = session.map_err(|error| over(&error))?;
@@ -54,26 +52,7 @@ pub(super) async fn admit<D: TenantDirectory>(
     };
     let id: SessionId =
         session.session_id.parse().map_err(|_| unchecked(&ApiError::internal("a session without an id")))?;
-    let (actor, hello) = (format!("visitor:{id}"), hello(session, origin, visitor_user_id));
-    Ok(Admitted { path: PATH, actor, hello, ends_at_ms })
-}
-
-/// The first frame the backend gets: whose conversation this is, and what it was begun with.
-fn hello(session: Session, origin: Option<&Origin>, visitor_user_id: Option<&str>) -> String {
-    let Session { session_id, bot_id, locale, metadata_json, routing_key, mode, .. } = session;
-    let metadata: Value = serde_json::from_str(&metadata_json).unwrap_or_else(|_| json!({}));
-    let mut hello = json!({
-        "type": "hello",
-        "session_id": session_id,
-        "bot_id": bot_id,
-        "locale": locale,
-        "metadata": metadata,
-        "routing_key": routing_key,
-        "mode": mode,
-        "origin": origin.map(ToString::to_string),
-    });
-    if let Some(visitor_user_id) = visitor_user_id {
-        hello["visitor_user_id"] = visitor_user_id.into();
-    }
-    hello.to_string()
+    let hello = own_frames::hello(id, session, origin.cloned(), visitor_user_id.cloned());
+    let hello = hello.map_err(|error| unchecked(&error))?.to_json();
+    Ok(Admitted { path: PATH, actor: format!("visitor:{id}"), hello, ends_at_ms })
 }

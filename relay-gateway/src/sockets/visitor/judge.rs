@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use coherence::Changes;
-use serde_json::json;
 use wire::{TenantId, request_id::RequestId};
 
 use super::{
     answers::{Answers, Sources},
     closings::allowed,
     grounds::{Grounds, RestsOn},
+    own_frames,
 };
 use crate::{
     admin::AdminClient,
@@ -123,5 +123,5 @@ impl<D: TenantDirectory> Judge for VisitorJudge<D> {
 fn new_look(before: Option<&WidgetAccess>, now: &WidgetAccess) -> Option<Arc<str>> {
     let before = before?.widget.as_ref()?;
     let now = now.widget.as_ref()?;
-    (before.config != now.config).then(|| json!({"type": "config", "widget_config": now.config()}).to_string().into())
+    (before.config != now.config).then(|| own_frames::config(now).to_json().into())
 }

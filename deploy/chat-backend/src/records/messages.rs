@@ -1,0 +1,163 @@
+//! Messages: what was said in a conversation, in the order of ids, which is the order of time.
+
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use serde_json::json;
+use service::ApiError;
+use uuid::Uuid;
+use wire::{
+    attachments::{self, Attachment},
+    frames::{Citation, Role},
+    time::now_unix_ms,
+};
+
+use super::json;
+use crate::store::{OfTenant, StoreError};
+
+/// A message's row. Times are Unix milliseconds.
+#[derive(FromQueryResult)]
+pub(crate) struct MessageRow {
+    pub(crate) id: String,
+    pub(crate) conversation_id: String,
+    pub(crate) tenant_id: String,
+    role: String,
+    pub(crate) content: String,
+    attachments: String,
+    citations: String,
+    pub(crate) confidence: Option<f64>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) created_at: i64,
+}
+
+const COLUMNS: &str =
+    "id, conversation_id, tenant_id, role, content, attachments, citations, confidence, client_id, created_at";
+
+impl MessageRow {
+    /// Who wrote it.
+    ///
+    /// # Errors
+    /// An internal one, if the row holds a role that nothing writes.
+    pub(crate) fn role(&self) -> Result<Role, ApiError> {
+        let unknown = || ApiError::internal(format!("a message's role is {:?}, which nothing writes", self.role));
+        Role::from_wire(&self.role).ok_or_else(unknown)
+    }
+
+    /// The attachments that every reader can read. Earlier builds kept others too.
+    pub(crate) fn attachments(&self) -> Vec<Attachment> {
+        attachments::readable(json::read(&self.attachments))
+    }
+
+    /// What a bot's answer was taken from.
+    pub(crate) fn citations(&self) -> Vec<Citation> {
+        serde_json::from_str(&self.citations).unwrap_or_default()
+    }
+}
+
+/// A message to be kept.
+pub(crate) struct NewMessage<'a> {
+    pub(crate) role: Role,
+    pub(crate) content: &'a str,
+    pub(crate) attachments: Vec<Attachment>,
+    pub(crate) citations: Vec<Citation>,
+    pub(crate) confidence: Option<f64>,
+    pub(crate) client_id: Option<&'a str>,
+}
+
+impl<'a> NewMessage<'a> {
+    /// Words, and nothing with them.
+    pub(crate) fn plain(role: Role, content: &'a str) -> Self {
+        Self { role, content, attachments: Vec::new(), citations: Vec::new(), confidence: None, client_id: None }
+    }
+}
+
+/// Keeps a message; answers its id.
+pub(crate) async fn insert(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+    new: NewMessage<'_>,
+) -> Result<String, StoreError> {
+    let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
+    rows.execute(
+        "INSERT INTO message (tenant_id, id, conversation_id, role, content, attachments, citations, confidence, created_at,
+             client_id)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            id.clone().into(),
+            conversation_id.into(),
+            new.role.as_str().into(),
+            new.content.into(),
+            json!(new.attachments).to_string().into(),
+            json!(new.citations).to_string().into(),
+            new.confidence.into(),
+            now.into(),
+            new.client_id.into(),
+        ],
+    )
+    .await?;
+    rows.execute(
+        "UPDATE conversation SET last_message_at = ?3, updated_at = ?3 WHERE tenant_id = ?1 AND id = ?2",
+        [conversation_id.into(), now.into()],
+    )
+    .await?;
+    Ok(id)
+}
+
+/// One message of a conversation.
+pub(crate) async fn find(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+    id: &str,
+) -> Result<Option<MessageRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM message WHERE tenant_id = ? AND conversation_id = ? AND id = ?");
+    rows.one(&sql, [conversation_id.into(), id.into()]).await
+}
+
+/// The message that a client sent under its own id.
+pub(crate) async fn find_by_client_id(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+    client_id: &str,
+) -> Result<Option<MessageRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM message WHERE tenant_id = ? AND conversation_id = ? AND client_id = ?");
+    rows.one(&sql, [conversation_id.into(), client_id.into()]).await
+}
+
+/// A page of a conversation's messages after one of them, oldest first.
+pub(crate) async fn page(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+    after: &str,
+    (limit, offset): (u64, u64),
+) -> Result<Vec<MessageRow>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM message WHERE tenant_id = ? AND conversation_id = ? AND id > ? ORDER BY id LIMIT ? OFFSET ?"
+    );
+    rows.all(&sql, [conversation_id.into(), after.into(), limit.into(), offset.into()]).await
+}
+
+/// The newest messages of a conversation, oldest first.
+pub(crate) async fn newest(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+    limit: u64,
+) -> Result<Vec<MessageRow>, StoreError> {
+    let sql = format!(
+        "SELECT * FROM (SELECT {COLUMNS} FROM message WHERE tenant_id = ? AND conversation_id = ? ORDER BY id DESC LIMIT ?)
+         ORDER BY id"
+    );
+    rows.all(&sql, [conversation_id.into(), limit.into()]).await
+}
+
+/// The messages of a conversation after one of them and, if a last one is given, up to it: the oldest of them, oldest first.
+pub(crate) async fn between(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+    after: &str,
+    up_to: Option<&str>,
+    limit: u64,
+) -> Result<Vec<MessageRow>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM message
+         WHERE tenant_id = ?1 AND conversation_id = ?2 AND id > ?3 AND (?4 IS NULL OR id <= ?4) ORDER BY id LIMIT ?5"
+    );
+    rows.all(&sql, [conversation_id.into(), after.into(), up_to.into(), limit.into()]).await
+}

@@ -1,0 +1,170 @@
+//! Tickets: what a person has to see to, numbered per tenant without gaps.
+
+use std::fmt;
+
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Value as SqlValue};
+use serde_json::{Value, json};
+use uuid::Uuid;
+use wire::time::now_unix_ms;
+
+use super::json;
+use crate::{
+    store::{OfTenant, StoreError},
+    ticket_status::TicketStatus,
+};
+
+/// A ticket's row. Times are Unix milliseconds.
+#[derive(FromQueryResult)]
+pub(crate) struct TicketRow {
+    pub(crate) id: String,
+    pub(crate) tenant_id: String,
+    number: i64,
+    pub(crate) user_id: String,
+    pub(crate) subject: String,
+    pub(crate) description: String,
+    pub(crate) priority: String,
+    pub(crate) status: String,
+    pub(crate) assignee_user_id: Option<String>,
+    pub(crate) sla_due_at: Option<i64>,
+    tags: String,
+    pub(crate) conversation_id: Option<String>,
+    pub(crate) escalation_id: Option<String>,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+    pub(crate) resolved_at: Option<i64>,
+    pub(crate) closed_at: Option<i64>,
+}
+
+const COLUMNS: &str =
+    "id, tenant_id, number, user_id, subject, description, priority, status, assignee_user_id, sla_due_at, tags,
+     conversation_id, escalation_id, created_at, updated_at, resolved_at, closed_at";
+
+impl TicketRow {
+    /// The ticket's number.
+    pub(crate) const fn number(&self) -> TicketNumber {
+        TicketNumber(self.number)
+    }
+
+    /// A list of texts.
+    pub(crate) fn tags(&self) -> Value {
+        json::read(&self.tags)
+    }
+}
+
+/// A ticket's number, as people say it: `TCK-000001`.
+#[derive(Clone, Copy)]
+pub(crate) struct TicketNumber(i64);
+
+impl fmt::Display for TicketNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TCK-{:06}", self.0)
+    }
+}
+
+/// A ticket to be opened.
+pub(crate) struct NewTicket<'a> {
+    pub(crate) user_id: &'a str,
+    pub(crate) subject: &'a str,
+    pub(crate) description: &'a str,
+    pub(crate) priority: &'a str,
+    pub(crate) tags: Vec<String>,
+    pub(crate) conversation_id: &'a str,
+    pub(crate) escalation_id: Option<String>,
+}
+
+#[derive(FromQueryResult)]
+struct Counter {
+    last: i64,
+}
+
+/// Opens a ticket; answers its id and its number.
+pub(crate) async fn insert(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    new: NewTicket<'_>,
+) -> Result<(String, TicketNumber), StoreError> {
+    let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
+    let sql = "INSERT INTO ticket_counter (tenant_id, last) VALUES (?, 1)
+               ON CONFLICT (tenant_id) DO UPDATE SET last = last + 1 RETURNING last";
+    let counter: Option<Counter> = rows.one(sql, []).await?;
+    let number = counter.ok_or_else(|| DbErr::RecordNotFound("ticket_counter".to_owned()))?.last;
+    rows.execute(
+        "INSERT INTO ticket (tenant_id, id, number, user_id, subject, description, priority, status, tags,
+             conversation_id, escalation_id, created_at, updated_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            id.clone().into(),
+            number.into(),
+            new.user_id.into(),
+            new.subject.into(),
+            new.description.into(),
+            new.priority.into(),
+            TicketStatus::Open.as_str().into(),
+            json!(new.tags).to_string().into(),
+            new.conversation_id.into(),
+            new.escalation_id.into(),
+            now.into(),
+            now.into(),
+        ],
+    )
+    .await?;
+    Ok((id, TicketNumber(number)))
+}
+
+/// One ticket.
+pub(crate) async fn find(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<Option<TicketRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM ticket WHERE tenant_id = ? AND id = ?");
+    rows.one(&sql, [id.into()]).await
+}
+
+/// A page of tickets, newest first; those of a status or an assignee, if one is given.
+pub(crate) async fn page(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    status: Option<TicketStatus>,
+    assignee_user_id: Option<String>,
+    (limit, offset): (u64, u64),
+) -> Result<Vec<TicketRow>, StoreError> {
+    let mut sql = format!("SELECT {COLUMNS} FROM ticket WHERE tenant_id = ?");
+    let mut values: Vec<SqlValue> = Vec::new();
+    if let Some(status) = status {
+        sql.push_str(" AND status = ?");
+        values.push(status.as_str().into());
+    }
+    if let Some(assignee) = assignee_user_id {
+        sql.push_str(" AND assignee_user_id = ?");
+        values.push(assignee.into());
+    }
+    sql.push_str(" ORDER BY id DESC LIMIT ? OFFSET ?");
+    values.extend([SqlValue::from(limit), SqlValue::from(offset)]);
+    rows.all(&sql, values).await
+}
+
+/// Assigns the tickets of a conversation that wait for a person.
+pub(crate) async fn assign(rows: &OfTenant<'_, impl ConnectionTrait>, conversation_id: &str) -> Result<(), StoreError> {
+    let waiting: Vec<_> = TicketStatus::ALL.iter().filter(|status| status.waits_for_a_person()).collect();
+    let waiting: Vec<_> = waiting.into_iter().map(|status| status.as_str()).collect();
+    rows.execute(
+        "UPDATE ticket SET status = ?3, updated_at = ?4
+         WHERE tenant_id = ?1 AND conversation_id = ?2 AND status IN (SELECT value FROM json_each(?5))",
+        [
+            conversation_id.into(),
+            TicketStatus::Assigned.as_str().into(),
+            now_unix_ms().into(),
+            json!(waiting).to_string().into(),
+        ],
+    )
+    .await
+}
+
+/// The number of a conversation's newest ticket.
+pub(crate) async fn find_newest_number(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+) -> Result<Option<TicketNumber>, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Found {
+        number: i64,
+    }
+    let sql = "SELECT number FROM ticket WHERE tenant_id = ? AND conversation_id = ? ORDER BY id DESC LIMIT 1";
+    let found: Option<Found> = rows.one(sql, [conversation_id.into()]).await?;
+    Ok(found.map(|found| TicketNumber(found.number)))
+}

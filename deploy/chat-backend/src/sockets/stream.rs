@@ -1,0 +1,252 @@
+//! One socket's place in a conversation: what was sent on it, and what must be sent next.
+
+use sea_orm::ConnectionTrait;
+use serde_json::{Map, Value, json};
+use service::{ApiError, websocket::Socket};
+use wire::{
+    ErrorCode, SessionId, TenantId,
+    frames::{
+        ClientFrame, Message, Role, ServerFrame,
+        limits::{WELCOME_BYTES, WELCOME_MESSAGES},
+    },
+    time::WireTime,
+};
+
+use super::{
+    frames,
+    relay::{Ended, Heard, receive, send},
+};
+use crate::{
+    handling::Handling,
+    notifier::Listener,
+    records::{conversations, messages},
+    saying::{Said, say},
+    state::Backend,
+    store::{OfTenant, unavailable},
+};
+
+/// Messages that are read at once.
+const PAGE: u64 = WELCOME_MESSAGES as u64;
+
+/// One socket's place in a conversation.
+pub(super) struct ConversationStream<'a> {
+    backend: &'a Backend,
+    tenant_id: TenantId,
+    conversation_id: String,
+    /// Who answers, as it was last said.
+    handling: Handling,
+    /// The newest message that was in `welcome`.
+    welcomed: String,
+    /// The newest message that was sent, or acknowledged.
+    sent: String,
+    /// Said on this socket, and not acknowledged yet: the message's id and the client's.
+    own: Vec<(String, String)>,
+    /// Everything after this message was sent again.
+    resumed: Option<String>,
+}
+
+/// The newest of these that have at most so many bytes of JSON together, and one at least.
+fn newest_within(mut messages: Vec<Message>, most: usize) -> Vec<Message> {
+    let mut bytes = 0;
+    let fitting = messages.iter().rev().take_while(|message| {
+        bytes += json!(message).to_string().len();
+        bytes <= most
+    });
+    let kept = fitting.count().max(1).min(messages.len());
+    messages.split_off(messages.len() - kept)
+}
+
+impl<'a> ConversationStream<'a> {
+    /// A place before every message: the visitor was welcomed without a conversation.
+    pub(super) fn from_the_start(
+        backend: &'a Backend,
+        tenant_id: TenantId,
+        conversation_id: String,
+        handling: Handling,
+    ) -> Self {
+        Self {
+            backend,
+            tenant_id,
+            conversation_id,
+            handling,
+            welcomed: String::new(),
+            sent: String::new(),
+            own: Vec::new(),
+            resumed: None,
+        }
+    }
+
+    /// Welcomes the visitor with the newest messages.
+    pub(super) async fn welcome(
+        socket: &mut Socket,
+        backend: &'a Backend,
+        tenant_id: TenantId,
+        session: SessionId,
+        conversation_id: String,
+    ) -> Result<Self, Ended> {
+        let rows = backend.store.of(tenant_id);
+        let conversation = conversations::find(&rows, &conversation_id).await?;
+        let newest = messages::newest(&rows, &conversation_id, PAGE).await.map_err(unavailable)?;
+        let history = newest.into_iter().map(Message::try_from).collect::<Result<_, _>>()?;
+        let history = newest_within(history, WELCOME_BYTES);
+        let newest = history.last().map(|message| message.id.clone()).unwrap_or_default();
+        let handling = conversation.handling;
+        let welcome = ServerFrame::Welcome {
+            session_id: session,
+            conversation_id: Some(conversation_id.clone()),
+            status: handling.status(),
+            operator: None,
+            history,
+            read_up_to: conversation.row.read_up_to,
+        };
+        send(socket, &welcome).await?;
+        Ok(Self {
+            backend,
+            tenant_id,
+            conversation_id,
+            handling,
+            welcomed: newest.clone(),
+            sent: newest,
+            own: Vec::new(),
+            resumed: None,
+        })
+    }
+
+    /// Waits for a frame, or for news in the database.
+    pub(super) async fn next(&self, socket: &mut Socket, listener: &mut Listener) -> Result<Heard, Ended> {
+        tokio::select! {
+            heard = receive(socket) => heard,
+            () = listener.changed() => Ok(Heard::News),
+        }
+    }
+
+    /// Does what a frame of the visitor asks for.
+    pub(super) async fn answer(&mut self, socket: &mut Socket, frame: Map<String, Value>) -> Result<(), Ended> {
+        let client_id = wire::frames::client_id(&frame).map(str::to_owned);
+        match self.act(socket, frame).await {
+            Ok(()) => Ok(()),
+            Err(Failed::Ended(ended)) => Err(ended),
+            Err(Failed::Refused(error)) => send(socket, &frames::error(&error, client_id)).await,
+        }
+    }
+
+    async fn act(&mut self, socket: &mut Socket, frame: Map<String, Value>) -> Result<(), Failed> {
+        match wire::frames::read(frame).map_err(ApiError::from)? {
+            ClientFrame::Message { client_id, content, attachments } => {
+                if self.handling == Handling::Bot {
+                    send(socket, &ServerFrame::Typing { role: Role::Bot }).await?;
+                }
+                let said = Said { role: Role::Visitor, content: &content, attachments, client_id: Some(&client_id) };
+                let message = say(self.backend, self.tenant_id, &self.conversation_id, said).await?;
+                if message.id > self.sent {
+                    // Acknowledged in its place among what others have said: a client that resumes from it has missed nothing before it.
+                    self.own.push((message.id, client_id));
+                    Ok(())
+                } else {
+                    let created_at = WireTime::from_unix_ms(message.created_at);
+                    Ok(send(socket, &ServerFrame::Ack { client_id, message_id: message.id, created_at }).await?)
+                }
+            }
+            ClientFrame::Read { message_id } => {
+                self.expect_message(&message_id).await?;
+                let rows = self.rows();
+                conversations::set_read_up_to(&rows, &self.conversation_id, &message_id).await.map_err(unavailable)?;
+                Ok(())
+            }
+            ClientFrame::Resume { after } => {
+                self.expect_message(&after).await?;
+                Ok(self.resume(socket, after).await?)
+            }
+            // No operator is on a socket yet, so nobody is shown it.
+            ClientFrame::Typing => Ok(()),
+        }
+    }
+
+    async fn expect_message(&self, id: &str) -> Result<(), ApiError> {
+        let found = messages::find(&self.rows(), &self.conversation_id, id).await.map_err(unavailable)?;
+        found.map(drop).ok_or_else(|| {
+            ApiError::new(ErrorCode::MessageNotFound, "This conversation has no such message: see its history.")
+        })
+    }
+
+    /// Sends the messages after one of them, up to the newest of the welcome: the socket has sent the newer ones, or will.
+    async fn resume(&mut self, socket: &mut Socket, after: String) -> Result<(), Ended> {
+        let up_to = self.resumed.clone().unwrap_or_else(|| self.welcomed.clone());
+        let mut from = after.clone();
+        while from < up_to {
+            let messages = self.read(&from, Some(&up_to)).await?;
+            let Some(newest) = messages.last() else { break };
+            from.clone_from(&newest.id);
+            for message in messages {
+                send(socket, &ServerFrame::Message { message }).await?;
+            }
+        }
+        if after < up_to {
+            self.resumed = Some(after);
+        }
+        Ok(())
+    }
+
+    /// Sends what is new, in order. If somebody else answers now, says so before their first message.
+    pub(super) async fn catch_up(&mut self, socket: &mut Socket) -> Result<(), Ended> {
+        let conversation = conversations::find(&self.rows(), &self.conversation_id).await?;
+        // The status frame does not say why a person is awaited, so a change of the reason alone sends none.
+        let is_new = conversation.handling.status() != self.handling.status();
+        self.handling = conversation.handling;
+        let status = ServerFrame::Status { status: self.handling.status(), operator: None };
+        let mut status = is_new.then_some(status);
+        loop {
+            let messages = self.read(&self.sent, None).await?;
+            let Some(newest) = messages.last() else { break };
+            let newest = newest.id.clone();
+            for message in messages {
+                if message.role != Role::Visitor
+                    && let Some(status) = status.take()
+                {
+                    send(socket, &status).await?;
+                }
+                let own = self.own.iter().position(|(id, _)| *id == message.id);
+                let frame = match own.map(|place| self.own.swap_remove(place)) {
+                    Some((message_id, client_id)) => {
+                        ServerFrame::Ack { client_id, message_id, created_at: message.created_at }
+                    }
+                    None => ServerFrame::Message { message },
+                };
+                send(socket, &frame).await?;
+            }
+            self.sent = newest;
+        }
+        match status {
+            Some(status) => send(socket, &status).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn read(&self, after: &str, up_to: Option<&str>) -> Result<Vec<Message>, Ended> {
+        let found = messages::between(&self.rows(), &self.conversation_id, after, up_to, PAGE).await;
+        Ok(found.map_err(unavailable)?.into_iter().map(Message::try_from).collect::<Result<_, _>>()?)
+    }
+
+    fn rows(&self) -> OfTenant<'a, impl ConnectionTrait + use<'a>> {
+        self.backend.store.of(self.tenant_id)
+    }
+}
+
+/// Why a frame was not acted on.
+enum Failed {
+    /// The visitor is told.
+    Refused(ApiError),
+    Ended(Ended),
+}
+
+impl From<ApiError> for Failed {
+    fn from(error: ApiError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<Ended> for Failed {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}

@@ -1,0 +1,98 @@
+//! The visitor of a socket: read from `hello`, found in the database, or begun there.
+
+use serde_json::{Map, Value};
+use wire::fields::Fields;
+use wire::{
+    SessionId, TenantId,
+    frames::{
+        Mode,
+        limits::{CONVERSATION_METADATA_BYTES, HELLO_TEXT_CHARS, LOCALE_CHARS, VISITOR_USER_ID_CHARS},
+    },
+};
+
+use super::relay::Ended;
+use crate::{
+    channel::Channel,
+    handling::{Handling, WaitingReason},
+    notifier,
+    records::conversations::{self, NewConversation},
+    state::Backend,
+    store::{OfTenant, commit, unavailable},
+};
+
+/// The visitor of a socket, and what its conversation begins with.
+pub(super) struct Visitor {
+    pub(super) tenant_id: TenantId,
+    pub(super) session: SessionId,
+    /// The session, or the tenant's own name for a visitor it knows.
+    pub(super) user_id: String,
+    /// Whether the tenant knows the visitor: then its conversation begins with the first message.
+    is_known: bool,
+    locale: String,
+    mode: Mode,
+    metadata: Map<String, Value>,
+}
+
+impl Visitor {
+    /// Reads `hello`.
+    pub(super) fn read(tenant_id: TenantId, session: SessionId, hello: Map<String, Value>) -> Result<Self, Ended> {
+        let mut fields = Fields::new(hello);
+        let _ = fields.choice("type", &["hello"], "hello");
+        let locale = fields.optional_text("locale", LOCALE_CHARS).unwrap_or_else(|| "fr".to_owned());
+        let mode = fields.choice("mode", Mode::TEXTS, Mode::Bot.as_str());
+        let known = fields.optional_text("visitor_user_id", VISITOR_USER_ID_CHARS);
+        let mut metadata = fields.object("metadata", CONVERSATION_METADATA_BYTES);
+        for field in ["origin", "bot_id", "routing_key"] {
+            if let Some(text) = fields.optional_text(field, HELLO_TEXT_CHARS) {
+                metadata.insert(field.to_owned(), text.into());
+            }
+        }
+        fields.finish().map_err(|_| Ended::Relay("hello is not of its form"))?;
+        let mode = Mode::from_wire(mode).unwrap_or(Mode::Bot);
+        let is_known = known.is_some();
+        let user_id = known.unwrap_or_else(|| session.to_string());
+        Ok(Self { tenant_id, session, user_id, is_known, locale, mode, metadata })
+    }
+
+    /// Who answers first.
+    pub(super) fn handling(&self) -> Handling {
+        match self.mode {
+            Mode::Bot => Handling::Bot,
+            Mode::Human => Handling::Waiting(WaitingReason::HumanMode),
+        }
+    }
+
+    /// The id of the visitor's newest conversation that is not closed. If there is none, the socket of a visitor whom the tenant does
+    /// not know begins one, and a known visitor's first message will.
+    pub(super) async fn conversation(&self, backend: &Backend) -> Result<Option<String>, Ended> {
+        if !self.is_known {
+            return self.begin(backend).await.map(Some);
+        }
+        let rows = backend.store.of(self.tenant_id);
+        Ok(conversations::find_newest_active(&rows, &self.user_id).await.map_err(unavailable)?)
+    }
+
+    /// The id of the visitor's newest conversation that is not closed; of a new one, if there is none.
+    pub(super) async fn begin(&self, backend: &Backend) -> Result<String, Ended> {
+        let transaction = backend.store.begin().await.map_err(unavailable)?;
+        let rows = OfTenant::new(&transaction, self.tenant_id);
+        if let Some(id) = conversations::find_newest_active(&rows, &self.user_id).await.map_err(unavailable)? {
+            transaction.rollback().await.map_err(unavailable)?;
+            return Ok(id);
+        }
+        let new = NewConversation {
+            visitor_user_id: self.user_id.clone(),
+            visitor_display_name: None,
+            visitor_email: None,
+            visitor_phone: None,
+            locale: self.locale.clone(),
+            channel: Channel::Text,
+            handling: self.handling(),
+            metadata: self.metadata.clone(),
+        };
+        let id = conversations::insert(&rows, new).await.map_err(unavailable)?;
+        commit(transaction).await?;
+        backend.notifier.changed(&notifier::of_visitor(self.tenant_id, &self.user_id));
+        Ok(id)
+    }
+}

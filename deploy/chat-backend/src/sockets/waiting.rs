@@ -1,0 +1,75 @@
+//! A known visitor who has no conversation yet.
+
+use serde_json::Value;
+use service::{ApiError, websocket::Socket};
+use wire::{ErrorCode, frames::ServerFrame};
+
+use super::{
+    frames,
+    relay::{Ended, Heard, receive, send},
+    stream::ConversationStream,
+    visitor::Visitor,
+};
+use crate::{
+    notifier::{self, Listener},
+    state::Backend,
+};
+
+/// Welcomes a known visitor without a conversation, and waits until the visitor's first message, or another writer, begins one.
+pub(super) async fn wait_for_conversation<'a>(
+    socket: &mut Socket,
+    backend: &'a Backend,
+    visitor: &Visitor,
+) -> Result<(ConversationStream<'a>, Listener), Ended> {
+    let (tenant_id, session) = (visitor.tenant_id, visitor.session);
+    let mut begun = backend.notifier.listen(&notifier::of_visitor(tenant_id, &visitor.user_id));
+    let welcome = ServerFrame::Welcome {
+        session_id: session,
+        conversation_id: None,
+        status: visitor.handling().status(),
+        operator: None,
+        history: Vec::new(),
+        read_up_to: None,
+    };
+    send(socket, &welcome).await?;
+    // Another writer may have begun one after the look into the database, and before this socket listened.
+    let mut heard = Heard::News;
+    loop {
+        let first = match heard {
+            Heard::Frame(frame) => match frame.get("type").and_then(Value::as_str) {
+                Some("message") => Some(frame),
+                Some("read" | "resume") => {
+                    let error = ApiError::new(
+                        ErrorCode::MessageNotFound,
+                        "There is no conversation yet: the first message begins one.",
+                    );
+                    let error = frames::error(&error, None);
+                    send(socket, &error).await?;
+                    None
+                }
+                _ => None,
+            },
+            Heard::News => None,
+        };
+        let id = match &first {
+            Some(_) => visitor.begin(backend).await?,
+            None => match visitor.conversation(backend).await? {
+                Some(id) => id,
+                None => {
+                    heard = tokio::select! {
+                        heard = receive(socket) => heard?,
+                        () = begun.changed() => Heard::News,
+                    };
+                    continue;
+                }
+            },
+        };
+        let listener = backend.notifier.listen(&id);
+        let mut stream = ConversationStream::from_the_start(backend, tenant_id, id, visitor.handling());
+        if let Some(frame) = first {
+            stream.answer(socket, frame).await?;
+        }
+        stream.catch_up(socket).await?;
+        return Ok((stream, listener));
+    }
+}

@@ -1,0 +1,84 @@
+//! What the routes and the sockets share.
+
+use axum::extract::FromRef;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wire::TenantId;
+
+use super::{
+    bot::{self, Reply},
+    demo_knowledge::DemoKnowledge,
+    notifier::ConversationNotifier,
+    records::{conversations::Conversation, documents},
+    store::{Store, StoreError},
+};
+
+/// What the routes and the sockets share.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    pub(crate) store: Store,
+    pub(crate) notifier: ConversationNotifier,
+    /// What the bot answers visitors of local pages from, for tenants that have ingested nothing; only on a laptop where `/demo`
+    /// is on.
+    demo_knowledge: Option<DemoKnowledge>,
+    /// Visitors' sockets, which outlive the requests they began as.
+    pub(crate) sockets: TaskTracker,
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Backend {
+    /// Over an open store, until `stopping` is cancelled.
+    #[must_use]
+    pub fn new(store: Store, stopping: CancellationToken) -> Self {
+        Self {
+            store,
+            notifier: ConversationNotifier::default(),
+            demo_knowledge: None,
+            sockets: TaskTracker::new(),
+            stopping,
+        }
+    }
+
+    /// Lets the bot answer from a few articles about a shop that does not exist: visitors of local pages (`localhost` or loopback),
+    /// for tenants that have ingested nothing. Never call this in a deployment with real tenants: it would put words into their
+    /// bots' mouths.
+    ///
+    /// # Errors
+    /// Those of the database in memory that holds the articles.
+    pub async fn with_demo_knowledge(mut self) -> Result<Self, StoreError> {
+        self.demo_knowledge = Some(DemoKnowledge::open().await?);
+        Ok(self)
+    }
+
+    /// What the bot replies to a visitor's message.
+    pub(crate) async fn bot_reply(
+        &self,
+        tenant_id: TenantId,
+        conversation: &Conversation,
+        message: &str,
+    ) -> Result<Reply, StoreError> {
+        let rows = self.store.of(tenant_id);
+        match &self.demo_knowledge {
+            // A proxy that no setting names may bring a real shop's visitors to a loopback listener. Their page is not local: no demo.
+            Some(demo) if conversation.is_of_local_page() && !documents::has_documents(&rows).await? => {
+                demo.reply(message).await
+            }
+            _ => bot::reply(&rows, message).await,
+        }
+    }
+
+    /// Waits until visitors' sockets are closed, and closes the store.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.sockets.close();
+        self.sockets.wait().await;
+        self.store.close().await
+    }
+}
+
+impl FromRef<Backend> for Store {
+    fn from_ref(backend: &Backend) -> Self {
+        backend.store.clone()
+    }
+}

@@ -1,0 +1,56 @@
+//! One tenant's rows: the only way to them.
+
+use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement, Value};
+use wire::TenantId;
+
+use super::error::StoreError;
+
+/// One tenant's rows, over a connection or in a transaction.
+///
+/// The tenant's id is the first value of each statement (`?1`, or the first `?`), so a query without its tenant has no values to
+/// go with. A statement must not mix `?` and `?2`: the driver counts them apart.
+pub(crate) struct OfTenant<'c, C> {
+    connection: &'c C,
+    tenant_id: TenantId,
+}
+
+impl<'c, C: ConnectionTrait> OfTenant<'c, C> {
+    /// This tenant's rows.
+    pub(crate) const fn new(connection: &'c C, tenant_id: TenantId) -> Self {
+        Self { connection, tenant_id }
+    }
+
+    /// The tenant.
+    pub(crate) const fn tenant_id(&self) -> TenantId {
+        self.tenant_id
+    }
+
+    /// Every row that a query finds.
+    pub(crate) async fn all<T: FromQueryResult>(
+        &self,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<T>, StoreError> {
+        T::find_by_statement(self.statement(sql, values)).all(self.connection).await
+    }
+
+    /// The first row that a query finds.
+    pub(crate) async fn one<T: FromQueryResult>(
+        &self,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Option<T>, StoreError> {
+        T::find_by_statement(self.statement(sql, values)).one(self.connection).await
+    }
+
+    /// Carries out a statement.
+    pub(crate) async fn execute(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<(), StoreError> {
+        self.connection.execute_raw(self.statement(sql, values)).await.map(drop)
+    }
+
+    fn statement(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+        debug_assert!(sql.contains("tenant"), "a statement that does not look at its tenant: {sql}");
+        let tenant_id = Value::from(self.tenant_id.to_string());
+        Statement::from_sql_and_values(DbBackend::Sqlite, sql, std::iter::once(tenant_id).chain(values))
+    }
+}

@@ -1,0 +1,151 @@
+//! A chat backend of a test's own, on a free port, and calls to it that are signed as the relay signs them.
+
+use chat_backend::Store;
+use http::Method;
+use serde_json::{Value, json};
+use service::{
+    edge::{ClientAddresses, Edge},
+    serve::{self, Bounds},
+    telemetry::metrics::{HttpServerMetrics, Metrics},
+};
+use tokio_util::sync::CancellationToken;
+use wire::{
+    TenantId,
+    signature::{BodyDigest, RelayKey, RelayedCall},
+    time::now_unix_ms,
+};
+
+pub(crate) const SECRET: &str = "a-relay-secret-for-tests";
+/// The first is one that the relay does not sign with yet.
+const SECRETS: &str = "the-next-relay-secret-for-tests,a-relay-secret-for-tests";
+
+pub(crate) struct Backend {
+    pub(crate) base: String,
+    pub(crate) client: reqwest::Client,
+    stopping: CancellationToken,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+impl Backend {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(false).await
+    }
+
+    pub(crate) async fn start_with(demo_knowledge: bool) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite://{}?mode=rwc", directory.path().join("chat.db").display());
+        let store = Store::open(&url).await.expect("it opens");
+        let stopping = CancellationToken::new();
+        let edge = Edge {
+            server: "test",
+            metrics: HttpServerMetrics::new(&Metrics::default()),
+            access_log: false,
+            clients: ClientAddresses::default(),
+        };
+        let mut backend = chat_backend::Backend::new(store, stopping.clone());
+        if demo_knowledge {
+            backend = backend.with_demo_knowledge().await.expect("it opens");
+        }
+        let router = edge.wrap(chat_backend::router(backend, &SECRETS.parse().expect("secrets")));
+        let listener = serve::bind("listen", ([127, 0, 0, 1], 0).into()).await.expect("a port");
+        let base = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(serve::serve(listener, router, Bounds::default(), stopping.clone()));
+        Self { base, client: reqwest::Client::new(), stopping, _directory: directory }
+    }
+
+    pub(crate) fn headers(
+        tenant: &str,
+        method: &Method,
+        path: &str,
+        body: &[u8],
+        timestamp: i64,
+    ) -> Vec<(&'static str, String)> {
+        Self::headers_as("tenant", tenant, method, path, body, timestamp)
+    }
+
+    pub(crate) fn headers_as(
+        actor: &str,
+        tenant: &str,
+        method: &Method,
+        path: &str,
+        body: &[u8],
+        timestamp: i64,
+    ) -> Vec<(&'static str, String)> {
+        let timestamp = timestamp.to_string();
+        let call = RelayedCall {
+            timestamp: &timestamp,
+            method: method.as_str(),
+            path_and_query: path,
+            tenant_id: tenant,
+            actor,
+        };
+        let signature = RelayKey::new(SECRET.as_bytes()).sign(&call, &BodyDigest::of(body)).to_hex();
+        vec![
+            ("x-relay-tenant-id", tenant.to_owned()),
+            ("x-relay-timestamp", timestamp),
+            ("x-relay-actor", actor.to_owned()),
+            ("x-relay-signature", signature),
+        ]
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: &[u8],
+        headers: Vec<(&'static str, String)>,
+    ) -> (u16, Value) {
+        let request = self.client.request(method, format!("{}{path}", self.base)).body(body.to_vec());
+        let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        let answer = request.send().await.expect("an answer");
+        let (status, answer) = (answer.status().as_u16(), answer.json().await.expect("JSON"));
+        e2e::times::check_times(&answer);
+        (status, answer)
+    }
+
+    pub(crate) async fn call(&self, tenant: TenantId, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        let body = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let headers = Self::headers(&tenant.to_string(), &method, path, &body, now_unix_ms());
+        self.send(method, path, &body, headers).await
+    }
+
+    pub(crate) async fn post(&self, tenant: TenantId, path: &str, body: Value) -> Value {
+        let (status, answer) = self.call(tenant, Method::POST, path, Some(body)).await;
+        assert_eq!(status, 201, "{answer}");
+        answer["data"].clone()
+    }
+
+    pub(crate) async fn get(&self, tenant: TenantId, path: &str) -> Value {
+        let (status, answer) = self.call(tenant, Method::GET, path, None).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["data"].clone()
+    }
+
+    pub(crate) async fn conversation(&self, tenant: TenantId) -> String {
+        self.conversation_about(tenant, json!({})).await
+    }
+
+    pub(crate) async fn conversation_about(&self, tenant: TenantId, metadata: Value) -> String {
+        let body = json!({"visitor_user_id": "u", "locale": "en", "metadata": metadata});
+        self.post(tenant, "/create/conversation", body).await["id"].as_str().expect("an id").to_owned()
+    }
+
+    pub(crate) async fn say(&self, tenant: TenantId, conversation: &str, content: &str) -> Vec<Value> {
+        let path = format!("/add/message?conversation_id={conversation}");
+        self.post(tenant, &path, json!({"role": "visitor", "content": content})).await;
+        let messages = self.get(tenant, &format!("/fetch/messages?conversation_id={conversation}")).await;
+        messages["items"].as_array().expect("a list").clone()
+    }
+}
+
+/// The role and content of a conversation's newest message, and how many there are.
+pub(crate) fn newest(messages: &[Value]) -> (usize, &str, &str) {
+    let newest = messages.last().expect("a message");
+    (messages.len(), newest["role"].as_str().expect("a role"), newest["content"].as_str().expect("text"))
+}

@@ -1,0 +1,134 @@
+// Made from shared/wire/src/frames: edit that. `UPDATE_OPENAPI=1 cargo test -p wire typescript` writes this file.
+
+export const MESSAGE_CHARS = 4000;
+export const MESSAGE_ATTACHMENTS = 10;
+export const MESSAGE_ID_CHARS = 64;
+export const CLIENT_FRAME_BYTES = 65536;
+export const WELCOME_MESSAGES = 50;
+
+export type Role = "visitor" | "agent" | "bot" | "system";
+export const ROLES: readonly Role[] = ["visitor", "agent", "bot", "system"];
+
+export type ConversationStatus = "bot" | "waiting" | "assigned" | "resolved";
+export const STATUSES: readonly ConversationStatus[] = ["bot", "waiting", "assigned", "resolved"];
+
+export type Attachment = {
+  /** `image`, `audio`, `video` or `file`. */
+  type: string,
+  /** The media type, such as `image/png`. */
+  mime: string,
+  /** Bytes. */
+  size: number,
+  /** Where the file is: http or https. */
+  url: string,
+  /** The file's name, for people. */
+  name?: string,
+};
+
+export type Citation = {
+  /** The passage. */
+  chunk_id: string,
+  /** The document that holds the passage. */
+  document_id: string,
+  /** The document's, as people know it. */
+  title: string,
+  /** The document's version. */
+  document_version: number,
+  /** The share of the question's words that the passage holds, 0 to 1. */
+  score: number,
+};
+
+export type Message = {
+  /** Ids sort by time. */
+  id: string,
+  /** Who wrote it. */
+  role: Role,
+  /** What was said. */
+  content: string,
+  /** What a bot's answer was taken from. */
+  citations: Array<Citation>,
+  /** Files that go with it. */
+  attachments: Array<Attachment>,
+  /** What the client called it, if a client sent it. */
+  client_id?: string,
+  /** RFC 3339, in UTC, to the millisecond. */
+  created_at: string,
+};
+
+export type Operator = {
+  /** The person's name for visitors. */
+  display_name: string | null,
+  /** The person's picture. */
+  avatar_url: string | null,
+};
+
+export type ClientFrame =
+  | { "type": "message",
+  /** The client's own id of the message: a UUID, spelt as the client spelt it. The same id again is the same message. */
+  client_id: string,
+  /** What the visitor says. */
+  content: string,
+  /** Files that go with it. */
+  attachments: Array<Attachment>,
+}
+  | { "type": "typing" }
+  | { "type": "read",
+  /** The message's id. */
+  message_id: string,
+}
+  | { "type": "resume",
+  /** The id of the last message that the client has. */
+  after: string,
+};
+
+export type ServerFrame =
+  | { "type": "welcome",
+  /** The visitor's session. */
+  session_id: string,
+  /** Null if the first message begins the conversation. */
+  conversation_id: string | null,
+  /** Who answers. */
+  status: ConversationStatus,
+  /** The person who answers. */
+  operator: Operator | null,
+  /** The newest messages, oldest first. */
+  history: Array<Message>,
+  /** The id of the last message that the visitor has read. */
+  read_up_to: string | null,
+}
+  | { "type": "ack",
+  /** What the client called it. */
+  client_id: string,
+  /** The message's id. */
+  message_id: string,
+  /** RFC 3339, in UTC, to the millisecond. */
+  created_at: string,
+}
+  | { "type": "message",
+  /** The message. */
+  message: Message,
+}
+  | { "type": "typing",
+  /** Who writes. */
+  role: Role,
+}
+  | { "type": "status",
+  /** Who answers. */
+  status: ConversationStatus,
+  /** The person who answers. */
+  operator: Operator | null,
+}
+  | { "type": "config",
+  /** What the widget draws itself from. PROTOCOL.md, section 5.2. */
+  widget_config: Record<string, unknown>,
+}
+  | { "type": "error",
+  /** One of the table in `deploy/docs/errors.md`. */
+  error_code: string,
+  /** What is wrong and what to do, for developers. */
+  message: string,
+  /** Which message was refused, if the refused frame named it. */
+  client_id?: string,
+  /** When the client may send the frame again. */
+  retry_after_seconds?: number,
+};

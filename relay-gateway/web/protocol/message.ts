@@ -1,0 +1,49 @@
+// A message and a person, as a client of the relay shows them: made from untrusted JSON.
+import { ROLES, STATUSES } from "./frames";
+import type * as wire from "./frames";
+import { known, list, moment, record, text, webUrl } from "./untrusted";
+
+export interface Message {
+  readonly id: string;
+  readonly role: wire.Role;
+  readonly content: string;
+  readonly createdAt: string;
+  /** The titles of the documents it cites, each once. */
+  readonly sources: readonly string[];
+  /** The `client_id` it was sent with, where a widget sent it. */
+  readonly clientId: string | null;
+}
+
+export interface Operator {
+  readonly displayName: string | null;
+  readonly avatarUrl: string | null;
+}
+
+export function role(value: unknown): wire.Role | null {
+  return ROLES.find((role) => role === value) ?? null;
+}
+
+export function status(value: unknown): wire.ConversationStatus {
+  return STATUSES.find((status) => status === value) ?? "bot";
+}
+
+export function parseMessage(value: unknown): Message | null {
+  const json = record<wire.Message>(value);
+  const id = text(json.id);
+  const from = role(json.role);
+  if (id === null || from === null) return null;
+  return {
+    id,
+    role: from,
+    content: text(json.content) ?? "",
+    createdAt: moment(json.created_at),
+    sources: [...new Set(known(list(json.citations).map((citation) => text(record<wire.Citation>(citation).title))))],
+    clientId: text(json.client_id),
+  };
+}
+
+export function parseOperator(value: unknown): Operator | null {
+  if (typeof value !== "object" || value === null) return null;
+  const json = record<wire.Operator>(value);
+  return { displayName: text(json.display_name), avatarUrl: webUrl(json.avatar_url) };
+}

@@ -1,0 +1,106 @@
+// The relay's three HTTP calls: envelope in, typed data or a typed failure out.
+import type { Options } from "./options";
+import { clean, record, retryAfterMs, text } from "@chat-relay/protocol/untrusted";
+import { parseConfig, parseSession, type Session, type WidgetConfig } from "./protocol";
+
+const TIMEOUT_MS = 15_000;
+
+/** The relay answered, and refused. Any other failure of a call means: no readable answer. */
+export class RelayError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly retryAfterMs: number | null,
+  ) {
+    super(message);
+  }
+
+  /** Whether the same call may succeed later without anyone changing anything. */
+  get transient(): boolean {
+    return this.status >= 500 || this.status === 429 || this.status === 408;
+  }
+}
+
+export class RelayApi {
+  readonly #options: Options;
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  async fetchConfig(locale: string): Promise<WidgetConfig> {
+    return parseConfig(await this.#call(this.#url("fetch/widget-config", { locale }), {}));
+  }
+
+  async createSession(locale: string): Promise<Session> {
+    const { tenantId, publicKey, routingKey, mode } = this.#options;
+    const body = {
+      tenant_id: tenantId,
+      widget_public_key: publicKey,
+      origin: location.origin,
+      locale,
+      metadata: {
+        // Without the fragment: some pages keep secrets there.
+        page_url: clean(location.href.replace(/#.*$/, ""), 700),
+        page_title: clean(document.title, 150),
+        referrer: clean(document.referrer, 400),
+      },
+      ...(routingKey === null ? {} : { routing_key: routingKey }),
+      ...(mode === null ? {} : { mode }),
+    };
+    return this.#session("create/visitor-session", {
+      body: JSON.stringify(body),
+      headers: { "Content-Type": "application/json" },
+    });
+  }
+
+  async refreshToken(token: string): Promise<Session> {
+    return this.#session("refresh/visitor-token", { headers: { Authorization: `Bearer ${token}` } });
+  }
+
+  /** The token goes among the subprotocols, of which the relay selects the first: a URL would be logged on its way. */
+  openSocket(token: string): WebSocket {
+    const url = `${this.#options.baseUrl.replace(/^http/, "ws")}/api/v1/ws/widget`;
+    return new WebSocket(url, ["chat-relay.v1", `bearer.${token}`]);
+  }
+
+  /** Whether anything answers at the relay's address, readable for this origin or not. */
+  async answers(): Promise<boolean> {
+    try {
+      await this.#fetch(this.#url("fetch/widget-config", {}), { mode: "no-cors" });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async #session(path: string, init: RequestInit): Promise<Session> {
+    const session = parseSession(await this.#call(this.#url(path, {}), { ...init, method: "POST" }));
+    if (session === null) throw new Error("the answer holds no session");
+    return session;
+  }
+
+  #url(path: string, query: Readonly<Record<string, string>>): string {
+    const { baseUrl, tenantId, publicKey } = this.#options;
+    const search = new URLSearchParams({ tenant_id: tenantId, widget_public_key: publicKey, ...query });
+    return `${baseUrl}/api/v1/${path}?${search}`;
+  }
+
+  async #call(url: string, init: RequestInit): Promise<unknown> {
+    const response = await this.#fetch(url, init);
+    const body = record(await response.json().catch(() => null));
+    if (response.ok) return body["data"];
+    throw new RelayError(
+      response.status,
+      text(body["error_code"]) ?? `http_${response.status}`,
+      text(body["message"]) ?? `HTTP ${response.status}`,
+      retryAfterMs(body["retry_after_seconds"] ?? response.headers.get("Retry-After")),
+    );
+  }
+
+  #fetch(url: string, init: RequestInit): Promise<Response> {
+    // Browsers without AbortSignal.timeout have a timeout of their own, only longer.
+    return fetch(url, { ...init, credentials: "omit", cache: "no-store", signal: AbortSignal.timeout?.(TIMEOUT_MS) ?? null });
+  }
+}

@@ -1,0 +1,134 @@
+// What the widget makes of the wire: parsers turn untrusted JSON into these types or into null.
+import type * as wire from "@chat-relay/protocol/frames";
+import { parseMessage, parseOperator, role, status, type Message, type Operator } from "@chat-relay/protocol/message";
+import { known, list, moment, record, retryAfterMs, text, webUrl, type Fields } from "@chat-relay/protocol/untrusted";
+
+export type Position = "bottom-right" | "bottom-left";
+
+export interface WidgetConfig {
+  readonly themeColour: string | null;
+  readonly position: Position;
+  readonly greeting: string;
+  readonly welcome: string | null;
+  readonly avatarUrl: string | null;
+  readonly showBranding: boolean;
+  readonly title: string | null;
+  readonly placeholder: string;
+  readonly brandName: string | null;
+  readonly brandLogoUrl: string | null;
+  readonly brandColour: string | null;
+  readonly online: boolean;
+}
+
+export interface Session {
+  readonly sessionId: string;
+  readonly token: string;
+  readonly expiresAt: string;
+}
+
+export type ServerFrame =
+  | {
+      readonly type: "welcome";
+      readonly sessionId: string;
+      readonly status: wire.ConversationStatus;
+      readonly history: readonly Message[];
+      readonly readUpTo: string | null;
+      readonly operator: Operator | null;
+    }
+  | { readonly type: "ack"; readonly clientId: string; readonly messageId: string; readonly createdAt: string }
+  | { readonly type: "message"; readonly message: Message }
+  | { readonly type: "typing"; readonly role: wire.Role }
+  | { readonly type: "status"; readonly status: wire.ConversationStatus; readonly operator: Operator | null }
+  | { readonly type: "config"; readonly config: WidgetConfig }
+  | {
+      readonly type: "error";
+      readonly code: string;
+      readonly message: string;
+      readonly clientId: string | null;
+      readonly retryAfterMs: number | null;
+    };
+
+export function hexColour(value: unknown): string | null {
+  const raw = text(value);
+  return raw !== null && /^#[0-9a-f]{6}$/i.test(raw) ? raw : null;
+}
+
+export function position(value: unknown): Position | null {
+  return value === "bottom-left" || value === "bottom-right" ? value : null;
+}
+
+export function parseConfig(value: unknown): WidgetConfig {
+  const json = record(value);
+  const look = record(json["customization"]);
+  const brand = record(json["branding"]);
+  return {
+    themeColour: hexColour(look["theme_color"]),
+    position: position(look["position"]) ?? "bottom-right",
+    greeting: text(look["greeting_text"]) ?? "",
+    welcome: text(look["welcome_message"]),
+    avatarUrl: webUrl(look["avatar_url"]),
+    showBranding: look["show_branding"] !== false,
+    title: text(look["widget_title"]),
+    placeholder: text(look["placeholder_text"]) ?? "",
+    brandName: text(brand["display_name"]),
+    brandLogoUrl: webUrl(brand["logo_url"]),
+    brandColour: hexColour(brand["primary_color"]),
+    online: json["is_online"] !== false,
+  };
+}
+
+export function parseSession(value: unknown): Session | null {
+  const json = record(value);
+  const sessionId = text(json["session_id"]);
+  const token = text(json["visitor_token"]);
+  return sessionId === null || token === null ? null : { sessionId, token, expiresAt: text(json["expires_at"]) ?? "" };
+}
+
+/** `null` for what is malformed or of a kind this version does not know: both are ignored. */
+export function parseFrame(data: unknown): ServerFrame | null {
+  let json: Fields<wire.ServerFrame>;
+  try {
+    json = record<wire.ServerFrame>(JSON.parse(String(data)));
+  } catch {
+    return null;
+  }
+  switch (json.type) {
+    case "welcome":
+      return {
+        type: "welcome",
+        sessionId: text(json.session_id) ?? "",
+        status: status(json.status),
+        history: known(list(json.history).map(parseMessage)),
+        readUpTo: text(json.read_up_to),
+        operator: parseOperator(json.operator),
+      };
+    case "ack": {
+      const clientId = text(json.client_id);
+      const messageId = text(json.message_id);
+      if (clientId === null || messageId === null) return null;
+      return { type: "ack", clientId, messageId, createdAt: moment(json.created_at) };
+    }
+    case "message": {
+      const message = parseMessage(json.message);
+      return message === null ? null : { type: "message", message };
+    }
+    case "typing": {
+      const from = role(json.role);
+      return from === null ? null : { type: "typing", role: from };
+    }
+    case "status":
+      return { type: "status", status: status(json.status), operator: parseOperator(json.operator) };
+    case "config":
+      return { type: "config", config: parseConfig(json.widget_config) };
+    case "error":
+      return {
+        type: "error",
+        code: text(json.error_code) ?? "unknown",
+        message: text(json.message) ?? "",
+        clientId: text(json.client_id),
+        retryAfterMs: retryAfterMs(json.retry_after_seconds),
+      };
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,63 @@
+// The golden frames, as the widget reads them.
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+import { load } from "./source.mjs";
+
+const { parseFrame } = await load("protocol.ts");
+const golden = JSON.parse(await readFile(new URL("../../../../tests/vectors/frames.json", import.meta.url), "utf8"));
+const read = (name) => parseFrame(JSON.stringify(golden.server[name]));
+
+test("each golden frame of the server is read", () => {
+  for (const [name, frame] of Object.entries(golden.server)) {
+    const { type } = parseFrame(JSON.stringify(frame)) ?? {};
+    assert.equal(type, frame.type, name);
+  }
+});
+
+test("what a golden frame says reaches the widget", () => {
+  const [sent] = golden.server.welcome.history;
+  assert.deepEqual(read("welcome"), {
+    type: "welcome",
+    sessionId: golden.server.welcome.session_id,
+    status: "assigned",
+    history: [
+      { id: sent.id, role: "visitor", content: sent.content, createdAt: sent.created_at, sources: [], clientId: sent.client_id },
+    ],
+    readUpTo: sent.id,
+    operator: { displayName: "Amina", avatarUrl: "https://cdn.example.com/amina.png" },
+  });
+  const { ack } = golden.server;
+  assert.deepEqual(read("ack"), {
+    type: "ack",
+    clientId: ack.client_id,
+    messageId: ack.message_id,
+    createdAt: ack.created_at,
+  });
+  assert.deepEqual(read("message").message.sources, ["Delivery"]);
+  assert.deepEqual(read("typing"), { type: "typing", role: "bot" });
+  assert.deepEqual(read("status"), { type: "status", status: "waiting", operator: null });
+  assert.deepEqual(read("status_with_operator").operator, { displayName: "Amina", avatarUrl: null });
+  assert.equal(read("config").config.themeColour, "#0055cc");
+  const { error_to_come_back_from: error } = golden.server;
+  assert.deepEqual(read("error_to_come_back_from"), {
+    type: "error",
+    code: error.error_code,
+    message: error.message,
+    clientId: error.client_id,
+    retryAfterMs: 1000,
+  });
+  assert.equal(read("error_of_no_message").clientId, null);
+});
+
+test("hostile frames are ignored or made harmless", () => {
+  for (const hostile of ["", "null", "[]", "7", "{", '{"type":"hello"}', '{"type":["message"]}', '{"type":"message"}', '{"type":"ack"}']) {
+    assert.equal(parseFrame(hostile), null, hostile);
+  }
+  const frame = structuredClone(golden.server.welcome);
+  frame.operator.avatar_url = "javascript:alert(1)";
+  frame.history.push(null, { id: "x", role: "king", content: "" });
+  const { operator, history } = parseFrame(JSON.stringify(frame));
+  assert.equal(operator.avatarUrl, null);
+  assert.equal(history.length, 1);
+});

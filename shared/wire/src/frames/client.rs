@@ -1,0 +1,46 @@
+//! What a client says on a visitor's socket. PROTOCOL.md, section 5.5.
+
+use serde::{Deserialize, Serialize};
+
+use super::json;
+use crate::attachments::Attachment;
+
+/// A frame from the client. The gateway reads it from what a browser sends, and writes it anew for the chat backend, so that
+/// no other field reaches the chat backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ClientFrame {
+    /// The visitor says something.
+    Message {
+        /// The client's own id of the message: a UUID, spelt as the client spelt it. The same id again is the same message.
+        client_id: String,
+        /// What the visitor says.
+        content: String,
+        /// Files that go with it.
+        attachments: Vec<Attachment>,
+    },
+    /// The visitor is writing.
+    Typing,
+    /// The visitor has read this message, and all before it.
+    Read {
+        /// The message's id.
+        message_id: String,
+    },
+    /// The client asks for what it has missed.
+    Resume {
+        /// The id of the last message that the client has.
+        after: String,
+    },
+}
+
+impl ClientFrame {
+    /// The values of `type`.
+    pub const TYPES: &[&'static str] = &["message", "typing", "read", "resume"];
+
+    /// The frame's JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        json::text(self)
+    }
+}

@@ -1,0 +1,49 @@
+//! Reads a visitor's frame field by field, so that every refused field is named. PROTOCOL.md, section 5.5.
+//!
+//! The gateway reads what clients send, and the reference chat backend reads what the gateway passes on: both keep the same limits.
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{
+    client::ClientFrame,
+    limits::{CLIENT_ID_CHARS, MESSAGE_ATTACHMENTS, MESSAGE_CHARS, MESSAGE_ID_CHARS},
+};
+use crate::fields::{Fields, RefusedFields};
+
+/// The message that a frame is about, spelt as the client spelt it; `None` if the frame names none by a UUID.
+#[must_use]
+pub fn client_id(frame: &Map<String, Value>) -> Option<&str> {
+    frame.get("client_id").and_then(Value::as_str).filter(|text| Uuid::try_parse(text).is_ok())
+}
+
+/// Reads a frame. Fields that the frame's type does not have are dropped.
+///
+/// # Errors
+/// Every refused field.
+pub fn read(frame: Map<String, Value>) -> Result<ClientFrame, RefusedFields> {
+    let given_id = client_id(&frame).map(str::to_owned);
+    let mut fields = Fields::new(frame);
+    let kind = fields.choice("type", ClientFrame::TYPES, "");
+    let frame = match kind {
+        "message" => {
+            let text = fields.text("client_id", CLIENT_ID_CHARS);
+            if given_id.is_none() && !text.is_empty() {
+                fields.require("client_id", "must be a UUID: the same one when the message is sent again");
+            }
+            ClientFrame::Message {
+                client_id: given_id.unwrap_or_default(),
+                content: fields.text("content", MESSAGE_CHARS),
+                attachments: fields.attachments("attachments", MESSAGE_ATTACHMENTS),
+            }
+        }
+        "read" => ClientFrame::Read { message_id: fields.text("message_id", MESSAGE_ID_CHARS) },
+        "resume" => ClientFrame::Resume { after: fields.text("after", MESSAGE_ID_CHARS) },
+        "typing" => ClientFrame::Typing,
+        _ => {
+            fields.require("type", "must be one of message, typing, read, resume");
+            ClientFrame::Typing
+        }
+    };
+    fields.finish().map(|()| frame)
+}

@@ -1,0 +1,101 @@
+//! What a client hears on a visitor's socket. PROTOCOL.md, section 5.6.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{
+    json,
+    message::Message,
+    texts::{ConversationStatus, Role},
+};
+use crate::{error_code::ErrorCode, session_id::SessionId, time::WireTime};
+
+/// A frame to the client. A client ignores a `type` that it does not know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerFrame {
+    /// The first frame: where the conversation stands.
+    Welcome {
+        /// The visitor's session.
+        #[cfg_attr(test, ts(type = "string"))]
+        session_id: SessionId,
+        /// Null if the first message begins the conversation.
+        conversation_id: Option<String>,
+        /// Who answers.
+        status: ConversationStatus,
+        /// The person who answers.
+        operator: Option<Operator>,
+        /// The newest messages, oldest first.
+        history: Vec<Message>,
+        /// The id of the last message that the visitor has read.
+        read_up_to: Option<String>,
+    },
+    /// The client's own message is kept.
+    Ack {
+        /// What the client called it.
+        client_id: String,
+        /// The message's id.
+        message_id: String,
+        /// RFC 3339, in UTC, to the millisecond.
+        #[cfg_attr(test, ts(type = "string"))]
+        created_at: WireTime,
+    },
+    /// Somebody else's message, in the order of ids.
+    Message {
+        /// The message.
+        message: Message,
+    },
+    /// Somebody writes.
+    Typing {
+        /// Who writes.
+        role: Role,
+    },
+    /// Who answers now.
+    Status {
+        /// Who answers.
+        status: ConversationStatus,
+        /// The person who answers.
+        operator: Option<Operator>,
+    },
+    /// From the gateway: the widget's look has changed.
+    Config {
+        /// What the widget draws itself from. PROTOCOL.md, section 5.2.
+        #[cfg_attr(test, ts(type = "Record<string, unknown>"))]
+        widget_config: Map<String, Value>,
+    },
+    /// A frame was refused; nothing of it was kept.
+    Error {
+        /// One of the table in `deploy/docs/errors.md`.
+        #[cfg_attr(test, ts(type = "string"))]
+        error_code: ErrorCode,
+        /// What is wrong and what to do, for developers.
+        message: String,
+        /// Which message was refused, if the refused frame named it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        client_id: Option<String>,
+        /// When the client may send the frame again.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional, type = "number"))]
+        retry_after_seconds: Option<u64>,
+    },
+}
+
+/// A person who answers, as the visitor sees them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Operator {
+    /// The person's name for visitors.
+    pub display_name: Option<String>,
+    /// The person's picture.
+    pub avatar_url: Option<String>,
+}
+
+impl ServerFrame {
+    /// The frame's JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        json::text(self)
+    }
+}
