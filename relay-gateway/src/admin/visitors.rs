@@ -36,6 +36,7 @@ pub(crate) struct OpenedSession {
 }
 
 /// A session as it was begun.
+#[derive(Clone)]
 pub(crate) struct Session {
     pub(crate) session_id: String,
     pub(crate) bot_id: String,

@@ -1,4 +1,4 @@
-//! The rules of the crate that a compiler does not know.
+//! The rules of this crate that a compiler does not know. Those of all crates are in `tests/tests/architecture.rs`.
 
 use std::{fs, path::Path};
 
@@ -31,11 +31,6 @@ fn assert_none_names(names: &[&str], is_bound: impl Fn(&str) -> bool) {
             assert!(!code.contains(name), "{name} has no place in src/{file}");
         }
     }
-}
-
-#[test]
-fn wire_types_end_in_the_admin_client() {
-    assert_none_names(&["proto::", "prost_types", "tonic::"], |file| !file.starts_with("admin"));
 }
 
 #[test]
