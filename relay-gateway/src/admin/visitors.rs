@@ -38,7 +38,7 @@ pub(crate) struct OpenedSession {
 /// A session as it was begun.
 #[derive(Clone)]
 pub(crate) struct Session {
-    pub(crate) session_id: String,
+    pub(crate) session_id: SessionId,
     pub(crate) bot_id: String,
     pub(crate) locale: String,
     /// A JSON object.
@@ -132,7 +132,7 @@ impl AdminClient {
             session_id: session.to_string(),
             generation: Some(generation),
         };
-        self.call(request_id, message).await.map(Session::from)
+        session_of(self.call(request_id, message).await?)
     }
 
     /// The session that stands for a visitor whom the tenant's backend knows, by a minted token of this generation.
@@ -145,7 +145,7 @@ impl AdminClient {
     ) -> Result<Session, ApiError> {
         let visitor_user_id = visitor_user_id.to_owned();
         let message = rpc::AdmitVisitorRequest { tenant_id: bytes(tenant_id), visitor_user_id, generation };
-        self.call(request_id, message).await.map(Session::from)
+        session_of(self.call(request_id, message).await?)
     }
 
     /// The tenant's visitors that were revoked after its count of revocations was `after`.
@@ -219,10 +219,9 @@ fn bytes(tenant_id: TenantId) -> Vec<u8> {
     tenant_id.as_uuid().as_bytes().to_vec()
 }
 
-impl From<rpc::Session> for Session {
-    fn from(session: rpc::Session) -> Self {
-        let rpc::Session { session_id, bot_id, locale, metadata_json, routing_key, mode, expires_at, .. } = session;
-        let ends_at_ms = expires_at.map_or(0, |at| at.seconds.saturating_mul(1000));
-        Self { session_id, bot_id, locale, metadata_json, routing_key, mode, ends_at_ms }
-    }
+fn session_of(session: rpc::Session) -> Result<Session, ApiError> {
+    let rpc::Session { session_id, bot_id, locale, metadata_json, routing_key, mode, expires_at, .. } = session;
+    let session_id = session_id.parse().map_err(|_| ApiError::internal("a session without an id"))?;
+    let ends_at_ms = expires_at.map_or(0, |at| at.seconds.saturating_mul(1000));
+    Ok(Session { session_id, bot_id, locale, metadata_json, routing_key, mode, ends_at_ms })
 }

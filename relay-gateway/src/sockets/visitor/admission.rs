@@ -1,9 +1,6 @@
 //! A visitor's admission: the judgement, and the session that the admin service has for the visitor.
 
-use service::ApiError;
-use wire::SessionId;
-
-use super::{answers::Answers, closings::over, grounds::Grounds, judge::VisitorJudge, own_frames};
+use super::{answers::Answers, closings::over, grounds::Grounds, judge::VisitorJudge, own_frames::hello};
 use crate::{
     directory::TenantDirectory,
     domain::token::{Opens, VisitorToken},
@@ -50,9 +47,7 @@ pub(super) async fn admit<D: TenantDirectory>(
         Opens::Session { .. } => session.ends_at_ms,
         Opens::Minted { .. } => token.ends_at_ms(),
     };
-    let id: SessionId =
-        session.session_id.parse().map_err(|_| unchecked(&ApiError::internal("a session without an id")))?;
-    let hello = own_frames::hello(id, session, origin.cloned(), visitor_user_id.cloned());
-    let hello = hello.map_err(|error| unchecked(&error))?.to_json();
-    Ok(Admitted { path: PATH, actor: format!("visitor:{id}"), hello, ends_at_ms })
+    let actor = format!("visitor:{}", session.session_id);
+    let hello = hello(session, origin.cloned(), visitor_user_id.cloned()).map_err(|error| unchecked(&error))?;
+    Ok(Admitted { path: PATH, actor, hello: hello.to_json(), ends_at_ms })
 }

@@ -2,7 +2,6 @@
 
 use service::ApiError;
 use wire::{
-    SessionId,
     frames::{Hello, Mode, ServerFrame},
     origin::Origin,
 };
@@ -14,12 +13,11 @@ use crate::{admin::Session, domain::widget_access::Widget};
 /// # Errors
 /// An internal one, if the admin service names a mode that this build does not know.
 pub(super) fn hello(
-    session_id: SessionId,
     session: Session,
     origin: Option<Origin>,
     visitor_user_id: Option<String>,
 ) -> Result<Hello, ApiError> {
-    let Session { bot_id, locale, metadata_json, routing_key, mode, .. } = session;
+    let Session { session_id, bot_id, locale, metadata_json, routing_key, mode, .. } = session;
     let mode = Mode::from_wire(&mode).ok_or_else(|| ApiError::internal("a session of an unknown mode"))?;
     let metadata = serde_json::from_str(&metadata_json).unwrap_or_default();
     Ok(Hello { session_id, bot_id, locale, metadata, routing_key, mode, origin, visitor_user_id })
@@ -46,18 +44,18 @@ mod tests {
 
     #[test]
     fn hello_is_the_golden_one() {
-        let id: SessionId = "vs_019e4ae71a2b7c3d8e4f5a6b7c8d9e0f".parse().expect("an id");
+        let id: wire::SessionId = "vs_019e4ae71a2b7c3d8e4f5a6b7c8d9e0f".parse().expect("an id");
         let session = Session {
             bot_id: "019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e10".to_owned(),
             locale: "fr".to_owned(),
             metadata_json: r#"{"plan":"pro"}"#.to_owned(),
             routing_key: Some("sales".to_owned()),
             mode: "human".to_owned(),
-            session_id: id.to_string(),
+            session_id: id,
             ends_at_ms: 0,
         };
         let origin = "https://shop.example.com".parse().expect("an origin");
-        let sent = hello(id, session.clone(), Some(origin), None).expect("a known mode");
+        let sent = hello(session.clone(), Some(origin), None).expect("a known mode");
         assert_eq!(json!(sent), golden("hello", "session"));
         let minted = Session {
             locale: "en".to_owned(),
@@ -66,9 +64,9 @@ mod tests {
             mode: "bot".to_owned(),
             ..session.clone()
         };
-        let sent = hello(id, minted, None, Some("customer-42".to_owned())).expect("a known mode");
+        let sent = hello(minted, None, Some("customer-42".to_owned())).expect("a known mode");
         assert_eq!(json!(sent), golden("hello", "minted_token"));
-        assert!(hello(id, Session { mode: "oracle".to_owned(), ..session }, None, None).is_err());
+        assert!(hello(Session { mode: "oracle".to_owned(), ..session }, None, None).is_err());
     }
 
     #[test]
