@@ -19,10 +19,10 @@ use crate::{
     store::{AtRevision, Page, PageStart, Replacement, StoreError, TenantStore},
 };
 
-/// Where a tenant's secret is sealed to.
+/// The table and column for which a tenant's secret is sealed. If this text changes, no stored secret opens any more.
 pub(crate) const SECRET_COLUMN: &str = "tenant.secret";
 
-/// How often an update that met another is tried again.
+/// How many times an update is tried in all, if other changes of the tenant keep committing first.
 const UPDATE_ATTEMPTS: u32 = 5;
 
 #[derive(Clone)]
@@ -74,7 +74,7 @@ impl Tenants {
         let audit = AuditEntry::new(tenant.id, caller, Action::ProvisionTenant, fields.keys().cloned());
         let sealed = self.seal(tenant.id, &secret);
         let tenant = self.store.create(tenant, sealed, audit).await?;
-        // No gateway can have asked for an id that did not exist, so there is no gateway to wait for.
+        // Gateways also cache that an id is unknown. But this id was generated just now, so no gateway has been asked for it: do not wait.
         self.propagation.announce();
         Ok((tenant, secret))
     }
@@ -93,7 +93,7 @@ impl Tenants {
             let store = Arc::clone(&self.store);
             let change = async move { store.apply_update(id, tenant.revision, &settings, audit).await };
             match self.commit_and_propagate(change).await {
-                // Somebody wrote between our read and our write: theirs stays, ours is laid over it.
+                // Another change committed between our read and our write. The next round reads it, and applies our fields to it.
                 Err(StoreError::Conflict) => {}
                 result => return Ok(result?),
             }
@@ -101,8 +101,8 @@ impl Tenants {
         Err(UseCaseError::Conflict)
     }
 
-    /// Answers the new secret, which is shown once, and when it took the old one's place. Tokens that were issued for the tenant
-    /// before end with it where that is asked for: a secret that has leaked may have been used to get some.
+    /// Answers the new secret, which is shown once, and the time of the rotation. With `revokes_issued`, the tokens that were issued
+    /// for the tenant before end too: an attacker with a leaked secret may have obtained tokens.
     pub(crate) async fn rotate_secret(
         &self,
         caller: &Caller,

@@ -101,7 +101,7 @@ pub(crate) fn probes<D: TenantDirectory + Clone>(directory: D, stopping: Cancell
     })
 }
 
-/// One address may have so many connections.
+/// Bounds how many connections one address may have.
 impl Gate for Limits {
     fn enter(&self, address: IpAddr) -> Result<Box<dyn Any + Send>, ApiError> {
         Ok(Box::new(self.connect(address)?))

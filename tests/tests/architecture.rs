@@ -339,6 +339,36 @@ fn files_import_one_another_in_no_circle() {
     assert!(wrong.is_empty(), "each of these files reaches itself through others' imports:\n{}", wrong.join("\n"));
 }
 
+/// A loader reads one section. What is longer reads several, and hides which settings belong together.
+#[test]
+fn loaders_of_configuration_have_at_most_40_lines() {
+    let mut seen = 0;
+    for folder in CRATES {
+        for path in sources(&root().join(folder).join("src")) {
+            let is_config =
+                path.ends_with("config.rs") || path.parent().is_some_and(|parent| parent.ends_with("config"));
+            if !is_config || path.ends_with("tests.rs") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("a source");
+            let (mut begun, mut indent) = (None, "");
+            for (number, line) in text.lines().enumerate() {
+                let code = line.trim_start();
+                let after_visibility = code.trim_start_matches("pub ").trim_start_matches("pub(super) ");
+                if ["fn load", "fn read"].iter().any(|loader| after_visibility.starts_with(loader)) {
+                    (begun, indent) = (Some(number), &line[..line.len() - code.len()]);
+                } else if let Some(first) = begun.filter(|_| line.starts_with(indent) && line[indent.len()..] == *"}") {
+                    begun = None;
+                    seen += 1;
+                    let lines = number - first + 1;
+                    assert!(lines <= 40, "{}:{} has {lines} lines: cut it by section", path.display(), first + 1);
+                }
+            }
+        }
+    }
+    assert!(seen > 15, "{seen} loaders");
+}
+
 #[test]
 fn source_files_have_at_most_400_lines() {
     for folder in CRATES.into_iter().chain(["tests"]) {

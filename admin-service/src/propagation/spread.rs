@@ -51,9 +51,9 @@ impl Propagation {
         })
     }
 
-    /// Waits until the change that was committed as `revision` is true on every gateway: milliseconds in health, a lease
-    /// where a gateway or a replica says nothing, and the longest lease there can be where the database does not answer.
-    /// Call it right after the commit.
+    /// Waits until the change that was committed as `revision` is true on every gateway. In health that takes milliseconds. If a
+    /// gateway or a replica is silent, it takes one lease. If the database does not answer, it takes the longest lease that can be
+    /// set. Call it right after the commit: the lease counts from this call.
     async fn propagate(&self, revision: Revision) -> PropagationReport {
         let inner = &*self.0;
         let started = Instant::now();
@@ -85,7 +85,7 @@ struct PendingPropagation<'a> {
     /// The gateways that could have used the old state, and those that have acknowledged the new one, at any replica.
     holders: BTreeSet<GatewayId>,
     acknowledged: BTreeSet<GatewayId>,
-    /// A look at the history that began after the commit.
+    /// A reading of the history that begins after the commit, and so contains this change.
     reading: Reading,
 }
 
@@ -97,8 +97,8 @@ impl<'a> PendingPropagation<'a> {
         Self { inner, revision, committed, pending: None, holders, acknowledged: BTreeSet::new(), reading }
     }
 
-    /// Takes in which replicas are registered, read after the commit, and then how far each of them has come, from looks that began
-    /// after the commit too.
+    /// First reads which replicas are registered; once that is known, later calls take in how far each replica has come. Both use only
+    /// what was read after the commit: an older list could lack a replica whose gateways use the old state.
     async fn hear_others(&mut self) {
         let own = self.inner.incarnation;
         let Some(pending) = &mut self.pending else {
@@ -142,7 +142,8 @@ impl<'a> PendingPropagation<'a> {
         }
     }
 
-    /// When it returns at the latest. If the registrations cannot be read, that is after the longest lease there can be.
+    /// The time at which the wait ends at the latest. While the registrations are not read, any replica may have granted the longest
+    /// lease that can be set.
     fn deadline(&self) -> Millis {
         self.pending.as_ref().map_or(self.committed + LONGEST_LEASE_MS, PendingChange::deadline)
     }
@@ -152,11 +153,12 @@ impl<'a> PendingPropagation<'a> {
         let leases = self.inner.leases();
         let holders = &self.holders;
         let acknowledged = leases.acknowledgements().filter(|(gateway, revision)| {
-            // A gateway that had given its lease up before this change was never told of it.
+            // `Revision::MAX` means that the gateway gave its lease up. It counts as an acknowledgement only if the gateway held a
+            // lease when this wait began: otherwise nobody told the gateway of the change.
             (self.revision..Revision::MAX).contains(revision) || *revision == Revision::MAX && holders.contains(gateway)
         });
         self.acknowledged.extend(acknowledged.map(|(gateway, _)| *gateway));
-        // Our own leases count once the history that has this change was read.
+        // Ask about this replica's leases only after it has read the change: a lease that it grants later then carries the change.
         if let Some(pending) = &mut self.pending
             && self.inner.feed.has_read(self.reading)
             && leases.is_done(self.revision, since_boot_ms())

@@ -31,7 +31,7 @@ pub(crate) struct ToGateway {
     pub(crate) changes: Changes<TenantId>,
     /// The position then.
     pub(crate) through: Position,
-    /// The asking this answers, and how long the lease lasts.
+    /// The number of the request for a lease that this answers, and the lease in milliseconds. `None` if this grants no lease.
     pub(crate) grant: Option<(u64, u32)>,
 }
 
@@ -60,7 +60,8 @@ impl Propagation {
                     None => return Ok(()),
                     Some(FromGateway::Ask { id, seen }) => Some(inner.answer(gateway, id, seen).await?),
                     Some(FromGateway::Acknowledge { through }) => {
-                        // A gateway cannot have applied a change that this stream has not told it in this history.
+                        // Ignore an acknowledgement of what this stream has not told the gateway in this history. If it counted, a
+                        // change could return before the gateway has applied it.
                         let told = sent.filter(|(place, _)| place.era == inner.feed.era() && through <= place.revision);
                         if told.is_some() {
                             inner.leases().acknowledged(&gateway, through, since_boot_ms());
@@ -114,10 +115,12 @@ struct Answer {
 }
 
 impl Inner {
-    /// Notes the lease, then reads what the gateway must know to use it: in this order, so that a change this reading
-    /// misses finds the lease noted. A gateway that acknowledges nothing is told what changed, and granted nothing.
+    /// Notes the lease first, and then reads what the gateway must know to use it. So a change that this reading misses finds the
+    /// lease, and waits for the gateway. In the other order, the change could return while the gateway uses the old state. A gateway
+    /// that acknowledges nothing is told what changed, and gets no lease.
     async fn answer(&self, gateway: GatewayId, id: u64, seen: Option<Position>) -> Result<Answer, StoreError> {
-        // Before the reading: should the history become another one meanwhile, the gateway is told once more.
+        // Read the era before the history. If the history is replaced in between, this answer has the old era, so the gateway is told
+        // to start over.
         let era = self.feed.era();
         loop {
             let asked = {
@@ -156,7 +159,7 @@ impl Inner {
                     }
                     return Ok(answer(None));
                 }
-                // `seen` was its acknowledgement, so its asking is taken again.
+                // The gateway's `seen` was the acknowledgement that was missing: take its request again.
                 Asked::Silent { .. } | Asked::Unregistered => {}
             }
         }

@@ -91,15 +91,14 @@ impl Config {
         let admin = admin_service::config::Behaviour::read(&mut settings);
         settings.finish()?;
         let (gateway, demo_page) = (gateway?, demo_page?);
-        let laptop = gateway.public.laptop;
         Ok(Self {
             listen: listen?,
             admin_listen: admin_listen?,
             grpc_listen: grpc_listen?,
             ops_listen: ops_listen?,
             relay_url: relay_url?,
-            demo: laptop.exposure(demo_page),
-            demo_knowledge: demo_page != Some(false) && laptop.exposure(None) != Exposure::Off,
+            demo: gateway.public.laptop.exposure(demo_page),
+            demo_knowledge: demo_page != Some(false) && gateway.public.laptop.exposure(None) != Exposure::Off,
             data_dir: data_dir?,
             database_url: database_url?,
             chat_backend_url: chat_backend_url?,

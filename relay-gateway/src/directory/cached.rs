@@ -1,9 +1,9 @@
-//! The leased cache: PROTOCOL.md, section 6. It answers from memory what was asked once, for as long as the admin service has
-//! promised to say when it changes.
+//! The leased cache: PROTOCOL.md, section 6. It answers from memory while the gateway holds a lease. During the lease, no
+//! change of what is cached returns before this gateway has acknowledged it.
 //!
-//! A request must read the lease first and the cache second. Neither takes a lock that others hold. A change drops its entries from
-//! the cache before it is acknowledged, and the lease is renewed after that. So a request that sees the lease held does not find an
-//! entry that the change dropped. Everything else is rare: it is under one lock, and [`coherence::gateway`] decides it.
+//! A request must read the lease first and the cache second. Neither read takes the lock of `Following`. The gateway drops a change's
+//! entries before it acknowledges the change, and renews the lease after that. In the other order, a request could read an old entry,
+//! then see a renewed lease, and use the entry. Everything else is rare: it takes that lock, and [`coherence::gateway`] decides it.
 
 use std::{
     collections::HashMap,
@@ -32,8 +32,8 @@ use crate::{
     metrics::{DirectoryMetrics, Lookup},
 };
 
-/// How long a fetch is made again because its answer was overtaken. A database that came back without what it had committed
-/// would otherwise be asked until the stream says to start over.
+/// How long a fetch is repeated because a change overtook its answer. If a database comes back without its last commits, every answer
+/// is too old: without this bound the gateway would repeat the fetch until the stream tells it to start over.
 const REPEATED_FOR: Duration = Duration::from_secs(3);
 
 /// The bytes a tenant is taken to cost here: its keyed state, its place in the map, the allocator's rounding. With what it costs
@@ -104,7 +104,7 @@ impl<D: TenantDirectory> CachedDirectory<D> {
         self.0.following().lease.ask(since_boot_ms())
     }
 
-    /// Drops what changed. `false` where something was lost in between: then nothing was done.
+    /// Drops the entries of what changed. If a change before these was lost, answers `false` and drops nothing.
     #[must_use]
     pub(super) fn drop_changed(&self, changes: &Changes<TenantId>) -> bool {
         let inner = &*self.0;
@@ -133,7 +133,7 @@ impl<D: TenantDirectory> CachedDirectory<D> {
         self.0.following().lease.applied(changes);
     }
 
-    /// The answer to an asking, whose changes were applied.
+    /// Takes the lease that answers request `id`. Apply the changes that came with it first: from here on the cache is used.
     pub(super) fn granted(&self, id: u64, lease_ms: u32) {
         let mut following = self.0.following();
         let asked = following.lease.asked_at();
@@ -274,7 +274,7 @@ impl<D: TenantDirectory> FlightGuard<D> {
         }
     }
 
-    /// What the callers that wait are answered; `None` where a change has overtaken the fetch, which must be made again.
+    /// Caches a fetched answer, and returns it for the callers that wait. `None` if a change has overtaken it: fetch again.
     fn land(&self, fetched: Result<Known, ApiError>) -> Option<Result<Known, ApiError>> {
         let inner = &*self.directory.0;
         let mut following = inner.following();

@@ -1,5 +1,6 @@
-//! The gateway's end of the watch stream: asks for leases, drops what changes, has closed what changes forbid, and only then
-//! acknowledges. Where a stream fails it goes on at the next replica; the lease, and what is cached, outlive streams.
+//! The gateway's end of the watch stream. It asks for leases. On a change it drops the cached entries, lets the listeners close what
+//! the change forbids, and only then acknowledges. If a stream fails, it goes on at the next replica. The lease and the cache outlive
+//! the stream.
 
 use std::{sync::Arc, time::Duration};
 
@@ -129,7 +130,8 @@ impl<D: TenantDirectory> Subscription<D> {
         Ok(Some(asking.id))
     }
 
-    /// Drops what changed, has closed what the changes forbid, and answers up to where that may then be acknowledged.
+    /// Drops what changed, and waits until the listeners have closed what the changes forbid. Answers the revision to acknowledge. If
+    /// the gateway acknowledged earlier, a change could return while a forbidden socket is open.
     async fn apply(&mut self, update: Update) -> Result<u64, Ended> {
         let Update { changes, through, .. } = update;
         if !self.directory.drop_changed(&changes) {

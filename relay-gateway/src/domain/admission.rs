@@ -10,7 +10,7 @@ use wire::{
 
 use super::tenant::TenantState;
 
-/// Stands in for the key of a tenant that does not exist, so that it takes as long to refuse as one that does.
+/// The key for tenants that do not exist. The gateway verifies with it, so that the time of a refusal does not tell who is a tenant.
 static NOBODY: LazyLock<TenantKey> = LazyLock::new(|| {
     let mut key = [0; 32];
     getrandom::fill(&mut key).expect("the system has randomness");
@@ -115,8 +115,8 @@ impl SignedCall {
         }
     }
 
-    /// Whether the tenant signed this body. An unknown tenant and a wrong signature are one answer, and take one time
-    /// here; the admin service and the directory see to theirs.
+    /// Whether the tenant signed this body. For an unknown tenant and for a wrong signature this function gives the same answer after
+    /// the same time. How long a look-up takes is decided in the directory and the admin service.
     ///
     /// # Errors
     /// [`Rejection::WrongSignature`].

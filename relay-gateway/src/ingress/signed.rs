@@ -1,8 +1,8 @@
 //! The signed lane: every step of a signed call, cheapest refusal first. PROTOCOL.md, section 4.
 //!
-//! Headers and window cost nothing; a tenant that is not cached costs a look-up; the body costs its transfer and a hash; only
-//! then is the signature known. A verified call reserves its signature, then spends its tenant's rate, then goes out. A call
-//! that the relay itself refuses gives its signature back.
+//! The headers and the window cost nothing to check. A tenant that is not cached costs a look-up. The body costs its transfer and a
+//! hash, and only with the body can the gateway verify the signature. A verified call reserves its signature, then spends its
+//! tenant's rate, then goes out. If the gateway refuses the call after that, its signature becomes free again.
 
 use std::{
     net::IpAddr,
@@ -46,7 +46,7 @@ pub(super) const PREFIX: &str = "/api/v1/relay/";
 /// The lane's name in metrics and spans.
 pub(super) const ROUTE: &str = "/api/v1/relay/{*rest}";
 
-/// Kept by the chat backend, but what they hold is the relay's to check.
+/// The chat backend answers these two paths, but the gateway checks their bodies first.
 const CONTACT_TICKET: &str = "create/contact-ticket";
 const ADD_MESSAGE: &str = "add/message";
 
@@ -57,8 +57,11 @@ enum Target<'a> {
     /// Answered here.
     RelayEndpoint(RelayEndpoint),
     /// Everything else: to the chat backend, once the body has passed a check.
-    Backend { rest: &'a str, check: fn(&[u8], &TenantState) -> Result<(), ApiError>, body_limit: usize },
+    Backend { rest: &'a str, check: Option<Check>, body_limit: usize },
 }
+
+/// Refuses a body that the chat backend, or those who read its messages, could not take.
+type Check = fn(&[u8], &TenantState) -> Result<(), ApiError>;
 
 impl Target<'_> {
     /// Bytes a body may have here: few where honest bodies are small.
@@ -69,9 +72,9 @@ impl Target<'_> {
         }
     }
 
-    /// Whether the body is read here, which takes it as it is.
+    /// Whether the gateway reads the body. Then it must refuse an encoded body: what it cannot read, it cannot check.
     fn reads_body(&self) -> bool {
-        !matches!(self, Self::Backend { body_limit: usize::MAX, .. })
+        !matches!(self, Self::Backend { check: None, .. })
     }
 }
 
@@ -141,7 +144,8 @@ async fn admit_and_answer<D: TenantDirectory>(
             return Err(error.into());
         }
     };
-    // Once more: a body may be held back until the replay guard has forgotten what this call is a copy of.
+    // Check the window again. An attacker may send the body of a replayed call so slowly that the replay guard has forgotten the
+    // original call.
     let (now_ms, now) = (now_unix_ms(), Instant::now());
     call.check_window(now_ms).map_err(ApiError::from)?;
     let tenant = match call.verify(tenant.as_deref(), &digest, body.len()) {
@@ -179,7 +183,7 @@ async fn admit_and_answer<D: TenantDirectory>(
             Target::RelayEndpoint(endpoint) => {
                 // Boxed, so that the calls that are sent on do not carry about what these take.
                 let answer = relay_endpoints::answer(endpoint, &gateway.admin, tenant, request_id, &body, deadline);
-                // Spent before the admin service is asked: a caller who leaves half-way must not get it back.
+                // Spend the signature before asking the admin service: if the caller disconnects half-way, the drop must not free it.
                 admitted.spend();
                 let answer = Box::pin(answer).await;
                 if matches!(&answer, Err(error) if is_refusal(error.code())) {
@@ -214,7 +218,7 @@ async fn admit_and_answer<D: TenantDirectory>(
     Ok(response)
 }
 
-/// Whether a call that ended like this was refused by the relay, or nothing of it was sent: then its signature is unspent.
+/// Whether this error means that the relay refused the call, or that nothing of it was sent. The same signature may then come again.
 fn is_refusal(code: ErrorCode) -> bool {
     use ErrorCode as E;
     matches!(
@@ -234,7 +238,7 @@ fn is_refusal(code: ErrorCode) -> bool {
     )
 }
 
-/// Asks for a tenant that is not cached, which is charged to the caller's address until the call has proved something.
+/// Asks the admin service for a tenant that is not cached. The look-up is charged to the caller's address until the call is verified.
 async fn look_up<D: TenantDirectory>(
     gateway: &Gateway<D>,
     call: &SignedCall,
@@ -261,7 +265,7 @@ fn check(target: &Target<'_>, body: &[u8], head: &Parts, tenant: &TenantState) -
     }
     match target {
         Target::RelayEndpoint(_) => Ok(()),
-        Target::Backend { check, .. } => check(body, tenant),
+        Target::Backend { check, .. } => check.map_or(Ok(()), |check| check(body, tenant)),
     }
 }
 
@@ -287,12 +291,20 @@ fn target<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<(Ta
         Some(endpoint) => (Target::RelayEndpoint(endpoint), endpoint.allow()),
         None if path.is(CONTACT_TICKET) => {
             let body_limit = relay_endpoints::CONTACT_TICKET_LIMIT;
-            (Target::Backend { rest, check: |body, _| relay_endpoints::check_contact_ticket(body), body_limit }, "POST")
+            (
+                Target::Backend {
+                    rest,
+                    check: Some(|body, _| relay_endpoints::check_contact_ticket(body)),
+                    body_limit,
+                },
+                "POST",
+            )
         }
-        None if path.is(ADD_MESSAGE) => {
-            (Target::Backend { rest, check: messages::check_attachments, body_limit: usize::MAX }, RELAYED_METHODS)
-        }
-        None => (Target::Backend { rest, check: |_, _| Ok(()), body_limit: usize::MAX }, RELAYED_METHODS),
+        None if path.is(ADD_MESSAGE) => (
+            Target::Backend { rest, check: Some(messages::check_attachments), body_limit: usize::MAX },
+            RELAYED_METHODS,
+        ),
+        None => (Target::Backend { rest, check: None, body_limit: usize::MAX }, RELAYED_METHODS),
     };
     if allow.split(", ").any(|allowed| allowed == method.as_str()) {
         return Ok((target, path));

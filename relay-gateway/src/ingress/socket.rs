@@ -1,7 +1,7 @@
 //! `GET /ws/widget`: a browser's connection becomes a WebSocket. PROTOCOL.md, section 5.
 //!
-//! A browser shows a page nothing of a handshake that was refused, so one that is well formed is always completed: what is
-//! wrong with the token or the page is said by the close code.
+//! A browser does not show a page why a handshake was refused. So the gateway completes a well-formed handshake, and its close code
+//! says what is wrong with the token or the page. There is one exception: an address with too many failed calls gets a 429.
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Instant};
 
@@ -93,7 +93,7 @@ async fn authenticate<D: TenantDirectory>(
         .ok_or(Closing::Token)?;
     ConcernedTenant::note(&parts.extensions, token.tenant_id);
     match (&token.opens, RequestOrigin::read(&parts.headers)) {
-        // No browser, which would name the page: what holds the token may use it. And a minted token is bound to no page.
+        // A client that sends no `Origin` is not a browser: the token alone decides. A minted token is bound to no page.
         (_, RequestOrigin::Absent) | (Opens::Minted { .. }, _) => {}
         (Opens::Session { origin, .. }, RequestOrigin::Page(page, _)) if page == *origin => {}
         (Opens::Session { .. }, RequestOrigin::Page(..) | RequestOrigin::Opaque) => {

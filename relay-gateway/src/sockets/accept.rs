@@ -62,8 +62,8 @@ impl<P: Participant> Sockets<P> {
         &self.judge
     }
 
-    /// Speaks with a browser, once its connection is a WebSocket: until either side leaves, or something forbids it. A browser whose
-    /// participant was refused is told why.
+    /// Serves a browser's socket once the connection is a WebSocket, until either side leaves or the gateway closes it. If the
+    /// participant was refused, the browser gets a close code that says why.
     pub(crate) fn welcome(
         self: &Arc<Self>,
         upgrading: hyper::upgrade::OnUpgrade,
@@ -72,7 +72,7 @@ impl<P: Participant> Sockets<P> {
     ) {
         let this = Arc::clone(self);
         let span = match participant.as_ref().map(Participant::about) {
-            // For log lines alone: a trace that ends hours later helps nobody, nor does a request's that stays open so long.
+            // This span is for log lines alone, and has no parent: a trace helps nobody if it ends hours after its request.
             Ok(about) => tracing::info_span!(
                 parent: None,
                 "socket",

@@ -41,7 +41,7 @@ pub(super) struct Pump<'a, P> {
     pub(super) welcomed: bool,
 }
 
-/// A timer that is due later than this is none.
+/// The longest time for which a timer is set: a socket is closed then even if its session ends later.
 const LONGEST_TIMER: Duration = Duration::from_secs(3600 * 24 * 365);
 
 /// When each side was last heard of.
@@ -68,7 +68,8 @@ impl<P: Participant> Pump<'_, P> {
         // By chance: sockets that were opened at once must not be pinged at once for ever.
         let mut tick = pin!(sleep_until(now + config.ping_every.mul_f64(fastrand::f64())));
         let left_ms = u64::try_from(self.ends_at_ms.saturating_sub(now_unix_ms())).unwrap_or_default();
-        // A timer cannot be set too far ahead. A clock that was set meanwhile is noticed with the pings.
+        // The bound keeps the time within what a timer can hold. The timer does not notice if the system clock is set: the check
+        // before each ping does.
         let mut end = pin!(sleep_until(now + Duration::from_millis(left_ms).min(LONGEST_TIMER)));
         loop {
             let welcomed = self.welcomed;
@@ -98,7 +99,7 @@ impl<P: Participant> Pump<'_, P> {
                 }
                 () = &mut tick => {
                     self.check_pulse(&heard).await?;
-                    // Never longer than it says: proxies close what is silent for a round number of seconds.
+                    // At most `ping_every`: a longer pause could exceed the timeout of a proxy, which would then close the connection.
                     let pause = config.ping_every.mul_f64(0.8 + fastrand::f64() / 5.0);
                     tick.as_mut().reset(Instant::now() + pause);
                 }

@@ -43,7 +43,8 @@ impl<G> Clone for Open<G> {
     }
 }
 
-/// A socket's slot; dropping it says that nothing passes through the socket any more.
+/// A socket's slot. Drop it, and every clone of `command`, only when nothing passes through the socket any more: [`Open::closed`]
+/// returns then, and the change that waits for it is acknowledged.
 pub(super) struct SocketSlot<G> {
     registry: Arc<Registry<G>>,
     id: u64,
@@ -81,7 +82,7 @@ impl<G> Registry<G> {
         Ok(SocketSlot { registry: Arc::clone(self), id, tenant_id, command })
     }
 
-    /// Those of the named tenants that have sockets; all tenants that have some where none is named.
+    /// The tenants that have open sockets. `Some(named)` limits the answer to these tenants.
     pub(super) fn tenants(&self, named: Option<&[TenantId]>) -> Vec<TenantId> {
         let inner = self.inner();
         match named {

@@ -147,7 +147,7 @@ async fn encoded_controls_and_dots_go_no_further() {
 async fn an_encoded_body_is_not_taken_for_json() {
     let fixture = Fixture::leased().await;
     fixture.backend.answers(|_| ok("{}"));
-    for path in ["mint/visitor-token", "create/contact-ticket", "provision/operator"] {
+    for path in ["mint/visitor-token", "create/contact-ticket", "provision/operator", "add/message"] {
         let request = fixture.post(path, "not really gzip").header("content-encoding", "gzip");
         assert_eq!(refusal(request).await, (415, "unsupported_media_type".to_owned()), "{path}");
     }

@@ -1,11 +1,11 @@
-//! A change of the directory as one unit of work: its revision, the rows of its verb, and its audit row, committed together or not at
-//! all.
+//! A change of the directory as one unit of work: its revision, the rows of its operation (rotate, suspend, …), and its audit row are
+//! committed together or not at all.
 //!
 //! Locks are taken in one order, so that two changes never wait for each other in a circle:
 //!
 //! 1. the tenant's row, where the change depends on it ([`LockedTenant`]);
 //! 2. the directory's row, with the next revision ([`Change`]);
-//! 3. the verb's own rows;
+//! 3. the operation's own rows;
 //! 4. the rows that [`Change::commit`] writes.
 //!
 //! The types keep that order: a [`Change`] has the directory's row and cannot lock a tenant's. Since the directory's row stays locked
@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-/// A change that has its revision. Dropped, it is rolled back, and its revision goes to the next change.
+/// A change that has taken its revision. If it is dropped, its transaction rolls back, and the next change takes the same revision.
 #[must_use = "a change that is not committed is rolled back"]
 pub(super) struct Change<'s> {
     store: &'s SeaStore,
@@ -41,7 +41,8 @@ pub(super) struct Change<'s> {
 }
 
 impl<'s> Change<'s> {
-    /// Begins a change and takes its revision. From here on changes take turns, so what the change counts stays as it is.
+    /// Begins a change and takes its revision, which locks the directory's row. Every other change waits for that row, so what this
+    /// change counts does not change before it commits.
     pub(super) async fn begin(store: &'s SeaStore) -> Result<Self, StoreError> {
         Self::take_revision(store, store.begin_write().await?, 0).await
     }
@@ -71,7 +72,7 @@ impl<'s> Change<'s> {
         Ok(Self { store, transaction, revision })
     }
 
-    /// Where the verb reads and writes its rows.
+    /// The transaction, in which the operation reads and writes its rows.
     pub(super) fn rows(&self) -> &Transaction {
         &self.transaction
     }
@@ -83,9 +84,9 @@ impl<'s> Change<'s> {
 
     /// Writes the audit row, tells the other replicas, and commits. Answers the change's revision.
     ///
-    /// Every row that belongs to a change but not to its verb is written here. Rows for an outbox go before the audit row: the change
-    /// collects them in a field, this method writes them in one line, and the tenants' counter rows that number them are locked after
-    /// the verb's rows and before the log's newest row.
+    /// This method writes the rows that every change has: today the audit row alone. There is no outbox yet. If one is added, its rows
+    /// are written here before the audit row: its counter rows are then locked after the operation's own rows and before the newest
+    /// row of the audit log, and the order of locks stays the same for all changes.
     pub(super) async fn commit(self, audit: AuditEntry, at: Timestamp) -> Result<u64, StoreError> {
         let revision = number_from_row(self.revision)?;
         chain::append_audit(&self.store.keys, &self.transaction, audit, revision, at).await?;
@@ -128,7 +129,7 @@ impl<'s> LockedTenant<'s> {
         now().max(from_unix_ms(self.row.updated_at))
     }
 
-    /// Where the verb reads and locks more rows of the tenant.
+    /// The transaction, in which the operation reads and locks more rows of the tenant.
     pub(super) fn rows(&self) -> &Transaction {
         &self.transaction
     }

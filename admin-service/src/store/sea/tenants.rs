@@ -182,8 +182,8 @@ impl TenantStore for SeaStore {
     }
 
     async fn find_keyed(&self, id: TenantId) -> Result<AtRevision<Option<KeyedTenant>>, StoreError> {
-        // The revision is read first: under READ COMMITTED the row may then be newer than the revision says, which
-        // costs a fetch too many, but never older, which would be a stale answer under a fresh number.
+        // Read the revision first. Under READ COMMITTED the row may then be newer than the revision, which costs a gateway one more
+        // fetch. In the other order the row could be older than the revision, and a gateway would cache a stale row.
         let transaction = self.begin_read().await?;
         let directory = directory::read(&transaction).await?;
         let row = tenant::Entity::find_by_id(id.as_uuid()).one(&transaction).await.map_err(translate)?;
@@ -226,7 +226,8 @@ impl TenantStore for SeaStore {
                 return Err(StoreError::NoChanges("the server may only be read".to_owned()));
             }
             if self.kept.was_read_only.swap(false, Ordering::Relaxed) {
-                // Connections that were made while the server could only be read stay so: a change must not meet one of them.
+                // Connections that were opened while the server was read-only may stay read-only. Replace them: a change on one of
+                // them would fail.
                 self.guard.doubt();
             }
             return Ok(());

@@ -45,7 +45,7 @@ pub(super) struct ConversationStream<'a> {
     resumed: Option<String>,
 }
 
-/// The newest of these that have at most so many bytes of JSON together, and one at least.
+/// The newest messages whose JSON has at most `most` bytes together. The newest one is kept even if it alone is longer.
 fn newest_within(mut messages: Vec<Message>, most: usize) -> Vec<Message> {
     let mut bytes = 0;
     let fitting = messages.iter().rev().take_while(|message| {
@@ -139,7 +139,8 @@ impl<'a> ConversationStream<'a> {
                 let said = Said { role: Role::Visitor, content: &content, attachments, client_id: Some(&client_id) };
                 let message = say(self.backend, self.tenant_id, &self.conversation_id, said).await?;
                 if message.id > self.sent {
-                    // Acknowledged in its place among what others have said: a client that resumes from it has missed nothing before it.
+                    // `catch_up` acknowledges it, in the order of ids. If it were acknowledged here, a client that resumes after it
+                    // could miss an earlier message of somebody else.
                     self.own.push((message.id, client_id));
                     Ok(())
                 } else {
@@ -169,7 +170,8 @@ impl<'a> ConversationStream<'a> {
         })
     }
 
-    /// Sends the messages after one of them, up to the newest of the welcome: the socket has sent the newer ones, or will.
+    /// Sends again the messages after `after`, up to the newest one of the welcome. Newer messages were sent on this socket, or
+    /// `catch_up` will send them. A second call stops where the first one began.
     async fn resume(&mut self, socket: &mut Socket, after: String) -> Result<(), Ended> {
         let up_to = self.resumed.clone().unwrap_or_else(|| self.welcomed.clone());
         let mut from = after.clone();

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use clap::ArgMatches;
 use figment::{
     Figment,
     providers::{Format as _, Toml},
@@ -80,40 +81,48 @@ impl Settings {
                 Err(error) => settings.problems.push(format!("{source}: {error}")),
             }
         }
-        for (key, _) in &keys {
-            let name = settings.env_name(key);
-            if let Some((_, value)) = sources.env.iter().find(|(given, _)| *given == name) {
-                settings.give(key, value.clone(), name);
-            }
-            if !spec.is_secret(key)
-                && let Some(value) = flags.get_one::<String>(key)
-            {
-                settings.give(key, value.clone(), format!("--{}", key.replace('_', "-")));
-            }
-        }
-        for key in spec.secrets {
-            debug_assert!(keys.iter().any(|(known, _)| *known == format!("{key}_file")), "{key} has no {key}_file");
-        }
+        settings.take_variables_and_flags(sources, &flags, &keys);
         for (key, _) in &keys {
             if let Some(held) = held_by(key, &keys) {
                 settings.take_file(key, held);
             }
         }
-        let names: Vec<_> = keys.iter().map(|(key, _)| settings.env_name(key)).collect();
+        settings.look_at_other_variables(sources, &keys);
+        Ok(settings)
+    }
+
+    fn take_variables_and_flags(&mut self, sources: &Sources, flags: &ArgMatches, keys: &[(String, String)]) {
+        for key in self.spec.secrets {
+            debug_assert!(keys.iter().any(|(known, _)| *known == format!("{key}_file")), "{key} has no {key}_file");
+        }
+        for (key, _) in keys {
+            let name = self.env_name(key);
+            if let Some((_, value)) = sources.env.iter().find(|(given, _)| *given == name) {
+                self.give(key, value.clone(), name);
+            }
+            if !self.spec.is_secret(key)
+                && let Some(value) = flags.get_one::<String>(key)
+            {
+                self.give(key, value.clone(), format!("--{}", key.replace('_', "-")));
+            }
+        }
+    }
+
+    /// Finds variables that were meant for this program and that it does not read. Nothing logs yet, so warnings are printed.
+    fn look_at_other_variables(&mut self, sources: &Sources, keys: &[(String, String)]) {
+        let names: Vec<_> = keys.iter().map(|(key, _)| self.env_name(key)).collect();
         let keys: Vec<_> = keys.iter().map(|(key, _)| key.as_str()).collect();
         let given = sources.env.iter().map(|(name, _)| name.as_str());
+        let Spec { program, env_prefix, parts, .. } = self.spec;
         let misspelt::Found { problems, unknown, foreign } =
-            misspelt::variables(spec.env_prefix, spec.parts, &keys, &names, given);
-        settings.problems.extend(problems);
+            misspelt::variables(env_prefix, parts, &keys, &names, given);
+        self.problems.extend(problems);
         for warning in foreign {
-            // Nothing logs yet.
-            eprintln!("{}: warning: {warning}", spec.program);
+            eprintln!("{program}: warning: {warning}");
         }
         if !unknown.is_empty() {
-            // Nothing logs yet.
-            eprintln!("{}: warning: nothing reads {}", spec.program, unknown.join(", "));
+            eprintln!("{program}: warning: nothing reads {}", unknown.join(", "));
         }
-        Ok(settings)
     }
 
     fn take_toml(&mut self, figment: Figment, source: &str, keys: &[(String, String)]) {
