@@ -13,7 +13,7 @@ pub(crate) enum Handling {
     Resolved,
 }
 
-/// Why a person is awaited: what the database and a ticket's tags call it is [`WaitingReason::as_str`].
+/// Why a person is awaited. The database and a ticket's tags call it by [`WaitingReason::as_str`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WaitingReason {
     /// The bot did not know: it goes on answering what it knows.
@@ -22,7 +22,7 @@ pub(crate) enum WaitingReason {
     UserRequest,
     /// The tenant's widget asks for a person from the start: `mode=human`.
     HumanMode,
-    /// It came by a contact form.
+    /// The conversation began with a contact form.
     ContactForm,
 }
 
@@ -72,7 +72,7 @@ impl Handling {
 }
 
 impl Serialize for Handling {
-    /// Why a person is awaited is not shown: no caller depends on it.
+    /// Writes the status without the reason: no caller depends on the reason.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
@@ -88,7 +88,7 @@ impl WaitingReason {
         }
     }
 
-    /// Other builds on the same file may have written none, or one that this build does not know: then the bot is silent.
+    /// Another build may have written no reason, or one that this build does not know. Then the bot is silent.
     fn of_row(text: Option<&str>) -> Self {
         let all = [Self::LowConfidence, Self::UserRequest, Self::HumanMode, Self::ContactForm];
         all.into_iter().find(|reason| Some(reason.as_str()) == text).unwrap_or(Self::HumanMode)

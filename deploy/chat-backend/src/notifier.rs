@@ -1,5 +1,5 @@
-//! Who listens to a conversation right now. What was said is in the database, and only there: a listener is told that there is
-//! something to read, so nothing is lost with a signal that is.
+//! Wakes the sockets of a conversation when something was written. The messages are in the database alone: a signal only says that
+//! there may be something to read, so a lost signal loses no message.
 
 use std::{
     collections::HashMap,
@@ -9,11 +9,11 @@ use std::{
 use tokio::sync::watch;
 use wire::TenantId;
 
-/// The conversations that somebody listens to. Cloning shares them.
+/// The conversations that sockets listen to. A clone shares them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ConversationNotifier(Arc<Mutex<HashMap<String, watch::Sender<()>>>>);
 
-/// What the conversations of a visitor are listened to under, before there is one.
+/// The name under which a socket listens for a visitor's first conversation.
 pub(crate) fn of_visitor(tenant_id: TenantId, visitor_user_id: &str) -> String {
     format!("{tenant_id}/{visitor_user_id}")
 }
@@ -30,7 +30,7 @@ impl ConversationNotifier {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to listen. Read the conversation after this: what comes in between is then heard of.
+    /// Begins to listen. Read the conversation after this call: the listener then hears of whatever the reading missed.
     pub(crate) fn listen(&self, conversation_id: &str) -> Listener {
         let mut conversations = self.conversations();
         let sender = conversations.entry(conversation_id.to_owned()).or_insert_with(|| watch::channel(()).0);
@@ -38,7 +38,7 @@ impl ConversationNotifier {
         Listener { notifier: self.clone(), conversation_id: conversation_id.to_owned(), signals }
     }
 
-    /// Says that something was committed.
+    /// Wakes the listeners: something was committed.
     pub(crate) fn changed(&self, conversation_id: &str) {
         if let Some(sender) = self.conversations().get(conversation_id) {
             sender.send_replace(());
@@ -49,7 +49,7 @@ impl ConversationNotifier {
 impl Listener {
     /// Returns when something may have been committed since the last time.
     pub(crate) async fn changed(&mut self) {
-        // The sender lives for as long as anybody listens.
+        // The sender lives as long as there is a listener.
         let _ = self.signals.changed().await;
     }
 }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_listens_hears_and_who_has_left_leaves_nothing() {
+    async fn listeners_hear_and_leave_nothing_behind() {
         let notifier = ConversationNotifier::default();
         let (mut one, mut other) = (notifier.listen("c"), notifier.listen("c"));
         notifier.changed("c");

@@ -21,16 +21,16 @@ use super::{
     store::{OfTenant, StoreError, commit, unavailable},
 };
 
-/// What somebody says.
+/// A message that is about to be kept.
 pub(crate) struct Said<'a> {
     pub(crate) role: Role,
     pub(crate) content: &'a str,
     pub(crate) attachments: Vec<Attachment>,
-    /// The caller's own id: what is said again under it is there already.
+    /// The client's own id. A message that is kept under it already is answered, and not written again.
     pub(crate) client_id: Option<&'a str>,
 }
 
-/// Writes a message and what it sets off, and tells those who listen.
+/// Keeps a message and what it sets off, and wakes the conversation's sockets.
 pub(crate) async fn say(
     backend: &Backend,
     tenant_id: TenantId,
@@ -39,7 +39,7 @@ pub(crate) async fn say(
 ) -> Result<MessageRow, ApiError> {
     let store = &backend.store;
     let Said { role, content, attachments, client_id } = said;
-    // Looked up before the one writer's place is taken: a search is the longest part of it all.
+    // The search takes the longest, so it comes before the transaction takes the one writer's place.
     let conversation = conversations::find(&store.of(tenant_id), conversation_id).await?;
     let reply = match role {
         Role::Visitor if conversation.handling.bot_may_answer() => {
@@ -59,7 +59,7 @@ pub(crate) async fn say(
     let new = NewMessage { attachments, client_id, ..NewMessage::plain(role, content) };
     let id = messages::insert(&rows, conversation_id, new).await.map_err(unavailable)?;
     match (reply, role, conversation.handling) {
-        // A person may have taken over meanwhile: then the bot keeps what it found to itself.
+        // Only while the bot may still answer: a person may have taken over during the search.
         (Some(reply), _, Handling::Bot) => answer(&rows, &conversation, content, reply).await,
         (Some(reply), _, Handling::Waiting(reason)) if reason.bot_may_answer() => {
             answer_while_waiting(&rows, &conversation, reply).await
@@ -110,7 +110,7 @@ async fn say_answer(
     messages::insert(rows, &conversation.row.id, new).await.map(drop)
 }
 
-/// The bot did not know something, and nobody has come yet: it answers what it knows, and says nothing to what it does not.
+/// The bot did not know an answer, and no person has come yet. It answers the questions that it can, and is silent to the rest.
 /// PROTOCOL.md, section 8.
 async fn answer_while_waiting(
     rows: &OfTenant<'_, impl ConnectionTrait>,
@@ -132,7 +132,7 @@ async fn answer_while_waiting(
     }
 }
 
-/// A person has taken the conversation over, and with it the tickets that waited for one.
+/// A person takes the conversation over, and the tickets that waited for a person.
 async fn assign(rows: &OfTenant<'_, impl ConnectionTrait>, conversation_id: &str) -> Result<(), StoreError> {
     conversations::set_handling(rows, conversation_id, Handling::Assigned).await?;
     tickets::assign(rows, conversation_id).await

@@ -1,4 +1,4 @@
-//! HMAC#2: what did not come through the relay is refused. PROTOCOL.md, section 4.
+//! HMAC#2: refuses every call that the relay did not sign. PROTOCOL.md, section 4.11.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub(crate) async fn require_relay(State(keys): State<RelayKeys>, request: Reques
             let is_signature = error.code() == ErrorCode::InvalidRelaySignature;
             let mut response = error.into_response();
             if is_signature {
-                // The gateway makes a 502 of it: a tenant can do nothing about it.
+                // The gateway answers its caller 502, since a tenant cannot mend the relay's signature.
                 response.headers_mut().insert(relay_headers::REFUSED, relay_headers::REFUSED_SIGNATURE);
             }
             response
@@ -51,7 +51,7 @@ pub(crate) async fn require_relay(State(keys): State<RelayKeys>, request: Reques
 
 async fn verified(keys: &RelayKeys, request: Request) -> Result<Request, ApiError> {
     let (mut parts, body) = request.into_parts();
-    // What costs nothing comes before the body.
+    // The cheap checks come before the body is read.
     let (tenant_id, signature) = cheap_checks(&parts.headers)?;
     let (bytes, digest) = body::read(&parts.headers, body, BODY, &mut ()).await?;
     let call = RelayedCall {
@@ -92,7 +92,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, ApiE
     }
 }
 
-/// One answer to the outside, whatever was wrong; the log says what.
+/// The one answer to every refused call. The log says what was wrong.
 fn refused(cause: &str) -> ApiError {
     tracing::warn!(cause, "refused a call that the relay did not sign");
     ApiError::new(ErrorCode::InvalidRelaySignature, "This backend takes calls from the relay only: send yours there.")

@@ -5,6 +5,7 @@ export const MESSAGE_ATTACHMENTS = 10;
 export const MESSAGE_ID_CHARS = 64;
 export const CLIENT_FRAME_BYTES = 65536;
 export const WELCOME_MESSAGES = 50;
+export const ROUTING_KEY_CHARS = 100;
 
 export type Role = "visitor" | "agent" | "bot" | "system";
 export const ROLES: readonly Role[] = ["visitor", "agent", "bot", "system"];
@@ -30,7 +31,7 @@ export type Citation = {
   chunk_id: string,
   /** The document that holds the passage. */
   document_id: string,
-  /** The document's, as people know it. */
+  /** The title of the document, as people know it. */
   title: string,
   /** The document's version. */
   document_version: number,

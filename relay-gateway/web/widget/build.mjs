@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, transform } from "esbuild";
 
-const GZIP_BUDGET_BYTES = 20_000;
+const GZIP_BUDGET_BYTES = 20_500;
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 // Style sheets are minified on their way in and become strings: the widget adopts them itself.
@@ -28,7 +28,10 @@ const INTERNAL = [
   "openChat|closeChat|dismissGreeting|chatTitle|repliesAtOnce|talkingTo|talkingToPerson|youSaid|isTyping|notSent|tooLong",
   "newMessages|composerLabel|charactersLeft|charactersOver|deviceOffline|unavailable|poweredBy",
   "defaultGreeting|defaultPlaceholder|themeColour|showBranding|brandName|brandLogoUrl|brandColour|displayName|imageUrl",
-  "sessionId|expiresAt|messageId|readUpTo|retryAfterMs|localeGiven|opensByItself",
+  "sessionId|expiresAt|messageId|readUpTo|retryAfterMs|localeGiven",
+  "openedByItself|opensWhenReady|mayGreet|recheckedAt|welcomed|inFlight|heldUntil|unanswered|typingSentAt|seenUpTo|toldUpTo",
+  "gapAfter|gapEnd|onChange|onFrame|onState|onBlocked|onTooLarge|openSocket|cameOnline|wentOffline|cameIntoSight|otherTabWrote",
+  "stopAll|acknowledged|isStoredUnder|changedName|appearance|outbox|trouble|loading|blocked|notes|patch|model|sources|launcher|composer|recycle|revive|obtain|answers|readRecord|avatarUrl|transient|discard|stored|scroller|counter|showsEnd|tooLarge|resume|returns|dismiss|complete",
   "obtainSession|needsConnection|focusComposer|createSession|refreshToken|fetchConfig|socketUrl",
 ].join("|");
 

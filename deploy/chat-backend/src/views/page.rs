@@ -15,7 +15,7 @@ pub(crate) struct List<T> {
 /// Rows of a page, at most.
 const MOST_ROWS: u64 = 500;
 
-/// `?limit=` and `?offset=`. The published client passes any number as limit: more than there may be is as many as there may be.
+/// `?limit=` and `?offset=`. The published client passes any number as limit, so a limit above the highest counts as the highest.
 pub(crate) fn page(query: &mut Query, default: u64) -> (u64, u64) {
     let limit = query.number("limit", 1..=u64::MAX, default).min(MOST_ROWS);
     (limit, query.number("offset", 0..=1_000_000, 0))

@@ -28,10 +28,10 @@ export class ChatRelayElement extends HTMLElement implements Slot {
   attach(widget: Widget, onGone: () => void): void {
     this.#widget = widget;
     this.#onGone = onGone;
-    for (const name of EVENTS) widget.events.on(name, (detail) => this.#dispatch(name, detail));
-    widget.events.on("open", () => this.#opened());
-    widget.events.on("close", () => this.#closed());
-    widget.onChange = () => this.#draw();
+    for (const name of EVENTS) widget.model.events.on(name, (detail) => this.#dispatch(name, detail));
+    widget.model.events.on("open", () => this.#opened());
+    widget.model.events.on("close", () => this.#closed());
+    widget.model.onChange = () => this.#draw();
   }
 
   disconnectedCallback(): void {
@@ -67,11 +67,11 @@ export class ChatRelayElement extends HTMLElement implements Slot {
     this.#isDrawing = true;
     try {
       this.#view ??= this.#build(widget);
-      this.#view.render(widget.state, widget.appearance);
+      this.#view.render(widget.state);
       if (this.#reads(widget)) {
         const { state } = widget;
         widget.seen();
-        if (widget.state !== state) this.#view.render(widget.state, widget.appearance);
+        if (widget.state !== state) this.#view.render(widget.state);
       }
       this.#settle(widget);
     } finally {
@@ -104,7 +104,7 @@ export class ChatRelayElement extends HTMLElement implements Slot {
   #opened(): void {
     this.style.setProperty("--chat-relay-z", String((topmost += 1)));
     this.#view?.panel.opened();
-    if (this.#widget?.opensByItself) return;
+    if (this.#widget?.state.openedByItself) return;
     const before = document.activeElement;
     this.#returnFocusTo = before instanceof HTMLElement && before !== document.body && before !== this ? before : null;
     this.#view?.panel.focusComposer();

@@ -52,8 +52,7 @@ function startOne(script: HTMLScriptElement): void {
   const widget = new Widget(options, readAppearance(script));
   const element = document.createElement(TAG) as ChatRelayElement;
   const attributes = new MutationObserver(() => {
-    widget.appearance = readAppearance(script);
-    widget.onChange();
+    widget.model.patch({ appearance: readAppearance(script) });
   });
   attributes.observe(script, { attributeFilter: LIVE_ATTRIBUTES });
   widgets.set(key, widget);
@@ -83,7 +82,7 @@ function handle(find: () => Widget | undefined): Handle {
     open: () => find()?.open(),
     close: () => find()?.close(),
     toggle: () => find()?.toggle(),
-    on: (event, listener) => find()?.events.on(event, listener) ?? (() => undefined),
+    on: (event, listener) => find()?.model.events.on(event, listener) ?? (() => undefined),
   };
 }
 

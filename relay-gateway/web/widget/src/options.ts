@@ -1,4 +1,5 @@
 // What the page asks for: the attributes of the script element, read in one place.
+import { ROUTING_KEY_CHARS } from "@chat-relay/protocol/frames";
 import { clean } from "@chat-relay/protocol/untrusted";
 import { hexColour, position, type Position } from "./protocol";
 import { canonical } from "./text";
@@ -27,8 +28,6 @@ export interface Options {
   readonly nonce: string | null;
 }
 
-const MAX_ROUTING_KEY_CHARS = 100;
-
 export const LIVE_ATTRIBUTES = ["data-locale", "data-position", "data-theme", "data-color"];
 
 export function readAppearance(script: HTMLScriptElement): Appearance {
@@ -52,7 +51,7 @@ export function readOptions(script: HTMLScriptElement): Options | null {
     publicKey: publicKey.trim(),
     baseUrl: base,
     mode: mode === "bot" || mode === "human" ? mode : null,
-    routingKey: routingKey ? clean(routingKey, MAX_ROUTING_KEY_CHARS) : null,
+    routingKey: routingKey ? clean(routingKey, ROUTING_KEY_CHARS) : null,
     open: open !== undefined && open !== "false",
     nonce: nonce || script.nonce || null,
   };

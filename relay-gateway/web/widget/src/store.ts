@@ -1,62 +1,37 @@
-// The widget's whole state and every way it may change: pure, so that no order of frames can surprise it.
-import { WELCOME_MESSAGES, type ConversationStatus, type Role } from "@chat-relay/protocol/frames";
+// Every way in which the widget's state may change: pure, so that no order of frames can surprise it.
+import { WELCOME_MESSAGES, type ConversationStatus } from "@chat-relay/protocol/frames";
 import type { Message, Operator } from "@chat-relay/protocol/message";
-import type { ServerFrame, WidgetConfig } from "./protocol";
 import type { OutboxEntry } from "./outbox";
+import type { ServerFrame } from "./protocol";
+import { newestId, type Note, type State } from "./state";
 
 /** How many messages stay in memory; older ones are the server's to keep. */
 const KEPT_MESSAGES = 100;
 
-/** A line of the widget's own in the conversation, standing after the message `after`. */
-export interface Note {
-  readonly kind: "joined" | "resolved";
-  readonly name: string | null;
-  readonly after: string;
-  readonly key: string;
-}
+/** What changes without a rule of its own. */
+type Patched =
+  | "appearance"
+  | "open"
+  | "openedByItself"
+  | "opensWhenReady"
+  | "mayGreet"
+  | "trouble"
+  | "blocked"
+  | "loading"
+  | "typing"
+  | "recheckedAt"
+  | "heldUntil"
+  | "typingSentAt"
+  | "seenUpTo"
+  | "toldUpTo";
 
-export interface State {
-  readonly config: WidgetConfig | null;
-  readonly open: boolean;
-  /** Sorted by id, which is by time; no id twice. */
-  readonly messages: readonly Message[];
-  /** Whether `messages` begins where the conversation began. */
-  readonly complete: boolean;
-  readonly outbox: readonly OutboxEntry[];
-  readonly notes: readonly Note[];
-  readonly sessionId: string | null;
-  readonly status: ConversationStatus | null;
-  readonly operator: Operator | null;
-  readonly readUpTo: string;
-  readonly typing: Role | null;
-  /** What is wrong with the connection, once it has been wrong for long enough to say so. */
-  readonly trouble: "connecting" | "reconnecting" | "offline" | null;
-  /** The relay does not serve this page at the moment. */
-  readonly blocked: boolean;
-  /** A conversation exists, but its history has not come yet. */
-  readonly loading: boolean;
-}
-
-export const INITIAL: State = {
-  config: null,
-  open: false,
-  messages: [],
-  complete: true,
-  outbox: [],
-  notes: [],
-  sessionId: null,
-  status: null,
-  operator: null,
-  readUpTo: "",
-  typing: null,
-  trouble: null,
-  blocked: false,
-  loading: false,
-};
+export type Patch = Partial<Pick<State, Patched>>;
 
 export type Action =
   | ServerFrame
-  | { readonly type: "patch"; readonly patch: Partial<Pick<State, "open" | "trouble" | "blocked" | "loading" | "typing">> }
+  | { readonly type: "patch"; readonly patch: Patch }
+  | { readonly type: "disconnected" }
+  | { readonly type: "sent" | "settled" | "unanswered"; readonly clientId: string }
   | { readonly type: "queued"; readonly entries: readonly OutboxEntry[] }
   | { readonly type: "failed"; readonly clientId: string; readonly failure: string | null }
   | { readonly type: "discarded"; readonly clientId: string }
@@ -74,16 +49,27 @@ export function reduce(state: State, action: Action): State {
       const { message } = action;
       // Whatever comes is what was being written, or has overtaken it: the bot may have handed over to a person.
       const typing = message.role === "visitor" ? state.typing : null;
-      return { ...state, typing, messages: merge(state, [message]) };
+      const gapAfter = message.id === state.gapEnd ? "" : state.gapAfter;
+      return { ...state, typing, gapAfter, messages: merge(state, [message]) };
     }
     case "ack":
-      return acknowledged(state, action);
+      return acknowledged(settled(state, action.clientId), action);
     case "typing":
       return { ...state, typing: action.role === "bot" || action.role === "agent" ? action.role : null };
     case "status":
       return { ...state, status: action.status, operator: action.operator, notes: noted(state, action) };
     case "error":
       return state;
+    case "disconnected":
+      return { ...state, inFlight: null, typing: null };
+    case "sent":
+      return { ...state, inFlight: action.clientId };
+    case "settled":
+      return settled(state, action.clientId);
+    case "unanswered": {
+      const { clientId } = action;
+      return { ...state, unanswered: { ...state.unanswered, [clientId]: (state.unanswered[clientId] ?? 0) + 1 } };
+    }
     case "queued": {
       const queued = new Set(action.entries.map((entry) => entry.clientId));
       const rest = state.outbox.filter((entry) => !queued.has(entry.clientId));
@@ -92,7 +78,7 @@ export function reduce(state: State, action: Action): State {
     case "failed": {
       const { clientId, failure } = action;
       const outbox = state.outbox.map((entry) => (entry.clientId === clientId ? { ...entry, failure } : entry));
-      return { ...state, outbox };
+      return { ...state, outbox, unanswered: { ...state.unanswered, [clientId]: 0 } };
     }
     case "discarded":
       return { ...state, outbox: state.outbox.filter((entry) => entry.clientId !== action.clientId) };
@@ -101,38 +87,16 @@ export function reduce(state: State, action: Action): State {
   }
 }
 
-/** Messages of others since the visitor last read or wrote. */
-export function unreadCount({ messages, readUpTo }: State): number {
-  let count = 0;
-  for (const { id, role } of messages) {
-    if (role === "visitor") count = 0;
-    else if (role !== "system" && id > readUpTo) count += 1;
-  }
-  return count;
-}
-
-export function newestId(state: State): string {
-  return state.messages[state.messages.length - 1]?.id ?? "";
-}
-
-/** The newest message of somebody else: what a read receipt names. */
-export function newestIncomingId({ messages }: State): string {
-  for (let i = messages.length - 1; i >= 0; i -= 1) {
-    const message = messages[i];
-    if (message && message.role !== "visitor") return message.id;
-  }
-  return "";
-}
-
-/** Entries of the outbox which no message in the list already shows. */
-export function unseenOutbox({ messages, outbox }: State): OutboxEntry[] {
-  const shown = new Set(messages.map((message) => message.clientId));
-  return outbox.filter((entry) => !shown.has(entry.clientId));
+function settled(state: State, clientId: string): State {
+  return state.inFlight === clientId ? { ...state, inFlight: null } : state;
 }
 
 function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>): State {
   const same = state.sessionId === null || state.sessionId === frame.sessionId;
   const base: State = same ? state : { ...state, messages: [], notes: [], complete: true, readUpTo: "" };
+  const gapEnd = frame.history[0]?.id ?? "";
+  // If a resume breaks off half-way, the next one starts from the same message: what has come since hides the gap.
+  const gapAfter = state.sessionId === frame.sessionId ? state.gapAfter || newestId(state) : "";
   const first = base.messages.length === 0;
   const messages = merge(base, frame.history);
   return {
@@ -148,6 +112,12 @@ function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>
     readUpTo: later(base.readUpTo, frame.readUpTo ?? ""),
     typing: null,
     loading: false,
+    welcomed: true,
+    seenUpTo: state.sessionId === frame.sessionId ? state.seenUpTo : "",
+    toldUpTo: frame.readUpTo ?? "",
+    // Only what is older than all of the history leaves a gap, which a resume fills.
+    gapAfter: gapAfter < gapEnd ? gapAfter : "",
+    gapEnd,
   };
 }
 

@@ -37,7 +37,7 @@ pub struct Citation {
     pub chunk_id: String,
     /// The document that holds the passage.
     pub document_id: String,
-    /// The document's, as people know it.
+    /// The title of the document, as people know it.
     pub title: String,
     /// The document's version.
     #[cfg_attr(test, ts(type = "number"))]

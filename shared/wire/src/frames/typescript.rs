@@ -35,9 +35,14 @@ fn declare<T: TS>(page: &mut String) {
 fn typescript() -> String {
     let mut page = "// Made from shared/wire/src/frames: edit that. `UPDATE_OPENAPI=1 cargo test -p wire typescript` writes this file.\n\n"
         .to_owned();
-    for (name, limit) in
-        limits![MESSAGE_CHARS, MESSAGE_ATTACHMENTS, MESSAGE_ID_CHARS, CLIENT_FRAME_BYTES, WELCOME_MESSAGES]
-    {
+    for (name, limit) in limits![
+        MESSAGE_CHARS,
+        MESSAGE_ATTACHMENTS,
+        MESSAGE_ID_CHARS,
+        CLIENT_FRAME_BYTES,
+        WELCOME_MESSAGES,
+        ROUTING_KEY_CHARS
+    ] {
         let _ = writeln!(page, "export const {name} = {limit};");
     }
     declare::<Role>(&mut page);

@@ -1,6 +1,6 @@
 // Where the visitor writes: grows with the text, sends on Enter, leaves input methods alone.
 import { MESSAGE_CHARS } from "@chat-relay/protocol/frames";
-import type { State } from "../store";
+import type { State } from "../state";
 import { localised, type Language } from "../text";
 import { button, el, setAttribute, setText } from "./dom";
 import { icon } from "./icons";

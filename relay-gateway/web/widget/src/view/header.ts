@@ -1,5 +1,5 @@
 // Who the visitor is talking to, and whether anybody is there.
-import type { State } from "../store";
+import type { State } from "../state";
 import type { Language } from "../text";
 import { Avatar } from "./avatar";
 import { button, el, setAttribute, setText } from "./dom";

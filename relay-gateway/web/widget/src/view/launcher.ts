@@ -1,5 +1,5 @@
 // The round button in the corner, its unread badge, and the greeting beside it.
-import { unreadCount, type State } from "../store";
+import { unreadCount, type State } from "../state";
 import { localised, type Language } from "../text";
 import { button, el, setAttribute, setText } from "./dom";
 import { icon } from "./icons";

@@ -1,5 +1,5 @@
 // The scrolling conversation: rows kept by key, the typing dots, the pill for what arrived below.
-import { newestIncomingId, type State } from "../store";
+import { newestIncomingId, type State } from "../state";
 import type { Language } from "../text";
 import { Avatar } from "./avatar";
 import { button, el, setAttribute, setText } from "./dom";

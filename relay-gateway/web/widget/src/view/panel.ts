@@ -1,5 +1,5 @@
 // The open chat: a floating card where there is room, a sheet over the whole screen where there is not.
-import type { State } from "../store";
+import type { State } from "../state";
 import type { Language } from "../text";
 import { ComposerView, type ComposerActions } from "./composer";
 import { el, setAttribute, setText } from "./dom";

@@ -1,7 +1,7 @@
 // Turns the state into the rows of the conversation: days, groups, notes, own unsent messages. Pure.
 import type { Role } from "@chat-relay/protocol/frames";
 import type { Message } from "@chat-relay/protocol/message";
-import { unseenOutbox, type State } from "../store";
+import { unseenOutbox, type State } from "../state";
 import { localised, type Language } from "../text";
 import type { Face } from "./avatar";
 

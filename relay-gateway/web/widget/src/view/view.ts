@@ -1,8 +1,8 @@
 // Everything the visitor sees, in one shadow root: launcher, panel, theme, and what is announced.
 import { palette } from "../colour";
 import type { Appearance } from "../options";
-import type { State } from "../store";
-import { unreadCount } from "../store";
+import type { State } from "../state";
+import { unreadCount } from "../state";
 import { language, type Language } from "../text";
 import { el, setAttribute, setText } from "./dom";
 import { statusText } from "./header";
@@ -15,9 +15,7 @@ const DEFAULT_COLOUR = "#2563EB";
 const GREETING_DELAY_MS = 1200;
 
 /** What the visitor can do; the widget does it. */
-export interface ViewActions extends PanelActions, LauncherActions {
-  mayGreet(): boolean;
-}
+export type ViewActions = PanelActions & LauncherActions;
 
 export class View {
   readonly panel: PanelView;
@@ -48,11 +46,11 @@ export class View {
     }, GREETING_DELAY_MS);
   }
 
-  render(state: State, appearance: Appearance): void {
-    const words = this.#language(appearance);
-    this.#applyLook(state, appearance, words);
+  render(state: State): void {
+    const words = this.#language(state.appearance);
+    this.#applyLook(state, state.appearance, words);
     this.panel.render(state, words);
-    this.launcher.render(state, words, this.#greets && this.#actions.mayGreet());
+    this.launcher.render(state, words, this.#greets && state.mayGreet && !state.blocked);
     this.#announce(state, words);
   }
 

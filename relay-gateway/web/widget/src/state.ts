@@ -1,0 +1,125 @@
+// The widget's whole state, and what is read off it.
+import type { ConversationStatus, Role } from "@chat-relay/protocol/frames";
+import type { Message, Operator } from "@chat-relay/protocol/message";
+import type { Appearance } from "./options";
+import type { OutboxEntry } from "./outbox";
+import type { WidgetConfig } from "./protocol";
+
+/** A line of the widget's own in the conversation, standing after the message `after`. */
+export interface Note {
+  readonly kind: "joined" | "resolved";
+  readonly name: string | null;
+  readonly after: string;
+  readonly key: string;
+}
+
+export interface State {
+  /** What the page asks for. */
+  readonly appearance: Appearance;
+  readonly config: WidgetConfig | null;
+  readonly open: boolean;
+  /** The panel was opened by the page's markup: it must not take the focus. */
+  readonly openedByItself: boolean;
+  /** The panel opens once there is a configuration to draw it from. */
+  readonly opensWhenReady: boolean;
+  /** The visitor has not opened the panel yet, nor sent the greeting away. */
+  readonly mayGreet: boolean;
+  /** Sorted by id, which is by time; no id twice. */
+  readonly messages: readonly Message[];
+  /** Whether `messages` begins where the conversation began. */
+  readonly complete: boolean;
+  readonly outbox: readonly OutboxEntry[];
+  readonly notes: readonly Note[];
+  readonly sessionId: string | null;
+  readonly status: ConversationStatus | null;
+  readonly operator: Operator | null;
+  readonly readUpTo: string;
+  readonly typing: Role | null;
+  /** What is wrong with the connection, once it has been wrong for long enough to say so. */
+  readonly trouble: "connecting" | "reconnecting" | "offline" | null;
+  /** The relay does not serve this page at the moment. */
+  readonly blocked: boolean;
+  /** A conversation exists, but its history has not come yet. */
+  readonly loading: boolean;
+  /** When the page last asked whether it is served again, in Unix milliseconds, as all times here. */
+  readonly recheckedAt: number;
+  /** The relay has welcomed this page before. */
+  readonly welcomed: boolean;
+  /** The entry of the outbox that was sent, and is not answered yet. */
+  readonly inFlight: string | null;
+  /** The relay asked for a pause: nothing is sent before this time. */
+  readonly heldUntil: number;
+  /** How often each entry of the outbox was sent without an answer. */
+  readonly unanswered: Readonly<Record<string, number>>;
+  readonly typingSentAt: number;
+  /** The newest message that was in sight, and the newest of which the relay was told. */
+  readonly seenUpTo: string;
+  readonly toldUpTo: string;
+  /** The gap in the history which a resume must fill: it follows this message and ends with that one. Empty without a gap. */
+  readonly gapAfter: string;
+  readonly gapEnd: string;
+}
+
+export const INITIAL: Omit<State, "appearance"> = {
+  config: null,
+  open: false,
+  openedByItself: false,
+  opensWhenReady: false,
+  mayGreet: false,
+  messages: [],
+  complete: true,
+  outbox: [],
+  notes: [],
+  sessionId: null,
+  status: null,
+  operator: null,
+  readUpTo: "",
+  typing: null,
+  trouble: null,
+  blocked: false,
+  loading: false,
+  recheckedAt: 0,
+  welcomed: false,
+  inFlight: null,
+  heldUntil: 0,
+  unanswered: {},
+  typingSentAt: 0,
+  seenUpTo: "",
+  toldUpTo: "",
+  gapAfter: "",
+  gapEnd: "",
+};
+
+/** Messages of others since the visitor last read or wrote. */
+export function unreadCount({ messages, readUpTo }: State): number {
+  let count = 0;
+  for (const { id, role } of messages) {
+    if (role === "visitor") count = 0;
+    else if (role !== "system" && id > readUpTo) count += 1;
+  }
+  return count;
+}
+
+export function newestId(state: State): string {
+  return state.messages[state.messages.length - 1]?.id ?? "";
+}
+
+/** The newest message of somebody else: what a read receipt names. */
+export function newestIncomingId({ messages }: State): string {
+  for (let i = messages.length - 1; i >= 0; i -= 1) {
+    const message = messages[i];
+    if (message && message.role !== "visitor") return message.id;
+  }
+  return "";
+}
+
+/** Entries of the outbox which no message in the list already shows. */
+export function unseenOutbox({ messages, outbox }: State): OutboxEntry[] {
+  const shown = new Set(messages.map((message) => message.clientId));
+  return outbox.filter((entry) => !shown.has(entry.clientId));
+}
+
+/** The oldest entry of the outbox that is still to be sent. */
+export function nextUnsent({ outbox }: State): OutboxEntry | undefined {
+  return outbox.find((entry) => entry.failure === null);
+}

@@ -1,0 +1,64 @@
+// The reducer: what frames and visitors make of the state.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { load } from "./source.mjs";
+
+const { reduce } = await load("store.ts");
+const { INITIAL, nextUnsent } = await load("state.ts");
+
+const after = (...actions) => actions.reduce(reduce, INITIAL);
+const entry = (clientId) => ({ clientId, content: "hi", createdAt: "2026-11-26T10:00:00.000Z", failure: null });
+const message = (id, role = "bot") => ({ id, role, content: "", createdAt: "", sources: [], clientId: null });
+const welcome = (history, rest = {}) => ({
+  type: "welcome",
+  sessionId: "vs_1",
+  status: "bot",
+  history,
+  readUpTo: null,
+  operator: null,
+  ...rest,
+});
+
+test("a message is in flight until it is acknowledged, refused, or the connection ends", () => {
+  const queued = [{ type: "queued", entries: [entry("a"), entry("b")] }, { type: "sent", clientId: "a" }];
+  assert.equal(after(...queued).inFlight, "a");
+  const ack = { type: "ack", clientId: "a", messageId: "1", createdAt: "" };
+  const acknowledged = after(...queued, ack);
+  assert.equal(acknowledged.inFlight, null);
+  assert.equal(nextUnsent(acknowledged).clientId, "b");
+  assert.equal(after(...queued, { type: "settled", clientId: "a" }).inFlight, null);
+  assert.equal(after(...queued, { type: "settled", clientId: "b" }).inFlight, "a", "another message's answer");
+  assert.equal(after(...queued, { type: "disconnected" }).inFlight, null);
+});
+
+test("what fails stands in nobody's way, and begins anew when it is tried again", () => {
+  const missed = { type: "unanswered", clientId: "a" };
+  const state = after({ type: "queued", entries: [entry("a"), entry("b")] }, missed, missed);
+  assert.equal(state.unanswered.a, 2);
+  const failed = reduce(state, { type: "failed", clientId: "a", failure: "unanswered" });
+  assert.equal(nextUnsent(failed).clientId, "b");
+  const retried = reduce(failed, { type: "failed", clientId: "a", failure: null });
+  assert.equal(nextUnsent(retried).clientId, "a");
+  assert.equal(retried.unanswered.a, 0);
+});
+
+test("a gap in the history lasts until its end has come", () => {
+  const first = after(welcome([message("1")]));
+  assert.deepEqual([first.gapAfter, first.welcomed], ["", true], "a first welcome leaves none");
+  const gap = reduce(first, welcome([message("5"), message("6")]));
+  assert.deepEqual([gap.gapAfter, gap.gapEnd], ["1", "5"]);
+  const half = reduce(gap, { type: "message", message: message("3") });
+  assert.equal(half.gapAfter, "1");
+  assert.equal(reduce(half, welcome([message("5"), message("6")])).gapAfter, "1", "it resumes from the same message");
+  assert.equal(reduce(half, { type: "message", message: message("5") }).gapAfter, "");
+  assert.equal(reduce(first, welcome([message("1"), message("2")])).gapAfter, "", "nothing lies between");
+  assert.equal(reduce(gap, welcome([message("9")], { sessionId: "vs_2" })).gapAfter, "", "another session's");
+});
+
+test("a welcome says how much of the history was read, and another session forgets what was seen", () => {
+  const seen = reduce(after(welcome([message("1")])), { type: "patch", patch: { seenUpTo: "1", toldUpTo: "1" } });
+  const same = reduce(seen, welcome([message("1")], { readUpTo: "1" }));
+  assert.deepEqual([same.seenUpTo, same.toldUpTo], ["1", "1"]);
+  const other = reduce(seen, welcome([message("2")], { sessionId: "vs_2" }));
+  assert.deepEqual([other.seenUpTo, other.toldUpTo], ["", ""]);
+});
