@@ -1,7 +1,7 @@
 //! The admin service, as the gateway asks it: a typed method for each call, grouped by service.
 //!
 //! Wire types end here. The methods take and answer the gateway's own types, so no file outside this folder names `proto::`
-//! (`tests/it/architecture.rs` checks it). What an answer means to a caller is for the modules that ask.
+//! (`tests/tests/architecture.rs` of the workspace checks it). What an answer means to a caller is for the modules that ask.
 
 mod backoff;
 mod directory;

@@ -11,6 +11,7 @@ pub mod scale;
 pub mod seed;
 pub mod signed;
 pub mod small_disk;
+pub mod sources;
 pub mod times;
 pub mod visitor;
 pub mod world;

@@ -1,224 +1,15 @@
 //! The rules of the house that a compiler does not know: which folder may name which framework, and that files form no circles.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
 
-use syn::{ItemMod, ItemUse, UseTree, visit::Visit};
-
-/// Every crate of the workspace.
-const CRATES: [&str; 9] = [
-    "proto",
-    "shared/wire",
-    "shared/coherence",
-    "shared/service",
-    "shared/database",
-    "admin-service",
-    "relay-gateway",
-    "deploy/chat-backend",
-    "deploy/standalone",
-];
+use e2e::sources::{CRATES, Crate, root, sources};
 
 /// A reader keeps a file of this length in mind.
 const MOST_LINES: usize = 400;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
-}
-
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
-/// A module's path within its crate; the root's is empty.
-type Module = Vec<String>;
-
-/// The files of one crate, and which modules each file names.
-struct Crate {
-    files: BTreeMap<Module, PathBuf>,
-    names: BTreeMap<Module, BTreeSet<Module>>,
-    foreign: BTreeMap<Module, Foreign>,
-}
-
-impl Crate {
-    fn read(folder: &str) -> Self {
-        let source = root().join(folder).join("src");
-        let module = |path: &Path| -> Module {
-            let inside = path.strip_prefix(&source).expect("a source").with_extension("");
-            let names: Module = inside.iter().map(|name| name.to_string_lossy().into_owned()).collect();
-            if matches!(names.last().map(String::as_str), Some("lib" | "main")) && names.len() == 1 {
-                Vec::new()
-            } else {
-                names
-            }
-        };
-        let paths = sources(&source);
-        // `main.rs` beside a library is a crate of its own, which only starts the library.
-        let has_library = paths.iter().any(|path| path.ends_with("src/lib.rs"));
-        let paths = paths.into_iter().filter(|path| !(has_library && path.ends_with("src/main.rs")));
-        // Tests stand beside what they test, and import it.
-        let paths = paths.filter(|path| !path.ends_with("tests.rs"));
-        let files: BTreeMap<_, _> = paths.map(|path| (module(&path), path)).collect();
-        let (mut names, mut foreign) = (BTreeMap::new(), BTreeMap::new());
-        for (module, path) in &files {
-            let (own, others) = names_in(module, path, &files);
-            names.insert(module.clone(), own);
-            foreign.insert(module.clone(), others);
-        }
-        Self { files, names, foreign }
-    }
-
-    /// Every module that this one names, and what those name in turn.
-    fn reaches(&self, module: &Module) -> BTreeSet<&Module> {
-        let mut reached = BTreeSet::new();
-        let mut next: Vec<_> = self.names[module].iter().collect();
-        while let Some(named) = next.pop() {
-            if reached.insert(named) {
-                next.extend(&self.names[named]);
-            }
-        }
-        reached
-    }
-
-    fn show(&self, module: &Module) -> String {
-        let path = self.files[module].strip_prefix(root()).expect("in the workspace");
-        path.display().to_string()
-    }
-}
-
-/// Which modules of its own crate a file names, in `use` lines and elsewhere, and which other crates.
-fn names_in(module: &Module, path: &Path, files: &BTreeMap<Module, PathBuf>) -> (BTreeSet<Module>, Foreign) {
-    let text = fs::read_to_string(path).expect("a source");
-    let file = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut names = Names { module, files, inline: Vec::new(), found: BTreeSet::new(), foreign: Foreign::default() };
-    names.visit_file(&file);
-    (names.found, names.foreign)
-}
-
-/// The names in paths that begin in no module of the file's crate.
-#[derive(Default)]
-struct Foreign {
-    /// The first names: other crates, and types.
-    first: BTreeSet<String>,
-    /// All names.
-    all: BTreeSet<String>,
-}
-
-struct Names<'a> {
-    module: &'a Module,
-    files: &'a BTreeMap<Module, PathBuf>,
-    /// The modules that are open within the file.
-    inline: Vec<String>,
-    found: BTreeSet<Module>,
-    foreign: Foreign,
-}
-
-impl Names<'_> {
-    /// Notes the file that a path leads into, where the path leads into this crate.
-    fn note(&mut self, path: &[String]) {
-        let Some(first) = path.first() else { return };
-        let mut here: Module = self.module.iter().chain(&self.inline).cloned().collect();
-        let mut rest = path;
-        match first.as_str() {
-            "crate" => (here, rest) = (Vec::new(), &path[1..]),
-            "self" => rest = &path[1..],
-            "super" => {
-                while let Some((_, after)) = rest.split_first().filter(|(name, _)| *name == "super") {
-                    here.pop();
-                    rest = after;
-                }
-            }
-            // A name without a beginning is a child's, or it is none of this crate's modules.
-            name => {
-                let mut child = here.clone();
-                child.push(name.to_owned());
-                if !self.files.contains_key(&child) {
-                    self.foreign.first.insert(name.to_owned());
-                    self.foreign.all.extend(path.iter().cloned());
-                    return;
-                }
-            }
-        }
-        let mut full = here;
-        full.extend(rest.iter().cloned());
-        while !self.files.contains_key(&full) {
-            full.pop();
-        }
-        if full != *self.module {
-            self.found.insert(full);
-        }
-    }
-
-    fn walk(&mut self, tree: &UseTree, before: &mut Vec<String>) {
-        match tree {
-            UseTree::Path(path) => {
-                before.push(path.ident.to_string());
-                self.walk(&path.tree, before);
-                before.pop();
-            }
-            UseTree::Name(name) => {
-                let name = name.ident.to_string();
-                let is_self = name == "self";
-                before.extend((!is_self).then_some(name));
-                self.note(before);
-                if !is_self {
-                    before.pop();
-                }
-            }
-            UseTree::Rename(rename) => {
-                before.push(rename.ident.to_string());
-                self.note(before);
-                before.pop();
-            }
-            UseTree::Glob(_) => self.note(before),
-            UseTree::Group(group) => group.items.iter().for_each(|item| self.walk(item, before)),
-        }
-    }
-}
-
-fn is_for_tests(item: &ItemMod) -> bool {
-    item.attrs.iter().any(|attribute| {
-        attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Ident>().is_ok_and(|name| name == "test")
-    })
-}
-
-impl<'ast> Visit<'ast> for Names<'_> {
-    fn visit_item_mod(&mut self, item: &'ast ItemMod) {
-        if !is_for_tests(item) {
-            self.inline.push(item.ident.to_string());
-            syn::visit::visit_item_mod(self, item);
-            self.inline.pop();
-        }
-    }
-
-    fn visit_item_use(&mut self, item: &'ast ItemUse) {
-        self.walk(&item.tree, &mut Vec::new());
-    }
-
-    fn visit_path(&mut self, path: &'ast syn::Path) {
-        let names: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        if names.len() > 1 {
-            self.note(&names);
-        }
-        syn::visit::visit_path(self, path);
-    }
-}
-
 /// Where a crate, or a type of one, may be named: in these folders, or files without their ending, and nowhere else. Each rule keeps
 /// one concern behind one boundary: a framework that leaks out of its folder can no longer be replaced or tested apart.
-const HOMES: [(&str, &[&str]); 7] = [
+const HOMES: [(&str, &[&str]); 8] = [
     (
         "axum",
         &[
@@ -241,6 +32,7 @@ const HOMES: [(&str, &[&str]); 7] = [
         ],
     ),
     ("proto", &["admin-service/src/grpc", "relay-gateway/src/admin", "deploy/standalone/src"]),
+    ("prost_types", &["proto/src", "admin-service/src/grpc", "relay-gateway/src/admin"]),
     (
         "hyper",
         &["shared/service/src", "relay-gateway/src/backend", "relay-gateway/src/ingress", "relay-gateway/src/sockets"],
@@ -258,7 +50,10 @@ fn each_framework_stays_in_its_folders() {
             let shown = sources.show(module);
             let is_in = |home: &&str| shown == format!("{home}.rs") || shown.starts_with(&format!("{home}/"));
             for (name, homes) in HOMES {
-                if foreign.first.contains(name) && !homes.iter().any(|home| is_in(&home)) {
+                // `hyper` stands for `hyper_util` too.
+                let is_named =
+                    foreign.first.iter().any(|first| first == name || first.starts_with(&format!("{name}_")));
+                if is_named && !homes.iter().any(|home| is_in(&home)) {
                     wrong.push(format!("{shown} names {name}"));
                 }
             }
@@ -286,7 +81,11 @@ fn domains_and_pure_crates_know_no_framework_and_domains_no_clock_and_no_answers
                 _ => continue,
             };
             seen += 1;
-            let named = unknown.into_iter().filter(|name| foreign.all.contains(*name));
+            let is_named = |name: &&str| {
+                let of_its_family = format!("{name}_");
+                foreign.all.contains(*name) || foreign.first.iter().any(|first| first.starts_with(&of_its_family))
+            };
+            let named = unknown.into_iter().filter(is_named);
             wrong.extend(named.map(|name| format!("{shown} names {name}")));
         }
     }

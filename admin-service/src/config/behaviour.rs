@@ -52,15 +52,17 @@ impl Behaviour {
             }
         });
         let drain_timeout = settings.millis_or_zero("drain_timeout_ms");
+        let why = "when the process stops, a change may still wait for a lease";
+        let fits = settings.check_at_most("lease_ms", "drain_timeout_ms", why);
         let access_log = settings.required("access_log");
-        let (lease, drain_timeout) = (lease.map(Duration::from_millis)?, drain_timeout?);
-        if lease > drain_timeout {
-            return Err(settings.problem(
-                "lease_ms must be at most drain_timeout_ms: a change may wait for a lease when the process stops"
-                    .to_owned(),
-            ));
-        }
-        Ok(Self { database: database?, tokens: tokens?, lease, drain_timeout, access_log: access_log? })
+        fits?;
+        Ok(Self {
+            database: database?,
+            tokens: tokens?,
+            lease: lease.map(Duration::from_millis)?,
+            drain_timeout: drain_timeout?,
+            access_log: access_log?,
+        })
     }
 }
 

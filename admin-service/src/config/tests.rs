@@ -56,5 +56,8 @@ fn a_change_that_waits_for_a_lease_ends_within_the_time_that_the_process_has_to_
         |lease: &str| load(&[&secrets[..], &[("ADMIN_DRAIN_TIMEOUT_MS", "20000"), ("ADMIN_LEASE_MS", lease)]].concat());
     assert!(drained("20000").is_ok());
     let refused = drained("20001").expect_err("refused").to_string();
-    assert!(refused.contains("lease_ms must be at most drain_timeout_ms"), "{refused}");
+    assert!(
+        refused.contains("lease_ms (20001, from ADMIN_LEASE_MS) must be at most drain_timeout_ms (20000, from"),
+        "{refused}"
+    );
 }

@@ -134,7 +134,7 @@ pub struct AuditEntry {
     pub action: Action,
     /// What they did it to; `None` where that is the tenant itself.
     pub subject: Option<Subject>,
-    /// The names of the fields that changed, and what else changed beside the subject, such as `bot:<id>`.
+    /// The names of the fields that changed. A rotation of signing keys adds the keys that it retired, as `signing_key:<id>`.
     pub changed_fields: Vec<String>,
 }
 

@@ -50,7 +50,7 @@ pub(crate) async fn add_message(
     let role = Role::from_wire(role).unwrap_or(Role::Visitor);
     let said = Said { role, content: &content, attachments, client_id: None };
     let message = say(&backend, tenant_id, &conversation_id, said).await?;
-    Ok(Success::created(message.try_into()?, "Message added."))
+    Ok(Success::created(Message::from(message), "Message added."))
 }
 
 /// A conversation's messages, oldest first; `after` a message, to go on.
@@ -81,6 +81,6 @@ pub(crate) async fn fetch_messages(
     let rows = store.of(tenant_id);
     let conversation = conversations::find(&rows, &given(conversation_id)?).await?;
     let found = messages::page(&rows, &conversation.row.id, &after, (limit, offset)).await.map_err(unavailable)?;
-    let items = found.into_iter().map(Message::try_from).collect::<Result<_, _>>()?;
+    let items = found.into_iter().map(Message::from).collect();
     Ok(Success::ok(List { items, limit, offset }, "Messages fetched."))
 }

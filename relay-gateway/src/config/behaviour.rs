@@ -39,13 +39,10 @@ impl Behaviour {
         let limits = limits::read(settings);
         let signed = SignedConfig::read(settings);
         let access_log = settings.required("access_log");
+        let why = "sockets are closed within the time that the process has to stop";
+        let fits = settings.check_at_most("socket_drain_ms", "drain_timeout_ms", why);
         let (public, sockets) = (public?, sockets?);
-        if sockets.drain > public.bounds.drain_timeout {
-            return Err(settings.problem(
-                "socket_drain_ms must be at most drain_timeout_ms: sockets are closed within the time that the process has to stop"
-                    .to_owned(),
-            ));
-        }
+        fits?;
         let limits = limits?.complete(public.bounds.max_connections, sockets.limits.most);
         Ok(Self { admin: admin?, backend: backend?, public, sockets, limits, signed: signed?, access_log: access_log? })
     }

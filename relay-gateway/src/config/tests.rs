@@ -88,5 +88,9 @@ fn sockets_are_closed_within_the_time_that_the_process_has_to_stop() {
     let drained = |sockets: &str| load(&[SECRETS[0], SECRETS[1], ("GATEWAY_SOCKET_DRAIN_MS", sockets)]);
     assert!(drained("25000").is_ok());
     let refused = drained("25001").expect_err("refused").to_string();
-    assert!(refused.contains("socket_drain_ms must be at most drain_timeout_ms"), "{refused}");
+    let expected = "socket_drain_ms (25001, from GATEWAY_SOCKET_DRAIN_MS) must be at most drain_timeout_ms (25000, from the defaults)";
+    assert!(refused.contains(expected) && refused.contains("raise GATEWAY_DRAIN_TIMEOUT_MS"), "{refused}");
+    let short = [SECRETS[0], SECRETS[1], ("GATEWAY_LISTEN", "7811"), ("GATEWAY_DRAIN_TIMEOUT_MS", "9000")];
+    let refused = load(&short).expect_err("refused").to_string();
+    assert!(refused.contains("socket_drain_ms (10000, from the defaults)"), "told beside other problems: {refused}");
 }

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `signed_calls` | `admit` | reserve the signature and spend the tenant's rate in one atomic step: a replay spends nothing |
 //! | | what `admit` answers | hold the reservation: `spend` keeps it until the timestamp + 35 s, `give_back` and a drop return it without waiting |
-//! | `sessions` | `begin` | spend of the address and of the key, or of neither |
+//! | `sessions` | `begin` | spend of the address, and then of the key; a key that refuses spends nothing of its own, and the address stays charged |
 //!
 //! Where the fleet's count is away or slow, it answers from a local one whose limits are divided by the number of gateways. It never
 //! waits for long, never fails, and never admits without a limit. The verbs that it would make wait are `async` here already; `local/`

@@ -3,13 +3,13 @@
 //!
 //! Locks are taken in one order, so that two changes never wait for each other in a circle:
 //!
-//! 1. the tenant's row, where the change depends on it ([`LockedTenant`]);
+//! 1. the tenant's row, if the change depends on it ([`LockedTenant`]), and then rows of that tenant, such as a session;
 //! 2. the directory's row, with the next revision ([`Change`]);
-//! 3. the operation's own rows;
+//! 3. the operation's other rows;
 //! 4. the rows that [`Change::commit`] writes.
 //!
-//! The types keep that order: a [`Change`] has the directory's row and cannot lock a tenant's. Since the directory's row stays locked
-//! until the commit, revisions commit in their order, and the audit log has no gaps.
+//! A [`Change`] must lock no tenant and no session: it has the directory's row already, and would wait for a change that waits for
+//! that row. Since the directory's row stays locked until the commit, revisions commit in their order, and the audit log has no gaps.
 
 use jiff::Timestamp;
 use sea_orm::{QuerySelect as _, prelude::*};

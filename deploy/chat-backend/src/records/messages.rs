@@ -1,8 +1,7 @@
 //! Messages: what was said in a conversation, in the order of ids, which is the order of time.
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
-use serde_json::json;
-use service::ApiError;
+use serde_json::{Value, json};
 use uuid::Uuid;
 use wire::{
     attachments::{self, Attachment},
@@ -32,13 +31,13 @@ const COLUMNS: &str =
     "id, conversation_id, tenant_id, role, content, attachments, citations, confidence, client_id, created_at";
 
 impl MessageRow {
-    /// Who wrote it.
-    ///
-    /// # Errors
-    /// An internal one, if the row holds a role that nothing writes.
-    pub(crate) fn role(&self) -> Result<Role, ApiError> {
-        let unknown = || ApiError::internal(format!("a message's role is {:?}, which nothing writes", self.role));
-        Role::from_wire(&self.role).ok_or_else(unknown)
+    /// Who wrote it. A later build may have written a role that this one does not know: one such row must not hide the others of its
+    /// conversation, so it is shown as the system's.
+    pub(crate) fn role(&self) -> Role {
+        Role::from_wire(&self.role).unwrap_or_else(|| {
+            tracing::warn!(role = self.role, message = self.id, "a message has a role that this build does not know");
+            Role::System
+        })
     }
 
     /// The attachments that every reader can read. Earlier builds kept others too.
@@ -46,9 +45,10 @@ impl MessageRow {
         attachments::readable(json::read(&self.attachments))
     }
 
-    /// What a bot's answer was taken from.
+    /// What a bot's answer was taken from. Earlier builds wrote citations without a title.
     pub(crate) fn citations(&self) -> Vec<Citation> {
-        serde_json::from_str(&self.citations).unwrap_or_default()
+        let Value::Array(stored) = json::read(&self.citations) else { return Vec::new() };
+        stored.into_iter().filter_map(|citation| serde_json::from_value(citation).ok()).collect()
     }
 }
 
@@ -160,4 +160,33 @@ pub(crate) async fn between(
          WHERE tenant_id = ?1 AND conversation_id = ?2 AND id > ?3 AND (?4 IS NULL OR id <= ?4) ORDER BY id LIMIT ?5"
     );
     rows.all(&sql, [conversation_id.into(), after.into(), up_to.into(), limit.into()]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_other_builds_are_shown_as_far_as_they_can_be_read() {
+        let row = MessageRow {
+            id: "1".to_owned(),
+            conversation_id: "1".to_owned(),
+            tenant_id: "1".to_owned(),
+            role: "oracle".to_owned(),
+            content: "hi".to_owned(),
+            attachments: "[]".to_owned(),
+            citations: json!([
+                {"chunk_id": "c", "document_id": "d", "document_version": 1, "score": 0.5},
+                {"unreadable": true},
+                {"chunk_id": "c", "document_id": "d", "title": "Refunds", "document_version": 1, "score": 0.5},
+            ])
+            .to_string(),
+            confidence: None,
+            client_id: None,
+            created_at: 0,
+        };
+        let titles: Vec<_> = row.citations().into_iter().map(|citation| citation.title).collect();
+        assert_eq!(titles, ["", "Refunds"]);
+        assert_eq!(row.role(), Role::System);
+    }
 }

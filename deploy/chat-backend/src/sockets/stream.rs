@@ -87,7 +87,7 @@ impl<'a> ConversationStream<'a> {
         let rows = backend.store.of(tenant_id);
         let conversation = conversations::find(&rows, &conversation_id).await?;
         let newest = messages::newest(&rows, &conversation_id, PAGE).await.map_err(unavailable)?;
-        let history = newest.into_iter().map(Message::try_from).collect::<Result<_, _>>()?;
+        let history = newest.into_iter().map(Message::from).collect();
         let history = newest_within(history, WELCOME_BYTES);
         let newest = history.last().map(|message| message.id.clone()).unwrap_or_default();
         let handling = conversation.handling;
@@ -226,7 +226,7 @@ impl<'a> ConversationStream<'a> {
 
     async fn read(&self, after: &str, up_to: Option<&str>) -> Result<Vec<Message>, Ended> {
         let found = messages::between(&self.rows(), &self.conversation_id, after, up_to, PAGE).await;
-        Ok(found.map_err(unavailable)?.into_iter().map(Message::try_from).collect::<Result<_, _>>()?)
+        Ok(found.map_err(unavailable)?.into_iter().map(Message::from).collect())
     }
 
     fn rows(&self) -> OfTenant<'a, impl ConnectionTrait + use<'a>> {

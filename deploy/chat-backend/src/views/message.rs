@@ -1,7 +1,6 @@
 //! A message, as callers and visitors' sockets see it.
 
 use serde::Serialize;
-use service::ApiError;
 use utoipa::ToSchema;
 use wire::{
     attachments::Attachment,
@@ -33,12 +32,10 @@ pub(crate) struct Message {
     created_at: WireTime,
 }
 
-impl TryFrom<MessageRow> for Message {
-    type Error = ApiError;
-
-    fn try_from(row: MessageRow) -> Result<Self, ApiError> {
-        Ok(Self {
-            role: row.role()?,
+impl From<MessageRow> for Message {
+    fn from(row: MessageRow) -> Self {
+        Self {
+            role: row.role(),
             attachments: row.attachments(),
             citations: row.citations(),
             id: row.id,
@@ -48,22 +45,20 @@ impl TryFrom<MessageRow> for Message {
             confidence: row.confidence,
             client_id: row.client_id,
             created_at: WireTime::from_unix_ms(row.created_at),
-        })
+        }
     }
 }
 
-impl TryFrom<MessageRow> for frames::Message {
-    type Error = ApiError;
-
-    fn try_from(row: MessageRow) -> Result<Self, ApiError> {
-        Ok(Self {
-            role: row.role()?,
+impl From<MessageRow> for frames::Message {
+    fn from(row: MessageRow) -> Self {
+        Self {
+            role: row.role(),
             citations: row.citations(),
             attachments: row.attachments(),
             id: row.id,
             content: row.content,
             client_id: row.client_id,
             created_at: WireTime::from_unix_ms(row.created_at),
-        })
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     directory::TenantDirectory,
     domain::token::{Opens, VisitorToken},
     sockets::{
-        closing::{Closing, unchecked},
+        closing::Closing,
         participant::{About, Admitted},
     },
 };
@@ -48,6 +48,6 @@ pub(super) async fn admit<D: TenantDirectory>(
         Opens::Minted { .. } => token.ends_at_ms(),
     };
     let actor = format!("visitor:{}", session.session_id);
-    let hello = hello(session, origin.cloned(), visitor_user_id.cloned()).map_err(|error| unchecked(&error))?;
+    let hello = hello(session, origin.cloned(), visitor_user_id.cloned());
     Ok(Admitted { path: PATH, actor, hello: hello.to_json(), ends_at_ms })
 }

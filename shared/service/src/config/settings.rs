@@ -265,6 +265,27 @@ impl Settings {
         self.required(key).map(Duration::from_millis)
     }
 
+    /// Checks that one number is at most another, and says where both come from. Numbers that cannot be read were told already.
+    ///
+    /// # Errors
+    /// A problem, already noted.
+    pub fn check_at_most(&mut self, key: &str, bound: &str, why: &str) -> Read<()> {
+        let number = |key: &str| self.given.get(key).and_then(|given| given.text.parse::<u64>().ok());
+        let (Some(value), Some(most)) = (number(key), number(bound)) else { return Ok(()) };
+        if value <= most {
+            return Ok(());
+        }
+        let shown = |key: &str| self.given.get(key).map_or("", |given| given.source.as_str());
+        let problem = format!(
+            "{key} ({value}, from {}) must be at most {bound} ({most}, from {}): {why}; lower {}, or raise {}",
+            shown(key),
+            shown(bound),
+            self.env_name(key),
+            self.env_name(bound),
+        );
+        Err(self.problem(problem))
+    }
+
     /// A secret, or a list of them, that may be unset.
     ///
     /// # Errors

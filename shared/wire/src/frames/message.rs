@@ -38,6 +38,9 @@ pub struct Citation {
     /// The document that holds the passage.
     pub document_id: String,
     /// The title of the document, as people know it.
+    ///
+    /// Empty in citations that earlier builds of the reference backend kept.
+    #[serde(default)]
     pub title: String,
     /// The document's version.
     #[cfg_attr(test, ts(type = "number"))]
