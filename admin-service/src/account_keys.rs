@@ -87,8 +87,8 @@ impl AccountKeys {
         Ok(self.store.revoke_account_key(tenant_id, id, audit.about(Subject::AccountKey(id))).await?)
     }
 
-    /// The tenant and caller that a key stands for, where it is valid and has one of the abilities in `needed`. It is read from the database every time, so
-    /// one that was revoked opens nothing at any replica.
+    /// The tenant and caller that a key stands for, where it is valid and has one of the abilities in `needed`. It is read from the
+    /// database every time, so one that was revoked opens nothing at any replica.
     pub(crate) async fn authenticate(
         &self,
         text: Option<&str>,

@@ -18,11 +18,11 @@ use crate::{
 pub(crate) struct Directory {
     store: Arc<dyn TenantStore>,
     master_keys: MasterKeys,
-    /// A sealed nothing: opened where there is no tenant, so that the unknown take as long as the known.
+    /// A sealed random secret. It is opened for an unknown tenant, so that the answer takes as long as for a known one.
     nobody: Vec<u8>,
 }
 
-/// Where nobody's secret is sealed to.
+/// The seal context of `Directory`'s random secret.
 const NOBODY: SealContext = SealContext { row: Uuid::nil(), column: SECRET_COLUMN };
 
 /// A tenant and the bytes it signs with, wiped when dropped.

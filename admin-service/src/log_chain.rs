@@ -22,7 +22,7 @@ pub type Link = [u8; 32];
 pub enum Log {
     /// The history of changes.
     Audit,
-    /// What is no change.
+    /// Events that change nothing, such as issued tokens and wrong keys.
     Access,
 }
 

@@ -172,7 +172,7 @@ pub async fn start(
     // Changes in flight still need what comes down the gateways' streams, so these end last.
     let (spreading, closing, told_to_stop) = (propagation.clone(), propagation.clone(), stopping.clone());
     tasks.spawn(async move {
-        // It has no state of its own, so a fault of ours costs a second of slow changes, and not all those to come.
+        // The task keeps no state. If it panics, it begins again after a second; only changes in that second are slow.
         while let Err(error) = tokio::spawn({
             let spreading = spreading.clone();
             async move { spreading.run().await }

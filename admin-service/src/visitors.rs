@@ -1,7 +1,6 @@
 //! A widget's visitors: the pages that may use a key, sessions, and their tokens.
 //!
-//! Gateways judge by what they know under a lease; here it is judged once more by what is committed, since what is handed out
-//! outlives the call.
+//! A gateway decides from its cache. Sessions and tokens outlive the call, so the admin service checks again in the database.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -131,8 +130,8 @@ impl Visitors {
         Ok(self.store.revoked_visitors(tenant_id, after).await?)
     }
 
-    /// Ends a visitor's minted tokens, and waits for at most so long until that is true on every gateway; answers when it was
-    /// made, and whether it is true everywhere. A later call makes it once more, and waits for the rest.
+    /// Ends a visitor's minted tokens, and waits up to `wait` until that is true on every gateway. Answers when the change was made,
+    /// and whether it is true everywhere. A later call makes the change once more, and waits for the rest.
     pub(crate) async fn revoke(
         &self,
         caller: &Caller,

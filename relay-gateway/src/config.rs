@@ -65,7 +65,7 @@ pub struct Config {
     pub backend: BackendConfig,
     /// The REST facade that paths are passed to.
     pub admin_rest: HttpUrl,
-    /// Which paths are.
+    /// Which paths are passed through.
     pub exposed: Exposed,
     /// Bounds of visitors' sockets.
     pub sockets: SocketConfig,

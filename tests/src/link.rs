@@ -82,7 +82,7 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::
             read = from.read(&mut buffer) => Some(read),
         };
         match read {
-            // What comes until it is mended is read by nobody, ends included.
+            // While the link swallows, it reads nothing: neither bytes nor the end of a connection.
             None => {
                 let _ = mode.wait_for(|swallows| !swallows).await;
                 return;

@@ -133,7 +133,7 @@ async fn what_the_admin_service_acknowledges_on_a_full_disk_is_there_after_a_cra
         disk.fill();
         // Until there is no room left in the log: then for as long as there is none.
         acknowledged += admin.rotate_until_refused(&tenant, refused).await;
-        // What is refused for what it is, in the midst of it.
+        // Rotating an unknown tenant is a 404 or a 503, also while the disk is full.
         let (status, _) = admin.rotate(&TenantId::generate().to_string()).await;
         assert!([404, 503].contains(&status), "{status}");
         let (status, read) = admin.operator.call("GET", &format!("/fetch/tenant?tenant_id={}", tenant.id), None).await;

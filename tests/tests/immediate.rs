@@ -67,7 +67,7 @@ struct Seen {
     observed: AtomicUsize,
     accepted: AtomicUsize,
     refused_rightly: AtomicUsize,
-    /// Answered by nobody, or by a gateway that could not know: by what was said.
+    /// Unavailable answers, counted by kind: no gateway answered, or the gateway could not know.
     unavailable: Mutex<BTreeMap<String, usize>>,
     /// Accepted, though what would have allowed it was over before the request began. Must be none.
     stale: Mutex<Vec<String>>,

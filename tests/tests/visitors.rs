@@ -259,7 +259,7 @@ async fn when_a_change_has_returned_no_socket_is_left_that_it_forbids() {
         let (status, answer) = operator.call("POST", &format!("{path}?tenant_id={}", tenant.id), body).await;
         assert_eq!((status, &answer["data"]["propagation"]["acknowledged"]), (200, &json!(1)), "{answer}");
         let at = Instant::now();
-        // Where the close is not read yet it is written for nobody; where it is, it cannot be sent.
+        // If the client has not read the close, the message is sent and dropped. If it has, sending fails. Both are right.
         let _ = visitor
             .try_send(&json!({"type": "message", "client_id": uuid::Uuid::new_v4().to_string(), "content": "late"}))
             .await;

@@ -62,7 +62,7 @@ impl Ability {
         }
     }
 
-    /// Whether who has this may do what `needed` names. Writing is not reading: a key that only writes sees nothing.
+    /// Whether a key with this ability may do what `needed` names. Writing is not reading: a key that only writes sees nothing.
     #[must_use]
     pub fn allows(self, needed: Self) -> bool {
         match self {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 use wire::{SessionId, TenantId};
 
-/// Who asks, as the edge that let them in knows them.
+/// The caller, as the edge authenticated it.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// `admin_key:<id>` for operators and internal services, `tenant` for a verified tenant behind the gateway,

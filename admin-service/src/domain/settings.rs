@@ -173,7 +173,7 @@ fn rate(value: &Value) -> Result<u32, String> {
         .ok_or_else(|| "must be a whole number from 1 to 6000000".to_owned())
 }
 
-/// Reads a list of origins. What is stored already was judged when it was written, and stays.
+/// Reads a list of origins. Stored origins were checked when they were written, and are not checked against public suffixes again.
 fn origins(value: &Value, stored: &[OriginPattern]) -> Result<Vec<OriginPattern>, String> {
     let Value::Array(items) = value else { return Err("must be a list of origins".to_owned()) };
     if items.len() > MOST_ORIGINS {

@@ -1,5 +1,4 @@
-//! Reading one JSON value by the rules that settings share, and a patch of them whole: one text says what is wrong and what to
-//! do.
+//! Reads one JSON value by the rules that settings share, and applies a patch. Each message says what is wrong.
 
 use serde_json::{Map, Value};
 use url::Url;

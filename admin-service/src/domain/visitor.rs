@@ -52,7 +52,7 @@ pub struct VisitorSession {
     pub tenant_id: TenantId,
     /// Who answers it.
     pub bot_id: Uuid,
-    /// The key it was begun with, by its text: one that is rotated ends it.
+    /// The text of the widget key that began the session. Rotating that key ends the session.
     pub widget_key: WidgetKey,
     /// The page's.
     pub origin: Origin,
@@ -60,7 +60,7 @@ pub struct VisitorSession {
     pub locale: String,
     /// Who answers first.
     pub mode: Mode,
-    /// Who among the people should.
+    /// The operators' queue that gets the conversation when a person must answer.
     pub routing_key: Option<String>,
     /// What the page says of itself and its visitor.
     pub metadata: Map<String, Value>,

@@ -137,7 +137,7 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await?;
-            // An error is all head: its status is there. Without one the call goes on well.
+            // A failed call has its status in the headers. Without one, the call succeeded, or its stream has begun.
             let status = answer.headers().get("grpc-status").and_then(|value| value.to_str().ok()).unwrap_or("0");
             let labels = RpcLabels { rpc_method, rpc_response_status_code: status.to_owned() };
             duration.observe(labels, started.elapsed());

@@ -32,7 +32,7 @@ pub(super) async fn fetch_audit_log(
     Ok(Success::ok(AuditPage { items, limit, next_cursor: next_cursor(page.next) }, "Audit log fetched."))
 }
 
-/// What is no change: issued tokens, wrong keys, secrets that were read. Newest first, kept for 90 days.
+/// Events that change nothing, such as issued tokens, wrong keys and secrets that were read. Newest first, kept for 90 days.
 #[utoipa::path(
     get, path = "/api/v1/fetch/access-log", tag = "audit",
     params(

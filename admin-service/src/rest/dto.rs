@@ -227,7 +227,7 @@ pub(super) struct AuditPage {
     pub(super) next_cursor: Option<String>,
 }
 
-/// What happened that is no change.
+/// An event that changed nothing, such as a token that was issued.
 #[derive(Serialize, ToSchema)]
 pub(super) struct AccessView {
     /// `issue_operator_token`, `mint_visitor_token`, `refuse_operator`, `refuse_service`, `read_secret`, or `not_recorded`, whose

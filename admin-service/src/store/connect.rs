@@ -51,7 +51,7 @@ pub enum ConnectError {
     /// The database server gives no connection.
     #[error("cannot open {database}: {reason}")]
     Away {
-        /// Which, without its password.
+        /// The database, without its password.
         database: String,
         /// Why.
         reason: String,
@@ -217,7 +217,7 @@ async fn check_session(
     }
 }
 
-/// Takes the file beside the database that says whose it is. The system frees it when the process ends, however it ends.
+/// Locks the file beside the database, so that one process owns the database. The system frees the lock when the process ends.
 fn lock(database: PathBuf) -> Result<File, ConnectError> {
     let mut path = database.clone().into_os_string();
     path.push(".lock");

@@ -291,7 +291,7 @@ pub(super) mod secret {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// What happened that is no change.
+/// Events that changed nothing, such as a token that was issued.
 pub(super) mod access_log {
     use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! gRPC: who is let in where, and that it is the same service as REST.
+//! gRPC: which callers are let in where, and that it is the same service as REST.
 
 use e2e::world::{ADMIN_KEY, GRPC_TOKEN};
 use proto::{

@@ -148,7 +148,7 @@ async fn guessing_the_admin_key_is_slowed_and_the_log_says_how_often() {
     store.close().await.expect("it closes");
 }
 
-/// A gateway names its clients: one that guesses locks out nobody else who comes through the same gateway.
+/// A gateway names its clients. A client that guesses keys does not lock out the other clients of the same gateway.
 #[tokio::test]
 async fn wrong_keys_that_a_gateway_passes_on_count_against_its_client() {
     let service = Service::start(sqlite()).await;

@@ -78,10 +78,10 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
     let metrics = Metrics::default();
     let http_metrics = HttpServerMetrics::new(&metrics);
     let mut running = Running::default();
-    // Behind a token of its own, the gateway drains first: what it still forwards finds the others listening.
+    // The other servers stop only after the gateway has drained: calls that it still forwards are answered.
     let behind = CancellationToken::new();
 
-    // Open first, for the embed codes name it; who connects already waits until the gateway is there.
+    // Open the listener first: the embed codes name its address. Clients that connect now wait until the gateway runs.
     let listener = serve::bind("listen", config.listen).await?;
     let address = listener.local_addr()?;
     let relay_url = match &config.relay_url {

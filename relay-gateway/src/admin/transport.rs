@@ -113,7 +113,7 @@ impl AdminClient {
         self.replicas.len()
     }
 
-    /// A connection of its own to one of the replicas, counted round and round.
+    /// A connection of its own to one of the replicas. `index` is taken modulo the number of replicas.
     ///
     /// # Errors
     /// The transport's, where it cannot be made.
@@ -167,7 +167,7 @@ impl AdminClient {
         made.unwrap_or_else(|_| Err(no_answer("no answer in time")))
     }
 
-    /// Makes one call: at the next replica where the last one is away, and again while all are but one answered lately.
+    /// Makes one call. Tries each replica in turn. If all are away, tries again for a while, provided that one answered recently.
     ///
     /// # Errors
     /// The admin service's own error; [`ErrorCode::DirectoryUnavailable`] where none answers.

@@ -60,8 +60,8 @@ pub(crate) enum WatchError {
 }
 
 impl AdminClient {
-    /// Opens a stream to one of the replicas, counted round and round, over a connection of its own. `gateway` is a number that no
-    /// other process has; leases and acknowledgements are kept under it.
+    /// Opens a stream to one of the replicas, over a connection of its own. `replica` is taken modulo the number of replicas. `gateway`
+    /// is a number that no other process has; leases and acknowledgements are kept under it.
     pub(crate) async fn watch(&self, replica: usize, gateway: Uuid, name: &str) -> Result<Watch, WatchError> {
         let (to, outgoing) = mpsc::channel(IN_FLIGHT);
         let hello = Hello { gateway: gateway.as_bytes().to_vec(), name: name.to_owned() };
@@ -106,7 +106,7 @@ impl Watch {
 
 fn read(message: WatchResponse) -> Result<Update, WatchError> {
     let WireChanges { after, through, tenant_ids, start_over } =
-        message.changes.ok_or(WatchError::Nonsense("no changes, not even none"))?;
+        message.changes.ok_or(WatchError::Nonsense("the message has no `changes` field"))?;
     let WirePosition { revision, mark } = through.ok_or(WatchError::Nonsense("changes without a position"))?;
     let keys = tenant_ids.iter().map(|id| TenantId::from_slice(id)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(|_| WatchError::Nonsense("a malformed tenant id"))?;

@@ -54,7 +54,7 @@ impl Traffic {
         Duration::from_millis(self.idle_ms.load(Ordering::Relaxed))
     }
 
-    /// Lets it be idle for so long at most.
+    /// Lowers the time that the connection may be idle to `most`, if it is longer.
     pub(super) fn shorten_idle(&self, most: Duration) {
         self.idle_ms.fetch_min(as_millis(most), Ordering::Relaxed);
     }

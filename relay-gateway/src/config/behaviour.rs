@@ -7,7 +7,7 @@ use super::{
 };
 use crate::limits::LimitsConfig;
 
-/// Every setting that says nothing of where things are.
+/// Every setting except those in `Wiring`: addresses, names, threads, telemetry and secrets.
 #[derive(Clone, Debug)]
 pub struct Behaviour {
     /// How long the admin service may take, and how much of its answers is cached.

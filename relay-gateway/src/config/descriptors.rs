@@ -56,7 +56,7 @@ impl Bounded<'_> {
         if before.0 + before.1 <= room {
             return;
         }
-        // Half for each, and what one does not want for the other.
+        // Half for each. What one does not need goes to the other.
         let half = room / 2;
         let fitted = |wanted: usize, others: usize| wanted.min(half.max(room.saturating_sub(others))).max(1);
         *self.connections = fitted(before.0, before.1);

@@ -29,8 +29,8 @@ pub(crate) fn unavailable(cause: impl ToString) -> ApiError {
 
 /// Knows tenants.
 pub(crate) trait TenantDirectory: Send + Sync + 'static {
-    /// Whether what this directory answered before still holds. Each change since was then told to the
-    /// change listeners. Where this is `false`, only a new question can tell.
+    /// Whether earlier answers may still be used. While it is true, a change is acknowledged only after the listeners have applied it.
+    /// If it is false, ask again.
     fn still_current(&self) -> bool {
         false
     }

@@ -33,7 +33,7 @@ pub(crate) struct Subscription<D> {
 enum Ended {
     #[error(transparent)]
     Stream(#[from] WatchError),
-    #[error("an asking was not answered in time")]
+    #[error("the replica did not answer in time")]
     Silent,
     #[error("changes that do not follow on what was seen")]
     Gap,

@@ -1,4 +1,4 @@
-//! What a caller is told that has reached a limit: which limit it was, and when to come back.
+//! What a caller that has reached a limit is told: which limit, and when to come back.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use service::{ApiError, body::Room};

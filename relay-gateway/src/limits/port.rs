@@ -71,7 +71,7 @@ impl Limits {
         self.signed_calls.admit(&call, tenant, now)
     }
 
-    /// Counts a session that a visitor begins with a widget key, which opens `per_hour` of them.
+    /// Counts a new session of a widget key, whose limit is `per_hour`.
     ///
     /// # Errors
     /// [`Limit::AddressSessions`], [`Limit::KeyShare`], [`Limit::KeySessions`]; then nothing of the key is spent.

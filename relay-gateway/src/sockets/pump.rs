@@ -65,7 +65,7 @@ impl<P: Participant> Pump<'_, P> {
         let config = self.config;
         let now = Instant::now();
         let mut heard = Heard { browser: now, backend: now, participant: now };
-        // By chance: sockets that were opened at once must not be pinged at once for ever.
+        // Starts at a random moment, so that sockets opened together are not all pinged together.
         let mut tick = pin!(sleep_until(now + config.ping_every.mul_f64(fastrand::f64())));
         let left_ms = u64::try_from(self.ends_at_ms.saturating_sub(now_unix_ms())).unwrap_or_default();
         // The bound keeps the time within what a timer can hold. The timer does not notice if the system clock is set: the check

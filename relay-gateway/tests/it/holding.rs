@@ -1,4 +1,4 @@
-//! Callers that hold on: who reads nothing, never finishes, sends much and proves nothing, or takes all there is.
+//! Callers that hold on: they read nothing, never finish, send much and prove nothing, or take all there is.
 
 use std::{
     net::{IpAddr, SocketAddr},

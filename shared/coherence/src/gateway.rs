@@ -96,7 +96,7 @@ impl Lease {
 /// How a request for a key that is not cached gets its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joining {
-    /// By a fetch that the caller is to make, under this ticket, for all who join it.
+    /// The caller must fetch, under this ticket. All who join get its answer.
     Lead(Ticket),
     /// By the fetch under way.
     Follow(Ticket),

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::trouble::{is_doubtful, may_have_committed};
 
-/// How often connections are put in doubt by what anybody may cause.
+/// The shortest time between two doubts that callers can cause.
 const DOUBT_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a connection that is given back may take to settle what it owes.

@@ -29,7 +29,7 @@ use crate::{
     no_sniff::never_sniffed,
     query::Query,
     serve::Peer,
-    telemetry::{self, metrics::HttpServerMetrics},
+    telemetry::{self, AccessLine, metrics::HttpServerMetrics},
 };
 use wire::{
     ErrorCode, TenantId,
@@ -223,18 +223,17 @@ impl RequestScope<'_> {
         }
         let took = started.elapsed();
         if edge.access_log {
-            tracing::info!(
-                target: telemetry::ACCESS,
-                request_id = request_id.as_str(),
-                %method,
-                %route,
-                status = status.as_u16(),
-                error_code = error.as_ref().map(|error| error.code().as_str()),
-                client = client.map(tracing::field::display),
-                tenant_id = tenant.0.get().or(named.as_ref()).map(tracing::field::display),
-                took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                "answered"
-            );
+            let line = AccessLine {
+                request_id: request_id.as_str(),
+                method,
+                route: &route,
+                status: status.as_u16(),
+                error_code: error.as_ref().map(|error| error.code().as_str()),
+                client,
+                tenant_id: tenant.0.get().copied().or(named),
+                took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            };
+            line.leave(&span);
         }
         edge.metrics.observe(edge.server, method, route, status, took);
         response.headers_mut().insert(X_REQUEST_ID, request_id.into_header());

@@ -12,9 +12,15 @@ use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
     trace::{Sampler, SdkTracerProvider},
 };
-use tracing_subscriber::fmt::format;
-use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    fmt::{MakeWriter, format},
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
+    util::SubscriberInitExt as _,
+};
 
+mod access_line;
 mod access_lines;
 mod config;
 #[macro_use]
@@ -22,7 +28,7 @@ mod context;
 mod histogram;
 pub mod metrics;
 
-pub use access_lines::TARGET as ACCESS;
+pub(crate) use access_line::AccessLine;
 pub use config::{LogFormat, Ratio, TelemetryConfig};
 pub use context::{adopt_caller, current_trace_id, inject, inject_metadata, is_recorded, records_now};
 
@@ -78,24 +84,8 @@ impl Telemetry {
 
         let filter = EnvFilter::try_new(&config.log_filter)?;
         let writer = LogWriter::start()?;
-        let lines = match config.log_format {
-            LogFormat::Human => tracing_subscriber::fmt::layer()
-                .with_writer(writer.clone())
-                .with_ansi(std::io::stderr().is_terminal())
-                // What is meant for trace viewers says nothing to a person that the other fields do not.
-                .fmt_fields(format::debug_fn(|line, field, value| match field.name() {
-                    "message" => write!(line, "{value:?}"),
-                    name if name.starts_with("otel.") => Ok(()),
-                    name => write!(line, " {name}={value:?}"),
-                }))
-                .boxed(),
-            LogFormat::Json => tracing_subscriber::fmt::layer()
-                .with_writer(writer.clone())
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .boxed(),
-        };
+        let is_terminal = std::io::stderr().is_terminal();
+        let lines = lines(config.log_format, writer.clone(), is_terminal);
         // Whatever the log says: trace context does not hang on log levels.
         let spans = tracing_opentelemetry::layer()
             .with_tracer(provider.tracer(service_name))
@@ -105,6 +95,9 @@ impl Telemetry {
                 metadata.is_span() && metadata.target() == context::RECORDED
             }));
         tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init()?;
+        if !is_terminal {
+            access_line::format_here(writer.clone(), config.log_format);
+        }
         Ok(Self { provider, lines: writer })
     }
 
@@ -114,5 +107,31 @@ impl Telemetry {
             tracing::warn!(%error, "the last spans may be lost");
         }
         self.lines.finish();
+    }
+}
+
+/// How lines are formatted.
+fn lines<S, W>(log_format: LogFormat, writer: W, ansi: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    match log_format {
+        LogFormat::Human => tracing_subscriber::fmt::layer()
+            .with_writer(writer)
+            .with_ansi(ansi)
+            // What is meant for trace viewers says nothing to a person that the other fields do not.
+            .fmt_fields(format::debug_fn(|line, field, value| match field.name() {
+                "message" => write!(line, "{value:?}"),
+                name if name.starts_with("otel.") => Ok(()),
+                name => write!(line, " {name}={value:?}"),
+            }))
+            .boxed(),
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .with_writer(writer)
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .boxed(),
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     store::{error::StoreError, page::Page},
 };
 
-/// The two logs: the history of changes, written with each change, and what is no change.
+/// The two logs: the history of changes, written with each change, and events that change nothing.
 #[async_trait]
 pub trait LogStore: Send + Sync {
     /// A page of the audit log, of one tenant or of all: newest first, by revision, below `after`.

@@ -13,7 +13,7 @@ use crate::store::error::StoreError;
 pub struct Position {
     /// The revision; 0 before the first change.
     pub revision: u64,
-    /// What only this database has at this revision: one that was restored from a backup goes on with others.
+    /// The id that this revision's change has in this database. A database restored from a backup continues with other ids.
     pub mark: Uuid,
 }
 

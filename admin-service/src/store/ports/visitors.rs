@@ -14,7 +14,7 @@ use crate::{
     store::{error::StoreError, revision::AtRevision},
 };
 
-/// What widget keys open, and the sessions they began. Gateways are told of what ends before its time, and of nothing else here.
+/// What widget keys open, and the sessions they began. Of what is kept here, gateways are told only what ends early.
 #[async_trait]
 pub trait VisitorStore: Send + Sync {
     /// What a key opens; `None` where there is no such tenant.

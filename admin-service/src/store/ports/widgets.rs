@@ -37,8 +37,7 @@ pub trait WidgetStore: Send + Sync {
     /// A bot's keys, newest first, revoked ones included; `None` where the tenant has no such bot.
     async fn widget_keys(&self, tenant_id: TenantId, bot_id: Uuid) -> Result<Option<Vec<BotKey>>, StoreError>;
 
-    /// Revokes a key; one that is revoked is written once more, so that repeating a call whose answer was lost is as good as
-    /// the call.
+    /// Revokes a key. A revoked key is written again, so a caller who lost the answer can repeat the call.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] where the tenant has no such key, [`StoreError::InUse`] where it is the tenant's own, which is

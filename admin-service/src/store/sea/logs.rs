@@ -1,4 +1,4 @@
-//! The two logs in the database: the history of changes, and what is no change. Both are chained: see [`crate::log_chain`].
+//! The two logs in the database: the history of changes, and events that change nothing. Both are chained: see [`crate::log_chain`].
 
 use async_trait::async_trait;
 use jiff::Timestamp;

@@ -12,7 +12,7 @@ use wire::frames::ServerFrame;
 /// How long the relay may take to send `hello`, and to read a frame.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The relay pings. After so long a silence it is gone.
+/// The relay sends pings. If nothing comes from it for this long, the backend takes the connection for lost.
 const SILENCE: Duration = Duration::from_secs(180);
 
 /// What woke a socket.

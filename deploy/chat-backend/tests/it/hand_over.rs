@@ -99,7 +99,7 @@ async fn after_a_hand_over_the_bot_answers_what_it_knows_until_a_person_is_wante
     let open = backend.get(tenant, "/fetch/tickets?status=open").await;
     assert_eq!(open["items"].as_array().map(Vec::len), Some(1), "the ticket is assigned with its conversation: {open}");
 
-    // Who asks for a person at once, or writes by the contact form, hears no bot either.
+    // A visitor who asks for a person at once, or writes by the contact form, gets no more answers from the bot either.
     let at_once = backend.conversation(tenant).await;
     backend.say(tenant, &at_once, "Let me talk to a human").await;
     let contact = json!({"customer_email": "a@b.c", "customer_name": "N", "subject": "S", "message": "M"});

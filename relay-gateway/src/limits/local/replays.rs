@@ -2,7 +2,7 @@
 //!
 //! HMAC#1 signs a body and a millisecond, and neither method nor path. The published client sends one text to many conversations
 //! in one millisecond under one signature, so a signature with a body is good once for each [`Target`]. A signature without a
-//! body is good once. A signature that was first seen on a read is taken for everything else. Only verified signatures are kept:
+//! body is good once. A signature first used for a read is refused for every other use. Only verified signatures are kept:
 //! a stranger cannot fill the memory.
 //!
 //! A call reserves its signature before anything is spent on it, and the reservation is given back when the relay itself refuses

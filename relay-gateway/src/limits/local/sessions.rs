@@ -1,7 +1,8 @@
 //! Visitors' sessions that are begun: by address, and by widget key.
 //!
-//! A widget key is public, so a few addresses must not use it up. An address may hold at most a quarter of what the key still
-//! has: each further address takes a quarter of a smaller rest, and every address is left a handful.
+//! A widget key is public, so a few addresses must not use it up. An address may hold a quarter as many sessions as the key has left.
+//! So the first address gets at most a fifth of the key's sessions, the next a fifth of the rest, and so on. Each may hold at least 5,
+//! if the key has them.
 
 use std::{
     net::IpAddr,

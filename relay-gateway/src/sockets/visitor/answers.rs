@@ -26,7 +26,8 @@ pub(super) struct Sources<D> {
     pub(super) admin: AdminClient,
 }
 
-/// What was learnt of one tenant. Where nothing could be learnt of the tenant or of a widget key, that is the answer for every socket.
+/// What was learnt of one tenant. A failed look-up of the tenant or of a widget key is kept too, and decides for every socket that
+/// depends on it.
 pub(crate) struct Answers {
     tenant_id: TenantId,
     request_id: RequestId,
@@ -98,7 +99,7 @@ impl Answers {
         access
     }
 
-    /// The tenant's sessions that were ended since the sockets were last judged. The tenant's own revision is `now`.
+    /// The tenant's sessions that were ended since the sockets were last judged. `now` is the tenant's `sessions_ended`.
     pub(super) async fn ended<D>(&mut self, from: &Sources<D>, now: u64) -> Result<&Ended, Closing> {
         if self.ended.is_none() {
             let after = since(self.seen_ended, now);
@@ -108,7 +109,7 @@ impl Answers {
         Ok(self.ended.as_ref().expect("it was asked for"))
     }
 
-    /// The tenant's visitors that were revoked since the sockets were last judged. The tenant's own count is `now`.
+    /// The tenant's visitors that were revoked since the sockets were last judged. `now` is the tenant's `visitor_revocations`.
     pub(super) async fn revoked<D>(&mut self, from: &Sources<D>, now: u64) -> Result<&Revoked, Closing> {
         if self.revoked.is_none() {
             let after = since(self.seen_revoked, now);

@@ -40,10 +40,10 @@ pub(super) enum RestsOn {
     },
 }
 
-/// A count of the tenant's, as it was when a socket was last judged by it.
+/// The tenant's `sessions_ended` or `visitor_revocations` at the socket's last judgement.
 ///
-/// The first judgement asks the admin service nothing about the count, and need not: the gateway asks it to admit the visitor after
-/// that, and the admin service then knows of everything that the count had counted.
+/// The first judgement does not ask what ended, because the gateway then asks the admin service to admit the visitor, and that answer
+/// covers every earlier end.
 #[derive(Debug)]
 pub(super) struct Seen(AtomicU64);
 

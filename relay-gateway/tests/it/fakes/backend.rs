@@ -72,7 +72,7 @@ impl BackendSocket {
         self.socket.send(message).await.expect("it is sent");
     }
 
-    /// Whether it takes this within so long.
+    /// Sends a message, and answers whether the gateway took it in this time.
     pub(crate) async fn takes(&mut self, message: WsMessage, within: std::time::Duration) -> bool {
         matches!(tokio::time::timeout(within, self.socket.send(message)).await, Ok(Ok(())))
     }

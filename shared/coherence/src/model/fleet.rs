@@ -163,7 +163,7 @@ pub(super) enum Action {
     DeliverPruned(Message),
     Close(usize, usize),
     Commit(Revision),
-    /// The change's replica reads who is registered.
+    /// The replica that makes the change reads which replicas are registered.
     List(Revision),
     Learn(usize),
     Done(usize, Revision),

@@ -126,7 +126,7 @@ impl Model for Fleet {
                 if cached[usize::from(tenant)].is_some() {
                     return None;
                 }
-                // Who asks alone is answered and caches nothing.
+                // A request that fetches alone is answered and caches nothing, so the state stays as it is.
                 let Joining::Lead(ticket) = flights.join(tenant, lease, state.now) else { return None };
                 let reading = state.read(self, gateway, tenant, ticket);
                 state.network.insert(reading);

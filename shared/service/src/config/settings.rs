@@ -289,7 +289,7 @@ impl Settings {
     /// A secret, or a list of them, that may be unset.
     ///
     /// # Errors
-    /// A problem, already noted: one that is short or easily guessed is one.
+    /// A problem, already noted. A short or easily guessed secret is a problem.
     pub fn optional_secrets(&mut self, key: &str) -> Read<Option<SecretList>> {
         let Some(text) = self.optional::<String>(key)? else { return Ok(None) };
         text.parse().map(Some).map_err(|wrong| self.problem(format!("{key} {wrong}")))

@@ -21,7 +21,7 @@ pub struct Spec {
     pub secrets: &'static [&'static str],
     /// Programs that run inside this one, whose settings are its own too.
     pub parts: &'static [Part],
-    /// Other programs of the same binary, each with a sentence on it: the binary is told one by its first argument.
+    /// Other programs in the same binary, each with a sentence of help. The first argument selects one.
     pub commands: &'static [(&'static str, &'static str)],
 }
 

@@ -39,8 +39,8 @@ impl App for Router {
     }
 }
 
-/// Who is at the other end of a connection. What becomes of the connection keeps it for as long as it lasts: by that its worker
-/// counts as busy.
+/// The peer of a connection. A task that outlives the request, such as a WebSocket, must keep this value: it counts the connection
+/// against its worker.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The address it came from.

@@ -31,7 +31,7 @@ impl Progress {
     }
 }
 
-/// Ours, until all of the answer is written to the connection's buffer, or it is given up.
+/// Held from a request's arrival until its answer is written or given up. Meanwhile the wait for the next request is not timed.
 pub(super) struct Turn(Arc<Progress>);
 
 impl Drop for Turn {

@@ -64,6 +64,16 @@ impl LogWriter {
         Ok(Self(gathered))
     }
 
+    /// Takes an access line: to be written with others, or at once when the process ends.
+    pub(super) fn gather(&self, line: &[u8]) {
+        if self.0.is_over.load(Ordering::Acquire) {
+            // A reader that is gone is not our concern.
+            let _ = io::stderr().write_all(line);
+        } else {
+            self.0.gather(line);
+        }
+    }
+
     /// Writes what has been gathered, and each further line at once. Call it before the process ends.
     pub(super) fn finish(&self) {
         self.0.is_over.store(true, Ordering::Release);
