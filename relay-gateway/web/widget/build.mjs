@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, transform } from "esbuild";
 
-const GZIP_BUDGET_BYTES = 20_500;
+const GZIP_BUDGET_BYTES = 20_000;
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 // Style sheets are minified on their way in and become strings: the widget adopts them itself.
@@ -30,8 +30,10 @@ const INTERNAL = [
   "defaultGreeting|defaultPlaceholder|themeColour|showBranding|brandName|brandLogoUrl|brandColour|displayName|imageUrl",
   "sessionId|expiresAt|messageId|readUpTo|retryAfterMs|localeGiven",
   "openedByItself|opensWhenReady|mayGreet|recheckedAt|welcomed|inFlight|heldUntil|unanswered|typingSentAt|seenUpTo|toldUpTo",
-  "gapAfter|gapEnd|onChange|onFrame|onState|onBlocked|onTooLarge|openSocket|cameOnline|wentOffline|cameIntoSight|otherTabWrote",
-  "stopAll|acknowledged|isStoredUnder|changedName|appearance|outbox|trouble|loading|blocked|notes|patch|model|sources|launcher|composer|recycle|revive|obtain|answers|readRecord|avatarUrl|transient|discard|stored|scroller|counter|showsEnd|tooLarge|resume|returns|dismiss|complete",
+  "gapAfter|gapEnd|onChange|onFrame|onState|onBlocked|onTooLarge|openSocket|stopAll|isStoredUnder|changedName|outbox|trouble",
+  "loading|blocked|launcher|recycle|obtain|readRecord|transient|showsEnd|connection|timers|apply|config|state|messages",
+  "events|complete|avatarUrl|element|panel|composer|render|measure|words|toEnd|appearance|answers|endWait|stored",
+  "notes|sources|revive",
   "obtainSession|needsConnection|focusComposer|createSession|refreshToken|fetchConfig|socketUrl",
 ].join("|");
 

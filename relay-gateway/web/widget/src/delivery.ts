@@ -1,13 +1,10 @@
 // What the visitor writes, on its way to the relay: kept, sent one at a time, sent again, or marked as failed.
 import { MESSAGE_CHARS } from "@chat-relay/protocol/frames";
 import { clean } from "@chat-relay/protocol/untrusted";
-import type { Connection } from "./connection";
 import { randomId } from "./id";
-import type { Model } from "./model";
-import type { Outbox } from "./outbox";
+import type { Parts } from "./parts";
 import type { ServerFrame } from "./protocol";
 import { nextUnsent } from "./state";
-import type { Timers } from "./timers";
 
 const ACK_TIMEOUT_MS = 20_000;
 const RETRY_AFTER_MS = 4000;
@@ -24,98 +21,94 @@ const TRANSIENT_REFUSALS = ["directory_unavailable", "backend_unreachable", "rat
 /** Refusals of a frame that could not be read so far as to say which message it was. */
 const UNREADABLE_FRAME = ["malformed_json", "validation_failed", "body_too_large"];
 
-export type Delivery = ReturnType<typeof createDelivery>;
+export function load(p: Parts): void {
+  p.apply({ type: "queued", entries: p.outbox.load() });
+}
 
-export function createDelivery(model: Model, outbox: Outbox, connection: Connection, timers: Timers) {
-  function load(): void {
-    model.apply({ type: "queued", entries: outbox.load() });
+export function send(p: Parts, content: string): void {
+  if (content === "" || content.length > MESSAGE_CHARS) return;
+  const entry = { clientId: randomId(), content: clean(content), createdAt: new Date().toISOString(), failure: null };
+  p.outbox.save(entry);
+  p.apply({ type: "queued", entries: [entry] });
+  p.patch({ typingSentAt: 0 });
+  pump(p);
+}
+
+export function retry(p: Parts, clientId: string): void {
+  p.patch({ unanswered: { ...p.state.unanswered, [clientId]: 0 } });
+  fail(p, clientId, null);
+  pump(p);
+}
+
+export function discard(p: Parts, clientId: string): void {
+  p.outbox.remove(clientId);
+  p.apply({ type: "discarded", clientId });
+}
+
+/** Sends the oldest unsent message, one at a time: so they arrive in the order they were written. */
+export function pump(p: Parts): void {
+  const { inFlight, blocked, heldUntil } = p.state;
+  const next = nextUnsent(p.state);
+  if (!next || inFlight !== null || blocked) return;
+  if (p.connection.state === "idle" || p.connection.state === "asleep") p.connection.connect();
+  const wait = heldUntil - Date.now();
+  if (wait > 0) {
+    p.timers.after("held", wait, () => pump(p));
+    return;
   }
+  const { clientId, content } = next;
+  if (!p.connection.send({ type: "message", client_id: clientId, content, attachments: [] })) return;
+  p.patch({ inFlight: clientId });
+  p.timers.after("ack", ACK_TIMEOUT_MS, () => unanswered(p, clientId));
+}
 
-  function send(content: string): void {
-    if (content === "" || content.length > MESSAGE_CHARS) return;
-    const entry = { clientId: randomId(), content: clean(content), createdAt: new Date().toISOString(), failure: null };
-    outbox.save(entry);
-    model.apply({ type: "queued", entries: [entry] });
-    model.patch({ typingSentAt: 0 });
-    pump();
-  }
+/** After the reducer: the relay keeps the message. */
+export function acknowledged(p: Parts, clientId: string): void {
+  settled(p);
+  p.outbox.remove(clientId);
+  pump(p);
+}
 
-  function retry(clientId: string): void {
-    fail(clientId, null);
-    pump();
-  }
+export function refused(p: Parts, { code, clientId, retryAfterMs }: Extract<ServerFrame, { type: "error" }>): void {
+  const refused = clientId ?? (UNREADABLE_FRAME.includes(code) ? p.state.inFlight : null);
+  if (refused === null) return;
+  if (refused === p.state.inFlight) p.patch({ inFlight: null });
+  settled(p);
+  const isTransient = retryAfterMs !== null || TRANSIENT_REFUSALS.includes(code);
+  if (isTransient) p.patch({ heldUntil: Date.now() + (retryAfterMs ?? RETRY_AFTER_MS) });
+  else fail(p, refused, code);
+  pump(p);
+}
 
-  function discard(clientId: string): void {
-    outbox.remove(clientId);
-    model.apply({ type: "discarded", clientId });
-  }
+/** The frame in flight was too large for the relay. */
+export function tooLarge(p: Parts): void {
+  const { inFlight } = p.state;
+  if (inFlight !== null) fail(p, inFlight, "too_long");
+}
 
-  /** Sends the oldest unsent message, one at a time: so they arrive in the order they were written. */
-  function pump(): void {
-    const { inFlight, blocked, heldUntil } = model.state;
-    const next = nextUnsent(model.state);
-    if (!next || inFlight !== null || blocked) return;
-    if (connection.state === "idle" || connection.state === "asleep") connection.connect();
-    const wait = heldUntil - Date.now();
-    if (wait > 0) {
-      timers.after("held", wait, () => pump());
-      return;
-    }
-    const { clientId, content } = next;
-    if (!connection.send({ type: "message", client_id: clientId, content, attachments: [] })) return;
-    model.apply({ type: "sent", clientId });
-    timers.after("ack", ACK_TIMEOUT_MS, () => unanswered(clientId));
-  }
+/** Another tab has written this entry, or removed it. */
+export function otherTabWrote(p: Parts, clientId: string, mayConnect: boolean): void {
+  if (clientId === p.state.inFlight) return;
+  const entries = p.outbox.read(clientId);
+  p.apply(entries.length > 0 ? { type: "queued", entries } : { type: "discarded", clientId });
+  // That tab may be closed before it has sent the entry. If both tabs send it, the relay takes it once.
+  if (mayConnect && nextUnsent(p.state)) p.timers.after("unsent", OTHER_TAB_SENDS_MS, () => pump(p));
+}
 
-  /** After the reducer: the relay keeps the message. */
-  function acknowledged(clientId: string): void {
-    settled();
-    outbox.remove(clientId);
-    pump();
-  }
+/** Stops to wait for an answer, unless another message has been sent. */
+function settled(p: Parts): void {
+  if (p.state.inFlight === null) p.timers.stop("ack");
+}
 
-  function refused({ code, clientId, retryAfterMs }: Extract<ServerFrame, { type: "error" }>): void {
-    const refused = clientId ?? (UNREADABLE_FRAME.includes(code) ? model.state.inFlight : null);
-    if (refused === null) return;
-    model.apply({ type: "settled", clientId: refused });
-    settled();
-    const isTransient = retryAfterMs !== null || TRANSIENT_REFUSALS.includes(code);
-    if (isTransient) model.patch({ heldUntil: Date.now() + (retryAfterMs ?? RETRY_AFTER_MS) });
-    else fail(refused, code);
-    pump();
-  }
+function unanswered(p: Parts, clientId: string): void {
+  const times = (p.state.unanswered[clientId] ?? 0) + 1;
+  p.patch({ unanswered: { ...p.state.unanswered, [clientId]: times } });
+  if (times >= MOST_TIMEOUTS) fail(p, clientId, "unanswered");
+  p.connection.recycle();
+}
 
-  /** The frame in flight was too large for the relay. */
-  function tooLarge(): void {
-    const { inFlight } = model.state;
-    if (inFlight !== null) fail(inFlight, "too_long");
-  }
-
-  /** Another tab has written this entry, or removed it. */
-  function otherTabWrote(clientId: string, mayConnect: boolean): void {
-    if (clientId === model.state.inFlight) return;
-    const entries = outbox.read(clientId);
-    model.apply(entries.length > 0 ? { type: "queued", entries } : { type: "discarded", clientId });
-    // That tab may be closed before it has sent the entry. If both tabs send it, the relay takes it once.
-    if (mayConnect && nextUnsent(model.state)) timers.after("unsent", OTHER_TAB_SENDS_MS, () => pump());
-  }
-
-  /** Stops to wait for an answer, unless another message has been sent. */
-  function settled(): void {
-    if (model.state.inFlight === null) timers.stop("ack");
-  }
-
-  function unanswered(clientId: string): void {
-    model.apply({ type: "unanswered", clientId });
-    if ((model.state.unanswered[clientId] ?? 0) >= MOST_TIMEOUTS) fail(clientId, "unanswered");
-    connection.recycle();
-  }
-
-  function fail(clientId: string, failure: string | null): void {
-    model.apply({ type: "failed", clientId, failure });
-    const entry = model.state.outbox.find((other) => other.clientId === clientId);
-    if (entry) outbox.save(entry);
-  }
-
-  return { load, send, retry, discard, pump, acknowledged, refused, tooLarge, otherTabWrote };
+function fail(p: Parts, clientId: string, failure: string | null): void {
+  p.apply({ type: "failed", clientId, failure });
+  const entry = p.state.outbox.find((other) => other.clientId === clientId);
+  if (entry) p.outbox.save(entry);
 }

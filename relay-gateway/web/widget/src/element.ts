@@ -28,10 +28,10 @@ export class ChatRelayElement extends HTMLElement implements Slot {
   attach(widget: Widget, onGone: () => void): void {
     this.#widget = widget;
     this.#onGone = onGone;
-    for (const name of EVENTS) widget.model.events.on(name, (detail) => this.#dispatch(name, detail));
-    widget.model.events.on("open", () => this.#opened());
-    widget.model.events.on("close", () => this.#closed());
-    widget.model.onChange = () => this.#draw();
+    for (const name of EVENTS) widget.events.on(name, (detail) => this.#dispatch(name, detail));
+    widget.events.on("open", () => this.#opened());
+    widget.events.on("close", () => this.#closed());
+    widget.onChange = () => this.#draw();
   }
 
   disconnectedCallback(): void {

@@ -1,49 +1,36 @@
 // How far the visitor has read, and the gap that a lost connection leaves in the history.
-import type { Connection } from "./connection";
-import type { Model } from "./model";
-import type { Storage } from "./storage";
+import type { Parts } from "./parts";
 import { newestIncomingId } from "./state";
-import type { Timers } from "./timers";
 
 const READ_SENT_EVERY_MS = 1000;
-const READ_KEY = "read";
+export const READ_KEY = "read";
 
-export type History = ReturnType<typeof createHistory>;
+export function load(p: Parts): void {
+  p.apply({ type: "read", upTo: String(p.local.read(READ_KEY) ?? "") });
+}
 
-export function createHistory(model: Model, storage: Storage, connection: Connection, timers: Timers) {
-  function load(): void {
-    model.apply({ type: "read", upTo: String(storage.read(READ_KEY) ?? "") });
+/** The newest message is in sight. */
+export function seen(p: Parts): void {
+  const newest = newestIncomingId(p.state);
+  if (newest > p.state.readUpTo) {
+    p.local.write(READ_KEY, newest);
+    p.apply({ type: "read", upTo: newest });
   }
+  if (newest !== p.state.seenUpTo) p.patch({ seenUpTo: newest });
+  tellRead(p);
+}
 
-  function isStoredUnder(name: string): boolean {
-    return name === READ_KEY;
-  }
+/** Asks for what the welcome's history leaves out. */
+export function resume(p: Parts): void {
+  const { gapAfter } = p.state;
+  if (gapAfter !== "") p.connection.send({ type: "resume", after: gapAfter });
+}
 
-  /** The newest message is in sight. */
-  function seen(): void {
-    const newest = newestIncomingId(model.state);
-    if (newest > model.state.readUpTo) {
-      storage.write(READ_KEY, newest);
-      model.apply({ type: "read", upTo: newest });
-    }
-    if (newest !== model.state.seenUpTo) model.patch({ seenUpTo: newest });
-    tellRead();
-  }
-
-  /** Asks for what the welcome's history leaves out. */
-  function resume(): void {
-    const { gapAfter } = model.state;
-    if (gapAfter !== "") connection.send({ type: "resume", after: gapAfter });
-  }
-
-  /** Tells the relay what was seen, one message for all within a second. */
-  function tellRead(): void {
-    const { seenUpTo, toldUpTo } = model.state;
-    if (seenUpTo <= toldUpTo || timers.has(READ_KEY)) return;
-    if (!connection.send({ type: "read", message_id: seenUpTo })) return;
-    timers.after(READ_KEY, READ_SENT_EVERY_MS, () => tellRead());
-    model.patch({ toldUpTo: seenUpTo });
-  }
-
-  return { load, isStoredUnder, seen, resume };
+/** Tells the relay what was seen, one message for all within a second. */
+function tellRead(p: Parts): void {
+  const { seenUpTo, toldUpTo } = p.state;
+  if (seenUpTo <= toldUpTo || p.timers.has(READ_KEY)) return;
+  if (!p.connection.send({ type: "read", message_id: seenUpTo })) return;
+  p.timers.after(READ_KEY, READ_SENT_EVERY_MS, () => tellRead(p));
+  p.patch({ toldUpTo: seenUpTo });
 }

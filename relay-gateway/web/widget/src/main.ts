@@ -1,4 +1,8 @@
 // Starts a widget for every embed snippet, and gives the page window.ChatRelay.
+// The long texts come first, so that all code is near other code: gzip looks no further back than 32 KiB.
+import "./view/stylesheet";
+import "./text";
+import "./advice";
 import { ChatRelayElement, TAG } from "./element";
 import type { EventName, Listener } from "./events";
 import { LIVE_ATTRIBUTES, readAppearance, readOptions } from "./options";
@@ -52,7 +56,7 @@ function startOne(script: HTMLScriptElement): void {
   const widget = new Widget(options, readAppearance(script));
   const element = document.createElement(TAG) as ChatRelayElement;
   const attributes = new MutationObserver(() => {
-    widget.model.patch({ appearance: readAppearance(script) });
+    widget.patch({ appearance: readAppearance(script) });
   });
   attributes.observe(script, { attributeFilter: LIVE_ATTRIBUTES });
   widgets.set(key, widget);
@@ -82,7 +86,7 @@ function handle(find: () => Widget | undefined): Handle {
     open: () => find()?.open(),
     close: () => find()?.close(),
     toggle: () => find()?.toggle(),
-    on: (event, listener) => find()?.model.events.on(event, listener) ?? (() => undefined),
+    on: (event, listener) => find()?.events.on(event, listener) ?? (() => undefined),
   };
 }
 

@@ -1,25 +1,52 @@
 // What happens to the page around a widget.
-export interface PageListener {
-  cameOnline(): void;
-  wentOffline(): void;
-  hidden(): void;
-  shown(): void;
-  cameIntoSight(): void;
-  otherTabWrote(event: StorageEvent): void;
-}
+import * as delivery from "./delivery";
+import * as history from "./history";
+import type { Parts } from "./parts";
+import type { Sessions } from "./session";
+import { updateTrouble } from "./trouble";
 
-/** Tells the widget until `signal` ends it. */
-export function listenToPage(widget: PageListener, signal: AbortSignal): void {
-  window.addEventListener("online", () => widget.cameOnline(), { signal });
-  window.addEventListener("offline", () => widget.wentOffline(), { signal });
-  window.addEventListener("pagehide", () => widget.hidden(), { signal });
-  window.addEventListener("pageshow", () => widget.shown(), { signal });
-  window.addEventListener("storage", (event) => widget.otherTabWrote(event), { signal });
-  document.addEventListener(
-    "visibilitychange",
+/** Listens until the widget is gone. */
+export function listenToPage(p: Parts, sessions: Sessions): void {
+  const { connection, gone: signal } = p;
+  window.addEventListener(
+    "online",
     () => {
-      if (document.visibilityState === "visible") widget.cameIntoSight();
+      p.endWait();
+      connection.wake();
+      updateTrouble(p);
     },
     { signal },
   );
+  window.addEventListener(
+    "offline",
+    () => {
+      connection.recycle();
+      updateTrouble(p);
+    },
+    { signal },
+  );
+  window.addEventListener("pagehide", () => connection.pause(), { signal });
+  window.addEventListener("pageshow", () => connection.wake(), { signal });
+  window.addEventListener("storage", (event) => otherTabWrote(p, sessions, event), { signal });
+  document.addEventListener(
+    "visibilitychange",
+    () => {
+      if (document.visibilityState !== "visible") return;
+      connection.revive();
+      p.onChange();
+    },
+    { signal },
+  );
+}
+
+function otherTabWrote(p: Parts, sessions: Sessions, event: StorageEvent): void {
+  const name = p.local.changedName(event);
+  if (name === null) return;
+  if (name === "opened") p.patch({ mayGreet: false });
+  if (name === history.READ_KEY) history.load(p);
+  const isServed = p.state.config !== null;
+  const startedThere = sessions.isStoredUnder(name) && event.newValue !== null;
+  if (startedThere && p.connection.state === "idle" && isServed) p.connection.connect();
+  const clientId = p.outbox.idIn(name);
+  if (clientId !== null) delivery.otherTabWrote(p, clientId, isServed);
 }

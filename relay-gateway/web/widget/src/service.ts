@@ -1,10 +1,8 @@
 // Whether the relay serves this page: asked at the start until it does, and again when a refused visitor looks.
 import { describeFailure, tellDeveloper } from "./advice";
 import { backoffMs } from "./connection";
-import { RelayError, type RelayApi } from "./http";
-import type { Model } from "./model";
-import type { Options } from "./options";
-import type { Timers } from "./timers";
+import { RelayError } from "./http";
+import type { Parts } from "./parts";
 
 const RECHECK_EVERY_MS = 30_000;
 
@@ -12,75 +10,61 @@ const RECHECK_EVERY_MS = 30_000;
 const UNREADABLE_ATTEMPTS = 3;
 const UNREADABLE_WAIT_MS = 15_000;
 
-export type Service = ReturnType<typeof createService>;
-
-export function createService(model: Model, api: RelayApi, options: Options, timers: Timers, gone: AbortSignal) {
-  const told = new Set<string>();
-  let endWait: () => void = () => undefined;
-
-  /** Tries until the relay serves this page; `false` when it will not. */
-  async function begin(wasServedBefore: boolean): Promise<boolean> {
-    for (let attempt = 1, unreadable = 0; ; attempt += 1) {
-      let leastMs = 0;
-      try {
-        await fetchConfig();
-        return !gone.aborted;
-      } catch (failure) {
-        if (gone.aborted) return false;
-        const isRefusal = failure instanceof RelayError;
-        const answers = isRefusal || (navigator.onLine && (await api.answers()));
-        if (navigator.onLine) tell(isRefusal ? failure.code : "unreachable", failure, answers);
-        if (isRefusal && !failure.transient) return false;
-        if (isRefusal) leastMs = failure.retryAfterMs ?? 1000;
-        else if (answers && !wasServedBefore) {
-          unreadable += 1;
-          leastMs = UNREADABLE_WAIT_MS * unreadable;
-          if (unreadable > UNREADABLE_ATTEMPTS) return false;
-        }
-      }
-      await new Promise<void>((resolve) => {
-        endWait = resolve;
-        timers.after("config", backoffMs(attempt, leastMs), resolve);
-      });
-    }
-  }
-
-  /** Whether a refused page is served again, asked at most every half minute. */
-  async function returns(): Promise<boolean> {
-    if (Date.now() - model.state.recheckedAt < RECHECK_EVERY_MS) return false;
-    model.patch({ recheckedAt: Date.now() });
+/** Tries until the relay serves this page; `false` when it will not. */
+export async function begin(p: Parts, wasServedBefore: boolean): Promise<boolean> {
+  for (let attempt = 1, unreadable = 0; ; attempt += 1) {
+    let leastMs = 0;
     try {
-      await fetchConfig();
-      if (gone.aborted) return false;
-      model.patch({ blocked: false });
-      return true;
+      await fetchConfig(p);
+      return !p.gone.aborted;
     } catch (failure) {
-      if (!gone.aborted && failure instanceof RelayError) tell(failure.code, failure, true);
-      return false;
+      if (p.gone.aborted) return false;
+      const isRefusal = failure instanceof RelayError;
+      const answers = isRefusal || (navigator.onLine && (await p.api.answers()));
+      if (navigator.onLine) tell(p, isRefusal ? failure.code : "unreachable", failure, answers);
+      if (isRefusal && !failure.transient) return false;
+      if (isRefusal) leastMs = failure.retryAfterMs ?? 1000;
+      else if (answers && !wasServedBefore) {
+        unreadable += 1;
+        leastMs = UNREADABLE_WAIT_MS * unreadable;
+        if (unreadable > UNREADABLE_ATTEMPTS) return false;
+      }
     }
+    await new Promise<void>((resolve) => {
+      p.endWait = resolve;
+      p.timers.after("config", backoffMs(attempt, leastMs), resolve);
+    });
   }
+}
 
-  /** The relay refused this page, by HTTP or by closing the socket with 4403. */
-  function refused(failure: RelayError): void {
-    tell(failure.code, failure, true);
-    model.patch({ blocked: true, typing: null });
+/** Whether a refused page is served again, asked at most every half minute. */
+export async function returns(p: Parts): Promise<boolean> {
+  if (Date.now() - p.state.recheckedAt < RECHECK_EVERY_MS) return false;
+  p.patch({ recheckedAt: Date.now() });
+  try {
+    await fetchConfig(p);
+    if (p.gone.aborted) return false;
+    p.patch({ blocked: false });
+    return true;
+  } catch (failure) {
+    if (!p.gone.aborted && failure instanceof RelayError) tell(p, failure.code, failure, true);
+    return false;
   }
+}
 
-  async function fetchConfig(): Promise<void> {
-    const config = await api.fetchConfig(model.state.appearance.locale);
-    if (!gone.aborted) model.apply({ type: "config", config });
-  }
+/** The relay refused this page, by HTTP or by closing the socket with 4403. */
+export function refused(p: Parts, failure: RelayError): void {
+  tell(p, failure.code, failure, true);
+  p.patch({ blocked: true, typing: null });
+}
 
-  function tell(code: string, failure: unknown, answers: boolean): void {
-    const message = describeFailure(failure, answers, options);
-    tellDeveloper(message, told);
-    model.events.emit("error", { error_code: code, message });
-  }
+async function fetchConfig(p: Parts): Promise<void> {
+  const config = await p.api.fetchConfig(p.state.appearance.locale);
+  if (!p.gone.aborted) p.apply({ type: "config", config });
+}
 
-  /** Ends the wait between two attempts. */
-  function wake(): void {
-    endWait();
-  }
-
-  return { begin, returns, refused, wake };
+function tell(p: Parts, code: string, failure: unknown, answers: boolean): void {
+  const message = describeFailure(failure, answers, p.options);
+  tellDeveloper(message, p.told);
+  p.events.emit("error", { error_code: code, message });
 }

@@ -20,6 +20,8 @@ type Patched =
   | "loading"
   | "typing"
   | "recheckedAt"
+  | "inFlight"
+  | "unanswered"
   | "heldUntil"
   | "typingSentAt"
   | "seenUpTo"
@@ -30,8 +32,6 @@ export type Patch = Partial<Pick<State, Patched>>;
 export type Action =
   | ServerFrame
   | { readonly type: "patch"; readonly patch: Patch }
-  | { readonly type: "disconnected" }
-  | { readonly type: "sent" | "settled" | "unanswered"; readonly clientId: string }
   | { readonly type: "queued"; readonly entries: readonly OutboxEntry[] }
   | { readonly type: "failed"; readonly clientId: string; readonly failure: string | null }
   | { readonly type: "discarded"; readonly clientId: string }
@@ -53,23 +53,13 @@ export function reduce(state: State, action: Action): State {
       return { ...state, typing, gapAfter, messages: merge(state, [message]) };
     }
     case "ack":
-      return acknowledged(settled(state, action.clientId), action);
+      return acknowledged(state, action);
     case "typing":
       return { ...state, typing: action.role === "bot" || action.role === "agent" ? action.role : null };
     case "status":
       return { ...state, status: action.status, operator: action.operator, notes: noted(state, action) };
     case "error":
       return state;
-    case "disconnected":
-      return { ...state, inFlight: null, typing: null };
-    case "sent":
-      return { ...state, inFlight: action.clientId };
-    case "settled":
-      return settled(state, action.clientId);
-    case "unanswered": {
-      const { clientId } = action;
-      return { ...state, unanswered: { ...state.unanswered, [clientId]: (state.unanswered[clientId] ?? 0) + 1 } };
-    }
     case "queued": {
       const queued = new Set(action.entries.map((entry) => entry.clientId));
       const rest = state.outbox.filter((entry) => !queued.has(entry.clientId));
@@ -78,17 +68,13 @@ export function reduce(state: State, action: Action): State {
     case "failed": {
       const { clientId, failure } = action;
       const outbox = state.outbox.map((entry) => (entry.clientId === clientId ? { ...entry, failure } : entry));
-      return { ...state, outbox, unanswered: { ...state.unanswered, [clientId]: 0 } };
+      return { ...state, outbox };
     }
     case "discarded":
       return { ...state, outbox: state.outbox.filter((entry) => entry.clientId !== action.clientId) };
     case "read":
       return { ...state, readUpTo: later(state.readUpTo, action.upTo) };
   }
-}
-
-function settled(state: State, clientId: string): State {
-  return state.inFlight === clientId ? { ...state, inFlight: null } : state;
 }
 
 function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>): State {
@@ -123,11 +109,12 @@ function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>
 
 function acknowledged(state: State, ack: Extract<ServerFrame, { type: "ack" }>): State {
   const entry = state.outbox.find(({ clientId }) => clientId === ack.clientId);
+  const inFlight = state.inFlight === ack.clientId ? null : state.inFlight;
   const outbox = state.outbox.filter((other) => other !== entry);
   const messages = state.messages.map((message) =>
     message.id === ack.messageId ? { ...message, clientId: ack.clientId } : message,
   );
-  if (!entry || messages.some(({ id }) => id === ack.messageId)) return { ...state, outbox, messages };
+  if (!entry || messages.some(({ id }) => id === ack.messageId)) return { ...state, inFlight, outbox, messages };
   const own: Message = {
     id: ack.messageId,
     role: "visitor",
@@ -136,7 +123,7 @@ function acknowledged(state: State, ack: Extract<ServerFrame, { type: "ack" }>):
     sources: [],
     clientId: ack.clientId,
   };
-  return { ...state, outbox, messages: merge({ ...state, messages }, [own]) };
+  return { ...state, inFlight, outbox, messages: merge({ ...state, messages }, [own]) };
 }
 
 /** Adds what is new. What was sent from here names its `client_id`, and so takes its outbox entry's place. */

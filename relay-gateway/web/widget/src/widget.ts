@@ -1,59 +1,53 @@
 // One widget without its looks: what the relay says and the visitor does becomes state; state goes to the view.
 import { Connection, type ConnectionOwner, type LinkState } from "./connection";
-import { createDelivery, type Delivery } from "./delivery";
-import { createHistory, type History } from "./history";
+import * as delivery from "./delivery";
+import * as history from "./history";
 import { RelayApi, type RelayError } from "./http";
 import { Model } from "./model";
 import type { Appearance, Options } from "./options";
 import { Outbox } from "./outbox";
-import { listenToPage, type PageListener } from "./page";
+import { listenToPage } from "./page";
+import type { Parts } from "./parts";
 import type { Position, ServerFrame, Session } from "./protocol";
-import { createService, type Service } from "./service";
+import * as service from "./service";
 import { Sessions } from "./session";
 import { nextUnsent, type State } from "./state";
 import { Storage } from "./storage";
 import { Timers } from "./timers";
-import { createTrouble, type Trouble } from "./trouble";
+import { updateTrouble } from "./trouble";
 import type { ViewActions } from "./view/view";
 
 const TYPING_SHOWN_MS = 6000;
 const TYPING_SENT_EVERY_MS = 3000;
 
-export class Widget implements ConnectionOwner, PageListener, ViewActions {
-  readonly model: Model;
-  readonly #api: RelayApi;
-  readonly #local: Storage;
+export class Widget extends Model implements Parts, ConnectionOwner, ViewActions {
+  readonly api: RelayApi;
+  readonly local: Storage;
+  readonly outbox: Outbox;
+  readonly connection = new Connection(this);
+  readonly timers = new Timers();
+  readonly told = new Set<string>();
+  endWait: () => void = () => undefined;
   readonly #perVisit: Storage;
   readonly #sessions: Sessions;
-  readonly #outbox: Outbox;
-  readonly #connection = new Connection(this);
-  readonly #timers = new Timers();
-  readonly #gone = new AbortController();
-  readonly #delivery: Delivery;
-  readonly #history: History;
-  readonly #service: Service;
-  readonly #trouble: Trouble;
+  readonly #life = new AbortController();
 
   constructor(
     readonly options: Options,
     appearance: Appearance,
   ) {
+    super(appearance, options.open);
     const { tenantId, publicKey } = options;
-    this.model = new Model(appearance, options.open);
-    this.#api = new RelayApi(options);
-    this.#local = new Storage("localStorage", tenantId, publicKey);
+    this.api = new RelayApi(options);
+    this.local = new Storage("localStorage", tenantId, publicKey);
     this.#perVisit = new Storage("sessionStorage", tenantId, publicKey);
-    this.#outbox = new Outbox(this.#local);
+    this.outbox = new Outbox(this.local);
     const locale = (): string => this.state.appearance.locale;
-    this.#sessions = new Sessions(this.#api, this.#local, locale, `chat-relay:${tenantId}:${publicKey}`);
-    this.#delivery = createDelivery(this.model, this.#outbox, this.#connection, this.#timers);
-    this.#history = createHistory(this.model, this.#local, this.#connection, this.#timers);
-    this.#trouble = createTrouble(this.model, this.#connection, this.#timers);
-    this.#service = createService(this.model, this.#api, options, this.#timers, this.#gone.signal);
+    this.#sessions = new Sessions(this.api, this.local, locale, `chat-relay:${tenantId}:${publicKey}`);
   }
 
-  get state(): State {
-    return this.model.state;
+  get gone(): AbortSignal {
+    return this.#life.signal;
   }
 
   /** Where on the page it stands. */
@@ -62,44 +56,44 @@ export class Widget implements ConnectionOwner, PageListener, ViewActions {
   }
 
   async start(): Promise<void> {
-    listenToPage(this, this.#gone.signal);
+    listenToPage(this, this.#sessions);
     const stored = this.#sessions.stored() !== null;
-    const mayGreet = this.#local.read("opened") === null && this.#perVisit.read("greeted") === null;
-    this.#delivery.load();
-    this.model.patch({ loading: stored, mayGreet });
-    this.#history.load();
-    if (!(await this.#service.begin(stored))) return;
-    this.model.events.emit("ready", {});
-    if (stored || nextUnsent(this.state)) this.#connection.connect();
+    const mayGreet = this.local.read("opened") === null && this.#perVisit.read("greeted") === null;
+    delivery.load(this);
+    this.patch({ loading: stored, mayGreet });
+    history.load(this);
+    if (!(await service.begin(this, stored))) return;
+    this.events.emit("ready", {});
+    if (stored || nextUnsent(this.state)) this.connection.connect();
     if (this.state.opensWhenReady) this.open(true);
   }
 
   destroy(): void {
-    this.#gone.abort();
-    this.#timers.stopAll();
-    this.#connection.close();
-    this.model.onChange = () => undefined;
+    this.#life.abort();
+    this.timers.stopAll();
+    this.connection.close();
+    this.onChange = () => undefined;
   }
 
   // What the visitor and the page do.
 
   open(byItself = false): void {
     if (this.state.config === null) {
-      this.model.patch({ opensWhenReady: true });
+      this.patch({ opensWhenReady: true });
       return;
     }
     if (this.state.open) return;
-    this.#local.write("opened", true);
-    this.model.patch({ open: true, openedByItself: byItself, mayGreet: false });
-    if (this.state.blocked) void this.#service.returns().then((isServed) => isServed && this.#connection.connect());
-    else this.#connection.connect();
-    this.model.events.emit("open", {});
+    this.local.write("opened", true);
+    this.patch({ open: true, openedByItself: byItself, mayGreet: false });
+    if (this.state.blocked) void service.returns(this).then((isServed) => isServed && this.connection.connect());
+    else this.connection.connect();
+    this.events.emit("open", {});
   }
 
   close(): void {
     const { open } = this.state;
-    this.model.patch({ open: false, opensWhenReady: false });
-    if (open) this.model.events.emit("close", {});
+    this.patch({ open: false, opensWhenReady: false });
+    if (open) this.events.emit("close", {});
   }
 
   toggle(): void {
@@ -108,36 +102,32 @@ export class Widget implements ConnectionOwner, PageListener, ViewActions {
   }
 
   send(content: string): void {
-    this.#delivery.send(content);
+    delivery.send(this, content);
   }
 
   retry(clientId: string): void {
-    this.#delivery.retry(clientId);
+    delivery.retry(this, clientId);
   }
 
   discard(clientId: string): void {
-    this.#delivery.discard(clientId);
+    delivery.discard(this, clientId);
   }
 
   typed(): void {
     if (this.state.blocked) return;
-    this.#connection.wake();
+    this.connection.wake();
     if (Date.now() - this.state.typingSentAt < TYPING_SENT_EVERY_MS) return;
-    if (this.#connection.send({ type: "typing" })) this.model.patch({ typingSentAt: Date.now() });
+    if (this.connection.send({ type: "typing" })) this.patch({ typingSentAt: Date.now() });
   }
 
   /** The newest message is in sight. */
   seen(): void {
-    this.#history.seen();
+    history.seen(this);
   }
 
   dismissGreeting(): void {
     this.#perVisit.write("greeted", true);
-    this.model.patch({ mayGreet: false });
-  }
-
-  onChange(): void {
-    this.model.onChange();
+    this.patch({ mayGreet: false });
   }
 
   // What the connection asks and tells.
@@ -147,35 +137,35 @@ export class Widget implements ConnectionOwner, PageListener, ViewActions {
   }
 
   openSocket(token: string): WebSocket {
-    return this.#api.openSocket(token);
+    return this.api.openSocket(token);
   }
 
   onState(link: LinkState): void {
     if (link === "ready") {
-      this.#delivery.pump();
+      delivery.pump(this);
     } else {
-      this.#timers.stop("ack");
-      this.model.apply({ type: "disconnected" });
+      this.timers.stop("ack");
+      this.patch({ inFlight: null, typing: null });
     }
-    this.#trouble.update();
+    updateTrouble(this);
   }
 
   onFrame(frame: ServerFrame): void {
     const before = this.state;
-    this.model.apply(frame);
+    this.apply(frame);
     switch (frame.type) {
       case "welcome":
-        this.#history.resume();
+        history.resume(this);
         break;
       case "ack":
-        this.#delivery.acknowledged(frame.clientId);
+        delivery.acknowledged(this, frame.clientId);
         break;
       case "typing":
-        this.#timers.after("typing", TYPING_SHOWN_MS, () => this.model.patch({ typing: null }));
+        this.timers.after("typing", TYPING_SHOWN_MS, () => this.patch({ typing: null }));
         break;
       case "error":
-        this.model.events.emit("error", { error_code: frame.code, message: frame.message });
-        this.#delivery.refused(frame);
+        this.events.emit("error", { error_code: frame.code, message: frame.message });
+        delivery.refused(this, frame);
         break;
       default:
     }
@@ -183,12 +173,12 @@ export class Widget implements ConnectionOwner, PageListener, ViewActions {
     if ("status" in frame && (before.status !== frame.status || frame.type === "status")) {
       const { status, operator } = frame;
       const person = operator === null ? null : { display_name: operator.displayName };
-      this.model.events.emit("status", { status, operator: person });
+      this.events.emit("status", { status, operator: person });
     }
   }
 
   onBlocked(failure: RelayError): void {
-    this.#service.refused(failure);
+    service.refused(this, failure);
   }
 
   needsConnection(): boolean {
@@ -198,52 +188,14 @@ export class Widget implements ConnectionOwner, PageListener, ViewActions {
   }
 
   onTooLarge(): void {
-    this.#delivery.tooLarge();
-  }
-
-  // What the page's events tell.
-
-  cameOnline(): void {
-    this.#service.wake();
-    this.#connection.wake();
-    this.#trouble.update();
-  }
-
-  wentOffline(): void {
-    this.#connection.recycle();
-    this.#trouble.update();
-  }
-
-  hidden(): void {
-    this.#connection.pause();
-  }
-
-  shown(): void {
-    this.#connection.wake();
-  }
-
-  cameIntoSight(): void {
-    this.#connection.revive();
-    this.onChange();
-  }
-
-  otherTabWrote(event: StorageEvent): void {
-    const name = this.#local.changedName(event);
-    if (name === null) return;
-    if (name === "opened") this.model.patch({ mayGreet: false });
-    if (this.#history.isStoredUnder(name)) this.#history.load();
-    const isServed = this.state.config !== null;
-    const startedThere = this.#sessions.isStoredUnder(name) && event.newValue !== null;
-    if (startedThere && this.#connection.state === "idle" && isServed) this.#connection.connect();
-    const clientId = this.#outbox.idIn(name);
-    if (clientId !== null) this.#delivery.otherTabWrote(clientId, isServed);
+    delivery.tooLarge(this);
   }
 
   #emitNewMessages(before: State): void {
     if (before.messages === this.state.messages) return;
     const known = new Set(before.messages.map((message) => message.id));
     for (const { id, role, content } of this.state.messages) {
-      if (!known.has(id)) this.model.events.emit("message", { role, content });
+      if (!known.has(id)) this.events.emit("message", { role, content });
     }
   }
 }
