@@ -31,7 +31,9 @@ export type Citation = {
   chunk_id: string,
   /** The document that holds the passage. */
   document_id: string,
-  /** The title of the document, as people know it. */
+  /** The title of the document, as people know it.
+ *
+ * Empty in citations that earlier builds of the reference backend kept. */
   title: string,
   /** The document's version. */
   document_version: number,

@@ -13,7 +13,7 @@ use std::{
 };
 
 use http::Method;
-use tracing::{Level, Span, field::display};
+use tracing::{Level, Span};
 use wire::TenantId;
 
 use super::{
@@ -71,8 +71,8 @@ impl AccessLine<'_> {
             route = %self.route,
             status = self.status,
             error_code = self.error_code,
-            client = self.client.map(display),
-            tenant_id = self.tenant_id.map(display),
+            client = self.client.map(tracing::field::display),
+            tenant_id = self.tenant_id.map(tracing::field::display),
             took_us = self.took_us,
             "answered"
         );
@@ -83,7 +83,10 @@ impl AccessLine<'_> {
         match format {
             LogFormat::Human => {
                 write_now(line)?;
-                write!(line, "  INFO {TARGET}: answered request_id={request_id:?} method={method} route={route} status={status}")?;
+                write!(
+                    line,
+                    "  INFO {TARGET}: answered request_id={request_id:?} method={method} route={route} status={status}"
+                )?;
                 if let Some(error_code) = error_code {
                     write!(line, " error_code={error_code:?}")?;
                 }
@@ -134,7 +137,8 @@ fn write_now(line: &mut String) -> fmt::Result {
     let (mut second, mut text) = SECOND.get();
     if second != now.as_secs() {
         second = now.as_secs();
-        let at = jiff::Timestamp::from_second(i64::try_from(second).unwrap_or(i64::MAX)).unwrap_or(jiff::Timestamp::MAX);
+        let at =
+            jiff::Timestamp::from_second(i64::try_from(second).unwrap_or(i64::MAX)).unwrap_or(jiff::Timestamp::MAX);
         let whole = at.strftime("%Y-%m-%dT%H:%M:%S").to_string();
         text = whole.as_bytes().first_chunk().copied().unwrap_or([b'0'; 19]);
         SECOND.set((second, text));

@@ -16,7 +16,7 @@ use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The target of access lines.
-pub const TARGET: &str = "access";
+pub(super) const TARGET: &str = "access";
 
 /// How long lines are gathered before they are written.
 const GATHERED_FOR: Duration = Duration::from_millis(50);
