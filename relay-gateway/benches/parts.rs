@@ -30,7 +30,6 @@ fn tenant() -> TenantState {
         suspended: false,
         key: TenantKey::new(b"sk_a-secret-of-the-usual-length-00"),
         rate_limit_per_min: NonZeroU32::MAX,
-        rate: Default::default(),
         file_upload_enabled: true,
         token_generation: 0,
         visitor_revocations: 0,
@@ -101,7 +100,7 @@ fn admit(criterion: &mut Criterion) {
                 let used =
                     Use::Write(Target::new(("POST", "add/message", Some("019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f"))));
                 let call = SignedUse { signature: &signature, timestamp_ms: now.unix_ms, used };
-                let rate = TenantRate { id: tenant.id, per_min: tenant.rate_limit_per_min, at_hand: &tenant.rate };
+                let rate = TenantRate { id: tenant.id, per_min: tenant.rate_limit_per_min };
                 let admitted = limits.admit_signed_call(call, rate, now).now_or_never().expect("nothing waits");
                 admitted.expect("the first time, and within its rate").spend();
             },

@@ -137,7 +137,6 @@ fn keyed(id: TenantId, wire: rpc::TenantState) -> Result<TenantState, ApiError> 
         suspended,
         key: TenantKey::new(&secret),
         rate_limit_per_min: NonZeroU32::new(wire.rate_limit_per_min).unwrap_or(NonZeroU32::MIN),
-        rate: Default::default(),
         // An older admin service does not send this field: then the tenant takes files, as by default.
         file_upload_enabled: wire.file_upload_enabled.unwrap_or(true),
         token_generation: wire.token_generation,

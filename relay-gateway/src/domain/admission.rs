@@ -167,7 +167,6 @@ mod tests {
             suspended: false,
             key: TenantKey::new(secret),
             rate_limit_per_min: NonZeroU32::MIN,
-            rate: Default::default(),
             file_upload_enabled: true,
             token_generation: 0,
             visitor_revocations: 0,

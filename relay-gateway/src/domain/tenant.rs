@@ -7,8 +7,6 @@ use std::{
 
 use wire::{TenantId, signature::TenantKey};
 
-use crate::limits::RateAtHand;
-
 /// What admission needs of a tenant.
 #[derive(Debug)]
 pub struct TenantState {
@@ -17,7 +15,6 @@ pub struct TenantState {
     /// Keyed for HMAC#1.
     pub key: TenantKey,
     pub rate_limit_per_min: NonZeroU32,
-    pub rate: RateAtHand,
     /// Whether messages may have attachments.
     pub file_upload_enabled: bool,
     /// Minted tokens of an earlier generation are over.

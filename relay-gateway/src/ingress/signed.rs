@@ -171,7 +171,7 @@ async fn admit_and_answer<D: TenantDirectory>(
         _ => Use::Write(path.target(&head.method, head.uri.query(), &gateway.replay_parameters)?),
     };
     let used = SignedUse { signature: &call.signature, timestamp_ms: call.timestamp_ms, used };
-    let rate = TenantRate { id: tenant.id, per_min: tenant.rate_limit_per_min, at_hand: &tenant.rate };
+    let rate = TenantRate { id: tenant.id, per_min: tenant.rate_limit_per_min };
     let mut admitted = limits.admit_signed_call(used, rate, Now { at: now, unix_ms: now_ms }).await?;
     let allowance = admitted.allowance;
 

@@ -21,4 +21,4 @@ pub(super) use signed_calls::SignedCalls;
 pub use signed_calls::{AdmittedCall, NotAdmitted, SignedUse};
 pub(super) use slots::{Slot, Slots};
 pub(super) use sockets::{SocketCounts, SocketPlace};
-pub use tenants::{RateAtHand, TenantRate};
+pub use tenants::TenantRate;

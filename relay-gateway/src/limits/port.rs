@@ -65,7 +65,7 @@ impl Limits {
     pub async fn admit_signed_call(
         &self,
         call: SignedUse<'_>,
-        tenant: TenantRate<'_>,
+        tenant: TenantRate,
         now: Now,
     ) -> Result<AdmittedCall<'_>, NotAdmitted> {
         self.signed_calls.admit(&call, tenant, now)

@@ -5,11 +5,10 @@
 //! because `now` is passed in.
 
 use std::{
-    fmt,
     hash::Hash,
     num::NonZeroU32,
     sync::{
-        Arc, LazyLock, OnceLock,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -103,20 +102,6 @@ pub(super) struct Limited {
     pub(super) cell: Cell,
 }
 
-/// A key's rate at hand, for the owner of what the rate belongs to: it is spent from without a look-up.
-#[derive(Default)]
-pub(super) struct AtHand {
-    limited: OnceLock<Arc<Limited>>,
-    /// When it was last looked up or put back, in ticks.
-    kept_at: AtomicU64,
-}
-
-impl fmt::Debug for AtHand {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AtHand(..)")
-    }
-}
-
 /// The rates of the keys that spent lately.
 pub(super) struct Rates<K> {
     period: Duration,
@@ -146,34 +131,6 @@ impl<K: Hash + Eq + Copy + Send + Sync + 'static> Rates<K> {
     pub(super) fn spend(&self, key: K, units: u32, limit: NonZeroU32, now: Instant) -> Result<u32, Duration> {
         let limited = self.of(key, limit);
         limited.cell.spend(units, limited.quota, now)
-    }
-
-    /// Spends one unit of what is at hand, which belongs to this key and this limit.
-    ///
-    /// # Errors
-    /// How long until there is room.
-    pub(super) fn spend_at_hand(
-        &self,
-        at_hand: &AtHand,
-        key: K,
-        limit: NonZeroU32,
-        now: Instant,
-    ) -> Result<u32, Duration> {
-        let limited = at_hand.limited.get_or_init(|| self.of(key, limit));
-        // It is put back from time to time, so that others that hold this key find the same rate.
-        let (ticks, half_period) = (ticks(now), u64::try_from(self.period.as_nanos() / 2).unwrap_or(u64::MAX));
-        if ticks.saturating_sub(at_hand.kept_at.load(Ordering::Relaxed)) > half_period {
-            at_hand.kept_at.store(ticks, Ordering::Relaxed);
-            if self.keys.get(&key).is_none() {
-                self.keys.insert(key, Arc::clone(limited));
-            }
-        }
-        limited.cell.spend(1, limited.quota, now)
-    }
-
-    #[cfg(test)]
-    pub(super) fn forget(&self, key: K) {
-        self.keys.invalidate(&key);
     }
 
     /// The key's rate. A changed limit begins anew, so that it counts at once.

@@ -49,7 +49,7 @@ impl SignedCalls {
     pub(crate) fn admit(
         &self,
         call: &SignedUse<'_>,
-        tenant: TenantRate<'_>,
+        tenant: TenantRate,
         now: Now,
     ) -> Result<AdmittedCall<'_>, NotAdmitted> {
         let reservation = self

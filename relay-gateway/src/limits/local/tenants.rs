@@ -7,7 +7,7 @@ use std::{
 
 use wire::TenantId;
 
-use super::gcra::{AtHand, Rates, whole_seconds};
+use super::gcra::{Rates, whole_seconds};
 use crate::limits::limit::{Allowance, Exceeded, Limit, PERIOD_S};
 
 /// The rates of the tenants that called lately.
@@ -15,16 +15,10 @@ pub(super) struct TenantRates(Rates<TenantId>);
 
 /// A tenant and its limit.
 #[derive(Clone, Copy, Debug)]
-pub struct TenantRate<'a> {
+pub struct TenantRate {
     pub id: TenantId,
     pub per_min: NonZeroU32,
-    pub at_hand: &'a RateAtHand,
 }
-
-/// A tenant's rate, kept with what is known of the tenant: its calls need not look it up, and spend from the same one as those
-/// that knew the tenant before a change.
-#[derive(Debug, Default)]
-pub struct RateAtHand(AtHand);
 
 impl Default for TenantRates {
     fn default() -> Self {
@@ -39,11 +33,11 @@ impl TenantRates {
     /// [`Limit::TenantRate`], and what is left: nothing.
     pub(super) fn spend(
         &self,
-        TenantRate { id, per_min, at_hand }: TenantRate<'_>,
+        TenantRate { id, per_min }: TenantRate,
         now: Instant,
     ) -> Result<Allowance, (Exceeded, Allowance)> {
         let limit = per_min.get();
-        match self.0.spend_at_hand(&at_hand.0, id, per_min, now) {
+        match self.0.spend(id, 1, per_min, now) {
             Ok(remaining) => {
                 let spent = u64::from(limit.saturating_sub(remaining));
                 Ok(Allowance { limit, remaining, reset_s: (spent * PERIOD_S).div_ceil(u64::from(limit)) })
@@ -69,47 +63,30 @@ mod tests {
         NonZeroU32::new(count).expect("not zero")
     }
 
-    fn of(id: TenantId, at_hand: &RateAtHand, per_min: u32) -> TenantRate<'_> {
-        TenantRate { id, per_min: many(per_min), at_hand }
+    fn of(id: TenantId, per_min: u32) -> TenantRate {
+        TenantRate { id, per_min: many(per_min) }
     }
 
     #[test]
     fn a_minutes_worth_may_come_at_once_and_then_no_more() {
         let (rates, now) = (TenantRates::default(), Instant::now());
         let (one, other) = (TenantId::generate(), TenantId::generate());
-        let hand = RateAtHand::default();
-        let left: Vec<_> = (0..3).map(|_| rates.spend(of(one, &hand, 3), now).expect("room").remaining).collect();
+        let left: Vec<_> = (0..3).map(|_| rates.spend(of(one, 3), now).expect("room").remaining).collect();
         assert_eq!(left, [2, 1, 0]);
-        let (exceeded, allowance) = rates.spend(of(one, &hand, 3), now).expect_err("spent");
+        let (exceeded, allowance) = rates.spend(of(one, 3), now).expect_err("spent");
         assert_eq!((exceeded.limit, allowance.remaining), (Limit::TenantRate(3), 0));
         assert!((1..=21).contains(&allowance.reset_s), "a third of a minute each: {allowance:?}");
-        assert!(rates.spend(of(other, &RateAtHand::default(), 3), now).is_ok(), "a tenant spends its own");
+        assert!(rates.spend(of(other, 3), now).is_ok(), "a tenant spends its own");
     }
 
     #[test]
     fn a_changed_limit_counts_at_once() {
         let (rates, id, now) = (TenantRates::default(), TenantId::generate(), Instant::now());
-        let spend = |limit| rates.spend(of(id, &RateAtHand::default(), limit), now);
+        let spend = |limit| rates.spend(of(id, limit), now);
         spend(1).expect("room");
         spend(1).expect_err("spent");
         assert_eq!(spend(100).expect("raised").remaining, 99);
         spend(1).expect("lowered, and new");
         spend(1).expect_err("spent");
-    }
-
-    #[test]
-    fn what_is_known_anew_of_a_tenant_gives_it_nothing_new_to_spend() {
-        let (rates, id, now) = (TenantRates::default(), TenantId::generate(), Instant::now());
-        let (before, after) = (RateAtHand::default(), RateAtHand::default());
-        rates.spend(of(id, &before, 2), now).expect("room");
-        rates.spend(of(id, &after, 2), now).expect("room");
-        rates.spend(of(id, &before, 2), now).expect_err("spent by both");
-        // Forgotten where rates are kept, as after a long pause: what is at hand is put back.
-        rates.0.forget(id);
-        let later = now + Duration::from_secs(1);
-        let much_later = now + Duration::from_secs(40);
-        rates.spend(of(id, &before, 2), later).expect_err("spent");
-        rates.spend(of(id, &before, 2), much_later).expect("one was refilled");
-        rates.spend(of(id, &RateAtHand::default(), 2), much_later).expect_err("spent");
     }
 }
