@@ -9,9 +9,7 @@
 
 use std::{
     future::poll_fn,
-    pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Poll,
     time::Duration,
 };
 
@@ -29,7 +27,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::{ClientConfig, RootCertStore};
 use service::workers::PerWorker;
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tower::{BoxError, Service as _};
 
 use super::link::{Link, Traffic};
@@ -53,8 +51,6 @@ pub(super) struct Pool {
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     traffic: Arc<Traffic>,
-    /// One timer for every wait. Moving it later costs a store; making another costs a lock and an allocation.
-    timer: Pin<Box<Sleep>>,
     /// When its last exchange ended.
     used: Instant,
 }
@@ -185,8 +181,7 @@ impl Pool {
             // The request that uses the connection gets its error.
             let _ = connection.with_upgrades().await;
         });
-        let now = Instant::now();
-        Ok(Connection { sender, traffic, timer: Box::pin(sleep_until(now)), used: now })
+        Ok(Connection { sender, traffic, used: Instant::now() })
     }
 
     /// The connection used last of those that can be used at once.
@@ -258,16 +253,10 @@ impl Connection {
         due: Instant,
     ) -> Result<(Response<Incoming>, Self), SendFailed> {
         let before = self.traffic.now();
-        self.due(due);
-        let Self { sender, timer, .. } = &mut self;
-        let mut answer = pin!(sender.try_send_request(request));
-        let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
-        });
-        let failure = match answered.await {
-            Some(Ok(answer)) => return Ok((answer, self)),
-            failure => failure.and_then(Result::err),
+        let failure = match timeout_at(due, self.sender.try_send_request(request)).await {
+            Ok(Ok(answer)) => return Ok((answer, self)),
+            Ok(Err(failure)) => Some(failure),
+            Err(_late) => None,
         };
         let after = self.traffic.now();
         Err(SendFailed {
@@ -296,14 +285,5 @@ impl Connection {
         if let Some(seconds) = seconds {
             self.traffic.shorten_idle(Duration::from_secs(seconds.saturating_sub(1)));
         }
-    }
-
-    /// Sets the timer.
-    pub(super) fn due(&mut self, at: Instant) {
-        self.timer.as_mut().reset(at);
-    }
-
-    pub(super) fn timer(&mut self) -> Pin<&mut Sleep> {
-        self.timer.as_mut()
     }
 }

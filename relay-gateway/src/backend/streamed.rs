@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::{Sleep, sleep};
 use tracing::Span;
 
 use super::{pool::Connection, upstream_state::UpstreamState};
@@ -21,8 +22,9 @@ use super::{pool::Connection, upstream_state::UpstreamState};
 pub(crate) struct Streamed {
     body: Incoming,
     connection: Option<Connection>,
+    /// Until when a piece must come; made when one is first waited for.
+    silence: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
-    has_waited: bool,
     exchange: Exchange,
     request_id: Option<HeaderValue>,
 }
@@ -60,7 +62,7 @@ impl Streamed {
         request_id: Option<HeaderValue>,
     ) -> Self {
         let mut streamed =
-            Self { body, connection: Some(connection), is_waiting: false, has_waited: false, exchange, request_id };
+            Self { body, connection: Some(connection), silence: None, is_waiting: false, exchange, request_id };
         streamed.check_in_at_end();
         streamed
     }
@@ -73,18 +75,20 @@ impl Streamed {
 
     fn check_in(&mut self) {
         if let Some(connection) = self.connection.take() {
-            self.exchange.upstream.pool.check_in(connection, self.has_waited);
+            let has_waited = self.silence.is_some();
+            self.exchange.upstream.pool.check_in(connection, has_waited);
         }
     }
 
     /// Whether nothing has come for too long.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(connection) = &mut self.connection else { return Poll::Pending };
+        let patience = self.exchange.upstream.timeouts.idle;
+        let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(patience)));
         if !self.is_waiting {
-            (self.is_waiting, self.has_waited) = (true, true);
-            connection.due(tokio::time::Instant::now() + self.exchange.upstream.timeouts.idle);
+            self.is_waiting = true;
+            silence.as_mut().reset(tokio::time::Instant::now() + patience);
         }
-        connection.timer().poll(cx)
+        silence.as_mut().poll(cx)
     }
 
     /// The head is out, so the caller sees a broken connection: only here is it known why.
