@@ -1,7 +1,6 @@
 //! One connection: how long it may wait for a request, how long its peer may read nothing, and how it ends.
 //!
-//! All of it is looked at once a request, so none of it may cost one anything: hyper's own header timeout allocates and arms a
-//! timer for every request, and waiting for a token takes a lock that all connections share.
+//! With each request it asks whether the process stops. A flag answers: to poll the token takes a lock that all connections share.
 
 use std::{
     convert::Infallible,
@@ -17,6 +16,7 @@ use std::{
 
 use http_body::{Body, Frame, SizeHint};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioTimer;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -61,10 +61,11 @@ pub(super) async fn serve<A: App>(stream: TcpStream, peer: &Peer, app: A, bounds
     });
     let stream = Watched::new(stream, Arc::clone(&progress));
     let mut builder = http1::Builder::new();
-    let mut connection = builder.max_buf_size(READ_BUFFER).serve_connection(stream, service).with_upgrades();
-    let mut due = pin!(sleep(bounds.header_timeout));
+    builder.timer(TokioTimer::new()).header_read_timeout(bounds.header_timeout).max_buf_size(READ_BUFFER);
+    let mut connection = builder.serve_connection(stream, service).with_upgrades();
+    let mut stall_due = pin!(sleep(bounds.write_timeout));
     let mut told = pin!(draining.told.cancelled());
-    let (mut seen_turn, mut is_watching, mut is_closing) = (0, false, false);
+    let (mut is_watching, mut is_closing) = (false, false);
     let mut stalled_at = None;
 
     let ended = poll_fn(|cx| {
@@ -83,42 +84,29 @@ pub(super) async fn serve<A: App>(stream: TcpStream, peer: &Peer, app: A, bounds
         if let Poll::Ready(ended) = polled {
             return Poll::Ready(ended.map_err(Ended::Hyper));
         }
-        let turn = progress.turn();
-        if progress.is_blocked.load(Ordering::Relaxed) {
-            // A peer that reads slowly is not late with its next request: its time begins anew. One that reads nothing is left.
-            seen_turn = u64::MAX;
-            let written = progress.written.load(Ordering::Relaxed);
-            if stalled_at != Some(written) {
-                stalled_at = Some(written);
-                let patience =
-                    if is_closing { bounds.write_timeout.min(STALL_WHILE_DRAINING) } else { bounds.write_timeout };
-                due.as_mut().reset(Instant::now() + patience);
-            }
-            if due.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Err(Ended::Unread));
-            }
-        } else if turn.is_multiple_of(2) {
+        if !progress.is_blocked.load(Ordering::Relaxed) {
             stalled_at = None;
-            if turn != seen_turn {
-                // To a later time: that is one store, and the timer's wheel is not touched.
-                due.as_mut().reset(Instant::now() + bounds.header_timeout);
-                seen_turn = turn;
-            }
-            if due.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Err(Ended::NoRequest));
-            }
-        } else {
-            stalled_at = None;
+            return Poll::Pending;
         }
-        Poll::Pending
+        // A peer that reads slowly gets its time anew with whatever it takes. One that reads nothing is left.
+        let written = progress.written.load(Ordering::Relaxed);
+        if stalled_at != Some(written) {
+            stalled_at = Some(written);
+            let patience =
+                if is_closing { bounds.write_timeout.min(STALL_WHILE_DRAINING) } else { bounds.write_timeout };
+            stall_due.as_mut().reset(Instant::now() + patience);
+        }
+        stall_due.as_mut().poll(cx).map(|()| Err(Ended::Unread))
     })
     .await;
     let is_refused = progress.has_unread_body.load(Ordering::Relaxed) || progress.is_refused.load(Ordering::Relaxed);
     // A connection that breaks concerns its client only.
     match ended {
         Ok(()) => {}
+        Err(Ended::Hyper(error)) if error.is_timeout() => {
+            tracing::debug!(peer = %peer.address, "no request came within header_timeout_ms");
+        }
         Err(Ended::Hyper(error)) => tracing::debug!(%error, peer = %peer.address, "connection ended"),
-        Err(Ended::NoRequest) => tracing::debug!(peer = %peer.address, "no request came within header_timeout_ms"),
         Err(Ended::Unread) => {
             tracing::info!(peer = %peer.address, "an answer was cut: its reader took nothing within write_timeout_ms");
             if let Some(parts) = connection.into_parts() {
@@ -145,7 +133,6 @@ pub(super) async fn linger(mut stream: TcpStream) {
 /// Why a connection ended, where its client did not simply leave.
 enum Ended {
     Hyper(hyper::Error),
-    NoRequest,
     Unread,
 }
 
@@ -292,6 +279,10 @@ mod tests {
         let mut slow = connect(&server).await;
         ask(&mut slow, "/large").await;
         // The answer is made and buffered; were it time for the next request, it would be over twice.
+        closed(&mut connect(&server).await).await;
+        closed(&mut connect(&server).await).await;
+        // Nor is it once some was read.
+        slow.read_exact(&mut vec![0; 16 * 1024 * 1024]).await.expect("read");
         closed(&mut connect(&server).await).await;
         closed(&mut connect(&server).await).await;
         answered(&mut slow, "end").await;
