@@ -1,7 +1,7 @@
 //! Everything that counts: failures, replays, rates, sessions, open connections and sockets, bytes that are waited for.
 //!
 //! [`Limits`] is the one port: its verbs say what happened, and their answers hold what must be given back. `now` is passed in, what is
-//! counted is bounded, and [`Limits::sweep`] is the one place that forgets. A limit of five admits five, however many come at once.
+//! counted is bounded, and `Limits::sweep` is the one place that forgets. A limit of five admits five, however many come at once.
 //! `ingress/exceeded.rs` says what a caller is told; this folder knows neither HTTP nor sockets nor tenants' state.
 
 mod bounds;

@@ -53,7 +53,7 @@ fn each_framework_stays_in_its_folders() {
                 // `hyper` stands for `hyper_util` too.
                 let is_named =
                     foreign.first.iter().any(|first| first == name || first.starts_with(&format!("{name}_")));
-                if is_named && !homes.iter().any(|home| is_in(&home)) {
+                if is_named && !homes.iter().any(is_in) {
                     wrong.push(format!("{shown} names {name}"));
                 }
             }

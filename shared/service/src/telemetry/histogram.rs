@@ -1,4 +1,8 @@
 //! Histograms of durations that are counted in without a lock, each worker for itself.
+//!
+//! The library's histogram takes 0.2 % more instructions a signed call (callgrind, release profile, 2026-11), which alone would not
+//! earn this file. But all workers share its lock: with two threads an observation took 360 to 440 ns there and 180 to 195 ns
+//! here, and the signed lane must not wait for a lock that grows dearer with each core.
 
 use std::{
     fmt,
