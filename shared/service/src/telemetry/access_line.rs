@@ -1,8 +1,8 @@
 //! The line that a request leaves in the log.
 //!
 //! A line is written at each call, so it is formatted here and handed to the writing thread: an event of `tracing` visits its fields
-//! one by one, and costs several times as much. The text is the same, and a test compares the two. Where a line shows more than its
-//! fields (colours, the span of a recorded call), it is an event.
+//! one by one, and takes four times as many instructions (callgrind, 26168 for 6515). The text is the same, and a test compares the
+//! two. Where a line shows more than its fields (colours, the span of a recorded call), it is an event.
 
 use std::{
     cell::{Cell, RefCell},
