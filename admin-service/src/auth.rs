@@ -1,5 +1,6 @@
-//! Who is calling: operators by an admin key, gateways by the service token, tenants' developers by an account key. REST and gRPC both
-//! read their callers' credentials here. It knows no routes and no methods, and what to answer is [`crate::refusals`]' business.
+//! Authenticates callers: operators by an admin key, and gateways by the service token. Reads the bearer token of every caller; the use
+//! case `account_keys.rs` checks those that are account keys. REST and gRPC both come here. It knows no routes and no methods;
+//! [`crate::refusals`] says what a refused caller is answered.
 
 mod admin_keys;
 mod bearer;

@@ -1,7 +1,7 @@
 //! What each refusal means to a caller: its code, its message, and its advice in the words of both edges. This is the one place where
 //! errors of use cases meet error codes.
 
-use service::ApiError;
+use service::{ApiError, EdgeWords};
 use wire::{ErrorCode, FieldError};
 
 use crate::{
@@ -92,8 +92,7 @@ impl From<UseCaseError> for ApiError {
             UseCaseError::InvalidWidgetKey => Self::invalid_widget_key(),
             UseCaseError::OriginNotAllowed(origin) => Self::origin_not_allowed(origin),
             UseCaseError::SessionOver => Self::invalid_visitor_token(),
-            // Without hints: an edge that has words for them has taken the fields before.
-            UseCaseError::Invalid(fields) => Self::validation(fields.into_iter().map(without_hint).collect()),
+            UseCaseError::Invalid(fields) => Self::refused_fields(fields.into_iter().map(refused_field)),
             UseCaseError::Conflict => {
                 Self::new(ErrorCode::Conflict, "Others kept changing this tenant. Fetch it and try again.")
             }
@@ -121,8 +120,9 @@ impl From<UseCaseError> for ApiError {
     }
 }
 
-fn without_hint(RefusedField { field, refusal }: RefusedField) -> FieldError {
-    FieldError { field, message: refusal.message }
+fn refused_field(RefusedField { field, refusal }: RefusedField) -> (FieldError, Option<EdgeWords>) {
+    let in_words = |hint| EdgeWords { http: rest::advice::instead(hint), grpc: grpc::advice::instead(hint) };
+    (FieldError { field, message: refusal.message }, refusal.hint.map(in_words))
 }
 
 #[cfg(test)]
@@ -171,21 +171,13 @@ mod tests {
     }
 
     /// Every refusal: of use cases, of each limit, of fields with each hint, and of admin keys.
-    fn every_refusal() -> Vec<(String, [ApiError; 2])> {
-        let every = || {
-            let mut errors = Vec::new();
-            while let Some(error) = after(errors.last()) {
-                errors.push(error);
-            }
-            let limits = [Limited::AccountKeys, Limited::Bots, Limited::WidgetKeys, Limited::SigningKeys];
-            errors.extend(limits.map(|what| UseCaseError::LimitReached { what, most: 3 }));
-            errors
-        };
-        // An error cannot be cloned, so each edge has its own.
-        let of_both = every().into_iter().zip(every());
-        let mut refusals: Vec<_> = of_both
-            .map(|(one, other)| (format!("{one:?}"), [rest::advice::refused(one), grpc::advice::refused(other)]))
-            .collect();
+    fn every_refusal() -> Vec<(String, ApiError)> {
+        let mut errors = Vec::new();
+        while let Some(error) = after(errors.last()) {
+            errors.push(error);
+        }
+        let limits = [Limited::AccountKeys, Limited::Bots, Limited::WidgetKeys, Limited::SigningKeys];
+        errors.extend(limits.map(|what| UseCaseError::LimitReached { what, most: 3 }));
         let hints = [
             Hint::RotateSecret,
             Hint::RotateWidgetKey,
@@ -194,29 +186,25 @@ mod tests {
             Hint::ReadReference,
             Hint::LeaveOut,
         ];
-        for hint in hints {
-            let field = || {
-                let refusal = Refusal { message: "is refused".to_owned(), hint: Some(hint) };
-                UseCaseError::Invalid(vec![RefusedField::new("a", refusal)])
-            };
-            refusals.push((format!("{hint:?}"), [rest::advice::refused(field()), grpc::advice::refused(field())]));
-        }
-        for refused in
-            [AdminKeyRefused::Missing, AdminKeyRefused::Wrong, AdminKeyRefused::TooMany { retry_after_seconds: 3 }]
-        {
-            refusals.push((format!("{refused:?}"), [refused.into(), refused.into()]));
-        }
-        refusals
+        errors.extend(hints.map(|hint| {
+            let refusal = Refusal { message: "is refused".to_owned(), hint: Some(hint) };
+            UseCaseError::Invalid(vec![RefusedField::new("a", refusal)])
+        }));
+        let of_admin_keys =
+            [AdminKeyRefused::Missing, AdminKeyRefused::Wrong, AdminKeyRefused::TooMany { retry_after_seconds: 3 }];
+        let of_use_cases = errors.into_iter().map(|error| (format!("{error:?}"), error.into()));
+        of_use_cases.chain(of_admin_keys.map(|refused| (format!("{refused:?}"), refused.into()))).collect()
     }
 
     #[test]
     fn no_grpc_message_names_a_rest_path() {
         let refusals = every_refusal();
         assert!(refusals.len() >= 37, "{}", refusals.len());
-        for (name, [over_rest, over_grpc]) in refusals {
-            let http = String::from_utf8(over_rest.body("r")).expect("utf-8");
+        for (name, error) in refusals {
+            let http = String::from_utf8(error.body("r")).expect("utf-8");
+            let status = tonic::Status::from(error);
+            let over_grpc = ApiError::from_status(&status).expect("one of ours");
             let fields: Vec<_> = over_grpc.errors().iter().map(|error| error.message.clone()).collect();
-            let status = tonic::Status::from(over_grpc);
             let said = format!("{} {}", status.message(), fields.join(" "));
             for rest in ["/api/v1", "/docs", "GET ", "POST ", "X-Admin-Key"] {
                 assert!(!said.contains(rest), "{name}: {said}");

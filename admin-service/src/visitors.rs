@@ -224,7 +224,8 @@ impl Visitors {
         tenant_id: TenantId,
         key: &str,
     ) -> Result<Option<WidgetAccess>, UseCaseError> {
-        // The text comes from a visitor. Without a key's form it is no tenant's key, and some databases would refuse it.
+        // The text comes from a visitor. A text without a key's form is not looked up: PostgreSQL would refuse some of them, such as one
+        // with a NUL.
         let key = if WidgetKey::is_well_formed(key) { key } else { "" };
         Ok(self.store.widget_access(tenant_id, key).await?)
     }

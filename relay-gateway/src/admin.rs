@@ -13,8 +13,8 @@ mod watch;
 mod wire_time;
 
 pub(crate) use backoff::Backoff;
+pub(crate) use directory::TenantInfo;
 pub(crate) use identity::{NewOperator, NewVisitorToken, Operator};
-pub(crate) use transport::AdminClient;
-pub(crate) use transport::InvalidAdmin;
+pub(crate) use transport::{AdminClient, InvalidAdmin};
 pub(crate) use visitors::{Ended, EndingToken, NewSession, Revoked, Session};
 pub(crate) use watch::{Position, Update, Watch, WatchError};

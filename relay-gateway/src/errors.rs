@@ -90,6 +90,14 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_that_is_no_object_gets_the_golden_refusal() {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/vectors/frames.json")).expect("JSON");
+        let told = ApiError::from(Malformed::NoObject).frame(None);
+        assert_eq!(serde_json::json!(told), golden["server"]["error_of_no_message"]);
+    }
+
+    #[test]
     fn a_wrong_signature_explains_itself() {
         let received =
             Received { timestamp: "1".into(), body_bytes: 4, body_sha256: "ab".into(), signing_string: "1.ab".into() };

@@ -10,7 +10,6 @@ mod accept;
 mod changes;
 mod close;
 mod closing;
-mod error_frame;
 mod participant;
 mod pump;
 mod registry;

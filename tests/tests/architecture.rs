@@ -177,3 +177,40 @@ fn source_files_have_at_most_400_lines() {
         }
     }
 }
+
+/// Asserts that no source of the gateway that `is_bound` picks has any of these in its code. Comments may name them.
+fn assert_none_has(names: &[&str], is_bound: impl Fn(&str) -> bool) {
+    let source = root().join("relay-gateway/src");
+    let mut seen = 0;
+    for path in sources(&source) {
+        let file = path.strip_prefix(&source).expect("a source").display().to_string();
+        if !is_bound(&file) {
+            continue;
+        }
+        seen += 1;
+        let text = fs::read_to_string(&path).expect("a source");
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let named = names.iter().find(|name| code.contains(**name));
+            assert!(named.is_none(), "{}:{}: {named:?} has no place here", path.display(), number + 1);
+        }
+    }
+    assert!(seen > 0, "the rule is about some files");
+}
+
+/// Only the directory knows for how long its answers may be used. Another file that decided it could use an answer too long.
+#[test]
+fn leases_are_the_directorys_business_alone() {
+    assert_none_has(&["Lease", "lease.", "lease("], |file| {
+        !["directory", "admin", "config"].iter().any(|folder| file.starts_with(folder))
+    });
+}
+
+/// Operators will hold sockets as visitors do.
+#[test]
+fn sockets_are_moved_and_closed_without_knowing_whose_they_are() {
+    let of_any_participant = ["accept.rs", "changes.rs", "close.rs", "participant.rs", "pump.rs", "registry.rs"];
+    assert_none_has(&["isitor", "idget", "evoked", "domain::"], |file| {
+        file.strip_prefix("sockets/").is_some_and(|file| of_any_participant.contains(&file))
+    });
+}

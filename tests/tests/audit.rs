@@ -74,6 +74,31 @@ async fn refusals_and_answers_say_whose_call_it_was() {
 }
 
 #[tokio::test]
+async fn the_log_filter_decides_over_access_lines() {
+    for (filter, has_line) in [
+        ("info", true),
+        ("info,access=off", false),
+        ("info,access=warn", false),
+        ("off,relay_gateway=info", false),
+        ("off,relay_gateway=info,access=info", true),
+    ] {
+        let mut world = World::start(&[("GATEWAY_LOG_FILTER", filter)]).await;
+        let address = world.relay;
+        reqwest::Client::new()
+            .get(format!("http://{address}/nowhere"))
+            .header("x-request-id", "filtered")
+            .send()
+            .await
+            .expect("an answer");
+        // A gateway that ends writes the lines that it has gathered.
+        world.gateway.terminate();
+        world.gateway.wait();
+        let log = world.gateway.log();
+        assert_eq!(log.contains(r#""request_id":"filtered""#), has_line, "{filter}: {log}");
+    }
+}
+
+#[tokio::test]
 async fn a_verified_token_says_whose_call_it_was_and_no_query_contradicts_it() {
     let world = World::start(&[]).await;
     let operator = world.operator();

@@ -1,4 +1,5 @@
-//! Fields that were refused, and what to do instead. The words for that are the edges': a path or a method is no domain's.
+//! Fields that were refused, and what to do instead. A hint is an enum here: each edge has its own words for it, because a domain
+//! knows neither paths nor methods.
 
 use wire::FieldError;
 
@@ -68,7 +69,7 @@ impl RefusedField {
         Self { field: field.chars().take(100).collect(), refusal: refusal.into() }
     }
 
-    /// A text that is no bot's id.
+    /// For a `bot_id` that is not an id.
     #[must_use]
     pub fn no_bot_id() -> Self {
         Self::new("bot_id", Refusal::hinted("must be a bot's id", Hint::ListBots))

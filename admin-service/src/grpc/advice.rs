@@ -1,13 +1,6 @@
 //! Advice in the words of gRPC: methods and metadata.
 
-use service::ApiError;
-use wire::FieldError;
-
-use crate::{
-    advice::Advice,
-    domain::refusal::{Hint, RefusedField},
-    errors::UseCaseError,
-};
+use crate::{advice::Advice, domain::refusal::Hint};
 
 /// What a gRPC caller reads after an error's message.
 pub(crate) const fn text(advice: Advice) -> &'static str {
@@ -25,23 +18,14 @@ pub(crate) const fn text(advice: Advice) -> &'static str {
     }
 }
 
-/// A refused field with what to do instead.
-fn field(RefusedField { field, refusal }: RefusedField) -> FieldError {
-    let instead = match refusal.hint {
-        None | Some(Hint::LeaveOut) => "",
-        Some(Hint::RotateSecret) => "; RotateTenantSecret makes a new one",
-        Some(Hint::RotateWidgetKey) => "; RotateWidgetKey makes a new one",
-        Some(Hint::SetStatus) => "; use SuspendTenant or ReactivateTenant",
-        Some(Hint::ListBots) => ": bots are listed over REST",
-        Some(Hint::ReadReference) => "; TenantSettings names the fields",
-    };
-    FieldError { field, message: refusal.message + instead }
-}
-
-/// An error of a use case that refuses fields, with what to do instead of each.
-pub(crate) fn refused(error: UseCaseError) -> ApiError {
-    match error {
-        UseCaseError::Invalid(fields) => ApiError::validation(fields.into_iter().map(field).collect()),
-        error => error.into(),
+/// What to do instead of writing a refused field so; follows the field's message.
+pub(crate) const fn instead(hint: Hint) -> &'static str {
+    match hint {
+        Hint::LeaveOut => "",
+        Hint::RotateSecret => "; RotateTenantSecret makes a new one",
+        Hint::RotateWidgetKey => "; RotateWidgetKey makes a new one",
+        Hint::SetStatus => "; use SuspendTenant or ReactivateTenant",
+        Hint::ListBots => ": bots are listed over REST",
+        Hint::ReadReference => "; TenantSettings names the fields",
     }
 }

@@ -13,7 +13,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use service::{
-    call_span,
+    ApiError, call_span,
     telemetry::{
         self,
         metrics::{Metrics, Seconds},
@@ -23,7 +23,6 @@ use tower::{Layer, Service};
 use tracing::{Span, field::Empty};
 use wire::request_id::X_REQUEST_ID;
 
-use super::advice;
 use crate::errors::UseCaseError;
 
 /// The span of one call.
@@ -146,9 +145,9 @@ where
     }
 }
 
-/// An error of a use case as a status, in the words of gRPC. A fault of ours is logged before: callers read only the status.
+/// An error of a use case as a status. A fault of ours is logged first: callers read only the status.
 pub(super) fn logged(error: UseCaseError) -> tonic::Status {
-    let error = advice::refused(error);
+    let error = ApiError::from(error);
     if error.code().statuses().0.is_server_error() {
         tracing::error!(error_code = error.code().as_str(), cause = error.cause(), "call failed");
     }

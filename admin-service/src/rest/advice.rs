@@ -1,13 +1,6 @@
 //! Advice in the words of REST: paths and headers.
 
-use service::ApiError;
-use wire::FieldError;
-
-use crate::{
-    advice::Advice,
-    domain::refusal::{Hint, RefusedField},
-    errors::UseCaseError,
-};
+use crate::{advice::Advice, domain::refusal::Hint};
 
 /// What a REST caller reads after an error's message.
 pub(crate) const fn text(advice: Advice) -> &'static str {
@@ -27,23 +20,14 @@ pub(crate) const fn text(advice: Advice) -> &'static str {
     }
 }
 
-/// A refused field with what to do instead.
-fn field(RefusedField { field, refusal }: RefusedField) -> FieldError {
-    let instead = match refusal.hint {
-        None | Some(Hint::LeaveOut) => "",
-        Some(Hint::RotateSecret) => "; POST /api/v1/rotate/tenant-secret makes a new one",
-        Some(Hint::RotateWidgetKey) => "; POST /api/v1/rotate/widget-key makes a new one",
-        Some(Hint::SetStatus) => "; use POST /api/v1/suspend/tenant or /api/v1/reactivate/tenant",
-        Some(Hint::ListBots) => ": GET /api/v1/bots lists them",
-        Some(Hint::ReadReference) => "; the API reference is at /docs",
-    };
-    FieldError { field, message: refusal.message + instead }
-}
-
-/// An error of a use case that refuses fields, with what to do instead of each.
-pub(crate) fn refused(error: UseCaseError) -> ApiError {
-    match error {
-        UseCaseError::Invalid(fields) => ApiError::validation(fields.into_iter().map(field).collect()),
-        error => error.into(),
+/// What to do instead of writing a refused field so; follows the field's message.
+pub(crate) const fn instead(hint: Hint) -> &'static str {
+    match hint {
+        Hint::LeaveOut => "",
+        Hint::RotateSecret => "; POST /api/v1/rotate/tenant-secret makes a new one",
+        Hint::RotateWidgetKey => "; POST /api/v1/rotate/widget-key makes a new one",
+        Hint::SetStatus => "; use POST /api/v1/suspend/tenant or /api/v1/reactivate/tenant",
+        Hint::ListBots => ": GET /api/v1/bots lists them",
+        Hint::ReadReference => "; the API reference is at /docs",
     }
 }

@@ -5,7 +5,6 @@ use service::{ApiError, Envelope, Failure, Success};
 use wire::TenantId;
 
 use super::{
-    advice,
     dto::{
         ChangedTenant, NewTenant, ProvisionedTenant, RotatedSecret, RotatedWidgetKey, TenantPage, TenantPatch,
         TenantView, next_cursor,
@@ -28,7 +27,7 @@ pub(super) async fn provision_tenant(
     Known(caller): Known,
     Fields(fields): Fields,
 ) -> Result<Success<ProvisionedTenant>, ApiError> {
-    let (tenant, secret) = tenants.provision(&caller, &fields).await.map_err(advice::refused)?;
+    let (tenant, secret) = tenants.provision(&caller, &fields).await?;
     Ok(Success::created(
         ProvisionedTenant::new(tenant, &secret, relay_url.to_string()),
         "Tenant provisioned. Save tenant_secret and widget_public_key now — the secret will not be shown again.",
@@ -51,7 +50,7 @@ pub(super) async fn update_tenant(
     params: Params,
     Fields(fields): Fields,
 ) -> Result<Success<ChangedTenant>, ApiError> {
-    let tenant = tenants.update(&caller, params.tenant_id()?, &fields).await.map_err(advice::refused)?;
+    let tenant = tenants.update(&caller, params.tenant_id()?, &fields).await?;
     Ok(Success::ok(tenant.into(), "Tenant updated."))
 }
 

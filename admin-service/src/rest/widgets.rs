@@ -11,7 +11,6 @@ use uuid::Uuid;
 use wire::{origin::Domain, time::WireTime};
 
 use super::{
-    advice,
     developers::{Developers, Reader, Writer, Written},
     dto::PropagationView,
     input::Params,
@@ -162,7 +161,7 @@ pub(super) async fn create_widget_key(
     State(developers): State<Developers>,
     Written(by, given): Written,
 ) -> Result<Success<WidgetKeyView>, ApiError> {
-    let key = developers.widgets.create_key(&by, wire::fields::Fields::new(given)).await.map_err(advice::refused)?;
+    let key = developers.widgets.create_key(&by, wire::fields::Fields::new(given)).await?;
     Ok(Success::created(key.into(), "Widget key made."))
 }
 
@@ -181,7 +180,7 @@ pub(super) async fn revoke_widget_key(
     Writer(by): Writer,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Success<RevokedWidgetKey>, ApiError> {
-    // A text that is no id is no key's.
+    // A text that is not an id names no key.
     let Path(id) = id.map_err(|_| UseCaseError::WidgetKeyNotFound)?;
     let Changed { value, report } = developers.widgets.revoke_key(&by, id).await?;
     let revoked = RevokedWidgetKey { key: value.into(), propagation: report.into() };
@@ -247,7 +246,6 @@ pub(super) async fn put_customization(
     State(developers): State<Developers>,
     Written(by, given): Written,
 ) -> Result<Success<Customization>, ApiError> {
-    let Changed { value: (bot_id, appearance), .. } =
-        developers.widgets.customize(&by, given).await.map_err(advice::refused)?;
+    let Changed { value: (bot_id, appearance), .. } = developers.widgets.customize(&by, given).await?;
     Ok(Success::ok(Customization::new(bot_id, appearance), "Customization saved."))
 }

@@ -217,7 +217,8 @@ async fn check_session(
     }
 }
 
-/// Locks the file beside the database, so that one process owns the database. The system frees the lock when the process ends.
+/// Locks a file beside the database. One process at a time can hold the lock, so one process owns the database. The system frees the
+/// lock when the process ends.
 fn lock(database: PathBuf) -> Result<File, ConnectError> {
     let mut path = database.clone().into_os_string();
     path.push(".lock");

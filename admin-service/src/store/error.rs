@@ -37,7 +37,7 @@ pub enum StoreError {
     Broken(String),
 }
 
-/// What there is no row of.
+/// What a statement looked for and did not find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// A tenant.

@@ -118,7 +118,7 @@ async fn each_change_names_its_subject_over_rest_and_grpc() {
     };
     visitors.revoke_visitor(gateway(revoked)).await.expect("revoked");
 
-    // The session that stands for the visitor: the tenant's own id of a visitor is no business of the log.
+    // The log names the session that stands for the visitor. The tenant's own id of a visitor may be an e-mail address.
     let admitted =
         AdmitVisitorRequest { tenant_id: bytes(&tenant.id), visitor_user_id: "mary".to_owned(), generation: u64::MAX };
     let session = visitors.admit_visitor(gateway(admitted)).await.expect("admitted").into_inner().session_id;

@@ -19,7 +19,6 @@ use wire::{SessionId, TenantId, frames::limits::BACKEND_READS_BYTES};
 
 use super::{state::Backend, verify::Actor};
 
-mod frames;
 mod relay;
 mod stream;
 mod visitor;

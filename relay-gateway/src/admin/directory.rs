@@ -3,8 +3,10 @@
 use std::{num::NonZeroU32, str::FromStr};
 
 use proto::directory::v1 as rpc;
+use serde::Serialize;
 use serde_json::{Map, Value};
 use service::ApiError;
+use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::{TenantId, origin::OriginPolicy, request_id::RequestId, signature::TenantKey};
 use zeroize::Zeroizing;
@@ -24,9 +26,12 @@ pub(crate) struct TenantAnswer {
 }
 
 /// What a tenant may read of its own configuration.
+#[derive(Serialize, ToSchema)]
 pub(crate) struct TenantInfo {
+    #[schema(value_type = Uuid)]
     pub(crate) tenant_id: String,
     pub(crate) tenant_name: String,
+    #[schema(pattern = "^(active|suspended)$")]
     pub(crate) status: String,
     pub(crate) plan_tier: String,
     pub(crate) allowed_origins: Vec<String>,

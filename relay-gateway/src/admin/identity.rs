@@ -60,7 +60,7 @@ impl AdminClient {
         let tenant_id = tenant_id.as_uuid().as_bytes().to_vec();
         let message = rpc::ProvisionOperatorRequest { tenant_id, email, display_name, routing_keys, avatar_url };
         let answer = self.call(request_id, message).await?;
-        let operator = answer.operator.unwrap_or_default();
+        let operator = sent(answer.operator)?;
         let (created_at, updated_at) = (time(operator.created_at)?, time(operator.updated_at)?);
         Ok(ProvisionedOperator { operator: operator.into(), created: answer.created, created_at, updated_at })
     }
@@ -80,7 +80,7 @@ impl AdminClient {
         };
         let answer = self.call(request_id, message).await?;
         let issued = Issued { token: answer.token, expires_at: time(answer.expires_at)? };
-        Ok((answer.operator.unwrap_or_default().into(), issued))
+        Ok((sent(answer.operator)?.into(), issued))
     }
 
     /// A token by which a visitor whom the tenant's backend knows opens a socket. It is of the tenant's `token_generation`.
@@ -109,9 +109,27 @@ impl AdminClient {
     }
 }
 
+/// The operator of an answer. A blank one in its place would tell the tenant of an operator that does not exist.
+fn sent(operator: Option<rpc::Operator>) -> Result<rpc::Operator, ApiError> {
+    operator.ok_or_else(|| ApiError::internal("the admin service sent no operator"))
+}
+
 impl From<rpc::Operator> for Operator {
     fn from(operator: rpc::Operator) -> Self {
         let rpc::Operator { operator_id, tenant_id, email, display_name, routing_keys, avatar_url, .. } = operator;
         Self { operator_id, tenant_id, email, display_name, routing_keys, avatar_url }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::ErrorCode;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_without_its_operator_is_a_fault_of_ours() {
+        assert_eq!(sent(None).expect_err("refused").code(), ErrorCode::Internal);
+        assert!(sent(Some(rpc::Operator::default())).is_ok());
     }
 }

@@ -167,7 +167,8 @@ impl AdminClient {
         made.unwrap_or_else(|_| Err(no_answer("no answer in time")))
     }
 
-    /// Makes one call. Tries each replica in turn. If all are away, tries again for a while, provided that one answered recently.
+    /// Makes one call: at each replica in turn, until one answers. If none answers, and one did recently, the gateway tries them all
+    /// again for a while.
     ///
     /// # Errors
     /// The admin service's own error; [`ErrorCode::DirectoryUnavailable`] where none answers.

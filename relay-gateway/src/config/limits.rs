@@ -1,4 +1,4 @@
-//! How much of everything there may be.
+//! Reads the bounds of everything that counts.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 

@@ -175,7 +175,7 @@ impl<D: TenantDirectory> TenantDirectory for CachedDirectory<D> {
         if let Some(known) = self.cached(id) {
             return Ok(known);
         }
-        // Boxed, so that the future of a call whose tenant is cached does not have room for what asking takes.
+        // Boxed: otherwise the future of every call would have room for a look-up, which a cached tenant does not need.
         Box::pin(self.fetch(id, request_id)).await
     }
 

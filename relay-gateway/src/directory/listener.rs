@@ -1,4 +1,4 @@
-//! What is told of changes.
+//! The port by which the directory tells others of changes.
 
 use std::pin::Pin;
 

@@ -10,7 +10,7 @@ use wire::{
 
 use super::tenant::TenantState;
 
-/// The key for tenants that do not exist. The gateway verifies with it, so that the time of a refusal does not tell who is a tenant.
+/// The key for tenants that do not exist. The gateway verifies with it too, so a refusal takes as long as for a tenant that exists.
 static NOBODY: LazyLock<TenantKey> = LazyLock::new(|| {
     let mut key = [0; 32];
     getrandom::fill(&mut key).expect("the system has randomness");

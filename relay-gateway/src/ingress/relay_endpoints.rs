@@ -14,10 +14,10 @@ use wire::{
 
 use super::shapes::signed::{
     MintedToken, NamedOperator, NamedVisitor, NewOperator, NewVisitorToken, OperatorToken, ProvisionedOperator,
-    RevokedVisitor, TAG, TenantInfo,
+    RevokedVisitor, TAG,
 };
 use crate::{
-    admin::{self, AdminClient},
+    admin::{self, AdminClient, TenantInfo},
     domain::tenant::TenantState,
 };
 
@@ -235,21 +235,7 @@ pub(super) async fn tenant_info(
     tenant_id: TenantId,
     request_id: &RequestId,
 ) -> Result<Response, ApiError> {
-    let info = admin.tenant_info(tenant_id, request_id).await?;
-    let data = TenantInfo {
-        tenant_id: info.tenant_id,
-        tenant_name: info.tenant_name,
-        status: info.status,
-        plan_tier: info.plan_tier,
-        allowed_origins: info.allowed_origins,
-        voice_enabled: info.voice_enabled,
-        video_enabled: info.video_enabled,
-        file_upload_enabled: info.file_upload_enabled,
-        multi_channel_enabled: info.multi_channel_enabled,
-        monthly_msg_quota: info.monthly_msg_quota,
-        storage_gb_quota: info.storage_gb_quota,
-        agent_seats: info.agent_seats,
-    };
+    let data = admin.tenant_info(tenant_id, request_id).await?;
     Ok(Success::ok(data, "Tenant fetched.").into_response())
 }
 

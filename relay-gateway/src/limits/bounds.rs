@@ -1,4 +1,4 @@
-//! How much of everything there may be.
+//! The bounds of everything that counts.
 
 use std::num::NonZeroU32;
 

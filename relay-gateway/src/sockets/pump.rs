@@ -17,7 +17,6 @@ use wire::time::now_unix_ms;
 
 use super::{
     closing::Closing,
-    error_frame::error_frame,
     participant::{Checked, Participant},
     registry::SocketCommand,
 };
@@ -113,7 +112,7 @@ impl<P: Participant> Pump<'_, P> {
             Message::Text(text) => {
                 match self.participant.check(&text).await? {
                     Checked::Forward(text) => self.forward(text).await?,
-                    Checked::Refuse { error, client_id } => self.refuse(&error, client_id.as_deref()).await?,
+                    Checked::Refuse { error, client_id } => self.refuse(&error, client_id).await?,
                 }
                 Ok(true)
             }
@@ -172,9 +171,9 @@ impl<P: Participant> Pump<'_, P> {
         ping.await.map_err(|_| Closing::BackendAway)
     }
 
-    async fn refuse(&mut self, error: &ApiError, client_id: Option<&str>) -> Result<(), Closing> {
+    async fn refuse(&mut self, error: &ApiError, client_id: Option<String>) -> Result<(), Closing> {
         self.refusals.refused(error.code());
-        self.tell(Message::Text(Utf8Bytes::from(error_frame(error, client_id).to_json()))).await
+        self.tell(Message::Text(Utf8Bytes::from(error.frame(client_id).to_json()))).await
     }
 
     async fn tell(&mut self, message: Message) -> Result<(), Closing> {

@@ -1,6 +1,5 @@
 //! The gateway from outside, between a fake admin service and a fake chat backend that fail on any call they do not expect.
 
-mod architecture;
 mod backend;
 mod ending;
 mod fakes;

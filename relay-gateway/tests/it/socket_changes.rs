@@ -31,7 +31,7 @@ async fn a_change_has_closed_what_it_forbids_when_it_is_acknowledged() {
         }
         fixture.admin.push_change(Some(&tenant)).await;
         for (mut visitor, mut backend) in talks {
-            // What the backend says from here on is for nobody.
+            // The gateway has acknowledged the change, so this must not reach the browser.
             let _ = backend.takes(Message::text("{\"type\":\"late\"}"), Duration::from_secs(1)).await;
             assert!(matches!(visitor.next().await, Said::Closed(4403, _)), "{what}");
         }

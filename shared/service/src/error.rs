@@ -28,17 +28,21 @@ struct Inner {
     code: ErrorCode,
     message: Cow<'static, str>,
     errors: Vec<FieldError>,
+    /// What to do instead of writing each of the refused fields; empty if no field has such words.
+    instead: Vec<Option<EdgeWords>>,
     received: Option<serde_json::Value>,
     retry_after_seconds: Option<u64>,
-    advice: Option<Advice>,
+    advice: Option<EdgeWords>,
     cause: Option<String>,
 }
 
-/// What to do next, in the words of the interface that the caller uses.
+/// The same advice for callers of each interface. The error is rendered with the words of the interface that its caller uses.
 #[derive(Clone, Copy, Debug)]
-struct Advice {
-    http: &'static str,
-    grpc: &'static str,
+pub struct EdgeWords {
+    /// Names HTTP paths and headers.
+    pub http: &'static str,
+    /// Names methods and metadata.
+    pub grpc: &'static str,
 }
 
 impl ApiError {
@@ -48,6 +52,7 @@ impl ApiError {
             code,
             message: message.into(),
             errors: Vec::new(),
+            instead: Vec::new(),
             received: None,
             retry_after_seconds: None,
             advice: None,
@@ -114,6 +119,15 @@ impl ApiError {
         error
     }
 
+    /// Refused fields, each with what to do instead. The words follow the field's message without a space.
+    #[must_use]
+    pub fn refused_fields(fields: impl IntoIterator<Item = (FieldError, Option<EdgeWords>)>) -> Self {
+        let (errors, instead) = fields.into_iter().unzip();
+        let mut error = Self::validation(errors);
+        error.0.instead = instead;
+        error
+    }
+
     /// One refused field.
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self::validation(vec![FieldError { field: field.into(), message: message.into() }])
@@ -123,7 +137,7 @@ impl ApiError {
     /// HTTP paths and headers, the second methods and metadata.
     #[must_use]
     pub fn advise(mut self, http: &'static str, grpc: &'static str) -> Self {
-        self.0.advice = Some(Advice { http, grpc });
+        self.0.advice = Some(EdgeWords { http, grpc });
         self
     }
 
@@ -166,7 +180,7 @@ impl ApiError {
         self.0.retry_after_seconds
     }
 
-    /// The refused fields.
+    /// The refused fields, without what to do instead.
     #[must_use]
     pub fn errors(&self) -> &[FieldError] {
         &self.0.errors
@@ -206,7 +220,7 @@ impl ApiError {
             error_code: self.0.code.as_str().to_owned(),
             message: advised(&self.0.message, self.0.advice.map(|advice| advice.http)),
             request_id: request_id.to_owned(),
-            errors: self.0.errors.clone(),
+            errors: self.0.fields(|words| words.http),
             received: self.0.received.clone(),
         })
         .expect("strings and numbers serialize")
@@ -254,11 +268,22 @@ impl From<ApiError> for tonic::Status {
         let mut metadata = tonic::metadata::MetadataMap::new();
         metadata.insert(GRPC_ERROR_CODE, tonic::metadata::MetadataValue::from_static(error.0.code.as_str()));
         if !error.0.errors.is_empty() {
-            let fields = serde_json::to_vec(&error.0.errors).expect("strings serialize");
+            let fields = serde_json::to_vec(&error.0.fields(|words| words.grpc)).expect("strings serialize");
             metadata.insert_bin(GRPC_FIELD_ERRORS, tonic::metadata::MetadataValue::from_bytes(&fields));
         }
         let message = advised(&error.0.message, error.0.advice.map(|advice| advice.grpc));
         Self::with_metadata(tonic::Code::from_i32(error.0.code.statuses().1 as i32), message, metadata)
+    }
+}
+
+impl Inner {
+    /// The refused fields, with what to do instead in the words of one interface.
+    fn fields(&self, words: impl Fn(EdgeWords) -> &'static str) -> Vec<FieldError> {
+        let mut fields = self.errors.clone();
+        for (field, instead) in fields.iter_mut().zip(&self.instead) {
+            field.message.push_str(instead.map_or("", &words));
+        }
+        fields
     }
 }
 
@@ -313,5 +338,13 @@ mod tests {
         let error = ApiError::new(ErrorCode::BotNotFound, "No such bot.").advise("GET /bots lists them.", "ListBots.");
         assert!(String::from_utf8(error.body("r")).expect("utf-8").contains("No such bot. GET /bots lists them."));
         assert_eq!(tonic::Status::from(error).message(), "No such bot. ListBots.");
+        let field = |name: &str| FieldError { field: name.to_owned(), message: "is refused".to_owned() };
+        let words = EdgeWords { http: "; GET /bots", grpc: "; ListBots" };
+        let error = ApiError::refused_fields([(field("a"), None), (field("b"), Some(words))]);
+        let body = String::from_utf8(error.body("r")).expect("utf-8");
+        assert!(body.contains("is refused; GET /bots") && !body.contains("ListBots"), "{body}");
+        let over_grpc = ApiError::from_status(&tonic::Status::from(error)).expect("one of ours");
+        let messages: Vec<_> = over_grpc.errors().iter().map(|error| error.message.as_str()).collect();
+        assert_eq!(messages, ["is refused", "is refused; ListBots"]);
     }
 }

@@ -9,6 +9,7 @@ pub mod config;
 pub mod edge;
 mod envelope;
 mod error;
+mod error_frame;
 mod failure;
 pub mod health;
 pub mod laptop;
@@ -22,5 +23,5 @@ pub mod websocket;
 pub mod workers;
 
 pub use envelope::{Envelope, Success};
-pub use error::ApiError;
+pub use error::{ApiError, EdgeWords};
 pub use failure::Failure;

@@ -99,8 +99,8 @@ impl SigningKeyStore for SeaStore {
 
     async fn ensure_signing_key(&self, key: SealedSigningKey) -> Result<(), StoreError> {
         let transaction = self.begin_write().await?;
-        // Replicas that start together take turns here, so that one makes the key and the others find it. This is no change of the
-        // directory: it takes no revision, since each revision has its audit row.
+        // Replicas that start together wait for each other at this row: the first makes the key, and the others find it. The key takes
+        // no revision, because each revision must have its audit row, and no operator asked for this key.
         directory::lock(&transaction).await?;
         if !read(&transaction, not_retired()).await?.is_empty() {
             return transaction.rollback().await.map_err(translate);

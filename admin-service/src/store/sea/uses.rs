@@ -1,4 +1,4 @@
-//! When keys were last used. This is no change of the directory: it takes no revision and leaves no audit row.
+//! When keys were last used. Writing this takes no revision and leaves no audit row, because no gateway caches it.
 
 use jiff::Timestamp;
 use sea_orm::{prelude::*, sea_query::ExprTrait as _};

@@ -36,45 +36,43 @@ pub(crate) async fn verify(
     let mut verification = Verification::begin(keys, log, anchor.as_ref(), expected);
     match log {
         Log::Audit => {
-            let page = |after: i64| {
-                audit_log::Entity::find()
-                    .filter(audit_log::Column::Revision.gt(after))
-                    .order_by_asc(audit_log::Column::Revision)
-                    .limit(AT_ONCE)
-                    .all(&snapshot)
+            let page = async |after| {
+                let later = audit_log::Entity::find().filter(audit_log::Column::Revision.gt(after));
+                later.order_by_asc(audit_log::Column::Revision).limit(AT_ONCE).all(&snapshot).await
             };
-            let mut after = i64::MIN;
-            loop {
-                let rows = page(after).await.map_err(translate)?;
-                let Some(last) = rows.last() else { break };
-                after = last.revision;
-                for row in rows {
-                    let (number, sealed) = (row.revision, row.mac.clone().zip(row.chain_key.clone()));
-                    look_at::<RecordedAudit, _>(&mut verification, "audit_log", number, row, sealed)?;
-                }
-            }
+            each_row(page, |row| row.revision, |row| look_at_audit(&mut verification, row)).await?;
         }
         Log::Access => {
-            let page = |after: i64| {
-                access_log::Entity::find()
-                    .filter(access_log::Column::Number.gt(after))
-                    .order_by_asc(access_log::Column::Number)
-                    .limit(AT_ONCE)
-                    .all(&snapshot)
+            let page = async |after| {
+                let later = access_log::Entity::find().filter(access_log::Column::Number.gt(after));
+                later.order_by_asc(access_log::Column::Number).limit(AT_ONCE).all(&snapshot).await
             };
-            let mut after = i64::MIN;
-            loop {
-                let rows = page(after).await.map_err(translate)?;
-                let Some(last) = rows.last() else { break };
-                after = last.number;
-                for row in rows {
-                    look_at_access(&mut verification, row)?;
-                }
-            }
+            each_row(page, |row| row.number, |row| look_at_access(&mut verification, row)).await?;
         }
     }
     snapshot.rollback().await.map_err(translate)?;
     Ok(verification.end(found.as_ref().map(head).transpose()?))
+}
+
+/// Looks at every row of a log, in the order of numbers. `page` answers the rows after a number.
+async fn each_row<M>(
+    page: impl AsyncFn(i64) -> Result<Vec<M>, DbErr>,
+    number: impl Fn(&M) -> i64,
+    mut look_at: impl FnMut(M) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut after = i64::MIN;
+    loop {
+        let rows = page(after).await.map_err(translate)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = number(last);
+        rows.into_iter().try_for_each(&mut look_at)?;
+    }
+}
+
+/// Looks at a row of the audit log.
+fn look_at_audit(verification: &mut Verification<'_>, row: audit_log::Model) -> Result<(), StoreError> {
+    let (number, sealed) = (row.revision, row.mac.clone().zip(row.chain_key.clone()));
+    look_at::<RecordedAudit, _>(verification, "audit_log", number, row, sealed)
 }
 
 /// Looks at a row of the access log.
@@ -98,7 +96,7 @@ where
         return Ok(());
     }
     let number = number_from_row(number)?;
-    // A MAC of another length is none of ours, and no reason to stop looking.
+    // A MAC of another length cannot be right. Zeros in its place do not match either, so the row is reported and the next one is read.
     let sealed = sealed.map(|(mac, key_id)| Sealed { key_id, mac: link(table, &mac).unwrap_or_default() });
     match R::try_from(row) {
         Ok(row) => verification.row(number, &row, sealed.as_ref()),

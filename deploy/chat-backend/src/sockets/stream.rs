@@ -12,10 +12,7 @@ use wire::{
     time::WireTime,
 };
 
-use super::{
-    frames,
-    relay::{Ended, Heard, receive, send},
-};
+use super::relay::{Ended, Heard, receive, send};
 use crate::{
     handling::Handling,
     notifier::Listener,
@@ -126,7 +123,7 @@ impl<'a> ConversationStream<'a> {
         match self.act(socket, frame).await {
             Ok(()) => Ok(()),
             Err(Failed::Ended(ended)) => Err(ended),
-            Err(Failed::Refused(error)) => send(socket, &frames::error(&error, client_id)).await,
+            Err(Failed::Refused(error)) => send(socket, &error.frame(client_id)).await,
         }
     }
 

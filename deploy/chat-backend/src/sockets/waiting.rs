@@ -5,7 +5,6 @@ use service::{ApiError, websocket::Socket};
 use wire::{ErrorCode, frames::ServerFrame};
 
 use super::{
-    frames,
     relay::{Ended, Heard, receive, send},
     stream::ConversationStream,
     visitor::Visitor,
@@ -43,7 +42,7 @@ pub(super) async fn wait_for_conversation<'a>(
                         ErrorCode::MessageNotFound,
                         "There is no conversation yet: the first message begins one.",
                     );
-                    let error = frames::error(&error, None);
+                    let error = error.frame(None);
                     send(socket, &error).await?;
                     None
                 }

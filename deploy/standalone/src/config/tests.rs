@@ -158,7 +158,7 @@ fn a_key_of_both_parts_means_the_same_to_both() {
         .map(|(key, _)| key)
         .filter(|key| gateway.takes(key) && admin.takes(key))
         .collect();
-    // Before you add a key here, check that one value serves both services. If it does not, rename one of the two keys.
+    // Both services read these keys. Before you add one, check that one value is right for both. If it is not, rename one key.
     let looked_at =
         ["relay_url", "drain_timeout_ms", "access_log", "log_filter", "log_format", "otlp_endpoint", "trace_ratio"];
     assert_eq!(shared, looked_at);

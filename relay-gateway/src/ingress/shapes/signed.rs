@@ -104,25 +104,6 @@ pub(crate) struct RevokedVisitor {
     pub(crate) revoked_at: WireTime,
 }
 
-/// What a tenant may read of its own configuration.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct TenantInfo {
-    #[schema(value_type = Uuid)]
-    pub(crate) tenant_id: String,
-    pub(crate) tenant_name: String,
-    #[schema(pattern = "^(active|suspended)$")]
-    pub(crate) status: String,
-    pub(crate) plan_tier: String,
-    pub(crate) allowed_origins: Vec<String>,
-    pub(crate) voice_enabled: bool,
-    pub(crate) video_enabled: bool,
-    pub(crate) file_upload_enabled: bool,
-    pub(crate) multi_channel_enabled: bool,
-    pub(crate) monthly_msg_quota: u64,
-    pub(crate) storage_gb_quota: u64,
-    pub(crate) agent_seats: u64,
-}
-
 /// A contact form. The relay checks it, and the chat backend makes a ticket of it.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the documented shape of what is read field by field")]

@@ -1,4 +1,4 @@
-//! The visitor lane.
+//! Bodies and answers of the visitor lane.
 
 use serde::Serialize;
 use serde_json::{Map, Value};

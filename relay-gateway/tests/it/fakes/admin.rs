@@ -77,7 +77,7 @@ impl FakeAdmin {
         let token = request.metadata().get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
         assert_eq!(token, format!("Bearer {GRPC_TOKEN}"), "{method} without the token");
         assert!(request.metadata().get("x-request-id").is_some(), "{method} without a request id");
-        // Watching goes on all the time and is no call of anybody's.
+        // The watch stream runs all the time, so it is not counted among the calls that a test makes.
         if method != "Watch" {
             self.calls.lock().expect("not poisoned").push(method.to_owned());
         }

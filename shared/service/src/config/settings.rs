@@ -1,5 +1,5 @@
-//! Reads settings key by key from the merged sources: embedded defaults < file < environment < flags. Problems gather, so that one
-//! run tells them all.
+//! Merges the sources of settings (embedded defaults < file < environment < flags), and reads settings key by key. Each problem is
+//! noted, and [`Settings::finish`] reports all of them in one run.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -265,7 +265,8 @@ impl Settings {
         self.required(key).map(Duration::from_millis)
     }
 
-    /// Checks that one number is at most another, and says where both come from. Numbers that cannot be read were told already.
+    /// Checks that the number `key` is at most the number `bound`. The problem names both values and their sources. A number that cannot
+    /// be read is a problem already, and is not compared.
     ///
     /// # Errors
     /// A problem, already noted.
