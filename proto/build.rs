@@ -4,9 +4,10 @@ use std::{error::Error, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "chatrelay/admin/v1/admin.proto",
     "chatrelay/directory/v1/directory.proto",
+    "chatrelay/events/v1/events.proto",
     "chatrelay/identity/v1/identity.proto",
     "chatrelay/visitors/v1/visitors.proto",
 ];

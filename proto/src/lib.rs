@@ -47,6 +47,14 @@ pub mod directory {
     }
 }
 
+/// Events of chat backends, and their delivery.
+pub mod events {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("chatrelay.events.v1");
+    }
+}
+
 /// Operators and signed tokens.
 pub mod identity {
     /// Version 1.

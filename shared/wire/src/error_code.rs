@@ -26,6 +26,8 @@ pub enum GrpcStatus {
     FailedPrecondition = 9,
     /// Others were faster.
     Aborted = 10,
+    /// It was there once.
+    OutOfRange = 11,
     /// It is not done here.
     Unimplemented = 12,
     /// A fault of ours.
@@ -120,6 +122,14 @@ error_codes! {
     BotNotFound = "bot_not_found", NOT_FOUND, NotFound;
     /// No such widget key in this tenant.
     WidgetKeyNotFound = "widget_key_not_found", NOT_FOUND, NotFound;
+    /// No such event in this tenant.
+    EventNotFound = "event_not_found", NOT_FOUND, NotFound;
+    /// The tenant has no `callback_url_base`, so nothing can be sent.
+    NoEndpoint = "no_endpoint", CONFLICT, FailedPrecondition;
+    /// An event with this id and another content was published before.
+    EventIdReused = "event_id_reused", CONFLICT, AlreadyExists;
+    /// The events after this cursor are no longer kept.
+    CursorExpired = "cursor_expired", GONE, OutOfRange;
     /// No such signing key.
     SigningKeyNotFound = "signing_key_not_found", NOT_FOUND, NotFound;
     /// The key signs tokens now.
