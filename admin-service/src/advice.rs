@@ -19,6 +19,10 @@ pub(crate) enum Advice {
     ListSigningKeys,
     /// Make a signing key that signs at once.
     RotateSigningKey,
+    /// List the tenant's events.
+    ListEvents,
+    /// Set the tenant's `callback_url_base`.
+    SetCallback,
     /// Send an admin key.
     SendAdminKey,
     /// Send the right admin key.

@@ -15,10 +15,12 @@ use crate::sealing::MasterKeys;
 
 mod behaviour;
 mod database;
+mod webhooks;
 mod wiring;
 
 pub use behaviour::{Behaviour, TokenConfig};
 pub use database::{DatabaseBounds, DatabaseConfig, check_database_url};
+pub use webhooks::WebhookConfig;
 pub use wiring::Wiring;
 
 /// What the program can be told.
@@ -28,7 +30,7 @@ pub const SPEC: Spec = Spec {
     env_prefix: "ADMIN_",
     env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
     defaults: include_str!("../config.default.toml"),
-    secrets: &["api_key", "master_keys", "grpc_token", "database_url"],
+    secrets: &["api_key", "master_keys", "grpc_token", "relay_secrets", "events_token", "database_url"],
     parts: &[],
     commands: &[("verify-audit", "Verifies the MACs that chain the logs: `admin-service verify-audit --help`")],
 };
@@ -50,6 +52,12 @@ pub struct Config {
     pub master_keys: MasterKeys,
     /// The bearer tokens accepted from gateways.
     pub grpc_token: SecretList,
+    /// What chat backends may sign publications with (HMAC#2), if any may over HTTP.
+    pub relay_secrets: Option<SecretList>,
+    /// The bearer tokens that publish over gRPC, beside the admin key.
+    pub events_token: Option<SecretList>,
+    /// How events are delivered.
+    pub webhooks: WebhookConfig,
     /// The `iss` of signed tokens.
     pub token_issuer: String,
     /// How long an operator's token lives.
@@ -85,7 +93,7 @@ impl Config {
     /// Puts both halves together.
     #[must_use]
     pub fn new(wiring: Wiring, behaviour: Behaviour) -> Self {
-        let Behaviour { database, tokens, lease, drain_timeout, access_log } = behaviour;
+        let Behaviour { database, tokens, webhooks, lease, drain_timeout, access_log } = behaviour;
         Self {
             rest_listen: wiring.rest_listen,
             grpc_listen: wiring.grpc_listen,
@@ -94,6 +102,9 @@ impl Config {
             api_key: wiring.api_key,
             master_keys: wiring.master_keys,
             grpc_token: wiring.grpc_token,
+            relay_secrets: wiring.relay_secrets,
+            events_token: wiring.events_token,
+            webhooks,
             token_issuer: tokens.issuer,
             operator_token_ttl: tokens.operator_ttl,
             visitor_token_ttl: tokens.visitor_ttl,

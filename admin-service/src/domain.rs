@@ -1,10 +1,11 @@
-//! Tenants, credentials, account keys, bots, widgets, visitors, operators, audit and access log: pure, with time passed in. No HTTP, no gRPC, no database.
+//! Tenants, credentials, account keys, bots, widgets, visitors, operators, events, audit and access log: pure, with time passed in. No HTTP, no gRPC, no database.
 
 pub mod access;
 pub mod account_key;
 pub mod audit;
 pub mod bot;
 pub mod credentials;
+pub mod event;
 pub mod operator;
 mod public_suffix;
 pub mod refusal;

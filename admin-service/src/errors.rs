@@ -39,6 +39,21 @@ pub(crate) enum UseCaseError {
     /// The tenant's own widget key is not revoked.
     #[error("the tenant's own widget key")]
     TenantsOwnKey,
+    /// The tenant has no such event.
+    #[error("no such event")]
+    EventNotFound,
+    /// The tenant has no callback.
+    #[error("the tenant has no callback")]
+    NoEndpoint,
+    /// An event with this id and another content was published before.
+    #[error("event id {0} was used for another event")]
+    EventIdReused(String),
+    /// Events after a cursor are no longer kept.
+    #[error("the oldest event is number {first_seq}")]
+    CursorExpired {
+        /// The oldest number that is kept.
+        first_seq: u64,
+    },
     /// No such signing key.
     #[error("no such signing key")]
     SigningKeyNotFound,
@@ -107,6 +122,7 @@ impl From<StoreError> for UseCaseError {
             StoreError::NotFound(Missing::Bot) => Self::BotNotFound,
             StoreError::NotFound(Missing::WidgetKey) => Self::WidgetKeyNotFound,
             StoreError::NotFound(Missing::SigningKey) => Self::SigningKeyNotFound,
+            StoreError::NotFound(Missing::Event) => Self::EventNotFound,
             StoreError::InUse(InUse::SigningKey) => Self::SigningKeyInUse,
             StoreError::InUse(InUse::TenantsWidgetKey) => Self::TenantsOwnKey,
             StoreError::Full { what, most } => Self::LimitReached { what, most },

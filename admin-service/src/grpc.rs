@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use coherence::LONGEST_LEASE_MS;
 use proto::{
-    admin::v1::tenant_admin_server::TenantAdminServer, directory::v1::tenant_directory_server::TenantDirectoryServer,
-    identity::v1::identity_server::IdentityServer, visitors::v1::visitors_server::VisitorsServer,
+    admin::v1::tenant_admin_server::TenantAdminServer,
+    directory::v1::tenant_directory_server::TenantDirectoryServer,
+    events::v1::{events_server::EventsServer, tenant_events_server::TenantEventsServer},
+    identity::v1::identity_server::IdentityServer,
+    visitors::v1::visitors_server::VisitorsServer,
 };
 use service::ApiError;
 use tokio::net::TcpListener;
@@ -31,9 +34,11 @@ pub(crate) mod advice;
 mod convert;
 mod directory;
 mod edge;
+mod events;
 mod identity;
 mod metadata;
 mod state;
+mod tenant_events;
 mod visitors;
 mod watch;
 
@@ -60,7 +65,9 @@ pub(crate) async fn serve(
         propagation,
         logs,
         gate,
+        events,
         service_tokens,
+        events_token,
         metrics,
     } = services;
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -94,6 +101,23 @@ pub(crate) async fn serve(
         Ok(request)
     };
 
+    let tokens_of_backends = events_token.as_ref().map(ServiceTokens::new);
+    let (publishers_key_check, refused_publishers) = (with_admin_key.clone(), logs.clone());
+    let with_events_token = move |request: Request<()>| {
+        if request.metadata().contains_key(X_ADMIN_KEY.as_str()) {
+            return publishers_key_check(request);
+        }
+        let is_known = |tokens: &ServiceTokens| tokens.accept(bearer(request.metadata().as_ref()));
+        if tokens_of_backends.as_ref().is_some_and(is_known) {
+            return Ok(request);
+        }
+        let (address, id) = (request.remote_addr().map(|address| address.ip()), request_id(request.metadata()));
+        let kind = AccessKind::RefuseService;
+        refused_publishers
+            .note(AccessEntry { kind, tenant_id: None, actor: "unknown", subject: String::new(), address }, &id);
+        Err(Status::from(refused_publisher()))
+    };
+
     // Reflection describes the services of both, so it is open to both.
     let (token_check, admin_key_check) = (with_token.clone(), with_admin_key.clone());
     let with_either = move |request: Request<()>| {
@@ -121,7 +145,12 @@ pub(crate) async fn serve(
             identity::IdentityService::new(tenants.clone(), operators, signing_keys, tokens, logs.clone()),
             with_token.clone(),
         ))
-        .add_service(VisitorsServer::with_interceptor(visitors::VisitorsService::new(visitors), with_token))
+        .add_service(VisitorsServer::with_interceptor(visitors::VisitorsService::new(visitors), with_token.clone()))
+        .add_service(TenantEventsServer::with_interceptor(
+            tenant_events::TenantEventsService::new(events.clone()),
+            with_token,
+        ))
+        .add_service(EventsServer::with_interceptor(events::EventsService::new(events), with_events_token))
         .add_service(TenantAdminServer::with_interceptor(admin::AdminService::new(tenants, logs), with_admin_key))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopping.cancelled_owned())
         .await?;
@@ -139,4 +168,13 @@ fn refused_service_token(was_sent: bool) -> ApiError {
          ADMIN_GRPC_TOKEN. (TenantAdmin takes the metadata `x-admin-key` instead.)"
     };
     ApiError::new(ErrorCode::InvalidServiceToken, message)
+}
+
+/// Refuses a publisher without the admin key and without the token of chat backends.
+fn refused_publisher() -> ApiError {
+    ApiError::new(
+        ErrorCode::InvalidServiceToken,
+        "Publishing takes the metadata `authorization: Bearer <token>`, where the token is the admin service's ADMIN_EVENTS_TOKEN, or \
+         `x-admin-key` with the admin key. A gateway's token does not open it.",
+    )
 }

@@ -6,11 +6,14 @@
 mod account_keys;
 mod advice;
 mod auth;
+mod bell;
 mod bots;
 pub mod config;
+mod delivery;
 mod directory;
 mod domain;
 mod errors;
+mod events;
 mod grpc;
 mod last_used;
 pub mod log_chain;
@@ -28,10 +31,12 @@ mod tenants;
 mod tokens;
 pub mod verify_audit;
 mod visitors;
+mod webhook_key;
 mod widgets;
 
 pub use domain::{
-    access, account_key, audit, bot, credentials, operator, refusal, settings, signing_key, tenant, visitor, widget,
+    access, account_key, audit, bot, credentials, event, operator, refusal, settings, signing_key, tenant, visitor,
+    widget,
 };
 pub use rest::openapi;
 pub use sealing::MasterKeys;

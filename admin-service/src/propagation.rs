@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 mod feed;
 mod following;
+mod holders;
 mod metrics;
 mod registration;
 mod replicas;
@@ -18,6 +19,7 @@ mod spread;
 mod state;
 mod watcher;
 
+pub(crate) use holders::worker_id;
 pub(crate) use metrics::PropagationMetrics;
 pub(crate) use report::{Changed, PropagationReport};
 pub(crate) use state::{GatewayId, Propagation};

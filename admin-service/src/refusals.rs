@@ -82,6 +82,26 @@ impl From<UseCaseError> for ApiError {
                 "This key signs tokens now, so it cannot be retired yet.",
                 Advice::RotateSigningKey,
             ),
+            UseCaseError::EventNotFound => {
+                advised(ErrorCode::EventNotFound, "This tenant has no such event.", Advice::ListEvents)
+            }
+            UseCaseError::NoEndpoint => advised(
+                ErrorCode::NoEndpoint,
+                "This tenant has no callback_url_base, so nothing can be sent.",
+                Advice::SetCallback,
+            ),
+            UseCaseError::EventIdReused(event_id) => Self::new(
+                ErrorCode::EventIdReused,
+                format!("The event_id {event_id} was used for another event. Nothing was written: give each event its own."),
+            ),
+            UseCaseError::CursorExpired { first_seq } => Self::new(
+                ErrorCode::CursorExpired,
+                format!(
+                    "Events after this cursor are no longer kept. The oldest that is kept has the number {first_seq}: go on with the \
+                     cursor {}.",
+                    first_seq.saturating_sub(1)
+                ),
+            ),
             UseCaseError::LimitReached { what, most } => {
                 Self::new(ErrorCode::LimitReached, format!("There may be at most {most} {}.", limited(what)))
             }
@@ -152,7 +172,11 @@ mod tests {
             Some(E::BotNotFound) => E::WidgetKeyNotFound,
             Some(E::WidgetKeyNotFound) => E::TenantsOwnKey,
             Some(E::TenantsOwnKey) => E::SigningKeyNotFound,
-            Some(E::SigningKeyNotFound) => E::SigningKeyInUse,
+            Some(E::SigningKeyNotFound) => E::EventNotFound,
+            Some(E::EventNotFound) => E::NoEndpoint,
+            Some(E::NoEndpoint) => E::EventIdReused("e-1".to_owned()),
+            Some(E::EventIdReused(_)) => E::CursorExpired { first_seq: 8 },
+            Some(E::CursorExpired { .. }) => E::SigningKeyInUse,
             Some(E::SigningKeyInUse) => E::LimitReached { what: Limited::Bots, most: 3 },
             Some(E::LimitReached { .. }) => E::InvalidWidgetKey,
             Some(E::InvalidWidgetKey) => E::OriginNotAllowed("https://a.com".parse().expect("an origin")),
@@ -225,6 +249,7 @@ mod tests {
             (StoreError::NotFound(Missing::Bot), ErrorCode::BotNotFound),
             (StoreError::NotFound(Missing::WidgetKey), ErrorCode::WidgetKeyNotFound),
             (StoreError::NotFound(Missing::SigningKey), ErrorCode::SigningKeyNotFound),
+            (StoreError::NotFound(Missing::Event), ErrorCode::EventNotFound),
             (StoreError::InUse(InUse::SigningKey), ErrorCode::SigningKeyInUse),
             (StoreError::InUse(InUse::TenantsWidgetKey), ErrorCode::Conflict),
             (StoreError::Full { what: Limited::Bots, most: 1 }, ErrorCode::LimitReached),

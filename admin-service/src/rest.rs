@@ -26,7 +26,9 @@ mod bots;
 mod developers;
 mod document;
 mod dto;
+mod events;
 mod input;
+mod publishing;
 mod routes;
 mod signing_keys;
 mod state;
@@ -36,26 +38,47 @@ mod widgets;
 pub(crate) use developers::Developers;
 pub use document::openapi;
 pub(crate) use signing_keys::Keys;
-pub(crate) use state::{RelayUrl, Services};
+pub(crate) use state::{RelayUrl, Services, WebhookPublicKey};
 
 /// The facade's router, edges not included.
 pub(crate) fn router(services: Services) -> Router {
-    let Services { tenants, logs, developers, keys, gate, clients, relay_url, probes } = services;
+    let Services {
+        tenants,
+        logs,
+        events,
+        webhook_public_key,
+        relay_keys,
+        developers,
+        keys,
+        gate,
+        clients,
+        relay_url,
+        probes,
+    } = services;
     let (of_tenants, _) = routes::tenant_routes().split_for_parts();
     let (of_logs, _) = routes::log_routes().split_for_parts();
+    let (of_events, _) = routes::event_routes().split_for_parts();
+    let (of_backends, _) = routes::publishing_routes().split_for_parts();
     let (of_account_keys, _) = routes::account_key_routes().split_for_parts();
     let (of_developers, _) = routes::developer_routes().split_for_parts();
     let (of_signing_keys, _) = routes::signing_key_routes().split_for_parts();
     let protected = of_tenants
         .with_state(tenants)
         .merge(of_logs.with_state(logs))
+        .merge(of_events.with_state(events.clone()))
         .merge(of_account_keys.with_state(developers.account_keys.clone()))
         .merge(of_signing_keys.with_state(keys.clone()))
         .layer(Extension(relay_url))
+        .layer(Extension(webhook_public_key))
         .layer(middleware::from_fn_with_state((gate, clients), require_admin_key));
     Router::new()
         .merge(protected)
         .merge(of_developers.with_state(developers))
+        .merge(
+            of_backends
+                .with_state(events)
+                .layer(middleware::from_fn_with_state(relay_keys, publishing::require_backend)),
+        )
         .merge(probes)
         .route("/.well-known/jwks.json", get(signing_keys::jwks).with_state(keys))
         .merge(

@@ -7,7 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use secrecy::ExposeSecret as _;
 use service::{
+    config::SecretList,
     edge::{ClientAddresses, Edge},
     passed_on::ClientProof,
     serve::{self, Bounds, ListenError},
@@ -15,25 +17,32 @@ use service::{
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use wire::time::now_unix_ms;
+use wire::{
+    signature::{RelayKey, RelayKeys},
+    time::now_unix_ms,
+};
 
 use crate::{
     account_keys::AccountKeys,
     auth::{AdminKeys, OperatorGate},
+    bell::Bell,
     bots::Bots,
     config::Config,
+    delivery::{Delivery, DeliveryMetrics},
     directory::Directory,
     errors::UseCaseError,
+    events::Events,
     grpc::{self, RpcMetrics, Services},
     logs::Logs,
     operators::Operators,
     propagation::{Propagation, PropagationMetrics},
-    rest::{self, Developers, RelayUrl},
+    rest::{self, Developers, RelayUrl, WebhookPublicKey},
     signing_keys::SigningKeys,
     store::{self, ConnectError, SeaStore, StoreError},
     tenants::Tenants,
     tokens::Tokens,
     visitors::Visitors,
+    webhook_key::WebhookSigningKey,
     widgets::Widgets,
 };
 
@@ -119,12 +128,15 @@ pub async fn start(
     let store = store::connect(&config.database, &config.master_keys).await?;
     let port = Arc::new(store.clone());
     let ttls = (config.operator_token_ttl, config.visitor_token_ttl);
-    let signing_keys = SigningKeys::open(port.clone(), config.master_keys.clone())
+    let webhook_key = WebhookSigningKey::open(port.clone(), &config.master_keys)
+        .await
+        .map_err(|error: UseCaseError| StartError::SigningKey(error.to_string()))?;
+    let signing_keys = SigningKeys::open(port.clone(), config.master_keys.clone(), webhook_key.clone())
         .await
         .map_err(|error: UseCaseError| StartError::SigningKey(error.to_string()))?;
     let tokens = Tokens::new(signing_keys.clone(), config.token_issuer, ttls);
     let propagation = Propagation::start(port.clone(), config.lease, PropagationMetrics::new(metrics)).await?;
-    let tenants = Tenants::new(port.clone(), config.master_keys.clone(), propagation.clone());
+    let tenants = Tenants::new(port.clone(), config.master_keys.clone(), propagation.clone(), config.webhooks.guard());
     let visitors = Visitors::open_with(port.clone(), tokens.clone(), propagation.clone(), &config.master_keys)
         .await
         .map_err(|error: UseCaseError| StartError::SigningKey(error.to_string()))?;
@@ -134,6 +146,19 @@ pub async fn start(
         account_keys: account_keys.clone(),
         bots: Bots::new(port.clone()),
         widgets: Widgets::new(port.clone(), propagation.clone(), &config.relay_url),
+    };
+    let bell = Bell::default();
+    let events = Events::new(port.clone(), propagation.clone(), bell.clone());
+    let delivery = Delivery {
+        store: port.clone(),
+        events: events.clone(),
+        directory: directory.clone(),
+        propagation: propagation.clone(),
+        bell,
+        own_key: webhook_key.signing_key(),
+        config: config.webhooks,
+        lease: config.lease,
+        metrics: DeliveryMetrics::new(metrics),
     };
     let operators = Operators::new(port);
     let logs = Logs::new(Arc::new(store.clone()));
@@ -156,6 +181,9 @@ pub async fn start(
     let router = rest::router(rest::Services {
         tenants: tenants.clone(),
         logs: logs.clone(),
+        events: events.clone(),
+        webhook_public_key: WebhookPublicKey(webhook_key.public_text().into()),
+        relay_keys: relay_keys(config.relay_secrets.as_ref()),
         developers,
         keys,
         gate: gate.clone(),
@@ -166,6 +194,7 @@ pub async fn start(
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log, clients };
     tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
 
+    tasks.spawn(delivery.run(stopping.clone()));
     tasks.spawn(maintain(account_keys.clone(), visitors.clone(), stopping.clone()));
     tasks.spawn(maintain_logs(logs.clone(), stopping.clone()));
 
@@ -200,7 +229,9 @@ pub async fn start(
         propagation: propagation.clone(),
         logs: logs.clone(),
         gate,
+        events,
         service_tokens: config.grpc_token,
+        events_token: config.events_token,
         metrics: RpcMetrics::new(metrics),
     };
     let told_to_stop = stopping.clone();
@@ -227,6 +258,12 @@ pub async fn start(
     tracing::info!(server = "admin-rest", address = %rest, "listening");
     tracing::info!(server = "admin-grpc", address = %grpc, "listening");
     Ok(Running { rest, grpc, tasks, account_keys, visitors, logs, store })
+}
+
+/// What publications may be signed with.
+fn relay_keys(secrets: Option<&SecretList>) -> RelayKeys {
+    let accepted = secrets.into_iter().flat_map(SecretList::accepted);
+    accepted.map(|secret| RelayKey::new(secret.expose_secret().as_bytes())).collect()
 }
 
 /// What need not be done at once, from time to time until the service stops.

@@ -27,6 +27,7 @@ use crate::{
     propagation::{Changed, Propagation},
     sealing::{MasterKeys, SealContext},
     store::{AtRevision, SigningKeyStore},
+    webhook_key::WebhookSigningKey,
 };
 
 const PRIVATE_COLUMN: &str = "signing_key.private";
@@ -39,6 +40,8 @@ const MOST_KEYS: usize = 8;
 pub(crate) struct SigningKeys {
     store: Arc<dyn SigningKeyStore>,
     master_keys: MasterKeys,
+    /// Published beside the keys of tokens: it signs webhooks.
+    webhook_key: WebhookSigningKey,
     opened: Arc<Mutex<HashMap<Uuid, Opened>>>,
 }
 
@@ -81,8 +84,12 @@ struct Jwks {
 
 impl SigningKeys {
     /// Finds the keys, or makes the first where this is the first start.
-    pub(crate) async fn open(store: Arc<dyn SigningKeyStore>, master_keys: MasterKeys) -> Result<Self, UseCaseError> {
-        let this = Self { store, master_keys, opened: Arc::default() };
+    pub(crate) async fn open(
+        store: Arc<dyn SigningKeyStore>,
+        master_keys: MasterKeys,
+        webhook_key: WebhookSigningKey,
+    ) -> Result<Self, UseCaseError> {
+        let this = Self { store, master_keys, webhook_key, opened: Arc::default() };
         if this.store.signing_keys().await?.is_empty() {
             this.store.ensure_signing_key(this.make(now())).await?;
         }
@@ -100,17 +107,14 @@ impl SigningKeys {
         Ok(Signer { id: key.id, key: opened })
     }
 
-    /// The public keys, as a JSON Web Key Set (RFC 7517): those that tokens may be signed with, newest first.
+    /// The public keys, as a JSON Web Key Set (RFC 7517): those that tokens may be signed with, newest first, and then the one that
+    /// signs webhooks.
     pub(crate) async fn jwks(&self) -> Result<String, UseCaseError> {
-        let jwk = |(key, _): &(SealedSigningKey, _)| Jwk {
-            kty: "OKP",
-            crv: "Ed25519",
-            alg: "EdDSA",
-            r#use: "sig",
-            kid: key.id.to_string(),
-            x: public_text(key),
-        };
-        let set = Jwks { keys: self.usable().await?.iter().map(jwk).collect() };
+        let jwk = |kid: String, x: String| Jwk { kty: "OKP", crv: "Ed25519", alg: "EdDSA", r#use: "sig", kid, x };
+        let of_tokens = self.usable().await?;
+        let of_tokens = of_tokens.iter().map(|(key, _)| jwk(key.id.to_string(), public_text(key)));
+        let of_webhooks = jwk(self.webhook_key.id(), URL_SAFE_NO_PAD.encode(self.webhook_key.public_bytes()));
+        let set = Jwks { keys: of_tokens.chain([of_webhooks]).collect() };
         serde_json::to_string(&set).map_err(|error| UseCaseError::Signing(error.to_string()))
     }
 

@@ -17,8 +17,10 @@ pub use connect::{ConnectError, connect};
 pub use error::{InUse, Limited, Missing, StoreError};
 pub use page::{Page, PageStart};
 pub use ports::{
-    AccountKeyStore, BotStore, Done, KeyedTenant, KnownVisitor, LogStore, OperatorStore, Position, PropagationStore,
-    Replacement, Replica, SigningKeyStore, StoredAppearance, TenantStore, VisitorStore, WidgetStore,
+    AccountKeyStore, AttemptRecord, AttemptResult, BotStore, Claim, Done, DueEvent, EventFilter, EventStore,
+    EventsAfter, KeyedTenant, KnownVisitor, LogStore, NextStep, OperatorStore, OutboxStore, Position, PropagationStore,
+    Publication, PublishError, Recorded, Replacement, Replayed, Replica, SigningKeyStore, StoredAppearance,
+    TenantStore, VisitorStore, Waiting, WidgetStore,
 };
 pub use revision::AtRevision;
 pub use sea::SeaStore;

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use url::Url;
 use wire::{TenantId, time::now};
 
 use crate::{
+    delivery::AddressGuard,
     domain::{
         audit::{Action, AuditEntry, Caller},
         credentials::{TenantSecret, WidgetKey},
+        refusal::RefusedField,
         settings::TenantSettings,
         tenant::{Tenant, TenantStatus},
     },
@@ -30,11 +33,26 @@ pub(crate) struct Tenants {
     store: Arc<dyn TenantStore>,
     master_keys: MasterKeys,
     propagation: Propagation,
+    /// Which callbacks may be called.
+    guard: AddressGuard,
 }
 
 impl Tenants {
-    pub(crate) fn new(store: Arc<dyn TenantStore>, master_keys: MasterKeys, propagation: Propagation) -> Self {
-        Self { store, master_keys, propagation }
+    pub(crate) fn new(
+        store: Arc<dyn TenantStore>,
+        master_keys: MasterKeys,
+        propagation: Propagation,
+        guard: AddressGuard,
+    ) -> Self {
+        Self { store, master_keys, propagation, guard }
+    }
+
+    /// Checks a callback as far as its URL shows. Each attempt checks the addresses of its name.
+    fn check_callback(&self, settings: &TenantSettings) -> Result<(), UseCaseError> {
+        let Some(text) = &settings.callback_url_base else { return Ok(()) };
+        let refused = |why: String| UseCaseError::Invalid(vec![RefusedField::new("callback_url_base", why)]);
+        let url = Url::parse(text).map_err(|error| refused(format!("is no URL: {error}")))?;
+        self.guard.check_url(&url).map(drop).map_err(|why| refused(format!("cannot be called: {why}")))
     }
 
     async fn commit_and_propagate(
@@ -55,6 +73,7 @@ impl Tenants {
         fields: &Map<String, Value>,
     ) -> Result<(Tenant, TenantSecret), UseCaseError> {
         let settings = TenantSettings::provision(fields).map_err(UseCaseError::Invalid)?;
+        self.check_callback(&settings)?;
         let now = now();
         let tenant = Tenant {
             id: TenantId::generate(),
@@ -68,6 +87,7 @@ impl Tenants {
             token_generation: 0,
             visitor_revocations: 0,
             sessions_ended: 0,
+            endpoint_stopped_at: None,
             revision: 0,
         };
         let secret = TenantSecret::generate();
@@ -89,6 +109,9 @@ impl Tenants {
             let tenant = self.fetch(id).await?;
             let mut settings = tenant.settings;
             let changed = settings.patch(fields).map_err(UseCaseError::Invalid)?;
+            if changed.contains(&"callback_url_base") {
+                self.check_callback(&settings)?;
+            }
             let audit = AuditEntry::new(id, caller, Action::UpdateTenant, changed);
             let store = Arc::clone(&self.store);
             let change = async move { store.apply_update(id, tenant.revision, &settings, audit).await };

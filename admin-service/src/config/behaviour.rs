@@ -5,7 +5,7 @@ use std::time::Duration;
 use coherence::LONGEST_LEASE_MS;
 use service::config::{Read, Settings};
 
-use super::database::DatabaseBounds;
+use super::{database::DatabaseBounds, webhooks::WebhookConfig};
 
 /// Gateways ask three times a lease; below this they would do little else.
 const SHORTEST_LEASE_MS: u64 = 250;
@@ -17,6 +17,8 @@ pub struct Behaviour {
     pub database: DatabaseBounds,
     /// The tokens that are signed.
     pub tokens: TokenConfig,
+    /// How events are delivered.
+    pub webhooks: WebhookConfig,
     /// How long a gateway may use what it has cached before it must ask again.
     pub lease: Duration,
     /// How long requests in flight get when the process stops.
@@ -44,6 +46,7 @@ impl Behaviour {
     pub fn read(settings: &mut Settings) -> Read<Self> {
         let database = DatabaseBounds::read(settings);
         let tokens = TokenConfig::read(settings);
+        let webhooks = WebhookConfig::read(settings);
         let lease = settings.checked("lease_ms", |lease: &u64| {
             if (SHORTEST_LEASE_MS..=LONGEST_LEASE_MS).contains(lease) {
                 Ok(())
@@ -59,6 +62,7 @@ impl Behaviour {
         Ok(Self {
             database: database?,
             tokens: tokens?,
+            webhooks: webhooks?,
             lease: lease.map(Duration::from_millis)?,
             drain_timeout: drain_timeout?,
             access_log: access_log?,

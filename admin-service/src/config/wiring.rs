@@ -29,6 +29,10 @@ pub struct Wiring {
     pub master_keys: MasterKeys,
     /// The bearer tokens accepted from gateways.
     pub grpc_token: SecretList,
+    /// What chat backends may sign publications with (HMAC#2), if any may over HTTP.
+    pub relay_secrets: Option<SecretList>,
+    /// The bearer tokens that publish over gRPC, beside the admin key.
+    pub events_token: Option<SecretList>,
     /// Where browsers reach the relay: what embed codes name.
     pub relay_url: Url,
     /// How long new connections are still taken when the process stops.
@@ -50,6 +54,8 @@ impl Wiring {
         let api_key = settings.secrets("api_key");
         let master_keys = settings.required("master_keys");
         let grpc_token = settings.secrets("grpc_token");
+        let relay_secrets = settings.optional_secrets("relay_secrets");
+        let events_token = settings.optional_secrets("events_token");
         let relay_url = settings.checked("relay_url", check_relay_url);
         let drain_delay = settings.millis_or_zero("drain_delay_ms");
         let telemetry = TelemetryConfig::read(settings);
@@ -61,6 +67,8 @@ impl Wiring {
             api_key: api_key?,
             master_keys: master_keys?,
             grpc_token: grpc_token?,
+            relay_secrets: relay_secrets?,
+            events_token: events_token?,
             relay_url: relay_url?,
             drain_delay: drain_delay?,
             telemetry: telemetry?,

@@ -53,6 +53,10 @@ pub enum Action {
     RotateSigningKey,
     /// A key that signed tokens was retired.
     RetireSigningKey,
+    /// The receiver of a tenant's events failed for days, or said that it is gone.
+    EndpointStopped,
+    /// The receiver of a tenant's events was started again.
+    StartEndpoint,
 }
 
 impl Action {
@@ -77,6 +81,8 @@ impl Action {
             Self::CustomizeWidget => "customize_widget",
             Self::RotateSigningKey => "rotate_signing_key",
             Self::RetireSigningKey => "retire_signing_key",
+            Self::EndpointStopped => "endpoint_stopped",
+            Self::StartEndpoint => "start_endpoint",
         }
     }
 

@@ -27,6 +27,11 @@ pub struct TenantSettings {
     /// Where events are delivered: an http or https URL without query or fragment.
     #[schema(pattern = "^[Hh][Tt][Tt][Pp][Ss]?://[^?#]+$")]
     pub callback_url_base: Option<String>,
+    /// What stands between `callback_url_base` and an event's own path. At most 200 characters.
+    #[schema(max_length = 200, pattern = "^(/[A-Za-z0-9._~-]+)*$", example = "/api/v1/chat-callbacks")]
+    pub callback_path_prefix: String,
+    /// How events are written and signed: `bloonio` or `standard` (Standard Webhooks 1.0).
+    pub webhook_format: WebhookFormat,
     /// Signed calls per minute, 1 to 6000000; a full minute's worth may come at once.
     #[schema(minimum = 1, maximum = 6_000_000)]
     pub rate_limit_per_min: u32,
@@ -64,12 +69,35 @@ pub struct TenantSettings {
     pub branding_primary_color: Option<String>,
 }
 
+/// How events are written and signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WebhookFormat {
+    /// A path for each type of event, signed with HMAC#1.
+    Bloonio,
+    /// Standard Webhooks 1.0: one URL for all.
+    Standard,
+}
+
+impl WebhookFormat {
+    /// Its text, on the wire and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bloonio => "bloonio",
+            Self::Standard => "standard",
+        }
+    }
+}
+
 impl Default for TenantSettings {
     fn default() -> Self {
         Self {
             tenant_name: String::new(),
             allowed_origins: Vec::new(),
             callback_url_base: None,
+            callback_path_prefix: "/api/v1/chat-callbacks".to_owned(),
+            webhook_format: WebhookFormat::Bloonio,
             rate_limit_per_min: 60,
             plan_tier: "free".to_owned(),
             stripe_customer_id: None,
@@ -127,6 +155,8 @@ impl TenantSettings {
             "tenant_name" => field!(tenant_name, text(value, 200)),
             "allowed_origins" => field!(allowed_origins, origins(value, &self.allowed_origins)),
             "callback_url_base" => field!(callback_url_base, nullable(value, callback_url)),
+            "callback_path_prefix" => field!(callback_path_prefix, path_prefix(value)),
+            "webhook_format" => field!(webhook_format, webhook_format(value)),
             "rate_limit_per_min" => field!(rate_limit_per_min, rate(value)),
             "plan_tier" => field!(plan_tier, slug(value)),
             "stripe_customer_id" => field!(stripe_customer_id, nullable(value, |value| text(value, 255))),
@@ -143,9 +173,13 @@ impl TenantSettings {
             "tenant_secret" => Err(Refusal::hinted("cannot be written", Hint::RotateSecret)),
             "widget_public_key" => Err(Refusal::hinted("cannot be written", Hint::RotateWidgetKey)),
             "status" => Err(Refusal::hinted("cannot be written", Hint::SetStatus)),
-            "tenant_id" | "created_at" | "updated_at" | "secret_rotated_at" | "widget_key_rotated_at" => {
-                Err(Refusal::hinted("is read-only", Hint::LeaveOut))
-            }
+            "tenant_id"
+            | "created_at"
+            | "updated_at"
+            | "secret_rotated_at"
+            | "widget_key_rotated_at"
+            | "endpoint_state"
+            | "webhook_public_key" => Err(Refusal::hinted("is read-only", Hint::LeaveOut)),
             _ => Err(Refusal::hinted("is not a field of a tenant", Hint::ReadReference)),
         }
     }
@@ -205,6 +239,27 @@ fn callback_url(value: &Value) -> Result<String, String> {
         return Err("must not have a query or fragment: the event's path is appended to it".to_owned());
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn path_prefix(value: &Value) -> Result<String, String> {
+    let Value::String(text) = value else { return Err("must be a string".to_owned()) };
+    let prefix = text.trim_end_matches('/');
+    let is_segment = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    };
+    let well_formed = prefix.is_empty() || prefix.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_segment));
+    if !well_formed || text.len() > 200 {
+        return Err("must be a path such as /api/v1/chat-callbacks, of at most 200 letters, digits and -._~".to_owned());
+    }
+    Ok(prefix.to_owned())
+}
+
+fn webhook_format(value: &Value) -> Result<WebhookFormat, String> {
+    [WebhookFormat::Bloonio, WebhookFormat::Standard]
+        .into_iter()
+        .find(|format| value.as_str() == Some(format.as_str()))
+        .ok_or_else(|| "must be bloonio or standard".to_owned())
 }
 
 #[cfg(test)]
@@ -283,6 +338,11 @@ mod tests {
             ("callback_url_base", json!("ftp://a.com")),
             ("callback_url_base", json!("https://u:p@a.com")),
             ("callback_url_base", json!("https://a.com?x=1")),
+            ("callback_path_prefix", json!("no-slash")),
+            ("callback_path_prefix", json!("/a/../b")),
+            ("callback_path_prefix", json!("/a?b")),
+            ("callback_path_prefix", json!(null)),
+            ("webhook_format", json!("Standard")),
             ("rate_limit_per_min", json!(6_000_001)),
             ("rate_limit_per_min", json!(1.5)),
             ("rate_limit_per_min", json!("60")),

@@ -64,6 +64,43 @@ pub struct Tenant {
     pub visitor_revocations: u64,
     /// The directory's revision at which a session of its visitors was last ended; 0 where none was.
     pub sessions_ended: u64,
+    /// When its endpoint was stopped, after it had failed for days or had said that it is gone. `None` where it is not stopped.
+    pub endpoint_stopped_at: Option<Timestamp>,
     /// The directory's revision of its last change.
     pub revision: u64,
+}
+
+/// Whether a tenant's events are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointState {
+    /// They are.
+    Active,
+    /// It failed for days, or said that it is gone: events are held until it is started.
+    Stopped,
+    /// The tenant has no `callback_url_base`.
+    None,
+}
+
+impl EndpointState {
+    /// Its text, on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Stopped => "stopped",
+            Self::None => "none",
+        }
+    }
+}
+
+impl Tenant {
+    /// Whether its events are sent.
+    #[must_use]
+    pub fn endpoint_state(&self) -> EndpointState {
+        match (&self.settings.callback_url_base, self.endpoint_stopped_at) {
+            (None, _) => EndpointState::None,
+            (Some(_), Some(_)) => EndpointState::Stopped,
+            (Some(_), None) => EndpointState::Active,
+        }
+    }
 }

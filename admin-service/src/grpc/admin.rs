@@ -5,6 +5,7 @@ use proto::admin::v1::{
     ProvisionTenantRequest, ProvisionTenantResponse, RotateTenantSecretRequest, RotateTenantSecretResponse,
     RotateWidgetKeyResponse, Tenant, TenantRequest, UpdateTenantRequest, tenant_admin_server::TenantAdmin,
 };
+use secrecy::ExposeSecret as _;
 use service::ApiError;
 use tonic::{Request, Response, Status};
 
@@ -46,6 +47,7 @@ impl TenantAdmin for AdminService {
         Ok(Response::new(ProvisionTenantResponse {
             tenant: Some(convert::tenant(tenant)),
             tenant_secret: secret.expose().to_owned(),
+            webhook_secret: secret.to_webhook_secret().expose_secret().to_owned(),
         }))
     }
 
@@ -70,6 +72,7 @@ impl TenantAdmin for AdminService {
         Ok(Response::new(RotateTenantSecretResponse {
             tenant_id: id.to_string(),
             tenant_secret: secret.expose().to_owned(),
+            webhook_secret: secret.to_webhook_secret().expose_secret().to_owned(),
             rotated_at: Some(convert::timestamp(rotated_at)),
             propagation: Some(convert::propagation(report)),
         }))

@@ -13,6 +13,8 @@ pub(crate) const fn text(advice: Advice) -> &'static str {
         Advice::RotateWidgetKey => "TenantAdmin.RotateWidgetKey replaces it.",
         Advice::ListSigningKeys => "Signing keys are listed over REST.",
         Advice::RotateSigningKey => "Signing keys are rotated over REST.",
+        Advice::ListEvents => "TenantEvents.ListEvents lists them.",
+        Advice::SetCallback => "TenantAdmin.UpdateTenant sets it.",
         Advice::SendAdminKey => "Send the admin service's ADMIN_API_KEY as the metadata x-admin-key.",
         Advice::CheckAdminKey => "The metadata x-admin-key must be the admin service's ADMIN_API_KEY.",
     }

@@ -8,7 +8,10 @@ use proto::{
 };
 use serde_json::{Map, Value, json};
 use service::ApiError;
-use wire::{ErrorCode, TenantId, time::as_millis};
+use wire::{
+    ErrorCode, TenantId,
+    time::{WireTime, as_millis},
+};
 
 use crate::{
     directory::OpenedTenant,
@@ -25,6 +28,16 @@ use crate::{
 
 pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
+/// A time of a message; `None` where no calendar has it.
+pub(super) fn time(at: prost_types::Timestamp) -> Option<Timestamp> {
+    Timestamp::new(at.seconds, at.nanos).ok()
+}
+
+/// A time of a message as JSON has it; `null` where no calendar has it.
+pub(super) fn time_text(at: prost_types::Timestamp) -> Value {
+    time(at).map_or(Value::Null, |at| WireTime::from(at).to_string().into())
 }
 
 pub(super) fn tenant_id_from_bytes(bytes: &[u8]) -> Result<TenantId, ApiError> {
@@ -110,6 +123,7 @@ pub(super) fn tenant(tenant: Tenant) -> admin::Tenant {
     admin::Tenant {
         tenant_id: tenant.id.to_string(),
         status: tenant.status.as_str().to_owned(),
+        endpoint_state: tenant.endpoint_state().as_str().to_owned(),
         widget_public_key: tenant.widget_public_key.as_str().to_owned(),
         settings: Some(settings(tenant.settings)),
         created_at: Some(timestamp(tenant.created_at)),
@@ -124,6 +138,8 @@ fn settings(settings: TenantSettings) -> admin::TenantSettings {
         tenant_name: Some(settings.tenant_name),
         allowed_origins: settings.allowed_origins.iter().map(ToString::to_string).collect(),
         callback_url_base: settings.callback_url_base,
+        callback_path_prefix: Some(settings.callback_path_prefix),
+        webhook_format: Some(settings.webhook_format.as_str().to_owned()),
         rate_limit_per_min: Some(settings.rate_limit_per_min),
         plan_tier: Some(settings.plan_tier),
         stripe_customer_id: settings.stripe_customer_id,
@@ -146,6 +162,8 @@ fn all_fields(settings: admin::TenantSettings) -> Map<String, Value> {
         "tenant_name": settings.tenant_name,
         "allowed_origins": settings.allowed_origins,
         "callback_url_base": settings.callback_url_base,
+        "callback_path_prefix": settings.callback_path_prefix,
+        "webhook_format": settings.webhook_format,
         "rate_limit_per_min": settings.rate_limit_per_min,
         "plan_tier": settings.plan_tier,
         "stripe_customer_id": settings.stripe_customer_id,

@@ -4,8 +4,8 @@ use service::config::SecretList;
 
 use super::edge::RpcMetrics;
 use crate::{
-    auth::OperatorGate, directory::Directory, logs::Logs, operators::Operators, propagation::Propagation,
-    signing_keys::SigningKeys, tenants::Tenants, tokens::Tokens, visitors::Visitors,
+    auth::OperatorGate, directory::Directory, events::Events, logs::Logs, operators::Operators,
+    propagation::Propagation, signing_keys::SigningKeys, tenants::Tenants, tokens::Tokens, visitors::Visitors,
 };
 
 /// What the services are made of.
@@ -19,6 +19,9 @@ pub(crate) struct Services {
     pub(crate) propagation: Propagation,
     pub(crate) logs: Logs,
     pub(crate) gate: OperatorGate,
+    pub(crate) events: Events,
     pub(crate) service_tokens: SecretList,
+    /// What chat backends may publish with, beside the admin key.
+    pub(crate) events_token: Option<SecretList>,
     pub(crate) metrics: RpcMetrics,
 }

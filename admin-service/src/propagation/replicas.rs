@@ -9,6 +9,7 @@ use wire::time::{as_millis, since_boot_ms};
 
 use super::{
     feed::FeedPosition,
+    holders::is_gateway,
     state::{Inner, bounded, stopping},
 };
 use crate::store::{Done, Replica, StoreError};
@@ -82,7 +83,7 @@ impl Inner {
                 }
             }
             leases.forget_ended(now);
-            self.metrics.holding(leases.holders(now).count());
+            self.metrics.holding(leases.holders(now).filter(|id| is_gateway(id)).count());
         }
         self.replicas.send_replace(replicas.into());
         Ok(())

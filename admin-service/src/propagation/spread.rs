@@ -15,6 +15,7 @@ use wire::time::{as_millis, since_boot_ms};
 
 use super::{
     feed::Reading,
+    holders::is_gateway,
     report::{Changed, PropagationReport},
     state::{GatewayId, Inner, Propagation},
 };
@@ -174,8 +175,8 @@ impl<'a> PendingPropagation<'a> {
     fn result(&self, waited: Duration) -> PropagationReport {
         let count = |gateways: usize| u32::try_from(gateways).unwrap_or(u32::MAX);
         PropagationReport {
-            gateways: count(self.holders.union(&self.acknowledged).count()),
-            acknowledged: count(self.acknowledged.len()),
+            gateways: count(self.holders.union(&self.acknowledged).filter(|id| is_gateway(id)).count()),
+            acknowledged: count(self.acknowledged.iter().filter(|id| is_gateway(id)).count()),
             waited,
         }
     }

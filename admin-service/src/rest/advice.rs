@@ -15,6 +15,8 @@ pub(crate) const fn text(advice: Advice) -> &'static str {
         Advice::RotateSigningKey => {
             "POST /api/v1/rotate/signing-key?signs_after_seconds=0 makes one that signs at once; then retire this one."
         }
+        Advice::ListEvents => "GET /api/v1/fetch/events lists them.",
+        Advice::SetCallback => "An operator sets it by POST /api/v1/update/tenant.",
         Advice::SendAdminKey => "Send the admin service's ADMIN_API_KEY in the header X-Admin-Key.",
         Advice::CheckAdminKey => "X-Admin-Key must be the admin service's ADMIN_API_KEY.",
     }

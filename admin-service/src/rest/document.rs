@@ -15,7 +15,10 @@ use wire::ErrorCode;
 
 use super::{
     dto::{NewTenant, TenantPatch},
-    routes::{account_key_routes, developer_routes, log_routes, signing_key_routes, tenant_routes},
+    routes::{
+        account_key_routes, developer_routes, event_routes, log_routes, publishing_routes, signing_key_routes,
+        tenant_routes,
+    },
     widgets::CustomizationPatch,
 };
 use crate::domain::{account_key::NewAccountKey, bot::NewBot, widget::NewBotKey};
@@ -33,6 +36,8 @@ use crate::domain::{account_key::NewAccountKey, bot::NewBot, widget::NewBotKey};
         (name = "signing keys"),
         (name = "account keys"),
         (name = "audit"),
+        (name = "events"),
+        (name = "internal"),
         (name = "bots"),
         (name = "widgets")
     ),
@@ -53,6 +58,11 @@ impl Modify for KeySchemes {
         let key = ApiKeyValue::with_description("X-Admin-Key", "The operators' key: the service's ADMIN_API_KEY.");
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("admin_key", SecurityScheme::ApiKey(ApiKey::Header(key)));
+        let signature = ApiKeyValue::with_description(
+            "X-Relay-Signature",
+            "HMAC#2 under one of the service's ADMIN_RELAY_SECRETS, with the actor `backend` (PROTOCOL.md, section 7).",
+        );
+        components.add_security_scheme("relay_signature", SecurityScheme::ApiKey(ApiKey::Header(signature)));
         components.add_security_scheme("account_key", SecurityScheme::Http(account_key));
     }
 }
@@ -63,6 +73,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = Document::openapi();
     document.merge(tenant_routes().into_openapi());
     document.merge(log_routes().into_openapi());
+    document.merge(event_routes().into_openapi());
+    document.merge(publishing_routes().into_openapi());
     document.merge(account_key_routes().into_openapi());
     document.merge(signing_key_routes().into_openapi());
     document.merge(developer_routes().into_openapi());

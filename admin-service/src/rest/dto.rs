@@ -1,6 +1,7 @@
 //! What operators see: the answers' shapes, and the documented shapes of what they send.
 
 use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -37,6 +38,9 @@ pub(super) struct TenantView {
     widget_public_key: String,
     #[serde(flatten)]
     settings: TenantSettings,
+    /// Whether events are sent: `active`, `stopped` or `none`.
+    #[schema(value_type = String, pattern = "^(active|stopped|none)$")]
+    endpoint_state: &'static str,
     #[schema(value_type = String, format = DateTime)]
     created_at: WireTime,
     #[schema(value_type = String, format = DateTime)]
@@ -54,6 +58,7 @@ impl From<Tenant> for TenantView {
         Self {
             tenant_id: tenant.id,
             status: tenant.status.as_str(),
+            endpoint_state: tenant.endpoint_state().as_str(),
             widget_public_key: tenant.widget_public_key.as_str().to_owned(),
             settings: tenant.settings,
             created_at: tenant.created_at.into(),
@@ -62,6 +67,16 @@ impl From<Tenant> for TenantView {
             widget_key_rotated_at: tenant.widget_key_rotated_at.map(WireTime::from),
         }
     }
+}
+
+/// A tenant, with what its backend verifies events with.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FetchedTenant {
+    #[serde(flatten)]
+    pub(super) tenant: TenantView,
+    /// Verifies `v1a` of Standard Webhooks. The same for every tenant.
+    #[schema(pattern = "^whpk_[A-Za-z0-9+/]{43}=$")]
+    pub(super) webhook_public_key: String,
 }
 
 /// How a change reached the gateways.
@@ -104,6 +119,9 @@ pub(super) struct ProvisionedTenant {
     /// Signs backend calls (HMAC#1). Shown once.
     #[schema(pattern = "^sk_[A-Za-z0-9_-]{43}$")]
     tenant_secret: String,
+    /// The same secret as libraries of Standard Webhooks take it. Shown once.
+    #[schema(pattern = "^whsec_[A-Za-z0-9+/]{43}=$")]
+    webhook_secret: String,
     /// Public: pairs with the tenant's id in widgets.
     #[schema(pattern = "^pk_[A-Za-z0-9_-]{32}$")]
     widget_public_key: String,
@@ -121,6 +139,7 @@ impl ProvisionedTenant {
         Self {
             tenant_id: tenant.id,
             tenant_secret: secret.expose().to_owned(),
+            webhook_secret: secret.to_webhook_secret().expose_secret().to_owned(),
             widget_public_key: tenant.widget_public_key.as_str().to_owned(),
             tenant_name: tenant.settings.tenant_name,
             rate_limit_per_min: tenant.settings.rate_limit_per_min,
@@ -138,6 +157,9 @@ pub(super) struct RotatedSecret {
     /// Shown once.
     #[schema(pattern = "^sk_[A-Za-z0-9_-]{43}$")]
     pub(super) tenant_secret: String,
+    /// The same secret as libraries of Standard Webhooks take it. Shown once.
+    #[schema(pattern = "^whsec_[A-Za-z0-9+/]{43}=$")]
+    pub(super) webhook_secret: String,
     #[schema(value_type = String, format = DateTime)]
     pub(super) rotated_at: WireTime,
     pub(super) propagation: PropagationView,

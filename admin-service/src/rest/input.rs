@@ -79,6 +79,13 @@ impl Params {
         }
     }
 
+    /// `?tenant_id=&event_id=`.
+    pub(super) fn event(mut self) -> Result<(TenantId, String), ApiError> {
+        let (tenant_id, event_id) = (self.0.required("tenant_id"), self.0.required::<String>("event_id"));
+        self.0.finish()?;
+        tenant_id.zip(event_id).ok_or_else(|| ApiError::internal("a required parameter was neither read nor refused"))
+    }
+
     /// `?tenant_id=`, which every call on one tenant has.
     pub(super) fn tenant_id(mut self) -> Result<TenantId, ApiError> {
         let id = self.0.required("tenant_id");

@@ -5,10 +5,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     account_keys, audit, bots,
     developers::Developers,
+    events, publishing,
     signing_keys::{self, Keys},
     tenants, widgets,
 };
-use crate::{account_keys::AccountKeys, logs::Logs, tenants::Tenants};
+use crate::{account_keys::AccountKeys, events::Events, logs::Logs, tenants::Tenants};
 
 /// For operators, who send the admin key.
 pub(super) fn account_key_routes() -> OpenApiRouter<AccountKeys> {
@@ -52,4 +53,20 @@ pub(super) fn tenant_routes() -> OpenApiRouter<Tenants> {
 /// For operators, who send the admin key.
 pub(super) fn log_routes() -> OpenApiRouter<Logs> {
     OpenApiRouter::new().routes(routes!(audit::fetch_audit_log)).routes(routes!(audit::fetch_access_log))
+}
+
+/// For operators, who send the admin key.
+pub(super) fn event_routes() -> OpenApiRouter<Events> {
+    OpenApiRouter::new()
+        .routes(routes!(events::fetch_events))
+        .routes(routes!(events::fetch_event))
+        .routes(routes!(events::replay_event))
+        .routes(routes!(events::replay_events))
+        .routes(routes!(events::send_test_event))
+        .routes(routes!(events::start_endpoint))
+}
+
+/// For chat backends, which sign with the relay secret.
+pub(super) fn publishing_routes() -> OpenApiRouter<Events> {
+    OpenApiRouter::new().routes(routes!(publishing::publish_events))
 }

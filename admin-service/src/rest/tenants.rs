@@ -1,16 +1,17 @@
 //! The tenant lifecycle over REST.
 
 use axum::{Extension, extract::State};
+use secrecy::ExposeSecret as _;
 use service::{ApiError, Envelope, Failure, Success};
 use wire::TenantId;
 
 use super::{
     dto::{
-        ChangedTenant, NewTenant, ProvisionedTenant, RotatedSecret, RotatedWidgetKey, TenantPage, TenantPatch,
-        TenantView, next_cursor,
+        ChangedTenant, FetchedTenant, NewTenant, ProvisionedTenant, RotatedSecret, RotatedWidgetKey, TenantPage,
+        TenantPatch, TenantView, next_cursor,
     },
     input::{Fields, Known, Params},
-    state::RelayUrl,
+    state::{RelayUrl, WebhookPublicKey},
 };
 use crate::{paging, propagation::Changed, store::PageStart, tenants::Tenants};
 
@@ -78,8 +79,15 @@ pub(super) async fn rotate_tenant_secret(
     let Changed { value: (secret, rotated_at), report } =
         tenants.rotate_secret(&caller, tenant_id, revokes_issued).await?;
     let tenant_secret = secret.expose().to_owned();
+    let webhook_secret = secret.to_webhook_secret().expose_secret().to_owned();
     Ok(Success::ok(
-        RotatedSecret { tenant_id, tenant_secret, rotated_at: rotated_at.into(), propagation: report.into() },
+        RotatedSecret {
+            tenant_id,
+            tenant_secret,
+            webhook_secret,
+            rotated_at: rotated_at.into(),
+            propagation: report.into(),
+        },
         "Secret rotated. Save the new tenant_secret — old secret is now invalid.",
     ))
 }
@@ -147,15 +155,17 @@ pub(super) async fn reactivate_tenant(
     get, path = "/api/v1/fetch/tenant", tag = "tenants",
     params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
     responses(
-        (status = 200, description = "The tenant", body = Envelope<TenantView>),
+        (status = 200, description = "The tenant", body = Envelope<FetchedTenant>),
         (status = 404, description = "`tenant_not_found`", body = Failure),
     )
 )]
 pub(super) async fn fetch_tenant(
     State(tenants): State<Tenants>,
+    Extension(WebhookPublicKey(webhook_public_key)): Extension<WebhookPublicKey>,
     params: Params,
-) -> Result<Success<TenantView>, ApiError> {
-    Ok(Success::ok(tenants.fetch(params.tenant_id()?).await?.into(), "Tenant fetched."))
+) -> Result<Success<FetchedTenant>, ApiError> {
+    let tenant = tenants.fetch(params.tenant_id()?).await?.into();
+    Ok(Success::ok(FetchedTenant { tenant, webhook_public_key: webhook_public_key.to_string() }, "Tenant fetched."))
 }
 
 /// Tenants, newest first. Page by `cursor`: it costs the same however deep; `offset` costs what it skips.

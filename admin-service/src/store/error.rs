@@ -50,6 +50,8 @@ pub enum Missing {
     WidgetKey,
     /// A key that signs tokens.
     SigningKey,
+    /// A tenant's event.
+    Event,
 }
 
 /// What stays, because it is used elsewhere.

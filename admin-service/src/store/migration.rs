@@ -12,6 +12,7 @@ mod m0006_logs;
 mod m0007_session_ends;
 mod m0008_signing_keys;
 mod m0009_audit_subject;
+mod m0010_events;
 
 use m0001_initial::M0001Initial;
 use m0002_replicas::M0002Replicas;
@@ -22,6 +23,7 @@ use m0006_logs::M0006Logs;
 use m0007_session_ends::M0007SessionEnds;
 use m0008_signing_keys::M0008SigningKeys;
 use m0009_audit_subject::M0009AuditSubject;
+use m0010_events::M0010Events;
 
 pub(super) struct Migrator;
 
@@ -37,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(M0007SessionEnds),
             Box::new(M0008SigningKeys),
             Box::new(M0009AuditSubject),
+            Box::new(M0010Events),
         ]
     }
 }

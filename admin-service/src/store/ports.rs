@@ -2,6 +2,7 @@
 
 mod account_keys;
 mod bots;
+mod events;
 mod logs;
 mod operators;
 mod propagation;
@@ -12,6 +13,10 @@ mod widgets;
 
 pub use account_keys::AccountKeyStore;
 pub use bots::BotStore;
+pub use events::{
+    AttemptRecord, AttemptResult, Claim, DueEvent, EventFilter, EventStore, EventsAfter, NextStep, OutboxStore,
+    Publication, PublishError, Recorded, Replayed, Waiting,
+};
 pub use logs::LogStore;
 pub use operators::OperatorStore;
 pub use propagation::{Done, Position, PropagationStore, Replica};

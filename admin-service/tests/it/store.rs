@@ -23,6 +23,7 @@ use wire::{TenantId, time::now};
 use crate::support::{TestDatabase, database, master_keys, postgres, sqlite};
 
 mod accounts;
+mod events;
 mod history;
 mod visitors;
 
@@ -54,6 +55,7 @@ fn tenant(name: &str) -> Tenant {
         token_generation: 0,
         visitor_revocations: 0,
         sessions_ended: 0,
+        endpoint_stopped_at: None,
         revision: 0,
     }
 }
@@ -292,6 +294,12 @@ async fn holds_the_contract(on: TestDatabase) {
     concurrent_changes_commit_in_the_order_of_their_revisions(&store).await;
     one_signing_key_is_made_however_many_try(&store).await;
     signing_keys_are_added_up_to_a_bound_and_the_one_that_signs_is_not_retired(&store).await;
+    events::events_are_numbered_without_gaps_and_taken_once(&store).await;
+    events::a_conversation_is_delivered_in_its_order(&store).await;
+    events::results_of_an_earlier_claim_are_refused(&store).await;
+    events::what_is_held_is_due_at_once_when_it_is_freed(&store).await;
+    events::events_without_a_callback_are_kept_and_can_be_replayed(&store).await;
+    events::old_events_are_removed_from_the_oldest_on_and_none_that_is_pending(&store).await;
     history::the_history_says_what_changed_since(&store).await;
     history::who_follows_the_history_misses_nothing(&store).await;
     history::replicas_know_of_each_other(&store).await;

@@ -21,7 +21,7 @@ const SPEC: Spec = Spec {
         ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG"),
     ],
     defaults: include_str!("../config.default.toml"),
-    secrets: &["api_key", "relay_secret", "grpc_token", "master_keys"],
+    secrets: &["api_key", "relay_secret", "grpc_token", "events_token", "master_keys"],
     parts: &IN_ONE_PROCESS,
     commands: &[("backend", "The chat backend by itself, with settings of its own: `chat-relay backend --help`")],
 };
@@ -56,6 +56,8 @@ pub struct Config {
     pub relay_secret: Option<SecretList>,
     /// What gateways may send over gRPC, where it is not the data directory's.
     pub grpc_token: Option<SecretList>,
+    /// What further chat backends may publish with over gRPC, beside the admin key.
+    pub events_token: Option<SecretList>,
     /// What seals secrets at rest, where it is not the data directory's.
     pub master_keys: Option<MasterKeys>,
     /// Logs and traces.
@@ -85,12 +87,18 @@ impl Config {
         let api_key = settings.optional_secrets("api_key");
         let relay_secret = settings.optional_secrets("relay_secret");
         let grpc_token = settings.optional_secrets("grpc_token");
+        let events_token = settings.optional_secrets("events_token");
         let master_keys = settings.optional("master_keys");
         let telemetry = TelemetryConfig::read(&mut settings);
         let gateway = relay_gateway::config::Behaviour::read(&mut settings);
         let admin = admin_service::config::Behaviour::read(&mut settings);
         settings.finish()?;
         let (gateway, demo_page) = (gateway?, demo_page?);
+        let mut admin = admin?;
+        if gateway.public.laptop.exposure(None) != Exposure::Off {
+            // Whoever tries the relay on a laptop has the receiver there too.
+            admin.webhooks.allow_loopback();
+        }
         Ok(Self {
             listen: listen?,
             admin_listen: admin_listen?,
@@ -105,10 +113,11 @@ impl Config {
             api_key: api_key?,
             relay_secret: relay_secret?,
             grpc_token: grpc_token?,
+            events_token: events_token?,
             master_keys: master_keys?,
             telemetry: telemetry?,
             gateway,
-            admin: admin?,
+            admin,
         })
     }
 

@@ -107,6 +107,7 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
             api_key: api_key.clone(),
             master_keys: config.master_keys.clone().map_or_else(|| data.master_keys(), Ok)?,
             grpc_token: grpc_token.clone(),
+            relay_secret: relay_secret.clone(),
             relay_url,
         },
     );

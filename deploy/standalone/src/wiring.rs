@@ -16,6 +16,7 @@ pub(crate) struct AdminWiring {
     pub(crate) api_key: SecretList,
     pub(crate) master_keys: MasterKeys,
     pub(crate) grpc_token: SecretList,
+    pub(crate) relay_secret: SecretList,
     pub(crate) relay_url: HttpUrl,
 }
 
@@ -40,6 +41,9 @@ pub(crate) fn admin(config: &Config, known: AdminWiring) -> admin_service::confi
         api_key: known.api_key,
         master_keys: known.master_keys,
         grpc_token: known.grpc_token,
+        // The chat backend publishes with what the gateway calls it with.
+        relay_secrets: Some(known.relay_secret),
+        events_token: config.events_token.clone(),
         relay_url: known.relay_url.as_url().clone(),
         // The gateway drains first, and then nobody calls any more.
         drain_delay: Duration::ZERO,

@@ -11,7 +11,7 @@ use super::{
     bots,
     change::{Change, LockedTenant},
     connection::{SeaStore, end_read, translate},
-    directory,
+    directory, outboxes,
     paging::cut,
     values::{broken_row, number_from_row, stored_time},
     widgets,
@@ -51,6 +51,7 @@ impl TryFrom<tenant::Model> for Tenant {
             token_generation: number_from_row(row.token_generation)?,
             visitor_revocations: number_from_row(row.visitor_revocations)?,
             sessions_ended: number_from_row(row.sessions_ended)?,
+            endpoint_stopped_at: row.endpoint_stopped_at.map(from_unix_ms),
             revision: number_from_row(row.revision)?,
         })
     }
@@ -62,7 +63,7 @@ fn settings_json(settings: &TenantSettings) -> Result<Json, StoreError> {
 
 impl SeaStore {
     /// Lets `write` change a tenant's row. `write` gets the row as it is, the row to write on, and the change's time.
-    async fn change_tenant(
+    pub(super) async fn change_tenant(
         &self,
         id: TenantId,
         audit: AuditEntry,
@@ -73,13 +74,14 @@ impl SeaStore {
         let mut active = tenant::ActiveModel { id: Set(locked.row.id), ..Default::default() };
         write(&locked.row, &mut active, at)?;
         active.updated_at = Set(stored_time(at));
-        let widget_key_before = locked.row.widget_public_key.clone();
+        let before = locked.row.clone();
         let change = locked.take_revision().await?;
         active.revision = Set(change.revision());
         let changed = tenant::Entity::update(active).exec(change.rows()).await.map_err(translate)?;
-        if changed.widget_public_key != widget_key_before {
-            widgets::replace(change.rows(), &widget_key_before, &changed.widget_public_key).await?;
+        if changed.widget_public_key != before.widget_public_key {
+            widgets::replace(change.rows(), &before.widget_public_key, &changed.widget_public_key).await?;
         }
+        outboxes::follow(change.rows(), &before, &changed, at).await?;
         let changed = changed.try_into()?;
         change.commit(audit, at).await?;
         Ok(changed)
@@ -104,6 +106,7 @@ impl TenantStore for SeaStore {
             token_generation: Set(0),
             visitor_revocations: Set(0),
             sessions_ended: Set(0),
+            endpoint_stopped_at: Set(None),
         };
         tenant::Entity::insert(row).exec_without_returning(change.rows()).await.map_err(translate)?;
         let bot = Bot {
@@ -127,6 +130,7 @@ impl TenantStore for SeaStore {
         };
         bots::insert(change.rows(), bot).await?;
         widgets::insert(change.rows(), key).await?;
+        outboxes::insert(change.rows(), tenant.id).await?;
         let revision = change.commit(audit, tenant.created_at).await?;
         Ok(Tenant { revision, ..tenant })
     }
@@ -169,6 +173,10 @@ impl TenantStore for SeaStore {
         self.change_tenant(id, audit, |row, active, _| {
             if number_from_row(row.revision)? != expected_revision {
                 return Err(StoreError::Conflict);
+            }
+            if row.settings.get("callback_url_base") != settings.get("callback_url_base") {
+                // What stopped was the endpoint at the old URL.
+                active.endpoint_stopped_at = Set(None);
             }
             active.settings = Set(settings);
             Ok(())

@@ -37,9 +37,11 @@ pub const IN_ONE_PROCESS: [Part; 2] = [
         program: "admin-service",
         env_prefix: "ADMIN_",
         defaults: include_str!("../../../../admin-service/config.default.toml"),
-        secrets: &["api_key", "master_keys", "grpc_token", "database_url"],
+        secrets: &["api_key", "master_keys", "grpc_token", "relay_secrets", "events_token", "database_url"],
         not_taken: &[
             ("rest_listen", "it is named admin_listen"),
+            ("relay_secrets", "relay_secret is what both ends use"),
+            ("relay_secrets_file", "relay_secret_file names the file of what both ends use"),
             ("ops_listen", "ops_listen is where /metrics of both services is"),
             (
                 "drain_delay_ms",

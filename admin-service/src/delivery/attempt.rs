@@ -1,0 +1,156 @@
+//! One attempt at delivering an event: the connection first, then a look at the lease, then the request.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+use service::{call_span, telemetry};
+use tracing::{Instrument as _, Span, field::Empty};
+use wire::{TenantId, time::now};
+
+use super::{
+    deadline::Deadline,
+    endpoint::Endpoint,
+    exchange,
+    outcome::Outcome,
+    request::KeptEvent,
+    standing::Standing,
+    verdict::{Tried, Verdict},
+    workers::Workers,
+};
+use crate::{
+    domain::event::EventState,
+    store::{AttemptRecord, AttemptResult, DueEvent, NextStep},
+};
+
+/// What came of an attempt.
+pub(super) enum Attempted {
+    /// It was made.
+    Made {
+        result: AttemptResult,
+        /// Why the endpoint is to be stopped, if the receiver said so.
+        stop: Option<String>,
+        verdict: Verdict,
+    },
+    /// It did not begin: the tenant's state has changed, or nothing vouches for it.
+    NotBegun {
+        /// The event's number.
+        seq: u64,
+    },
+}
+
+/// Makes an attempt.
+pub(super) async fn attempt(
+    workers: Arc<Workers>,
+    tenant_id: TenantId,
+    standing: Arc<Standing>,
+    endpoint: Arc<Endpoint>,
+    event: DueEvent,
+) -> Attempted {
+    let trace = trace_of(&event);
+    let span = call_span!(
+        telemetry::is_recorded(&trace),
+        else DEBUG,
+        "deliver",
+        otel.name = "deliver",
+        otel.kind = "producer",
+        tenant_id = %tenant_id,
+        event_id = event.event_id,
+        event_type = event.event_type,
+        attempt = event.attempts + 1,
+        http.response.status_code = Empty,
+    );
+    telemetry::adopt_caller(&span, &trace);
+    let started_at = now();
+    let Some(outcome) = send(&workers, tenant_id, &standing, &endpoint, &event, trace).instrument(span.clone()).await
+    else {
+        return Attempted::NotBegun { seq: event.seq };
+    };
+    if let Ok(answer) = &outcome {
+        span.record("http.response.status_code", answer.status);
+    }
+    judge(&workers, &event, started_at, &outcome)
+}
+
+/// The trace that the event belongs to, as a caller's headers.
+fn trace_of(event: &DueEvent) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Some(trace) = event.traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
+        headers.insert("traceparent", trace);
+    }
+    headers
+}
+
+/// Connects, looks at the lease, signs and sends. `None` where the attempt did not begin.
+async fn send(
+    workers: &Workers,
+    tenant_id: TenantId,
+    standing: &Standing,
+    endpoint: &Arc<Endpoint>,
+    event: &DueEvent,
+    mut trace: HeaderMap,
+) -> Option<Outcome> {
+    let deadline = Deadline::after(workers.config.timeout);
+    let url = endpoint.url(&event.event_type)?;
+    let prepared = match workers.connector.guard().check_url(&url) {
+        Ok(target) => match exchange::prepare(&workers.connector, &target, deadline).await {
+            Ok(prepared) => prepared,
+            Err(failed) => return Some(Err(failed)),
+        },
+        Err(refused) => return Some(Err(refused.into())),
+    };
+    telemetry::inject(&Span::current(), &mut trace);
+    let traceparent = trace.get("traceparent").and_then(|value| value.to_str().ok());
+    let body = Bytes::from(event.body.clone());
+    let kept =
+        KeptEvent { id: &event.event_id, event_type: &event.event_type, occurred_at: event.occurred_at, body: &body };
+    // From here to the request nothing waits: what was looked at still holds when the first byte is written.
+    let _begun = workers.states.begin(tenant_id, endpoint).filter(|_| standing.is_valid())?;
+    match endpoint.sign(kept, now(), traceparent) {
+        Ok(request) => Some(prepared.send(request).await),
+        Err(unsendable) => {
+            tracing::error!(%unsendable, "an event cannot be sent");
+            None
+        }
+    }
+}
+
+/// What becomes of the event.
+fn judge(workers: &Workers, event: &DueEvent, started_at: Timestamp, outcome: &Outcome) -> Attempted {
+    let ended_at = now();
+    let age = ended_at.duration_since(event.occurred_at).try_into().unwrap_or_default();
+    let tried = Tried {
+        event_type: &event.event_type,
+        attempts: event.attempts + 1,
+        age,
+        retry_base: workers.config.retry_base,
+        random: fastrand::f64(),
+    };
+    let verdict = Verdict::of(outcome, &tried);
+    let (next, reason, stop) = match &verdict {
+        Verdict::Delivered => (NextStep::Finished(EventState::Delivered), "delivered".to_owned(), None),
+        Verdict::Parked(reason) => (NextStep::Finished(EventState::Parked), reason.clone(), None),
+        Verdict::Retry { after, reason } => {
+            (NextStep::Again(ended_at.saturating_add(*after).unwrap_or(Timestamp::MAX)), reason.clone(), None)
+        }
+        // It is held with all others, and due when the endpoint is started.
+        Verdict::StopEndpoint(reason) => (NextStep::Again(ended_at), reason.clone(), Some(reason.clone())),
+    };
+    let is_delivered = verdict == Verdict::Delivered;
+    // A replay has left its conversation's order: it does not count as a first delivery.
+    if is_delivered && (event.lane.is_some() || event.attempts == 0) {
+        workers.metrics.delivered(ended_at.duration_since(event.received_at).as_secs_f64());
+    }
+    let counts = verdict.counts_as_failing(&event.event_type);
+    let latency = ended_at.duration_since(started_at).try_into().unwrap_or_default();
+    let attempt = AttemptRecord {
+        started_at,
+        latency,
+        status: outcome.as_ref().ok().map(|answer| answer.status),
+        reason,
+        answer: outcome.as_ref().map(|answer| answer.body.clone()).unwrap_or_default(),
+    };
+    let has_failed = (is_delivered || counts).then_some(!is_delivered);
+    Attempted::Made { result: AttemptResult { seq: event.seq, attempt, next, has_failed }, stop, verdict }
+}

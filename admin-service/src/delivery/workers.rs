@@ -1,0 +1,22 @@
+//! What the workers of a replica share.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{connection::Connector, metrics::DeliveryMetrics, states::TenantStates};
+use crate::{bell::Bell, config::WebhookConfig, events::Events, store::OutboxStore};
+
+/// How long an outbox is claimed. Each result renews it, and no attempt takes longer than half of it.
+pub(super) fn claim_period(config: &WebhookConfig) -> Duration {
+    config.timeout * 2
+}
+
+/// What the workers of a replica share.
+pub(super) struct Workers {
+    pub(super) store: Arc<dyn OutboxStore>,
+    pub(super) events: Events,
+    pub(super) states: TenantStates,
+    pub(super) connector: Connector,
+    pub(super) bell: Bell,
+    pub(super) config: WebhookConfig,
+    pub(super) metrics: DeliveryMetrics,
+}
