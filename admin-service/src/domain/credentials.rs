@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -20,11 +23,35 @@ impl TenantSecret {
         Self(format!("sk_{}", URL_SAFE_NO_PAD.encode(*bytes)).into())
     }
 
+    /// One that was made earlier; `None` where the text cannot be one.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        bytes_of(text).map(|_| Self(text.to_owned().into()))
+    }
+
     /// Its text, to be sealed or to be shown once.
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
+
+    /// The 32 bytes that its text spells: what signs `v1` of Standard Webhooks.
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
+        bytes_of(self.expose()).expect("it was made of 32 bytes")
+    }
+
+    /// The same bytes as Standard Webhooks' libraries take them, to be shown once: `whsec_` and standard base64.
+    #[must_use]
+    pub fn to_webhook_secret(&self) -> SecretString {
+        format!("whsec_{}", STANDARD.encode(*self.to_bytes())).into()
+    }
+}
+
+fn bytes_of(tenant_secret: &str) -> Option<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    let length = URL_SAFE_NO_PAD.decode_slice(tenant_secret.strip_prefix("sk_")?, bytes.as_mut()).ok()?;
+    (length == bytes.len()).then_some(bytes)
 }
 
 /// What a tenant's developers call the widget surface with: `ak_` and 43 base64url characters (32 random bytes). Never in a
@@ -120,11 +147,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_webhook_secret_spells_the_same_bytes() {
+        let secret = TenantSecret::read("sk_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBka-_z9_v8").expect("well formed");
+        let text = secret.to_webhook_secret();
+        assert_eq!(text.expose_secret(), "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBka+/z9/v8=");
+        assert_eq!(secret.to_bytes()[..4], [0, 1, 2, 3]);
+    }
+
+    #[test]
     fn credentials_have_their_documented_form_and_secrets_do_not_print() {
         let secret = TenantSecret::generate();
         assert_eq!((secret.expose().len(), &secret.expose()[..3]), (46, "sk_"));
         assert_ne!(secret.expose(), TenantSecret::generate().expose());
         assert!(!format!("{secret:?}").contains(&secret.expose()[3..]));
+        let again = TenantSecret::read(secret.expose()).expect("well formed");
+        assert_eq!(again.to_bytes(), secret.to_bytes());
+        for wrong in
+            ["", "sk_", "sk_short", &secret.expose()[3..], &format!("{}A", secret.expose()), &secret.expose()[..45]]
+        {
+            assert!(TenantSecret::read(wrong).is_none(), "{wrong:?}");
+        }
         let account = AccountKeySecret::generate();
         assert_eq!((account.expose().len(), &account.expose()[..3]), (46, "ak_"));
         assert!(!format!("{account:?}").contains(account.hint()));
