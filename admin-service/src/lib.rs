@@ -8,6 +8,7 @@ mod advice;
 mod auth;
 mod bots;
 pub mod config;
+mod delivery;
 mod directory;
 mod domain;
 mod errors;
