@@ -7,6 +7,21 @@
 
 mod address;
 mod address_ranges;
+mod connection;
+mod deadline;
+mod exchange;
+mod failed;
+mod outcome;
 mod ports;
 mod refused;
+mod request;
+mod resolver;
+mod retry_after;
+mod standard_keys;
+mod tls;
+mod tls_failed;
 
+#[cfg(test)]
+mod test_certificates;
+#[cfg(test)]
+mod test_receiver;

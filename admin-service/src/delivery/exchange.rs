@@ -1,0 +1,129 @@
+//! One attempt in two steps: connect, and exchange the request for an answer.
+//!
+//! The caller looks at its lease between both. A request is not made before the second step, so that it is signed by the state that
+//! the lease vouches for. Redirects are answers like any other: nothing follows them.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use tokio_util::task::AbortOnDropHandle;
+use wire::time::now;
+
+use super::{
+    address::Target,
+    connection::Connector,
+    deadline::Deadline,
+    failed::{AttemptFailed, Phase},
+    outcome::{Answer, excerpt},
+    request::AttemptRequest,
+    resolver::Resolve,
+    retry_after,
+};
+
+/// How much of an answer's body is read. Bytes. What a receiver sends beyond that is not waited for.
+const MOST_READ: usize = 16 * 1024;
+/// The longest head of an answer. Bytes.
+const LONGEST_HEAD: usize = 64 * 1024;
+
+/// A connection on which a request can be sent. Dropping it closes the connection.
+#[must_use = "the attempt has not been made yet"]
+pub(crate) struct Prepared {
+    sender: SendRequest<Full<Bytes>>,
+    driver: AbortOnDropHandle<Result<(), hyper::Error>>,
+    target: Target,
+    deadline: Deadline,
+}
+
+/// Makes the connection: name, checks, TCP and TLS.
+///
+/// # Errors
+/// [`AttemptFailed`]: nothing was sent.
+pub(crate) async fn prepare<R: Resolve>(
+    connector: &Connector<R>,
+    target: &Target,
+    deadline: Deadline,
+) -> Result<Prepared, AttemptFailed> {
+    let connection = connector.connect(target, deadline).await?;
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(LONGEST_HEAD)
+        .handshake(TokioIo::new(connection))
+        .await
+        .map_err(|error| failure(&error))?;
+    let driver = AbortOnDropHandle::new(tokio::spawn(connection));
+    Ok(Prepared { sender, driver, target: target.clone(), deadline })
+}
+
+impl Prepared {
+    /// Sends the request and reads the answer, within the deadline that the attempt began with. The connection is closed then.
+    ///
+    /// # Errors
+    /// [`AttemptFailed`]: the receiver may have got the request all the same.
+    pub(crate) async fn send(mut self, request: AttemptRequest) -> Result<Answer, AttemptFailed> {
+        let AttemptRequest { headers, body } = request;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.target.path.clone().into();
+        *request.headers_mut() = headers;
+        request.headers_mut().insert(header::HOST, self.target.host_header.clone());
+        request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let sent_at = Instant::now();
+        let answer = match self.deadline.wait(Phase::Waiting, self.sender.send_request(request)).await? {
+            Ok(answer) => answer,
+            Err(error) if error.is_canceled() => return Err(self.why_closed().await),
+            Err(error) => return Err(failure(&error)),
+        };
+        let latency = sent_at.elapsed();
+        let (head, body) = answer.map(|body| read(body, self.deadline)).into_parts();
+        Ok(Answer {
+            status: head.status.as_u16(),
+            latency,
+            retry_after: requested_pause(&head.headers),
+            body: excerpt(&body.await?),
+        })
+    }
+
+    /// The connection ended before the request was written, and knows why.
+    async fn why_closed(self) -> AttemptFailed {
+        match self.deadline.wait(Phase::Waiting, self.driver).await {
+            Err(timed_out) => timed_out,
+            Ok(Ok(Err(error))) => failure(&error),
+            Ok(_) => AttemptFailed::Closed,
+        }
+    }
+}
+
+fn requested_pause(headers: &HeaderMap) -> Option<std::time::Duration> {
+    retry_after::read(headers.get(header::RETRY_AFTER)?.to_str().ok()?, now())
+}
+
+/// Reads a body up to its bound. A body that breaks off is as long as it got: the status has come and counts.
+async fn read(mut body: Incoming, deadline: Deadline) -> Result<Vec<u8>, AttemptFailed> {
+    let mut read = Vec::new();
+    while read.len() < MOST_READ {
+        match deadline.wait(Phase::Reading, body.frame()).await? {
+            Some(Ok(frame)) => read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
+            Some(Err(_)) | None => break,
+        }
+    }
+    Ok(read)
+}
+
+/// Names what hyper met: a failed read or write, an early end, or bytes that are not HTTP.
+fn failure(error: &hyper::Error) -> AttemptFailed {
+    let is_io = std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
+    if is_io || error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        AttemptFailed::Closed
+    } else {
+        AttemptFailed::NotHttp
+    }
+}
+
+#[cfg(test)]
+mod tests;
