@@ -9,6 +9,7 @@ mod address;
 mod address_ranges;
 mod connection;
 mod deadline;
+mod endpoint_url;
 mod exchange;
 mod failed;
 mod outcome;
@@ -20,6 +21,7 @@ mod retry_after;
 mod standard_keys;
 mod tls;
 mod tls_failed;
+mod verdict;
 
 #[cfg(test)]
 mod test_certificates;
