@@ -35,7 +35,13 @@ const HOMES: [(&str, &[&str]); 8] = [
     ("prost_types", &["proto/src", "admin-service/src/grpc", "relay-gateway/src/admin"]),
     (
         "hyper",
-        &["shared/service/src", "relay-gateway/src/backend", "relay-gateway/src/ingress", "relay-gateway/src/sockets"],
+        &[
+            "shared/service/src",
+            "relay-gateway/src/backend",
+            "relay-gateway/src/ingress",
+            "relay-gateway/src/sockets",
+            "deploy/chat-backend/src/publisher",
+        ],
     ),
     ("sea_orm", &["shared/database/src", "admin-service/src/store", "deploy/chat-backend/src"]),
     ("sqlx", &["shared/database/src", "admin-service/src/store"]),
