@@ -33,7 +33,7 @@ const PERMITS: usize = 1000;
 pub(crate) enum Answer {
     Take,
     /// Takes it, and its answer is lost on the way.
-    TakeAndLoseTheAnswer,
+    TakeUnheard,
     Refuse(u16, &'static str),
 }
 
@@ -147,7 +147,7 @@ async fn publish(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     let answer = (shared.decide.lock().expect("not poisoned"))(tenant, &body);
     match answer {
         Answer::Refuse(status, code) => return refuse(status, code),
-        Answer::Take | Answer::TakeAndLoseTheAnswer => shared.taken.send_modify(|taken| {
+        Answer::Take | Answer::TakeUnheard => shared.taken.send_modify(|taken| {
             for event in events {
                 let known = taken.events.iter().find(|(_, known)| known["event_id"] == event["event_id"]);
                 match known {
@@ -162,7 +162,7 @@ async fn publish(State(shared): State<Arc<Shared>>, request: Request) -> Respons
             }
         }),
     }
-    if matches!(answer, Answer::TakeAndLoseTheAnswer) {
+    if matches!(answer, Answer::TakeUnheard) {
         return StatusCode::BAD_GATEWAY.into_response();
     }
     let items: Vec<_> = events.iter().map(|event| json!({"event_id": event["event_id"], "seq": 1})).collect();

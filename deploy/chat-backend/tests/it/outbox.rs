@@ -176,7 +176,7 @@ async fn what_a_failing_admin_service_does_not_take_is_sent_until_it_does() {
     let (tenant, other) = (TenantId::generate(), TenantId::generate());
     let mut answers = vec![
         Answer::Take,
-        Answer::TakeAndLoseTheAnswer,
+        Answer::TakeUnheard,
         Answer::Refuse(404, "not_found"),
         Answer::Refuse(429, "rate_limited"),
         Answer::Refuse(401, "invalid_relay_signature"),
