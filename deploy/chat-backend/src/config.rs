@@ -7,6 +7,8 @@ use service::{
     telemetry::TelemetryConfig,
 };
 
+use super::events_url::EventsUrl;
+
 const SPEC: Spec = Spec {
     program: "chat-relay backend",
     about: "The reference chat backend: conversations, tickets, knowledge and a bot, for calls that came through the relay.",
@@ -27,6 +29,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// What HMAC#2 may be made with, where it is not the data directory's.
     pub relay_secret: Option<SecretList>,
+    /// Where events and usage are published to, if anywhere.
+    pub events_url: Option<EventsUrl>,
     /// Whether requests leave log lines.
     pub access_log: bool,
     /// Logs and traces.
@@ -43,6 +47,7 @@ impl Config {
         let listen = settings.required("listen");
         let data_dir = settings.required("data_dir");
         let relay_secret = settings.optional_secrets("relay_secret");
+        let events_url = settings.optional("events_url");
         let access_log = settings.required("access_log");
         let telemetry = TelemetryConfig::read(&mut settings);
         settings.finish()?;
@@ -50,6 +55,7 @@ impl Config {
             listen: listen?,
             data_dir: data_dir?,
             relay_secret: relay_secret?,
+            events_url: events_url?,
             access_log: access_log?,
             telemetry: telemetry?,
         })

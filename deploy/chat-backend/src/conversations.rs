@@ -9,6 +9,7 @@ use wire::frames::limits::{CONVERSATION_METADATA_BYTES, LOCALE_CHARS, VISITOR_US
 use super::{
     body,
     channel::Channel,
+    events::Scene,
     extract::{Object, Params, Tenant},
     handling::Handling,
     notifier,
@@ -49,7 +50,10 @@ pub(crate) async fn create_conversation(
     let rows = OfTenant::new(&transaction, tenant_id);
     let id = conversations::insert(&rows, new).await.map_err(unavailable)?;
     let conversation = conversations::find(&rows, &id).await?;
+    let started = Scene::from(&conversation).conversation_started();
+    backend.outbox.note(&rows, &started).await.map_err(unavailable)?;
     commit(transaction).await?;
+    backend.outbox.wake();
     backend.notifier.changed(&notifier::of_visitor(tenant_id, &conversation.row.visitor_user_id));
     Ok(Success::created(conversation.into(), "Conversation begun."))
 }

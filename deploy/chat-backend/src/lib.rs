@@ -5,7 +5,8 @@
 //! `chat-relay backend`, which both stand in `deploy/standalone`.
 //!
 //! Handlers (`conversations.rs`, `messages.rs`, `tickets.rs`, `knowledge.rs`) read a call and answer it; `saying.rs` decides what a
-//! message sets off; `records/` has the rows, and `views/` what callers are shown.
+//! message sets off; `records/` has the rows, and `views/` what callers are shown. `events.rs` says what the backend tells of itself,
+//! `outbox.rs` keeps it in the transaction of what it tells of, and `publisher.rs` sends it to the admin service.
 
 use axum::{Router, middleware, routing::get};
 use secrecy::ExposeSecret as _;
@@ -21,11 +22,15 @@ pub mod config;
 mod conversations;
 mod demo_knowledge;
 mod document;
+mod events;
+mod events_url;
 mod extract;
 mod handling;
 mod knowledge;
 mod messages;
 mod notifier;
+mod outbox;
+mod publisher;
 mod records;
 mod saying;
 mod sockets;
@@ -37,6 +42,7 @@ mod verify;
 mod views;
 
 use document::{Document, SignedByTheRelay};
+pub use events_url::EventsUrl;
 pub use state::Backend;
 pub use store::{Store, StoreError};
 

@@ -6,5 +6,6 @@ pub(crate) mod conversations;
 pub(crate) mod documents;
 mod json;
 pub(crate) mod messages;
+pub(crate) mod outbox;
 mod passages;
 pub(crate) mod tickets;

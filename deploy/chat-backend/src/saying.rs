@@ -11,11 +11,13 @@ use wire::{
 
 use super::{
     bot::Reply,
+    events::{Scene, Usage},
     handling::{Handling, WaitingReason},
+    outbox::Outbox,
     records::{
         conversations::{self, Conversation},
-        messages::{self, MessageRow, NewMessage},
-        tickets::{self, NewTicket, TicketNumber},
+        messages::{self, Inserted, MessageRow, NewMessage},
+        tickets::{self, NewTicket, TicketNumber, TicketRef},
     },
     state::Backend,
     store::{OfTenant, StoreError, commit, unavailable},
@@ -57,117 +59,137 @@ pub(crate) async fn say(
         return Ok(there);
     }
     let new = NewMessage { attachments, client_id, ..NewMessage::plain(role, content) };
-    let id = messages::insert(&rows, conversation_id, new).await.map_err(unavailable)?;
+    let kept = messages::insert(&rows, conversation_id, new).await.map_err(unavailable)?;
+    let exchange = Exchange { rows, outbox: &backend.outbox, conversation: &conversation };
+    exchange.tell(role, &kept).await.map_err(unavailable)?;
     match (reply, role, conversation.handling) {
         // Only while the bot may still answer: a person may have taken over during the search.
-        (Some(reply), _, Handling::Bot) => answer(&rows, &conversation, content, reply).await,
+        (Some(reply), _, Handling::Bot) => exchange.answer(content, reply).await,
         (Some(reply), _, Handling::Waiting(reason)) if reason.bot_may_answer() => {
-            answer_while_waiting(&rows, &conversation, reply).await
+            exchange.answer_while_waiting(reply).await
         }
-        (_, Role::Agent, Handling::Bot | Handling::Waiting(_)) => assign(&rows, conversation_id).await,
+        (_, Role::Visitor, Handling::Waiting(WaitingReason::HumanMode)) => exchange.open_first_ticket(content).await,
+        (_, Role::Agent, Handling::Bot | Handling::Waiting(_)) => exchange.assign().await,
         _ => Ok(()),
     }
     .map_err(unavailable)?;
-    let message = messages::find(&rows, conversation_id, &id).await.map_err(unavailable)?;
+    let message = messages::find(&exchange.rows, conversation_id, &kept.id).await.map_err(unavailable)?;
     let message = message.ok_or_else(|| ApiError::internal("a message that was just written is not there"))?;
     commit(transaction).await?;
+    backend.outbox.wake();
     backend.notifier.changed(conversation_id);
     Ok(message)
 }
 
-async fn answer(
-    rows: &OfTenant<'_, impl ConnectionTrait>,
-    conversation: &Conversation,
-    question: &str,
-    reply: Reply,
-) -> Result<(), StoreError> {
-    match reply {
-        Reply::Greet => {
-            let french = conversation.row.locale.starts_with("fr");
-            let text = if french { "Bonjour ! Que puis-je faire pour vous ?" } else { "Hello! What can I do for you?" };
-            messages::insert(rows, &conversation.row.id, NewMessage::plain(Role::Bot, text)).await?;
+/// A message that was kept, in the transaction that keeps it: what the message sets off is written here.
+struct Exchange<'a, C> {
+    rows: OfTenant<'a, C>,
+    outbox: &'a Outbox,
+    /// The conversation, as it was before the message.
+    conversation: &'a Conversation,
+}
+
+impl<C: ConnectionTrait> Exchange<'_, C> {
+    /// Notes the message itself. The tenant hears of visitors' messages. Its quota counts every message of a visitor or its own
+    /// backend, except those that its backend says are a bot's.
+    async fn tell(&self, role: Role, kept: &Inserted) -> Result<(), StoreError> {
+        if role == Role::Visitor {
+            self.outbox.note(&self.rows, &Scene::from(self.conversation).message_received(kept)).await?;
         }
-        Reply::Answer { content, citations, confidence } => {
-            say_answer(rows, conversation, &content, &citations, confidence).await?;
+        if role != Role::Bot {
+            self.outbox.count(&self.rows, &Usage::from(kept)).await?;
         }
-        Reply::HandOver(reason) => hand_over(rows, conversation, question, reason).await?,
+        Ok(())
     }
-    Ok(())
-}
 
-async fn say_answer(
-    rows: &OfTenant<'_, impl ConnectionTrait>,
-    conversation: &Conversation,
-    content: &str,
-    citations: &[Citation],
-    confidence: f64,
-) -> Result<(), StoreError> {
-    let new = NewMessage {
-        citations: citations.to_vec(),
-        confidence: Some(confidence),
-        ..NewMessage::plain(Role::Bot, content)
-    };
-    messages::insert(rows, &conversation.row.id, new).await.map(drop)
-}
-
-/// The bot did not know an answer, and no person has come yet. It answers the questions that it can, and is silent to the rest.
-/// PROTOCOL.md, section 8.
-async fn answer_while_waiting(
-    rows: &OfTenant<'_, impl ConnectionTrait>,
-    conversation: &Conversation,
-    reply: Reply,
-) -> Result<(), StoreError> {
-    match reply {
-        Reply::Answer { content, citations, confidence } => {
-            say_answer(rows, conversation, &content, &citations, confidence).await
+    async fn answer(&self, question: &str, reply: Reply) -> Result<(), StoreError> {
+        match reply {
+            Reply::Greet => {
+                let text =
+                    self.in_its_language("Bonjour ! Que puis-je faire pour vous ?", "Hello! What can I do for you?");
+                self.say(NewMessage::plain(Role::Bot, text)).await
+            }
+            Reply::Answer { content, citations, confidence } => self.say_answer(&content, citations, confidence).await,
+            Reply::HandOver(reason) => {
+                let handling = Handling::Waiting(reason);
+                conversations::set_handling(&self.rows, &self.conversation.row.id, handling).await?;
+                let ticket = self.open_ticket(question, reason).await?;
+                self.say_person_comes(Some(ticket.number)).await
+            }
         }
-        Reply::HandOver(WaitingReason::UserRequest) => {
-            // From here on the bot is silent, so the visitor is told once more that the request was heard.
-            let handling = Handling::Waiting(WaitingReason::UserRequest);
-            conversations::set_handling(rows, &conversation.row.id, handling).await?;
-            let number = tickets::find_newest_number(rows, &conversation.row.id).await?;
-            say_person_comes(rows, conversation, number).await
+    }
+
+    /// The bot did not know an answer, and no person has come yet. It answers the questions that it can, and is silent to the rest.
+    /// PROTOCOL.md, section 8.
+    async fn answer_while_waiting(&self, reply: Reply) -> Result<(), StoreError> {
+        match reply {
+            Reply::Answer { content, citations, confidence } => self.say_answer(&content, citations, confidence).await,
+            Reply::HandOver(WaitingReason::UserRequest) => {
+                // From here on the bot is silent, so the visitor is told once more that the request was heard.
+                let handling = Handling::Waiting(WaitingReason::UserRequest);
+                conversations::set_handling(&self.rows, &self.conversation.row.id, handling).await?;
+                let ticket = tickets::find_newest(&self.rows, &self.conversation.row.id).await?;
+                if let Some(ticket) = &ticket {
+                    self.outbox.note(&self.rows, &Scene::from(self.conversation).person_requested(ticket)).await?;
+                }
+                self.say_person_comes(ticket.map(|ticket| ticket.number)).await
+            }
+            Reply::Greet | Reply::HandOver(_) => Ok(()),
         }
-        Reply::Greet | Reply::HandOver(_) => Ok(()),
     }
-}
 
-/// A person takes the conversation over, and the tickets that waited for a person.
-async fn assign(rows: &OfTenant<'_, impl ConnectionTrait>, conversation_id: &str) -> Result<(), StoreError> {
-    conversations::set_handling(rows, conversation_id, Handling::Assigned).await?;
-    tickets::assign(rows, conversation_id).await
-}
-
-async fn say_person_comes(
-    rows: &OfTenant<'_, impl ConnectionTrait>,
-    conversation: &Conversation,
-    ticket_number: Option<TicketNumber>,
-) -> Result<(), StoreError> {
-    let french = conversation.row.locale.starts_with("fr");
-    let mut text = if french { "Une personne va vous répondre." } else { "A person will answer you." }.to_owned();
-    if let Some(number) = ticket_number {
-        text.push_str(&if french { format!(" Votre ticket : {number}.") } else { format!(" Your ticket: {number}.") });
+    /// With `mode=human` the first message opens the ticket: a conversation in which nothing was said needs nobody.
+    async fn open_first_ticket(&self, message: &str) -> Result<(), StoreError> {
+        if tickets::find_newest(&self.rows, &self.conversation.row.id).await?.is_some() {
+            return Ok(());
+        }
+        self.open_ticket(message, WaitingReason::HumanMode).await.map(drop)
     }
-    let new = NewMessage::plain(Role::System, &text);
-    messages::insert(rows, &conversation.row.id, new).await.map(drop)
-}
 
-async fn hand_over(
-    rows: &OfTenant<'_, impl ConnectionTrait>,
-    conversation: &Conversation,
-    question: &str,
-    reason: WaitingReason,
-) -> Result<(), StoreError> {
-    conversations::set_handling(rows, &conversation.row.id, Handling::Waiting(reason)).await?;
-    let ticket = NewTicket {
-        user_id: &conversation.row.visitor_user_id,
-        subject: &question.chars().take(120).collect::<String>(),
-        description: question,
-        priority: "p3",
-        tags: vec!["escalation".to_owned(), reason.as_str().to_owned()],
-        conversation_id: &conversation.row.id,
-        escalation_id: Some(Uuid::now_v7().to_string()),
-    };
-    let (_, number) = tickets::insert(rows, ticket).await?;
-    say_person_comes(rows, conversation, Some(number)).await
+    /// A person takes the conversation over, and the tickets that waited for a person.
+    async fn assign(&self) -> Result<(), StoreError> {
+        conversations::set_handling(&self.rows, &self.conversation.row.id, Handling::Assigned).await?;
+        for ticket in tickets::assign(&self.rows, &self.conversation.row.id).await? {
+            self.outbox.note(&self.rows, &Scene::from(self.conversation).ticket_assigned(&ticket)).await?;
+        }
+        Ok(())
+    }
+
+    async fn open_ticket(&self, message: &str, reason: WaitingReason) -> Result<TicketRef, StoreError> {
+        let ticket = NewTicket {
+            user_id: &self.conversation.row.visitor_user_id,
+            subject: &message.chars().take(120).collect::<String>(),
+            description: message,
+            priority: "p3",
+            tags: vec!["escalation".to_owned(), reason.as_str().to_owned()],
+            conversation_id: &self.conversation.row.id,
+            escalation_id: Some(Uuid::now_v7().to_string()),
+        };
+        let ticket = tickets::insert(&self.rows, ticket).await?;
+        for event in Scene::from(self.conversation).handed_over(&ticket, reason) {
+            self.outbox.note(&self.rows, &event).await?;
+        }
+        Ok(ticket)
+    }
+
+    async fn say_answer(&self, content: &str, citations: Vec<Citation>, confidence: f64) -> Result<(), StoreError> {
+        let plain = NewMessage::plain(Role::Bot, content);
+        self.say(NewMessage { citations, confidence: Some(confidence), ..plain }).await
+    }
+
+    async fn say_person_comes(&self, ticket_number: Option<TicketNumber>) -> Result<(), StoreError> {
+        let mut text = self.in_its_language("Une personne va vous répondre.", "A person will answer you.").to_owned();
+        if let Some(number) = ticket_number {
+            text.push_str(&format!(" {}{number}.", self.in_its_language("Votre ticket : ", "Your ticket: ")));
+        }
+        self.say(NewMessage::plain(Role::System, &text)).await
+    }
+
+    async fn say(&self, new: NewMessage<'_>) -> Result<(), StoreError> {
+        messages::insert(&self.rows, &self.conversation.row.id, new).await.map(drop)
+    }
+
+    fn in_its_language(&self, french: &'static str, english: &'static str) -> &'static str {
+        if self.conversation.row.locale.starts_with("fr") { french } else { english }
+    }
 }

@@ -1,13 +1,17 @@
 //! What the routes and the sockets share.
 
 use axum::extract::FromRef;
+use service::{config::SecretList, telemetry::metrics::Metrics};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wire::TenantId;
 
 use super::{
     bot::{self, Reply},
     demo_knowledge::DemoKnowledge,
+    events_url::EventsUrl,
     notifier::ConversationNotifier,
+    outbox::Outbox,
+    publisher::Publisher,
     records::{conversations::Conversation, documents},
     store::{Store, StoreError},
 };
@@ -23,6 +27,10 @@ pub struct Backend {
     /// Visitors' sockets, which outlive the requests they began as.
     pub(crate) sockets: TaskTracker,
     pub(crate) stopping: CancellationToken,
+    pub(crate) outbox: Outbox,
+    publisher: TaskTracker,
+    /// Cancelled once calls and sockets are done: nothing more is written, and the publisher sends what is left.
+    drained: CancellationToken,
 }
 
 impl Backend {
@@ -35,7 +43,21 @@ impl Backend {
             demo_knowledge: None,
             sockets: TaskTracker::new(),
             stopping,
+            outbox: Outbox::default(),
+            publisher: TaskTracker::new(),
+            drained: CancellationToken::new(),
         }
+    }
+
+    /// Publishes events and usage to the admin service's REST listener, signed with the first of the secrets, until
+    /// [`Backend::close`]. Call it once, inside the runtime, before the first request is served: what is written before is not
+    /// published.
+    #[must_use]
+    pub fn publishing_to(mut self, url: &EventsUrl, secrets: &SecretList, metrics: &Metrics) -> Self {
+        self.outbox = Outbox::collected();
+        let publisher = Publisher::new(self.store.clone(), self.outbox.clone(), url, secrets, metrics);
+        self.publisher.spawn(publisher.run(self.drained.clone()));
+        self
     }
 
     /// Lets the bot answer from a few articles about a shop that does not exist: visitors of local pages (`localhost` or loopback),
@@ -66,13 +88,17 @@ impl Backend {
         }
     }
 
-    /// Waits until visitors' sockets are closed, and closes the store.
+    /// Waits until visitors' sockets are closed and what is left in the outbox was tried once more (2 s at most), and closes the
+    /// store.
     ///
     /// # Errors
     /// The store's.
     pub async fn close(self) -> Result<(), StoreError> {
         self.sockets.close();
         self.sockets.wait().await;
+        self.publisher.close();
+        self.drained.cancel();
+        self.publisher.wait().await;
         self.store.close().await
     }
 }

@@ -61,6 +61,11 @@ impl Store {
         transaction::begin(&self.connection).await
     }
 
+    /// The database across tenants. For the publisher alone, which must find out whose rows it has to send.
+    pub(crate) fn across_tenants(&self) -> &Guarded<DatabaseConnection> {
+        &self.connection
+    }
+
     /// One tenant's rows, each statement a transaction of its own.
     pub(crate) fn of(&self, tenant_id: TenantId) -> OfTenant<'_, Guarded<DatabaseConnection>> {
         OfTenant::new(&self.connection, tenant_id)

@@ -15,6 +15,7 @@ use wire::{
 use super::{
     body,
     channel::Channel,
+    events::{Scene, Usage},
     extract::{Object, Params, Tenant},
     handling::{Handling, WaitingReason},
     records::{
@@ -22,6 +23,7 @@ use super::{
         messages::{self, NewMessage},
         tickets::{self, NewTicket},
     },
+    state::Backend,
     store::{OfTenant, Store, StoreError, commit, unavailable},
     ticket_status::TicketStatus,
     views::{ContactTicket, List, Ticket, given, page},
@@ -37,7 +39,7 @@ use super::{
     )
 )]
 pub(crate) async fn create_contact_ticket(
-    State(store): State<Store>,
+    State(backend): State<Backend>,
     Tenant(tenant_id): Tenant,
     Object(object): Object,
 ) -> Result<Success<ContactTicket>, ApiError> {
@@ -55,8 +57,9 @@ pub(crate) async fn create_contact_ticket(
     }
     fields.finish()?;
 
-    let transaction = store.begin().await.map_err(unavailable)?;
+    let transaction = backend.store.begin().await.map_err(unavailable)?;
     let rows = OfTenant::new(&transaction, tenant_id);
+    let outbox = &backend.outbox;
     let opened = async {
         let conversation = NewConversation {
             visitor_user_id: email.clone(),
@@ -69,7 +72,11 @@ pub(crate) async fn create_contact_ticket(
             metadata,
         };
         let conversation_id = conversations::insert(&rows, conversation).await?;
-        messages::insert(&rows, &conversation_id, NewMessage::plain(Role::Visitor, &message)).await?;
+        let scene = Scene { conversation_id: &conversation_id, visitor_user_id: &email };
+        outbox.note(&rows, &scene.conversation_started()).await?;
+        let kept = messages::insert(&rows, &conversation_id, NewMessage::plain(Role::Visitor, &message)).await?;
+        outbox.note(&rows, &scene.message_received(&kept)).await?;
+        outbox.count(&rows, &Usage::from(&kept)).await?;
         let ticket = NewTicket {
             user_id: &email,
             subject: &subject,
@@ -79,13 +86,18 @@ pub(crate) async fn create_contact_ticket(
             conversation_id: &conversation_id,
             escalation_id: Some(Uuid::now_v7().to_string()),
         };
-        let (ticket_id, number) = tickets::insert(&rows, ticket).await?;
-        let (tenant_id, ticket_number) = (tenant_id.to_string(), number.to_string());
+        let ticket = tickets::insert(&rows, ticket).await?;
+        for event in scene.handed_over(&ticket, WaitingReason::ContactForm) {
+            outbox.note(&rows, &event).await?;
+        }
+        outbox.note(&rows, &scene.contact_submitted(&ticket)).await?;
+        let (tenant_id, ticket_id, ticket_number) = (tenant_id.to_string(), ticket.id, ticket.number.to_string());
         Ok::<_, StoreError>(ContactTicket { conversation_id, status: "waiting", tenant_id, ticket_id, ticket_number })
     }
     .await
     .map_err(unavailable)?;
     commit(transaction).await?;
+    outbox.wake();
     Ok(Success::created(opened, "Ticket opened."))
 }
 

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr};
 
 use axum::Router;
+use chat_backend::EventsUrl;
 use relay_gateway::config::HttpUrl;
 use service::{
     config::SecretList,
@@ -125,7 +126,9 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
                 access_log: false,
                 clients: ClientAddresses::default(),
             };
+            let events_url = EventsUrl::at(serve::from_this_machine(admin.rest));
             let mut backend = open_backend(&data, behind.clone()).await?;
+            backend = backend.publishing_to(&events_url, &relay_secret, &metrics);
             if config.demo_knowledge {
                 backend = backend.with_demo_knowledge().await?;
             }
@@ -192,14 +195,18 @@ pub async fn start_backend(
 ) -> Result<Running, StartError> {
     let data = DataDir::open(&config.data_dir)?;
     let relay_secret = config.relay_secret.map_or_else(|| data.relay_secret(), Ok)?;
+    let metrics = Metrics::default();
     let edge = Edge {
         server: "chat-backend",
-        metrics: HttpServerMetrics::new(&Metrics::default()),
+        metrics: HttpServerMetrics::new(&metrics),
         access_log: config.access_log,
         clients: ClientAddresses::default(),
     };
     let mut running = Running::default();
-    let backend = open_backend(&data, stopping.clone()).await?;
+    let mut backend = open_backend(&data, stopping.clone()).await?;
+    if let Some(url) = &config.events_url {
+        backend = backend.publishing_to(url, &relay_secret, &metrics);
+    }
     serve_backend(&mut running.servers, config.listen, backend, &relay_secret, edge, stopping).await?;
     Ok(running)
 }

@@ -69,12 +69,19 @@ impl<'a> NewMessage<'a> {
     }
 }
 
-/// Keeps a message; answers its id.
+/// A message that was just written.
+pub(crate) struct Inserted {
+    pub(crate) id: String,
+    /// Unix milliseconds.
+    pub(crate) created_at: i64,
+}
+
+/// Keeps a message.
 pub(crate) async fn insert(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     conversation_id: &str,
     new: NewMessage<'_>,
-) -> Result<String, StoreError> {
+) -> Result<Inserted, StoreError> {
     let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
     rows.execute(
         "INSERT INTO message (tenant_id, id, conversation_id, role, content, attachments, citations, confidence, created_at,
@@ -98,7 +105,7 @@ pub(crate) async fn insert(
         [conversation_id.into(), now.into()],
     )
     .await?;
-    Ok(id)
+    Ok(Inserted { id, created_at: now })
 }
 
 /// One message of a conversation.

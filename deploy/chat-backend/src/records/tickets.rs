@@ -77,11 +77,11 @@ struct Counter {
     last: i64,
 }
 
-/// Opens a ticket; answers its id and its number.
+/// Opens a ticket.
 pub(crate) async fn insert(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     new: NewTicket<'_>,
-) -> Result<(String, TicketNumber), StoreError> {
+) -> Result<TicketRef, StoreError> {
     let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
     let sql = "INSERT INTO ticket_counter (tenant_id, last) VALUES (?, 1)
                ON CONFLICT (tenant_id) DO UPDATE SET last = last + 1 RETURNING last";
@@ -101,13 +101,13 @@ pub(crate) async fn insert(
             TicketStatus::Open.as_str().into(),
             json!(new.tags).to_string().into(),
             new.conversation_id.into(),
-            new.escalation_id.into(),
+            new.escalation_id.clone().into(),
             now.into(),
             now.into(),
         ],
     )
     .await?;
-    Ok((id, TicketNumber(number)))
+    Ok(TicketRef { id, number: TicketNumber(number), escalation_id: new.escalation_id })
 }
 
 /// One ticket.
@@ -138,33 +138,59 @@ pub(crate) async fn page(
     rows.all(&sql, values).await
 }
 
-/// Assigns the tickets of a conversation that wait for a person.
-pub(crate) async fn assign(rows: &OfTenant<'_, impl ConnectionTrait>, conversation_id: &str) -> Result<(), StoreError> {
-    let waiting: Vec<_> = TicketStatus::ALL.iter().filter(|status| status.waits_for_a_person()).collect();
-    let waiting: Vec<_> = waiting.into_iter().map(|status| status.as_str()).collect();
-    rows.execute(
-        "UPDATE ticket SET status = ?3, updated_at = ?4
-         WHERE tenant_id = ?1 AND conversation_id = ?2 AND status IN (SELECT value FROM json_each(?5))",
-        [
-            conversation_id.into(),
-            TicketStatus::Assigned.as_str().into(),
-            now_unix_ms().into(),
-            json!(waiting).to_string().into(),
-        ],
-    )
-    .await
+/// What events say of a ticket.
+pub(crate) struct TicketRef {
+    pub(crate) id: String,
+    pub(crate) number: TicketNumber,
+    /// The escalation that opened it.
+    pub(crate) escalation_id: Option<String>,
 }
 
-/// The number of a conversation's newest ticket.
-pub(crate) async fn find_newest_number(
+#[derive(FromQueryResult)]
+struct FoundRef {
+    id: String,
+    number: i64,
+    escalation_id: Option<String>,
+}
+
+impl From<FoundRef> for TicketRef {
+    fn from(found: FoundRef) -> Self {
+        Self { id: found.id, number: TicketNumber(found.number), escalation_id: found.escalation_id }
+    }
+}
+
+/// Assigns the tickets of a conversation that wait for a person; answers them, the oldest first.
+pub(crate) async fn assign(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     conversation_id: &str,
-) -> Result<Option<TicketNumber>, StoreError> {
-    #[derive(FromQueryResult)]
-    struct Found {
-        number: i64,
-    }
-    let sql = "SELECT number FROM ticket WHERE tenant_id = ? AND conversation_id = ? ORDER BY id DESC LIMIT 1";
-    let found: Option<Found> = rows.one(sql, [conversation_id.into()]).await?;
-    Ok(found.map(|found| TicketNumber(found.number)))
+) -> Result<Vec<TicketRef>, StoreError> {
+    let waiting: Vec<_> = TicketStatus::ALL.iter().filter(|status| status.waits_for_a_person()).collect();
+    let waiting: Vec<_> = waiting.into_iter().map(|status| status.as_str()).collect();
+    let mut assigned: Vec<FoundRef> = rows
+        .all(
+            "UPDATE ticket SET status = ?3, updated_at = ?4
+             WHERE tenant_id = ?1 AND conversation_id = ?2 AND status IN (SELECT value FROM json_each(?5))
+             RETURNING id, number, escalation_id",
+            [
+                conversation_id.into(),
+                TicketStatus::Assigned.as_str().into(),
+                now_unix_ms().into(),
+                json!(waiting).to_string().into(),
+            ],
+        )
+        .await?;
+    // SQLite answers RETURNING in any order.
+    assigned.sort_by_key(|ticket| ticket.number);
+    Ok(assigned.into_iter().map(TicketRef::from).collect())
+}
+
+/// A conversation's newest ticket.
+pub(crate) async fn find_newest(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+) -> Result<Option<TicketRef>, StoreError> {
+    let sql = "SELECT id, number, escalation_id FROM ticket WHERE tenant_id = ? AND conversation_id = ?
+               ORDER BY id DESC LIMIT 1";
+    let found: Option<FoundRef> = rows.one(sql, [conversation_id.into()]).await?;
+    Ok(found.map(TicketRef::from))
 }

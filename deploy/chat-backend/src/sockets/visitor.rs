@@ -13,6 +13,7 @@ use wire::{
 use super::relay::Ended;
 use crate::{
     channel::Channel,
+    events::Scene,
     handling::{Handling, WaitingReason},
     notifier,
     records::conversations::{self, NewConversation},
@@ -91,7 +92,10 @@ impl Visitor {
             metadata: self.metadata.clone(),
         };
         let id = conversations::insert(&rows, new).await.map_err(unavailable)?;
+        let scene = Scene { conversation_id: &id, visitor_user_id: &self.user_id };
+        backend.outbox.note(&rows, &scene.conversation_started()).await.map_err(unavailable)?;
         commit(transaction).await?;
+        backend.outbox.wake();
         backend.notifier.changed(&notifier::of_visitor(self.tenant_id, &self.user_id));
         Ok(id)
     }

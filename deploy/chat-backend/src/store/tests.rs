@@ -98,3 +98,22 @@ async fn tickets_that_a_person_has_answered_already_are_assigned() {
         }
     }
 }
+
+#[derive(Debug, PartialEq, FromQueryResult)]
+struct Outbox {
+    conversations: i64,
+    rows: i64,
+    user_version: i64,
+}
+
+#[tokio::test]
+async fn a_file_without_an_outbox_gets_an_empty_one_and_keeps_what_it_has() {
+    let rows = "
+        INSERT INTO conversation (id, tenant_id, visitor_user_id, locale, channel, status, handling, metadata, created_at, updated_at)
+        VALUES ('c', 't', 'u', 'en', 'text', 'active', 'bot', '{}', 0, 0);";
+    let (store, _directory) = upgraded(4, rows).await;
+    let sql = "SELECT (SELECT count(*) FROM conversation) AS conversations, (SELECT count(*) FROM outbox) AS rows,
+                   (SELECT user_version FROM pragma_user_version) AS user_version";
+    let found: Vec<Outbox> = every(&store, sql).await;
+    assert_eq!(found, [Outbox { conversations: 1, rows: 0, user_version: 5 }]);
+}

@@ -1,9 +1,11 @@
 //! The chat backend by itself, over HTTP and WebSocket.
 
+mod admin;
 mod bot;
 mod hand_over;
 mod input;
 mod openapi;
+mod outbox;
 mod sockets;
 mod support;
 mod trust;

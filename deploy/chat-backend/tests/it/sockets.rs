@@ -14,17 +14,17 @@ use wire::{SessionId, TenantId, frames::ServerFrame, time::now_unix_ms};
 
 use crate::support::Backend;
 
-fn golden(kind: &str, name: &str) -> Value {
+pub(crate) fn golden(kind: &str, name: &str) -> Value {
     let golden: Value = serde_json::from_str(include_str!("../../../../tests/vectors/frames.json")).expect("JSON");
     assert!(golden[kind][name].is_object(), "{kind} {name}");
     golden[kind][name].clone()
 }
 
 /// The relay's end of a visitor's socket.
-struct Relay(WebSocketStream<TcpStream>);
+pub(crate) struct Relay(WebSocketStream<TcpStream>);
 
 impl Relay {
-    async fn connect(backend: &Backend, tenant: TenantId, session: SessionId) -> Self {
+    pub(crate) async fn connect(backend: &Backend, tenant: TenantId, session: SessionId) -> Self {
         let address = backend.base.strip_prefix("http://").expect("an address");
         let mut request = format!("ws://{address}/ws/visitor").into_client_request().expect("a request");
         let actor = format!("visitor:{session}");
@@ -36,12 +36,12 @@ impl Relay {
         Self(client_async(request, stream).await.expect("a WebSocket").0)
     }
 
-    async fn say(&mut self, frame: &Value) {
+    pub(crate) async fn say(&mut self, frame: &Value) {
         self.0.send(Message::text(frame.to_string())).await.expect("sent");
     }
 
     /// The next frame. It is one of the types', without a field that the types do not have.
-    async fn hear(&mut self) -> Value {
+    pub(crate) async fn hear(&mut self) -> Value {
         loop {
             let next = timeout(Duration::from_secs(10), self.0.next()).await.expect("a frame in time");
             let message = next.expect("open").expect("a message");

@@ -1,5 +1,7 @@
 //! A chat backend of a test's own, on a free port, and calls to it that are signed as the relay signs them.
 
+use std::path::Path;
+
 use chat_backend::Store;
 use http::Method;
 use serde_json::{Value, json};
@@ -18,12 +20,21 @@ use wire::{
 pub(crate) const SECRET: &str = "a-relay-secret-for-tests";
 /// The first is one that the relay does not sign with yet.
 const SECRETS: &str = "the-next-relay-secret-for-tests,a-relay-secret-for-tests";
+/// What the backend itself signs with.
+pub(crate) const FIRST_SECRET: &str = "the-next-relay-secret-for-tests";
+
+/// The URL of the database in a directory.
+pub(crate) fn database_url(directory: &Path) -> String {
+    format!("sqlite://{}?mode=rwc", directory.join("chat.db").display())
+}
 
 pub(crate) struct Backend {
     pub(crate) base: String,
     pub(crate) client: reqwest::Client,
     stopping: CancellationToken,
-    _directory: tempfile::TempDir,
+    backend: chat_backend::Backend,
+    /// Deleted with the backend.
+    directory: Option<tempfile::TempDir>,
 }
 
 impl Drop for Backend {
@@ -39,8 +50,31 @@ impl Backend {
 
     pub(crate) async fn start_with(demo_knowledge: bool) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let url = format!("sqlite://{}?mode=rwc", directory.path().join("chat.db").display());
-        let store = Store::open(&url).await.expect("it opens");
+        let mut backend = Self::open(directory.path()).await;
+        if demo_knowledge {
+            backend = backend.with_demo_knowledge().await.expect("it opens");
+        }
+        let mut started = Self::serve(backend).await;
+        started.directory = Some(directory);
+        started
+    }
+
+    /// One over the database of a directory, which outlives it. It publishes to an admin service, if one is named.
+    pub(crate) async fn start_in(directory: &Path, events_url: Option<&str>) -> Self {
+        let mut backend = Self::open(directory).await;
+        if let Some(url) = events_url {
+            let (url, secrets) = (url.parse().expect("a URL"), SECRETS.parse().expect("secrets"));
+            backend = backend.publishing_to(&url, &secrets, &Metrics::default());
+        }
+        Self::serve(backend).await
+    }
+
+    async fn open(directory: &Path) -> chat_backend::Backend {
+        let store = Store::open(&database_url(directory)).await.expect("it opens");
+        chat_backend::Backend::new(store, CancellationToken::new())
+    }
+
+    async fn serve(backend: chat_backend::Backend) -> Self {
         let stopping = CancellationToken::new();
         let edge = Edge {
             server: "test",
@@ -48,15 +82,17 @@ impl Backend {
             access_log: false,
             clients: ClientAddresses::default(),
         };
-        let mut backend = chat_backend::Backend::new(store, stopping.clone());
-        if demo_knowledge {
-            backend = backend.with_demo_knowledge().await.expect("it opens");
-        }
-        let router = edge.wrap(chat_backend::router(backend, &SECRETS.parse().expect("secrets")));
+        let router = edge.wrap(chat_backend::router(backend.clone(), &SECRETS.parse().expect("secrets")));
         let listener = serve::bind("listen", ([127, 0, 0, 1], 0).into()).await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(serve::serve(listener, router, Bounds::default(), stopping.clone()));
-        Self { base, client: reqwest::Client::new(), stopping, _directory: directory }
+        Self { base, client: reqwest::Client::new(), stopping, backend, directory: None }
+    }
+
+    /// Ends it as a process ends that is told to stop.
+    pub(crate) async fn close(&self) {
+        self.stopping.cancel();
+        self.backend.clone().close().await.expect("it closes");
     }
 
     pub(crate) fn headers(

@@ -94,6 +94,15 @@ pub fn current_trace_id(span: &Span) -> Option<String> {
     (id != opentelemetry::trace::TraceId::INVALID).then(|| id.to_string())
 }
 
+/// The trace context of `span` as a `traceparent` (W3C Trace Context, section 3.2), to be kept with what the call leaves behind;
+/// `None` where the call is not recorded.
+#[must_use]
+pub fn traceparent(span: &Span) -> Option<String> {
+    let mut headers = HeaderMap::new();
+    inject(span, &mut headers);
+    headers.get("traceparent").and_then(|text| text.to_str().ok()).map(str::to_owned)
+}
+
 /// Writes the trace context of `span` into an outgoing request's headers, in place of what is there. One that is not recorded
 /// writes nothing: the caller's context goes on as it came.
 pub fn inject(span: &Span, headers: &mut HeaderMap) {
