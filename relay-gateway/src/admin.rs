@@ -6,6 +6,7 @@
 mod backoff;
 mod directory;
 mod errors;
+mod events;
 mod identity;
 mod transport;
 mod visitors;
@@ -14,6 +15,7 @@ mod wire_time;
 
 pub(crate) use backoff::Backoff;
 pub(crate) use directory::TenantInfo;
+pub(crate) use events::{Attempt, Event, Replay};
 pub(crate) use identity::{NewOperator, NewVisitorToken, Operator};
 pub(crate) use transport::{AdminClient, InvalidAdmin};
 pub(crate) use visitors::{Ended, EndingToken, NewSession, Revoked, Session};

@@ -2,7 +2,7 @@
 //!
 //! | path | which file |
 //! |---|---|
-//! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`relay_endpoints`] or relayed; before the router, which they do not need |
+//! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`relay_endpoints`] and [`relay_events`], or relayed; before the router, which they do not need |
 //! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`passthrough`], where they are exposed |
 //! | `/api/v1/{create/visitor-session,fetch/widget-config,refresh/visitor-token,end/visitor-session}` | [`visitors`]: checked by origin |
 //! | `/api/v1/ws/widget` | [`socket`]: becomes a WebSocket |
@@ -37,6 +37,7 @@ mod jwks;
 mod messages;
 mod passthrough;
 mod relay_endpoints;
+mod relay_events;
 mod request;
 mod shapes;
 #[doc(hidden)] // Public for the benchmarks alone.

@@ -178,8 +178,17 @@ async fn what_a_gateway_answers_is_what_is_documented() {
     calls.signed("POST", "mint/visitor-token", "/api/v1/relay/mint/visitor-token", "", Some(visitor)).await;
     calls.page("GET", page, &key, None, None).await;
     calls.page("POST", "/api/v1/refresh/visitor-token", "", Some(&token), None).await;
-    // Neither answers JSON, and each has its own tests.
-    calls.comparison.finish(&["/api/v1/ws/widget", "/widget.js"]);
+    // The first two answer no JSON. Each has its own tests; those of events are the gateway's.
+    calls.comparison.finish(&[
+        "/api/v1/ws/widget",
+        "/widget.js",
+        "/api/v1/relay/fetch/events",
+        "/api/v1/relay/fetch/event",
+        "/api/v1/relay/replay/event",
+        "/api/v1/relay/replay/events",
+        "/api/v1/relay/send/test-event",
+        "/api/v1/relay/start/endpoint",
+    ]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

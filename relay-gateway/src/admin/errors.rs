@@ -19,6 +19,14 @@ pub(super) fn for_http_callers(error: ApiError) -> ApiError {
     match error.code() {
         ErrorCode::OperatorNotFound => ApiError::operator_not_found(),
         ErrorCode::InvalidVisitorToken => ApiError::invalid_visitor_token(),
+        ErrorCode::EventNotFound => ApiError::new(
+            ErrorCode::EventNotFound,
+            "This tenant has no such event. GET /api/v1/relay/fetch/events lists the events.",
+        ),
+        ErrorCode::NoEndpoint => ApiError::new(
+            ErrorCode::NoEndpoint,
+            "This tenant has no callback_url_base, so nothing can be sent. Ask the platform's operator to set it.",
+        ),
         _ => error,
     }
 }

@@ -2,8 +2,9 @@
 //! where all are.
 //!
 //! A call may be sent twice, so each must be harmless when repeated: lookups, operations idempotent by design, and the opening of a
-//! session, which leaves at worst a session that nobody uses and that ends by itself. A call that must not be sent twice does not
-//! belong here.
+//! session, which leaves at worst a session that nobody uses and that ends by itself. The calls that send events to a tenant's receiver
+//! are made as changes: a slow answer is waited for, and the call is sent twice only where its connection breaks. Then the receiver gets
+//! a replayed event twice, under one id. A call that must not be sent twice does not belong here.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! Times in the admin service's answers.
+//! Times in calls of the admin service, and in its answers.
 
 use jiff::Timestamp;
 use service::ApiError;
@@ -12,4 +12,9 @@ pub(super) fn time(at: Option<prost_types::Timestamp>) -> Result<WireTime, ApiEr
     at.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok())
         .map(WireTime::from)
         .ok_or_else(|| ApiError::internal("the admin service sent no time"))
+}
+
+/// A time as the admin service is told it.
+pub(super) fn sent(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
 }

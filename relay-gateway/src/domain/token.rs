@@ -16,6 +16,9 @@ const MINTED: &str = "chat-widget";
 /// Ours have some 600 characters; what is much longer is not worth a hash.
 const LONGEST: usize = 4096;
 
+/// Ids of keys that sign webhooks begin with this. Such a key is in the same key set, and signs no token.
+const OF_WEBHOOKS: &str = "wh_";
+
 /// The public keys that tokens are signed with, by their ids.
 #[derive(Default)]
 pub(crate) struct Keyring(HashMap<String, DecodingKey>);
@@ -106,11 +109,11 @@ impl Claims {
 }
 
 impl Keyring {
-    /// Reads a JSON Web Key Set.
+    /// Reads the keys of tokens in a JSON Web Key Set.
     pub(crate) fn read(jwks: &str) -> Result<Self, serde_json::Error> {
         let set: JwkSet = serde_json::from_str(jwks)?;
         let keys = set.keys.iter().filter_map(|key| {
-            let id = key.common.key_id.clone()?;
+            let id = key.common.key_id.clone().filter(|id| !id.starts_with(OF_WEBHOOKS))?;
             Some((id, DecodingKey::from_jwk(key).ok()?))
         });
         Ok(Self(keys.collect()))
@@ -165,8 +168,9 @@ mod tests {
 
     fn ring(key: &SigningKey) -> Keyring {
         let x = URL_SAFE_NO_PAD.encode(key.verifying_key().to_bytes());
-        let keys =
-            json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "k1", "x": x}]});
+        let key_of =
+            |id: &str| json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": id, "x": x});
+        let keys = json!({"keys": [key_of("k1"), key_of("wh_1")]});
         Keyring::read(&keys.to_string()).expect("a key set")
     }
 
@@ -188,6 +192,16 @@ mod tests {
         assert_eq!(read.tenant_id, tenant);
         assert_eq!(read.opens, Opens::Session { session, widget_key: "pk_1".to_owned(), origin, generation: 0 });
         assert!(!read.has_ended(NOW_MS + 3_599_999) && read.has_ended(NOW_MS + 3_600_000));
+    }
+
+    #[test]
+    fn a_key_of_webhooks_signs_no_token() {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let claims = claims(TenantId::generate(), SessionId::generate());
+        let read =
+            |id: &str| ring(&key).verify(&signed(&key, &json!({"alg": "EdDSA", "kid": id}), &claims)).map(|_| ());
+        assert_eq!((read("k1"), read("wh_1")), (Ok(()), Err(Refused::UnknownKey)));
+        assert!(!ring(&key).holds("wh_1"));
     }
 
     #[test]

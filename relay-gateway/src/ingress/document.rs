@@ -7,7 +7,7 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use super::{relay_endpoints, socket, visitors, widget};
+use super::{relay_endpoints, relay_events, socket, visitors, widget};
 
 mod signed;
 
@@ -31,6 +31,8 @@ use signed::SignedCalls;
         visitors::create_session, visitors::fetch_config, visitors::refresh_token, visitors::end_session, socket::upgrade,
         widget::script,
         relay_endpoints::provision_operator, relay_endpoints::operator_token, relay_endpoints::visitor_token, relay_endpoints::revoke_visitor, relay_endpoints::tenant_info,
+        relay_events::fetch_events, relay_events::fetch_event, relay_events::replay_event, relay_events::replay_events,
+        relay_events::send_test_event, relay_events::start_endpoint,
         signed::create_contact_ticket, signed::pass_through, signed::pass_through_read
     ),
     components(schemas(Failure)),

@@ -1,4 +1,5 @@
-//! What the relay answers itself: operators, tokens, tenant info. The admin service owns these; the gateway reaches it over gRPC.
+//! What the relay answers itself: operators, tokens, tenant info, and events ([`super::relay_events`]). The admin service owns these;
+//! the gateway reaches it over gRPC.
 
 use std::time::Instant;
 
@@ -12,9 +13,12 @@ use wire::{
     request_id::RequestId,
 };
 
-use super::shapes::signed::{
-    MintedToken, NamedOperator, NamedVisitor, NewOperator, NewVisitorToken, OperatorToken, ProvisionedOperator,
-    RevokedVisitor, TAG,
+use super::{
+    relay_events::{EventChange, EventRead},
+    shapes::signed::{
+        MintedToken, NamedOperator, NamedVisitor, NewOperator, NewVisitorToken, OperatorToken, ProvisionedOperator,
+        RevokedVisitor, TAG,
+    },
 };
 use crate::{
     admin::{self, AdminClient, TenantInfo},
@@ -29,6 +33,8 @@ pub(super) enum RelayEndpoint {
     VisitorToken,
     RevokeVisitor,
     TenantInfo,
+    EventRead(EventRead),
+    EventChange(EventChange),
 }
 
 /// Bytes a body may have: the largest that is honest is an operator's profile.
@@ -44,16 +50,26 @@ impl RelayEndpoint {
             "mint/visitor-token" => Some(Self::VisitorToken),
             "revoke/visitor" => Some(Self::RevokeVisitor),
             "fetch/tenant-info" => Some(Self::TenantInfo),
-            _ => None,
+            _ => EventRead::at(rest).map(Self::EventRead).or_else(|| EventChange::at(rest).map(Self::EventChange)),
         }
     }
 
     pub(super) const fn allow(self) -> &'static str {
         match self {
-            Self::TenantInfo => "GET, HEAD",
-            Self::ProvisionOperator | Self::OperatorToken | Self::VisitorToken | Self::RevokeVisitor => "POST",
+            Self::TenantInfo | Self::EventRead(_) => "GET, HEAD",
+            Self::ProvisionOperator
+            | Self::OperatorToken
+            | Self::VisitorToken
+            | Self::RevokeVisitor
+            | Self::EventChange(_) => "POST",
         }
     }
+}
+
+/// What a call was sent with.
+pub(super) struct Sent<'a> {
+    pub(super) query: Option<&'a str>,
+    pub(super) body: &'a [u8],
 }
 
 /// Answers one of them for a verified tenant, by the deadline.
@@ -62,13 +78,26 @@ pub(super) async fn answer(
     admin: &AdminClient,
     tenant: &TenantState,
     request_id: &RequestId,
-    body: &[u8],
+    sent: Sent<'_>,
     deadline: Instant,
 ) -> Result<Response, ApiError> {
-    if endpoint == RelayEndpoint::RevokeVisitor {
-        return revoke_visitor(admin, tenant.id, request_id, body, deadline).await;
+    let (tenant_id, body) = (tenant.id, sent.body);
+    let by_admin = async {
+        match endpoint {
+            RelayEndpoint::ProvisionOperator => provision_operator(admin, tenant_id, request_id, body).await,
+            RelayEndpoint::OperatorToken => operator_token(admin, tenant, request_id, body).await,
+            RelayEndpoint::VisitorToken => visitor_token(admin, tenant, request_id, body).await,
+            RelayEndpoint::TenantInfo => tenant_info(admin, tenant_id, request_id).await,
+            RelayEndpoint::EventRead(read) => read.answer(admin, tenant_id, request_id, sent.query).await,
+            RelayEndpoint::RevokeVisitor => revoke_visitor(admin, tenant_id, request_id, body, deadline).await,
+            RelayEndpoint::EventChange(change) => change.answer(admin, tenant_id, request_id, body, deadline).await,
+        }
+    };
+    // These bound their time themselves: they say what became of the change.
+    if matches!(endpoint, RelayEndpoint::RevokeVisitor | RelayEndpoint::EventChange(_)) {
+        return by_admin.await;
     }
-    let answered = timeout_at(deadline.into(), answer_by_admin(endpoint, admin, tenant, request_id, body)).await;
+    let answered = timeout_at(deadline.into(), by_admin).await;
     answered.unwrap_or_else(|_| {
         Err(ApiError::new(
             ErrorCode::DirectoryUnavailable,
@@ -77,21 +106,6 @@ pub(super) async fn answer(
         )
         .retry_after_seconds(1))
     })
-}
-
-async fn answer_by_admin(
-    endpoint: RelayEndpoint,
-    admin: &AdminClient,
-    tenant: &TenantState,
-    request_id: &RequestId,
-    body: &[u8],
-) -> Result<Response, ApiError> {
-    match endpoint {
-        RelayEndpoint::ProvisionOperator => provision_operator(admin, tenant.id, request_id, body).await,
-        RelayEndpoint::OperatorToken => operator_token(admin, tenant, request_id, body).await,
-        RelayEndpoint::VisitorToken => visitor_token(admin, tenant, request_id, body).await,
-        RelayEndpoint::TenantInfo | RelayEndpoint::RevokeVisitor => tenant_info(admin, tenant.id, request_id).await,
-    }
 }
 
 /// Makes an operator, or refreshes the one with this email.

@@ -26,7 +26,7 @@ use super::{
     client_address::behind_proxies,
     exceeded::write_allowance,
     messages,
-    relay_endpoints::{self, RelayEndpoint},
+    relay_endpoints::{self, RelayEndpoint, Sent},
     signature_headers,
     state::Gateway,
     target::Path,
@@ -49,6 +49,9 @@ pub(super) const ROUTE: &str = "/api/v1/relay/{*rest}";
 /// The chat backend answers these two paths, but the gateway checks their bodies first.
 const CONTACT_TICKET: &str = "create/contact-ticket";
 const ADD_MESSAGE: &str = "add/message";
+
+/// What is below this is for services of the platform: no tenant reaches it through the gateway, at whatever backend.
+const INTERNAL: &str = "internal";
 
 const RELAYED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
@@ -182,7 +185,8 @@ async fn admit_and_answer<D: TenantDirectory>(
         Ok(()) => match target {
             Target::RelayEndpoint(endpoint) => {
                 // Boxed, so that the calls that are sent on do not carry about what these take.
-                let answer = relay_endpoints::answer(endpoint, &gateway.admin, tenant, request_id, &body, deadline);
+                let sent = Sent { query: head.uri.query(), body: &body };
+                let answer = relay_endpoints::answer(endpoint, &gateway.admin, tenant, request_id, sent, deadline);
                 // Spend the signature before asking the admin service: if the caller disconnects half-way, the drop must not free it.
                 admitted.spend();
                 let answer = Box::pin(answer).await;
@@ -289,6 +293,9 @@ fn target<'a>(method: &Method, path: &'a str, query: Option<&str>) -> Result<(Ta
     let path = Path::read(rest, query)?;
     let (target, allow) = match RelayEndpoint::at(rest) {
         Some(endpoint) => (Target::RelayEndpoint(endpoint), endpoint.allow()),
+        None if path.begins_with(INTERNAL) => {
+            return Err(ApiError::new(ErrorCode::NotFound, "There is nothing at this path.").into());
+        }
         None if path.is(CONTACT_TICKET) => {
             let body_limit = relay_endpoints::CONTACT_TICKET_LIMIT;
             (
@@ -341,11 +348,21 @@ mod tests {
             "./a",
             "a/%252e%252e/b",
             "a/%25252e./b",
+            "internal",
+            "internal/publish/events",
+            "Internal/publish/events",
+            "/internal/publish/events",
+            "%69nternal/publish/events",
+            "internal%2Fpublish%2Fevents",
+            "internal;x/publish/events",
+            "internal\\publish\\events",
             "a%252f..%252fb",
         ] {
             assert_eq!(code(Method::GET, &format!("{PREFIX}{hostile}")), Some(ErrorCode::NotFound), "{hostile}");
         }
-        for harmless in ["fetch/messages", "a..b/c", "foo..%2fbar", "a/...", "a%2Fb", ".well-known"] {
+        for harmless in
+            ["fetch/messages", "a..b/c", "foo..%2fbar", "a/...", "a%2Fb", ".well-known", "internals", "a/internal"]
+        {
             assert_eq!(code(Method::GET, &format!("{PREFIX}{harmless}")), None, "{harmless}");
         }
         for control in ["a%00", "a%0d%0aset-cookie:x", "a%250a", "%7f", "a%1Fb"] {

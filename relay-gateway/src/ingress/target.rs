@@ -67,6 +67,11 @@ impl<'a> Path<'a> {
             && wanted.next().is_none()
     }
 
+    /// Whether its first segment is this one, in any spelling.
+    pub(super) fn begins_with(&self, segment: &str) -> bool {
+        self.segments().next().is_some_and(|first| first.eq_ignore_ascii_case(segment))
+    }
+
     /// Names the target of a call to it. `named` are the query parameters that are part of the name.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ mod net;
 mod sockets;
 mod tokens;
 
+pub(crate) use admin::{EVENT_ID, EXPIRED_CURSOR, event_body};
 pub(crate) use answers::{ok, refusal};
 pub(crate) use backend::BackendSocket;
 pub(crate) use fixture::{Fixture, tenant};

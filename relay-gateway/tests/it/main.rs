@@ -12,6 +12,7 @@ mod passthrough;
 mod patience;
 mod refusals;
 mod relay_endpoints;
+mod relay_events;
 mod replays;
 mod signing_keys;
 mod socket_changes;

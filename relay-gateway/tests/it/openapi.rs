@@ -1,5 +1,10 @@
 //! The API reference is the code's: the golden file changes with it, and in the same commit.
 
+use e2e::openapi::Comparison;
+use serde_json::{Value, json};
+
+use crate::fakes::{EVENT_ID, Fixture};
+
 #[test]
 fn the_document_is_the_golden_one() {
     let document = relay_gateway::openapi().to_pretty_json().expect("serializes");
@@ -22,6 +27,12 @@ fn every_path_is_documented() {
         ("post", "/api/v1/relay/mint/visitor-token", ["201", "409"]),
         ("post", "/api/v1/relay/revoke/visitor", ["200", "503"]),
         ("get", "/api/v1/relay/fetch/tenant-info", ["200", "401"]),
+        ("get", "/api/v1/relay/fetch/events", ["200", "410"]),
+        ("get", "/api/v1/relay/fetch/event", ["200", "404"]),
+        ("post", "/api/v1/relay/replay/event", ["200", "404"]),
+        ("post", "/api/v1/relay/replay/events", ["200", "422"]),
+        ("post", "/api/v1/relay/send/test-event", ["200", "409"]),
+        ("post", "/api/v1/relay/start/endpoint", ["200", "503"]),
         ("post", "/api/v1/relay/create/contact-ticket", ["201", "413"]),
         ("get", "/api/v1/relay/{rest}", ["default", "502"]),
         ("post", "/api/v1/relay/{rest}", ["default", "504"]),
@@ -98,4 +109,42 @@ fn a_document_names_no_code_that_does_not_exist() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn calls_of_events_are_answered_as_documented() {
+    const CALLS: [&str; 6] =
+        ["fetch/events", "fetch/event", "replay/event", "replay/events", "send/test-event", "start/endpoint"];
+    let mut document = serde_json::to_value(relay_gateway::openapi()).expect("serializes");
+    let documented = CALLS.map(|call| format!("/api/v1/relay/{call}"));
+    document["paths"].as_object_mut().expect("paths").retain(|path, _| documented.contains(path));
+    let mut comparison = Comparison::new(document);
+    let fixture = Fixture::start().await;
+    let since = "2026-11-26T10:00:00Z";
+    for (method, call, query, body) in [
+        ("GET", "fetch/events", "", None),
+        ("GET", "fetch/events", "?cursor=1", None),
+        ("GET", "fetch/events", "?limit=0", None),
+        ("GET", "fetch/event", "?event_id=e-1", None),
+        ("GET", "fetch/event", "?event_id=e-2", None),
+        ("POST", "replay/event", "", Some(json!({"event_id": EVENT_ID}))),
+        ("POST", "replay/event", "", Some(json!({"event_id": "e-2"}))),
+        ("POST", "replay/event", "", Some(json!({"event_id": ""}))),
+        ("POST", "replay/events", "", Some(json!({"since": since, "until": null, "state": "delivered"}))),
+        ("POST", "replay/events", "", Some(json!({"since": since, "state": "pending"}))),
+        ("POST", "replay/events", "", Some(json!({"since": "now", "state": "parked"}))),
+        ("POST", "send/test-event", "", Some(json!({"event_type": "agent_released"}))),
+        ("POST", "send/test-event", "", Some(json!({"event_type": 1}))),
+        ("POST", "start/endpoint", "", Some(json!({}))),
+        ("POST", "start/endpoint", "", Some(json!([]))),
+    ] {
+        let text = body.as_ref().map(Value::to_string).unwrap_or_default();
+        let request = fixture.signed(method.parse().expect("a method"), &format!("{call}{query}"), &text);
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let answer = answer.json().await.expect("JSON");
+        let body = body.filter(|_| call != "start/endpoint");
+        comparison.note(method, &format!("/api/v1/relay/{call}"), body.as_ref(), status, &answer);
+    }
+    comparison.finish(&[]);
 }

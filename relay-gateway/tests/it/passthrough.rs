@@ -1,6 +1,7 @@
 //! The REST facade's paths through the gateway: only where exposed, and then only passed through.
 
 use axum::{Json, Router, extract::Request, response::IntoResponse as _, routing::any};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::fakes::{Fixture, loopback, nobody, refusal};
@@ -121,6 +122,26 @@ async fn nothing_that_a_browser_opens_is_sniffed() {
         let answer = fixture.client.get(format!("http://{}/{path}", fixture.relay)).send().await.expect("an answer");
         assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
     }
+}
+
+#[tokio::test]
+async fn what_is_internal_is_passed_on_to_nobody() {
+    let (listener, address) = loopback().await;
+    let facade = Router::new().fallback(any(|| async { "passed through" }));
+    tokio::spawn(async move { axum::serve(listener, facade).await });
+    let rest = format!("http://{address}");
+    let fixture = Fixture::with(&[("GATEWAY_EXPOSE_ADMIN_API", "true"), ("GATEWAY_ADMIN_REST", &rest)]).await;
+    for path in ["internal/publish/events", "internal", "api/v1/internal/publish/events", "%69nternal/publish/events"] {
+        for method in [Method::GET, Method::POST] {
+            let call = fixture.client.request(method, format!("http://{}/{path}", fixture.relay)).body("{}");
+            assert_eq!(refusal(call).await, (404, "not_found".to_owned()), "{path}");
+        }
+    }
+    // A tenant's signature does not open it at the chat backend either, in whatever spelling. A call that arrives there is a surprise.
+    for path in ["internal/publish/events", "Internal/publish/events", "%2569nternal/x", "/internal;v=1/x"] {
+        assert_eq!(refusal(fixture.post(path, "{}")).await, (404, "not_found".to_owned()), "{path}");
+    }
+    assert_eq!(fixture.backend.count(), 0);
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ const REFUSALS: [(&str, &str); 15] = [
              tenant too; `received` says what the relay received)",
     ),
     ("403", "`tenant_suspended`; `feature_disabled`: attachments, where the tenant takes none"),
-    ("404", "`not_found`: a path that leaves `/api/v1/relay/`"),
+    ("404", "`not_found`: a path that leaves `/api/v1/relay/`, or is below `/api/v1/relay/internal`"),
     ("405", "`method_not_allowed`; `Allow` lists the methods"),
     ("408", "`request_timeout`: the body stopped coming"),
     ("409", "`replayed_request`: the same signed request came before"),

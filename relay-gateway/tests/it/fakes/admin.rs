@@ -20,10 +20,16 @@ use tonic::{Request as Rpc, Status};
 use wire::TenantId;
 
 mod directory;
+mod events;
 mod identity;
 mod visitors;
 
+pub(crate) use events::{EVENT_ID, EXPIRED_CURSOR, event_body};
+
 type States = Arc<Mutex<HashMap<Vec<u8>, TenantState>>>;
+
+/// Tenants' ids, and what was asked about their events.
+type EventsAsked = Arc<Mutex<Vec<(Vec<u8>, String)>>>;
 
 type Watcher = mpsc::Sender<Result<WatchResponse, Status>>;
 
@@ -41,6 +47,8 @@ pub(crate) struct FakeAdmin {
     pub(crate) endings: Arc<Mutex<Vec<EndSessionRequest>>>,
     /// Whether changes take longer to be true everywhere than anybody waits.
     pub(crate) is_slow: Arc<AtomicBool>,
+    /// Whose events were asked for, and what was asked.
+    events_asked: EventsAsked,
     /// What a method is answered instead, if anything.
     broken: Arc<Mutex<HashMap<&'static str, ApiError>>>,
     calls: Arc<Mutex<Vec<String>>>,

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use e2e::{signed::Tenant, world};
 use proto::{
-    directory::v1::tenant_directory_server::TenantDirectoryServer, identity::v1::identity_server::IdentityServer,
+    directory::v1::tenant_directory_server::TenantDirectoryServer,
+    events::v1::tenant_events_server::TenantEventsServer, identity::v1::identity_server::IdentityServer,
     visitors::v1::visitors_server::VisitorsServer,
 };
 use relay_gateway::{
@@ -84,7 +85,8 @@ impl Fixture {
         let services = tonic::transport::Server::builder()
             .add_service(TenantDirectoryServer::new(admin.clone()))
             .add_service(IdentityServer::new(admin.clone()))
-            .add_service(VisitorsServer::new(admin.clone()));
+            .add_service(VisitorsServer::new(admin.clone()))
+            .add_service(TenantEventsServer::new(admin.clone()));
         tokio::spawn(services.serve_with_incoming(TcpIncoming::from(listener)));
 
         let (backend, backend_address, sockets) = FakeBackend::start().await;

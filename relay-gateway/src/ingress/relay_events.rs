@@ -1,0 +1,276 @@
+//! A tenant's own events on the signed lane: what was delivered, and sending it again. The relay answers these calls itself, and
+//! the admin service keeps the events. The tenant is always the one whose signature was verified.
+
+use std::time::{Duration, Instant};
+
+use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use service::{ApiError, Envelope, Failure, Success, body::json_object, query::Query};
+use wire::{ErrorCode, TenantId, fields::Fields, request_id::RequestId};
+
+use super::shapes::{
+    events::{
+        AttemptedEvent, DeliveryAttempt, NamedEvent, ReplayedEvents, SentEvent, StartedEndpoint, TenantEvent,
+        TenantEvents, WantedReplay, WantedTestEvent,
+    },
+    signed::TAG,
+};
+use crate::admin::{self, AdminClient};
+
+/// Calls that read events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EventRead {
+    List,
+    One,
+}
+
+/// Calls that send events, or let them be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EventChange {
+    ReplayOne,
+    ReplayMany,
+    SendTest,
+    StartEndpoint,
+}
+
+/// Events of a page, at most and unless said otherwise.
+const MOST_EVENTS: u64 = 500;
+const DEFAULT_EVENTS: u64 = 100;
+
+const EVENT_ID_CHARS: usize = 128;
+const EVENT_TYPE_CHARS: usize = 64;
+const TIME_CHARS: usize = 64;
+const FIELD_NAME_CHARS: usize = 100;
+
+/// The states of events that may be sent again: a pending one is sent anyway.
+const REPLAYABLE: [&str; 3] = ["delivered", "parked", "no_endpoint"];
+
+impl EventRead {
+    pub(super) fn at(rest: &str) -> Option<Self> {
+        match rest {
+            "fetch/events" => Some(Self::List),
+            "fetch/event" => Some(Self::One),
+            _ => None,
+        }
+    }
+
+    /// Answers the call. The caller bounds its time.
+    pub(super) async fn answer(
+        self,
+        admin: &AdminClient,
+        tenant_id: TenantId,
+        request_id: &RequestId,
+        query: Option<&str>,
+    ) -> Result<Response, ApiError> {
+        // The published client does not encode a plus.
+        let query = Query::parse_literal_plus(query);
+        match self {
+            Self::List => fetch_events(admin, tenant_id, request_id, query).await,
+            Self::One => fetch_event(admin, tenant_id, request_id, query).await,
+        }
+    }
+}
+
+impl EventChange {
+    pub(super) fn at(rest: &str) -> Option<Self> {
+        match rest {
+            "replay/event" => Some(Self::ReplayOne),
+            "replay/events" => Some(Self::ReplayMany),
+            "send/test-event" => Some(Self::SendTest),
+            "start/endpoint" => Some(Self::StartEndpoint),
+            _ => None,
+        }
+    }
+
+    /// Makes the change, and answers by the deadline.
+    pub(super) async fn answer(
+        self,
+        admin: &AdminClient,
+        tenant_id: TenantId,
+        request_id: &RequestId,
+        body: &[u8],
+        deadline: Instant,
+    ) -> Result<Response, ApiError> {
+        let given = json_object(body)?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        match self {
+            Self::ReplayOne => replay_event(admin, tenant_id, request_id, given, left).await,
+            Self::ReplayMany => replay_events(admin, tenant_id, request_id, given, left).await,
+            Self::SendTest => send_test_event(admin, tenant_id, request_id, given, left).await,
+            Self::StartEndpoint => start_endpoint(admin, tenant_id, request_id, left).await,
+        }
+    }
+}
+
+/// The tenant's events in the order of their numbers, which have no gaps: so a tenant can prove that it misses none.
+#[utoipa::path(
+    get, path = "/api/v1/relay/fetch/events", tag = TAG,
+    params(
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the answer before. Absent: from the first event"),
+        ("limit" = Option<u64>, Query, minimum = 1, description = "100 unless said otherwise. More than 500 means 500"),
+    ),
+    responses(
+        (status = 200, description = "The events that follow the cursor", body = Envelope<TenantEvents>),
+        (status = 410, description = "`cursor_expired`: the next event is no longer kept. The message names the oldest that is", body = Failure),
+    )
+)]
+pub(super) async fn fetch_events(
+    admin: &AdminClient,
+    tenant_id: TenantId,
+    request_id: &RequestId,
+    mut query: Query,
+) -> Result<Response, ApiError> {
+    let cursor = query.optional::<String>("cursor").unwrap_or_default();
+    let limit = query.number("limit", 1..=u64::MAX, DEFAULT_EVENTS).min(MOST_EVENTS);
+    query.finish()?;
+    let limit = u32::try_from(limit).map_err(ApiError::internal)?;
+    let page = admin.events(tenant_id, cursor, limit, request_id).await?;
+    let items = page.items.into_iter().map(TenantEvent::from).collect();
+    Ok(Success::ok(TenantEvents { items, next_cursor: page.next_cursor }, "Events fetched.").into_response())
+}
+
+/// One event, with every attempt at delivering it.
+#[utoipa::path(
+    get, path = "/api/v1/relay/fetch/event", tag = TAG,
+    params(("event_id" = String, Query)),
+    responses(
+        (status = 200, description = "The event", body = Envelope<AttemptedEvent>),
+        (status = 404, description = "`event_not_found`", body = Failure),
+    )
+)]
+pub(super) async fn fetch_event(
+    admin: &AdminClient,
+    tenant_id: TenantId,
+    request_id: &RequestId,
+    mut query: Query,
+) -> Result<Response, ApiError> {
+    let event_id = query.required::<String>("event_id").unwrap_or_default();
+    query.finish()?;
+    let (event, attempts) = admin.event(tenant_id, event_id, request_id).await?;
+    let attempts = attempts.into_iter().map(DeliveryAttempt::from).collect();
+    Ok(Success::ok(AttemptedEvent { event: event.into(), attempts }, "Event fetched.").into_response())
+}
+
+/// Sends an event again, at once and outside the order of its conversation.
+#[utoipa::path(
+    post, path = "/api/v1/relay/replay/event", tag = TAG, request_body = NamedEvent,
+    responses(
+        (status = 200, description = "The event is due now", body = Envelope<SentEvent>),
+        (status = 404, description = "`event_not_found`", body = Failure),
+        (status = 409, description = "`no_endpoint`: the tenant has no callback", body = Failure),
+    )
+)]
+pub(super) async fn replay_event(
+    admin: &AdminClient,
+    tenant_id: TenantId,
+    request_id: &RequestId,
+    given: Map<String, Value>,
+    left: Duration,
+) -> Result<Response, ApiError> {
+    let mut fields = Fields::new(given);
+    let event_id = fields.text("event_id", EVENT_ID_CHARS);
+    fields.finish()?;
+    let event = admin.replay_event(tenant_id, event_id, left, request_id).await?.into();
+    Ok(Success::ok(SentEvent { event }, "The event is sent again.").into_response())
+}
+
+/// Sends the events of a time and a state again.
+#[utoipa::path(
+    post, path = "/api/v1/relay/replay/events", tag = TAG, request_body = WantedReplay,
+    responses(
+        (status = 200, description = "The events are due now", body = Envelope<ReplayedEvents>),
+        (status = 409, description = "`no_endpoint`: the tenant has no callback", body = Failure),
+    )
+)]
+pub(super) async fn replay_events(
+    admin: &AdminClient,
+    tenant_id: TenantId,
+    request_id: &RequestId,
+    given: Map<String, Value>,
+    left: Duration,
+) -> Result<Response, ApiError> {
+    let replay = read_replay(given)?;
+    let replayed = admin.replay_events(tenant_id, replay, left, request_id).await?;
+    Ok(Success::ok(ReplayedEvents { replayed }, "The events are sent again.").into_response())
+}
+
+/// Reads which events are sent again. Any other field is refused: a misspelt `until` would send more events than was meant.
+fn read_replay(given: Map<String, Value>) -> Result<admin::Replay, ApiError> {
+    let others = given.keys().filter(|name| !["since", "until", "state"].contains(&name.as_str()));
+    // A field's name is the caller's text: a huge one is not worth echoing whole.
+    let others: Vec<String> = others.map(|name| name.chars().take(FIELD_NAME_CHARS).collect()).collect();
+    let mut fields = Fields::new(given);
+    let since = fields.text("since", TIME_CHARS);
+    let since = read_time(&mut fields, "since", Some(since).filter(|text| !text.is_empty()));
+    let until = fields.optional_text("until", TIME_CHARS);
+    let until = read_time(&mut fields, "until", until);
+    let state = fields.text("state", EVENT_TYPE_CHARS);
+    if !state.is_empty() && !REPLAYABLE.contains(&state.as_str()) {
+        fields.refuse("state", format!("must be one of {}", REPLAYABLE.join(", ")));
+    }
+    for name in others {
+        fields.refuse(&name, "is not a field here: send since, until and state");
+    }
+    fields.finish()?;
+    let since = since.ok_or_else(|| ApiError::internal("a time was neither read nor refused"))?;
+    Ok(admin::Replay { since, until, state })
+}
+
+/// Reads a time, or notes that it is none.
+fn read_time(fields: &mut Fields, name: &str, text: Option<String>) -> Option<Timestamp> {
+    let at = text?.parse().ok();
+    if at.is_none() {
+        fields.refuse(name, "must be a time such as 2026-11-26T10:00:00.000Z");
+    }
+    at
+}
+
+/// Makes an event that says in `extra.test` that it is a test, and sends it.
+#[utoipa::path(
+    post, path = "/api/v1/relay/send/test-event", tag = TAG, request_body = WantedTestEvent,
+    responses(
+        (status = 200, description = "The test event is due now", body = Envelope<SentEvent>),
+        (status = 409, description = "`no_endpoint`: the tenant has no callback", body = Failure),
+    )
+)]
+pub(super) async fn send_test_event(
+    admin: &AdminClient,
+    tenant_id: TenantId,
+    request_id: &RequestId,
+    given: Map<String, Value>,
+    left: Duration,
+) -> Result<Response, ApiError> {
+    let mut fields = Fields::new(given);
+    let event_type = fields.optional_text("event_type", EVENT_TYPE_CHARS);
+    fields.finish()?;
+    let event = admin.send_test_event(tenant_id, event_type, left, request_id).await?.into();
+    Ok(Success::ok(SentEvent { event }, "The test event is sent.").into_response())
+}
+
+/// Starts the tenant's stopped endpoint: the events that were held are due at once, in order. Takes no body.
+#[utoipa::path(
+    post, path = "/api/v1/relay/start/endpoint", tag = TAG,
+    responses(
+        (status = 200, description = "Started", body = Envelope<StartedEndpoint>),
+        (status = 409, description = "`no_endpoint`: the tenant has no callback", body = Failure),
+        (status = 503, description = "`change_propagating`: it is made, and not true everywhere yet", body = Failure),
+    )
+)]
+pub(super) async fn start_endpoint(
+    admin: &AdminClient,
+    tenant_id: TenantId,
+    request_id: &RequestId,
+    left: Duration,
+) -> Result<Response, ApiError> {
+    let started = admin.start_endpoint(tenant_id, left, request_id).await?;
+    if !started.is_everywhere {
+        return Err(ApiError::new(
+            ErrorCode::ChangePropagating,
+            "The endpoint is started, and that is not true everywhere yet. Send the call again, signed anew: it waits for the rest.",
+        )
+        .retry_after_seconds(1));
+    }
+    let data = StartedEndpoint { endpoint_state: started.answer };
+    Ok(Success::ok(data, "Endpoint started: the events that were held are due.").into_response())
+}

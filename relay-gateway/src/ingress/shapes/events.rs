@@ -1,0 +1,160 @@
+//! A tenant's own events on the signed lane. PROTOCOL.md, section 7.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use wire::time::WireTime;
+
+use crate::admin;
+
+/// The body of an event, as the tenant's receiver gets it. Fields that do not apply are absent.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the documented shape of a body that is passed on as it is")]
+pub(crate) struct DeliveredEvent {
+    #[schema(example = "message_received")]
+    event_type: String,
+    /// Unique in the tenant, and the same on every attempt.
+    #[schema(min_length = 1, max_length = 128)]
+    event_id: String,
+    #[schema(value_type = Uuid)]
+    tenant_id: String,
+    #[schema(value_type = String, format = DateTime)]
+    occurred_at: WireTime,
+    conversation_id: Option<String>,
+    message_id: Option<String>,
+    ticket_id: Option<String>,
+    ticket_number: Option<String>,
+    escalation_id: Option<String>,
+    #[schema(pattern = "^(low_confidence|restricted_topic|user_request|direct)$")]
+    escalation_reason: Option<String>,
+    visitor_user_id: Option<String>,
+    agent_user_id: Option<String>,
+    /// This field and those below: of the `agent_*` events.
+    #[schema(pattern = "^(ASSIGNED|WAITING|RESOLVED)$")]
+    status: Option<String>,
+    operator_id: Option<String>,
+    operator_display_name: Option<String>,
+    visitor_session_id: Option<String>,
+    claim_count: Option<u32>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    claimed_at: Option<WireTime>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    released_at: Option<WireTime>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    resolved_at: Option<WireTime>,
+    /// Further facts. It repeats `event_id`, and of the `agent_*` events their fields.
+    #[schema(value_type = Object)]
+    extra: Map<String, Value>,
+}
+
+/// An event: the fields of its delivered body, and where it is on its way to the tenant's receiver.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TenantEvent {
+    #[serde(flatten)]
+    #[schema(value_type = DeliveredEvent)]
+    body: Map<String, Value>,
+    /// 1, 2, 3, … in the tenant, without gaps.
+    #[schema(minimum = 1)]
+    seq: u64,
+    #[schema(pattern = "^(pending|delivered|parked|held|no_endpoint)$")]
+    state: String,
+    /// How often it was tried.
+    attempts: u32,
+    /// When it is tried next. `null` where it is not pending, and where it waits for an earlier event of its conversation.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    next_attempt_at: Option<WireTime>,
+}
+
+impl From<admin::Event> for TenantEvent {
+    fn from(event: admin::Event) -> Self {
+        let admin::Event { body, seq, state, attempts, next_attempt_at } = event;
+        Self { body, seq, state, attempts, next_attempt_at }
+    }
+}
+
+/// Events in the order of their numbers.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TenantEvents {
+    pub(crate) items: Vec<TenantEvent>,
+    /// Pass it as `cursor` for the events that follow. It is there after the last event too, and waits for the next one.
+    pub(crate) next_cursor: String,
+}
+
+/// One attempt at delivering an event.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DeliveryAttempt {
+    #[schema(value_type = String, format = DateTime)]
+    started_at: WireTime,
+    latency_ms: u32,
+    /// The receiver's HTTP status; `null` where it gave no answer.
+    #[schema(required)]
+    status: Option<u32>,
+    /// What came of the attempt, in words.
+    reason: String,
+    /// The first bytes of the answer's body.
+    answer: String,
+}
+
+impl From<admin::Attempt> for DeliveryAttempt {
+    fn from(attempt: admin::Attempt) -> Self {
+        let admin::Attempt { started_at, latency_ms, status, reason, answer } = attempt;
+        Self { started_at, latency_ms, status, reason, answer }
+    }
+}
+
+/// An event with every attempt at delivering it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct AttemptedEvent {
+    pub(crate) event: TenantEvent,
+    pub(crate) attempts: Vec<DeliveryAttempt>,
+}
+
+/// An event that is sent.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SentEvent {
+    pub(crate) event: TenantEvent,
+}
+
+/// Which event to send again.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the documented shape of what is read field by field")]
+pub(crate) struct NamedEvent {
+    #[schema(min_length = 1, max_length = 128)]
+    event_id: String,
+}
+
+/// Which events to send again. Any other field is refused: a misspelt `until` would send more events than was meant.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the documented shape of what is read field by field")]
+pub(crate) struct WantedReplay {
+    /// Events that occurred from here,
+    #[schema(value_type = String, format = DateTime)]
+    since: WireTime,
+    /// and before here; until now where absent.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    until: Option<WireTime>,
+    #[schema(pattern = "^(delivered|parked|no_endpoint)$")]
+    state: String,
+}
+
+/// How many events are sent again.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ReplayedEvents {
+    pub(crate) replayed: u64,
+}
+
+/// Which test event to send.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the documented shape of what is read field by field")]
+pub(crate) struct WantedTestEvent {
+    /// Such as `message_received`.
+    #[schema(min_length = 1, max_length = 64, default = "conversation_started")]
+    event_type: Option<String>,
+}
+
+/// The endpoint after the call.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StartedEndpoint {
+    #[schema(pattern = "^(active|none)$")]
+    pub(crate) endpoint_state: String,
+}
