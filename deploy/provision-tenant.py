@@ -62,11 +62,18 @@ def arguments():
         metavar="ORIGIN",
         help="a browser origin the widget may run on, such as https://shop.demo.com; repeatable",
     )
+    parser.add_argument(
+        "--callback-url",
+        metavar="URL",
+        help="the tenant's backend, such as https://shop.demo.com: the relay sends events to paths under this URL",
+    )
     given = parser.parse_args()
     if not (given.relay_url or given.admin_url):
         parser.error("--relay-url or --admin-url is required (or set BASE_URL or ADMIN_URL)")
-    for name, url in (("--relay-url", given.relay_url), ("--admin-url", given.admin_url)):
-        wrong = url and what_is_wrong_with(url)
+    relay_and_admin = (("--relay-url", given.relay_url or None), ("--admin-url", given.admin_url or None))
+    # An empty --callback-url is refused: the shell variable in it is unset.
+    for name, url in (*relay_and_admin, ("--callback-url", given.callback_url)):
+        wrong = url is not None and what_is_wrong_with(url)
         if wrong:
             parser.error(f"{name} {wrong} (given: {url!r})")
     if given.admin_key_file is not None:
@@ -207,6 +214,8 @@ def main():
     body = {"tenant_name": given.tenant_name}
     if given.origin:
         body["allowed_origins"] = given.origin
+    if given.callback_url:
+        body["callback_url_base"] = given.callback_url
     if given.admin_url:
         tenant = provision(given.admin_url, "--admin-url", given.admin_key, body)
     else:
@@ -224,6 +233,8 @@ def main():
         note(f"interrupted: the tenant is provisioned, and whether a relay answers at {relay_url} was not asked to the end.")
     export({"BASE_URL": relay_url}, "CHAT_RELAY_")
     backend["BASE_URL"] = relay_url
+    if given.callback_url:
+        backend["CALLBACK_BASE_URL"] = given.callback_url
     section("The same for the published Python client.", backend, "BLOONIO_CHAT_")
     section("Widget / in-app SDK: public.", widget)
     print("\n# The widget: paste this line into pages of the allowed origins.")

@@ -56,9 +56,9 @@ class Service:
 
 
 class Deployment(Service):
-    """A running `chat-relay`."""
+    """A running `chat-relay`, with further settings in `env`."""
 
-    def __init__(self, data_dir):
+    def __init__(self, data_dir, **env):
         self.data_dir = pathlib.Path(data_dir)
         super().__init__(
             "chat-relay",
@@ -66,6 +66,7 @@ class Deployment(Service):
             CHAT_RELAY_LOG_FORMAT="json",
             ADMIN_API_KEY=ADMIN_KEY,
             **{f"CHAT_RELAY_{name}LISTEN": "127.0.0.1:0" for name in ("", "ADMIN_", "GRPC_", "OPS_")},
+            **env,
         )
 
     @property

@@ -1,5 +1,9 @@
-"""The worked examples of PROTOCOL.md: read from the page, and computed again with nothing but hmac and hashlib."""
+"""The worked examples of PROTOCOL.md: read from the page, and computed again with nothing but hmac and hashlib.
 
+Ed25519 is not in the standard library: `cryptography` verifies that one signature.
+"""
+
+import base64
 import hashlib
 import hmac
 import json
@@ -7,6 +11,7 @@ import pathlib
 import re
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROTOCOL = (ROOT / "PROTOCOL.md").read_text()
@@ -26,9 +31,11 @@ def examples(name):
 
 
 def string_to_sign(example):
-    """As sections 4.1 and 4.11 say it in words."""
+    """As sections 4.1, 4.11 and 7.4 say it in words."""
+    if example["example"] == "standard":
+        return f"{example['event_id']}.{example['timestamp']}.{example['body']}"
     digest = hashlib.sha256(example["body"].encode()).hexdigest()
-    if example["example"] == "hmac1":
+    if example["example"] in ("hmac1", "delivery"):
         return f"{example['timestamp']}.{digest}"
     fields = ("timestamp", "method", "path_and_query", "tenant_id", "actor")
     return "\n".join([*(example[field] for field in fields), digest])
@@ -44,12 +51,17 @@ def read_request(text):
     return method, target, headers, body.rstrip("\n")
 
 
-def test_the_page_has_both_kinds_with_and_without_a_body():
+def test_the_page_has_every_kind_of_example():
     kinds = [(example["example"], bool(example["body"])) for example, _ in EXAMPLES]
-    assert sorted(kinds) == [("hmac1", False), ("hmac1", True), ("hmac2", False), ("hmac2", True)]
+    assert kinds == [
+        ("hmac1", True), ("hmac1", False), ("hmac2", True), ("hmac2", False),
+        ("hmac2", True), ("delivery", True), ("standard", True),
+    ]
 
 
-@pytest.mark.parametrize("example", [example for example, _ in EXAMPLES], ids=lambda example: example["signature"][:8])
+@pytest.mark.parametrize(
+    "example", [example for example, _ in EXAMPLES if "secret" in example], ids=lambda example: example["signature"][:8]
+)
 def test_each_step_of_an_example_follows_from_the_one_before(example):
     assert example["body_sha256"] == hashlib.sha256(example["body"].encode()).hexdigest()
     assert example["string_to_sign"] == string_to_sign(example)
@@ -79,11 +91,57 @@ def test_the_forwarded_requests_carry_the_examples():
             assert headers[f"X-Relay-{name}"] == example[field], name
 
 
+def test_the_published_event_is_the_delivered_event():
+    publish = next(json.loads(example["body"]) for example, _ in examples("hmac2") if example["actor"] == "backend")
+    ((delivery, _),) = examples("delivery")
+    ((standard, _),) = examples("standard")
+    (event,), (usage,) = publish["events"], publish["usage"]
+    delivered = json.loads(delivery["body"])
+    assert delivered == {**event, "tenant_id": delivered["tenant_id"], "extra": {"event_id": event["event_id"]}}
+    assert usage == {"message_id": event["message_id"], "created_at": event["occurred_at"]}
+    wrapped = {"type": event["event_type"], "timestamp": event["occurred_at"], "data": delivered}
+    assert json.loads(standard["body"]) == wrapped
+
+
+def test_the_delivered_requests_carry_the_examples():
+    ((example, request),) = examples("delivery")
+    method, target, headers, body = read_request(request)
+    event = json.loads(body)
+    slug = event["event_type"].replace("_", "-")
+    assert (method, body) == ("POST", example["body"])
+    assert f"https://{headers['Host']}{target}" == f"{example['callback_url_base']}{example['callback_path_prefix']}/{slug}"
+    assert int(headers["Content-Length"]) == len(body.encode())
+    assert headers["X-Bloonio-Timestamp"] == example["timestamp"]
+    assert headers["X-Bloonio-Signature"] == example["signature"]
+    assert (headers["X-Bloonio-Event-Id"], headers["X-Bloonio-Tenant-Id"]) == (event["event_id"], event["tenant_id"])
+
+    ((example, request),) = examples("standard")
+    method, target, headers, body = read_request(request)
+    assert (method, body) == ("POST", example["body"])
+    assert f"https://{headers['Host']}{target}" == example["callback_url_base"]
+    assert int(headers["Content-Length"]) == len(body.encode())
+    assert (headers["webhook-id"], headers["webhook-timestamp"]) == (example["event_id"], example["timestamp"])
+    assert headers["webhook-signature"] == f"{example['signature']} {example['asymmetric_signature']}"
+
+
+def test_each_step_of_the_standard_webhooks_example_follows_from_the_one_before():
+    ((example, _),) = examples("standard")
+    secret = base64.urlsafe_b64decode(example["tenant_secret"].removeprefix("sk_") + "=")
+    assert len(secret) == 32 and example["webhook_secret"] == "whsec_" + base64.b64encode(secret).decode()
+    signed = string_to_sign(example)
+    assert example["string_to_sign"] == signed
+    mac = hmac.new(secret, signed.encode(), hashlib.sha256).digest()
+    assert example["signature"] == "v1," + base64.b64encode(mac).decode()
+    public_key = base64.b64decode(example["webhook_public_key"].removeprefix("whpk_"))
+    signature = base64.b64decode(example["asymmetric_signature"].removeprefix("v1a,"))
+    Ed25519PublicKey.from_public_bytes(public_key).verify(signature, signed.encode())
+
+
 def test_the_functions_on_the_page_make_the_signatures():
     namespace = {}
     for block in re.findall(r"```python\n(.*?)```", PROTOCOL, re.DOTALL):
         exec(block, namespace)  # The page is part of this repository.
-    for example, _ in examples("hmac1"):
+    for example, _ in examples("hmac1") + examples("delivery"):
         made = namespace["sign_hmac1"](example["secret"], example["timestamp"], example["body"].encode())
         assert made == example["signature"]
     for example, _ in examples("hmac2"):
@@ -92,6 +150,11 @@ def test_the_functions_on_the_page_make_the_signatures():
             example["tenant_id"], example["actor"], example["body"].encode(),
         )
         assert made == example["signature"]
+    ((example, _),) = examples("standard")
+    made = namespace["sign_standard"](
+        example["webhook_secret"], example["event_id"], example["timestamp"], example["body"].encode()
+    )
+    assert made == example["signature"]
 
 
 def test_the_examples_are_golden_vectors():
@@ -107,8 +170,9 @@ def test_the_examples_are_golden_vectors():
 
 def test_sections_are_numbered_as_code_cites_them():
     sections = re.findall(r"^## (\d+)\. ", PROTOCOL, re.MULTILINE)
-    assert sections == ["1", "2", "3", "4", "5", "6", "8", "11"]
+    assert sections == ["1", "2", "3", "4", "5", "6", "7", "8", "11"]
     titles = re.findall(r"^### ([\d.]+) (.+)$", PROTOCOL, re.MULTILINE)
-    assert [number for number, _ in titles] == [f"4.{n}" for n in range(1, 14)] + [f"5.{n}" for n in range(1, 11)]
+    lengths = (("4", 13), ("5", 10), ("7", 9))
+    assert [number for number, _ in titles] == [f"{of}.{n}" for of, length in lengths for n in range(1, length + 1)]
     for cited in ("Replays", "Order and spending", "Sent again", "Attachments", "Patience"):
         assert cited in [title for _, title in titles], cited

@@ -163,6 +163,33 @@ def test_it_prints_credentials_ready_to_paste(deployment, run_script):
     assert tenant["allowed_origins"] == ["https://shop.demo.com", "app://bloonio_chat_flutter"]
 
 
+def test_a_callback_url_is_set_and_printed_for_the_published_client(deployment, run_script):
+    run = run_script("--tenant-name", "Demo Boutique", "--callback-url", "https://shop.demo.com/v2")
+    values = exported(run)
+    assert values["BLOONIO_CHAT_CALLBACK_BASE_URL"] == "https://shop.demo.com/v2"
+    assert "CHAT_RELAY_CALLBACK_BASE_URL" not in values
+    tenant = deployment.admin("GET", f"/fetch/tenant?tenant_id={values['CHAT_TENANT_ID']}")
+    assert tenant["callback_url_base"] == "https://shop.demo.com/v2"
+
+    without = exported(run_script("--tenant-name", "Demo Boutique"))
+    assert "BLOONIO_CHAT_CALLBACK_BASE_URL" not in without
+    tenant = deployment.admin("GET", f"/fetch/tenant?tenant_id={without['CHAT_TENANT_ID']}")
+    assert tenant["callback_url_base"] is None
+
+
+@pytest.mark.parametrize("url", ("", "shop.demo.com", "ftp://shop.demo.com", "https://shop.demo.com?a=1", "https://", "https://a b"))
+def test_a_callback_url_that_is_none_is_refused_before_anything_is_sent(url):
+    run = run_provision("--relay-url", "http://127.0.0.1:1", *NAME, "--callback-url", url, ADMIN_API_KEY=ADMIN_KEY)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "--callback-url" in run.stderr and "Traceback" not in run.stderr, run.stderr
+
+
+def test_a_callback_url_that_the_relay_refuses_is_told(run_script):
+    run = run_script("--tenant-name", "X", "--callback-url", "https://user:password@shop.demo.com")
+    assert (run.returncode, run.stdout) == (5, "")
+    assert "callback_url_base" in run.stderr and "password" not in run.stderr, run.stderr
+
+
 def test_every_failure_has_a_clear_error_and_a_code_of_its_own(run_script):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

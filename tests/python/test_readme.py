@@ -14,12 +14,15 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = "README.md"
 # The pages, in the order in which their commands are run: each goes on from the README's step 2.
-CALLING, WIDGET, OPERATING, INTERNAL = (f"deploy/docs/{name}.md" for name in ("calling", "widget", "operating", "internal"))
+CALLING, EVENTS, WIDGET, OPERATING, INTERNAL = (
+    f"deploy/docs/{name}.md" for name in ("calling", "events", "widget", "operating", "internal")
+)
 PAGES = sorted(["README.md", "PROTOCOL.md", "ARCHITECTURE.md", *(str(page.relative_to(ROOT)) for page in ROOT.glob("deploy/docs/*.md"))])
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 ENVIRONMENT = {**os.environ, "CARGO_TARGET_DIR": str(TARGET)}
 START_S = 1800  # The first command compiles the release build.
 ONE_PROCESS = (7811, 7812, 7813, 7815)
+RECEIVER = 8001
 SEPARATE_PROCESSES = (7821, 7822, 7832, 7833, 7834)
 
 
@@ -114,8 +117,10 @@ def started(checkout):
 STEPS = [
     *blocks(README, "## Quickstart")[1:],
     *commands(read(CALLING)),
+    *commands(read(EVENTS)),
     *blocks(WIDGET, "## Put it on your pages"),
     *blocks(OPERATING, "## Operators' calls"),
+    *blocks(OPERATING, "## Events"),
     *blocks(OPERATING, "## Secrets"),
     *blocks(OPERATING, "### Verify the logs"),
     *blocks(INTERNAL, "## Try it"),
@@ -146,13 +151,18 @@ def test_links_between_pages_lead_somewhere():
 
 
 def test_the_steps_work_as_pasted(started, checkout):
-    # One shell, as a reader has one terminal.
-    printed = run(["bash", "-c", "set -eu\n" + "\n".join(STEPS)], checkout)
+    assert not ports_in_use([RECEIVER]), "the receiver needs its port free"
+    # One shell, as a reader has one terminal. It ends the receiver even where a command before fails.
+    script = "\n".join(["set -eu", "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT", *STEPS])
+    printed = run(["bash", "-c", script], checkout)
+    assert not ports_in_use([RECEIVER]), "the page stops its receiver"
     for expected in (
         '"created":true',
         " visitor: Where is my order?\n     bot: Track your order from the link in your e-mail.",
         "TCK-000001",
         "TCK-000001 ['visitor', 'bot', 'visitor', 'system', 'agent']",
+        "1 no_endpoint conversation_started ",
+        "\nticket_created ",
         '<script src="http://127.0.0.1:7811/widget.js" data-tenant-id="',
         '"items":[{"tenant_id":"',
         "audit_log: intact; ",
