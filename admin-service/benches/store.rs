@@ -107,6 +107,7 @@ async fn create(store: &SeaStore) {
         token_generation: 0,
         visitor_revocations: 0,
         sessions_ended: 0,
+        endpoint_stopped_at: None,
         revision: 0,
     };
     store.create(tenant, vec![0; 120], entry(id, Action::ProvisionTenant)).await.expect("created");

@@ -23,7 +23,6 @@ mod failed;
 mod following;
 mod metrics;
 mod outcome;
-mod ports;
 mod refused;
 mod request;
 mod resolver;
@@ -45,7 +44,6 @@ mod test_receiver;
 
 pub(crate) use address::AddressGuard;
 pub(crate) use metrics::DeliveryMetrics;
-pub(crate) use ports::PortRanges;
 
 use crate::{
     bell::Bell, config::WebhookConfig, directory::Directory, events::Events, propagation::Propagation,
@@ -70,7 +68,7 @@ impl Delivery {
     /// Delivers until `stopping`. Attempts that have begun end first, and then the lease is given up.
     pub(crate) async fn run(self, stopping: CancellationToken) {
         let states = states::TenantStates::new(self.directory, self.own_key);
-        let guard = self.config.guard();
+        let guard = AddressGuard::new(&self.config);
         let retention = self.config.retention;
         let workers = Arc::new(workers::Workers {
             store: self.store,

@@ -4,6 +4,7 @@ pub mod access;
 pub mod account_key;
 pub mod audit;
 pub mod bot;
+pub(crate) mod callback_ports;
 pub mod credentials;
 pub mod event;
 pub mod operator;

@@ -27,8 +27,8 @@ use crate::{
     auth::{AdminKeys, OperatorGate},
     bell::Bell,
     bots::Bots,
-    config::Config,
-    delivery::{Delivery, DeliveryMetrics},
+    config::{Config, WebhookConfig},
+    delivery::{AddressGuard, Delivery, DeliveryMetrics},
     directory::Directory,
     errors::UseCaseError,
     events::Events,
@@ -39,7 +39,7 @@ use crate::{
     rest::{self, Developers, RelayUrl, WebhookPublicKey},
     signing_keys::SigningKeys,
     store::{self, ConnectError, SeaStore, StoreError},
-    tenants::Tenants,
+    tenants::{CallbackCheck, Tenants},
     tokens::Tokens,
     visitors::Visitors,
     webhook_key::WebhookSigningKey,
@@ -136,7 +136,8 @@ pub async fn start(
         .map_err(|error: UseCaseError| StartError::SigningKey(error.to_string()))?;
     let tokens = Tokens::new(signing_keys.clone(), config.token_issuer, ttls);
     let propagation = Propagation::start(port.clone(), config.lease, PropagationMetrics::new(metrics)).await?;
-    let tenants = Tenants::new(port.clone(), config.master_keys.clone(), propagation.clone(), config.webhooks.guard());
+    let tenants =
+        Tenants::new(port.clone(), config.master_keys.clone(), propagation.clone(), callback_check(&config.webhooks));
     let visitors = Visitors::open_with(port.clone(), tokens.clone(), propagation.clone(), &config.master_keys)
         .await
         .map_err(|error: UseCaseError| StartError::SigningKey(error.to_string()))?;
@@ -258,6 +259,12 @@ pub async fn start(
     tracing::info!(server = "admin-rest", address = %rest, "listening");
     tracing::info!(server = "admin-grpc", address = %grpc, "listening");
     Ok(Running { rest, grpc, tasks, account_keys, visitors, logs, store })
+}
+
+/// Which callbacks may be called.
+fn callback_check(webhooks: &WebhookConfig) -> CallbackCheck {
+    let guard = AddressGuard::new(webhooks);
+    Arc::new(move |url| guard.check_url(url).map(drop).map_err(|refused| refused.to_string()))
 }
 
 /// What publications may be signed with.

@@ -8,7 +8,6 @@ use url::Url;
 use wire::{TenantId, time::now};
 
 use crate::{
-    delivery::AddressGuard,
     domain::{
         audit::{Action, AuditEntry, Caller},
         credentials::{TenantSecret, WidgetKey},
@@ -28,13 +27,15 @@ pub(crate) const SECRET_COLUMN: &str = "tenant.secret";
 /// How many times an update is tried in all, if other changes of the tenant keep committing first.
 const UPDATE_ATTEMPTS: u32 = 5;
 
+/// Says why a callback cannot be called, as far as its URL shows.
+pub(crate) type CallbackCheck = Arc<dyn Fn(&Url) -> Result<(), String> + Send + Sync>;
+
 #[derive(Clone)]
 pub(crate) struct Tenants {
     store: Arc<dyn TenantStore>,
     master_keys: MasterKeys,
     propagation: Propagation,
-    /// Which callbacks may be called.
-    guard: AddressGuard,
+    check_callback: CallbackCheck,
 }
 
 impl Tenants {
@@ -42,9 +43,9 @@ impl Tenants {
         store: Arc<dyn TenantStore>,
         master_keys: MasterKeys,
         propagation: Propagation,
-        guard: AddressGuard,
+        check_callback: CallbackCheck,
     ) -> Self {
-        Self { store, master_keys, propagation, guard }
+        Self { store, master_keys, propagation, check_callback }
     }
 
     /// Checks a callback as far as its URL shows. Each attempt checks the addresses of its name.
@@ -52,7 +53,7 @@ impl Tenants {
         let Some(text) = &settings.callback_url_base else { return Ok(()) };
         let refused = |why: String| UseCaseError::Invalid(vec![RefusedField::new("callback_url_base", why)]);
         let url = Url::parse(text).map_err(|error| refused(format!("is no URL: {error}")))?;
-        self.guard.check_url(&url).map(drop).map_err(|why| refused(format!("cannot be called: {why}")))
+        (self.check_callback)(&url).map_err(|why| refused(format!("cannot be called: {why}")))
     }
 
     async fn commit_and_propagate(

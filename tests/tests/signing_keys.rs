@@ -29,7 +29,9 @@ async fn is_heard(visitor: &mut Visitor) {
 async fn published(relay: SocketAddr) -> Vec<String> {
     let answer = reqwest::get(format!("http://{relay}/.well-known/jwks.json")).await.expect("an answer");
     let jwks: Value = answer.json().await.expect("JSON");
-    jwks["keys"].as_array().expect("keys").iter().map(|key| key["kid"].as_str().expect("text").to_owned()).collect()
+    let ids = jwks["keys"].as_array().expect("keys").iter().map(|key| key["kid"].as_str().expect("text"));
+    // The key of webhooks signs no token.
+    ids.filter(|id| !id.starts_with("wh_")).map(str::to_owned).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::{str::FromStr, time::Duration};
 use ipnet::IpNet;
 use service::config::{Read, Settings};
 
-use crate::delivery::{AddressGuard, PortRanges};
+use crate::domain::callback_ports::PortRanges;
 
 /// How events are delivered.
 #[derive(Clone, Debug)]
@@ -64,11 +64,6 @@ impl WebhookConfig {
             allowed_networks: allowed_networks?.map(|Networks(networks)| networks).unwrap_or_default(),
             retention: retention.map(|days| Duration::from_hours(24 * days))?,
         })
-    }
-
-    /// Which callbacks may be called.
-    pub(crate) fn guard(&self) -> AddressGuard {
-        AddressGuard { ports: self.ports.clone(), allowed_networks: self.allowed_networks.clone() }
     }
 
     /// Lets callbacks be on this machine: for a laptop, where the receiver is tried out beside the relay.

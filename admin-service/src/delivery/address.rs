@@ -9,7 +9,8 @@ use http::{HeaderValue, uri::PathAndQuery};
 use ipnet::IpNet;
 use url::{Host, Url};
 
-use super::{address_ranges::check_public, ports::PortRanges, refused::Refused};
+use super::{address_ranges::check_public, refused::Refused};
+use crate::{config::WebhookConfig, domain::callback_ports::PortRanges};
 
 /// Which callbacks may be called.
 #[derive(Clone, Debug)]
@@ -36,6 +37,11 @@ pub(crate) struct Target {
 }
 
 impl AddressGuard {
+    /// The guard that the settings ask for.
+    pub(crate) fn new(config: &WebhookConfig) -> Self {
+        Self { ports: config.ports.clone(), allowed_networks: config.allowed_networks.clone() }
+    }
+
     /// Checks what a URL alone shows.
     ///
     /// # Errors

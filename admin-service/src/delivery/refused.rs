@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::ports::PortRanges;
+use crate::domain::callback_ports::PortRanges;
 
 /// Why a callback's URL or address is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -15,6 +15,8 @@ use wire::ErrorCode;
 
 use super::{
     dto::{NewTenant, TenantPatch},
+    events::{WantedReplay, WantedTest},
+    publishing::NewEvents,
     routes::{
         account_key_routes, developer_routes, event_routes, log_routes, publishing_routes, signing_key_routes,
         tenant_routes,
@@ -114,6 +116,8 @@ fn add_refusals(operation: &mut Operation, is_write: bool) {
     if operation.security.is_none() {
         add(operation, ErrorCode::InvalidAdminKey, "");
         add(operation, ErrorCode::RateLimited, ": too many wrong admin keys from this address");
+    } else if operation.tags.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag == "internal")) {
+        add(operation, ErrorCode::InvalidRelaySignature, "");
     } else {
         add(operation, ErrorCode::InvalidAccountKey, "");
         add(operation, ErrorCode::MissingAbility, "");
@@ -154,15 +158,16 @@ fn add(operation: &mut Operation, code: ErrorCode, about: &str) {
 /// made `required` here.
 struct WhatAnswersAlwaysHave;
 
-/// The one answer with fields that are absent where they have nothing to say.
-const MAY_BE_PARTIAL: &str = "Failure";
+/// The answers with fields that are absent where they have nothing to say.
+const MAY_BE_PARTIAL: [&str; 2] = ["Failure", "DeliveredEvent"];
 
 impl Modify for WhatAnswersAlwaysHave {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let taken: HashSet<String> =
             [NewTenant::name(), TenantPatch::name(), NewAccountKey::name(), NewBot::name(), NewBotKey::name()]
                 .into_iter()
-                .chain([CustomizationPatch::name(), MAY_BE_PARTIAL.into()])
+                .chain([CustomizationPatch::name(), NewEvents::name(), WantedReplay::name(), WantedTest::name()])
+                .chain(MAY_BE_PARTIAL.map(Cow::from))
                 .map(Cow::into_owned)
                 .collect();
         let components = document.components.get_or_insert_default();

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use service::{ApiError, Envelope, Failure, Success};
 use utoipa::ToSchema;
@@ -25,12 +25,61 @@ use crate::{
     store::{AttemptRecord, EventFilter},
 };
 
-/// An event: the fields of what is delivered (PROTOCOL.md, section 7), and where it is on its way.
+/// The body of an event, as the tenant's receiver gets it. Fields that do not apply are absent.
+#[derive(Deserialize, Serialize, ToSchema)]
+pub(super) struct DeliveredEvent {
+    event_type: String,
+    /// Unique in the tenant, and the same on every attempt.
+    event_id: String,
+    tenant_id: Uuid,
+    #[schema(value_type = String, format = DateTime)]
+    occurred_at: WireTime,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ticket_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ticket_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escalation_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escalation_reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visitor_user_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_user_id: Option<String>,
+    /// This field and those below: of the `agent_*` events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operator_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operator_display_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visitor_session_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claim_count: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    claimed_at: Option<WireTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    released_at: Option<WireTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    resolved_at: Option<WireTime>,
+    /// Further facts. It repeats `event_id`, and of the `agent_*` events their fields.
+    #[schema(value_type = Object)]
+    extra: Map<String, Value>,
+}
+
+/// An event: the fields of its delivered body, and where it is on its way.
 #[derive(Serialize, ToSchema)]
 pub(super) struct StoredEvent {
     #[serde(flatten)]
-    #[schema(value_type = Object)]
-    body: Map<String, Value>,
+    body: DeliveredEvent,
     /// 1, 2, 3, … in the tenant.
     seq: u64,
     /// `pending`, `delivered`, `parked`, `held` or `no_endpoint`.
@@ -122,7 +171,10 @@ pub(super) struct WantedReplay {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the documented shape of what is read field by field")]
 pub(super) struct WantedTest {
-    #[schema(default = "conversation_started")]
+    #[schema(
+        default = "conversation_started",
+        pattern = "^(conversation_started|message_received|ticket_(created|assigned|resolved)|escalation_triggered|agent_(assigned|released|resolved)|contact_submitted)$"
+    )]
     event_type: Option<String>,
 }
 

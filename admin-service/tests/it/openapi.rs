@@ -77,6 +77,36 @@ impl Caller {
     }
 }
 
+/// The calls on events, for a tenant without a callback and then with one.
+async fn events(calls: &mut Caller, query: &str, unknown: &str, id: &str) {
+    calls.call("POST", "/update/tenant", query, Some(json!({"callback_url_base": null}))).await;
+    calls.call("POST", "/send/test-event", query, Some(json!({}))).await;
+    calls.call("POST", "/start/endpoint", query, None).await;
+    calls.call("POST", "/update/tenant", query, Some(json!({"callback_url_base": "https://a.com"}))).await;
+    let (_, sent) = calls.call("POST", "/send/test-event", query, Some(json!({}))).await;
+    let event = format!("{query}&event_id={}", sent["data"]["event"]["event_id"].as_str().expect("an id"));
+    for body in [json!({"event_type": "ticket_created"}), json!({"event_type": "bored"}), json!({"event_type": 1})] {
+        calls.call("POST", "/send/test-event", query, Some(body)).await;
+    }
+    calls.call("POST", "/send/test-event", unknown, Some(json!({}))).await;
+    for path in ["/fetch/event", "/replay/event"] {
+        let method = if path == "/fetch/event" { "GET" } else { "POST" };
+        for query in [event.as_str(), &format!("{query}&event_id=x"), query, ""] {
+            calls.call(method, path, query, None).await;
+        }
+    }
+    for query in
+        [query, unknown, "", "?state=parked&event_type=ticket_created&since=2026-11-26T10:00:00Z&limit=1", "?state=x"]
+    {
+        calls.call("GET", "/fetch/events", query, None).await;
+    }
+    let wanted = |state: &str| json!({"tenant_id": id, "state": state, "since": "2026-11-26T10:00:00Z"});
+    calls.all("POST", "/replay/events", "", [wanted("parked"), wanted("pending"), json!({"tenant_id": 1})]).await;
+    for query in [query, unknown, ""] {
+        calls.call("POST", "/start/endpoint", query, None).await;
+    }
+}
+
 #[tokio::test]
 async fn what_is_answered_is_what_is_documented() {
     let service = Service::start(sqlite()).await;
@@ -143,6 +173,7 @@ async fn what_is_answered_is_what_is_documented() {
         calls.call("GET", "/fetch/audit-log", query, None).await;
         calls.call("GET", "/fetch/access-log", query, None).await;
     }
+    events(&mut calls, &query, &unknown, &id).await;
     let (_, keys) = calls.call("GET", "/fetch/signing-keys", "", None).await;
     let first = keys["data"]["items"][0]["signing_key_id"].as_str().expect("an id").to_owned();
     for query in ["", "?signs_after_seconds=86400", "?signs_after_seconds=86401", "?signs_after_seconds=0"] {
@@ -238,5 +269,6 @@ async fn what_is_answered_is_what_is_documented() {
         calls.call("POST", "/revoke/account-key", &format!("{query}&account_key_id={id}"), None).await;
         calls.call("POST", "/revoke/account-key", &format!("{unknown}&account_key_id={id}"), None).await;
     }
-    calls.comparison.finish(&[]);
+    // tests/python/test_events.py publishes as a chat backend does.
+    calls.comparison.finish(&["/internal/publish/events"]);
 }

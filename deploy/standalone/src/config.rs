@@ -84,21 +84,14 @@ impl Config {
         let data_dir = settings.required("data_dir");
         let database_url = read_database_url(&mut settings);
         let chat_backend_url = settings.optional("chat_backend_url");
-        let api_key = settings.optional_secrets("api_key");
-        let relay_secret = settings.optional_secrets("relay_secret");
-        let grpc_token = settings.optional_secrets("grpc_token");
-        let events_token = settings.optional_secrets("events_token");
-        let master_keys = settings.optional("master_keys");
+        let secrets = Secrets::read(&mut settings);
         let telemetry = TelemetryConfig::read(&mut settings);
         let gateway = relay_gateway::config::Behaviour::read(&mut settings);
         let admin = admin_service::config::Behaviour::read(&mut settings);
         settings.finish()?;
+        let Secrets { api_key, relay_secret, grpc_token, events_token, master_keys } = secrets?;
         let (gateway, demo_page) = (gateway?, demo_page?);
-        let mut admin = admin?;
-        if gateway.public.laptop.exposure(None) != Exposure::Off {
-            // Whoever tries the relay on a laptop has the receiver there too.
-            admin.webhooks.allow_loopback();
-        }
+        let admin = on_a_laptop(admin?, &gateway);
         Ok(Self {
             listen: listen?,
             admin_listen: admin_listen?,
@@ -110,11 +103,11 @@ impl Config {
             data_dir: data_dir?,
             database_url: database_url?,
             chat_backend_url: chat_backend_url?,
-            api_key: api_key?,
-            relay_secret: relay_secret?,
-            grpc_token: grpc_token?,
-            events_token: events_token?,
-            master_keys: master_keys?,
+            api_key,
+            relay_secret,
+            grpc_token,
+            events_token,
+            master_keys,
             telemetry: telemetry?,
             gateway,
             admin,
@@ -125,6 +118,43 @@ impl Config {
     #[must_use]
     pub fn admin_api(&self) -> Exposure {
         self.gateway.public.exposed.admin_api
+    }
+}
+
+/// Whoever tries the relay on a laptop has the receiver of events there too.
+fn on_a_laptop(
+    mut admin: admin_service::config::Behaviour,
+    gateway: &relay_gateway::config::Behaviour,
+) -> admin_service::config::Behaviour {
+    if gateway.public.laptop.exposure(None) != Exposure::Off {
+        admin.webhooks.allow_loopback();
+    }
+    admin
+}
+
+/// The secrets that are the data directory's where they are not set.
+struct Secrets {
+    api_key: Option<SecretList>,
+    relay_secret: Option<SecretList>,
+    grpc_token: Option<SecretList>,
+    events_token: Option<SecretList>,
+    master_keys: Option<MasterKeys>,
+}
+
+impl Secrets {
+    fn read(settings: &mut Settings) -> Read<Self> {
+        let api_key = settings.optional_secrets("api_key");
+        let relay_secret = settings.optional_secrets("relay_secret");
+        let grpc_token = settings.optional_secrets("grpc_token");
+        let events_token = settings.optional_secrets("events_token");
+        let master_keys = settings.optional("master_keys");
+        Ok(Self {
+            api_key: api_key?,
+            relay_secret: relay_secret?,
+            grpc_token: grpc_token?,
+            events_token: events_token?,
+            master_keys: master_keys?,
+        })
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) const DEVELOPER_PATHS: [&str; 5] = [
 ];
 
 /// Every path of the facade that the operators' key opens.
-pub(super) const ADMIN_PATHS: [&str; 16] = [
+pub(super) const ADMIN_PATHS: [&str; 22] = [
     "/api/v1/provision/tenant",
     "/api/v1/update/tenant",
     "/api/v1/rotate/tenant-secret",
@@ -52,6 +52,12 @@ pub(super) const ADMIN_PATHS: [&str; 16] = [
     "/api/v1/rotate/signing-key",
     "/api/v1/fetch/signing-keys",
     "/api/v1/retire/signing-key",
+    "/api/v1/fetch/events",
+    "/api/v1/fetch/event",
+    "/api/v1/replay/event",
+    "/api/v1/replay/events",
+    "/api/v1/send/test-event",
+    "/api/v1/start/endpoint",
 ];
 
 /// Bytes a body may have: the largest that is honest is a widget's copy.

@@ -22,6 +22,18 @@ const ESCALATION_REASONS: &[&str] = &["low_confidence", "restricted_topic", "use
 /// What an operator's event may say of its conversation.
 const TAKEOVER_STATUSES: &[&str] = &["ASSIGNED", "WAITING", "RESOLVED"];
 
+/// The fields of operators' events alone.
+const OF_OPERATORS: &[&str] = &[
+    "status",
+    "operator_id",
+    "operator_display_name",
+    "visitor_session_id",
+    "claim_count",
+    "claimed_at",
+    "released_at",
+    "resolved_at",
+];
+
 /// An event, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedEvent {
@@ -79,7 +91,12 @@ impl PublishedEvent {
     /// # Errors
     /// Every refused field.
     pub fn read(tenant_id: TenantId, object: Map<String, Value>) -> Result<Self, Vec<FieldError>> {
+        let is_null = object.get("extra").is_some_and(Value::is_null);
+        let of_operators: Vec<_> = OF_OPERATORS.iter().filter(|name| object.contains_key(**name)).collect();
         let mut fields = Fields::new(object);
+        if is_null {
+            fields.refuse("extra", "must be an object: leave it out where there is nothing to say");
+        }
         let id = read_id(&mut fields, "event_id");
         let kind = fields.choice("event_type", EventType::TEXTS, "");
         let Some(kind) = EventType::from_text(kind) else {
@@ -109,6 +126,9 @@ impl PublishedEvent {
             extra.extend(takeover.0.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
             named.0.extend(takeover.0);
         } else {
+            for name in of_operators {
+                fields.refuse(name, "is for the agent_* events");
+            }
             named.keep("agent_user_id", agent);
         }
         let traceparent = fields.optional_text("traceparent", LONGEST_TEXT);
@@ -271,6 +291,8 @@ mod tests {
         ] {
             assert_eq!(read(event.clone()), Err(expected.into_iter().map(str::to_owned).collect()), "{event}");
         }
+        let late = json!({"event_id": "a", "event_type": "message_received", "occurred_at": time, "extra": null, "claim_count": 1});
+        assert_eq!(read(late), Err(vec!["extra".to_owned(), "claim_count".to_owned()]));
         let errors = Usage::read(object(json!({"message_id": ""}))).expect_err("refused");
         assert_eq!(errors.len(), 2);
     }

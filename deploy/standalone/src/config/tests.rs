@@ -28,7 +28,8 @@ fn another_value(part: &Part, key: &str) -> String {
         "chat_backend_url" => "http://127.0.0.1:1234",
         "database_url" => "sqlite://other.db",
         "expose_admin_api" => "true",
-        "trusted_proxies" => "10.0.0.0/8",
+        "trusted_proxies" | "webhook_allowed_networks" => "10.0.0.0/8",
+        "webhook_ports" => "443",
         "replay_parameters" | "token_issuer" | "log_filter" => "warn",
         "max_connections_per_address" | "max_sockets_per_address" => "7",
         "log_format" => "json",
@@ -61,6 +62,7 @@ fn wired(config: &Config) -> (String, String) {
             api_key: or_generated(&config.api_key),
             master_keys: config.master_keys.clone().unwrap_or_else(generated),
             grpc_token: or_generated(&config.grpc_token),
+            relay_secret: or_generated(&config.relay_secret),
             relay_url: config.relay_url.clone().unwrap_or_else(|| HttpUrl::at(config.listen)),
         },
     );
