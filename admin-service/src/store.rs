@@ -6,6 +6,7 @@
 mod connect;
 mod entity;
 mod error;
+mod event_entity;
 mod migration;
 mod page;
 mod ports;

@@ -1,9 +1,7 @@
 //! The tables as rows. Times are Unix milliseconds; ids are UUIDs; lists and settings are JSON.
 #![expect(unreachable_pub, reason = "the entity macros make everything public")]
 
-mod of_events;
-
-pub(super) use of_events::{event, event_attempt, outbox, usage_record};
+pub(super) use super::event_entity::{event, event_attempt, outbox, usage_record};
 
 pub(super) mod account_key {
     use sea_orm::entity::prelude::*;

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod audit_subjects;
+mod delivery;
 mod failover;
 mod grpc;
 mod logs;

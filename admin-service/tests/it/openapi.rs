@@ -173,7 +173,7 @@ async fn what_is_answered_is_what_is_documented() {
         calls.call("GET", "/fetch/audit-log", query, None).await;
         calls.call("GET", "/fetch/access-log", query, None).await;
     }
-    events(&mut calls, &query, &unknown, &id).await;
+    events(&mut calls, &query, unknown, &id).await;
     let (_, keys) = calls.call("GET", "/fetch/signing-keys", "", None).await;
     let first = keys["data"]["items"][0]["signing_key_id"].as_str().expect("an id").to_owned();
     for query in ["", "?signs_after_seconds=86400", "?signs_after_seconds=86401", "?signs_after_seconds=0"] {

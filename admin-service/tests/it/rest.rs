@@ -13,6 +13,8 @@ macro_rules! snapshot {
         assert_json_snapshot!(body, {
             ".data.tenant_id" => "[uuid]",
             ".data.tenant_secret" => "[sk]",
+            ".data.webhook_secret" => "[whsec]",
+            ".data.webhook_public_key" => "[whpk]",
             ".data.widget_public_key" => "[pk]",
             ".data.created_at" => "[time]",
             ".data.updated_at" => "[time]",

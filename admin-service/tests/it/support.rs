@@ -86,13 +86,22 @@ impl Service {
 
     /// With leases of another length than the default.
     pub(crate) async fn leasing(database: TestDatabase, lease: Duration) -> Self {
+        let config = Config { lease, ..config(&database.url) };
+        Self::with(database, config).await
+    }
+
+    /// With receivers of events on this machine.
+    pub(crate) async fn delivering(database: TestDatabase) -> Self {
+        let mut config = config(&database.url);
+        config.webhooks.allow_loopback();
+        Self::with(database, config).await
+    }
+
+    async fn with(database: TestDatabase, config: Config) -> Self {
         let stopping = CancellationToken::new();
         let metrics = Metrics::default();
         let http_metrics = HttpServerMetrics::new(&metrics);
-        let running =
-            server::start(Config { lease, ..config(&database.url) }, &metrics, http_metrics, stopping.clone())
-                .await
-                .expect("it starts");
+        let running = server::start(config, &metrics, http_metrics, stopping.clone()).await.expect("it starts");
         Self { rest: running.rest, grpc: running.grpc, database, metrics, running, stopping }
     }
 

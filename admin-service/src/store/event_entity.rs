@@ -2,7 +2,7 @@
 #![expect(unreachable_pub, reason = "the entity macros make everything public")]
 
 /// A tenant's events on their way: one row for each tenant.
-pub(in crate::store) mod outbox {
+pub(super) mod outbox {
     use sea_orm::entity::prelude::*;
 
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
@@ -34,7 +34,7 @@ pub(in crate::store) mod outbox {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-pub(in crate::store) mod event {
+pub(super) mod event {
     use sea_orm::entity::prelude::*;
 
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
@@ -78,7 +78,7 @@ pub(in crate::store) mod event {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-pub(in crate::store) mod event_attempt {
+pub(super) mod event_attempt {
     use sea_orm::entity::prelude::*;
 
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
@@ -104,7 +104,7 @@ pub(in crate::store) mod event_attempt {
 }
 
 /// A message that counts towards the tenant's monthly quota.
-pub(in crate::store) mod usage_record {
+pub(super) mod usage_record {
     use sea_orm::entity::prelude::*;
 
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
