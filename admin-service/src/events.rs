@@ -92,12 +92,15 @@ impl Events {
     }
 
     /// A tenant's events after a number, in the order of their numbers.
-    pub(crate) async fn after(&self, tenant_id: TenantId, after: u64, limit: u64) -> Result<Pulled, UseCaseError> {
+    /// Without a number, they begin at the oldest that is kept.
+    pub(crate) async fn after(
+        &self,
+        tenant_id: TenantId,
+        after: Option<u64>,
+        limit: u64,
+    ) -> Result<Pulled, UseCaseError> {
         match self.store.events_after(tenant_id, after, limit).await? {
-            EventsAfter::Events(items) => {
-                let next = items.last().map_or(after, |event| event.seq);
-                Ok(Pulled { items, next })
-            }
+            EventsAfter::Events { items, next } => Ok(Pulled { items, next }),
             EventsAfter::Expired { first_seq } => Err(UseCaseError::CursorExpired { first_seq }),
         }
     }

@@ -56,8 +56,8 @@ impl TenantEvents for TenantEventsService {
         let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
         // The cursor is the number of the last event that was read.
         let after = match cursor.as_str() {
-            "" => 0,
-            text => text.parse().map_err(|_| ApiError::field("cursor", "must be a next_cursor of this list"))?,
+            "" => None,
+            text => Some(text.parse().map_err(|_| ApiError::field("cursor", "must be a next_cursor of this list"))?),
         };
         let limit = if limit == 0 { paging::DEFAULT_ROWS } else { u64::from(limit).min(*paging::ROWS.end()) };
         let pulled = self.events.after(tenant_id, after, limit).await.map_err(logged)?;

@@ -163,7 +163,12 @@ pub struct Replayed {
 #[derive(Clone, Debug, PartialEq)]
 pub enum EventsAfter {
     /// In the order of their numbers.
-    Events(Vec<EventView>),
+    Events {
+        /// The events.
+        items: Vec<EventView>,
+        /// The number after which the next page begins.
+        next: u64,
+    },
     /// The next one is no longer kept; this is the number of the oldest that is.
     Expired {
         /// The oldest number that is kept.
@@ -177,8 +182,13 @@ pub trait EventStore: Send + Sync {
     /// Writes all of it, or nothing. Answers the number of each event; an event that came before has its number already.
     async fn publish(&self, publication: Publication) -> Result<Vec<u64>, PublishError>;
 
-    /// Events after a number, at most `limit`.
-    async fn events_after(&self, tenant_id: TenantId, after: u64, limit: u64) -> Result<EventsAfter, StoreError>;
+    /// Events after a number, at most `limit`; without a number, from the oldest that is kept.
+    async fn events_after(
+        &self,
+        tenant_id: TenantId,
+        after: Option<u64>,
+        limit: u64,
+    ) -> Result<EventsAfter, StoreError>;
 
     /// One event, with every attempt.
     async fn event(&self, tenant_id: TenantId, event_id: &str) -> Result<(EventView, Vec<AttemptRecord>), StoreError>;

@@ -34,7 +34,12 @@ impl EventStore for SeaStore {
         publishing::publish(self, publication).await
     }
 
-    async fn events_after(&self, tenant_id: TenantId, after: u64, limit: u64) -> Result<EventsAfter, StoreError> {
+    async fn events_after(
+        &self,
+        tenant_id: TenantId,
+        after: Option<u64>,
+        limit: u64,
+    ) -> Result<EventsAfter, StoreError> {
         looking::after(self, tenant_id, after, limit).await
     }
 

@@ -71,8 +71,8 @@ fn later() -> NextStep {
 }
 
 async fn states(store: &SeaStore, tenant: &Tenant) -> Vec<&'static str> {
-    match store.events_after(tenant.id, 0, 100).await.expect("reads") {
-        EventsAfter::Events(events) => events.into_iter().map(|event| event.state.as_str()).collect(),
+    match store.events_after(tenant.id, Some(0), 100).await.expect("reads") {
+        EventsAfter::Events { items, .. } => items.into_iter().map(|event| event.state.as_str()).collect(),
         expired @ EventsAfter::Expired { .. } => panic!("{expired:?}"),
     }
 }
@@ -112,7 +112,8 @@ pub(super) async fn events_are_numbered_without_gaps_and_taken_once(store: &SeaS
     for writer in writers {
         writer.await.expect("no panic");
     }
-    let EventsAfter::Events(all) = store.events_after(tenant.id, 0, 500).await.expect("reads") else {
+    let EventsAfter::Events { items: all, .. } = store.events_after(tenant.id, Some(0), 500).await.expect("reads")
+    else {
         panic!("nothing was removed");
     };
     assert_eq!(all.iter().map(|event| event.seq).collect::<Vec<_>>(), (1..=43).collect::<Vec<_>>());
@@ -226,15 +227,20 @@ pub(super) async fn old_events_are_removed_from_the_oldest_on_and_none_that_is_p
     assert_eq!(states(store, &tenant).await.len(), 3, "they are kept for a month");
     let then = now() + month + Duration::from_secs(10);
     while store.prune(month, then).await.expect("pruned") {}
-    let expired = store.events_after(tenant.id, 0, 10).await.expect("reads");
+    let expired = store.events_after(tenant.id, Some(0), 10).await.expect("reads");
     assert_eq!(expired, EventsAfter::Expired { first_seq: 2 });
-    assert!(
-        matches!(store.events_after(tenant.id, 1, 10).await.expect("reads"), EventsAfter::Events(two) if two.len() == 2)
-    );
+    for after in [None, Some(1)] {
+        let kept = store.events_after(tenant.id, after, 10).await.expect("reads");
+        let EventsAfter::Events { items, next } = kept else { panic!("{kept:?}") };
+        assert_eq!((items.len(), next), (2, 3), "from the oldest that is kept");
+    }
     store.record(held, &[result(2, DELIVERED)], PERIOD).await.expect("written");
     let day_after = then + Duration::from_hours(25);
     while store.prune(month, day_after).await.expect("pruned") {}
-    assert_eq!(store.events_after(tenant.id, 0, 10).await.expect("reads"), EventsAfter::Expired { first_seq: 4 });
-    assert_eq!(store.events_after(tenant.id, 3, 10).await.expect("reads"), EventsAfter::Events(Vec::new()));
+    assert_eq!(store.events_after(tenant.id, Some(0), 10).await.expect("reads"), EventsAfter::Expired { first_seq: 4 });
+    for after in [None, Some(3)] {
+        let nothing = EventsAfter::Events { items: Vec::new(), next: 3 };
+        assert_eq!(store.events_after(tenant.id, after, 10).await.expect("reads"), nothing);
+    }
     assert_eq!(publish(store, &tenant, &[("d", None)]).await, [4], "numbers go on");
 }

@@ -20,19 +20,20 @@ use crate::{
     },
 };
 
-/// Events after a number.
+/// Events after a number; without one, from the oldest that is kept.
 pub(super) async fn after(
     store: &SeaStore,
     tenant_id: TenantId,
-    after: u64,
+    after: Option<u64>,
     limit: u64,
 ) -> Result<EventsAfter, StoreError> {
     let transaction = store.begin_read().await?;
     let outbox = outbox::Entity::find_by_id(tenant_id.as_uuid()).one(&transaction).await.map_err(translate)?;
     let outbox = outbox.ok_or(StoreError::NotFound(Missing::Tenant))?;
+    let after = after.map_or(outbox.first_seq - 1, stored_number);
     let found = event::Entity::find()
         .filter(event::Column::TenantId.eq(tenant_id.as_uuid()))
-        .filter(event::Column::Seq.gt(stored_number(after)))
+        .filter(event::Column::Seq.gt(after))
         .order_by_asc(event::Column::Seq)
         .limit(limit)
         .all(&transaction)
@@ -40,13 +41,14 @@ pub(super) async fn after(
         .map_err(translate)?;
     end_read(transaction).await?;
     // Read committed: events may have been removed after the outbox was read, so the rows themselves must show that none is missing.
-    let next = stored_number(after) + 1;
+    let next = after.saturating_add(1);
     let first = found.first().map_or(outbox.last_seq + 1, |row| row.seq);
     if first > next && next <= outbox.last_seq || next < outbox.first_seq {
         return Ok(EventsAfter::Expired { first_seq: number_from_row(first.max(outbox.first_seq))? });
     }
-    let views = found.into_iter().map(|row| rows::view(row, outbox.is_held)).collect::<Result<_, _>>()?;
-    Ok(EventsAfter::Events(views))
+    let next = number_from_row(found.last().map_or(after, |row| row.seq))?;
+    let items = found.into_iter().map(|row| rows::view(row, outbox.is_held)).collect::<Result<_, _>>()?;
+    Ok(EventsAfter::Events { items, next })
 }
 
 /// One event, with every attempt.
