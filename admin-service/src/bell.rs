@@ -66,7 +66,7 @@ impl Drop for Listening {
             delivering.remove(&self.tenant_id);
         }
         drop(delivering);
-        // What was rung in the last moment is for whoever claims the outbox next.
+        // A ring after the turn's last look would be lost with this listener: pass it on to the worker that claims outboxes.
         self.bell.0.claiming.notify_one();
     }
 }

@@ -65,7 +65,7 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    /// Delivers until `stopping`. Attempts that have begun end first, and then the lease is given up.
+    /// Delivers until `stopping`. Then no attempt begins; those that have begun end and are recorded; then the lease is given up.
     pub(crate) async fn run(self, stopping: CancellationToken) {
         let states = states::TenantStates::new(self.directory, self.own_key);
         let guard = AddressGuard::new(&self.config);
@@ -78,16 +78,17 @@ impl Delivery {
             bell: self.bell,
             config: self.config,
             metrics: self.metrics,
+            stopping: stopping.clone(),
         });
         let leaving = CancellationToken::new();
         let delivering = async {
-            claiming::claim_and_deliver(Arc::clone(&workers), stopping.clone()).await;
+            claiming::claim_and_deliver(Arc::clone(&workers)).await;
             leaving.cancel();
         };
         tokio::join!(
             delivering,
             following::follow(states, self.propagation, self.lease, leaving.clone()),
-            watching::watch(Arc::clone(&workers), self.events, retention, stopping.clone()),
+            watching::watch(Arc::clone(&workers), self.events, retention),
         );
     }
 }

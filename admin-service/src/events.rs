@@ -3,32 +3,29 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
-use wire::{
-    FieldError, TenantId,
-    time::{WireTime, now},
-};
+use wire::{FieldError, TenantId, time::now};
 
 use crate::{
     bell::Bell,
     domain::{
         audit::{Action, AuditEntry, Caller},
-        event::{EventState, EventType, EventView, PublishedEvent, Usage},
+        event::{EventState, EventView, PublishedEvent, Usage},
         tenant::Tenant,
     },
     errors::UseCaseError,
     propagation::{Changed, Propagation},
     store::{
         AtRevision, AttemptRecord, EventFilter, EventStore, EventsAfter, Page, Publication, PublishError, Replayed,
-        TenantStore,
+        StoreError, TenantStore,
     },
 };
 
-/// Events and usage records that one call may publish, each.
+/// How many events one call may publish at most, and how many usage records.
 pub(crate) const MOST_AT_ONCE: usize = 100;
 
-/// Events that one statement of a replay makes due.
+/// How many events a replay makes due at once, at most.
 const REPLAYED_AT_ONCE: u64 = 500;
 
 /// What a tenant is shown of its events.
@@ -160,29 +157,9 @@ impl Events {
     /// Makes an event that says that it is a test.
     pub(crate) async fn send_test(&self, tenant_id: TenantId, event_type: &str) -> Result<EventView, UseCaseError> {
         let tenant = self.expect_endpoint(tenant_id).await?;
-        let event_type = if event_type.is_empty() { EventType::ConversationStarted.as_str() } else { event_type };
         let id = Uuid::now_v7().to_string();
-        let at = WireTime::from(now()).to_string();
-        let mut event = json!({
-            "event_id": id, "event_type": event_type, "occurred_at": at,
-            "extra": {"test": true, "tenant_name": tenant.settings.tenant_name},
-        });
-        let kind = EventType::from_text(event_type);
-        let takeover = match kind {
-            Some(EventType::AgentAssigned) => Some("ASSIGNED"),
-            Some(EventType::AgentReleased) => Some("WAITING"),
-            Some(EventType::AgentResolved) => Some("RESOLVED"),
-            _ => None,
-        };
-        if let Some(status) = takeover {
-            event["status"] = status.into();
-            event["operator_id"] = "test".into();
-        }
-        if kind == Some(EventType::EscalationTriggered) {
-            event["escalation_reason"] = "direct".into();
-        }
-        let object = event.as_object().cloned().unwrap_or_default();
-        let event = PublishedEvent::read(tenant_id, object).map_err(UseCaseError::invalid)?;
+        let event = PublishedEvent::test(tenant_id, &tenant.settings.tenant_name, &id, event_type, now());
+        let event = event.map_err(UseCaseError::invalid)?;
         self.write(Publication { tenant_id, events: vec![event], usage: Vec::new() }).await?;
         Ok(self.store.event(tenant_id, &id).await?.0)
     }
@@ -194,40 +171,54 @@ impl Events {
         tenant_id: TenantId,
     ) -> Result<Changed<Tenant>, UseCaseError> {
         self.expect_endpoint(tenant_id).await?;
-        self.set_endpoint(
-            tenant_id,
-            false,
-            AuditEntry::new(tenant_id, caller, Action::StartEndpoint, ["endpoint_state"]),
-        )
-        .await
+        let started = self.propagation.commit_and_propagate(self.starting(caller, tenant_id)).await?;
+        self.bell.ring(tenant_id);
+        Ok(started)
     }
 
-    /// Stops a tenant's endpoint: its events are held until it is started.
+    /// As [`Events::start_endpoint`], and waits up to `wait`. Answers whether it is true everywhere.
+    pub(crate) async fn start_endpoint_within(
+        &self,
+        caller: &Caller,
+        tenant_id: TenantId,
+        wait: Option<Duration>,
+    ) -> Result<(Tenant, bool), UseCaseError> {
+        self.expect_endpoint(tenant_id).await?;
+        let started = self.propagation.commit_within(self.starting(caller, tenant_id), wait).await?;
+        self.bell.ring(tenant_id);
+        Ok(started)
+    }
+
+    fn starting(
+        &self,
+        caller: &Caller,
+        tenant_id: TenantId,
+    ) -> impl Future<Output = Result<AtRevision<Tenant>, StoreError>> + Send + use<> {
+        let audit = AuditEntry::new(tenant_id, caller, Action::StartEndpoint, ["endpoint_state"]);
+        let store = Arc::clone(&self.store);
+        async move { store.start_endpoint(tenant_id, audit).await.map(at_revision) }
+    }
+
+    /// Stops the endpoint that a tenant had at `revision`: its events are held until it is started. Where the tenant has changed since,
+    /// nothing is stopped: what failed may be another receiver than the one it has now.
     pub(crate) async fn stop_endpoint(
         &self,
         tenant_id: TenantId,
+        revision: u64,
         reason: &str,
-    ) -> Result<Changed<Tenant>, UseCaseError> {
+    ) -> Result<(), UseCaseError> {
         let caller = Caller { actor: "delivery".to_owned(), request_id: String::new() };
         let audit = AuditEntry::new(tenant_id, &caller, Action::EndpointStopped, ["endpoint_state"]);
-        tracing::warn!(%tenant_id, reason, "the endpoint of a tenant is stopped: its events are held");
-        self.set_endpoint(tenant_id, true, audit).await
-    }
-
-    async fn set_endpoint(
-        &self,
-        tenant_id: TenantId,
-        is_stopped: bool,
-        audit: AuditEntry,
-    ) -> Result<Changed<Tenant>, UseCaseError> {
         let store = Arc::clone(&self.store);
-        let change = async move {
-            let tenant = store.set_endpoint(tenant_id, is_stopped, audit).await?;
-            Ok(AtRevision { revision: tenant.revision, value: tenant })
-        };
-        let changed = self.propagation.commit_and_propagate(change).await?;
-        self.bell.ring(tenant_id);
-        Ok(changed)
+        let stopping = async move { store.stop_endpoint(tenant_id, revision, audit).await.map(at_revision) };
+        match self.propagation.commit_and_propagate(stopping).await {
+            Ok(_) => tracing::warn!(%tenant_id, reason, "the endpoint of a tenant is stopped: its events are held"),
+            Err(StoreError::Conflict) => {
+                tracing::info!(%tenant_id, reason, "an endpoint that has changed is not stopped")
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 
     async fn expect_endpoint(&self, tenant_id: TenantId) -> Result<Tenant, UseCaseError> {
@@ -248,6 +239,10 @@ impl Events {
             }
         }
     }
+}
+
+fn at_revision(tenant: Tenant) -> AtRevision<Tenant> {
+    AtRevision { revision: tenant.revision, value: tenant }
 }
 
 /// Reads each item of a list. A refused field is named with its item's place, as in `events[3].event_type`.

@@ -195,7 +195,16 @@ pub async fn start(
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log, clients };
     tasks.spawn(serve::serve(rest_listener, edge.wrap(router), bounds, stopping.clone()));
 
-    tasks.spawn(delivery.run(stopping.clone()));
+    let delivered = CancellationToken::new();
+    let delivering = delivery.run(stopping.clone());
+    tasks.spawn({
+        let delivered = delivered.clone();
+        async move {
+            // Dropped, it says so: also where the delivery has panicked.
+            let _says_so = delivered.drop_guard();
+            delivering.await;
+        }
+    });
     tasks.spawn(maintain(account_keys.clone(), visitors.clone(), stopping.clone()));
     tasks.spawn(maintain_logs(logs.clone(), stopping.clone()));
 
@@ -216,6 +225,8 @@ pub async fn start(
     tasks.spawn(async move {
         told_to_stop.cancelled().await;
         tokio::time::sleep(bounds.drain_delay).await;
+        // Workers hold a lease until their attempts have ended. They give it up then, so no change waits for it.
+        let _ = tokio::time::timeout(bounds.drain_timeout, delivered.cancelled()).await;
         closing.close(bounds.drain_timeout).await;
     });
 

@@ -2,10 +2,7 @@
 //!
 //! A gateway decides from its cache. Sessions and tokens outlive the call, so the admin service checks again in the database.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::{SignedDuration, Timestamp};
@@ -143,30 +140,7 @@ impl Visitors {
         let audit = audit.about(Subject::Visitor(self.known_session(tenant_id, &visitor_user_id)));
         let store = Arc::clone(&self.store);
         let change = async move { store.revoke_visitor(tenant_id, &visitor_user_id, audit).await };
-        self.make(change, wait).await
-    }
-
-    /// Makes a change, and waits up to `wait` until every gateway has it. Answers whether every gateway has it.
-    async fn make<T: Copy + Send + Sync + 'static>(
-        &self,
-        change: impl Future<Output = Result<AtRevision<T>, StoreError>> + Send + 'static,
-        wait: Option<Duration>,
-    ) -> Result<(T, bool), UseCaseError> {
-        let made = Arc::new(OnceLock::new());
-        let note = Arc::clone(&made);
-        let everywhere = self.propagation.commit_and_propagate(async move {
-            let changed = change.await?;
-            let _ = note.set(changed.value);
-            Ok(changed)
-        });
-        let Some(wait) = wait else { return Ok((everywhere.await?.value, true)) };
-        match tokio::time::timeout(wait, everywhere).await {
-            Ok(changed) => Ok((changed?.value, true)),
-            Err(_) => match made.get() {
-                Some(value) => Ok((*value, false)),
-                None => Err(UseCaseError::OutcomeUnknown("the change is still being made".to_owned())),
-            },
-        }
+        Ok(self.propagation.commit_within(change, wait).await?)
     }
 
     /// Ends the session that a token opens, and waits as [`Visitors::revoke`] does. If the session is over already, this writes
@@ -193,7 +167,8 @@ impl Visitors {
                 }
                 let audit = entry(id, "visitor_session");
                 let change = async move { store.end_session(tenant_id, id, audit).await };
-                self.make(change, wait).await.map(|((), is_everywhere)| (id, is_everywhere))
+                let ((), is_everywhere) = self.propagation.commit_within(change, wait).await?;
+                Ok((id, is_everywhere))
             }
             EndingToken::Minted { visitor_user_id, generation, tenant_generation } => {
                 let id = self.known_session(tenant_id, &visitor_user_id);
@@ -208,7 +183,8 @@ impl Visitors {
                     let revoked = store.revoke_visitor(tenant_id, &visitor_user_id, audit).await?;
                     Ok(AtRevision { value: (), revision: revoked.revision })
                 };
-                self.make(change, wait).await.map(|((), is_everywhere)| (id, is_everywhere))
+                let ((), is_everywhere) = self.propagation.commit_within(change, wait).await?;
+                Ok((id, is_everywhere))
             }
         }
     }

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{directory::TenantDirectory, limits::Limits};
 
+mod admin_call;
 mod body;
 mod client_address;
 mod cors;

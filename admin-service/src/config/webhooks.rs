@@ -14,7 +14,7 @@ pub struct WebhookConfig {
     pub(crate) retry_base: Duration,
     /// How long one attempt may take.
     pub(crate) timeout: Duration,
-    /// Attempts that one receiver gets at once.
+    /// How many attempts go to one receiver at the same time, at most.
     pub(crate) parallel: usize,
     /// The ports that callbacks may have.
     pub(crate) ports: PortRanges,

@@ -1,6 +1,9 @@
 //! One attempt at delivering an event: the connection first, then a look at the lease, then the request.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
@@ -29,9 +32,11 @@ pub(super) enum Attempted {
     /// It was made.
     Made {
         result: AttemptResult,
-        /// Why the endpoint is to be stopped, if the receiver said so.
+        /// Why the receiver wants no more events, if it said so.
         stop: Option<String>,
         verdict: Verdict,
+        /// The tenant's revision that the attempt was made under.
+        revision: u64,
     },
     /// It did not begin: the tenant's state has changed, or nothing vouches for it.
     NotBegun {
@@ -57,12 +62,12 @@ pub(super) async fn attempt(
         otel.kind = "producer",
         tenant_id = %tenant_id,
         event_id = event.event_id,
-        event_type = event.event_type,
+        event_type = event.event_type.as_str(),
         attempt = event.attempts + 1,
         http.response.status_code = Empty,
     );
     telemetry::adopt_caller(&span, &trace);
-    let started_at = now();
+    let (started_at, clock) = (now(), Instant::now());
     let Some(outcome) = send(&workers, tenant_id, &standing, &endpoint, &event, trace).instrument(span.clone()).await
     else {
         return Attempted::NotBegun { seq: event.seq };
@@ -70,7 +75,7 @@ pub(super) async fn attempt(
     if let Ok(answer) = &outcome {
         span.record("http.response.status_code", answer.status);
     }
-    judge(&workers, &event, started_at, &outcome)
+    judge(&workers, &event, endpoint.revision, (started_at, clock.elapsed()), &outcome)
 }
 
 /// The trace that the event belongs to, as a caller's headers.
@@ -92,7 +97,7 @@ async fn send(
     mut trace: HeaderMap,
 ) -> Option<Outcome> {
     let deadline = Deadline::after(workers.config.timeout);
-    let url = endpoint.url(&event.event_type)?;
+    let url = endpoint.url(event.event_type)?;
     let prepared = match workers.connector.guard().check_url(&url) {
         Ok(target) => match exchange::prepare(&workers.connector, &target, deadline).await {
             Ok(prepared) => prepared,
@@ -103,10 +108,14 @@ async fn send(
     telemetry::inject(&Span::current(), &mut trace);
     let traceparent = trace.get("traceparent").and_then(|value| value.to_str().ok());
     let body = Bytes::from(event.body.clone());
-    let kept =
-        KeptEvent { id: &event.event_id, event_type: &event.event_type, occurred_at: event.occurred_at, body: &body };
+    let kept = KeptEvent {
+        id: &event.event_id,
+        event_type: event.event_type.as_str(),
+        occurred_at: event.occurred_at,
+        body: &body,
+    };
     // From here to the request nothing waits: what was looked at still holds when the first byte is written.
-    let _begun = workers.states.begin(tenant_id, endpoint).filter(|_| standing.is_valid())?;
+    let _begun = workers.states.begin(tenant_id, endpoint).filter(|_| standing.is_valid_for(deadline.remaining()))?;
     match endpoint.sign(kept, now(), traceparent) {
         Ok(request) => Some(prepared.send(request).await),
         Err(unsendable) => {
@@ -117,11 +126,20 @@ async fn send(
 }
 
 /// What becomes of the event.
-fn judge(workers: &Workers, event: &DueEvent, started_at: Timestamp, outcome: &Outcome) -> Attempted {
+fn judge(
+    workers: &Workers,
+    event: &DueEvent,
+    revision: u64,
+    (started_at, latency): (Timestamp, Duration),
+    outcome: &Outcome,
+) -> Attempted {
     let ended_at = now();
-    let age = ended_at.duration_since(event.occurred_at).try_into().unwrap_or_default();
+    // An event from the future would never be old enough to be parked: it is as old as its publication then.
+    let since = event.occurred_at.min(event.received_at);
+    // A clock that was set back makes it new.
+    let age = ended_at.duration_since(since).try_into().unwrap_or_default();
     let tried = Tried {
-        event_type: &event.event_type,
+        event_type: event.event_type,
         attempts: event.attempts + 1,
         age,
         retry_base: workers.config.retry_base,
@@ -138,12 +156,11 @@ fn judge(workers: &Workers, event: &DueEvent, started_at: Timestamp, outcome: &O
         Verdict::StopEndpoint(reason) => (NextStep::Again(ended_at), reason.clone(), Some(reason.clone())),
     };
     let is_delivered = verdict == Verdict::Delivered;
-    // A replay has left its conversation's order: it does not count as a first delivery.
+    // A replay has no lane and was tried before. Do not count it as a first delivery.
     if is_delivered && (event.lane.is_some() || event.attempts == 0) {
         workers.metrics.delivered(ended_at.duration_since(event.received_at).as_secs_f64());
     }
-    let counts = verdict.counts_as_failing(&event.event_type);
-    let latency = ended_at.duration_since(started_at).try_into().unwrap_or_default();
+    let counts = verdict.counts_as_failing(event.event_type);
     let attempt = AttemptRecord {
         started_at,
         latency,
@@ -152,5 +169,5 @@ fn judge(workers: &Workers, event: &DueEvent, started_at: Timestamp, outcome: &O
         answer: outcome.as_ref().map(|answer| answer.body.clone()).unwrap_or_default(),
     };
     let has_failed = (is_delivered || counts).then_some(!is_delivered);
-    Attempted::Made { result: AttemptResult { seq: event.seq, attempt, next, has_failed }, stop, verdict }
+    Attempted::Made { result: AttemptResult { seq: event.seq, attempt, next, has_failed }, stop, verdict, revision }
 }

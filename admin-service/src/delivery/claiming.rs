@@ -2,8 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{task::JoinSet, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use wire::time::since_boot_ms;
 
 use super::{
@@ -17,15 +19,15 @@ const MOST_TURNS: usize = 512;
 /// How often to look where nobody rings: for attempts whose time has come, and for what other replicas have taken in.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Delivers until `stopping`; attempts that have begun end first.
-pub(super) async fn claim_and_deliver(workers: Arc<Workers>, stopping: CancellationToken) {
+/// Delivers until the process stops; attempts that have begun end first.
+pub(super) async fn claim_and_deliver(workers: Arc<Workers>) {
     let mut turns = JoinSet::new();
     let mut is_well = true;
     loop {
         while let Some(ended) = turns.try_join_next() {
             report(ended);
         }
-        let room = MOST_TURNS - turns.len();
+        let room = MOST_TURNS.saturating_sub(turns.len());
         let mut claimed = 0;
         if room > 0 {
             let (asked, period) = (since_boot_ms(), claim_period(&workers.config));
@@ -49,13 +51,14 @@ pub(super) async fn claim_and_deliver(workers: Arc<Workers>, stopping: Cancellat
             continue;
         }
         tokio::select! {
-            () = stopping.cancelled() => break,
+            () = workers.stopping.cancelled() => break,
             () = workers.bell.rung(), if room > 0 => {}
             Some(ended) = turns.join_next() => report(ended),
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = sleep(LOOK_EVERY) => {}
         }
     }
-    let _ = timeout(workers.config.timeout, async { while turns.join_next().await.is_some() {} }).await;
+    // An attempt takes one time-out at most, and then its result is written.
+    let _ = timeout(claim_period(&workers.config), async { while turns.join_next().await.is_some() {} }).await;
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

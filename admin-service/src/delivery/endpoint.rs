@@ -3,7 +3,7 @@
 use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
 use url::Url;
-use wire::{TenantId, signature::TenantKey};
+use wire::{TenantId, events::EventType, signature::TenantKey};
 
 use super::{
     endpoint_url::{CallbackFormat, endpoint_url},
@@ -13,11 +13,14 @@ use super::{
 use crate::{
     directory::OpenedTenant,
     domain::{credentials::TenantSecret, settings::WebhookFormat, tenant::TenantStatus},
+    errors::UseCaseError,
 };
 
 /// A tenant's receiver, as a revision of the tenant has it.
 pub(super) struct Endpoint {
     tenant_id: TenantId,
+    /// The revision of the tenant's last change.
+    pub(super) revision: u64,
     /// Whether the tenant is active and its endpoint not stopped.
     pub(super) is_open: bool,
     /// Where it is. `None` where the tenant has no callback.
@@ -33,7 +36,10 @@ enum Signer {
 
 impl Endpoint {
     /// The receiver of a tenant; `own` signs `v1a`.
-    pub(super) fn new(opened: &OpenedTenant, own: &SigningKey) -> Self {
+    ///
+    /// # Errors
+    /// [`UseCaseError::Broken`] where the tenant's secret is not of its form.
+    pub(super) fn new(opened: &OpenedTenant, own: &SigningKey) -> Result<Self, UseCaseError> {
         let OpenedTenant { tenant, hmac_key } = opened;
         let settings = &tenant.settings;
         let format = match settings.webhook_format {
@@ -44,17 +50,20 @@ impl Endpoint {
             WebhookFormat::Bloonio => Signer::Bloonio(TenantKey::new(hmac_key)),
             WebhookFormat::Standard => {
                 let secret = std::str::from_utf8(hmac_key).ok().and_then(TenantSecret::read);
-                let shared = secret.map(|secret| WebhookKey::new(secret.to_bytes().as_slice())).into_iter().collect();
+                let secret =
+                    secret.ok_or_else(|| UseCaseError::Broken("a tenant secret is not of its form".to_owned()))?;
+                let shared = vec![WebhookKey::new(secret.to_bytes().as_slice())];
                 Signer::Standard(Box::new(StandardKeys { shared, own: own.clone() }))
             }
         };
-        Self {
+        Ok(Self {
             tenant_id: tenant.id,
+            revision: tenant.revision,
             is_open: tenant.status == TenantStatus::Active && tenant.endpoint_stopped_at.is_none(),
             base: settings.callback_url_base.as_deref().and_then(|url| Url::parse(url).ok()),
             format,
             signer,
-        }
+        })
     }
 
     /// Whether the tenant has a callback.
@@ -63,8 +72,8 @@ impl Endpoint {
     }
 
     /// Where events of a type go.
-    pub(super) fn url(&self, event_type: &str) -> Option<Url> {
-        self.base.as_ref().map(|base| endpoint_url(base, &self.format, event_type))
+    pub(super) fn url(&self, event_type: EventType) -> Option<Url> {
+        self.base.as_ref().map(|base| endpoint_url(base, &self.format, event_type.as_str()))
     }
 
     /// Makes and signs the request of an attempt that begins at `at`.

@@ -17,7 +17,7 @@ pub(crate) enum CallbackFormat {
     Standard,
 }
 
-/// The URL for events of a type: `<base><prefix>/<event-type>` (the contract, section 7), or the base itself. It never ends in a
+/// The URL for events of a type: `<base><prefix>/<event-type>` (PROTOCOL.md, section 7), or the base itself. It never ends in a
 /// slash, for receivers redirect such paths, and redirects are not followed.
 #[must_use]
 pub(crate) fn endpoint_url(base: &Url, format: &CallbackFormat, event_type: &str) -> Url {

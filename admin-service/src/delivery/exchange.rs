@@ -1,9 +1,7 @@
 //! One attempt in two steps: connect, and exchange the request for an answer.
 //!
-//! The caller looks at its lease between both. A request is not made before the second step, so that it is signed by the state that
-//! the lease vouches for. Redirects are answers like any other: nothing follows them.
-
-use std::time::Instant;
+//! Between the two steps the caller checks its lease. The request is built and signed only after that check, with the secret that the
+//! lease vouches for. Redirects are answers like any other: nothing follows them.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
@@ -73,17 +71,14 @@ impl Prepared {
         *request.headers_mut() = headers;
         request.headers_mut().insert(header::HOST, self.target.host_header.clone());
         request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        let sent_at = Instant::now();
         let answer = match self.deadline.wait(Phase::Waiting, self.sender.send_request(request)).await? {
             Ok(answer) => answer,
             Err(error) if error.is_canceled() => return Err(self.why_closed().await),
             Err(error) => return Err(failure(&error)),
         };
-        let latency = sent_at.elapsed();
         let (head, body) = answer.map(|body| read(body, self.deadline)).into_parts();
         Ok(Answer {
             status: head.status.as_u16(),
-            latency,
             retry_after: requested_pause(&head.headers),
             body: excerpt(&body.await?),
         })

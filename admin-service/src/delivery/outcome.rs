@@ -12,8 +12,6 @@ const LONGEST_EXCERPT: usize = 1024;
 pub(crate) struct Answer {
     /// The HTTP status.
     pub(crate) status: u16,
-    /// From the request to the answer's head.
-    pub(crate) latency: Duration,
     /// `Retry-After`, counted from when the answer came.
     pub(crate) retry_after: Option<Duration>,
     /// The first KiB of the body, as text on one line.

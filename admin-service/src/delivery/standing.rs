@@ -24,6 +24,11 @@ impl Standing {
 
     /// Whether the claim stands.
     pub(super) fn is_valid(&self) -> bool {
-        since_boot_ms() < self.0.load(Ordering::Relaxed)
+        self.is_valid_for(Duration::ZERO)
+    }
+
+    /// Whether the claim will stand for some time yet.
+    pub(super) fn is_valid_for(&self, time: Duration) -> bool {
+        since_boot_ms() + as_millis(time) < self.0.load(Ordering::Relaxed)
     }
 }

@@ -130,7 +130,13 @@ impl TenantStates {
                     return Err(error.into());
                 }
             };
-            let endpoint = value.as_ref().map(|opened| Arc::new(Endpoint::new(opened, &self.0.own_key)));
+            let endpoint = match value.as_ref().map(|opened| Endpoint::new(opened, &self.0.own_key)).transpose() {
+                Ok(endpoint) => endpoint.map(Arc::new),
+                Err(broken) => {
+                    self.known().flights.abandon(&tenant_id, ticket);
+                    return Err(broken.into());
+                }
+            };
             let mut known = self.known();
             match known.flights.land(&tenant_id, ticket, revision) {
                 FetchOutcome::Keep => {

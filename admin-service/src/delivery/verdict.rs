@@ -1,6 +1,8 @@
-//! What becomes of an event after an attempt (the contract, section 7). Pure: its caller knows the time and rolls the dice.
+//! What becomes of an event after an attempt (PROTOCOL.md, section 7). Pure: its caller knows the time and rolls the dice.
 
 use std::time::Duration;
+
+use wire::events::EventType;
 
 use super::outcome::Outcome;
 
@@ -11,14 +13,14 @@ const OLDEST: Duration = Duration::from_hours(75);
 /// The bounds of what a receiver may ask for with `Retry-After`.
 const SHORTEST_REQUESTED: Duration = Duration::from_secs(1);
 const LONGEST_REQUESTED: Duration = Duration::from_hours(1);
-/// How often an event is tried that most receivers do not know.
+/// How many times `contact_submitted` is tried: most receivers do not know it.
 const BEST_EFFORT_ATTEMPTS: u32 = 3;
 
 /// What is known of an event besides the attempt's outcome.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tried<'a> {
-    /// Such as `message_received`.
-    pub(crate) event_type: &'a str,
+pub(crate) struct Tried {
+    /// What happened.
+    pub(crate) event_type: EventType,
     /// The attempts so far, this one included.
     pub(crate) attempts: u32,
     /// The time since the event.
@@ -50,7 +52,7 @@ pub(crate) enum Verdict {
 impl Verdict {
     /// Judges an attempt.
     #[must_use]
-    pub(crate) fn of(outcome: &Outcome, tried: &Tried<'_>) -> Self {
+    pub(crate) fn of(outcome: &Outcome, tried: &Tried) -> Self {
         let answer = match outcome {
             Ok(answer) => answer,
             Err(failed) => return tried.retry(failed.to_string(), None),
@@ -74,14 +76,14 @@ impl Verdict {
 
     /// Whether the receiver counts as failing after this attempt.
     #[must_use]
-    pub(crate) fn counts_as_failing(&self, event_type: &str) -> bool {
-        *self != Self::Delivered && !is_best_effort(event_type)
+    pub(crate) fn counts_as_failing(&self, event_type: EventType) -> bool {
+        *self != Self::Delivered && !event_type.is_best_effort()
     }
 }
 
-impl Tried<'_> {
+impl Tried {
     fn is_best_effort(&self) -> bool {
-        is_best_effort(self.event_type)
+        self.event_type.is_best_effort()
     }
 
     fn retry(&self, reason: String, requested: Option<Duration>) -> Verdict {
@@ -107,11 +109,6 @@ impl Tried<'_> {
         let highest = (nominal.min(LONGEST_PAUSE) * 6 / 5).min(LONGEST_PAUSE);
         lowest + (highest - lowest).mul_f64(self.random.clamp(0.0, 1.0))
     }
-}
-
-/// Whether receivers need not know this type of event: the published adapters do not.
-fn is_best_effort(event_type: &str) -> bool {
-    event_type == "contact_submitted"
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::workers::Workers;
 use crate::events::Events;
@@ -13,8 +12,8 @@ const COUNT_EVERY: Duration = Duration::from_secs(15);
 /// How often to look for events that need not be kept any longer.
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
-/// Counts and removes until `stopping`.
-pub(super) async fn watch(workers: Arc<Workers>, events: Events, retention: Duration, stopping: CancellationToken) {
+/// Counts and removes until the process stops.
+pub(super) async fn watch(workers: Arc<Workers>, events: Events, retention: Duration) {
     let mut pruned: Option<Instant> = None;
     loop {
         match workers.store.waiting().await {
@@ -25,7 +24,7 @@ pub(super) async fn watch(workers: Arc<Workers>, events: Events, retention: Dura
             events.prune(retention).await;
             pruned = Some(Instant::now());
         }
-        if timeout(COUNT_EVERY, stopping.cancelled()).await.is_ok() {
+        if timeout(COUNT_EVERY, workers.stopping.cancelled()).await.is_ok() {
             return;
         }
     }

@@ -2,10 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio_util::sync::CancellationToken;
+
 use super::{connection::Connector, metrics::DeliveryMetrics, states::TenantStates};
 use crate::{bell::Bell, config::WebhookConfig, events::Events, store::OutboxStore};
 
-/// How long an outbox is claimed. Each result renews it, and no attempt takes longer than half of it.
+/// How long an outbox is claimed. Each result renews it. An attempt takes at most half of it, and begins only in its first half.
 pub(super) fn claim_period(config: &WebhookConfig) -> Duration {
     config.timeout * 2
 }
@@ -19,4 +21,6 @@ pub(super) struct Workers {
     pub(super) bell: Bell,
     pub(super) config: WebhookConfig,
     pub(super) metrics: DeliveryMetrics,
+    /// No attempt begins any more.
+    pub(super) stopping: CancellationToken,
 }

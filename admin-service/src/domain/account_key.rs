@@ -164,17 +164,10 @@ impl NewAccountKey {
         if abilities.is_empty() {
             fields.require("abilities", "is required: a list such as [\"widgets:read\"]");
         }
-        let expires_at = fields.optional_text("expires_at", 40).and_then(|text| match text.parse::<Timestamp>() {
-            Ok(at) if at > now => Some(at),
-            Ok(_) => {
-                fields.refuse("expires_at", "must lie in the future");
-                None
-            }
-            Err(_) => {
-                fields.refuse("expires_at", "must be a time such as 2027-01-31T00:00:00Z");
-                None
-            }
-        });
+        let expires_at = fields.optional_time("expires_at");
+        if expires_at.is_some_and(|at| at <= now) {
+            fields.refuse("expires_at", "must lie in the future");
+        }
         fields.refuse_others();
         fields.finish().map_err(|refused| refused.0)?;
         Ok(Self { name, abilities, expires_at })

@@ -8,10 +8,7 @@ use proto::{
 };
 use serde_json::{Map, Value, json};
 use service::ApiError;
-use wire::{
-    ErrorCode, TenantId,
-    time::{WireTime, as_millis},
-};
+use wire::{ErrorCode, TenantId, time::as_millis};
 
 use crate::{
     directory::OpenedTenant,
@@ -33,11 +30,6 @@ pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
 /// A time of a message; `None` where no calendar has it.
 pub(super) fn time(at: prost_types::Timestamp) -> Option<Timestamp> {
     Timestamp::new(at.seconds, at.nanos).ok()
-}
-
-/// A time of a message as JSON has it; `null` where no calendar has it.
-pub(super) fn time_text(at: prost_types::Timestamp) -> Value {
-    time(at).map_or(Value::Null, |at| WireTime::from(at).to_string().into())
 }
 
 pub(super) fn tenant_id_from_bytes(bytes: &[u8]) -> Result<TenantId, ApiError> {

@@ -6,6 +6,7 @@ use proto::events::v1::{
 use serde_json::{Map, Value};
 use service::ApiError;
 use tonic::{Request, Response, Status};
+use wire::time::WireTime;
 
 use super::{convert, edge::logged};
 use crate::events::Events;
@@ -30,7 +31,7 @@ fn object(event: Event) -> Result<Value, ApiError> {
     };
     set("event_id", Some(event.event_id.into()));
     set("event_type", Some(event.event_type.into()));
-    set("occurred_at", event.occurred_at.map(convert::time_text));
+    set("occurred_at", time("occurred_at", event.occurred_at)?);
     set("conversation_id", event.conversation_id.map(Value::from));
     set("message_id", event.message_id.map(Value::from));
     set("ticket_id", event.ticket_id.map(Value::from));
@@ -51,20 +52,27 @@ fn object(event: Event) -> Result<Value, ApiError> {
         set("operator_display_name", takeover.operator_display_name.map(Value::from));
         set("visitor_session_id", takeover.visitor_session_id.map(Value::from));
         set("claim_count", claim_count.map(Value::from));
-        set("claimed_at", claimed_at.map(convert::time_text));
-        set("released_at", released_at.map(convert::time_text));
-        set("resolved_at", resolved_at.map(convert::time_text));
+        set("claimed_at", time("claimed_at", claimed_at)?);
+        set("released_at", time("released_at", released_at)?);
+        set("resolved_at", time("resolved_at", resolved_at)?);
     }
     Ok(Value::Object(object))
 }
 
-fn usage(Usage { message_id, created_at }: Usage) -> Value {
+fn usage(Usage { message_id, created_at }: Usage) -> Result<Value, ApiError> {
     let mut object = Map::new();
     object.insert("message_id".to_owned(), message_id.into());
-    if let Some(at) = created_at {
-        object.insert("created_at".to_owned(), convert::time_text(at));
+    if let Some(at) = time("created_at", created_at)? {
+        object.insert("created_at".to_owned(), at);
     }
-    Value::Object(object)
+    Ok(Value::Object(object))
+}
+
+/// A time as JSON has it, if there is one.
+fn time(field: &str, at: Option<prost_types::Timestamp>) -> Result<Option<Value>, ApiError> {
+    let Some(at) = at else { return Ok(None) };
+    let at = convert::time(at).ok_or_else(|| ApiError::field(field, "is not a time"))?;
+    Ok(Some(WireTime::from(at).to_string().into()))
 }
 
 #[tonic::async_trait]
@@ -73,7 +81,7 @@ impl Service for EventsService {
         let PublishRequest { tenant_id, events, usage: counted } = request.into_inner();
         let tenant_id = convert::tenant_id_from_text(&tenant_id)?;
         let events = events.into_iter().map(object).collect::<Result<Vec<_>, _>>()?;
-        let counted = counted.into_iter().map(usage).collect();
+        let counted = counted.into_iter().map(usage).collect::<Result<_, _>>()?;
         let numbers = self.events.publish(tenant_id, events, counted).await.map_err(logged)?;
         let items = numbers.into_iter().map(|(event_id, seq)| PublishedEvent { event_id, seq }).collect();
         Ok(Response::new(PublishResponse { items }))

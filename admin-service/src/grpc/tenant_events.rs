@@ -114,13 +114,10 @@ impl TenantEvents for TenantEventsService {
         let caller = Caller { actor: "tenant".to_owned(), request_id: request_id(request.metadata()) };
         let StartEndpointRequest { tenant_id, wait_ms } = request.into_inner();
         let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
-        let starting = self.events.start_endpoint(&caller, tenant_id);
-        // Nothing old is accepted because an endpoint is started: whoever waits no longer is not told when it is true everywhere.
-        let patience = if wait_ms == 0 { Duration::MAX } else { Duration::from_millis(wait_ms.into()) };
-        let (endpoint_state, is_everywhere) = match tokio::time::timeout(patience, starting).await {
-            Ok(changed) => (changed.map_err(logged)?.value.endpoint_state().as_str(), true),
-            Err(_) => ("active", false),
-        };
+        let wait = (wait_ms > 0).then(|| Duration::from_millis(wait_ms.into()));
+        let started = self.events.start_endpoint_within(&caller, tenant_id, wait).await;
+        let (tenant, is_everywhere) = started.map_err(logged)?;
+        let endpoint_state = tenant.endpoint_state().as_str();
         Ok(Response::new(StartEndpointResponse { endpoint_state: endpoint_state.to_owned(), is_everywhere }))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -38,6 +38,33 @@ impl Propagation {
         };
         let ended = tokio::spawn(both.in_current_span()).await;
         ended.unwrap_or_else(|panicked| Err(StoreError::Broken(panicked.to_string())))
+    }
+
+    /// Commits a change, and waits up to `wait` until it is true on every gateway; as long as it takes where `wait` is `None`. Answers
+    /// what the change made, and whether it is true everywhere.
+    ///
+    /// # Errors
+    /// The change's; [`StoreError::Unknown`] where it is still being made when the wait is over.
+    pub(crate) async fn commit_within<T: Clone + Send + Sync + 'static>(
+        &self,
+        commit: impl Future<Output = Result<AtRevision<T>, StoreError>> + Send + 'static,
+        wait: Option<Duration>,
+    ) -> Result<(T, bool), StoreError> {
+        let made = Arc::new(OnceLock::new());
+        let note = Arc::clone(&made);
+        let everywhere = self.commit_and_propagate(async move {
+            let changed = commit.await?;
+            let _ = note.set(changed.value.clone());
+            Ok(changed)
+        });
+        let Some(wait) = wait else { return Ok((everywhere.await?.value, true)) };
+        match timeout(wait, everywhere).await {
+            Ok(changed) => Ok((changed?.value, true)),
+            Err(_) => match made.get() {
+                Some(value) => Ok((value.clone(), false)),
+                None => Err(StoreError::Unknown("the change is still being made".to_owned())),
+            },
+        }
     }
 
     /// Commits a change. If the answer was lost, the change may be committed: gateways are told, and no caller waits for them.

@@ -2,13 +2,14 @@
 
 use axum::extract::State;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Serialize;
+use serde_json::Value;
 use service::{ApiError, Envelope, Failure, Success};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::{
     TenantId,
+    events::{DeliveredEvent, EventType},
     fields::{Fields as Reading, RefusedFields},
     time::{WireTime, as_millis},
 };
@@ -18,62 +19,12 @@ use super::{
     input::{Fields, Known, Params},
 };
 use crate::{
-    domain::event::{EventState, EventType, EventView},
+    domain::event::{EventState, EventView},
     errors::UseCaseError,
     events::{Events, ReplayWanted},
     paging,
     store::{AttemptRecord, EventFilter},
 };
-
-/// The body of an event, as the tenant's receiver gets it. Fields that do not apply are absent.
-#[derive(Deserialize, Serialize, ToSchema)]
-pub(super) struct DeliveredEvent {
-    event_type: String,
-    /// Unique in the tenant, and the same on every attempt.
-    event_id: String,
-    tenant_id: Uuid,
-    #[schema(value_type = String, format = DateTime)]
-    occurred_at: WireTime,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    conversation_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ticket_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ticket_number: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    escalation_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    escalation_reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    visitor_user_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    agent_user_id: Option<String>,
-    /// This field and those below: of the `agent_*` events.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    operator_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    operator_display_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    visitor_session_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claim_count: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    claimed_at: Option<WireTime>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    released_at: Option<WireTime>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, format = DateTime)]
-    resolved_at: Option<WireTime>,
-    /// Further facts. It repeats `event_id`, and of the `agent_*` events their fields.
-    #[schema(value_type = Object)]
-    extra: Map<String, Value>,
-}
 
 /// An event: the fields of its delivered body, and where it is on its way.
 #[derive(Serialize, ToSchema)]
@@ -157,10 +108,10 @@ pub(super) struct ReplayedEvents {
 #[expect(dead_code, reason = "the documented shape of what is read field by field")]
 pub(super) struct WantedReplay {
     tenant_id: Uuid,
-    /// Events that occurred from here,
+    /// Events that occurred at or after this time.
     #[schema(value_type = String, format = DateTime)]
     since: WireTime,
-    /// and before here; until now where absent.
+    /// Events that occurred before this time. Absent: until now.
     #[schema(value_type = Option<String>, format = DateTime)]
     until: Option<WireTime>,
     #[schema(pattern = "^(delivered|parked|no_endpoint)$")]
@@ -185,7 +136,7 @@ pub(super) struct WantedTest {
         ("tenant_id" = Option<Uuid>, Query, description = "One tenant's; absent, every tenant's"),
         ("state" = Option<String>, Query, description = "`pending`, `delivered`, `parked`, `held` or `no_endpoint`"),
         ("event_type" = Option<String>, Query, description = "Such as `message_received`"),
-        ("since" = Option<String>, Query, description = "Events that occurred from here, as `2026-11-26T10:00:00Z`"),
+        ("since" = Option<String>, Query, description = "Events that occurred at or after this time, as `2026-11-26T10:00:00Z`"),
         ("limit" = Option<u64>, Query, description = "1 to 500, default 100", minimum = 1, maximum = 500),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
@@ -281,20 +232,10 @@ pub(super) async fn replay_events(
         fields.refuse("tenant_id", "must be a UUID");
     }
     let state = fields.text("state", 20);
-    let mut time = |name: &str, is_required: bool| {
-        let text = if is_required { Some(fields.text(name, 40)) } else { fields.optional_text(name, 40) };
-        let text = text.filter(|text| !text.is_empty())?;
-        let read = text.parse::<Timestamp>().ok();
-        if read.is_none() {
-            fields.refuse(name, "must be a time such as 2026-11-26T10:00:00Z");
-        }
-        read
-    };
-    let (since, until) = (time("since", true), time("until", false));
+    let (since, until) = (fields.time("since"), fields.optional_time("until"));
     fields.refuse_others();
     fields.finish().map_err(|RefusedFields(errors)| UseCaseError::invalid(errors))?;
     let tenant_id = tenant_id.ok_or_else(|| ApiError::internal("a tenant id was neither read nor refused"))?;
-    let since = since.unwrap_or_default();
     let replayed = events.replay_all(tenant_id, ReplayWanted { state, since, until }).await?;
     Ok(Success::ok(ReplayedEvents { replayed }, "The events are sent again."))
 }

@@ -4,24 +4,20 @@ use std::time::Duration;
 
 use axum::{
     Extension,
-    body::{Body, Bytes},
+    body::Body,
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::Value;
 use service::{
     ApiError, Envelope, Failure, Success,
     body::{self, BodyBounds},
+    relayed::{self, NotRelayed, Relayed},
 };
 use utoipa::ToSchema;
-use wire::{
-    ErrorCode, FieldError, TenantId,
-    signature::{RelayKeys, RelayedCall, Signature, WINDOW_MS, relay_headers},
-    time::now_unix_ms,
-};
+use wire::{ErrorCode, FieldError, signature::RelayKeys};
 
 use crate::{errors::UseCaseError, events::Events};
 
@@ -56,13 +52,6 @@ struct PublishedItem {
     seq: u64,
 }
 
-/// Whose events a verified call publishes.
-#[derive(Clone)]
-pub(super) struct Publisher {
-    tenant_id: TenantId,
-    body: Bytes,
-}
-
 /// Take events and usage of a tenant, all of them or none. They are on disk when this returns.
 #[utoipa::path(
     post, path = "/internal/publish/events", tag = "internal", request_body = NewEvents,
@@ -76,7 +65,7 @@ pub(super) struct Publisher {
 )]
 pub(super) async fn publish_events(
     State(events): State<Events>,
-    Extension(Publisher { tenant_id, body }): Extension<Publisher>,
+    Extension(Relayed { tenant_id, body, .. }): Extension<Relayed>,
 ) -> Result<Success<Published>, ApiError> {
     let mut fields = body::json_object(&body)?;
     let mut refused = Vec::new();
@@ -97,57 +86,25 @@ pub(super) async fn publish_events(
     Ok(Success::ok(Published { items }, "Events taken."))
 }
 
-/// Lets calls through that the relay secret signed.
+/// Lets calls through that a chat backend signed with a relay secret.
 pub(super) async fn require_backend(State(keys): State<RelayKeys>, request: Request, next: Next) -> Response {
-    match verified(&keys, request).await {
-        Ok(request) => next.run(request).await,
-        Err(error) => error.into_response(),
-    }
-}
-
-async fn verified(keys: &RelayKeys, request: Request) -> Result<Request, ApiError> {
-    let (mut parts, body) = request.into_parts();
-    // The cheap checks come before the body is read.
-    let timestamp = single(&parts.headers, &relay_headers::TIMESTAMP)?;
-    let signed_at: i64 = timestamp.parse().map_err(|_| refused("the timestamp is no number"))?;
-    if signed_at.saturating_sub(now_unix_ms()).unsigned_abs() > WINDOW_MS.unsigned_abs() {
-        return Err(refused("the timestamp is out of the window: check both clocks"));
-    }
-    let tenant_text = single(&parts.headers, &relay_headers::TENANT_ID)?;
-    let tenant_id: TenantId = tenant_text.parse().map_err(|_| refused("the tenant id is no UUID"))?;
-    let actor = single(&parts.headers, &relay_headers::ACTOR)?;
-    if actor != ACTOR {
-        return Err(refused("the actor must be `backend`"));
-    }
-    let signature = Signature::from_hex(single(&parts.headers, &relay_headers::SIGNATURE)?.as_bytes())
-        .ok_or_else(|| refused("the signature is not 64 hexadecimal digits"))?;
-    body::check_not_encoded(&parts.headers)?;
-    let (bytes, digest) = body::read(&parts.headers, body, BODY, &mut ()).await?;
-    let call = RelayedCall {
-        timestamp,
-        method: parts.method.as_str(),
-        path_and_query: parts.uri.path_and_query().map_or("/", |path| path.as_str()),
-        tenant_id: tenant_text,
-        actor,
-    };
-    if !keys.verify(&call, &digest, &signature) {
-        return Err(refused("the signature does not match"));
-    }
-    parts.extensions.insert(Publisher { tenant_id, body: bytes });
-    Ok(Request::from_parts(parts, Body::empty()))
-}
-
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, ApiError> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next().map(HeaderValue::to_str), values.next()) {
-        (Some(Ok(text)), None) => Ok(text),
-        _ => Err(refused("a signature header is missing, repeated or unreadable")),
+    match relayed::verify(&keys, BODY, request).await {
+        Ok((_, call)) if call.actor != ACTOR => refused("the actor is not `backend`").into_response(),
+        Ok((mut parts, call)) => match body::check_not_encoded(&parts.headers) {
+            Ok(()) => {
+                parts.extensions.insert(call);
+                next.run(Request::from_parts(parts, Body::empty())).await
+            }
+            Err(error) => error.into_response(),
+        },
+        Err(NotRelayed::Body(error)) => error.into_response(),
+        Err(NotRelayed::Signature(cause)) => refused(cause).into_response(),
     }
 }
 
 /// The one answer to every refused call. The log says what was wrong.
 fn refused(cause: &str) -> ApiError {
-    tracing::warn!(cause, "refused a publication that no relay secret signed");
+    tracing::warn!(cause, "refused a publication that no chat backend signed");
     ApiError::new(
         ErrorCode::InvalidRelaySignature,
         "This call must be signed with one of the admin service's ADMIN_RELAY_SECRETS, with the actor `backend`.",

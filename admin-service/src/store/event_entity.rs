@@ -21,6 +21,8 @@ pub(super) mod outbox {
         pub is_restarted: bool,
         /// The first failed attempt after the last one that did not fail.
         pub failing_since: Option<i64>,
+        /// How many attempts have failed since then.
+        pub failures: i32,
         /// When an event is due. `NULL` where none is pending.
         pub due_at: Option<i64>,
         /// The fencing token: results of an earlier claim are refused.

@@ -14,8 +14,8 @@ mod widgets;
 pub use account_keys::AccountKeyStore;
 pub use bots::BotStore;
 pub use events::{
-    AttemptRecord, AttemptResult, Claim, DueEvent, EventFilter, EventStore, EventsAfter, NextStep, OutboxStore,
-    Publication, PublishError, Recorded, Replayed, Waiting,
+    AttemptRecord, AttemptResult, Claim, DueEvent, EventFilter, EventStore, EventsAfter, Failing, NextStep,
+    OutboxStore, Publication, PublishError, Recorded, Replayed, Waiting,
 };
 pub use logs::LogStore;
 pub use operators::OperatorStore;

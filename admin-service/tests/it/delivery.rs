@@ -23,12 +23,12 @@ struct Arrived {
 
 type Inbox = Arc<Mutex<Vec<Arrived>>>;
 
-/// A receiver that takes everything, after a moment.
-async fn receiver() -> (SocketAddr, Inbox) {
+/// A receiver that takes everything, `after` a moment.
+async fn receiver(after: Duration) -> (SocketAddr, Inbox) {
     let inbox = Inbox::default();
-    let take = |State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes| async move {
+    let take = move |State(inbox): State<Inbox>, headers: HeaderMap, body: Bytes| async move {
         inbox.lock().expect("not poisoned").push(Arrived { at: Instant::now(), headers, body });
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(after).await;
         "taken"
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -44,6 +44,10 @@ struct Operator {
 }
 
 impl Operator {
+    fn of(service: &Service) -> Self {
+        Self { http: Client::new(), base: format!("http://{}/api/v1", service.rest) }
+    }
+
     async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Value {
         let request = self.http.request(method.parse().expect("a method"), format!("{}{path}", self.base));
         let request = request.header("x-admin-key", ADMIN_KEY);
@@ -65,8 +69,8 @@ fn is_signed_with(arrived: &Arrived, secret: &str) -> bool {
 
 async fn nothing_is_sent_under_a_state_that_is_over(database: TestDatabase) {
     let service = Service::delivering(database).await;
-    let (address, inbox) = receiver().await;
-    let operator = Operator { http: Client::new(), base: format!("http://{}/api/v1", service.rest) };
+    let (address, inbox) = receiver(Duration::from_millis(5)).await;
+    let operator = Operator::of(&service);
     let fields = json!({"tenant_name": "Acme", "callback_url_base": format!("http://{address}")});
     let made = operator.call("POST", "/provision/tenant", Some(fields)).await;
     let tenant = made["tenant_id"].as_str().expect("an id").to_owned();
@@ -131,4 +135,28 @@ async fn nothing_is_sent_under_a_state_that_is_over_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_under_a_state_that_is_over_on_postgres() {
     nothing_is_sent_under_a_state_that_is_over(postgres()).await;
+}
+
+/// A deployment must not double what is under way: the answer is waited for, and written.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_is_under_way_when_the_process_stops_is_recorded() {
+    let service = Service::delivering(sqlite()).await;
+    let (address, inbox) = receiver(Duration::from_secs(2)).await;
+    let fields = json!({"tenant_name": "Acme", "callback_url_base": format!("http://{address}")});
+    let operator = Operator::of(&service);
+    let made = operator.call("POST", "/provision/tenant", Some(fields)).await;
+    let tenant = made["tenant_id"].as_str().expect("an id");
+    let sent = operator.call("POST", &format!("/send/test-event?tenant_id={tenant}"), Some(json!({}))).await;
+    while inbox.lock().expect("not poisoned").is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let database = service.stop().await;
+
+    let service = Service::delivering(database).await;
+    let id = sent["event"]["event_id"].as_str().expect("an id");
+    let event =
+        Operator::of(&service).call("GET", &format!("/fetch/event?tenant_id={tenant}&event_id={id}"), None).await;
+    assert_eq!((&event["event"]["state"], &event["event"]["attempts"]), (&json!("delivered"), &json!(1)));
+    assert_eq!(inbox.lock().expect("not poisoned").len(), 1);
+    service.stop().await;
 }

@@ -298,6 +298,9 @@ async fn holds_the_contract(on: TestDatabase) {
     events::a_conversation_is_delivered_in_its_order(&store).await;
     events::results_of_an_earlier_claim_are_refused(&store).await;
     events::what_is_held_is_due_at_once_when_it_is_freed(&store).await;
+    events::what_is_freed_during_a_claim_is_due_at_once_too(&store).await;
+    events::a_pending_event_is_replayed_in_its_order(&store).await;
+    events::a_page_of_large_events_fits_into_a_message(&store).await;
     events::events_without_a_callback_are_kept_and_can_be_replayed(&store).await;
     events::old_events_are_removed_from_the_oldest_on_and_none_that_is_pending(&store).await;
     history::the_history_says_what_changed_since(&store).await;

@@ -1,4 +1,4 @@
-//! What the backend tells of itself: events, which the admin service delivers to the tenant, and usage, which it counts.
+//! Events and usage records, as the backend publishes them to the admin service.
 //!
 //! What an event says never holds what was written in the conversation: the tenant fetches that.
 
@@ -6,42 +6,22 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use service::telemetry;
 use uuid::Uuid;
-use wire::time::{WireTime, now};
+use wire::{
+    events::{EscalationReason, EventType},
+    time::{WireTime, now},
+};
 
 use crate::{
     handling::WaitingReason,
     records::{conversations::Conversation, messages::Inserted, tickets::TicketRef},
 };
 
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum EventType {
-    ConversationStarted,
-    MessageReceived,
-    TicketCreated,
-    TicketAssigned,
-    EscalationTriggered,
-    ContactSubmitted,
-}
-
-/// Why a conversation was handed over to a person, as events say it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum EscalationReason {
-    LowConfidence,
-    UserRequest,
-    /// The conversation was meant for a person from the start.
-    Direct,
-}
-
-impl From<WaitingReason> for EscalationReason {
-    fn from(reason: WaitingReason) -> Self {
-        match reason {
-            WaitingReason::LowConfidence => Self::LowConfidence,
-            WaitingReason::UserRequest => Self::UserRequest,
-            WaitingReason::HumanMode | WaitingReason::ContactForm => Self::Direct,
-        }
+/// Why a conversation was handed over, as events say it.
+const fn escalation_reason(reason: WaitingReason) -> EscalationReason {
+    match reason {
+        WaitingReason::LowConfidence => EscalationReason::LowConfidence,
+        WaitingReason::UserRequest => EscalationReason::UserRequest,
+        WaitingReason::HumanMode | WaitingReason::ContactForm => EscalationReason::Direct,
     }
 }
 
@@ -135,7 +115,7 @@ impl Scene<'_> {
     fn escalation(self, event_type: EventType, ticket: &TicketRef, reason: WaitingReason) -> Event {
         let mut event = self.about(event_type, ticket);
         event.escalation_id.clone_from(&ticket.escalation_id);
-        event.escalation_reason = Some(reason.into());
+        event.escalation_reason = Some(escalation_reason(reason));
         if reason == WaitingReason::ContactForm {
             event.extra.insert("source".to_owned(), reason.as_str().into());
         }
@@ -195,7 +175,7 @@ mod tests {
             WaitingReason::HumanMode,
             WaitingReason::ContactForm,
         ]
-        .map(|reason| json!(EscalationReason::from(reason)));
+        .map(|reason| json!(escalation_reason(reason)));
         assert_eq!(json!(texts), json!(["low_confidence", "user_request", "direct", "direct"]));
     }
 }

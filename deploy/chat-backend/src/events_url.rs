@@ -13,7 +13,7 @@ impl EventsUrl {
     /// The URL of a listener, over plain HTTP.
     ///
     /// # Panics
-    /// Never: every socket address makes such a URL.
+    /// Where the address has an IPv6 scope, as in `[fe80::1%2]`, which no URL can have.
     #[must_use]
     pub fn at(address: SocketAddr) -> Self {
         Self(Url::parse(&format!("http://{address}")).expect("a socket address is a host and a port"))
@@ -22,15 +22,18 @@ impl EventsUrl {
     /// Where events are sent: `<url>/internal/publish/events`.
     ///
     /// # Panics
-    /// Never: a URL of this type with that path is a URI.
+    /// Never: this was checked when the URL was read.
     pub(crate) fn publish_uri(&self) -> Uri {
-        let text = format!("{}/internal/publish/events", self.0.as_str().trim_end_matches('/'));
-        text.parse().expect("a URL with a host is a URI")
+        publish_uri(&self.0).expect("it was checked when the URL was read")
     }
 
     pub(crate) fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
+}
+
+fn publish_uri(url: &Url) -> Result<Uri, http::uri::InvalidUri> {
+    format!("{}/internal/publish/events", url.as_str().trim_end_matches('/')).parse()
 }
 
 impl FromStr for EventsUrl {
@@ -44,10 +47,8 @@ impl FromStr for EventsUrl {
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
             return Err("must not have a user, query or fragment".to_owned());
         }
-        let url = Self(url);
-        let text = format!("{}/internal/publish/events", url.0.as_str().trim_end_matches('/'));
-        text.parse::<Uri>().map_err(|error| format!("cannot be called ({error})"))?;
-        Ok(url)
+        publish_uri(&url).map_err(|error| format!("cannot be called ({error})"))?;
+        Ok(Self(url))
     }
 }
 

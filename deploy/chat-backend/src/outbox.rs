@@ -14,8 +14,7 @@ use super::{
 
 /// The outbox. A clone shares it.
 ///
-/// Where no admin service is named (`events_url`), nothing collects what is written: then nothing is written, or the database would
-/// grow by several rows a message for ever.
+/// Without `events_url` nothing would ever delete the rows, so none are written.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outbox(Option<Arc<Notify>>);
 

@@ -91,7 +91,7 @@ impl Config {
         settings.finish()?;
         let Secrets { api_key, relay_secret, grpc_token, events_token, master_keys } = secrets?;
         let (gateway, demo_page) = (gateway?, demo_page?);
-        let admin = on_a_laptop(admin?, &gateway);
+        let admin = allow_loopback_on_a_laptop(admin?, &gateway);
         Ok(Self {
             listen: listen?,
             admin_listen: admin_listen?,
@@ -121,8 +121,8 @@ impl Config {
     }
 }
 
-/// Whoever tries the relay on a laptop has the receiver of events there too.
-fn on_a_laptop(
+/// On a laptop, receivers run beside the relay: callbacks may be loopback addresses.
+fn allow_loopback_on_a_laptop(
     mut admin: admin_service::config::Behaviour,
     gateway: &relay_gateway::config::Behaviour,
 ) -> admin_service::config::Behaviour {
@@ -132,7 +132,7 @@ fn on_a_laptop(
     admin
 }
 
-/// The secrets that are the data directory's where they are not set.
+/// The secrets. Where one is not set, the data directory has it; `events_token` has no default.
 struct Secrets {
     api_key: Option<SecretList>,
     relay_secret: Option<SecretList>,

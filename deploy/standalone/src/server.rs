@@ -54,6 +54,8 @@ pub struct Running {
     gateway: Option<relay_gateway::server::Running>,
     servers: JoinSet<()>,
     admin: Option<admin_service::server::Running>,
+    /// Cancelled once the other servers are done: the chat backend publishes until it ends.
+    admin_stopping: CancellationToken,
 }
 
 impl Running {
@@ -63,6 +65,7 @@ impl Running {
             gateway.drained().await;
         }
         while self.servers.join_next().await.is_some() {}
+        self.admin_stopping.cancel();
         if let Some(admin) = self.admin {
             admin.drained().await;
         }
@@ -79,7 +82,7 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
     let metrics = Metrics::default();
     let http_metrics = HttpServerMetrics::new(&metrics);
     let mut running = Running::default();
-    // The other servers stop only after the gateway has drained: calls that it still forwards are answered.
+    // The chat backend stops after the gateway, which still forwards calls, and the admin service stops after both.
     let behind = CancellationToken::new();
 
     // Open the listener first: the embed codes name its address. Clients that connect now wait until the gateway runs.
@@ -112,9 +115,10 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
             relay_url,
         },
     );
-    let admin = admin_service::server::start(admin_config, &metrics, http_metrics.clone(), behind.clone())
-        .await
-        .map_err(in_own_words)?;
+    let admin =
+        admin_service::server::start(admin_config, &metrics, http_metrics.clone(), running.admin_stopping.clone())
+            .await
+            .map_err(in_own_words)?;
 
     let backend_url = match &config.chat_backend_url {
         Some(url) => url.clone(),

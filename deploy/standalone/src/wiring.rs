@@ -45,7 +45,7 @@ pub(crate) fn admin(config: &Config, known: AdminWiring) -> admin_service::confi
         relay_secrets: Some(known.relay_secret),
         events_token: config.events_token.clone(),
         relay_url: known.relay_url.as_url().clone(),
-        // The gateway drains first, and then nobody calls any more.
+        // The gateway and the chat backend end first, and then nobody calls any more.
         drain_delay: Duration::ZERO,
         telemetry: config.telemetry.clone(),
     };

@@ -46,9 +46,9 @@ pub(crate) struct Attempt {
 /// Which events are sent again.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Replay {
-    /// Events that occurred from here,
+    /// Events that occurred at or after this time.
     pub(crate) since: Timestamp,
-    /// and before here. `None`: now.
+    /// Events that occurred before this time. `None`: until now.
     pub(crate) until: Option<Timestamp>,
     pub(crate) state: String,
 }

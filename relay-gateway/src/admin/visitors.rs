@@ -8,7 +8,7 @@ use std::{
 use proto::visitors::v1 as rpc;
 use serde_json::{Map, Value};
 use service::ApiError;
-use wire::{SessionId, TenantId, origin::Origin, request_id::RequestId, time::WireTime};
+use wire::{ErrorCode, SessionId, TenantId, origin::Origin, request_id::RequestId, time::WireTime};
 
 use super::{
     identity::Issued,
@@ -73,6 +73,20 @@ pub(crate) struct Committed<T> {
     pub(crate) answer: T,
     /// Whether every gateway has applied the change, or has no lease.
     pub(crate) is_everywhere: bool,
+}
+
+impl<T> Committed<T> {
+    /// What the change made, where it is true everywhere.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ChangePropagating`] with `message`, where it is not yet.
+    pub(crate) fn everywhere(self, message: &'static str) -> Result<T, ApiError> {
+        if self.is_everywhere {
+            Ok(self.answer)
+        } else {
+            Err(ApiError::new(ErrorCode::ChangePropagating, message).retry_after_seconds(1))
+        }
+    }
 }
 
 impl AdminClient {

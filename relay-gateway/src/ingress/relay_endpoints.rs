@@ -1,29 +1,24 @@
 //! What the relay answers itself: operators, tokens, tenant info, and events ([`super::relay_events`]). The admin service owns these;
 //! the gateway reaches it over gRPC.
 
-use std::time::Instant;
-
 use axum::response::{IntoResponse as _, Response};
 use service::{ApiError, Envelope, Failure, Success, body::json_object};
 use tokio::time::timeout_at;
 use wire::{
-    ErrorCode, TenantId,
+    ErrorCode,
     fields::Fields,
     frames::limits::{CONVERSATION_METADATA_BYTES, LOCALE_CHARS, ROUTING_KEY_CHARS, SIGNED_MESSAGE_CHARS},
-    request_id::RequestId,
 };
 
 use super::{
+    admin_call::AdminCall,
     relay_events::{EventChange, EventRead},
     shapes::signed::{
         MintedToken, NamedOperator, NamedVisitor, NewOperator, NewVisitorToken, OperatorToken, ProvisionedOperator,
         RevokedVisitor, TAG,
     },
 };
-use crate::{
-    admin::{self, AdminClient, TenantInfo},
-    domain::tenant::TenantState,
-};
+use crate::admin::{self, TenantInfo};
 
 /// The calls the relay answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,29 +70,26 @@ pub(super) struct Sent<'a> {
 /// Answers one of them for a verified tenant, by the deadline.
 pub(super) async fn answer(
     endpoint: RelayEndpoint,
-    admin: &AdminClient,
-    tenant: &TenantState,
-    request_id: &RequestId,
+    call: &AdminCall<'_>,
     sent: Sent<'_>,
-    deadline: Instant,
 ) -> Result<Response, ApiError> {
-    let (tenant_id, body) = (tenant.id, sent.body);
+    let body = sent.body;
     let by_admin = async {
         match endpoint {
-            RelayEndpoint::ProvisionOperator => provision_operator(admin, tenant_id, request_id, body).await,
-            RelayEndpoint::OperatorToken => operator_token(admin, tenant, request_id, body).await,
-            RelayEndpoint::VisitorToken => visitor_token(admin, tenant, request_id, body).await,
-            RelayEndpoint::TenantInfo => tenant_info(admin, tenant_id, request_id).await,
-            RelayEndpoint::EventRead(read) => read.answer(admin, tenant_id, request_id, sent.query).await,
-            RelayEndpoint::RevokeVisitor => revoke_visitor(admin, tenant_id, request_id, body, deadline).await,
-            RelayEndpoint::EventChange(change) => change.answer(admin, tenant_id, request_id, body, deadline).await,
+            RelayEndpoint::ProvisionOperator => provision_operator(call, body).await,
+            RelayEndpoint::OperatorToken => operator_token(call, body).await,
+            RelayEndpoint::VisitorToken => visitor_token(call, body).await,
+            RelayEndpoint::TenantInfo => tenant_info(call).await,
+            RelayEndpoint::EventRead(read) => read.answer(call, sent.query).await,
+            RelayEndpoint::RevokeVisitor => revoke_visitor(call, body).await,
+            RelayEndpoint::EventChange(change) => change.answer(call, body).await,
         }
     };
     // These bound their time themselves: they say what became of the change.
     if matches!(endpoint, RelayEndpoint::RevokeVisitor | RelayEndpoint::EventChange(_)) {
         return by_admin.await;
     }
-    let answered = timeout_at(deadline.into(), by_admin).await;
+    let answered = timeout_at(call.deadline.into(), by_admin).await;
     answered.unwrap_or_else(|_| {
         Err(ApiError::new(
             ErrorCode::DirectoryUnavailable,
@@ -116,12 +108,7 @@ pub(super) async fn answer(
         (status = 201, description = "Made", body = Envelope<ProvisionedOperator>),
     )
 )]
-pub(super) async fn provision_operator(
-    admin: &AdminClient,
-    tenant_id: TenantId,
-    request_id: &RequestId,
-    body: &[u8],
-) -> Result<Response, ApiError> {
+pub(super) async fn provision_operator(call: &AdminCall<'_>, body: &[u8]) -> Result<Response, ApiError> {
     let mut fields = Fields::new(json_object(body)?);
     let operator = admin::NewOperator {
         email: fields.text("email", 254),
@@ -130,7 +117,7 @@ pub(super) async fn provision_operator(
         avatar_url: fields.optional_text("avatar_url", 2048),
     };
     fields.finish()?;
-    let answer = admin.provision_operator(tenant_id, operator, request_id).await?;
+    let answer = call.admin.provision_operator(call.tenant.id, operator, call.request_id).await?;
     let admin::Operator { operator_id, tenant_id, email, display_name, routing_keys, avatar_url } = answer.operator;
     let data = ProvisionedOperator {
         operator_id,
@@ -158,16 +145,12 @@ pub(super) async fn provision_operator(
         (status = 404, description = "`operator_not_found`", body = Failure),
     )
 )]
-pub(super) async fn operator_token(
-    admin: &AdminClient,
-    tenant: &TenantState,
-    request_id: &RequestId,
-    body: &[u8],
-) -> Result<Response, ApiError> {
+pub(super) async fn operator_token(call: &AdminCall<'_>, body: &[u8]) -> Result<Response, ApiError> {
     let mut fields = Fields::new(json_object(body)?);
     let email = fields.text("email", 254);
     fields.finish()?;
-    let (operator, issued) = admin.issue_operator_token(tenant.id, email, tenant.token_generation, request_id).await?;
+    let (operator, issued) =
+        call.admin.issue_operator_token(call.tenant.id, email, call.tenant.token_generation, call.request_id).await?;
     let admin::Operator { operator_id, tenant_id, display_name, routing_keys, .. } = operator;
     let data = OperatorToken {
         operator_id,
@@ -187,12 +170,7 @@ pub(super) async fn operator_token(
         (status = 201, description = "Minted", body = Envelope<MintedToken>),
     )
 )]
-pub(super) async fn visitor_token(
-    admin: &AdminClient,
-    tenant: &TenantState,
-    request_id: &RequestId,
-    body: &[u8],
-) -> Result<Response, ApiError> {
+pub(super) async fn visitor_token(call: &AdminCall<'_>, body: &[u8]) -> Result<Response, ApiError> {
     let mut fields = Fields::new(json_object(body)?);
     let visitor = admin::NewVisitorToken {
         visitor_user_id: fields.text("visitor_user_id", 255),
@@ -200,7 +178,8 @@ pub(super) async fn visitor_token(
         ttl_seconds: fields.number("ttl_seconds", 60..=86_400, 3_600),
     };
     fields.finish()?;
-    let issued = admin.mint_visitor_token(tenant.id, visitor, tenant.token_generation, request_id).await?;
+    let issued =
+        call.admin.mint_visitor_token(call.tenant.id, visitor, call.tenant.token_generation, call.request_id).await?;
     let data = MintedToken { token: issued.token, expires_at: issued.expires_at };
     Ok(Success::created(data, "Visitor token minted.").into_response())
 }
@@ -214,26 +193,16 @@ pub(super) async fn visitor_token(
         (status = 503, description = "`change_propagating`: it is made, and not on every gateway yet", body = Failure),
     )
 )]
-pub(super) async fn revoke_visitor(
-    admin: &AdminClient,
-    tenant_id: TenantId,
-    request_id: &RequestId,
-    body: &[u8],
-    deadline: Instant,
-) -> Result<Response, ApiError> {
+pub(super) async fn revoke_visitor(call: &AdminCall<'_>, body: &[u8]) -> Result<Response, ApiError> {
     let mut fields = Fields::new(json_object(body)?);
     let visitor_user_id = fields.text("visitor_user_id", 255);
     fields.finish()?;
-    let left = deadline.saturating_duration_since(Instant::now());
-    let revoked = admin.revoke_visitor(tenant_id, visitor_user_id.clone(), left, request_id).await?;
-    if !revoked.is_everywhere {
-        return Err(ApiError::new(
-            ErrorCode::ChangePropagating,
-            "The visitor is revoked, and not on every gateway yet. Send the call again, signed anew: it waits for the rest.",
-        )
-        .retry_after_seconds(1));
-    }
-    let data = RevokedVisitor { visitor_user_id, revoked_at: revoked.answer };
+    let revoked =
+        call.admin.revoke_visitor(call.tenant.id, visitor_user_id.clone(), call.left(), call.request_id).await?;
+    let revoked_at = revoked.everywhere(
+        "The visitor is revoked, and not on every gateway yet. Send the call again, signed anew: it waits for the rest.",
+    )?;
+    let data = RevokedVisitor { visitor_user_id, revoked_at };
     Ok(Success::ok(data, "Visitor revoked: its tokens and sockets are over.").into_response())
 }
 
@@ -244,12 +213,8 @@ pub(super) async fn revoke_visitor(
         (status = 200, description = "The tenant", body = Envelope<TenantInfo>),
     )
 )]
-pub(super) async fn tenant_info(
-    admin: &AdminClient,
-    tenant_id: TenantId,
-    request_id: &RequestId,
-) -> Result<Response, ApiError> {
-    let data = admin.tenant_info(tenant_id, request_id).await?;
+pub(super) async fn tenant_info(call: &AdminCall<'_>) -> Result<Response, ApiError> {
+    let data = call.admin.tenant_info(call.tenant.id, call.request_id).await?;
     Ok(Success::ok(data, "Tenant fetched.").into_response())
 }
 

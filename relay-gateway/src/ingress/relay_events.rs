@@ -1,22 +1,22 @@
 //! A tenant's own events on the signed lane: what was delivered, and sending it again. The relay answers these calls itself, and
 //! the admin service keeps the events. The tenant is always the one whose signature was verified.
 
-use std::time::{Duration, Instant};
-
 use axum::response::{IntoResponse as _, Response};
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 use service::{ApiError, Envelope, Failure, Success, body::json_object, query::Query};
-use wire::{ErrorCode, TenantId, fields::Fields, request_id::RequestId};
+use wire::fields::Fields;
 
-use super::shapes::{
-    events::{
-        AttemptedEvent, DeliveryAttempt, NamedEvent, ReplayedEvents, SentEvent, StartedEndpoint, TenantEvent,
-        TenantEvents, WantedReplay, WantedTestEvent,
+use super::{
+    admin_call::AdminCall,
+    shapes::{
+        events::{
+            AttemptedEvent, DeliveryAttempt, NamedEvent, ReplayedEvents, SentEvent, StartedEndpoint, TenantEvent,
+            TenantEvents, WantedReplay, WantedTestEvent,
+        },
+        signed::TAG,
     },
-    signed::TAG,
 };
-use crate::admin::{self, AdminClient};
+use crate::admin;
 
 /// Calls that read events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +40,7 @@ const DEFAULT_EVENTS: u64 = 100;
 
 const EVENT_ID_CHARS: usize = 128;
 const EVENT_TYPE_CHARS: usize = 64;
-const TIME_CHARS: usize = 64;
-const FIELD_NAME_CHARS: usize = 100;
+const STATE_CHARS: usize = 64;
 
 /// The states of events that may be sent again: a pending one is sent anyway.
 const REPLAYABLE: [&str; 3] = ["delivered", "parked", "no_endpoint"];
@@ -56,18 +55,12 @@ impl EventRead {
     }
 
     /// Answers the call. The caller bounds its time.
-    pub(super) async fn answer(
-        self,
-        admin: &AdminClient,
-        tenant_id: TenantId,
-        request_id: &RequestId,
-        query: Option<&str>,
-    ) -> Result<Response, ApiError> {
+    pub(super) async fn answer(self, call: &AdminCall<'_>, query: Option<&str>) -> Result<Response, ApiError> {
         // The published client does not encode a plus.
         let query = Query::parse_literal_plus(query);
         match self {
-            Self::List => fetch_events(admin, tenant_id, request_id, query).await,
-            Self::One => fetch_event(admin, tenant_id, request_id, query).await,
+            Self::List => fetch_events(call, query).await,
+            Self::One => fetch_event(call, query).await,
         }
     }
 }
@@ -84,21 +77,13 @@ impl EventChange {
     }
 
     /// Makes the change, and answers by the deadline.
-    pub(super) async fn answer(
-        self,
-        admin: &AdminClient,
-        tenant_id: TenantId,
-        request_id: &RequestId,
-        body: &[u8],
-        deadline: Instant,
-    ) -> Result<Response, ApiError> {
+    pub(super) async fn answer(self, call: &AdminCall<'_>, body: &[u8]) -> Result<Response, ApiError> {
         let given = json_object(body)?;
-        let left = deadline.saturating_duration_since(Instant::now());
         match self {
-            Self::ReplayOne => replay_event(admin, tenant_id, request_id, given, left).await,
-            Self::ReplayMany => replay_events(admin, tenant_id, request_id, given, left).await,
-            Self::SendTest => send_test_event(admin, tenant_id, request_id, given, left).await,
-            Self::StartEndpoint => start_endpoint(admin, tenant_id, request_id, left).await,
+            Self::ReplayOne => replay_event(call, given).await,
+            Self::ReplayMany => replay_events(call, given).await,
+            Self::SendTest => send_test_event(call, given).await,
+            Self::StartEndpoint => start_endpoint(call).await,
         }
     }
 }
@@ -115,17 +100,12 @@ impl EventChange {
         (status = 410, description = "`cursor_expired`: the next event is no longer kept. The message names the oldest that is", body = Failure),
     )
 )]
-pub(super) async fn fetch_events(
-    admin: &AdminClient,
-    tenant_id: TenantId,
-    request_id: &RequestId,
-    mut query: Query,
-) -> Result<Response, ApiError> {
+pub(super) async fn fetch_events(call: &AdminCall<'_>, mut query: Query) -> Result<Response, ApiError> {
     let cursor = query.optional::<String>("cursor").unwrap_or_default();
     let limit = query.number("limit", 1..=u64::MAX, DEFAULT_EVENTS).min(MOST_EVENTS);
     query.finish()?;
     let limit = u32::try_from(limit).map_err(ApiError::internal)?;
-    let page = admin.events(tenant_id, cursor, limit, request_id).await?;
+    let page = call.admin.events(call.tenant.id, cursor, limit, call.request_id).await?;
     let items = page.items.into_iter().map(TenantEvent::from).collect();
     Ok(Success::ok(TenantEvents { items, next_cursor: page.next_cursor }, "Events fetched.").into_response())
 }
@@ -139,15 +119,10 @@ pub(super) async fn fetch_events(
         (status = 404, description = "`event_not_found`", body = Failure),
     )
 )]
-pub(super) async fn fetch_event(
-    admin: &AdminClient,
-    tenant_id: TenantId,
-    request_id: &RequestId,
-    mut query: Query,
-) -> Result<Response, ApiError> {
+pub(super) async fn fetch_event(call: &AdminCall<'_>, mut query: Query) -> Result<Response, ApiError> {
     let event_id = query.required::<String>("event_id").unwrap_or_default();
     query.finish()?;
-    let (event, attempts) = admin.event(tenant_id, event_id, request_id).await?;
+    let (event, attempts) = call.admin.event(call.tenant.id, event_id, call.request_id).await?;
     let attempts = attempts.into_iter().map(DeliveryAttempt::from).collect();
     Ok(Success::ok(AttemptedEvent { event: event.into(), attempts }, "Event fetched.").into_response())
 }
@@ -161,17 +136,11 @@ pub(super) async fn fetch_event(
         (status = 409, description = "`no_endpoint`: the tenant has no callback", body = Failure),
     )
 )]
-pub(super) async fn replay_event(
-    admin: &AdminClient,
-    tenant_id: TenantId,
-    request_id: &RequestId,
-    given: Map<String, Value>,
-    left: Duration,
-) -> Result<Response, ApiError> {
+pub(super) async fn replay_event(call: &AdminCall<'_>, given: Map<String, Value>) -> Result<Response, ApiError> {
     let mut fields = Fields::new(given);
     let event_id = fields.text("event_id", EVENT_ID_CHARS);
     fields.finish()?;
-    let event = admin.replay_event(tenant_id, event_id, left, request_id).await?.into();
+    let event = call.admin.replay_event(call.tenant.id, event_id, call.left(), call.request_id).await?.into();
     Ok(Success::ok(SentEvent { event }, "The event is sent again.").into_response())
 }
 
@@ -183,47 +152,23 @@ pub(super) async fn replay_event(
         (status = 409, description = "`no_endpoint`: the tenant has no callback", body = Failure),
     )
 )]
-pub(super) async fn replay_events(
-    admin: &AdminClient,
-    tenant_id: TenantId,
-    request_id: &RequestId,
-    given: Map<String, Value>,
-    left: Duration,
-) -> Result<Response, ApiError> {
+pub(super) async fn replay_events(call: &AdminCall<'_>, given: Map<String, Value>) -> Result<Response, ApiError> {
     let replay = read_replay(given)?;
-    let replayed = admin.replay_events(tenant_id, replay, left, request_id).await?;
+    let replayed = call.admin.replay_events(call.tenant.id, replay, call.left(), call.request_id).await?;
     Ok(Success::ok(ReplayedEvents { replayed }, "The events are sent again.").into_response())
 }
 
 /// Reads which events are sent again. Any other field is refused: a misspelt `until` would send more events than was meant.
 fn read_replay(given: Map<String, Value>) -> Result<admin::Replay, ApiError> {
-    let others = given.keys().filter(|name| !["since", "until", "state"].contains(&name.as_str()));
-    // A field's name is the caller's text: a huge one is not worth echoing whole.
-    let others: Vec<String> = others.map(|name| name.chars().take(FIELD_NAME_CHARS).collect()).collect();
     let mut fields = Fields::new(given);
-    let since = fields.text("since", TIME_CHARS);
-    let since = read_time(&mut fields, "since", Some(since).filter(|text| !text.is_empty()));
-    let until = fields.optional_text("until", TIME_CHARS);
-    let until = read_time(&mut fields, "until", until);
-    let state = fields.text("state", EVENT_TYPE_CHARS);
+    let (since, until) = (fields.time("since"), fields.optional_time("until"));
+    let state = fields.text("state", STATE_CHARS);
     if !state.is_empty() && !REPLAYABLE.contains(&state.as_str()) {
         fields.refuse("state", format!("must be one of {}", REPLAYABLE.join(", ")));
     }
-    for name in others {
-        fields.refuse(&name, "is not a field here: send since, until and state");
-    }
+    fields.refuse_others();
     fields.finish()?;
-    let since = since.ok_or_else(|| ApiError::internal("a time was neither read nor refused"))?;
     Ok(admin::Replay { since, until, state })
-}
-
-/// Reads a time, or notes that it is none.
-fn read_time(fields: &mut Fields, name: &str, text: Option<String>) -> Option<Timestamp> {
-    let at = text?.parse().ok();
-    if at.is_none() {
-        fields.refuse(name, "must be a time such as 2026-11-26T10:00:00.000Z");
-    }
-    at
 }
 
 /// Makes an event that says in `extra.test` that it is a test, and sends it.
@@ -234,17 +179,11 @@ fn read_time(fields: &mut Fields, name: &str, text: Option<String>) -> Option<Ti
         (status = 409, description = "`no_endpoint`: the tenant has no callback", body = Failure),
     )
 )]
-pub(super) async fn send_test_event(
-    admin: &AdminClient,
-    tenant_id: TenantId,
-    request_id: &RequestId,
-    given: Map<String, Value>,
-    left: Duration,
-) -> Result<Response, ApiError> {
+pub(super) async fn send_test_event(call: &AdminCall<'_>, given: Map<String, Value>) -> Result<Response, ApiError> {
     let mut fields = Fields::new(given);
     let event_type = fields.optional_text("event_type", EVENT_TYPE_CHARS);
     fields.finish()?;
-    let event = admin.send_test_event(tenant_id, event_type, left, request_id).await?.into();
+    let event = call.admin.send_test_event(call.tenant.id, event_type, call.left(), call.request_id).await?.into();
     Ok(Success::ok(SentEvent { event }, "The test event is sent.").into_response())
 }
 
@@ -257,20 +196,11 @@ pub(super) async fn send_test_event(
         (status = 503, description = "`change_propagating`: it is made, and not true everywhere yet", body = Failure),
     )
 )]
-pub(super) async fn start_endpoint(
-    admin: &AdminClient,
-    tenant_id: TenantId,
-    request_id: &RequestId,
-    left: Duration,
-) -> Result<Response, ApiError> {
-    let started = admin.start_endpoint(tenant_id, left, request_id).await?;
-    if !started.is_everywhere {
-        return Err(ApiError::new(
-            ErrorCode::ChangePropagating,
-            "The endpoint is started, and that is not true everywhere yet. Send the call again, signed anew: it waits for the rest.",
-        )
-        .retry_after_seconds(1));
-    }
-    let data = StartedEndpoint { endpoint_state: started.answer };
+pub(super) async fn start_endpoint(call: &AdminCall<'_>) -> Result<Response, ApiError> {
+    let started = call.admin.start_endpoint(call.tenant.id, call.left(), call.request_id).await?;
+    let endpoint_state = started.everywhere(
+        "The endpoint is started, and that is not true everywhere yet. Send the call again, signed anew: it waits for the rest.",
+    )?;
+    let data = StartedEndpoint { endpoint_state };
     Ok(Success::ok(data, "Endpoint started: the events that were held are due.").into_response())
 }

@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use wire::{ErrorCode, request_id::RequestId, time::now_unix_ms};
 
 use super::{
+    admin_call::AdminCall,
     body::Body,
     client_address::behind_proxies,
     exceeded::write_allowance,
@@ -50,7 +51,7 @@ pub(super) const ROUTE: &str = "/api/v1/relay/{*rest}";
 const CONTACT_TICKET: &str = "create/contact-ticket";
 const ADD_MESSAGE: &str = "add/message";
 
-/// What is below this is for services of the platform: no tenant reaches it through the gateway, at whatever backend.
+/// The gateway forwards no path below this, to any backend: such paths are for the platform's own services.
 const INTERNAL: &str = "internal";
 
 const RELAYED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
@@ -186,7 +187,8 @@ async fn admit_and_answer<D: TenantDirectory>(
             Target::RelayEndpoint(endpoint) => {
                 // Boxed, so that the calls that are sent on do not carry about what these take.
                 let sent = Sent { query: head.uri.query(), body: &body };
-                let answer = relay_endpoints::answer(endpoint, &gateway.admin, tenant, request_id, sent, deadline);
+                let call = AdminCall { admin: &gateway.admin, tenant, request_id, deadline };
+                let answer = relay_endpoints::answer(endpoint, &call, sent);
                 // Spend the signature before asking the admin service: if the caller disconnects half-way, the drop must not free it.
                 admitted.spend();
                 let answer = Box::pin(answer).await;

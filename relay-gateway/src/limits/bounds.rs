@@ -1,4 +1,4 @@
-//! The bounds of everything that counts.
+//! The configured limits: rates, connections, sockets and memory for bodies.
 
 use std::num::NonZeroU32;
 

@@ -17,6 +17,7 @@ mod no_sniff;
 pub mod passed_on;
 pub mod process;
 pub mod query;
+pub mod relayed;
 pub mod serve;
 pub mod shutdown;
 pub mod websocket;

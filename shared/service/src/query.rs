@@ -38,6 +38,9 @@ impl Query {
         let (_, text) = given.next()?;
         let parsed = if given.next().is_some() {
             Err("is given twice".to_owned())
+        } else if text.contains('\0') {
+            // No database takes it.
+            Err("must not hold NUL characters".to_owned())
         } else {
             text.parse().map_err(|error: T::Err| error.to_string())
         };
@@ -99,6 +102,13 @@ mod tests {
         let error = query.finish().expect_err("refused");
         let fields: Vec<_> = error.errors().iter().map(|error| error.field.as_str()).collect();
         assert_eq!(fields, ["limit", "offset", "tenant_id", "absent"]);
+    }
+
+    #[test]
+    fn what_no_database_would_take_is_refused() {
+        let mut query = Query::parse(Some("event_id=a%00b"));
+        assert_eq!(query.required::<String>("event_id"), None);
+        assert_eq!(query.finish().expect_err("refused").errors()[0].field, "event_id");
     }
 
     #[test]

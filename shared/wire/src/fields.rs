@@ -2,12 +2,16 @@
 //!
 //! Fields nobody asks for are ignored: a newer client may send more than this version knows.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
     attachments::{self, Attachment},
     error_code::FieldError,
 };
+
+/// The longest text of a time, in characters: with nanoseconds and a zone there is room.
+const LONGEST_TIME: usize = 64;
 
 /// Every field of an object that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +70,23 @@ impl Fields {
             _ => self.refuse(name, "must be a string"),
         }
         None
+    }
+
+    /// A time that must be there. The Unix epoch where it was refused.
+    pub fn time(&mut self, name: &str) -> Timestamp {
+        self.optional_time(name).unwrap_or_else(|| {
+            self.require(name, "is required");
+            Timestamp::UNIX_EPOCH
+        })
+    }
+
+    /// A time that may be absent, as RFC 3339 writes it.
+    pub fn optional_time(&mut self, name: &str) -> Option<Timestamp> {
+        let read = self.optional_text(name, LONGEST_TIME)?.parse().ok();
+        if read.is_none() {
+            self.refuse(name, "must be a time such as 2026-11-26T10:00:00.000Z");
+        }
+        read
     }
 
     /// One of a few texts, or the default.
@@ -195,6 +216,23 @@ mod tests {
         let mut fields = Fields::new(object);
         assert_eq!(fields.object("metadata", 100).len(), 1, "a backslash is none");
         fields.finish().expect("taken");
+    }
+
+    #[test]
+    fn a_time_is_read_as_rfc_3339_writes_it() {
+        let read = |value: Value| {
+            let mut fields = Fields::new(Map::from_iter([("at".to_owned(), value)]));
+            let at = fields.time("at");
+            fields.finish().map(|()| at.to_string()).map_err(|RefusedFields(errors)| errors[0].message.clone())
+        };
+        for text in ["2026-11-26T10:00:00Z", "2026-11-26T11:00:00.000+01:00"] {
+            assert_eq!(read(text.into()).as_deref(), Ok("2026-11-26T10:00:00Z"), "{text}");
+        }
+        for wrong in [json!("now"), json!("2026-11-26"), json!("2026-13-01T00:00:00Z"), json!(1), json!("x".repeat(65))]
+        {
+            assert!(read(wrong.clone()).is_err(), "{wrong}");
+        }
+        assert_eq!(read(Value::Null), Err("is required".to_owned()));
     }
 
     #[test]

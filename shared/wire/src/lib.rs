@@ -1,9 +1,10 @@
-//! What is fixed on the wire: ids, origins, signatures, times, error codes, socket frames. It knows no server, no client and no
+//! What is fixed on the wire: ids, origins, signatures, times, error codes, socket frames, events. It knows no server, no client and no
 //! configuration.
 
 pub mod attachments;
 mod error_catalogue;
 mod error_code;
+pub mod events;
 pub mod fields;
 pub mod frames;
 pub mod origin;

@@ -1,21 +1,21 @@
 use super::*;
 use crate::delivery::{failed::AttemptFailed, outcome::Answer, refused::Refused};
 
-const TRIED: Tried<'_> = Tried {
-    event_type: "message_received",
+const TRIED: Tried = Tried {
+    event_type: EventType::MessageReceived,
     attempts: 1,
     age: Duration::from_secs(10),
     retry_base: Duration::from_secs(5),
     random: 0.5,
 };
-const CONTACT: Tried<'_> = Tried { event_type: "contact_submitted", ..TRIED };
+const CONTACT: Tried = Tried { event_type: EventType::ContactSubmitted, ..TRIED };
 
 fn answer(status: u16, retry_after: Option<u64>) -> Outcome {
     let retry_after = retry_after.map(Duration::from_secs);
-    Ok(Answer { status, latency: Duration::ZERO, retry_after, body: String::new() })
+    Ok(Answer { status, retry_after, body: String::new() })
 }
 
-fn after(outcome: &Outcome, tried: &Tried<'_>) -> Option<Duration> {
+fn after(outcome: &Outcome, tried: &Tried) -> Option<Duration> {
     match Verdict::of(outcome, tried) {
         Verdict::Retry { after, .. } => Some(after),
         _ => None,
@@ -23,7 +23,7 @@ fn after(outcome: &Outcome, tried: &Tried<'_>) -> Option<Duration> {
 }
 
 /// The verdict in one word.
-fn word(outcome: &Outcome, tried: &Tried<'_>) -> &'static str {
+fn word(outcome: &Outcome, tried: &Tried) -> &'static str {
     match Verdict::of(outcome, tried) {
         Verdict::Delivered => "delivered",
         Verdict::Parked(_) => "parked",
@@ -48,7 +48,7 @@ fn every_status_has_the_verdict_of_the_contract() {
 
 #[test]
 fn verdicts_are_told_in_words() {
-    let told = |outcome: &Outcome, tried: &Tried<'_>| match Verdict::of(outcome, tried) {
+    let told = |outcome: &Outcome, tried: &Tried| match Verdict::of(outcome, tried) {
         Verdict::Delivered => String::new(),
         Verdict::Parked(reason) | Verdict::StopEndpoint(reason) | Verdict::Retry { reason, .. } => reason,
     };

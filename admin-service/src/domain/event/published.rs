@@ -5,11 +5,10 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use wire::{
     FieldError, TenantId,
+    events::{EscalationReason, EventType},
     fields::{Fields, RefusedFields},
     time::WireTime,
 };
-
-use super::kind::EventType;
 
 /// The longest id of an event or a message.
 const LONGEST_ID: usize = 128;
@@ -17,8 +16,6 @@ const LONGEST_ID: usize = 128;
 const LONGEST_TEXT: usize = 255;
 /// `extra` as JSON, in bytes.
 const LARGEST_EXTRA: usize = 16 * 1024;
-/// What the published receivers know: they refuse any other reason.
-const ESCALATION_REASONS: &[&str] = &["low_confidence", "restricted_topic", "user_request", "direct"];
 /// What an operator's event may say of its conversation.
 const TAKEOVER_STATUSES: &[&str] = &["ASSIGNED", "WAITING", "RESOLVED"];
 
@@ -103,10 +100,7 @@ impl PublishedEvent {
             fields.require("event_type", "is required");
             return Err(refused(fields));
         };
-        let occurred_at = read_time(&mut fields, "occurred_at");
-        if occurred_at.is_none() {
-            fields.require("occurred_at", "is required");
-        }
+        let occurred_at = fields.time("occurred_at");
         if fields.optional_text("tenant_id", LONGEST_TEXT).is_some_and(|text| text != tenant_id.to_string()) {
             fields.refuse("tenant_id", "is not the tenant that the call is for");
         }
@@ -114,7 +108,7 @@ impl PublishedEvent {
         for name in ["conversation_id", "message_id", "ticket_id", "ticket_number", "escalation_id"] {
             named.keep(name, fields.optional_text(name, LONGEST_TEXT));
         }
-        let reason = fields.choice("escalation_reason", ESCALATION_REASONS, "");
+        let reason = fields.choice("escalation_reason", EscalationReason::TEXTS, "");
         named.keep("escalation_reason", Some(reason).filter(|reason| !reason.is_empty()));
         named.keep("visitor_user_id", fields.optional_text("visitor_user_id", LONGEST_TEXT));
         let agent = fields.optional_text("agent_user_id", LONGEST_TEXT);
@@ -135,7 +129,6 @@ impl PublishedEvent {
         fields.finish().map_err(|RefusedFields(errors)| errors)?;
         extra.insert("event_id".to_owned(), id.as_str().into());
         let conversation_id = named.get("conversation_id").and_then(Value::as_str).map(str::to_owned);
-        let occurred_at = occurred_at.unwrap_or_default();
         let body = Body {
             event_type: kind.as_str(),
             event_id: &id,
@@ -166,12 +159,9 @@ impl Usage {
     pub fn read(object: Map<String, Value>) -> Result<Self, Vec<FieldError>> {
         let mut fields = Fields::new(object);
         let message_id = read_id(&mut fields, "message_id");
-        let created_at = read_time(&mut fields, "created_at");
-        if created_at.is_none() {
-            fields.require("created_at", "is required");
-        }
+        let created_at = fields.time("created_at");
         fields.finish().map_err(|RefusedFields(errors)| errors)?;
-        Ok(Self { message_id, created_at: created_at.unwrap_or_default() })
+        Ok(Self { message_id, created_at })
     }
 }
 
@@ -185,15 +175,6 @@ fn read_id(fields: &mut Fields, name: &str) -> String {
         fields.refuse(name, "must be letters, digits, and _ . : -");
     }
     id
-}
-
-fn read_time(fields: &mut Fields, name: &str) -> Option<Timestamp> {
-    let text = fields.optional_text(name, LONGEST_TEXT)?;
-    let read = text.parse().ok();
-    if read.is_none() {
-        fields.refuse(name, "must be a time such as 2026-11-26T10:00:00.000Z");
-    }
-    read
 }
 
 /// What an operator's event says of the conversation that was claimed, given back or resolved.
@@ -210,7 +191,7 @@ fn read_takeover(fields: &mut Fields) -> Named {
     }
     takeover.keep("claim_count", Some(fields.number("claim_count", 0..=u32::MAX, 0)));
     for name in ["claimed_at", "released_at", "resolved_at"] {
-        takeover.keep(name, read_time(fields, name).map(|at| WireTime::from(at).to_string()));
+        takeover.keep(name, fields.optional_time(name).map(|at| WireTime::from(at).to_string()));
     }
     takeover
 }

@@ -27,6 +27,7 @@ impl MigrationTrait for M0010Events {
                 .col(column("is_held").boolean().default(false))
                 .col(column("is_restarted").boolean().default(false))
                 .col(nullable("failing_since").big_integer())
+                .col(column("failures").integer().default(0))
                 .col(nullable("due_at").big_integer())
                 .col(column("claim").big_integer().default(0))
                 .col(column("claimed_until").big_integer().default(0))

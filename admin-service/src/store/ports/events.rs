@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use wire::TenantId;
+use wire::{TenantId, events::EventType};
 
 use crate::{
     domain::{
@@ -37,7 +37,7 @@ pub enum PublishError {
     Store(#[from] StoreError),
 }
 
-/// An outbox that one worker may deliver for a time.
+/// One worker's right to deliver a tenant's outbox for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Whose outbox.
@@ -55,8 +55,8 @@ pub struct DueEvent {
     pub seq: u64,
     /// Its id.
     pub event_id: String,
-    /// What happened: a text of `EventType`.
-    pub event_type: String,
+    /// What happened.
+    pub event_type: EventType,
     /// The conversation in whose order it is delivered, if any.
     pub lane: Option<String>,
     /// When it happened.
@@ -108,13 +108,24 @@ pub struct AttemptResult {
     pub has_failed: Option<bool>,
 }
 
+/// How a receiver fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// The first failed attempt after the last one that did not fail.
+    pub since: Timestamp,
+    /// How many attempts have failed since then.
+    pub attempts: u32,
+}
+
 /// What the store answers to results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// They are written, and the claim goes on. If the receiver fails, this is since when.
+    /// They are written, and the claim goes on.
     Written {
-        /// The first failed attempt after the last one that did not fail.
-        failing_since: Option<Timestamp>,
+        /// How the receiver fails, if it does.
+        failing: Option<Failing>,
+        /// Whether everything that waits for another attempt has become due meanwhile.
+        is_restarted: bool,
     },
     /// The claim is over: another worker may have the outbox. Nothing was written.
     ClaimLost,
@@ -140,7 +151,7 @@ pub struct EventFilter {
     pub state: Option<EventState>,
     /// Of one type.
     pub event_type: Option<String>,
-    /// That occurred from here.
+    /// That occurred at or after this time.
     pub since: Option<Timestamp>,
 }
 
@@ -151,9 +162,9 @@ pub struct Replayed {
     pub tenant_id: TenantId,
     /// In this state.
     pub state: EventState,
-    /// That occurred from here,
+    /// That occurred at or after this time.
     pub since: Timestamp,
-    /// and before here.
+    /// That occurred before this time.
     pub until: Timestamp,
     /// Whose numbers follow on this one.
     pub after: u64,
@@ -176,7 +187,7 @@ pub enum EventsAfter {
     },
 }
 
-/// What chat backends publish.
+/// Events: published, looked at, sent again, removed; and the endpoints that they go to.
 #[async_trait]
 pub trait EventStore: Send + Sync {
     /// Writes all of it, or nothing. Answers the number of each event; an event that came before has its number already.
@@ -201,19 +212,20 @@ pub trait EventStore: Send + Sync {
         limit: u64,
     ) -> Result<Page<(TenantId, EventView)>, StoreError>;
 
-    /// Has an event sent again, outside the order of its conversation. Answers it as it is then.
+    /// Has an event sent again, outside the order of its conversation. One that is pending stays in its order. Answers it as it is then.
     async fn replay(&self, tenant_id: TenantId, event_id: &str, now: Timestamp) -> Result<EventView, StoreError>;
 
     /// Has events sent again, at most `limit`. Answers their numbers.
     async fn replay_all(&self, which: &Replayed, limit: u64, now: Timestamp) -> Result<Vec<u64>, StoreError>;
 
-    /// Stops a tenant's endpoint, or starts it: what was held is then due at once.
-    async fn set_endpoint(
-        &self,
-        tenant_id: TenantId,
-        is_stopped: bool,
-        audit: AuditEntry,
-    ) -> Result<Tenant, StoreError>;
+    /// Starts a tenant's endpoint: what was held is then due at once.
+    async fn start_endpoint(&self, tenant_id: TenantId, audit: AuditEntry) -> Result<Tenant, StoreError>;
+
+    /// Stops the endpoint that a tenant had at `revision`.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where the tenant has changed since: the endpoint may be another one.
+    async fn stop_endpoint(&self, tenant_id: TenantId, revision: u64, audit: AuditEntry) -> Result<Tenant, StoreError>;
 
     /// Removes events that are done and were published before, in the order of their numbers, a step for each tenant that it looks at.
     /// Answers whether more may be left.
@@ -226,16 +238,16 @@ pub trait OutboxStore: Send + Sync {
     /// Claims at most `most` outboxes in which an event is due, the longest due first, for `period`.
     async fn claim(&self, most: u64, period: Duration) -> Result<Vec<Claim>, StoreError>;
 
-    /// Makes everything due that waits for another attempt. Answers whether the claim still stands.
+    /// Makes everything due that waits for another attempt, in steps. Answers whether the claim still stands.
     async fn restart(&self, claim: Claim, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Events that are due, the longest due first, at most `limit`.
-    async fn due(&self, tenant_id: TenantId, now: Timestamp, limit: u64) -> Result<Vec<DueEvent>, StoreError>;
+    /// Events that are due by the clock that claims are made by, the longest due first, at most `limit`.
+    async fn due(&self, tenant_id: TenantId, limit: u64) -> Result<Vec<DueEvent>, StoreError>;
 
     /// Writes what came of attempts, makes the next events of their conversations due, and renews the claim for `period`.
     async fn record(&self, claim: Claim, results: &[AttemptResult], period: Duration) -> Result<Recorded, StoreError>;
 
-    /// Gives everything that is pending the state `no_endpoint`: the tenant has no callback.
+    /// Gives everything that is pending the state `no_endpoint`, in steps, if the tenant has no callback still.
     async fn give_up(&self, claim: Claim) -> Result<(), StoreError>;
 
     /// Ends a claim.

@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use sea_orm::{ActiveValue::Set, prelude::*};
 use wire::TenantId;
 
-use super::{connection::SeaStore, values::stored_time};
+use super::{
+    connection::SeaStore,
+    values::{number_from_row, stored_time},
+};
 use crate::{
     domain::{audit::AuditEntry, event::EventView, tenant::Tenant},
     store::{
@@ -27,6 +30,7 @@ mod pruning;
 mod publishing;
 mod replaying;
 mod rows;
+mod steps;
 
 #[async_trait]
 impl EventStore for SeaStore {
@@ -64,9 +68,20 @@ impl EventStore for SeaStore {
         replaying::all(self, which, limit, now).await
     }
 
-    async fn set_endpoint(&self, id: TenantId, is_stopped: bool, audit: AuditEntry) -> Result<Tenant, StoreError> {
-        self.change_tenant(id, audit, |_, row, at| {
-            row.endpoint_stopped_at = Set(is_stopped.then(|| stored_time(at)));
+    async fn start_endpoint(&self, id: TenantId, audit: AuditEntry) -> Result<Tenant, StoreError> {
+        self.change_tenant(id, audit, |_, row, _| {
+            row.endpoint_stopped_at = Set(None);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn stop_endpoint(&self, id: TenantId, revision: u64, audit: AuditEntry) -> Result<Tenant, StoreError> {
+        self.change_tenant(id, audit, |before, row, at| {
+            if number_from_row(before.revision)? != revision {
+                return Err(StoreError::Conflict);
+            }
+            row.endpoint_stopped_at = Set(Some(stored_time(at)));
             Ok(())
         })
         .await
@@ -84,11 +99,11 @@ impl OutboxStore for SeaStore {
     }
 
     async fn restart(&self, claim: Claim, now: Timestamp) -> Result<bool, StoreError> {
-        claims::restart(self, claim, now).await
+        steps::restart(self, claim, now).await
     }
 
-    async fn due(&self, tenant_id: TenantId, now: Timestamp, limit: u64) -> Result<Vec<DueEvent>, StoreError> {
-        claims::due(self, tenant_id, now, limit).await
+    async fn due(&self, tenant_id: TenantId, limit: u64) -> Result<Vec<DueEvent>, StoreError> {
+        claims::due(self, tenant_id, limit).await
     }
 
     async fn record(&self, claim: Claim, results: &[AttemptResult], period: Duration) -> Result<Recorded, StoreError> {
@@ -96,7 +111,7 @@ impl OutboxStore for SeaStore {
     }
 
     async fn give_up(&self, claim: Claim) -> Result<(), StoreError> {
-        claims::give_up(self, claim).await
+        steps::give_up(self, claim).await
     }
 
     async fn release(&self, claim: Claim) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! The tenants' outboxes: a row for each tenant, which gives events their numbers and says whether and when they are sent.
 //!
-//! Whoever publishes an event or records an attempt locks the tenant's row first, so both see what the other wrote: which events of a
-//! conversation are pending, and when the next one is due.
+//! Publishing and recording both lock the tenant's row first. So each sees what the other committed: which events of a conversation are
+//! pending, and when the next one is due.
 
 use jiff::Timestamp;
 use sea_orm::{ActiveValue::Set, QuerySelect as _, prelude::*};
@@ -29,6 +29,7 @@ pub(super) async fn insert(transaction: &Transaction, tenant_id: TenantId) -> Re
         is_held: Set(false),
         is_restarted: Set(false),
         failing_since: Set(None),
+        failures: Set(0),
         due_at: Set(None),
         claim: Set(0),
         claimed_until: Set(0),
@@ -43,6 +44,19 @@ pub(super) async fn insert(transaction: &Transaction, tenant_id: TenantId) -> Re
 pub(super) async fn lock(transaction: &Transaction, tenant_id: TenantId) -> Result<outbox::Model, StoreError> {
     let found = outbox::Entity::find_by_id(tenant_id.as_uuid()).lock_exclusive().one(transaction).await;
     found.map_err(translate)?.ok_or(StoreError::NotFound(Missing::Tenant))
+}
+
+/// Whether a tenant has a callback now.
+pub(super) async fn has_callback(transaction: &Transaction, tenant_id: TenantId) -> Result<bool, StoreError> {
+    let settings = tenant::Entity::find_by_id(tenant_id.as_uuid())
+        .select_only()
+        .column(tenant::Column::Settings)
+        .into_tuple::<Json>()
+        .one(transaction)
+        .await
+        .map_err(translate)?
+        .ok_or(StoreError::NotFound(Missing::Tenant))?;
+    Ok(settings.get("callback_url_base").is_some_and(|url| !url.is_null()))
 }
 
 /// Whether nothing is sent for a tenant.
@@ -69,6 +83,7 @@ pub(super) async fn follow(
         update = update
             .col_expr(outbox::Column::IsRestarted, true.into())
             .col_expr(outbox::Column::FailingSince, Expr::value(None::<i64>))
+            .col_expr(outbox::Column::Failures, 0_i32.into())
             .col_expr(outbox::Column::DueAt, stored_time(at).into());
     }
     update.exec(transaction).await.map(drop).map_err(translate)

@@ -38,15 +38,19 @@ async fn publish(store: &SeaStore, tenant: &Tenant, events: &[(&str, Option<&str
     store.publish(publication).await.expect("published")
 }
 
-/// Claims until the tenant's outbox is among those claimed.
+/// Claims the tenant's outbox, if it can be claimed, and restarts it where it is to be, as workers do.
 async fn claim(store: &SeaStore, tenant: &Tenant) -> Option<Claim> {
     let claims = store.claim(1000, PERIOD).await.expect("claims");
-    claims.into_iter().find(|claim| claim.tenant_id == tenant.id)
+    let claim = claims.into_iter().find(|claim| claim.tenant_id == tenant.id)?;
+    if claim.is_restarted {
+        assert!(store.restart(claim, now()).await.expect("restarted"));
+    }
+    Some(claim)
 }
 
 /// The ids of what is due, sorted: nothing is promised across conversations.
 async fn due(store: &SeaStore, tenant: &Tenant) -> Vec<String> {
-    let due = store.due(tenant.id, now(), 100).await.expect("reads");
+    let due = store.due(tenant.id, 100).await.expect("reads");
     let mut ids: Vec<_> = due.into_iter().map(|event| event.event_id).collect();
     ids.sort_unstable();
     ids
@@ -127,7 +131,7 @@ pub(super) async fn a_conversation_is_delivered_in_its_order(store: &SeaStore) {
     assert_eq!(due(store, &tenant).await, ["a1", "b1", "n"]);
     // While an event is tried again, later events of its conversation wait, and nobody else's.
     let written = store.record(held, &[result(1, later()), result(3, DELIVERED)], PERIOD).await.expect("written");
-    assert!(matches!(written, Recorded::Written { failing_since: None }), "one of both was taken");
+    assert!(matches!(written, Recorded::Written { failing: None, is_restarted: false }), "one of both was taken");
     publish(store, &tenant, &[("a3", Some("a")), ("b2", Some("b"))]).await;
     assert_eq!(due(store, &tenant).await, ["b2", "n"]);
     // A parked one holds up nothing.
@@ -163,31 +167,96 @@ pub(super) async fn what_is_held_is_due_at_once_when_it_is_freed(store: &SeaStor
     publish(store, &tenant, &[("a1", Some("a")), ("a2", Some("a")), ("b1", Some("b"))]).await;
     let held = claim(store, &tenant).await.expect("claimed");
     let written = store.record(held, &[result(1, later())], PERIOD).await.expect("written");
-    assert!(matches!(written, Recorded::Written { failing_since: Some(_) }));
+    let Recorded::Written { failing: Some(failing), is_restarted: false } = written else { panic!("{written:?}") };
+    assert_eq!(failing.attempts, 1);
     store.release(held).await.expect("released");
-    let suspended = audit(tenant.id, Action::SuspendTenant);
-    store.set_status(tenant.id, TenantStatus::Suspended, suspended).await.expect("set");
+    let suspending = audit(tenant.id, Action::SuspendTenant);
+    let suspended = store.set_status(tenant.id, TenantStatus::Suspended, suspending).await.expect("set");
     assert_eq!((states(store, &tenant).await, claim(store, &tenant).await), (vec!["held"; 3], None));
-    store.set_endpoint(tenant.id, true, audit(tenant.id, Action::EndpointStopped)).await.expect("stopped");
+    // What the tenant was when the attempt began is over: the endpoint may be another one.
+    let late = store.stop_endpoint(tenant.id, tenant.revision, audit(tenant.id, Action::EndpointStopped)).await;
+    assert!(matches!(late, Err(StoreError::Conflict)), "{late:?}");
+    let stopped = audit(tenant.id, Action::EndpointStopped);
+    store.stop_endpoint(tenant.id, suspended.revision, stopped).await.expect("stopped");
     let active = audit(tenant.id, Action::ReactivateTenant);
     store.set_status(tenant.id, TenantStatus::Active, active).await.expect("set");
     assert_eq!(claim(store, &tenant).await, None, "its endpoint is stopped");
-    let started = store.set_endpoint(tenant.id, false, audit(tenant.id, Action::StartEndpoint)).await.expect("started");
+    let started = store.start_endpoint(tenant.id, audit(tenant.id, Action::StartEndpoint)).await.expect("started");
     assert_eq!(started.endpoint_stopped_at, None);
     let freed = claim(store, &tenant).await.expect("claimed");
-    assert!(freed.is_restarted && store.restart(freed, now()).await.expect("restarted"));
+    assert!(freed.is_restarted);
     assert_eq!(due(store, &tenant).await, ["a1", "b1"]);
     store.release(freed).await.expect("released");
 
     // Another callback starts a stopped endpoint, too.
     let stopped = audit(tenant.id, Action::EndpointStopped);
-    let stopped = store.set_endpoint(tenant.id, true, stopped).await.expect("stopped");
+    let stopped = store.stop_endpoint(tenant.id, started.revision, stopped).await.expect("stopped");
     let settings =
         TenantSettings { callback_url_base: Some("https://other.example.com".to_owned()), ..stopped.settings.clone() };
     let moved = audit(tenant.id, Action::UpdateTenant);
     let moved = store.apply_update(tenant.id, stopped.revision, &settings, moved).await.expect("written");
     assert_eq!(moved.endpoint_stopped_at, None);
     assert!(claim(store, &tenant).await.is_some_and(|claim| claim.is_restarted));
+}
+
+pub(super) async fn what_is_freed_during_a_claim_is_due_at_once_too(store: &SeaStore) {
+    let tenant = with_callback(store, "Freed").await;
+    publish(store, &tenant, &[("a", Some("a")), ("b", Some("b"))]).await;
+    let held = claim(store, &tenant).await.expect("claimed");
+    store.record(held, &[result(1, later())], PERIOD).await.expect("written");
+    for (status, action) in
+        [(TenantStatus::Suspended, Action::SuspendTenant), (TenantStatus::Active, Action::ReactivateTenant)]
+    {
+        store.set_status(tenant.id, status, audit(tenant.id, action)).await.expect("set");
+    }
+    // The worker that still has the outbox hears of it with its next result.
+    let written = store.record(held, &[result(2, DELIVERED)], PERIOD).await.expect("written");
+    assert!(matches!(written, Recorded::Written { is_restarted: true, .. }), "{written:?}");
+    store.release(held).await.expect("released");
+    let next = claim(store, &tenant).await.expect("what is to be restarted stays due");
+    assert!(next.is_restarted);
+    assert_eq!(due(store, &tenant).await, ["a"]);
+}
+
+pub(super) async fn a_pending_event_is_replayed_in_its_order(store: &SeaStore) {
+    let tenant = with_callback(store, "Replayed").await;
+    publish(store, &tenant, &[("a1", Some("a")), ("a2", Some("a"))]).await;
+    let held = claim(store, &tenant).await.expect("claimed");
+    store.record(held, &[result(1, later())], PERIOD).await.expect("written");
+    store.replay(tenant.id, "a2", now()).await.expect("replayed");
+    assert_eq!(due(store, &tenant).await, Vec::<String>::new(), "it waits for the one before it");
+    store.replay(tenant.id, "a1", now()).await.expect("replayed");
+    assert_eq!(due(store, &tenant).await, ["a1"]);
+    store.record(held, &[result(1, DELIVERED)], PERIOD).await.expect("written");
+    assert_eq!(due(store, &tenant).await, ["a2"]);
+}
+
+pub(super) async fn a_page_of_large_events_fits_into_a_message(store: &SeaStore) {
+    let tenant = create(store, "Large").await;
+    let large = |id: u32| {
+        let value = json!({
+            "event_id": format!("e{id}"), "event_type": "message_received", "occurred_at": "2026-11-26T10:00:00Z",
+            "extra": {"a": "x".repeat(16_000)},
+        });
+        PublishedEvent::read(tenant.id, value.as_object().expect("an object").clone()).expect("an event")
+    };
+    for batch in 0..4 {
+        let events = (0..50).map(|id| large(batch * 50 + id)).collect();
+        let publication = Publication { tenant_id: tenant.id, events, usage: Vec::new() };
+        store.publish(publication).await.expect("published");
+    }
+    let (mut after, mut seen) = (None, Vec::new());
+    loop {
+        let page = store.events_after(tenant.id, after, 500).await.expect("reads");
+        let EventsAfter::Events { items, next } = page else { panic!("{page:?}") };
+        assert!(items.iter().map(|event| event.body.len()).sum::<usize>() < 3 * 1024 * 1024);
+        if items.is_empty() {
+            break;
+        }
+        seen.extend(items.iter().map(|event| event.seq));
+        after = Some(next);
+    }
+    assert_eq!(seen, (1..=200).collect::<Vec<_>>());
 }
 
 pub(super) async fn events_without_a_callback_are_kept_and_can_be_replayed(store: &SeaStore) {
@@ -206,6 +275,11 @@ pub(super) async fn events_without_a_callback_are_kept_and_can_be_replayed(store
     let held = claim(store, &tenant).await.expect("claimed");
     assert_eq!(due(store, &tenant).await, ["a", "b"], "replays are outside the order");
     store.give_up(held).await.expect("given up");
+    let now_with = with_callback(store, "With callback").await;
+    publish(store, &now_with, &[("a", None)]).await;
+    let pending = claim(store, &now_with).await.expect("claimed");
+    store.give_up(pending).await.expect("nothing to give up");
+    assert_eq!(states(store, &now_with).await, ["pending"], "the tenant has a callback");
     assert_eq!(states(store, &tenant).await, ["no_endpoint"; 2]);
     let unknown = store.replay(tenant.id, "x", now()).await;
     assert!(matches!(unknown, Err(StoreError::NotFound(Missing::Event))), "{unknown:?}");

@@ -26,6 +26,8 @@ const ACTOR: &str = "backend";
 const LONGEST_ANSWER: usize = 256 * 1024;
 /// A connection that was idle for longer is not used again: the other side may close it just as something is sent on it.
 const IDLE: Duration = Duration::from_secs(4);
+/// How long a connection may take. It must be shorter than a call may take: an admin service that cannot be reached concerns every tenant.
+const CONNECT: Duration = Duration::from_secs(3);
 
 /// The admin service.
 pub(super) struct Admin {
@@ -42,7 +44,7 @@ impl Admin {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(1)
-            .build(connector(url, patience));
+            .build(connector(url));
         Self { client, uri: url.publish_uri(), key, patience }
     }
 
@@ -101,11 +103,11 @@ fn body(rows: &[OutboxRow]) -> String {
     format!(r#"{{"events":[{}],"usage":[{}]}}"#, list(true), list(false))
 }
 
-fn connector(url: &EventsUrl, patience: Duration) -> HttpsConnector<HttpConnector> {
+fn connector(url: &EventsUrl) -> HttpsConnector<HttpConnector> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(patience));
+    tcp.set_connect_timeout(Some(CONNECT));
     let nobody = || {
         let config = ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
         HttpsConnectorBuilder::new().with_tls_config(config)

@@ -58,6 +58,8 @@ pub(super) fn verdict(status: StatusCode, body: &[u8], events: usize) -> Result<
         (StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS, _) => Err(Failure::OfTenant(said)),
         (status, Some(code)) if status.is_client_error() && !is_of_a_route(code) => Err(Failure::Refused(said)),
         (status, _) if status.is_server_error() => Err(Failure::OfTenant(said)),
+        // A proxy in between found this tenant's call too long.
+        (StatusCode::PAYLOAD_TOO_LARGE, None) => Err(Failure::OfTenant(said)),
         _ => Err(Failure::OfEveryone(format!("{said} (check events_url)"))),
     }
 }
@@ -112,6 +114,7 @@ mod tests {
             (404, code("tenant_not_found"), Means::Refused),
             (409, code("event_id_reused"), Means::Refused),
             (413, code("body_too_large"), Means::Refused),
+            (413, Value::Null, Means::Tenant),
             (422, code("validation_failed"), Means::Refused),
         ] {
             let status = StatusCode::from_u16(status).expect("a status");

@@ -3,49 +3,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use wire::time::WireTime;
+use wire::{events::DeliveredEvent, time::WireTime};
 
 use crate::admin;
-
-/// The body of an event, as the tenant's receiver gets it. Fields that do not apply are absent.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of a body that is passed on as it is")]
-pub(crate) struct DeliveredEvent {
-    #[schema(example = "message_received")]
-    event_type: String,
-    /// Unique in the tenant, and the same on every attempt.
-    #[schema(min_length = 1, max_length = 128)]
-    event_id: String,
-    #[schema(value_type = Uuid)]
-    tenant_id: String,
-    #[schema(value_type = String, format = DateTime)]
-    occurred_at: WireTime,
-    conversation_id: Option<String>,
-    message_id: Option<String>,
-    ticket_id: Option<String>,
-    ticket_number: Option<String>,
-    escalation_id: Option<String>,
-    #[schema(pattern = "^(low_confidence|restricted_topic|user_request|direct)$")]
-    escalation_reason: Option<String>,
-    visitor_user_id: Option<String>,
-    agent_user_id: Option<String>,
-    /// This field and those below: of the `agent_*` events.
-    #[schema(pattern = "^(ASSIGNED|WAITING|RESOLVED)$")]
-    status: Option<String>,
-    operator_id: Option<String>,
-    operator_display_name: Option<String>,
-    visitor_session_id: Option<String>,
-    claim_count: Option<u32>,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    claimed_at: Option<WireTime>,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    released_at: Option<WireTime>,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    resolved_at: Option<WireTime>,
-    /// Further facts. It repeats `event_id`, and of the `agent_*` events their fields.
-    #[schema(value_type = Object)]
-    extra: Map<String, Value>,
-}
 
 /// An event: the fields of its delivered body, and where it is on its way to the tenant's receiver.
 #[derive(Serialize, ToSchema)]
@@ -127,10 +87,10 @@ pub(crate) struct NamedEvent {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "the documented shape of what is read field by field")]
 pub(crate) struct WantedReplay {
-    /// Events that occurred from here,
+    /// Events that occurred at or after this time.
     #[schema(value_type = String, format = DateTime)]
     since: WireTime,
-    /// and before here; until now where absent.
+    /// Events that occurred before this time. Absent: until now.
     #[schema(value_type = Option<String>, format = DateTime)]
     until: Option<WireTime>,
     #[schema(pattern = "^(delivered|parked|no_endpoint)$")]

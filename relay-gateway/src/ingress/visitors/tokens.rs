@@ -76,15 +76,10 @@ impl<D: TenantDirectory> Call<'_, D> {
         };
         let admin = &self.gateway.admin;
         let ended = admin.end_session(tenant_id, ending, self.gateway.call_deadline, &self.request_id).await?;
-        if !ended.is_everywhere {
-            return Err(ApiError::new(
-                ErrorCode::ChangePropagating,
-                "The session is ended, and not on every gateway yet. Send the call again: it waits for the rest.",
-            )
-            .retry_after_seconds(1));
-        }
-        Ok(Success::ok(EndedSession { session_id: ended.answer }, "Session ended: its tokens and sockets are over.")
-            .into_response())
+        let session_id = ended.everywhere(
+            "The session is ended, and not on every gateway yet. Send the call again: it waits for the rest.",
+        )?;
+        Ok(Success::ok(EndedSession { session_id }, "Session ended: its tokens and sockets are over.").into_response())
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     store::{
         entity::{event, event_attempt, outbox},
         error::StoreError,
-        ports::{AttemptResult, Claim, NextStep, Recorded},
+        ports::{AttemptResult, Claim, Failing, NextStep, Recorded},
     },
 };
 
@@ -34,25 +34,31 @@ pub(super) async fn record(
     for result in results {
         write(&transaction, claim.tenant_id, result).await?;
     }
-    let mut failing_since = outbox.failing_since;
+    let mut failing = outbox.failing_since.map(|since| (since, outbox.failures));
     for result in results {
         match result.has_failed {
-            Some(true) => failing_since = failing_since.or(Some(stored_time(result.attempt.started_at))),
-            Some(false) => failing_since = None,
+            Some(true) => {
+                let (since, failures) = failing.unwrap_or((stored_time(result.attempt.started_at), 0));
+                failing = Some((since, failures.saturating_add(1)));
+            }
+            Some(false) => failing = None,
             None => {}
         }
     }
-    if failing_since != outbox.failing_since {
-        let changed = outbox::ActiveModel {
-            tenant_id: Set(outbox.tenant_id),
-            failing_since: Set(failing_since),
-            ..Default::default()
-        };
-        outbox::Entity::update(changed).exec(&transaction).await.map_err(translate)?;
-    }
-    claims::renew(&transaction, claim, period).await?;
+    let changed = outbox::ActiveModel {
+        tenant_id: Set(outbox.tenant_id),
+        failing_since: Set(failing.map(|(since, _)| since)),
+        failures: Set(failing.map_or(0, |(_, failures)| failures)),
+        ..Default::default()
+    };
+    outbox::Entity::update(changed).exec(&transaction).await.map_err(translate)?;
+    claims::renew(&transaction, &outbox, claim, period).await?;
     commit(transaction).await?;
-    Ok(Recorded::Written { failing_since: failing_since.map(from_unix_ms) })
+    let failing = failing.map(|(since, attempts)| Failing {
+        since: from_unix_ms(since),
+        attempts: u32::try_from(attempts).unwrap_or_default(),
+    });
+    Ok(Recorded::Written { failing, is_restarted: outbox.is_restarted })
 }
 
 /// Writes one attempt, and what becomes of its event.
@@ -88,7 +94,7 @@ async fn write(transaction: &Transaction, tenant_id: TenantId, result: &AttemptR
 }
 
 /// Makes the first pending event of a conversation due, where an earlier one held it up.
-pub(super) async fn free_next(
+async fn free_next(
     transaction: &Transaction,
     tenant_id: TenantId,
     lane: &str,

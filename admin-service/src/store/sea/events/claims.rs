@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use sea_orm::{
     DbBackend, FromQueryResult, QueryOrder as _, QuerySelect as _, Statement, Value, prelude::*,
     sea_query::ExprTrait as _,
@@ -16,7 +15,7 @@ use super::{
     super::{
         connection::{SeaStore, Transaction, commit, translate},
         outboxes,
-        values::{stored_number, stored_time},
+        values::stored_number,
     },
     rows,
 };
@@ -30,9 +29,10 @@ use crate::{
 };
 
 /// The database's own time in Unix milliseconds: replicas that share a database need not have the same clock. SQLite has one replica.
+/// It is the statement's, so that PostgreSQL can look it up in an index.
 fn clock(backend: DbBackend) -> String {
     match backend {
-        DbBackend::Postgres => "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint".to_owned(),
+        DbBackend::Postgres => "(EXTRACT(EPOCH FROM statement_timestamp()) * 1000)::bigint".to_owned(),
         _ => now_unix_ms().to_string(),
     }
 }
@@ -47,12 +47,19 @@ struct Claimed {
 /// Claims outboxes in which an event is due. On PostgreSQL, replicas that claim at the same time skip each other's rows.
 pub(super) async fn claim(store: &SeaStore, most: u64, period: Duration) -> Result<Vec<Claim>, StoreError> {
     let backend = store.connection.get_database_backend();
-    let skip = if backend == DbBackend::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
     let clock = clock(backend);
+    let due = format!(
+        "SELECT tenant_id FROM outbox WHERE due_at IS NOT NULL AND NOT is_held AND due_at <= {clock} AND claimed_until <= {clock} \
+         ORDER BY due_at LIMIT $2"
+    );
+    let those = match backend {
+        // An array is made once. PostgreSQL may run a plain subquery more than once, and claim more than the limit.
+        DbBackend::Postgres => format!("= ANY(ARRAY({due} FOR UPDATE SKIP LOCKED))"),
+        _ => format!("IN ({due})"),
+    };
     let sql = format!(
-        "UPDATE outbox SET claim = claim + 1, claimed_until = {clock} + $1 WHERE tenant_id IN (SELECT tenant_id FROM outbox \
-         WHERE due_at IS NOT NULL AND NOT is_held AND due_at <= {clock} AND claimed_until <= {clock} ORDER BY due_at LIMIT $2 \
-         {skip}) RETURNING tenant_id, claim, is_restarted"
+        "UPDATE outbox SET claim = claim + 1, claimed_until = {clock} + $1 WHERE tenant_id {those} \
+         RETURNING tenant_id, claim, is_restarted"
     );
     let values: [Value; 2] = [stored_number(as_millis(period)).into(), stored_number(most).into()];
     let statement = Statement::from_sql_and_values(backend, sql, values);
@@ -63,16 +70,25 @@ pub(super) async fn claim(store: &SeaStore, most: u64, period: Duration) -> Resu
         .collect())
 }
 
-/// Locks the outbox of a claim; `None` where the claim is over. A claim whose time has run out stands until another worker has the
-/// outbox, for nobody else delivers it until then.
+/// Locks the outbox of a claim; `None` where the claim is over. A claim that has run out still counts until another worker claims the
+/// outbox, because until then no other worker delivers it.
 pub(super) async fn lock(transaction: &Transaction, claim: Claim) -> Result<Option<outbox::Model>, StoreError> {
     let row = outboxes::lock(transaction, claim.tenant_id).await?;
     Ok(Some(row).filter(|row| row.claim == claim.token))
 }
 
-/// Writes when an outbox is due next, and until when it is claimed: 0 ends the claim.
-pub(super) async fn renew(transaction: &Transaction, claim: Claim, period: Duration) -> Result<(), StoreError> {
-    let due_at = outboxes::next_due(transaction, claim.tenant_id).await?;
+/// Writes when an outbox is due next, and until when it is claimed: no period ends the claim. An outbox that is to be restarted stays
+/// due at once.
+pub(super) async fn renew(
+    transaction: &Transaction,
+    outbox: &outbox::Model,
+    claim: Claim,
+    period: Duration,
+) -> Result<(), StoreError> {
+    let due_at = match outbox.is_restarted {
+        true => outbox.due_at,
+        false => outboxes::next_due(transaction, claim.tenant_id).await?,
+    };
     let until = if period.is_zero() {
         Expr::value(0_i64)
     } else {
@@ -89,40 +105,13 @@ pub(super) async fn renew(transaction: &Transaction, claim: Claim, period: Durat
         .map_err(translate)
 }
 
-/// Makes everything due that waits for another attempt.
-pub(super) async fn restart(store: &SeaStore, claim: Claim, now: Timestamp) -> Result<bool, StoreError> {
-    let transaction = store.begin_write().await?;
-    if lock(&transaction, claim).await?.is_none() {
-        return Ok(false);
-    }
-    event::Entity::update_many()
-        .col_expr(event::Column::DueAt, stored_time(now).into())
-        .filter(event::Column::TenantId.eq(claim.tenant_id.as_uuid()))
-        .filter(event::Column::DueAt.is_not_null())
-        .exec(&transaction)
-        .await
-        .map_err(translate)?;
-    outbox::Entity::update_many()
-        .col_expr(outbox::Column::IsRestarted, false.into())
-        .filter(outbox::Column::TenantId.eq(claim.tenant_id.as_uuid()))
-        .exec(&transaction)
-        .await
-        .map_err(translate)?;
-    commit(transaction).await?;
-    Ok(true)
-}
-
 /// Events that are due, the longest due first.
-pub(super) async fn due(
-    store: &SeaStore,
-    tenant_id: TenantId,
-    now: Timestamp,
-    limit: u64,
-) -> Result<Vec<DueEvent>, StoreError> {
+pub(super) async fn due(store: &SeaStore, tenant_id: TenantId, limit: u64) -> Result<Vec<DueEvent>, StoreError> {
+    let clock = clock(store.connection.get_database_backend());
     let found = event::Entity::find()
         .filter(event::Column::TenantId.eq(tenant_id.as_uuid()))
         .filter(event::Column::DueAt.is_not_null())
-        .filter(event::Column::DueAt.lte(stored_time(now)))
+        .filter(Expr::col(event::Column::DueAt).lte(Expr::cust(clock)))
         .order_by_asc(event::Column::DueAt)
         .order_by_asc(event::Column::Seq)
         .limit(limit)
@@ -132,29 +121,11 @@ pub(super) async fn due(
     found.into_iter().map(rows::due).collect()
 }
 
-/// The tenant has no callback: what is pending is kept for pulling alone.
-pub(super) async fn give_up(store: &SeaStore, claim: Claim) -> Result<(), StoreError> {
-    let transaction = store.begin_write().await?;
-    if lock(&transaction, claim).await?.is_none() {
-        return Ok(());
-    }
-    event::Entity::update_many()
-        .col_expr(event::Column::State, EventState::NoEndpoint.as_str().into())
-        .col_expr(event::Column::DueAt, Expr::value(None::<i64>))
-        .filter(event::Column::TenantId.eq(claim.tenant_id.as_uuid()))
-        .filter(event::Column::State.eq(EventState::Pending.as_str()))
-        .exec(&transaction)
-        .await
-        .map_err(translate)?;
-    renew(&transaction, claim, Duration::ZERO).await?;
-    commit(transaction).await
-}
-
 /// Ends a claim.
 pub(super) async fn release(store: &SeaStore, claim: Claim) -> Result<(), StoreError> {
     let transaction = store.begin_write().await?;
-    if lock(&transaction, claim).await?.is_some() {
-        renew(&transaction, claim, Duration::ZERO).await?;
+    if let Some(outbox) = lock(&transaction, claim).await? {
+        renew(&transaction, &outbox, claim, Duration::ZERO).await?;
     }
     commit(transaction).await
 }

@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// Bodies of a page, in bytes: a gRPC message has at most 4 MiB.
+const LARGEST_PAGE: usize = 2 * 1024 * 1024;
+
 /// Events after a number; without one, from the oldest that is kept.
 pub(super) async fn after(
     store: &SeaStore,
@@ -46,9 +49,22 @@ pub(super) async fn after(
     if first > next && next <= outbox.last_seq || next < outbox.first_seq {
         return Ok(EventsAfter::Expired { first_seq: number_from_row(first.max(outbox.first_seq))? });
     }
+    let found = within(found);
     let next = number_from_row(found.last().map_or(after, |row| row.seq))?;
     let items = found.into_iter().map(|row| rows::view(row, outbox.is_held)).collect::<Result<_, _>>()?;
     Ok(EventsAfter::Events { items, next })
+}
+
+/// As many events as an answer over gRPC may hold, and at least one.
+fn within(mut rows: Vec<event::Model>) -> Vec<event::Model> {
+    let mut bytes = 0;
+    let fit = rows.iter().take_while(|row| {
+        bytes += row.body.len();
+        bytes <= LARGEST_PAGE
+    });
+    let fit = fit.count().max(1);
+    rows.truncate(fit);
+    rows
 }
 
 /// One event, with every attempt.

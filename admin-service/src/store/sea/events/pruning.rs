@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// Tenants that one call looks at.
+/// The tenants whose outboxes one call looks at, at most.
 const TENANTS: u64 = 50;
 /// Events of a tenant that are removed at once.
 const AT_ONCE: u64 = 1000;

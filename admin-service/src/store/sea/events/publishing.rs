@@ -13,8 +13,8 @@ use super::super::{
 use crate::{
     domain::event::{EventState, PublishedEvent, Usage},
     store::{
-        entity::{event, outbox, tenant, usage_record},
-        error::{Missing, StoreError},
+        entity::{event, outbox, usage_record},
+        error::StoreError,
         ports::{Publication, PublishError},
     },
 };
@@ -87,14 +87,6 @@ impl NewRows {
         tenant_id: TenantId,
         events: &[PublishedEvent],
     ) -> Result<Self, StoreError> {
-        let settings = tenant::Entity::find_by_id(tenant_id.as_uuid())
-            .select_only()
-            .column(tenant::Column::Settings)
-            .into_tuple::<Json>()
-            .one(transaction)
-            .await
-            .map_err(translate)?
-            .ok_or(StoreError::NotFound(Missing::Tenant))?;
         let lanes: HashSet<&str> = events.iter().filter_map(lane).collect();
         let waiting = event::Entity::find()
             .select_only()
@@ -110,7 +102,7 @@ impl NewRows {
         Ok(Self {
             tenant_id,
             last_seq: outbox.last_seq,
-            has_endpoint: settings.get("callback_url_base").is_some_and(|url| !url.is_null()),
+            has_endpoint: outboxes::has_callback(transaction, tenant_id).await?,
             waiting: waiting.into_iter().collect(),
             received_at: stored_time(now()),
             is_due: false,
@@ -122,7 +114,7 @@ impl NewRows {
     fn add(&mut self, event: &PublishedEvent) -> Result<u64, StoreError> {
         self.last_seq += 1;
         let lane = lane(event);
-        // An event behind another of its conversation gets its time when that one is done.
+        // If an earlier event of the conversation is pending, this event gets its time once that one is done.
         let is_first = lane.is_none_or(|lane| self.waiting.insert(lane.to_owned()));
         let is_due = self.has_endpoint && is_first;
         self.is_due |= is_due;
@@ -168,7 +160,7 @@ impl NewRows {
 
 /// The conversation in whose order an event is delivered.
 fn lane(event: &PublishedEvent) -> Option<&str> {
-    event.conversation_id.as_deref().filter(|_| event.kind.is_ordered())
+    event.conversation_id.as_deref().filter(|_| !event.kind.is_best_effort())
 }
 
 /// Writes usage: a message that came before stays as it is.

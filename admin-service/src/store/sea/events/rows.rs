@@ -5,6 +5,7 @@ use std::time::Duration;
 use sea_orm::prelude::*;
 use wire::{
     TenantId,
+    events::EventType,
     time::{as_millis, from_unix_ms},
 };
 
@@ -60,7 +61,8 @@ pub(super) fn due(row: event::Model) -> Result<DueEvent, StoreError> {
     Ok(DueEvent {
         seq: number_from_row(row.seq)?,
         event_id: row.event_id,
-        event_type: row.event_type,
+        event_type: EventType::from_text(&row.event_type)
+            .ok_or_else(|| broken_row("event.event_type", &row.event_type))?,
         lane: row.lane,
         occurred_at: from_unix_ms(row.occurred_at),
         received_at: from_unix_ms(row.received_at),

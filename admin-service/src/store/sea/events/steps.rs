@@ -1,0 +1,94 @@
+//! What concerns every pending event of a tenant, in steps: whoever changes the tenant waits for its outbox, and every other change waits
+//! for that one.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sea_orm::{QuerySelect as _, prelude::*};
+
+use super::{
+    super::{
+        connection::{SeaStore, Transaction, commit, translate},
+        outboxes,
+        values::stored_time,
+    },
+    claims,
+};
+use crate::{
+    domain::event::EventState,
+    store::{
+        entity::{event, outbox},
+        error::StoreError,
+        ports::Claim,
+    },
+};
+
+/// Events of one step.
+const AT_ONCE: u64 = 1000;
+
+/// Makes everything due that waits for another attempt. Answers whether the claim still stands.
+pub(super) async fn restart(store: &SeaStore, claim: Claim, now: Timestamp) -> Result<bool, StoreError> {
+    loop {
+        let transaction = store.begin_write().await?;
+        if claims::lock(&transaction, claim).await?.is_none() {
+            return Ok(false);
+        }
+        let waiting = ids(&transaction, claim, event::Column::DueAt.gt(stored_time(now))).await?;
+        if waiting.is_empty() {
+            outbox::Entity::update_many()
+                .col_expr(outbox::Column::IsRestarted, false.into())
+                .filter(outbox::Column::TenantId.eq(claim.tenant_id.as_uuid()))
+                .exec(&transaction)
+                .await
+                .map_err(translate)?;
+            commit(transaction).await?;
+            return Ok(true);
+        }
+        event::Entity::update_many()
+            .col_expr(event::Column::DueAt, stored_time(now).into())
+            .filter(event::Column::Id.is_in(waiting))
+            .exec(&transaction)
+            .await
+            .map_err(translate)?;
+        commit(transaction).await?;
+    }
+}
+
+/// Keeps what is pending for pulling alone, if the tenant has no callback still, and ends the claim.
+pub(super) async fn give_up(store: &SeaStore, claim: Claim) -> Result<(), StoreError> {
+    loop {
+        let transaction = store.begin_write().await?;
+        let Some(outbox) = claims::lock(&transaction, claim).await? else { return Ok(()) };
+        let is_pending = event::Column::State.eq(EventState::Pending.as_str());
+        let pending = match outboxes::has_callback(&transaction, claim.tenant_id).await? {
+            true => Vec::new(),
+            false => ids(&transaction, claim, is_pending).await?,
+        };
+        if pending.is_empty() {
+            claims::renew(&transaction, &outbox, claim, Duration::ZERO).await?;
+            return commit(transaction).await;
+        }
+        event::Entity::update_many()
+            .col_expr(event::Column::State, EventState::NoEndpoint.as_str().into())
+            .col_expr(event::Column::DueAt, Expr::value(None::<i64>))
+            .filter(event::Column::Id.is_in(pending))
+            .exec(&transaction)
+            .await
+            .map_err(translate)?;
+        commit(transaction).await?;
+    }
+}
+
+/// The ids of some events of a tenant.
+async fn ids(transaction: &Transaction, claim: Claim, which: impl Into<Expr>) -> Result<Vec<Uuid>, StoreError> {
+    event::Entity::find()
+        .select_only()
+        .column(event::Column::Id)
+        .filter(event::Column::TenantId.eq(claim.tenant_id.as_uuid()))
+        .filter(which.into())
+        .limit(AT_ONCE)
+        .into_tuple()
+        .all(transaction)
+        .await
+        .map_err(translate)
+}
