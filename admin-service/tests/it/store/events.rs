@@ -38,10 +38,15 @@ async fn publish(store: &SeaStore, tenant: &Tenant, events: &[(&str, Option<&str
     store.publish(publication).await.expect("published")
 }
 
+/// Claims the tenant's outbox, if it can be claimed.
+async fn claim_alone(store: &SeaStore, tenant: &Tenant) -> Option<Claim> {
+    let claims = store.claim(1000, PERIOD).await.expect("claims");
+    claims.into_iter().find(|claim| claim.tenant_id == tenant.id)
+}
+
 /// Claims the tenant's outbox, if it can be claimed, and restarts it where it is to be, as workers do.
 async fn claim(store: &SeaStore, tenant: &Tenant) -> Option<Claim> {
-    let claims = store.claim(1000, PERIOD).await.expect("claims");
-    let claim = claims.into_iter().find(|claim| claim.tenant_id == tenant.id)?;
+    let claim = claim_alone(store, tenant).await?;
     if claim.is_restarted {
         assert!(store.restart(claim, now()).await.expect("restarted"));
     }
@@ -275,6 +280,15 @@ pub(super) async fn events_without_a_callback_are_kept_and_can_be_replayed(store
     let held = claim(store, &tenant).await.expect("claimed");
     assert_eq!(due(store, &tenant).await, ["a", "b"], "replays are outside the order");
     store.give_up(held).await.expect("given up");
+    for (status, action) in
+        [(TenantStatus::Suspended, Action::SuspendTenant), (TenantStatus::Active, Action::ReactivateTenant)]
+    {
+        store.set_status(tenant.id, status, audit(tenant.id, action)).await.expect("set");
+    }
+    let freed = claim_alone(store, &tenant).await.expect("claimed");
+    assert!(freed.is_restarted);
+    store.give_up(freed).await.expect("given up");
+    assert_eq!(claim(store, &tenant).await, None, "an outbox without a callback is not claimed again and again");
     let now_with = with_callback(store, "With callback").await;
     publish(store, &now_with, &[("a", None)]).await;
     let pending = claim(store, &now_with).await.expect("claimed");

@@ -30,17 +30,10 @@ const AT_ONCE: u64 = 1000;
 pub(super) async fn restart(store: &SeaStore, claim: Claim, now: Timestamp) -> Result<bool, StoreError> {
     loop {
         let transaction = store.begin_write().await?;
-        if claims::lock(&transaction, claim).await?.is_none() {
-            return Ok(false);
-        }
+        let Some(outbox) = claims::lock(&transaction, claim).await? else { return Ok(false) };
         let waiting = ids(&transaction, claim, event::Column::DueAt.gt(stored_time(now))).await?;
         if waiting.is_empty() {
-            outbox::Entity::update_many()
-                .col_expr(outbox::Column::IsRestarted, false.into())
-                .filter(outbox::Column::TenantId.eq(claim.tenant_id.as_uuid()))
-                .exec(&transaction)
-                .await
-                .map_err(translate)?;
+            end_restart(&transaction, outbox).await?;
             commit(transaction).await?;
             return Ok(true);
         }
@@ -60,11 +53,11 @@ pub(super) async fn give_up(store: &SeaStore, claim: Claim) -> Result<(), StoreE
         let transaction = store.begin_write().await?;
         let Some(outbox) = claims::lock(&transaction, claim).await? else { return Ok(()) };
         let is_pending = event::Column::State.eq(EventState::Pending.as_str());
-        let pending = match outboxes::has_callback(&transaction, claim.tenant_id).await? {
-            true => Vec::new(),
-            false => ids(&transaction, claim, is_pending).await?,
-        };
+        let has_callback = outboxes::has_callback(&transaction, claim.tenant_id).await?;
+        let pending = if has_callback { Vec::new() } else { ids(&transaction, claim, is_pending).await? };
         if pending.is_empty() {
+            // Without a callback there is nothing to restart. An outbox that is to be restarted is due, and would be claimed for ever.
+            let outbox = if has_callback { outbox } else { end_restart(&transaction, outbox).await? };
             claims::renew(&transaction, &outbox, claim, Duration::ZERO).await?;
             return commit(transaction).await;
         }
@@ -77,6 +70,17 @@ pub(super) async fn give_up(store: &SeaStore, claim: Claim) -> Result<(), StoreE
             .map_err(translate)?;
         commit(transaction).await?;
     }
+}
+
+/// Writes that the outbox is not to be restarted any more.
+async fn end_restart(transaction: &Transaction, outbox: outbox::Model) -> Result<outbox::Model, StoreError> {
+    outbox::Entity::update_many()
+        .col_expr(outbox::Column::IsRestarted, false.into())
+        .filter(outbox::Column::TenantId.eq(outbox.tenant_id))
+        .exec(transaction)
+        .await
+        .map_err(translate)?;
+    Ok(outbox::Model { is_restarted: false, ..outbox })
 }
 
 /// The ids of some events of a tenant.
