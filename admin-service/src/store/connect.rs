@@ -169,7 +169,13 @@ async fn connect_to_server(
         .record_stmt_in_spans(false)
         .map_sqlx_postgres_opts(move |postgres| {
             let timeout = format!("{}ms", statement_timeout.as_millis());
-            postgres.options([("statement_timeout", timeout.as_str()), ("lock_timeout", timeout.as_str())])
+            let timeout = timeout.as_str();
+            postgres.options([
+                ("statement_timeout", timeout),
+                ("lock_timeout", timeout),
+                // A replica that is paused or cut off in a transaction holds its locks. Without this, no other replica could change anything.
+                ("idle_in_transaction_session_timeout", timeout),
+            ])
         });
     guard.install(&mut options);
     let connected = Database::connect(options).await.map_err(|error| match pooler_refusal(&error) {
