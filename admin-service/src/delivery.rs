@@ -20,6 +20,7 @@ mod endpoint;
 mod endpoint_url;
 mod exchange;
 mod failed;
+mod first_byte;
 mod following;
 mod metrics;
 mod outcome;

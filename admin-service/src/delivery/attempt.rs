@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 use jiff::Timestamp;
 use service::{call_span, telemetry};
 use tracing::{Instrument as _, Span, field::Empty};
@@ -53,7 +53,7 @@ pub(super) async fn attempt(
     endpoint: Arc<Endpoint>,
     event: DueEvent,
 ) -> Attempted {
-    let trace = trace_of(&event);
+    let trace = telemetry::kept(event.traceparent.as_deref());
     let span = call_span!(
         telemetry::is_recorded(&trace),
         else DEBUG,
@@ -76,15 +76,6 @@ pub(super) async fn attempt(
         span.record("http.response.status_code", answer.status);
     }
     judge(&workers, &event, endpoint.revision, (started_at, clock.elapsed()), &outcome)
-}
-
-/// The trace that the event belongs to, as a caller's headers.
-fn trace_of(event: &DueEvent) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    if let Some(trace) = event.traceparent.as_deref().and_then(|text| HeaderValue::from_str(text).ok()) {
-        headers.insert("traceparent", trace);
-    }
-    headers
 }
 
 /// Connects, looks at the lease, signs and sends. `None` where the attempt did not begin.
@@ -114,10 +105,10 @@ async fn send(
         occurred_at: event.occurred_at,
         body: &body,
     };
-    // From here to the request nothing waits: what was looked at still holds when the first byte is written.
-    let _begun = workers.states.begin(tenant_id, endpoint).filter(|_| standing.is_valid_for(deadline.remaining()))?;
+    // From here to the request nothing waits. Where the process is paused in between, the first byte comes in time or never.
+    let begun = workers.states.begin(tenant_id, endpoint).filter(|_| standing.is_valid_for(deadline.remaining()))?;
     match endpoint.sign(kept, now(), traceparent) {
-        Ok(request) => Some(prepared.send(request).await),
+        Ok(request) => prepared.send(request, begun.until.min(standing.until())).await,
         Err(unsendable) => {
             tracing::error!(%unsendable, "an event cannot be sent");
             None

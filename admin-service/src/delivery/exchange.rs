@@ -1,7 +1,8 @@
 //! One attempt in two steps: connect, and exchange the request for an answer.
 //!
 //! Between the two steps the caller checks its lease. The request is built and signed only after that check, with the secret that the
-//! lease vouches for. Redirects are answers like any other: nothing follows them.
+//! lease vouches for, and its first byte is written before the lease ends or never. Redirects are answers like any other: nothing
+//! follows them.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
@@ -19,7 +20,8 @@ use super::{
     connection::Connector,
     deadline::Deadline,
     failed::{AttemptFailed, Phase},
-    outcome::{Answer, excerpt},
+    first_byte::{FirstByte, Guarded},
+    outcome::{Answer, Outcome, excerpt},
     request::AttemptRequest,
     resolver::Resolve,
     retry_after,
@@ -35,6 +37,7 @@ const LONGEST_HEAD: usize = 64 * 1024;
 pub(crate) struct Prepared {
     sender: SendRequest<Full<Bytes>>,
     driver: AbortOnDropHandle<Result<(), hyper::Error>>,
+    first_byte: FirstByte,
     target: Target,
     deadline: Deadline,
 }
@@ -49,21 +52,28 @@ pub(crate) async fn prepare<R: Resolve>(
     deadline: Deadline,
 ) -> Result<Prepared, AttemptFailed> {
     let connection = connector.connect(target, deadline).await?;
+    let first_byte = FirstByte::default();
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(LONGEST_HEAD)
-        .handshake(TokioIo::new(connection))
+        .handshake(TokioIo::new(Guarded::new(connection, first_byte.clone())))
         .await
         .map_err(|error| failure(&error))?;
     let driver = AbortOnDropHandle::new(tokio::spawn(connection));
-    Ok(Prepared { sender, driver, target: target.clone(), deadline })
+    Ok(Prepared { sender, driver, first_byte, target: target.clone(), deadline })
 }
 
 impl Prepared {
-    /// Sends the request and reads the answer, within the deadline that the attempt began with. The connection is closed then.
-    ///
-    /// # Errors
-    /// [`AttemptFailed`]: the receiver may have got the request all the same.
-    pub(crate) async fn send(mut self, request: AttemptRequest) -> Result<Answer, AttemptFailed> {
+    /// Sends the request and reads the answer, within the deadline that the attempt began with. The connection is closed then. `None`
+    /// where it was `before` already (milliseconds since boot) when the first byte was to be written: then nothing was sent. After a
+    /// failed attempt the receiver may have got the request all the same.
+    pub(crate) async fn send(self, request: AttemptRequest, before: u64) -> Option<Outcome> {
+        let first_byte = self.first_byte.clone();
+        first_byte.allow_before(before);
+        let outcome = self.exchange(request).await;
+        if first_byte.is_too_late() { None } else { Some(outcome) }
+    }
+
+    async fn exchange(mut self, request: AttemptRequest) -> Outcome {
         let AttemptRequest { headers, body } = request;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;

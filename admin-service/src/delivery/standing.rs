@@ -22,6 +22,11 @@ impl Standing {
         self.0.fetch_max(asked + as_millis(period), Ordering::Relaxed);
     }
 
+    /// Until when the claim stands: milliseconds since boot.
+    pub(super) fn until(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Whether the claim stands.
     pub(super) fn is_valid(&self) -> bool {
         self.is_valid_for(Duration::ZERO)
@@ -29,6 +34,6 @@ impl Standing {
 
     /// Whether the claim will stand for some time yet.
     pub(super) fn is_valid_for(&self, time: Duration) -> bool {
-        since_boot_ms() + as_millis(time) < self.0.load(Ordering::Relaxed)
+        since_boot_ms() + as_millis(time) < self.until()
     }
 }

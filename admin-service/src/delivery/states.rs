@@ -74,6 +74,8 @@ struct Known {
 pub(super) struct Begun {
     states: TenantStates,
     tenant_id: TenantId,
+    /// Until when the lease vouches for what is sent: milliseconds since boot.
+    pub(super) until: u64,
 }
 
 impl Drop for Begun {
@@ -155,8 +157,9 @@ impl TenantStates {
         self.known().endpoints.remove(&tenant_id);
     }
 
-    /// Begins an attempt, if the lease is held and the endpoint is still what `endpoint` says. Sign and write at once: a change of the
-    /// tenant waits for the attempt from here on.
+    /// Begins an attempt, if the lease is held and the endpoint is still what `endpoint` says. A change of the tenant waits for the
+    /// attempt from here on, but a worker that is paused is waited for only until its lease ends: sign at once, and write the first byte
+    /// before [`Begun::until`] or never.
     pub(super) fn begin(&self, tenant_id: TenantId, endpoint: &Arc<Endpoint>) -> Option<Begun> {
         let mut known = self.known();
         let is_current = known.endpoints.get(&tenant_id).is_some_and(|current| Arc::ptr_eq(current, endpoint));
@@ -164,7 +167,7 @@ impl TenantStates {
             return None;
         }
         *known.begun.entry(tenant_id).or_default() += 1;
-        Some(Begun { states: self.clone(), tenant_id })
+        Some(Begun { states: self.clone(), tenant_id, until: known.lease.until() })
     }
 
     async fn lease_is_held(&self) {

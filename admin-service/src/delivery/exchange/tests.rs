@@ -23,7 +23,8 @@ async fn attempt<F: Future<Output = ()>>(deadline: Deadline, serve: impl FnOnce(
     let (listener, port) = listen().await;
     let connector = connector(Names::are(&["127.0.0.1"]));
     let target = target(&connector, &format!("http://receiver.example:{port}/hooks/ticket-created"));
-    let exchange = async { prepare(&connector, &target, deadline).await?.send(request()).await };
+    let exchange =
+        async { prepare(&connector, &target, deadline).await?.send(request(), u64::MAX).await.expect("in time") };
     let serve = async { serve(listener.accept().await.expect("accepted").0).await };
     // A receiver may hang for as long as it likes.
     tokio::select! {
@@ -62,7 +63,8 @@ async fn a_request_is_sent_and_its_answer_read() {
     let (listener, port) = listen().await;
     let connector = connector(Names::are(&["127.0.0.1"]));
     let target = target(&connector, &format!("http://receiver.example:{port}/hooks/ticket-created"));
-    let exchange = async { prepare(&connector, &target, ample()).await?.send(request()).await };
+    let exchange =
+        async { prepare(&connector, &target, ample()).await?.send(request(), u64::MAX).await.expect("in time") };
     let serve = async {
         let mut tcp = listener.accept().await.expect("accepted").0;
         serve_once(&mut tcp, &format!("receiver.example:{port}")).await;
@@ -80,7 +82,8 @@ async fn a_request_is_sent_over_tls() {
     let acceptor = receiver.serve(authority.issue(&receiver, GOOD));
     let connector = connector(Names::are(&["127.0.0.1"]));
     let target = target(&connector, &format!("https://receiver.example:{port}/hooks/ticket-created"));
-    let exchange = async { prepare(&connector, &target, ample()).await?.send(request()).await };
+    let exchange =
+        async { prepare(&connector, &target, ample()).await?.send(request(), u64::MAX).await.expect("in time") };
     let serve = async {
         let tcp = listener.accept().await.expect("accepted").0;
         let mut tls = acceptor.accept(tcp).await.expect("a handshake");
@@ -98,6 +101,19 @@ async fn nothing_is_written_before_it_is_sent() {
     let target = target(&connector, &format!("http://receiver.example:{port}/"));
     let (prepared, accepted) = tokio::join!(prepare(&connector, &target, ample()), listener.accept());
     drop(prepared.expect("connected"));
+    let mut received = Vec::new();
+    tokio::io::copy(&mut accepted.expect("accepted").0, &mut received).await.expect("an end");
+    assert_eq!(received, b"");
+}
+
+#[tokio::test]
+async fn nothing_is_written_once_its_time_is_over() {
+    let (listener, port) = listen().await;
+    let connector = connector(Names::are(&["127.0.0.1"]));
+    let target = target(&connector, &format!("http://receiver.example:{port}/"));
+    let (prepared, accepted) = tokio::join!(prepare(&connector, &target, ample()), listener.accept());
+    let outcome = prepared.expect("connected").send(request(), wire::time::since_boot_ms()).await;
+    assert_eq!(outcome, None);
     let mut received = Vec::new();
     tokio::io::copy(&mut accepted.expect("accepted").0, &mut received).await.expect("an end");
     assert_eq!(received, b"");
@@ -162,7 +178,7 @@ async fn what_is_not_http_is_told_so() {
     while !prepared.driver.is_finished() {
         tokio::task::yield_now().await;
     }
-    let failed = prepared.send(request()).await.expect_err("no answer");
+    let failed = prepared.send(request(), u64::MAX).await.expect("in time").expect_err("no answer");
     assert_eq!(failed.to_string(), "the answer is not HTTP");
 }
 
