@@ -7,6 +7,8 @@ pub mod link;
 pub mod openapi;
 pub mod postgres;
 pub mod process;
+pub mod publisher;
+pub mod receiver;
 pub mod scale;
 pub mod seed;
 pub mod signed;

@@ -68,6 +68,7 @@ pub fn admin_environment(database_url: &str) -> HashMap<String, String> {
         ("ADMIN_API_KEY", ADMIN_KEY),
         ("ADMIN_MASTER_KEYS", MASTER_KEYS),
         ("ADMIN_GRPC_TOKEN", GRPC_TOKEN),
+        ("ADMIN_RELAY_SECRETS", RELAY_SECRET),
         ("ADMIN_LOG_FORMAT", "json"),
     ])
 }
@@ -197,6 +198,8 @@ pub struct World {
     pub relay: SocketAddr,
     data: tempfile::TempDir,
     admin_variables: HashMap<String, String>,
+    /// What the backend is started with when it comes back.
+    pub backend_variables: HashMap<String, String>,
 }
 
 impl World {
@@ -216,6 +219,8 @@ impl World {
             admin_variables.insert(name.to_owned(), lasting_address());
         }
         backend_variables.insert("CHAT_BACKEND_LISTEN".to_owned(), lasting_address());
+        backend_variables
+            .insert("CHAT_BACKEND_EVENTS_URL".to_owned(), format!("http://{}", admin_variables["ADMIN_REST_LISTEN"]));
         let admin = Process::start("admin-service", &[], &admin_variables);
         let backend = Process::start("chat-relay", &["backend"], &backend_variables);
         let (rest, grpc) = (admin.address("admin-rest"), admin.address("admin-grpc"));
@@ -226,7 +231,7 @@ impl World {
         let gateway = Process::start("relay-gateway", &[], &gateway_variables);
         let relay = gateway.address("gateway");
         until_ready(relay).await;
-        Self { admin, backend, gateway, rest, grpc, backend_address, relay, data, admin_variables }
+        Self { admin, backend, gateway, rest, grpc, backend_address, relay, data, admin_variables, backend_variables }
     }
 
     /// Kills the admin service as `kill -9` does and starts it again at the same addresses.
@@ -239,9 +244,7 @@ impl World {
     /// Kills the chat backend as `kill -9` does and starts it again at the same address.
     pub fn crash_backend(&mut self) {
         self.backend.kill();
-        let mut variables = backend_environment(self.data.path());
-        variables.insert("CHAT_BACKEND_LISTEN".to_owned(), self.backend_address.to_string());
-        self.backend = Process::start("chat-relay", &["backend"], &variables);
+        self.backend = Process::start("chat-relay", &["backend"], &self.backend_variables);
         let _ = self.backend.address("chat-backend");
     }
 

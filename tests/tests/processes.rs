@@ -9,6 +9,7 @@ use std::{
 use e2e::{
     postgres::Postgres,
     process::{PATIENCE, Process},
+    receiver::{Manner, Receiver},
     scale,
     visitor::{PAGE, Visitor, begin_session},
     world::{self, World, admin_environment, environment},
@@ -76,6 +77,16 @@ async fn a_provisioned_tenant_signs_a_call_and_a_rotated_one_cannot() {
     }
 }
 
+/// A span that was exported. Its ids are in hexadecimal digits.
+#[derive(Debug)]
+struct Recorded {
+    service: String,
+    trace: String,
+    id: String,
+    parent: String,
+    name: String,
+}
+
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
 
@@ -99,6 +110,47 @@ impl Collector {
         let service = tonic::transport::Server::builder().add_service(TraceServiceServer::new(collector.clone()));
         tokio::spawn(service.serve_with_incoming(TcpIncoming::from(listener)));
         (collector, endpoint)
+    }
+
+    /// What was exported so far.
+    fn spans(&self) -> Vec<Recorded> {
+        let mut spans = Vec::new();
+        for request in self.0.lock().expect("not poisoned").iter() {
+            for resource in &request.resource_spans {
+                let attributes = &resource.resource.as_ref().expect("a resource").attributes;
+                let service = attributes.iter().find(|attribute| attribute.key == "service.name").expect("a name");
+                let service = format!("{:?}", service.value);
+                spans.extend(resource.scope_spans.iter().flat_map(|scope| &scope.spans).map(|span| Recorded {
+                    service: service.clone(),
+                    trace: hex::encode(&span.trace_id),
+                    id: hex::encode(&span.span_id),
+                    parent: hex::encode(&span.parent_span_id),
+                    name: span.name.clone(),
+                }));
+            }
+        }
+        spans
+    }
+
+    /// The spans of a trace, once every process has exported one and `is_whole` says so.
+    async fn whole_trace(
+        &self,
+        of: impl Fn(&[Recorded]) -> Option<String>,
+        is_whole: impl Fn(&[Recorded]) -> bool,
+    ) -> Vec<Recorded> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut spans = self.spans();
+            if let Some(trace) = of(&spans) {
+                spans.retain(|span| span.trace == trace);
+                let has = |name: &str| spans.iter().any(|span| span.service.contains(name));
+                if ["relay-gateway", "admin-service", "chat-backend"].into_iter().all(has) && is_whole(&spans) {
+                    return spans;
+                }
+            }
+            assert!(Instant::now() < deadline, "the trace does not come together: {spans:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 }
 
@@ -149,39 +201,17 @@ async fn one_trace_goes_through_gateway_admin_service_and_backend() {
         .expect("an answer");
     assert_eq!(answer.status(), 201);
 
-    let deadline = Instant::now() + PATIENCE;
-    let spans = loop {
-        let mut spans = Vec::new();
-        for request in collector.0.lock().expect("not poisoned").iter() {
-            for resource in &request.resource_spans {
-                let attributes = &resource.resource.as_ref().expect("a resource").attributes;
-                let service = attributes.iter().find(|attribute| attribute.key == "service.name").expect("a name");
-                let service = format!("{:?}", service.value);
-                for span in resource.scope_spans.iter().flat_map(|scope| &scope.spans) {
-                    if hex::encode(&span.trace_id) == trace_id {
-                        spans.push((
-                            service.clone(),
-                            hex::encode(&span.span_id),
-                            hex::encode(&span.parent_span_id),
-                            span.name.clone(),
-                        ));
-                    }
-                }
-            }
-        }
-        let has = |name: &str| spans.iter().any(|(service, ..)| service.contains(name));
-        if ["relay-gateway", "admin-service", "chat-backend"].into_iter().all(has) && spans.len() >= 5 {
-            break spans;
-        }
-        assert!(Instant::now() < deadline, "the trace does not come together: {spans:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    let ids: HashSet<&str> = spans.iter().map(|(_, id, ..)| id.as_str()).collect();
-    for (service, _, parent, name) in &spans {
-        assert!(parent == caller || ids.contains(parent.as_str()), "{service} {name} hangs loose: {spans:?}");
+    let spans = collector.whole_trace(|_| Some(trace_id.to_owned()), |spans| spans.len() >= 5).await;
+    let ids: HashSet<&str> = spans.iter().map(|span| span.id.as_str()).collect();
+    for span in &spans {
+        assert!(span.parent == caller || ids.contains(span.parent.as_str()), "{span:?} hangs loose: {spans:?}");
     }
-    let entered: Vec<_> = spans.iter().filter(|(_, _, parent, _)| parent == caller).collect();
-    assert_eq!((entered.len(), entered[0].0.contains("relay-gateway")), (1, true), "the caller's span has one child");
+    let entered: Vec<_> = spans.iter().filter(|span| span.parent == caller).collect();
+    assert_eq!(
+        (entered.len(), entered[0].service.contains("relay-gateway")),
+        (1, true),
+        "the caller's span has one child"
+    );
     for process in [&world.gateway, &world.backend] {
         process
             .wait_for_line(|line| (line.contains("traced-call") && line.contains("answered")).then_some(()))
@@ -190,6 +220,41 @@ async fn one_trace_goes_through_gateway_admin_service_and_backend() {
             assert!(line.contains(trace_id), "both ids are in every line: {line}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_trace_goes_from_a_visitors_message_to_the_delivery_of_its_event() {
+    let (collector, endpoint) = Collector::start().await;
+    let settings =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("ADMIN_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")];
+    let world = World::start(&settings).await;
+    let receiver = Receiver::start(|_| Manner::Takes(Duration::ZERO)).await;
+    let fields =
+        json!({"tenant_name": "Traced", "allowed_origins": [PAGE], "callback_url_base": receiver.base("callbacks")});
+    let tenant = world.operator().provision(fields).await;
+    let session = begin_session(world.relay, &tenant).await;
+    let mut visitor = Visitor::connect(world.relay, session["visitor_token"].as_str().expect("a token")).await;
+    visitor.ask("Where is my parcel?").await;
+
+    // A collector learns a span when it has ended: the delivery's is the last one.
+    let of_message = |spans: &[Recorded]| {
+        let messages: Vec<_> = spans.iter().filter(|span| span.name == "visitor message").collect();
+        messages.iter().find(|span| span.service.contains("relay-gateway")).map(|span| span.trace.clone())
+    };
+    let spans = collector.whole_trace(of_message, |spans| spans.iter().any(|span| span.name == "deliver")).await;
+    let named = |service: &str, name: &str| {
+        let found = spans.iter().find(|span| span.service.contains(service) && span.name == name);
+        found.unwrap_or_else(|| panic!("{service} has no span {name}: {spans:?}"))
+    };
+    let (said, kept) = (named("relay-gateway", "visitor message"), named("chat-backend", "visitor message"));
+    assert_eq!(said.parent, "", "a message begins its trace");
+    assert_eq!((&kept.parent, &named("admin-service", "deliver").parent), (&said.id, &kept.id), "{spans:?}");
+    let arrivals = receiver.arrivals();
+    let message = arrivals.iter().find(|arrival| {
+        serde_json::from_slice::<Value>(&arrival.body).expect("JSON")["event_type"] == "message_received"
+    });
+    let traceparent = message.expect("it was delivered").header("traceparent");
+    assert!(traceparent.contains(&said.trace), "the receiver may go on with it: {traceparent}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -653,6 +718,7 @@ async fn a_wrong_relay_secret_is_logged_at_start_and_never_told_to_a_tenant_as_i
     assert_eq!(refusals_logged(&world.gateway), 1, "once, not with each call:\n{}", world.gateway.log());
 
     // The backend comes back with the right one.
+    world.backend_variables.insert("CHAT_BACKEND_RELAY_SECRET".to_owned(), world::RELAY_SECRET.to_owned());
     world.crash_backend();
     let deadline = Instant::now() + PATIENCE;
     while begin("u4").await.0 != json!(201) {

@@ -21,6 +21,7 @@ use super::{state::Backend, verify::Actor};
 
 mod relay;
 mod stream;
+mod traces;
 mod visitor;
 mod waiting;
 
@@ -36,7 +37,8 @@ use visitor::Visitor;
 /// backend knows the visitor: the socket joins that visitor's newest active conversation, and where there is none, the first message
 /// begins one (`welcome` then has `conversation_id: null`). Then what the visitor says, checked and written anew:
 /// `{"type":"message","client_id":"<uuid>","content":"…","attachments":[]}`, `{"type":"typing"}`,
-/// `{"type":"read","message_id"}` and `{"type":"resume","after":"<message_id>"}`.
+/// `{"type":"read","message_id"}` and `{"type":"resume","after":"<message_id>"}`. A message whose trace is recorded also has
+/// `"traceparent":"…"` (W3C Trace Context).
 ///
 /// **The backend answers** `hello` with `{"type":"welcome","session_id","conversation_id","status":"bot|waiting|assigned|resolved",
 /// "operator":null|{"display_name","avatar_url"},"history":[message…],"read_up_to":null|"<message_id>"}`, the newest 50, oldest

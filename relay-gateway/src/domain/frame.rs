@@ -3,14 +3,13 @@
 use serde_json::{Map, Value};
 use wire::{
     FieldError,
-    frames::{self, ClientFrame},
+    frames::{self, ClientFrame, PassedFrame},
 };
 
-/// A frame that is well formed, as the backend gets it: written anew, so that nothing rides along.
+/// A frame that is well formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Its JSON.
-    pub text: String,
+    said: ClientFrame,
     /// The message's own id, where it is one.
     pub client_id: Option<String>,
     /// Whether it is a message with attachments, which not every tenant takes.
@@ -39,16 +38,18 @@ impl Frame {
         let object: Map<String, Value> =
             serde_json::from_str(text).map_err(|_| Refused { why: Malformed::NoObject, client_id: None })?;
         let client_id = frames::client_id(&object).map(str::to_owned);
-        let frame = frames::read(object).map_err(|refused| Refused { why: Malformed::Fields(refused.0), client_id })?;
-        let text = frame.to_json();
-        Ok(match frame {
-            ClientFrame::Message { client_id, attachments, .. } => {
-                Self { text, client_id: Some(client_id), has_attachments: !attachments.is_empty() }
-            }
-            ClientFrame::Typing | ClientFrame::Read { .. } | ClientFrame::Resume { .. } => {
-                Self { text, client_id: None, has_attachments: false }
-            }
-        })
+        let said = frames::read(object).map_err(|refused| Refused { why: Malformed::Fields(refused.0), client_id })?;
+        let (client_id, has_attachments) = match &said {
+            ClientFrame::Message { client_id, attachments, .. } => (Some(client_id.clone()), !attachments.is_empty()),
+            ClientFrame::Typing | ClientFrame::Read { .. } | ClientFrame::Resume { .. } => (None, false),
+        };
+        Ok(Self { said, client_id, has_attachments })
+    }
+
+    /// Its JSON as the backend gets it: written anew, so that nothing rides along, with the trace that it belongs to.
+    #[must_use]
+    pub fn passed(&self, traceparent: Option<&str>) -> String {
+        PassedFrame { frame: &self.said, traceparent }.to_json()
     }
 }
 
@@ -76,20 +77,27 @@ mod tests {
 
     #[test]
     fn a_frame_is_written_anew_and_nothing_rides_along() {
-        let sent = json!({"type": "message", "client_id": ID, "content": "hi", "role": "agent", "tenant_id": "x"});
+        let sent = json!({
+            "type": "message", "client_id": ID, "content": "hi", "role": "agent", "tenant_id": "x", "traceparent": "of the client"
+        });
         let frame = Frame::read(&sent.to_string()).expect("well formed");
         assert_eq!(frame.client_id.as_deref(), Some(ID));
         let upper = json!({"type": "message", "client_id": ID.to_uppercase(), "content": "hi"}).to_string();
-        assert!(Frame::read(&upper).expect("well formed").text.contains(&ID.to_uppercase()), "as it was written");
-        let read: Value = serde_json::from_str(&frame.text).expect("JSON");
+        assert!(
+            Frame::read(&upper).expect("well formed").passed(None).contains(&ID.to_uppercase()),
+            "as it was written"
+        );
+        let read: Value = serde_json::from_str(&frame.passed(None)).expect("JSON");
         assert_eq!(read, json!({"type": "message", "client_id": ID, "content": "hi", "attachments": []}));
+        let traced: Value = serde_json::from_str(&frame.passed(Some("of the gateway"))).expect("JSON");
+        assert_eq!(traced["traceparent"], "of the gateway");
         for (sent, written) in [
             (json!({"type": "typing", "client_id": ID}), json!({"type": "typing"})),
             (json!({"type": "read", "message_id": "m1"}), json!({"type": "read", "message_id": "m1"})),
             (json!({"type": "resume", "after": "m1"}), json!({"type": "resume", "after": "m1"})),
         ] {
             let frame = Frame::read(&sent.to_string()).expect("well formed");
-            assert_eq!(serde_json::from_str::<Value>(&frame.text).expect("JSON"), written);
+            assert_eq!(serde_json::from_str::<Value>(&frame.passed(None)).expect("JSON"), written);
             assert_eq!(frame.client_id, None);
         }
     }
@@ -99,7 +107,7 @@ mod tests {
         let golden: Value = serde_json::from_str(include_str!("../../../tests/vectors/frames.json")).expect("JSON");
         for (name, sent) in golden["client"].as_object().expect("an object of frames") {
             let frame = Frame::read(&sent.to_string()).expect(name);
-            assert_eq!(serde_json::from_str::<Value>(&frame.text).expect("JSON"), *sent, "{name}");
+            assert_eq!(serde_json::from_str::<Value>(&frame.passed(None)).expect("JSON"), *sent, "{name}");
         }
     }
 

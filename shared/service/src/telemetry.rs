@@ -30,7 +30,9 @@ pub mod metrics;
 
 pub(crate) use access_line::AccessLine;
 pub use config::{LogFormat, Ratio, TelemetryConfig};
-pub use context::{adopt_caller, current_trace_id, inject, inject_metadata, is_recorded, records_now, traceparent};
+pub use context::{
+    adopt_caller, current_trace_id, inject, inject_metadata, is_recorded, kept, records_now, traceparent,
+};
 
 /// Flushes what is still to be exported when the process ends.
 #[must_use = "dropping it at once loses the last spans"]

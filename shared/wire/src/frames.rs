@@ -1,6 +1,6 @@
 //! The frames of a visitor's socket, as types (PROTOCOL.md, sections 5.5, 5.6 and 5.8).
 //!
-//! A client sends a [`ClientFrame`], and the gateway passes it to the chat backend. The gateway's first frame to the chat backend is
+//! A client sends a [`ClientFrame`], and the gateway passes it to the chat backend, as a [`PassedFrame`]. The gateway's first frame to the chat backend is
 //! [`Hello`]. A [`ServerFrame`] comes from the chat backend, and the gateway passes it to the client unread; the gateway sends
 //! `config` and `error` frames of its own. [`limits`] holds every limit of a frame.
 //!
@@ -12,6 +12,7 @@ mod hello;
 mod json;
 pub mod limits;
 mod message;
+mod passed;
 mod reading;
 mod server;
 mod texts;
@@ -24,6 +25,7 @@ mod typescript;
 pub use client::ClientFrame;
 pub use hello::Hello;
 pub use message::{Citation, Message};
+pub use passed::PassedFrame;
 pub use reading::{client_id, read};
 pub use server::{Operator, ServerFrame};
 pub use texts::{ConversationStatus, Mode, Role};

@@ -2,11 +2,13 @@
 
 use serde_json::Value;
 use service::{ApiError, websocket::Socket};
+use tracing::Instrument as _;
 use wire::{ErrorCode, frames::ServerFrame};
 
 use super::{
     relay::{Ended, Heard, receive, send},
     stream::ConversationStream,
+    traces,
     visitor::Visitor,
 };
 use crate::{
@@ -51,7 +53,7 @@ pub(super) async fn wait_for_conversation<'a>(
             Heard::News => None,
         };
         let id = match &first {
-            Some(_) => visitor.begin(backend).await?,
+            Some(frame) => visitor.begin(backend).instrument(traces::span(tenant_id, frame)).await?,
             None => match visitor.conversation(backend).await? {
                 Some(id) => id,
                 None => {

@@ -1,6 +1,8 @@
 //! Which frames of a visitor's pass.
 
-use service::ApiError;
+use http::HeaderMap;
+use service::{ApiError, call_span, telemetry};
+use tracing::Instrument as _;
 use wire::ErrorCode;
 
 use super::{closings::active, grounds::Grounds, judge::VisitorJudge};
@@ -28,8 +30,17 @@ pub(super) async fn check<D: TenantDirectory>(
         Ok(frame) => frame,
         Err(Refused { why, client_id }) => return Ok(Checked::Refuse { error: why.into(), client_id }),
     };
-    match may_pass(judge, about, grounds, &frame).await {
-        Ok(None) => Ok(Checked::Forward(frame.text)),
+    // A message begins a trace of its own: one of the whole socket would have no end.
+    let span = call_span!(
+        frame.client_id.is_some() && telemetry::is_recorded(&HeaderMap::new()),
+        else DEBUG,
+        "visitor message",
+        otel.name = "visitor message",
+        otel.kind = "server",
+        tenant_id = %about.tenant_id,
+    );
+    match may_pass(judge, about, grounds, &frame).instrument(span.clone()).await {
+        Ok(None) => Ok(Checked::Forward(frame.passed(telemetry::traceparent(&span).as_deref()))),
         Ok(Some(error)) => Ok(Checked::Refuse { error, client_id: frame.client_id }),
         Err(Closing::TryAgain(_)) => Ok(Checked::Refuse { error: unchecked_error(), client_id: frame.client_id }),
         Err(closing) => Err(closing),

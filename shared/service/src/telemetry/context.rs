@@ -103,6 +103,16 @@ pub fn traceparent(span: &Span) -> Option<String> {
     headers.get("traceparent").and_then(|text| text.to_str().ok()).map(str::to_owned)
 }
 
+/// A trace context that was kept, as a caller's headers; none where the call was not recorded.
+#[must_use]
+pub fn kept(traceparent: Option<&str>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Some(trace) = traceparent.and_then(|text| HeaderValue::from_str(text).ok()) {
+        headers.insert("traceparent", trace);
+    }
+    headers
+}
+
 /// Writes the trace context of `span` into an outgoing request's headers, in place of what is there. One that is not recorded
 /// writes nothing: the caller's context goes on as it came.
 pub fn inject(span: &Span, headers: &mut HeaderMap) {

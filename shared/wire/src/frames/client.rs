@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::json;
 use crate::attachments::Attachment;
 
 /// A frame from the client. The gateway reads it from what a browser sends, and writes it anew for the chat backend, so that
@@ -37,10 +36,4 @@ pub enum ClientFrame {
 impl ClientFrame {
     /// The values of `type`.
     pub const TYPES: &[&'static str] = &["message", "typing", "read", "resume"];
-
-    /// The frame's JSON.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        json::text(self)
-    }
 }
