@@ -29,20 +29,30 @@ class Service:
     """A running process of ours; its addresses come from its log."""
 
     def __init__(self, binary, *arguments, **env):
+        self._command = [target_dir() / "debug" / binary, *arguments]
+        self._env = {"PATH": os.environ["PATH"], **env}
+        self._start()
+
+    def _start(self):
         self.process = subprocess.Popen(
-            [target_dir() / "debug" / binary, *arguments],
-            env={"PATH": os.environ["PATH"], **env},
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            self._command, env=self._env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         self._addresses = {}
         self._listening = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._read, args=(self.process, self._listening), daemon=True).start()
 
-    def _read(self):
-        for line in self.process.stderr:
+    @staticmethod
+    def _read(process, listening):
+        for line in process.stderr:
             entry = json.loads(line)
             if entry.get("message") == "listening":
-                self._listening.put((entry["server"], entry["address"]))
+                listening.put((entry["server"], entry["address"]))
+
+    def crash(self):
+        """Ends the process as `kill -9` does, and starts it again with the same settings."""
+        self.process.kill()
+        self.process.wait()
+        self._start()
 
     def url(self, server):
         while server not in self._addresses:
@@ -55,7 +65,24 @@ class Service:
         assert self.process.wait(timeout=PATIENCE_S) == 0
 
 
-class Deployment(Service):
+class Operated:
+    """What operators do at a relay, whose URL is `relay`."""
+
+    def admin(self, method, path, body=None):
+        request = urllib.request.Request(
+            f"{self.relay}/api/v1{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"X-Admin-Key": ADMIN_KEY},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return json.load(answer)["data"]
+
+    def provision(self, **fields):
+        return self.admin("POST", "/provision/tenant", {"tenant_name": "Demo Boutique", **fields})
+
+
+class Deployment(Service, Operated):
     """A running `chat-relay`, with further settings in `env`."""
 
     def __init__(self, data_dir, **env):
@@ -72,19 +99,6 @@ class Deployment(Service):
     @property
     def relay(self):
         return self.url("gateway")
-
-    def admin(self, method, path, body=None):
-        request = urllib.request.Request(
-            f"{self.relay}/api/v1{path}",
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"X-Admin-Key": ADMIN_KEY},
-            method=method,
-        )
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-            return json.load(answer)["data"]
-
-    def provision(self, **fields):
-        return self.admin("POST", "/provision/tenant", {"tenant_name": "Demo Boutique", **fields})
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,173 @@
+"""The published adapters get the nine events of a conversation while admin service, chat backend and gateway are killed in turn."""
+
+import collections
+import random
+import socket
+import threading
+import time
+
+import pytest
+from bloonio_chat_relay_client import MessageRole, WebhookEventType
+
+from conftest import ADMIN_KEY, PATIENCE_S, Operated, Service
+from receivers import DjangoReceiver, FastApiReceiver, running
+from tenants import RELAY_SECRET, Tenant, ids, sent_to, what_an_operator_does
+
+GRPC_TOKEN = "a-grpc-token-for-tests"
+# Of each process.
+CRASHES = 5
+
+
+def lasting_address():
+    """An address that stays free while its process is down: outside the range that the system picks ports from."""
+    while True:
+        with socket.socket() as probe:
+            address = ("127.0.0.1", random.randrange(10_000, 30_000))
+            if probe.connect_ex(address) != 0:
+                return f"{address[0]}:{address[1]}"
+
+
+class ThreeProcesses(Operated):
+    """A deployment as in production: each process may be killed by itself, and comes back at its address with its data."""
+
+    def __init__(self, data_dir):
+        rest, grpc, backend, gateway = (lasting_address() for _ in range(4))
+        self.relay = f"http://{gateway}"
+        self.services = {
+            "admin-rest": Service(
+                "admin-service",
+                ADMIN_REST_LISTEN=rest,
+                ADMIN_GRPC_LISTEN=grpc,
+                ADMIN_DATABASE_URL=f"sqlite://{data_dir}/admin.db?mode=rwc",
+                ADMIN_API_KEY=ADMIN_KEY,
+                ADMIN_MASTER_KEYS="k1:sHgMT6muXfehS/EmdtyrY0jWlHTYsmVRoVA7LM2Ov5w=",
+                ADMIN_GRPC_TOKEN=GRPC_TOKEN,
+                ADMIN_RELAY_SECRETS=RELAY_SECRET,
+                ADMIN_WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8",
+                # A claim of a process that was killed stands twice as long.
+                ADMIN_WEBHOOK_TIMEOUT_MS="1000",
+                ADMIN_WEBHOOK_RETRY_BASE_MS="200",
+                ADMIN_LEASE_MS="1000",
+                ADMIN_LOG_FORMAT="json",
+            ),
+            "chat-backend": Service(
+                "chat-relay",
+                "backend",
+                CHAT_BACKEND_LISTEN=backend,
+                CHAT_BACKEND_DATA_DIR=str(data_dir),
+                CHAT_BACKEND_RELAY_SECRET=RELAY_SECRET,
+                CHAT_BACKEND_EVENTS_URL=f"http://{rest}",
+                CHAT_BACKEND_LOG_FORMAT="json",
+            ),
+            "gateway": Service(
+                "relay-gateway",
+                GATEWAY_LISTEN=gateway,
+                GATEWAY_ADMIN_GRPC=f"http://{grpc}",
+                GATEWAY_ADMIN_REST=f"http://{rest}",
+                GATEWAY_ADMIN_GRPC_TOKEN=GRPC_TOKEN,
+                GATEWAY_CHAT_BACKEND_URL=f"http://{backend}",
+                GATEWAY_RELAY_SECRET=RELAY_SECRET,
+                GATEWAY_LOG_FORMAT="json",
+            ),
+        }
+        for name, service in self.services.items():
+            service.url(name)
+
+    def url(self, server):
+        return self.services[server].url(server)
+
+    def crash_in_turn(self):
+        for _ in range(CRASHES):
+            for name, service in self.services.items():
+                time.sleep(random.uniform(0, 0.3))
+                service.crash()
+                service.url(name)
+
+    def stop(self):
+        for service in reversed(self.services.values()):
+            service.stop()
+
+
+def until_it_succeeds(call):
+    """What a call returns that is made again while processes are down, as a careful caller does."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return call()
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def converse(tenant):
+    """A conversation until a person has answered, and its ticket."""
+    with tenant.client() as chat:
+        conversation = until_it_succeeds(lambda: chat.create_conversation(visitor_user_id="user-123", locale="en"))
+        until_it_succeeds(lambda: chat.send_message(conversation.id, content="I want to talk to a person."))
+
+        def its_ticket():
+            (ticket,) = [ticket for ticket in chat.list_tickets() if ticket.conversation_id == conversation.id]
+            return ticket
+
+        ticket = until_it_succeeds(its_ticket)
+        until_it_succeeds(lambda: chat.send_message(conversation.id, role=MessageRole.AGENT, content="Hello, this is Ada."))
+    return conversation, ticket
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """A tenant for each adapter, its receiver, and its conversation, which went on until every process had been killed five times."""
+    relay = ThreeProcesses(tmp_path_factory.mktemp("dying"))
+    try:
+        with running(FastApiReceiver()) as fastapi, running(DjangoReceiver()) as django:
+            tenants = []
+            for receiver in (fastapi, django):
+                tenant = Tenant(relay, **sent_to(receiver))
+                receiver.become(tenant.id, tenant.secret)
+                tenant.conversations = []
+                tenants.append((tenant, receiver))
+            dying = threading.Thread(target=relay.crash_in_turn)
+            dying.start()
+            while dying.is_alive():
+                for tenant, _ in tenants:
+                    conversation, ticket = converse(tenant)
+                    published = what_an_operator_does(conversation, ticket)
+                    until_it_succeeds(lambda: tenant.publish(*published))
+                    tenant.conversations.append(conversation.id)
+            dying.join()
+            yield tenants
+    finally:
+        relay.stop()
+
+
+@pytest.mark.parametrize("which", (0, 1), ids=("fastapi", "django"))
+def test_each_receiver_gets_the_nine_events_of_each_conversation_in_order(played, which):
+    tenant, receiver = played[which]
+    assert tenant.conversations, "nothing was played"
+
+    def all_came(events):
+        of = collections.defaultdict(set)
+        for event in events:
+            of[event.conversation_id].add(event.event_type)
+        return all(of[conversation] == set(WebhookEventType) for conversation in tenant.conversations)
+
+    receiver.inbox.wait_for(all_came)
+    pulled = tenant.pull(limit=100)
+    for event in pulled:
+        tenant.wait_for_state(event["event_id"], "delivered")
+    assert [event["seq"] for event in pulled] == list(range(1, len(pulled) + 1))
+
+    events = receiver.inbox.items
+    assert set(ids(events)) == {event["event_id"] for event in pulled}, "what was pulled is what has come"
+    first = {}
+    for event in events:
+        # Killed between the receiver's 200 and its own commit, the service sends an event again: the same one.
+        assert first.setdefault(event.extra["event_id"], event) == event
+    for conversation in {event["conversation_id"] for event in pulled}:
+        in_order = [event_id for event_id, event in first.items() if event.conversation_id == conversation]
+        assert in_order == [event["event_id"] for event in pulled if event["conversation_id"] == conversation]
+    doubled = len(events) - len(first)
+    print(f"{len(tenant.conversations)} conversations, {len(first)} events, {doubled} of them sent again")
+    # What was in flight when the admin service was killed: eight attempts for a receiver.
+    assert doubled <= CRASHES * 8
