@@ -135,6 +135,15 @@ impl Postgres {
 }
 
 impl Postgres {
+    /// The system's number for its first process, whose children serve the connections.
+    ///
+    /// # Panics
+    /// Never: nothing panics with the server locked.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.server.lock().expect("not poisoned").id()
+    }
+
     /// Where its socket is.
     #[must_use]
     pub fn socket_directory(&self) -> &Path {

@@ -1,4 +1,4 @@
-//! Tenants by the million, written by the database itself: through the service they would take an hour.
+//! Tenants and events by the million, written by the database itself: through the service they would take an hour.
 
 use sea_orm::{ConnectionTrait as _, Database, DatabaseBackend};
 use uuid::Uuid;
@@ -23,18 +23,15 @@ pub async fn silent_tenants(url: &str, count: u64) {
     }
     let connection = Database::connect(url).await.expect("it connects");
     let is_sqlite = connection.get_database_backend() == DatabaseBackend::Sqlite;
-    let (numbers, id, secret, key) = if is_sqlite {
+    let numbers = numbers(is_sqlite, count);
+    let (id, secret, key) = if is_sqlite {
         (
-            format!(
-                "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT i FROM n)"
-            ),
             format!("unhex(printf('%012x', {EPOCH_MS} + i) || '7000' || printf('%016x', i))"),
             "randomblob(120)",
             "'pk_' || hex(randomblob(16))",
         )
     } else {
         (
-            format!("generate_series(1::bigint, {count}::bigint) AS n(i)"),
             format!("(lpad(to_hex({EPOCH_MS} + i), 12, '0') || '7000' || lpad(to_hex(i), 16, '0'))::uuid"),
             "decode(repeat(md5(i::text), 7), 'hex')",
             "'pk_' || md5(i::text)",
@@ -61,10 +58,61 @@ pub async fn silent_tenants(url: &str, count: u64) {
          SELECT id, id, id, widget_public_key, 'Default', '[]', 1000, true, created_at FROM tenant
          WHERE NOT EXISTS (SELECT 1 FROM widget_key WHERE widget_key.tenant_id = tenant.id)"
             .to_owned(),
+        "INSERT INTO outbox (tenant_id) SELECT id FROM tenant
+         WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.tenant_id = tenant.id)"
+            .to_owned(),
         format!("UPDATE directory SET revision = revision + {count}, tenant_total = tenant_total + {count}"),
         "ANALYZE".to_owned(),
     ] {
         connection.execute_unprepared(&sql).await.expect("seeded");
     }
     connection.close().await.expect("it closes");
+}
+
+/// Adds events to these tenants, who are suspended: so many in all, in conversations of ten.
+///
+/// # Panics
+/// Where the database refuses.
+pub async fn held_events(url: &str, tenants: &[&str], count: u64) {
+    let each = count / u64::try_from(tenants.len()).expect("few");
+    if each == 0 {
+        return;
+    }
+    let connection = Database::connect(url).await.expect("it connects");
+    let is_sqlite = connection.get_database_backend() == DatabaseBackend::Sqlite;
+    let numbers = numbers(is_sqlite, each);
+    for (index, tenant) in tenants.iter().enumerate() {
+        let tenant = tenant.parse::<Uuid>().expect("a UUID");
+        let (tenant, id) = if is_sqlite {
+            let id = format!("unhex(printf('%012x', {EPOCH_MS} + i) || '7000' || printf('%016x', {index}))");
+            (format!("unhex('{}')", tenant.simple()), id)
+        } else {
+            let id =
+                format!("(lpad(to_hex({EPOCH_MS} + i), 12, '0') || '7000' || lpad(to_hex({index}), 16, '0'))::uuid");
+            (format!("'{tenant}'::uuid"), id)
+        };
+        let body = r#"{"event_type":"message_received","event_id":"e","message_id":"m"}"#;
+        for sql in [
+            format!(
+                "INSERT INTO event (id, tenant_id, seq, event_id, event_type, lane, occurred_at, received_at, body, state, attempts, due_at)
+                 SELECT {id}, {tenant}, i, 'e' || i, 'message_received', 'c' || ((i - 1) / 10), {EPOCH_MS} + i, {EPOCH_MS} + i,
+                        '{body}', 'pending', 0, CASE WHEN i % 10 = 1 THEN {EPOCH_MS} + i END
+                 FROM {numbers}"
+            ),
+            format!("UPDATE outbox SET last_seq = {each}, due_at = {EPOCH_MS}, prune_at = {EPOCH_MS} WHERE tenant_id = {tenant}"),
+        ] {
+            connection.execute_unprepared(&sql).await.expect("seeded");
+        }
+    }
+    connection.execute_unprepared("ANALYZE").await.expect("analyzed");
+    connection.close().await.expect("it closes");
+}
+
+/// The numbers from 1 on, as a table with the column `i`.
+fn numbers(is_sqlite: bool, count: u64) -> String {
+    if is_sqlite {
+        format!("(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT i FROM n)")
+    } else {
+        format!("generate_series(1::bigint, {count}::bigint) AS n(i)")
+    }
 }
