@@ -5,7 +5,10 @@
 //! of them. An attempt has two steps, with a look at the lease between both (`states`): `exchange::prepare` makes the connection, and
 //! `exchange::Prepared::send` writes the request and reads the answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use ed25519_dalek::SigningKey;
 use tokio_util::sync::CancellationToken;
@@ -79,6 +82,7 @@ impl Delivery {
             bell: self.bell,
             config: self.config,
             metrics: self.metrics,
+            lacks_lease: AtomicBool::new(false),
             stopping: stopping.clone(),
         });
         let leaving = CancellationToken::new();

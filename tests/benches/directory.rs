@@ -8,6 +8,7 @@ use std::{
 };
 
 use e2e::{
+    percentile::percentile,
     postgres::Postgres,
     process::Process,
     seed,
@@ -102,7 +103,7 @@ async fn lookups(grpc: SocketAddr, ids: &[Vec<u8>]) -> (f64, u128, u128) {
         .await;
     let per_second = took.len() as f64 / begun.elapsed().as_secs_f64();
     took.sort_unstable();
-    let micros = |percent: usize| took[(took.len() - 1) * percent / 100].as_micros();
+    let micros = |percent| percentile(&took, percent).as_micros();
     (per_second, micros(50), micros(99))
 }
 

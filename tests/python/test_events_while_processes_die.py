@@ -1,20 +1,22 @@
 """The published adapters get the nine events of a conversation while admin service, chat backend and gateway are killed in turn."""
 
 import collections
+import concurrent.futures
+import http.client
 import random
 import socket
-import threading
 import time
 
+import httpx
 import pytest
-from bloonio_chat_relay_client import MessageRole, WebhookEventType
+from bloonio_chat_relay_client import ChatRelayError, MessageRole, WebhookEventType
 
 from conftest import ADMIN_KEY, PATIENCE_S, Operated, Service
 from receivers import DjangoReceiver, FastApiReceiver, running
 from tenants import RELAY_SECRET, Tenant, ids, sent_to, what_an_operator_does
 
 GRPC_TOKEN = "a-grpc-token-for-tests"
-# Of each process.
+# How often each process is killed.
 CRASHES = 5
 
 
@@ -33,6 +35,7 @@ class ThreeProcesses(Operated):
     def __init__(self, data_dir):
         rest, grpc, backend, gateway = (lasting_address() for _ in range(4))
         self.relay = f"http://{gateway}"
+        self._addresses = {"admin-rest": rest, "chat-backend": backend, "gateway": gateway}
         self.services = {
             "admin-rest": Service(
                 "admin-service",
@@ -74,7 +77,7 @@ class ThreeProcesses(Operated):
             service.url(name)
 
     def url(self, server):
-        return self.services[server].url(server)
+        return f"http://{self._addresses[server]}"
 
     def crash_in_turn(self):
         for _ in range(CRASHES):
@@ -94,10 +97,19 @@ def until_it_succeeds(call):
     while True:
         try:
             return call()
-        except Exception:
+        except ChatRelayError as refused:
+            if refused.status_code not in (502, 503, 504) or time.monotonic() > deadline:
+                raise
+        except (httpx.TransportError, http.client.HTTPException, OSError):
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.05)
+        time.sleep(0.05)
+
+
+def publish(tenant, events):
+    status, answer = tenant.publish_answer(events)
+    if status != 200:
+        raise ChatRelayError(status, str(answer))
 
 
 def converse(tenant):
@@ -127,15 +139,16 @@ def played(tmp_path_factory):
                 receiver.become(tenant.id, tenant.secret)
                 tenant.conversations = []
                 tenants.append((tenant, receiver))
-            dying = threading.Thread(target=relay.crash_in_turn)
-            dying.start()
-            while dying.is_alive():
-                for tenant, _ in tenants:
-                    conversation, ticket = converse(tenant)
-                    published = what_an_operator_does(conversation, ticket)
-                    until_it_succeeds(lambda: tenant.publish(*published))
-                    tenant.conversations.append(conversation.id)
-            dying.join()
+            # Its end waits for the crashes, whatever happens meanwhile: nothing is started again once the relay has stopped.
+            with concurrent.futures.ThreadPoolExecutor(max_workers=1) as background:
+                dying = background.submit(relay.crash_in_turn)
+                while not dying.done():
+                    for tenant, _ in tenants:
+                        conversation, ticket = converse(tenant)
+                        published = what_an_operator_does(conversation, ticket)
+                        until_it_succeeds(lambda: publish(tenant, published))
+                        tenant.conversations.append(conversation.id)
+            dying.result()
             yield tenants
     finally:
         relay.stop()

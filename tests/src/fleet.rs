@@ -41,7 +41,12 @@ impl Replica {
     }
 
     /// Starts it again, once it was killed.
+    ///
+    /// # Panics
+    /// Where the process that was killed had panicked.
     pub fn restart(&mut self) {
+        let log = self.process.log();
+        assert!(!log.contains("panicked"), "{log}");
         self.process = Process::start("admin-service", &[], &self.variables);
         let _ = self.process.address("admin-grpc");
     }

@@ -218,12 +218,12 @@ impl Process {
     }
 }
 
-/// The CPU time that a process and its children have used so far.
+/// The CPU time that a process and those of its children that still run have used so far.
 ///
 /// # Panics
 /// Where there is no such process, or the system does not say, as only Linux does.
 #[must_use]
-pub fn cpu_time(id: u32) -> Duration {
+pub fn cpu_time_of_family(id: u32) -> Duration {
     // A hundred a second, on every Linux.
     const TICK: Duration = Duration::from_millis(10);
     let used = |id: u32| {

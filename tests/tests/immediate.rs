@@ -13,6 +13,7 @@ use std::{
 
 use e2e::{
     fleet::Fleet,
+    percentile::percentile,
     postgres::Postgres,
     process::PATIENCE,
     scale,
@@ -313,7 +314,7 @@ async fn nothing_stale_is_accepted(postgres: Option<&Postgres>) {
         wronged.len(),
         stale.len(),
     );
-    let at = |percent: usize| waits[(waits.len() - 1) * percent / 100];
+    let at = |percent| percentile(&waits, percent);
     eprintln!(
         "{} mutations waited {} / {} / {} ms (p50 / p90 / most), and {paused} while a replica was paused",
         waits.len(),

@@ -16,6 +16,7 @@ use super::{
     deadline::Deadline,
     endpoint::Endpoint,
     exchange,
+    failed::AttemptFailed,
     outcome::Outcome,
     request::KeptEvent,
     standing::Standing,
@@ -62,7 +63,7 @@ pub(super) async fn attempt(
         otel.kind = "producer",
         tenant_id = %tenant_id,
         event_id = event.event_id,
-        event_type = event.event_type.as_str(),
+        event_type = event.event_type,
         attempt = event.attempts + 1,
         http.response.status_code = Empty,
     );
@@ -88,7 +89,7 @@ async fn send(
     mut trace: HeaderMap,
 ) -> Option<Outcome> {
     let deadline = Deadline::after(workers.config.timeout);
-    let url = endpoint.url(event.event_type)?;
+    let url = endpoint.url(&event.event_type)?;
     let prepared = match workers.connector.guard().check_url(&url) {
         Ok(target) => match exchange::prepare(&workers.connector, &target, deadline).await {
             Ok(prepared) => prepared,
@@ -99,19 +100,15 @@ async fn send(
     telemetry::inject(&Span::current(), &mut trace);
     let traceparent = trace.get("traceparent").and_then(|value| value.to_str().ok());
     let body = Bytes::from(event.body.clone());
-    let kept = KeptEvent {
-        id: &event.event_id,
-        event_type: event.event_type.as_str(),
-        occurred_at: event.occurred_at,
-        body: &body,
-    };
-    // From here to the request nothing waits. Where the process is paused in between, the first byte comes in time or never.
+    let kept =
+        KeptEvent { id: &event.event_id, event_type: &event.event_type, occurred_at: event.occurred_at, body: &body };
+    // Nothing waits between here and the write. If the process is paused here beyond the lease, the write is refused.
     let begun = workers.states.begin(tenant_id, endpoint).filter(|_| standing.is_valid_for(deadline.remaining()))?;
     match endpoint.sign(kept, now(), traceparent) {
         Ok(request) => prepared.send(request, begun.until.min(standing.until())).await,
         Err(unsendable) => {
-            tracing::error!(%unsendable, "an event cannot be sent");
-            None
+            tracing::error!(%unsendable, "an event is parked");
+            Some(Err(AttemptFailed::Unsendable))
         }
     }
 }
@@ -130,7 +127,7 @@ fn judge(
     // A clock that was set back makes it new.
     let age = ended_at.duration_since(since).try_into().unwrap_or_default();
     let tried = Tried {
-        event_type: event.event_type,
+        is_best_effort: event.is_best_effort,
         attempts: event.attempts + 1,
         age,
         retry_base: workers.config.retry_base,
@@ -151,7 +148,7 @@ fn judge(
     if is_delivered && (event.lane.is_some() || event.attempts == 0) {
         workers.metrics.delivered(ended_at.duration_since(event.received_at).as_secs_f64());
     }
-    let counts = verdict.counts_as_failing(event.event_type);
+    let counts = verdict.counts_as_failing(event.is_best_effort);
     let attempt = AttemptRecord {
         started_at,
         latency,

@@ -1,6 +1,9 @@
 //! Claims outboxes in which events are due, and gives each a turn.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::{
     task::JoinSet,
@@ -28,6 +31,13 @@ pub(super) async fn claim_and_deliver(workers: Arc<Workers>) {
             report(ended);
         }
         let room = MOST_TURNS.saturating_sub(turns.len());
+        if workers.lacks_lease.swap(false, Ordering::Relaxed) {
+            // Claimed by this replica, an outbox would wait for its lease, while another replica could deliver it.
+            tokio::select! {
+                () = workers.stopping.cancelled() => break,
+                () = workers.states.lease_is_held() => {}
+            }
+        }
         let mut claimed = 0;
         if room > 0 {
             let (asked, period) = (since_boot_ms(), claim_period(&workers.config));

@@ -3,7 +3,7 @@
 use ed25519_dalek::SigningKey;
 use jiff::Timestamp;
 use url::Url;
-use wire::{TenantId, events::EventType, signature::TenantKey};
+use wire::{TenantId, signature::TenantKey};
 
 use super::{
     endpoint_url::{CallbackFormat, endpoint_url},
@@ -72,8 +72,8 @@ impl Endpoint {
     }
 
     /// Where events of a type go.
-    pub(super) fn url(&self, event_type: EventType) -> Option<Url> {
-        self.base.as_ref().map(|base| endpoint_url(base, &self.format, event_type.as_str()))
+    pub(super) fn url(&self, event_type: &str) -> Option<Url> {
+        self.base.as_ref().map(|base| endpoint_url(base, &self.format, event_type))
     }
 
     /// Makes and signs the request of an attempt that begins at `at`.

@@ -63,14 +63,14 @@ pub(crate) async fn prepare<R: Resolve>(
 }
 
 impl Prepared {
-    /// Sends the request and reads the answer, within the deadline that the attempt began with. The connection is closed then. `None`
-    /// where it was `before` already (milliseconds since boot) when the first byte was to be written: then nothing was sent. After a
-    /// failed attempt the receiver may have got the request all the same.
+    /// Sends the request and reads the answer, within the deadline that the attempt began with. The connection is closed then. Answers
+    /// `None` if `before` (milliseconds since boot) had come before the first byte was written: then nothing was sent. After a failed
+    /// attempt the receiver may have got the request all the same.
     pub(crate) async fn send(self, request: AttemptRequest, before: u64) -> Option<Outcome> {
         let first_byte = self.first_byte.clone();
         first_byte.allow_before(before);
         let outcome = self.exchange(request).await;
-        if first_byte.is_too_late() { None } else { Some(outcome) }
+        if first_byte.came_too_late() { None } else { Some(outcome) }
     }
 
     async fn exchange(mut self, request: AttemptRequest) -> Outcome {

@@ -45,6 +45,9 @@ pub(crate) enum AttemptFailed {
     /// What came is not HTTP/1.1.
     #[error("the answer is not HTTP")]
     NotHttp,
+    /// The event's id cannot be a header. Publishing takes no such id.
+    #[error("the event's id cannot be a header")]
+    Unsendable,
     /// The connection ended before the answer's head had come.
     #[error("the receiver closed the connection without an answer")]
     Closed,

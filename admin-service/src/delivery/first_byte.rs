@@ -1,5 +1,7 @@
-//! A connection on which nothing is written after a time, unless the first byte was written before it. A process that is paused between
-//! its look at the lease and the write, and wakes when a change has returned, must not send what it has signed.
+//! Guards a connection: its first byte must be written before a given time. After that time nothing is written.
+//!
+//! An attempt looks at its lease, signs, and writes at once. If the process is paused in between and wakes after the lease, a change has
+//! returned by then, and what was signed must not be sent. What is left is a pause within the write itself.
 
 use std::{
     io::{Error, IoSlice, Result},
@@ -14,12 +16,10 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use wire::time::since_boot_ms;
 
-/// Nothing was written in time, and nothing will be.
-const TOO_LATE: u64 = 0;
-/// The first byte is out: the rest may follow whenever it likes.
+/// The first byte is written: the rest may follow at any time.
 const WRITTEN: u64 = u64::MAX;
 
-/// Before when the first byte must be written. Cloning shares it.
+/// The time before which the first byte must be written: milliseconds since boot, and none at first. Cloning shares it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FirstByte(Arc<AtomicU64>);
 
@@ -29,19 +29,20 @@ impl FirstByte {
         self.0.store(at.min(WRITTEN - 1), Ordering::Relaxed);
     }
 
-    /// Whether the time was over before anything was written.
-    pub(super) fn is_too_late(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == TOO_LATE
+    /// Whether the time is over and nothing was written.
+    pub(super) fn came_too_late(&self) -> bool {
+        since_boot_ms() >= self.0.load(Ordering::Relaxed)
     }
 
     fn check(&self) -> Result<()> {
-        let before = self.0.load(Ordering::Relaxed);
-        if before == WRITTEN {
-            return Ok(());
+        if self.came_too_late() { Err(Error::other("nothing vouches for the request any more")) } else { Ok(()) }
+    }
+
+    /// Notes what came of a write.
+    fn note(&self, written: &Poll<Result<usize>>) {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.0.store(WRITTEN, Ordering::Relaxed);
         }
-        let is_in_time = since_boot_ms() < before;
-        self.0.store(if is_in_time { WRITTEN } else { TOO_LATE }, Ordering::Relaxed);
-        if is_in_time { Ok(()) } else { Err(Error::other("nothing vouches for the request any more")) }
     }
 }
 
@@ -67,7 +68,9 @@ impl<C: AsyncRead + Unpin> AsyncRead for Guarded<C> {
 impl<C: AsyncWrite + Unpin> AsyncWrite for Guarded<C> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         self.first_byte.check()?;
-        Pin::new(&mut self.inner).poll_write(context, bytes)
+        let written = Pin::new(&mut self.inner).poll_write(context, bytes);
+        self.first_byte.note(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -76,7 +79,9 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guarded<C> {
         slices: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         self.first_byte.check()?;
-        Pin::new(&mut self.inner).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
+        self.first_byte.note(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -89,5 +94,28 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guarded<C> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_follows_the_first_byte_may_come_at_any_time() {
+        let first_byte = FirstByte::default();
+        let mut written = Vec::new();
+        let mut guarded = Guarded::new(&mut written, first_byte.clone());
+        assert!(guarded.write_all(b"too early").await.is_err());
+        first_byte.allow_before(since_boot_ms() + 60_000);
+        assert!(!first_byte.came_too_late());
+        guarded.write_all(b"fir").await.expect("in time");
+        // As if an hour had gone by.
+        assert_eq!(first_byte.0.load(Ordering::Relaxed), WRITTEN);
+        guarded.write_all(b"st").await.expect("the rest");
+        assert!(!first_byte.came_too_late());
+        assert_eq!(written, b"first");
     }
 }

@@ -18,7 +18,7 @@ use coherence::{
     gateway::{FetchOutcome, Joining, Lease, SingleFlight},
 };
 use ed25519_dalek::SigningKey;
-use tokio::{sync::watch, time::timeout};
+use tokio::{sync::watch, task::JoinError, time::timeout};
 use wire::{TenantId, time::since_boot_ms};
 
 use super::endpoint::Endpoint;
@@ -43,6 +43,9 @@ pub(super) enum Unknown {
     /// The directory.
     #[error(transparent)]
     Directory(#[from] UseCaseError),
+    /// An attempt ended without a result.
+    #[error("an attempt ended badly: {0}")]
+    Panicked(JoinError),
 }
 
 /// Tenants' state under a lease. Cloning shares it.
@@ -170,7 +173,8 @@ impl TenantStates {
         Some(Begun { states: self.clone(), tenant_id, until: known.lease.until() })
     }
 
-    async fn lease_is_held(&self) {
+    /// Waits until this replica holds a lease, and asks for one.
+    pub(super) async fn lease_is_held(&self) {
         let mut moved = self.0.moved.subscribe();
         self.0.is_wanted.store(true, Ordering::SeqCst);
         self.0.moved.send_replace(());

@@ -1,9 +1,13 @@
 //! A turn: one worker delivers one tenant's outbox for a while. Conversations go side by side, each in its order.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use tokio::{
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::{Instant, sleep, timeout},
 };
 use wire::time::{now, since_boot_ms};
@@ -60,6 +64,9 @@ pub(super) async fn deliver(workers: Arc<Workers>, claim: Claim, standing: Arc<S
         Ok(Ended::ClaimLost) => return tracing::warn!(%tenant_id, "another worker has this outbox"),
         Err(error) => {
             tracing::warn!(%tenant_id, %error, "an outbox waits: it cannot be delivered now");
+            if matches!(error, Unknown::NoLease) {
+                workers.lacks_lease.store(true, Ordering::Relaxed);
+            }
             // Its claim stands a moment longer, so that it is not claimed again at once.
             sleep(PAUSE_AFTER_TROUBLE).await;
         }
@@ -101,18 +108,27 @@ impl Turn {
             }
             let has_room = trouble.is_none() && self.in_flight.len() < workers.config.parallel;
             tokio::select! {
-                Some(ended) = self.in_flight.join_next() => self.seen.extend(ended.ok()),
+                Some(ended) = self.in_flight.join_next() => self.note(ended, &mut trouble),
                 () = listening.rung(), if has_room => continue,
                 () = sleep(LOOK_EVERY), if has_room => continue,
             }
             while let Some(ended) = self.in_flight.try_join_next() {
-                self.seen.extend(ended.ok());
+                self.note(ended, &mut trouble);
             }
             match self.write().await {
                 Ok(None) => {}
                 Ok(Some(ended)) => return Ok(ended),
                 Err(error) => trouble = trouble.or(Some(error)),
             }
+        }
+    }
+
+    /// Keeps what came of an attempt until it is written.
+    fn note(&mut self, ended: Result<Attempted, JoinError>, trouble: &mut Option<Unknown>) {
+        match ended {
+            Ok(attempted) => self.seen.push(attempted),
+            // Nothing is known of its event, which is due still: without a pause it would be tried again at once, and for ever.
+            Err(error) => *trouble = trouble.take().or(Some(Unknown::Panicked(error))),
         }
     }
 

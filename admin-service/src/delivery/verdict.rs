@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use wire::events::EventType;
-
-use super::outcome::Outcome;
+use super::{failed::AttemptFailed, outcome::Outcome};
 
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_hours(12);
@@ -19,8 +17,8 @@ const BEST_EFFORT_ATTEMPTS: u32 = 3;
 /// What is known of an event besides the attempt's outcome.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tried {
-    /// What happened.
-    pub(crate) event_type: EventType,
+    /// Whether the receiver need not know events of this type.
+    pub(crate) is_best_effort: bool,
     /// The attempts so far, this one included.
     pub(crate) attempts: u32,
     /// The time since the event.
@@ -55,6 +53,7 @@ impl Verdict {
     pub(crate) fn of(outcome: &Outcome, tried: &Tried) -> Self {
         let answer = match outcome {
             Ok(answer) => answer,
+            Err(AttemptFailed::Unsendable) => return Self::Parked(AttemptFailed::Unsendable.to_string()),
             Err(failed) => return tried.retry(failed.to_string(), None),
         };
         let status = answer.status;
@@ -64,7 +63,7 @@ impl Verdict {
             400 | 422 => Self::Parked(says("it refuses this event")),
             404 | 405 => Self::Parked(says("it does not know this event")),
             // A receiver that says so of an event that it need not know goes on with the others.
-            410 if tried.is_best_effort() => Self::Parked(says("it does not want this event")),
+            410 if tried.is_best_effort => Self::Parked(says("it does not want this event")),
             410 => Self::StopEndpoint(says("it wants no more events")),
             401 => tried.retry(says("it does not accept the signature"), None),
             429 => tried.retry(says("it gets too many requests"), answer.retry_after),
@@ -76,18 +75,14 @@ impl Verdict {
 
     /// Whether the receiver counts as failing after this attempt.
     #[must_use]
-    pub(crate) fn counts_as_failing(&self, event_type: EventType) -> bool {
-        *self != Self::Delivered && !event_type.is_best_effort()
+    pub(crate) fn counts_as_failing(&self, is_best_effort: bool) -> bool {
+        *self != Self::Delivered && !is_best_effort
     }
 }
 
 impl Tried {
-    fn is_best_effort(&self) -> bool {
-        self.event_type.is_best_effort()
-    }
-
     fn retry(&self, reason: String, requested: Option<Duration>) -> Verdict {
-        if self.is_best_effort() && self.attempts >= BEST_EFFORT_ATTEMPTS {
+        if self.is_best_effort && self.attempts >= BEST_EFFORT_ATTEMPTS {
             return Verdict::Parked(format!("not delivered in {BEST_EFFORT_ATTEMPTS} attempts: {reason}"));
         }
         let Some(left) = OLDEST.checked_sub(self.age).filter(|left| !left.is_zero()) else {

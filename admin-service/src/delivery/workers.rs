@@ -1,6 +1,9 @@
 //! What the workers of a replica share.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +24,8 @@ pub(super) struct Workers {
     pub(super) bell: Bell,
     pub(super) config: WebhookConfig,
     pub(super) metrics: DeliveryMetrics,
+    /// Whether a turn ended because this replica got no lease in time.
+    pub(super) lacks_lease: AtomicBool,
     /// No attempt begins any more.
     pub(super) stopping: CancellationToken,
 }

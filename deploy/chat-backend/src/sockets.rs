@@ -15,6 +15,7 @@ use service::{
 };
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, frame::coding::CloseCode};
+use tracing::Instrument as _;
 use wire::{SessionId, TenantId, frames::limits::BACKEND_READS_BYTES};
 
 use super::{state::Backend, verify::Actor};
@@ -124,7 +125,10 @@ async fn converse(
     };
     loop {
         match stream.next(socket, &mut listener).await? {
-            Heard::Frame(frame) => stream.answer(socket, frame).await?,
+            Heard::Frame(frame) => {
+                let span = traces::span(tenant_id, &frame);
+                stream.answer(socket, frame).instrument(span).await?;
+            }
             Heard::News => {}
         }
         stream.catch_up(socket).await?;

@@ -1,8 +1,9 @@
-//! Looks at every error of a connection, and closes the connections that an error puts in doubt.
+//! Looks at every error of a connection, and closes the connections that an error puts in doubt. Has the writers of a SQLite file take
+//! turns.
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -10,11 +11,11 @@ use std::{
 
 use async_trait::async_trait;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
-    QueryResult, Statement, TransactionOptions, TransactionTrait as _,
+    ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    ExecResult, QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait as _,
     sqlx::{self, Connection as _, pool::PoolOptions},
 };
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::trouble::{is_doubtful, may_have_committed};
 
@@ -33,9 +34,24 @@ pub enum CommitError {
     Unknown(DbErr),
 }
 
-/// When connections were last put in doubt. Cloning shares it.
+/// Guards the connections of one database. Cloning shares it.
 #[derive(Clone, Debug, Default)]
-pub struct Guard(Arc<watch::Sender<Option<Instant>>>);
+pub struct Guard(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// When connections were last put in doubt.
+    doubted: watch::Sender<Option<Instant>>,
+    /// Set where the database has one writer at a time.
+    line: OnceLock<Line>,
+}
+
+/// Where writers wait for their turn.
+#[derive(Debug)]
+struct Line {
+    turn: Arc<Semaphore>,
+    patience: Duration,
+}
 
 impl Guard {
     /// Has the pools of these options close connections that may not serve again. Call it last: it replaces other hooks.
@@ -43,6 +59,22 @@ impl Guard {
         let (sqlite, postgres) = (self.clone(), self.clone());
         options.map_sqlx_sqlite_pool_opts(move |pool| sqlite.hook(pool));
         options.map_sqlx_postgres_pool_opts(move |pool| postgres.hook(pool));
+    }
+
+    /// Has writers take turns, in the order in which they came: for a database that has one writer at a time. In SQLite itself they would
+    /// wait asleep, up to 100 ms at a time, and one that came later would often go first.
+    pub(crate) fn line_up_writers(&self, patience: Duration) {
+        let _ = self.0.line.set(Line { turn: Arc::new(Semaphore::new(1)), patience });
+    }
+
+    /// Waits for a writer's turn, which lasts until the permit is dropped. `None` where writers take no turns.
+    async fn turn(&self) -> Result<Option<OwnedSemaphorePermit>, DbErr> {
+        let Some(line) = self.0.line.get() else { return Ok(None) };
+        match tokio::time::timeout(line.patience, Arc::clone(&line.turn).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Some(permit)),
+            Ok(Err(_)) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)),
+            Err(_) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)),
+        }
     }
 
     /// Looks at a pool's connections when they are given back, and again before they serve.
@@ -69,19 +101,19 @@ impl Guard {
 
     /// Connections that are open now do not serve again.
     pub fn doubt(&self) {
-        self.0.send_replace(Some(Instant::now()));
+        self.0.doubted.send_replace(Some(Instant::now()));
     }
 
     /// As [`Guard::doubt`], but at most once a second: for errors that any caller can cause.
     pub fn doubt_now_and_then(&self) {
-        if self.0.borrow().is_none_or(|raised| raised.elapsed() > DOUBT_EVERY) {
+        if self.0.doubted.borrow().is_none_or(|raised| raised.elapsed() > DOUBT_EVERY) {
             self.doubt();
         }
     }
 
     /// Returns once connections are put in doubt after this was called. Await it to give up a connection that no pool holds.
     pub fn doubted(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut raised = self.0.subscribe();
+        let mut raised = self.0.doubted.subscribe();
         async move {
             // The sender lives as long as the store.
             let _ = raised.changed().await;
@@ -90,12 +122,12 @@ impl Guard {
 
     /// Whether a connection of this age was open when connections were put in doubt.
     fn doubts(&self, age: Duration) -> bool {
-        self.0.borrow().is_some_and(|raised| age >= raised.elapsed())
+        self.0.doubted.borrow().is_some_and(|raised| age >= raised.elapsed())
     }
 
     /// Has the errors of a connection looked at.
     pub fn watch<C>(&self, inner: C) -> Guarded<C> {
-        Guarded { inner, guard: self.clone(), has_failed: AtomicBool::new(false) }
+        Guarded { inner, guard: self.clone(), has_failed: AtomicBool::new(false), role: Role::Pool }
     }
 
     fn note(&self, error: &DbErr) {
@@ -113,6 +145,15 @@ pub struct Guarded<C> {
     guard: Guard,
     /// A statement has failed: there is nothing left to commit.
     has_failed: AtomicBool,
+    role: Role,
+}
+
+#[derive(Debug)]
+enum Role {
+    /// A pool: each statement that writes takes a turn.
+    Pool,
+    /// A transaction, which has its turn, if it needs one, for as long as it lasts.
+    Transaction { _turn: Option<OwnedSemaphorePermit> },
 }
 
 impl<C: Clone> Clone for Guarded<C> {
@@ -130,6 +171,14 @@ impl<C> Guarded<C> {
         result
     }
 
+    /// The turn of one statement that writes.
+    async fn statement_turn(&self) -> Result<Option<OwnedSemaphorePermit>, DbErr> {
+        match self.role {
+            Role::Pool => self.guard.turn().await,
+            Role::Transaction { .. } => Ok(None),
+        }
+    }
+
     /// The connection itself.
     pub fn inner(&self) -> &C {
         &self.inner
@@ -137,16 +186,20 @@ impl<C> Guarded<C> {
 }
 
 impl Guarded<DatabaseConnection> {
-    /// Begins a transaction. It begins in a task of its own: where the caller leaves meanwhile, the task still drops the
-    /// transaction, which rolls it back.
+    /// Begins a transaction, one that means to write (`SqliteTransactionMode::Immediate`) once it is its turn. It begins in a task of its
+    /// own: where the caller leaves meanwhile, the task still drops the transaction, which rolls it back.
     ///
     /// # Errors
     /// The database's.
     pub async fn begin(&self, options: TransactionOptions) -> Result<Guarded<DatabaseTransaction>, DbErr> {
+        let writes = matches!(options.sqlite_transaction_mode, Some(SqliteTransactionMode::Immediate));
+        let turn = if writes { self.noted(self.guard.turn().await)? } else { None };
         let connection = self.inner.clone();
-        let beginning = tokio::spawn(async move { connection.begin_with_options(options).await });
+        let beginning =
+            tokio::spawn(async move { connection.begin_with_options(options).await.map(|begun| (begun, turn)) });
         let begun = beginning.await.unwrap_or_else(|error| Err(DbErr::Custom(error.to_string())));
-        Ok(self.guard.watch(self.noted(begun)?))
+        let (transaction, turn) = self.noted(begun)?;
+        Ok(Guarded { role: Role::Transaction { _turn: turn }, ..self.guard.watch(transaction) })
     }
 
     /// Closes every connection.
@@ -164,7 +217,8 @@ impl Guarded<DatabaseTransaction> {
     /// # Errors
     /// [`CommitError`], which says whether it may have been.
     pub async fn commit(self) -> Result<(), CommitError> {
-        let Self { inner, guard, has_failed } = self;
+        // The turn lasts until the end.
+        let Self { inner, guard, has_failed, role: _turn } = self;
         if has_failed.into_inner() {
             // A server may answer COMMIT after an error with success, and roll back.
             drop(inner);
@@ -181,7 +235,7 @@ impl Guarded<DatabaseTransaction> {
     /// # Errors
     /// The database's.
     pub async fn rollback(self) -> Result<(), DbErr> {
-        let Self { inner, guard, .. } = self;
+        let Self { inner, guard, role: _turn, .. } = self;
         inner.rollback().await.inspect_err(|_| guard.doubt())
     }
 }
@@ -193,10 +247,12 @@ impl<C: ConnectionTrait + Send> ConnectionTrait for Guarded<C> {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        let _turn = self.noted(self.statement_turn().await)?;
         self.noted(self.inner.execute_raw(statement).await)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        let _turn = self.noted(self.statement_turn().await)?;
         self.noted(self.inner.execute_unprepared(sql).await)
     }
 

@@ -87,6 +87,7 @@ impl SqliteFile {
             .record_stmt_in_spans(false)
             .map_sqlx_sqlite_opts(move |_| made.clone());
         guard.install(&mut options);
+        guard.line_up_writers(self.busy_timeout);
         let connection = guard.watch(Database::connect(options).await?);
         if let Err(error) = prepare(&connection).await {
             // It would keep others out.

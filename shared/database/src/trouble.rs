@@ -81,7 +81,8 @@ pub(super) fn postgres_trouble(code: &str) -> Trouble {
     match code {
         // The server may only be read, as after a failover; or its disk is full.
         "25006" | "53100" => Trouble::NoChanges,
-        "40001" | "40P01" | "55P03" => Trouble::Away,
+        // 25P03, 25P04: the server ended the session, because a transaction stood still or took too long.
+        "40001" | "40P01" | "55P03" | "25P03" | "25P04" => Trouble::Away,
         _ if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => Trouble::Away,
         _ => Trouble::Refused,
     }
@@ -131,8 +132,9 @@ pub(super) fn may_have_committed(error: &DbErr) -> bool {
         // SQLite writes a commit to its log before it makes sure that it is on the disk.
         return matches!(code, SQLITE_IOERR | SQLITE_NOMEM);
     }
-    // The server says so itself, and goes on: then nothing was committed.
-    !database
-        .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
-        .is_some_and(|error| error.severity() == PgSeverity::Error && !matches!(error.code(), "40003" | "08007"))
+    // The server says so itself, and goes on, or has rolled the transaction back before it ended the session: then nothing was committed.
+    !database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some_and(|error| {
+        let is_rolled_back = matches!(error.code(), "25P03" | "25P04");
+        is_rolled_back || error.severity() == PgSeverity::Error && !matches!(error.code(), "40003" | "08007")
+    })
 }

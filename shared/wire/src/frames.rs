@@ -1,6 +1,6 @@
 //! The frames of a visitor's socket, as types (PROTOCOL.md, sections 5.5, 5.6 and 5.8).
 //!
-//! A client sends a [`ClientFrame`], and the gateway passes it to the chat backend, as a [`PassedFrame`]. The gateway's first frame to the chat backend is
+//! A client sends a [`ClientFrame`], and the gateway passes it on as a [`PassedFrame`]. The gateway's first frame to the chat backend is
 //! [`Hello`]. A [`ServerFrame`] comes from the chat backend, and the gateway passes it to the client unread; the gateway sends
 //! `config` and `error` frames of its own. [`limits`] holds every limit of a frame.
 //!

@@ -12,6 +12,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use e2e::{
+    percentile::percentile,
     process::Process,
     seed,
     signed::Tenant,
@@ -208,7 +209,7 @@ async fn run(
     let body_bytes = all * callers.body_bytes() as u64;
     assert_eq!((after.0 - before.0, after.1 - before.1), (all, body_bytes), "{} lost or repeated calls", target.name);
     took.sort_unstable();
-    let micros = |percent: usize| f64::from(took[(took.len() - 1) * percent / 100]) / 10.0;
+    let micros = |percent| f64::from(percentile(&took, percent)) / 10.0;
     Run {
         per_second: answered as f64 / elapsed.as_secs_f64(),
         cpu_us: used.total.as_secs_f64() * 1e6 / answered as f64,

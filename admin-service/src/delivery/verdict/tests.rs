@@ -2,13 +2,13 @@ use super::*;
 use crate::delivery::{failed::AttemptFailed, outcome::Answer, refused::Refused};
 
 const TRIED: Tried = Tried {
-    event_type: EventType::MessageReceived,
+    is_best_effort: false,
     attempts: 1,
     age: Duration::from_secs(10),
     retry_base: Duration::from_secs(5),
     random: 0.5,
 };
-const CONTACT: Tried = Tried { event_type: EventType::ContactSubmitted, ..TRIED };
+const CONTACT: Tried = Tried { is_best_effort: true, ..TRIED };
 
 fn answer(status: u16, retry_after: Option<u64>) -> Outcome {
     let retry_after = retry_after.map(Duration::from_secs);
@@ -157,8 +157,8 @@ fn contact_forms_are_tried_three_times_and_never_count_against_the_receiver() {
     for outcome in [answer(404, None), answer(410, None), answer(500, None), Err(AttemptFailed::Closed)] {
         for (tried, counts) in [(CONTACT, false), (TRIED, true)] {
             let verdict = Verdict::of(&outcome, &tried);
-            assert_eq!(verdict.counts_as_failing(tried.event_type), counts, "{outcome:?}");
+            assert_eq!(verdict.counts_as_failing(tried.is_best_effort), counts, "{outcome:?}");
         }
     }
-    assert!(!Verdict::of(&answer(200, None), &TRIED).counts_as_failing(TRIED.event_type));
+    assert!(!Verdict::of(&answer(200, None), &TRIED).counts_as_failing(TRIED.is_best_effort));
 }

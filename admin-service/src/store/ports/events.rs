@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use wire::{TenantId, events::EventType};
+use wire::TenantId;
 
 use crate::{
     domain::{
@@ -56,7 +56,9 @@ pub struct DueEvent {
     /// Its id.
     pub event_id: String,
     /// What happened.
-    pub event_type: EventType,
+    pub event_type: String,
+    /// Whether receivers need not know this type.
+    pub is_best_effort: bool,
     /// The conversation in whose order it is delivered, if any.
     pub lane: Option<String>,
     /// When it happened.

@@ -3,7 +3,6 @@
 use sea_orm::ConnectionTrait;
 use serde_json::{Map, Value, json};
 use service::{ApiError, websocket::Socket};
-use tracing::Instrument as _;
 use wire::{
     ErrorCode, SessionId, TenantId,
     frames::{
@@ -13,10 +12,7 @@ use wire::{
     time::WireTime,
 };
 
-use super::{
-    relay::{Ended, Heard, receive, send},
-    traces,
-};
+use super::relay::{Ended, Heard, receive, send};
 use crate::{
     handling::Handling,
     notifier::Listener,
@@ -124,8 +120,7 @@ impl<'a> ConversationStream<'a> {
     /// Does what a frame of the visitor asks for.
     pub(super) async fn answer(&mut self, socket: &mut Socket, frame: Map<String, Value>) -> Result<(), Ended> {
         let client_id = wire::frames::client_id(&frame).map(str::to_owned);
-        let span = traces::span(self.tenant_id, &frame);
-        match self.act(socket, frame).instrument(span).await {
+        match self.act(socket, frame).await {
             Ok(()) => Ok(()),
             Err(Failed::Ended(ended)) => Err(ended),
             Err(Failed::Refused(error)) => send(socket, &error.frame(client_id)).await,

@@ -1,4 +1,4 @@
-//! The traces of what visitors say: each message has its own, which the relay may have begun.
+//! Spans of visitors' messages. The relay may have begun the trace.
 
 use serde_json::{Map, Value};
 use service::{call_span, telemetry};

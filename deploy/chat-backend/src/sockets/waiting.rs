@@ -38,7 +38,10 @@ pub(super) async fn wait_for_conversation<'a>(
     loop {
         let first = match heard {
             Heard::Frame(frame) => match frame.get("type").and_then(Value::as_str) {
-                Some("message") => Some(frame),
+                Some("message") => {
+                    let span = traces::span(tenant_id, &frame);
+                    Some((frame, span))
+                }
                 Some("read" | "resume") => {
                     let error = ApiError::new(
                         ErrorCode::MessageNotFound,
@@ -53,7 +56,7 @@ pub(super) async fn wait_for_conversation<'a>(
             Heard::News => None,
         };
         let id = match &first {
-            Some(frame) => visitor.begin(backend).instrument(traces::span(tenant_id, frame)).await?,
+            Some((_, span)) => visitor.begin(backend).instrument(span.clone()).await?,
             None => match visitor.conversation(backend).await? {
                 Some(id) => id,
                 None => {
@@ -67,8 +70,8 @@ pub(super) async fn wait_for_conversation<'a>(
         };
         let listener = backend.notifier.listen(&id);
         let mut stream = ConversationStream::from_the_start(backend, tenant_id, id, visitor.handling());
-        if let Some(frame) = first {
-            stream.answer(socket, frame).await?;
+        if let Some((frame, span)) = first {
+            stream.answer(socket, frame).instrument(span).await?;
         }
         stream.catch_up(socket).await?;
         return Ok((stream, listener));

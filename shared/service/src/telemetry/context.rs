@@ -103,11 +103,12 @@ pub fn traceparent(span: &Span) -> Option<String> {
     headers.get("traceparent").and_then(|text| text.to_str().ok()).map(str::to_owned)
 }
 
-/// A trace context that was kept, as a caller's headers; none where the call was not recorded.
+/// The headers that a kept `traceparent` stands for: none if there is none, or if it has not the form of W3C Trace Context.
 #[must_use]
 pub fn kept(traceparent: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    if let Some(trace) = traceparent.and_then(|text| HeaderValue::from_str(text).ok()) {
+    let trace = traceparent.and_then(|text| HeaderValue::from_str(text).ok());
+    if let Some(trace) = trace.filter(|trace| caller_records(trace).is_some()) {
         headers.insert("traceparent", trace);
     }
     headers
@@ -175,6 +176,7 @@ mod tests {
         ] {
             let header = HeaderValue::from_bytes(text.as_bytes()).expect("a header value");
             assert_eq!(caller_records(&header), decision, "{text}");
+            assert_eq!(kept(Some(&text)).contains_key("traceparent"), decision.is_some(), "{text}");
         }
     }
 }

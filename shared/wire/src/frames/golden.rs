@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{client::ClientFrame, hello::Hello, server::ServerFrame};
+use super::{client::ClientFrame, hello::Hello, passed::PassedFrame, server::ServerFrame};
 
 /// Reads and writes each frame of one kind; answers the types that were seen.
 fn types_of<Frame: Serialize + DeserializeOwned>(kind: &str) -> BTreeSet<String> {
@@ -27,4 +27,13 @@ fn each_golden_frame_is_read_and_written_as_it_stands() {
     assert_eq!(types_of::<ClientFrame>("client"), set(ClientFrame::TYPES));
     let server = set(&["welcome", "ack", "message", "typing", "status", "config", "error"]);
     assert_eq!(types_of::<ServerFrame>("server"), server);
+}
+
+#[test]
+fn the_golden_frame_that_is_passed_on_is_written_as_it_stands() {
+    let golden: Value = serde_json::from_str(include_str!("../../../../tests/vectors/frames.json")).expect("JSON");
+    let passed = &golden["passed"]["recorded_message"];
+    let frame = serde_json::from_value(passed.clone()).expect("a client's frame and a trace");
+    let written = PassedFrame { frame: &frame, traceparent: passed["traceparent"].as_str() }.to_json();
+    assert_eq!(serde_json::from_str::<Value>(&written).expect("JSON"), *passed);
 }

@@ -46,7 +46,8 @@ struct Claimed {
 
 /// Claims outboxes in which an event is due. On PostgreSQL, replicas that claim at the same time skip each other's rows.
 pub(super) async fn claim(store: &SeaStore, most: u64, period: Duration) -> Result<Vec<Claim>, StoreError> {
-    let backend = store.connection.get_database_backend();
+    let transaction = store.begin_write().await?;
+    let backend = transaction.get_database_backend();
     let clock = clock(backend);
     let due = format!(
         "SELECT tenant_id FROM outbox WHERE due_at IS NOT NULL AND NOT is_held AND due_at <= {clock} AND claimed_until <= {clock} \
@@ -63,7 +64,8 @@ pub(super) async fn claim(store: &SeaStore, most: u64, period: Duration) -> Resu
     );
     let values: [Value; 2] = [stored_number(as_millis(period)).into(), stored_number(most).into()];
     let statement = Statement::from_sql_and_values(backend, sql, values);
-    let claimed = Claimed::find_by_statement(statement).all(&store.connection).await.map_err(translate)?;
+    let claimed = Claimed::find_by_statement(statement).all(&transaction).await.map_err(translate)?;
+    commit(transaction).await?;
     Ok(claimed
         .into_iter()
         .map(|row| Claim { tenant_id: row.tenant_id.into(), token: row.claim, is_restarted: row.is_restarted })

@@ -61,8 +61,10 @@ pub(super) fn due(row: event::Model) -> Result<DueEvent, StoreError> {
     Ok(DueEvent {
         seq: number_from_row(row.seq)?,
         event_id: row.event_id,
-        event_type: EventType::from_text(&row.event_type)
-            .ok_or_else(|| broken_row("event.event_type", &row.event_type))?,
+        // A newer version may have published a type that this one does not know. It is delivered all the same: otherwise it would hold up
+        // all others.
+        is_best_effort: EventType::from_text(&row.event_type).is_some_and(EventType::is_best_effort),
+        event_type: row.event_type,
         lane: row.lane,
         occurred_at: from_unix_ms(row.occurred_at),
         received_at: from_unix_ms(row.received_at),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sea_orm::{QuerySelect as _, prelude::*};
+use sea_orm::{QueryOrder as _, QuerySelect as _, prelude::*};
 
 use super::{
     super::{
@@ -90,6 +90,8 @@ async fn ids(transaction: &Transaction, claim: Claim, which: impl Into<Expr>) ->
         .column(event::Column::Id)
         .filter(event::Column::TenantId.eq(claim.tenant_id.as_uuid()))
         .filter(which.into())
+        // The newest first: an event that waits for an earlier one of its conversation must not be left without it.
+        .order_by_desc(event::Column::Seq)
         .limit(AT_ONCE)
         .into_tuple()
         .all(transaction)
