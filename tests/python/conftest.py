@@ -140,43 +140,52 @@ def run_script(deployment):
     return run
 
 
+GRPC_TOKEN = "a-grpc-token-for-tests"
+
+
+def admin_service(data_dir, **env):
+    return Service(
+        "admin-service",
+        **{
+            "ADMIN_REST_LISTEN": "127.0.0.1:0",
+            "ADMIN_GRPC_LISTEN": "127.0.0.1:0",
+            "ADMIN_DATABASE_URL": f"sqlite://{data_dir}/admin.db?mode=rwc",
+            "ADMIN_API_KEY": ADMIN_KEY,
+            "ADMIN_MASTER_KEYS": "k1:sHgMT6muXfehS/EmdtyrY0jWlHTYsmVRoVA7LM2Ov5w=",
+            "ADMIN_GRPC_TOKEN": GRPC_TOKEN,
+            "ADMIN_LOG_FORMAT": "json",
+            **env,
+        },
+    )
+
+
+def gateway(listen, admin_grpc, admin_rest, **env):
+    return Service(
+        "relay-gateway",
+        **{
+            "GATEWAY_LISTEN": listen,
+            "GATEWAY_ADMIN_GRPC": admin_grpc,
+            "GATEWAY_ADMIN_REST": admin_rest,
+            "GATEWAY_ADMIN_GRPC_TOKEN": GRPC_TOKEN,
+            "GATEWAY_RELAY_SECRET": "a-relay-secret-for-tests",
+            "GATEWAY_LOG_FORMAT": "json",
+            **env,
+        },
+    )
+
+
 class Separate:
     """An admin service and a gateway as separate processes, as in production; `relay_url` is what the first calls the second."""
 
     def __init__(self, data_dir, **gateway_env):
-        grpc_token = "a-grpc-token-for-tests"
         # The admin service names the gateway before there is one, so its port is picked first.
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             listen = f"127.0.0.1:{probe.getsockname()[1]}"
         self.relay = f"http://{listen}"
-        self.services = [
-            Service(
-                "admin-service",
-                ADMIN_REST_LISTEN="127.0.0.1:0",
-                ADMIN_GRPC_LISTEN="127.0.0.1:0",
-                ADMIN_DATABASE_URL=f"sqlite://{data_dir}/admin.db?mode=rwc",
-                ADMIN_API_KEY=ADMIN_KEY,
-                ADMIN_MASTER_KEYS="k1:sHgMT6muXfehS/EmdtyrY0jWlHTYsmVRoVA7LM2Ov5w=",
-                ADMIN_GRPC_TOKEN=grpc_token,
-                ADMIN_RELAY_URL=self.relay,
-                ADMIN_LOG_FORMAT="json",
-            )
-        ]
-        self.admin = self.services[0].url("admin-rest")
-        grpc = self.services[0].url("admin-grpc")
-        self.services.append(
-            Service(
-                "relay-gateway",
-                GATEWAY_LISTEN=listen,
-                GATEWAY_ADMIN_GRPC=grpc,
-                GATEWAY_ADMIN_REST=self.admin,
-                GATEWAY_ADMIN_GRPC_TOKEN=grpc_token,
-                GATEWAY_RELAY_SECRET="a-relay-secret-for-tests",
-                GATEWAY_LOG_FORMAT="json",
-                **gateway_env,
-            )
-        )
+        admin = admin_service(data_dir, ADMIN_RELAY_URL=self.relay)
+        self.admin = admin.url("admin-rest")
+        self.services = [admin, gateway(listen, admin.url("admin-grpc"), self.admin, **gateway_env)]
         assert self.services[1].url("gateway") == self.relay
 
     def stop(self):

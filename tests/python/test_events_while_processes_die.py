@@ -11,11 +11,10 @@ import httpx
 import pytest
 from bloonio_chat_relay_client import ChatRelayError, MessageRole, WebhookEventType
 
-from conftest import ADMIN_KEY, PATIENCE_S, Operated, Service
+from conftest import PATIENCE_S, Operated, Service, admin_service, gateway
 from receivers import DjangoReceiver, FastApiReceiver, running
 from tenants import RELAY_SECRET, Tenant, ids, sent_to, what_an_operator_does
 
-GRPC_TOKEN = "a-grpc-token-for-tests"
 # How often each process is killed.
 CRASHES = 5
 
@@ -33,45 +32,31 @@ class ThreeProcesses(Operated):
     """A deployment as in production: each process may be killed by itself, and comes back at its address with its data."""
 
     def __init__(self, data_dir):
-        rest, grpc, backend, gateway = (lasting_address() for _ in range(4))
-        self.relay = f"http://{gateway}"
-        self._addresses = {"admin-rest": rest, "chat-backend": backend, "gateway": gateway}
+        rest, grpc, backend, relay = (lasting_address() for _ in range(4))
+        self.relay = f"http://{relay}"
+        self._addresses = {"admin-rest": rest, "chat-backend": backend, "gateway": relay}
+        admin_env = {
+            "ADMIN_REST_LISTEN": rest,
+            "ADMIN_GRPC_LISTEN": grpc,
+            "ADMIN_RELAY_SECRETS": RELAY_SECRET,
+            "ADMIN_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+            # A claim of a process that was killed stands twice as long.
+            "ADMIN_WEBHOOK_TIMEOUT_MS": "1000",
+            "ADMIN_WEBHOOK_RETRY_BASE_MS": "200",
+            "ADMIN_LEASE_MS": "1000",
+        }
+        backend_env = {
+            "CHAT_BACKEND_LISTEN": backend,
+            "CHAT_BACKEND_DATA_DIR": str(data_dir),
+            "CHAT_BACKEND_RELAY_SECRET": RELAY_SECRET,
+            "CHAT_BACKEND_EVENTS_URL": f"http://{rest}",
+            "CHAT_BACKEND_LOG_FORMAT": "json",
+        }
+        gateway_env = {"GATEWAY_CHAT_BACKEND_URL": f"http://{backend}", "GATEWAY_RELAY_SECRET": RELAY_SECRET}
         self.services = {
-            "admin-rest": Service(
-                "admin-service",
-                ADMIN_REST_LISTEN=rest,
-                ADMIN_GRPC_LISTEN=grpc,
-                ADMIN_DATABASE_URL=f"sqlite://{data_dir}/admin.db?mode=rwc",
-                ADMIN_API_KEY=ADMIN_KEY,
-                ADMIN_MASTER_KEYS="k1:sHgMT6muXfehS/EmdtyrY0jWlHTYsmVRoVA7LM2Ov5w=",
-                ADMIN_GRPC_TOKEN=GRPC_TOKEN,
-                ADMIN_RELAY_SECRETS=RELAY_SECRET,
-                ADMIN_WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8",
-                # A claim of a process that was killed stands twice as long.
-                ADMIN_WEBHOOK_TIMEOUT_MS="1000",
-                ADMIN_WEBHOOK_RETRY_BASE_MS="200",
-                ADMIN_LEASE_MS="1000",
-                ADMIN_LOG_FORMAT="json",
-            ),
-            "chat-backend": Service(
-                "chat-relay",
-                "backend",
-                CHAT_BACKEND_LISTEN=backend,
-                CHAT_BACKEND_DATA_DIR=str(data_dir),
-                CHAT_BACKEND_RELAY_SECRET=RELAY_SECRET,
-                CHAT_BACKEND_EVENTS_URL=f"http://{rest}",
-                CHAT_BACKEND_LOG_FORMAT="json",
-            ),
-            "gateway": Service(
-                "relay-gateway",
-                GATEWAY_LISTEN=gateway,
-                GATEWAY_ADMIN_GRPC=f"http://{grpc}",
-                GATEWAY_ADMIN_REST=f"http://{rest}",
-                GATEWAY_ADMIN_GRPC_TOKEN=GRPC_TOKEN,
-                GATEWAY_CHAT_BACKEND_URL=f"http://{backend}",
-                GATEWAY_RELAY_SECRET=RELAY_SECRET,
-                GATEWAY_LOG_FORMAT="json",
-            ),
+            "admin-rest": admin_service(data_dir, **admin_env),
+            "chat-backend": Service("chat-relay", "backend", **backend_env),
+            "gateway": gateway(relay, f"http://{grpc}", f"http://{rest}", **gateway_env),
         }
         for name, service in self.services.items():
             service.url(name)

@@ -4,52 +4,35 @@ use std::time::{Duration, Instant};
 
 use e2e::{
     receiver::{Manner, Receiver},
-    world::ADMIN_KEY,
+    world::Operator,
 };
-use reqwest::Client;
 use serde_json::{Value, json};
 
 use crate::support::{Service, TestDatabase, postgres, sqlite};
 
-struct Operator {
-    http: Client,
-    base: String,
-}
-
-impl Operator {
-    fn of(service: &Service) -> Self {
-        Self { http: Client::new(), base: format!("http://{}/api/v1", service.rest) }
-    }
-
-    async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Value {
-        let request = self.http.request(method.parse().expect("a method"), format!("{}{path}", self.base));
-        let request = request.header("x-admin-key", ADMIN_KEY);
-        let request = match body {
-            Some(body) => request.json(&body),
-            None => request,
-        };
-        let answer: Value = request.send().await.expect("an answer").json().await.expect("JSON");
-        assert_eq!(answer["success"], true, "{method} {path}: {answer}");
-        answer["data"].clone()
-    }
+/// `data` of the answer, which must be a success.
+async fn call(operator: &Operator, method: &str, path: &str, body: Option<Value>) -> Value {
+    let (_, answer) = operator.call(method, path, body).await;
+    assert_eq!(answer["success"], true, "{method} {path}: {answer}");
+    answer["data"].clone()
 }
 
 async fn nothing_is_sent_under_a_state_that_is_over(database: TestDatabase) {
     let service = Service::delivering(database).await;
     let receiver = Receiver::start(|_| Manner::Takes(Duration::from_millis(5))).await;
-    let operator = Operator::of(&service);
+    let operator = service.operator();
     let fields = json!({"tenant_name": "Acme", "callback_url_base": receiver.base("callbacks")});
-    let made = operator.call("POST", "/provision/tenant", Some(fields)).await;
+    let made = call(&operator, "POST", "/provision/tenant", Some(fields)).await;
     let tenant = made["tenant_id"].as_str().expect("an id").to_owned();
     let of_tenant = |path: &str| format!("{path}?tenant_id={tenant}");
 
     let sending = {
-        let operator = Operator { http: operator.http.clone(), base: operator.base.clone() };
+        let operator = operator.clone();
         let path = of_tenant("/send/test-event");
         tokio::spawn(async move {
             let mut sent = Vec::new();
             for _ in 0..400 {
-                let event = operator.call("POST", &path, Some(json!({}))).await;
+                let event = call(&operator, "POST", &path, Some(json!({}))).await;
                 sent.push(event["event"]["event_id"].as_str().expect("an id").to_owned());
             }
             sent
@@ -60,14 +43,14 @@ async fn nothing_is_sent_under_a_state_that_is_over(database: TestDatabase) {
     let (mut rounds, mut stale) = (0, 0);
     while !sending.is_finished() {
         rounds += 1;
-        operator.call("POST", &of_tenant("/suspend/tenant"), None).await;
+        call(&operator, "POST", &of_tenant("/suspend/tenant"), None).await;
         let suspended = Instant::now();
         tokio::time::sleep(Duration::from_millis(20)).await;
         stale += receiver.arrivals().iter().filter(|arrived| arrived.at > suspended).count();
-        operator.call("POST", &of_tenant("/reactivate/tenant"), None).await;
+        call(&operator, "POST", &of_tenant("/reactivate/tenant"), None).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
 
-        let rotated = operator.call("POST", &of_tenant("/rotate/tenant-secret"), None).await;
+        let rotated = call(&operator, "POST", &of_tenant("/rotate/tenant-secret"), None).await;
         let since = Instant::now();
         let old = std::mem::replace(&mut secret, rotated["tenant_secret"].as_str().expect("a secret").to_owned());
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -107,10 +90,10 @@ async fn an_attempt_that_is_under_way_when_the_process_stops_is_recorded() {
     let service = Service::delivering(sqlite()).await;
     let receiver = Receiver::start(|_| Manner::Takes(Duration::from_secs(2))).await;
     let fields = json!({"tenant_name": "Acme", "callback_url_base": receiver.base("callbacks")});
-    let operator = Operator::of(&service);
-    let made = operator.call("POST", "/provision/tenant", Some(fields)).await;
+    let operator = service.operator();
+    let made = call(&operator, "POST", "/provision/tenant", Some(fields)).await;
     let tenant = made["tenant_id"].as_str().expect("an id");
-    let sent = operator.call("POST", &format!("/send/test-event?tenant_id={tenant}"), Some(json!({}))).await;
+    let sent = call(&operator, "POST", &format!("/send/test-event?tenant_id={tenant}"), Some(json!({}))).await;
     while receiver.arrivals().is_empty() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -118,8 +101,7 @@ async fn an_attempt_that_is_under_way_when_the_process_stops_is_recorded() {
 
     let service = Service::delivering(database).await;
     let id = sent["event"]["event_id"].as_str().expect("an id");
-    let event =
-        Operator::of(&service).call("GET", &format!("/fetch/event?tenant_id={tenant}&event_id={id}"), None).await;
+    let event = call(&service.operator(), "GET", &format!("/fetch/event?tenant_id={tenant}&event_id={id}"), None).await;
     assert_eq!((&event["event"]["state"], &event["event"]["attempts"]), (&json!("delivered"), &json!(1)));
     assert_eq!(receiver.arrivals().len(), 1);
     service.stop().await;
