@@ -141,6 +141,8 @@ impl Bench {
         let asked: HashMap<String, Instant> = publishing.join_all().await.into_iter().collect();
         self.wait_for(before + events).await;
         let arrivals = self.receiver.arrivals();
+        let repeated = arrivals.len() - before - events;
+        assert_eq!(repeated, 0, "an event that comes twice would be taken for another");
         let mut first = HashMap::new();
         for arrival in &arrivals[before..] {
             first.entry(arrival.event_id()).or_insert(arrival.at);

@@ -1,6 +1,6 @@
 //! Percentiles of what was measured.
 
-/// Of sorted values, the one that so many percent do not exceed.
+/// The value at this percentile of a sorted list.
 ///
 /// # Panics
 /// Where there are none.

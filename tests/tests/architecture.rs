@@ -221,3 +221,18 @@ fn sockets_are_moved_and_closed_without_knowing_whose_they_are() {
         file.strip_prefix("sockets/").is_some_and(|file| of_any_participant.contains(&file))
     });
 }
+
+/// A profile inherits what the one before it says of a package, and `dist` must not be built like a first try.
+#[test]
+fn dist_says_of_every_package_what_release_says_of_it() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace's manifest");
+    let packages = |profile: &str| -> Vec<String> {
+        let (_, section) = manifest.split_once(&format!("[profile.{profile}.package]\n")).expect("a section");
+        let lines = section.lines().take_while(|line| !line.starts_with('['));
+        lines.filter_map(|line| Some(line.split_once(" = ")?.0.to_owned())).collect()
+    };
+    let (release, dist) = (packages("release"), packages("dist"));
+    assert!(release.len() > 10, "{release:?}");
+    let inherited: Vec<_> = release.iter().filter(|package| !dist.contains(package)).collect();
+    assert!(inherited.is_empty(), "name these in profile.dist.package: {inherited:?}");
+}

@@ -164,6 +164,7 @@ async fn publish(
 struct FirstDeliveries {
     /// The p50 of the tenant that waited longest.
     slowest_tenant: Duration,
+    p90: Duration,
     most: Duration,
 }
 
@@ -177,7 +178,7 @@ async fn run(postgres: &Postgres, run: Run) -> FirstDeliveries {
             Some("t0") => Manner::Hangs,
             Some("t1") => Manner::Refuses(500),
             Some("t2") => Manner::Refuses(429),
-            Some("t3") => Manner::Takes(TIMEOUT / 2),
+            Some("t3") => Manner::Takes(TIMEOUT / 4),
             _ => Manner::Takes(Duration::ZERO),
         })
         .await
@@ -258,7 +259,7 @@ fn repetitions<'f>(
                 continue;
             };
             match unused.iter().position(|fault| fault.until >= *before && fault.from <= *again) {
-                Some(fault) => *explained.entry(unused.swap_remove(fault).what).or_default() += 1,
+                Some(fault) => *explained.entry(unused.remove(fault).what).or_default() += 1,
                 None => unexplained.push(id.clone()),
             }
         }
@@ -277,7 +278,7 @@ fn check(run: &Run, receiver: &Receiver, published: &HashMap<String, Instant>, f
         if taken_at(&id).is_none() {
             lost.push(id);
         } else if let Some(before) = number.checked_sub(CONVERSATIONS)
-            && taken_at(&id_of(tenant, before)) > Some(histories[&id][0].0)
+            && histories[&id_of(tenant, before)].last().map(|(at, _)| *at) > Some(histories[&id][0].0)
         {
             out_of_order.push(id);
         }
@@ -311,7 +312,7 @@ fn check(run: &Run, receiver: &Receiver, published: &HashMap<String, Instant>, f
         at(99),
         at(100),
     );
-    FirstDeliveries { slowest_tenant, most: at(100) }
+    FirstDeliveries { slowest_tenant, p90: at(90), most: at(100) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,8 +323,8 @@ async fn no_event_is_lost_or_out_of_order_while_replicas_are_killed_and_receiver
     let name = |name| Run { name, lasting, has_bad_receivers: false, has_faults: false };
     run(&postgres, name("all is well")).await;
     let beside_bad = run(&postgres, Run { has_bad_receivers: true, ..name("four bad receivers") }).await;
-    // No tenant waited behind the receiver that hangs, not even for one attempt.
-    assert!(beside_bad.slowest_tenant < TIMEOUT, "{beside_bad:?}");
+    // An attempt at the receiver that hangs takes this long. Nobody else waits for it.
+    assert!(beside_bad.slowest_tenant < TIMEOUT && beside_bad.p90 < TIMEOUT, "{beside_bad:?}");
     let lasting = if is_long { lasting } else { lasting * 4 };
     let faulty = Run { has_bad_receivers: true, has_faults: true, lasting, ..name("four bad receivers and faults") };
     let beside_faults = run(&postgres, faulty).await;
@@ -343,7 +344,10 @@ async fn change(operator: &Operator, path: String) -> (Instant, Option<String>) 
     loop {
         match operator.call("POST", &path, None).await {
             (200, answer) => return (Instant::now(), answer["data"]["tenant_secret"].as_str().map(str::to_owned)),
-            (503, answer) => assert!(Instant::now() < deadline, "{path} does not succeed: {answer}"),
+            // Nothing was changed. Of a change whose outcome is not known, the test could not say which secret is current.
+            (503, answer) if answer["error_code"] == "store_unavailable" => {
+                assert!(Instant::now() < deadline, "{path} does not succeed: {answer}");
+            }
             (status, answer) => panic!("{path} answered {status}: {answer}"),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -1,11 +1,13 @@
 //! One attempt at delivering an event: the connection first, then a look at the lease, then the request.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::HeaderMap;
 use jiff::Timestamp;
 use service::{call_span, telemetry};
@@ -69,8 +71,10 @@ pub(super) async fn attempt(
     );
     telemetry::adopt_caller(&span, &trace);
     let (started_at, clock) = (now(), Instant::now());
-    let Some(outcome) = send(&workers, tenant_id, &standing, &endpoint, &event, trace).instrument(span.clone()).await
-    else {
+    let sending = send(&workers, tenant_id, &standing, &endpoint, &event, trace).instrument(span.clone());
+    // A panic is an attempt like any other: with a pause after it, and an end.
+    let sent = AssertUnwindSafe(sending).catch_unwind().await.unwrap_or(Some(Err(AttemptFailed::Panicked)));
+    let Some(outcome) = sent else {
         return Attempted::NotBegun { seq: event.seq };
     };
     if let Ok(answer) = &outcome {
@@ -148,7 +152,8 @@ fn judge(
     if is_delivered && (event.lane.is_some() || event.attempts == 0) {
         workers.metrics.delivered(ended_at.duration_since(event.received_at).as_secs_f64());
     }
-    let counts = verdict.counts_as_failing(event.is_best_effort);
+    let is_ours = matches!(outcome, Err(AttemptFailed::Panicked | AttemptFailed::Unsendable));
+    let counts = !is_ours && verdict.counts_as_failing(event.is_best_effort);
     let attempt = AttemptRecord {
         started_at,
         latency,

@@ -32,7 +32,7 @@ pub(super) async fn claim_and_deliver(workers: Arc<Workers>) {
         }
         let room = MOST_TURNS.saturating_sub(turns.len());
         if workers.lacks_lease.swap(false, Ordering::Relaxed) {
-            // Claimed by this replica, an outbox would wait for its lease, while another replica could deliver it.
+            // Without a lease this replica would claim outboxes that it cannot deliver. Leave them to another replica.
             tokio::select! {
                 () = workers.stopping.cancelled() => break,
                 () = workers.states.lease_is_held() => {}

@@ -45,6 +45,9 @@ pub(crate) enum AttemptFailed {
     /// What came is not HTTP/1.1.
     #[error("the answer is not HTTP")]
     NotHttp,
+    /// The attempt panicked: a fault of the relay's own.
+    #[error("the relay failed")]
+    Panicked,
     /// The event's id cannot be a header. Publishing takes no such id.
     #[error("the event's id cannot be a header")]
     Unsendable,

@@ -18,7 +18,11 @@ use coherence::{
     gateway::{FetchOutcome, Joining, Lease, SingleFlight},
 };
 use ed25519_dalek::SigningKey;
-use tokio::{sync::watch, task::JoinError, time::timeout};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinError,
+    time::timeout,
+};
 use wire::{TenantId, time::since_boot_ms};
 
 use super::endpoint::Endpoint;
@@ -30,6 +34,9 @@ use crate::{
 
 /// How long a change waits for attempts that have begun.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often whoever waits for the lease says so.
+const WANTED_EVERY: Duration = Duration::from_millis(200);
 
 /// Why an endpoint is not known.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +66,8 @@ struct Shared {
     known: Mutex<Known>,
     /// Whether anybody wanted a state since it was last looked at.
     is_wanted: AtomicBool,
+    /// Wakes whoever asks for the lease, once it is wanted.
+    wanting: Notify,
     /// Moved when the lease is granted, and when an attempt ends.
     moved: watch::Sender<()>,
 }
@@ -102,6 +111,7 @@ impl TenantStates {
             own_key,
             known: Mutex::default(),
             is_wanted: AtomicBool::new(false),
+            wanting: Notify::new(),
             moved: watch::Sender::new(()),
         }))
     }
@@ -173,21 +183,24 @@ impl TenantStates {
         Some(Begun { states: self.clone(), tenant_id, until: known.lease.until() })
     }
 
-    /// Waits until this replica holds a lease, and asks for one.
+    /// Waits until this replica holds a lease, and wants one all the while: an asking that fails is followed by another. A lease that is
+    /// held is wanted too, or it would not be renewed.
     pub(super) async fn lease_is_held(&self) {
         let mut moved = self.0.moved.subscribe();
-        self.0.is_wanted.store(true, Ordering::SeqCst);
-        self.0.moved.send_replace(());
-        while !self.known().lease.is_held(since_boot_ms()) {
-            let _ = moved.changed().await;
+        loop {
+            self.0.is_wanted.store(true, Ordering::SeqCst);
+            self.0.wanting.notify_one();
+            if self.known().lease.is_held(since_boot_ms()) {
+                return;
+            }
+            let _ = timeout(WANTED_EVERY, moved.changed()).await;
         }
     }
 
     /// Waits until a lease is wanted.
     pub(super) async fn wanted(&self) {
-        let mut moved = self.0.moved.subscribe();
         while !self.0.is_wanted.load(Ordering::SeqCst) {
-            let _ = moved.changed().await;
+            self.0.wanting.notified().await;
         }
     }
 

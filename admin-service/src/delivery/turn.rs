@@ -127,7 +127,7 @@ impl Turn {
     fn note(&mut self, ended: Result<Attempted, JoinError>, trouble: &mut Option<Unknown>) {
         match ended {
             Ok(attempted) => self.seen.push(attempted),
-            // Nothing is known of its event, which is due still: without a pause it would be tried again at once, and for ever.
+            // Nothing is known of its event, which is due still. The turn ends with a pause, or the event would be tried again at once.
             Err(error) => *trouble = trouble.take().or(Some(Unknown::Panicked(error))),
         }
     }

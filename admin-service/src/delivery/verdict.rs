@@ -17,7 +17,7 @@ const BEST_EFFORT_ATTEMPTS: u32 = 3;
 /// What is known of an event besides the attempt's outcome.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tried {
-    /// Whether the receiver need not know events of this type.
+    /// Whether a receiver may ignore events of this type.
     pub(crate) is_best_effort: bool,
     /// The attempts so far, this one included.
     pub(crate) attempts: u32,

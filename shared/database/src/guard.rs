@@ -73,7 +73,10 @@ impl Guard {
         match tokio::time::timeout(line.patience, Arc::clone(&line.turn).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Some(permit)),
             Ok(Err(_)) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)),
-            Err(_) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)),
+            Err(_) => {
+                tracing::warn!(waited = ?line.patience, "a writer's turn did not come: SQLite has one writer at a time");
+                Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
+            }
         }
     }
 
@@ -150,7 +153,7 @@ pub struct Guarded<C> {
 
 #[derive(Debug)]
 enum Role {
-    /// A pool: each statement that writes takes a turn.
+    /// A pool. Each statement that is executed takes a turn. A query takes none: what writes and returns rows needs a transaction.
     Pool,
     /// A transaction, which has its turn, if it needs one, for as long as it lasts.
     Transaction { _turn: Option<OwnedSemaphorePermit> },
@@ -186,7 +189,7 @@ impl<C> Guarded<C> {
 }
 
 impl Guarded<DatabaseConnection> {
-    /// Begins a transaction, one that means to write (`SqliteTransactionMode::Immediate`) once it is its turn. It begins in a task of its
+    /// Begins a transaction. One that writes (`SqliteTransactionMode::Immediate`) first waits for its turn. It begins in a task of its
     /// own: where the caller leaves meanwhile, the task still drops the transaction, which rolls it back.
     ///
     /// # Errors

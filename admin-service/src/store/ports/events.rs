@@ -57,7 +57,7 @@ pub struct DueEvent {
     pub event_id: String,
     /// What happened.
     pub event_type: String,
-    /// Whether receivers need not know this type.
+    /// Whether a receiver may ignore events of this type.
     pub is_best_effort: bool,
     /// The conversation in whose order it is delivered, if any.
     pub lane: Option<String>,

@@ -35,14 +35,17 @@ pub fn is_recorded(headers: &HeaderMap) -> bool {
 fn caller_records(header: &HeaderValue) -> Option<bool> {
     let text = header.to_str().ok()?;
     let mut fields = text.split('-');
-    let well_formed = |field: Option<&str>, digits: usize| {
-        field.is_some_and(|field| field.len() == digits && field.bytes().any(|byte| byte != b'0'))
+    let is_hex = |field: &str, digits: usize| {
+        field.len() == digits && field.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     };
-    let version = fields.next()?;
-    if version.len() != 2 || version == "ff" || !well_formed(fields.next(), 32) || !well_formed(fields.next(), 16) {
+    let is_id = |field: &str, digits: usize| is_hex(field, digits) && field.bytes().any(|byte| byte != b'0');
+    let (version, trace, parent, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    // A later version may have more fields.
+    let is_known = is_hex(version, 2) && version != "ff" && (version != "00" || fields.next().is_none());
+    if !is_known || !is_id(trace, 32) || !is_id(parent, 16) || !is_hex(flags, 2) {
         return None;
     }
-    u8::from_str_radix(fields.next()?.get(..2)?, 16).ok().map(|flags| flags & 1 == 1)
+    u8::from_str_radix(flags, 16).ok().map(|flags| flags & 1 == 1)
 }
 
 /// Whether what is done right now is part of a call that is recorded.
@@ -170,6 +173,11 @@ mod tests {
             (format!("00-{}-{span}-01", "0".repeat(32)), None),
             (format!("00-{trace}-{}-01", "0".repeat(16)), None),
             (format!("00-{trace}-{span}"), None),
+            (format!("00-{trace}-{span}-01-more"), None),
+            (format!("00-{trace}-{span}-01foo"), None),
+            (format!("00-{}-{span}-01", "g".repeat(32)), None),
+            (format!("00-{}-{span}-01", trace.to_uppercase()), None),
+            (format!("zz-{trace}-{span}-01"), None),
             (format!("00-{trace}-{span}-xx"), None),
             ("é".to_owned(), None),
             (String::new(), None),
