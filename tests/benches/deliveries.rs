@@ -52,7 +52,7 @@ async fn main() {
     }
 }
 
-/// Everything that one row needs.
+/// A running admin service, and those who call it.
 struct Bench {
     admin: Process,
     operator: Operator,

@@ -230,7 +230,7 @@ pub fn cpu_time_of_family(id: u32) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
         let fields: Vec<u64> =
             stat.rsplit(')').next()?.split_whitespace().map(|field| field.parse().unwrap_or_default()).collect();
-        // Fields 4, 14 and 15, of which the first two are gone.
+        // Fields 4, 14 and 15, of which the first two are gone. The third is a letter, and reads as 0.
         Some((u32::try_from(fields[1]).ok()?, TICK * u32::try_from(fields[11] + fields[12]).ok()?))
     };
     let all = std::fs::read_dir("/proc").expect("Linux").flatten();

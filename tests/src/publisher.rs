@@ -11,7 +11,7 @@ use tonic::{Request, transport::Channel};
 
 use crate::{process::PATIENCE, world::ADMIN_KEY};
 
-/// How long one replica may take: one that is paused takes for ever.
+/// How long to wait for one replica: a paused one does not answer.
 const ONE_CALL: Duration = Duration::from_secs(2);
 
 /// A chat backend that publishes.

@@ -72,7 +72,7 @@ pub(super) async fn attempt(
     telemetry::adopt_caller(&span, &trace);
     let (started_at, clock) = (now(), Instant::now());
     let sending = send(&workers, tenant_id, &standing, &endpoint, &event, trace).instrument(span.clone());
-    // A panic is an attempt like any other: with a pause after it, and an end.
+    // Record a panic as a failed attempt: then the event is tried again after a pause, and parked in the end.
     let sent = AssertUnwindSafe(sending).catch_unwind().await.unwrap_or(Some(Err(AttemptFailed::Panicked)));
     let Some(outcome) = sent else {
         return Attempted::NotBegun { seq: event.seq };
@@ -126,9 +126,9 @@ fn judge(
     outcome: &Outcome,
 ) -> Attempted {
     let ended_at = now();
-    // An event from the future would never be old enough to be parked: it is as old as its publication then.
+    // Count an event that is dated in the future from its publication: it would never be old enough to be parked.
     let since = event.occurred_at.min(event.received_at);
-    // A clock that was set back makes it new.
+    // If the clock was set back, the age is negative: count the event as new.
     let age = ended_at.duration_since(since).try_into().unwrap_or_default();
     let tried = Tried {
         is_best_effort: event.is_best_effort,

@@ -35,7 +35,7 @@ use crate::{
 /// How long a change waits for attempts that have begun.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often whoever waits for the lease says so.
+/// How long to wait for a lease before another one is asked for.
 const WANTED_EVERY: Duration = Duration::from_millis(200);
 
 /// Why an endpoint is not known.
@@ -66,7 +66,7 @@ struct Shared {
     known: Mutex<Known>,
     /// Whether anybody wanted a state since it was last looked at.
     is_wanted: AtomicBool,
-    /// Wakes whoever asks for the lease, once it is wanted.
+    /// Wakes the task that asks for leases (`following`).
     wanting: Notify,
     /// Moved when the lease is granted, and when an attempt ends.
     moved: watch::Sender<()>,
@@ -183,8 +183,8 @@ impl TenantStates {
         Some(Begun { states: self.clone(), tenant_id, until: known.lease.until() })
     }
 
-    /// Waits until this replica holds a lease, and wants one all the while: an asking that fails is followed by another. A lease that is
-    /// held is wanted too, or it would not be renewed.
+    /// Waits until this replica holds a lease. Asks again and again meanwhile, because an asking may fail. Also marks a lease that is held
+    /// as wanted: otherwise `following` would not renew it.
     pub(super) async fn lease_is_held(&self) {
         let mut moved = self.0.moved.subscribe();
         loop {
@@ -273,5 +273,36 @@ impl TenantStates {
             known.endpoints.clear();
         }
         let _ = timeout(PATIENCE, self.no_attempt_of(&Changes { after: 0, through: 0, keys: None })).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::DatabaseConfig, store::connect};
+
+    #[tokio::test]
+    async fn a_lease_that_is_waited_for_is_asked_for_until_it_is_granted() {
+        let keys = "k1:efve3JSpW3WfCgBrLI99gAocY0x+YB/mP+vXM+ekxN8=".parse().expect("keys");
+        let config = DatabaseConfig {
+            url: "sqlite::memory:".to_owned().into(),
+            max_connections: 1,
+            statement_timeout: Duration::from_secs(5),
+        };
+        let store = connect(&config, &keys).await.expect("opened");
+        let states = TenantStates::new(Directory::new(Arc::new(store), keys), SigningKey::from_bytes(&[7; 32]));
+        let waiting = tokio::spawn({
+            let states = states.clone();
+            async move { states.lease_is_held().await }
+        });
+        let patience = Duration::from_secs(30);
+        // Each time the lease is asked for in vain.
+        for _ in 0..3 {
+            timeout(patience, states.wanted()).await.expect("somebody waits for it");
+            assert!(states.was_wanted());
+        }
+        let (id, _) = states.ask();
+        states.granted(id, 60_000);
+        timeout(patience, waiting).await.expect("the lease is held").expect("no panic");
     }
 }

@@ -127,7 +127,7 @@ impl Turn {
     fn note(&mut self, ended: Result<Attempted, JoinError>, trouble: &mut Option<Unknown>) {
         match ended {
             Ok(attempted) => self.seen.push(attempted),
-            // Nothing is known of its event, which is due still. The turn ends with a pause, or the event would be tried again at once.
+            // The event has no result, and is still due. End the turn with a pause: otherwise the event would be tried again at once.
             Err(error) => *trouble = trouble.take().or(Some(Unknown::Panicked(error))),
         }
     }
@@ -139,7 +139,7 @@ impl Turn {
             && self.begun_at.elapsed() < LONGEST_TURN
     }
 
-    /// Begins attempts until as many are in flight as a receiver gets at once. Answers why the turn ends, if nothing is to be sent.
+    /// Begins attempts until `parallel` of them are in flight. Answers why the turn ends, if it does.
     async fn begin_attempts(&mut self) -> Result<Option<Ended>, Unknown> {
         let room = self.workers.config.parallel.saturating_sub(self.in_flight.len());
         if room == 0 {

@@ -46,7 +46,7 @@ impl Frame {
         Ok(Self { said, client_id, has_attachments })
     }
 
-    /// Its JSON as the backend gets it: written anew, so that nothing rides along, with the trace that it belongs to.
+    /// Its JSON as the backend gets it, with the trace that it belongs to. It is written anew: no other field reaches the backend.
     #[must_use]
     pub fn passed(&self, traceparent: Option<&str>) -> String {
         PassedFrame { frame: &self.said, traceparent }.to_json()

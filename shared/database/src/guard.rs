@@ -1,5 +1,5 @@
-//! Looks at every error of a connection, and closes the connections that an error puts in doubt. Has the writers of a SQLite file take
-//! turns.
+//! Looks at every error of a connection, and closes the connections that an error puts in doubt. Makes the writers of a SQLite file
+//! take turns.
 
 use std::{
     sync::{
@@ -61,8 +61,8 @@ impl Guard {
         options.map_sqlx_postgres_pool_opts(move |pool| postgres.hook(pool));
     }
 
-    /// Has writers take turns, in the order in which they came: for a database that has one writer at a time. In SQLite itself they would
-    /// wait asleep, up to 100 ms at a time, and one that came later would often go first.
+    /// Makes writers take turns, in the order in which they came. Call it for a database that has one writer at a time. Without it, writers
+    /// sleep in SQLite, up to 100 ms at a time, and a newer one often goes first.
     pub(crate) fn line_up_writers(&self, patience: Duration) {
         let _ = self.0.line.set(Line { turn: Arc::new(Semaphore::new(1)), patience });
     }
@@ -153,7 +153,8 @@ pub struct Guarded<C> {
 
 #[derive(Debug)]
 enum Role {
-    /// A pool. Each statement that is executed takes a turn. A query takes none: what writes and returns rows needs a transaction.
+    /// A pool. Each statement that is executed takes a turn. A query takes none, so a statement that writes and returns rows needs a
+    /// transaction.
     Pool,
     /// A transaction, which has its turn, if it needs one, for as long as it lasts.
     Transaction { _turn: Option<OwnedSemaphorePermit> },
@@ -220,7 +221,7 @@ impl Guarded<DatabaseTransaction> {
     /// # Errors
     /// [`CommitError`], which says whether it may have been.
     pub async fn commit(self) -> Result<(), CommitError> {
-        // The turn lasts until the end.
+        // The turn ends after the commit.
         let Self { inner, guard, has_failed, role: _turn } = self;
         if has_failed.into_inner() {
             // A server may answer COMMIT after an error with success, and roll back.

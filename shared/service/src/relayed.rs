@@ -28,7 +28,7 @@ pub struct Relayed {
 /// Why a call is not taken.
 #[derive(Debug)]
 pub enum NotRelayed {
-    /// No relay secret signed it so. The text is for a log: a caller is not told what was wrong.
+    /// No relay secret made its signature. The text is for a log: a caller is not told what was wrong.
     Signature(&'static str),
     /// Its body could not be read.
     Body(ApiError),

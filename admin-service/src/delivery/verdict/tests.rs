@@ -162,3 +162,11 @@ fn contact_forms_are_tried_three_times_and_never_count_against_the_receiver() {
     }
     assert!(!Verdict::of(&answer(200, None), &TRIED).counts_as_failing(TRIED.is_best_effort));
 }
+
+#[test]
+fn a_fault_of_the_relays_own_is_tried_again_and_an_event_that_cannot_be_sent_is_not() {
+    assert_eq!(word(&Err(AttemptFailed::Panicked), &TRIED), "retry");
+    let old = Tried { age: OLDEST, ..TRIED };
+    assert_eq!(word(&Err(AttemptFailed::Panicked), &old), "parked");
+    assert_eq!(word(&Err(AttemptFailed::Unsendable), &TRIED), "parked");
+}

@@ -44,7 +44,7 @@ async fn claim_alone(store: &SeaStore, tenant: &Tenant) -> Option<Claim> {
     claims.into_iter().find(|claim| claim.tenant_id == tenant.id)
 }
 
-/// Claims the tenant's outbox, if it can be claimed, and restarts it where it is to be, as workers do.
+/// Claims the tenant's outbox, if it can be claimed. Restarts it if the claim says so, as workers do.
 async fn claim(store: &SeaStore, tenant: &Tenant) -> Option<Claim> {
     let claim = claim_alone(store, tenant).await?;
     if claim.is_restarted {

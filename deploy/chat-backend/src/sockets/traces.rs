@@ -5,7 +5,7 @@ use service::{call_span, telemetry};
 use tracing::Span;
 use wire::TenantId;
 
-/// The span of what a frame asks for, in the trace that the frame names. What the message leaves behind, its events, belongs to it.
+/// The span of a frame, in the trace that the frame names. The events that a message causes belong to this span.
 pub(super) fn span(tenant_id: TenantId, frame: &Map<String, Value>) -> Span {
     let text = |field: &str| frame.get(field).and_then(Value::as_str);
     let trace = telemetry::kept(text("traceparent"));

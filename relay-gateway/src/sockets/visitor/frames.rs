@@ -30,7 +30,7 @@ pub(super) async fn check<D: TenantDirectory>(
         Ok(frame) => frame,
         Err(Refused { why, client_id }) => return Ok(Checked::Refuse { error: why.into(), client_id }),
     };
-    // A message begins a trace of its own: one of the whole socket would have no end.
+    // Each message begins a trace. A trace of the whole socket would grow for as long as the socket is open.
     let span = call_span!(
         frame.client_id.is_some() && telemetry::is_recorded(&HeaderMap::new()),
         else DEBUG,

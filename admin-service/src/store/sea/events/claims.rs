@@ -79,8 +79,8 @@ pub(super) async fn lock(transaction: &Transaction, claim: Claim) -> Result<Opti
     Ok(Some(row).filter(|row| row.claim == claim.token))
 }
 
-/// Writes when an outbox is due next, and until when it is claimed: no period ends the claim. An outbox that is to be restarted stays
-/// due at once.
+/// Writes when an outbox is due next, and renews its claim for `period`; a period of zero ends the claim. An outbox that is to be
+/// restarted stays due.
 pub(super) async fn renew(
     transaction: &Transaction,
     outbox: &outbox::Model,

@@ -1,5 +1,5 @@
-//! What concerns every pending event of a tenant, in steps: whoever changes the tenant waits for its outbox, and every other change waits
-//! for that one.
+//! Changes of all pending events of a tenant, a thousand in a transaction. One long transaction would lock the tenant's outbox. A change
+//! of the tenant would wait for it, and every other change would wait for that one.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ pub(super) async fn give_up(store: &SeaStore, claim: Claim) -> Result<(), StoreE
         let has_callback = outboxes::has_callback(&transaction, claim.tenant_id).await?;
         let pending = if has_callback { Vec::new() } else { ids(&transaction, claim, is_pending).await? };
         if pending.is_empty() {
-            // Without a callback there is nothing to restart. An outbox that is to be restarted is due, and would be claimed for ever.
+            // Without a callback nothing can be restarted. If the mark stayed, the outbox would stay due, and workers would claim it for ever.
             let outbox = if has_callback { outbox } else { end_restart(&transaction, outbox).await? };
             claims::renew(&transaction, &outbox, claim, Duration::ZERO).await?;
             return commit(transaction).await;
@@ -90,7 +90,7 @@ async fn ids(transaction: &Transaction, claim: Claim, which: impl Into<Expr>) ->
         .column(event::Column::Id)
         .filter(event::Column::TenantId.eq(claim.tenant_id.as_uuid()))
         .filter(which.into())
-        // The newest first: an event that waits for an earlier one of its conversation must not be left without it.
+        // Take the newest first. If a step is the last one, no event must wait for an earlier one that is given up.
         .order_by_desc(event::Column::Seq)
         .limit(AT_ONCE)
         .into_tuple()

@@ -1,5 +1,4 @@
-//! Events reach their receivers whatever fails: two replicas of the admin service on PostgreSQL, each killed and paused while it delivers,
-//! and receivers that hang, fail, push back or are slow.
+//! The crash run: no event is lost or out of order while replicas are killed and paused, and receivers hang, fail, push back or are slow.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,8 +20,9 @@ use e2e::{
     signed::Tenant,
     world::Operator,
 };
-use futures_util::future::join_all;
 use serde_json::json;
+
+use crate::setting::{CLAIM, LEASE, TIMEOUT, fleet, nobody_panicked, tenants};
 
 /// Tenants of a run. The first four have bad receivers.
 const TENANTS: usize = 100;
@@ -35,34 +35,8 @@ const EVENTS: usize = 10_000;
 const PUBLISHERS: usize = 10;
 /// Faults of each replica.
 const FAULTS: usize = 5;
-/// Short, so that claims, which stand twice as long, and leases run out in a test.
-const TIMEOUT: Duration = Duration::from_millis(1000);
-const LEASE: Duration = Duration::from_millis(1000);
-const CLAIM: Duration = Duration::from_millis(2000);
 /// The longest time that a replica is paused: beyond its claims and its lease.
 const PAUSE: Duration = Duration::from_millis(2500);
-
-async fn fleet(postgres: &Postgres, name: &str) -> Fleet {
-    let url = postgres.database(name);
-    let millis = |time: Duration| time.as_millis().to_string();
-    let settings = [
-        ("ADMIN_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8"),
-        ("ADMIN_WEBHOOK_TIMEOUT_MS", &millis(TIMEOUT)),
-        ("ADMIN_WEBHOOK_RETRY_BASE_MS", "100"),
-        ("ADMIN_LEASE_MS", &millis(LEASE)),
-        // A replica that is paused within a transaction holds up the other one for this long.
-        ("ADMIN_DATABASE_STATEMENT_TIMEOUT_MS", "2000"),
-        ("ADMIN_ACCESS_LOG", "false"),
-    ];
-    Fleet::start(Some(&url), 0, &settings).await
-}
-
-fn nobody_panicked(fleet: &Fleet) {
-    for replica in &fleet.replicas {
-        let log = replica.process.log();
-        assert!(!log.contains("panicked"), "{log}");
-    }
-}
 
 /// What one run is made of.
 struct Run {
@@ -184,12 +158,7 @@ async fn run(postgres: &Postgres, run: Run) -> FirstDeliveries {
         .await
     };
     let operator = fleet.replicas[0].operator();
-    let mut tenants = Vec::new();
-    for index in 0..TENANTS {
-        let callback = receiver.base(&format!("t{index}"));
-        let fields = json!({"tenant_name": format!("Tenant {index}"), "callback_url_base": callback});
-        tenants.push(operator.provision(fields).await);
-    }
+    let tenants = tenants(&fleet, &receiver, TENANTS).await;
 
     let publishing = publish(&fleet, &tenants, &run).await;
     let faults = if run.has_faults { break_replicas(&mut fleet.replicas, run.lasting).await } else { Vec::new() };
@@ -330,134 +299,4 @@ async fn no_event_is_lost_or_out_of_order_while_replicas_are_killed_and_receiver
     let beside_faults = run(&postgres, faulty).await;
     // A fault may hold up an event for a pause and a claim, and a second fault once more.
     assert!(beside_faults.most < 2 * (PAUSE + CLAIM) + LEASE, "{beside_faults:?}");
-}
-
-/// Events of these tenants come all the time while one replica is paused and the other one changes the tenants.
-const CHANGED: usize = 8;
-/// How often a replica is paused in a run at full size.
-const ROUNDS: usize = 100;
-
-/// Makes a change, and answers when it had returned and the new secret. A process that is paused within a transaction holds up the other's
-/// changes until the database ends its session: then one that was refused is made again.
-async fn change(operator: &Operator, path: String) -> (Instant, Option<String>) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match operator.call("POST", &path, None).await {
-            (200, answer) => return (Instant::now(), answer["data"]["tenant_secret"].as_str().map(str::to_owned)),
-            // Nothing was changed. Of a change whose outcome is not known, the test could not say which secret is current.
-            (503, answer) if answer["error_code"] == "store_unavailable" => {
-                assert!(Instant::now() < deadline, "{path} does not succeed: {answer}");
-            }
-            (status, answer) => panic!("{path} answered {status}: {answer}"),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_was_paused_sends_nothing_under_a_state_that_is_over() {
-    let postgres = Postgres::start();
-    let fleet = fleet(&postgres, "paused").await;
-    let receiver = Arc::new(Receiver::start(|_| Manner::Takes(Duration::ZERO)).await);
-    let operator = fleet.replicas[0].operator();
-    let mut tenants = Vec::new();
-    for index in 0..CHANGED {
-        let callback = receiver.base(&format!("t{index}"));
-        let fields = json!({"tenant_name": format!("Tenant {index}"), "callback_url_base": callback});
-        tenants.push(operator.provision(fields).await);
-    }
-    let publisher = Arc::new(Publisher::to(fleet.replicas.iter().map(|replica| replica.grpc)));
-    let is_over = Arc::new(AtomicBool::new(false));
-    let publishing: Vec<_> = tenants
-        .iter()
-        .cloned()
-        .map(|tenant| {
-            let (publisher, is_over) = (Arc::clone(&publisher), Arc::clone(&is_over));
-            tokio::spawn(async move {
-                let mut published = 0;
-                while !is_over.load(Ordering::Relaxed) {
-                    // Outside any order, so that many attempts are under way at any moment.
-                    let events: Vec<_> =
-                        (0..8).map(|_| message_received(format!("{:x}", fastrand::u128(..)), None)).collect();
-                    publisher.publish(&tenant.id, &events).await;
-                    published += events.len();
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
-                published
-            })
-        })
-        .collect();
-
-    let mut pasts: Vec<Past> = tenants.iter().map(|tenant| Past::of(&tenant.secret)).collect();
-    for round in 0..scale::of(ROUNDS) {
-        let (victim, other) = (&fleet.replicas[round % 2], fleet.replicas[(round + 1) % 2].operator());
-        tokio::time::sleep(Duration::from_millis(200 + fastrand::u64(..20))).await;
-        victim.process.pause();
-        // Half of the tenants are suspended, the others get another secret.
-        let changes = tenants.iter().enumerate().map(|(index, tenant)| {
-            let action = if index % 2 == 0 { "suspend/tenant" } else { "rotate/tenant-secret" };
-            change(&other, format!("/{action}?tenant_id={}", tenant.id))
-        });
-        let changed = join_all(changes).await;
-        // In every other round its claims have run out as well.
-        tokio::time::sleep(if round % 4 < 2 { CLAIM } else { Duration::ZERO }).await;
-        victim.process.resume();
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        for ((tenant, past), (since, secret)) in tenants.iter().zip(&mut pasts).zip(changed) {
-            match secret {
-                Some(secret) => past.secrets.push((since, secret)),
-                None => {
-                    past.suspensions.push((since, Instant::now()));
-                    change(&other, format!("/reactivate/tenant?tenant_id={}", tenant.id)).await;
-                }
-            }
-        }
-    }
-    is_over.store(true, Ordering::Relaxed);
-    let mut published = 0;
-    for publishing in publishing {
-        published += publishing.await.expect("no panic");
-    }
-    let arrivals = receiver.arrivals();
-    let (mut late, mut of_old_secrets, mut of_new_ones) = (0, 0, 0);
-    for (tenant, past) in tenants.iter().zip(&pasts) {
-        for arrival in arrivals.iter().filter(|arrival| arrival.header("x-bloonio-tenant-id") == tenant.id) {
-            late += usize::from(past.was_suspended(arrival.at));
-            let is_signed_with = |(_, secret): &(Instant, String)| arrival.is_signed_with(secret);
-            let newest_first = past.secrets.iter().enumerate().rev();
-            let (signed_with, _) =
-                newest_first.into_iter().find(|(_, known)| is_signed_with(known)).expect("a known secret");
-            match past.secrets.get(signed_with + 1) {
-                Some((retired_at, _)) if *retired_at < arrival.at => of_old_secrets += 1,
-                _ => of_new_ones += usize::from(signed_with > 0),
-            }
-        }
-    }
-    eprintln!(
-        "{} rounds, {published} events, {} requests: {late} while suspended, {of_old_secrets} under an old secret, {of_new_ones} under one \
-         that was rotated to",
-        scale::of(ROUNDS),
-        arrivals.len(),
-    );
-    assert_eq!((late, of_old_secrets), (0, 0));
-    assert!(of_new_ones > 100, "what is not suspended goes on");
-    nobody_panicked(&fleet);
-}
-
-/// What was true of a tenant, and when.
-struct Past {
-    /// From when a suspension had returned until a reactivation was called.
-    suspensions: Vec<(Instant, Instant)>,
-    /// Its secrets, and when the rotation to each had returned.
-    secrets: Vec<(Instant, String)>,
-}
-
-impl Past {
-    fn of(secret: &str) -> Self {
-        Self { suspensions: Vec::new(), secrets: vec![(Instant::now(), secret.to_owned())] }
-    }
-
-    fn was_suspended(&self, at: Instant) -> bool {
-        self.suspensions.iter().any(|(from, until)| (*from..*until).contains(&at))
-    }
 }
