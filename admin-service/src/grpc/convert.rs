@@ -8,7 +8,11 @@ use proto::{
 };
 use serde_json::{Map, Value, json};
 use service::ApiError;
-use wire::{ErrorCode, TenantId, time::as_millis};
+use wire::{
+    ErrorCode, TenantId,
+    time::as_millis,
+    widget::{Branding, WidgetLook},
+};
 
 use crate::{
     directory::OpenedTenant,
@@ -65,16 +69,16 @@ pub(super) fn widget(access: WidgetAccess) -> GetWidgetResponse {
         key_id: key.id.as_bytes().to_vec(),
         allowed_domains: key.allowed_domains.iter().map(ToString::to_string).collect(),
         rate_limit_per_hour: key.rate_limit_per_hour,
-        config_json: json!({
-            "bot_id": key.bot_id,
-            "tenant_name": settings.tenant_name,
-            "customization": appearance,
-            "branding": {
-                "display_name": settings.branding_display_name,
-                "logo_url": settings.branding_logo_url,
-                "primary_color": settings.branding_primary_color,
+        config_json: json!(WidgetLook {
+            bot_id: key.bot_id,
+            tenant_name: settings.tenant_name,
+            customization: json!(appearance),
+            branding: Branding {
+                display_name: settings.branding_display_name,
+                logo_url: settings.branding_logo_url,
+                primary_color: settings.branding_primary_color,
             },
-            "file_upload_enabled": settings.file_upload_enabled,
+            file_upload_enabled: settings.file_upload_enabled,
         })
         .to_string(),
     });

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use service::{ApiError, Envelope, Failure, Success};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -105,28 +105,54 @@ pub(super) struct ReplayedEvents {
 
 /// Which events to send again.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what is read field by field")]
 pub(super) struct WantedReplay {
-    tenant_id: Uuid,
+    #[schema(value_type = Uuid)]
+    tenant_id: TenantId,
     /// Events that occurred at or after this time.
     #[schema(value_type = String, format = DateTime)]
-    since: WireTime,
+    since: Timestamp,
     /// Events that occurred before this time. Absent: until now.
     #[schema(value_type = Option<String>, format = DateTime)]
-    until: Option<WireTime>,
+    until: Option<Timestamp>,
     #[schema(pattern = "^(delivered|parked|no_endpoint)$")]
     state: String,
 }
 
+impl WantedReplay {
+    fn read(given: Map<String, Value>) -> Result<Self, ApiError> {
+        let mut fields = Reading::new(given);
+        let tenant_text = fields.text("tenant_id", 36);
+        let tenant_id = tenant_text.parse::<TenantId>().ok();
+        if tenant_id.is_none() && !tenant_text.is_empty() {
+            fields.refuse("tenant_id", "must be a UUID");
+        }
+        let state = fields.text("state", 20);
+        let (since, until) = (fields.time("since"), fields.optional_time("until"));
+        fields.refuse_others();
+        fields.finish().map_err(|RefusedFields(errors)| UseCaseError::invalid(errors))?;
+        let tenant_id = tenant_id.ok_or_else(|| ApiError::internal("a tenant id was neither read nor refused"))?;
+        Ok(Self { tenant_id, since, until, state })
+    }
+}
+
 /// Which test event to send.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what is read field by field")]
 pub(super) struct WantedTest {
     #[schema(
         default = "conversation_started",
         pattern = "^(conversation_started|message_received|ticket_(created|assigned|resolved)|escalation_triggered|agent_(assigned|released|resolved)|contact_submitted)$"
     )]
     event_type: Option<String>,
+}
+
+impl WantedTest {
+    fn read(mut given: Map<String, Value>) -> Result<Self, ApiError> {
+        match given.remove("event_type") {
+            None | Some(Value::Null) => Ok(Self { event_type: None }),
+            Some(Value::String(text)) => Ok(Self { event_type: Some(text) }),
+            Some(_) => Err(ApiError::field("event_type", "must be a string")),
+        }
+    }
 }
 
 /// Events of tenants, newest first.
@@ -225,17 +251,7 @@ pub(super) async fn replay_events(
     State(events): State<Events>,
     Fields(fields): Fields,
 ) -> Result<Success<ReplayedEvents>, ApiError> {
-    let mut fields = Reading::new(fields);
-    let tenant_text = fields.text("tenant_id", 36);
-    let tenant_id = tenant_text.parse::<TenantId>().ok();
-    if tenant_id.is_none() && !tenant_text.is_empty() {
-        fields.refuse("tenant_id", "must be a UUID");
-    }
-    let state = fields.text("state", 20);
-    let (since, until) = (fields.time("since"), fields.optional_time("until"));
-    fields.refuse_others();
-    fields.finish().map_err(|RefusedFields(errors)| UseCaseError::invalid(errors))?;
-    let tenant_id = tenant_id.ok_or_else(|| ApiError::internal("a tenant id was neither read nor refused"))?;
+    let WantedReplay { tenant_id, since, until, state } = WantedReplay::read(fields)?;
     let replayed = events.replay_all(tenant_id, ReplayWanted { state, since, until }).await?;
     Ok(Success::ok(ReplayedEvents { replayed }, "The events are sent again."))
 }
@@ -256,12 +272,8 @@ pub(super) async fn send_test_event(
     Fields(fields): Fields,
 ) -> Result<Success<SentEvent>, ApiError> {
     let tenant_id = params.tenant_id()?;
-    let event_type = match fields.get("event_type") {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(_) => return Err(ApiError::field("event_type", "must be a string")),
-    };
-    let event = events.send_test(tenant_id, &event_type).await?;
+    let WantedTest { event_type } = WantedTest::read(fields)?;
+    let event = events.send_test(tenant_id, &event_type.unwrap_or_default()).await?;
     Ok(Success::ok(SentEvent { event: StoredEvent::read(event)? }, "The test event is sent."))
 }
 

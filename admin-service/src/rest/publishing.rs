@@ -29,14 +29,31 @@ const ACTOR: &str = "backend";
 
 /// What a chat backend publishes: all of it is taken, or nothing.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what is read field by field")]
 pub(super) struct NewEvents {
     /// PROTOCOL.md, section 7, has their fields.
     #[schema(value_type = Vec<Object>, max_items = 100)]
     events: Vec<Value>,
     /// Messages that count: `message_id` and `created_at`.
-    #[schema(value_type = Option<Vec<Object>>, max_items = 100)]
-    usage: Option<Vec<Value>>,
+    #[schema(required = false, nullable, value_type = Vec<Object>, max_items = 100)]
+    usage: Vec<Value>,
+}
+
+impl NewEvents {
+    /// Reads the lists. What is in them is the use case's to check.
+    fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let mut fields = body::json_object(body)?;
+        let mut refused = Vec::new();
+        let mut list = |name: &str| match fields.remove(name) {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(items)) => items,
+            Some(_) => {
+                refused.push(FieldError { field: name.to_owned(), message: "must be a list".to_owned() });
+                Vec::new()
+            }
+        };
+        let read = Self { events: list("events"), usage: list("usage") };
+        if refused.is_empty() { Ok(read) } else { Err(UseCaseError::invalid(refused).into()) }
+    }
 }
 
 /// The numbers of what was published.
@@ -67,20 +84,7 @@ pub(super) async fn publish_events(
     State(events): State<Events>,
     Extension(Relayed { tenant_id, body, .. }): Extension<Relayed>,
 ) -> Result<Success<Published>, ApiError> {
-    let mut fields = body::json_object(&body)?;
-    let mut refused = Vec::new();
-    let mut list = |name: &str| match fields.remove(name) {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(items)) => items,
-        Some(_) => {
-            refused.push(FieldError { field: name.to_owned(), message: "must be a list".to_owned() });
-            Vec::new()
-        }
-    };
-    let (published, usage) = (list("events"), list("usage"));
-    if !refused.is_empty() {
-        return Err(UseCaseError::invalid(refused).into());
-    }
+    let NewEvents { events: published, usage } = NewEvents::read(&body)?;
     let numbers = events.publish(tenant_id, published, usage).await?;
     let items = numbers.into_iter().map(|(event_id, seq)| PublishedItem { event_id, seq }).collect();
     Ok(Success::ok(Published { items }, "Events taken."))

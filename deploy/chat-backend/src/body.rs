@@ -1,66 +1,95 @@
-//! The bodies callers send, for the reference: they are read field by field, so that every refused one is named.
-
-#![expect(dead_code, reason = "documentation: the fields are read where the calls are answered")]
+//! The bodies that callers send. Each is read field by field, so that every refused field is named.
 
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use wire::attachments::Attachment;
+use wire::{
+    attachments::Attachment,
+    fields::{Fields, RefusedFields},
+    frames::{
+        Role,
+        limits::{
+            CONVERSATION_METADATA_BYTES, LOCALE_CHARS, SIGNED_MESSAGE_ATTACHMENTS, SIGNED_MESSAGE_CHARS,
+            VISITOR_USER_ID_CHARS,
+        },
+    },
+};
+
+use crate::channel::Channel;
+
+/// Characters of a document's body.
+const LONGEST_DOCUMENT: usize = 400_000;
+
+/// The language of a conversation or a document that names none.
+const DEFAULT_LOCALE: &str = "fr";
 
 /// What begins a conversation.
 #[derive(ToSchema)]
 pub(crate) struct NewConversation {
     /// The tenant's own name for the visitor.
     #[schema(min_length = 1, max_length = 255)]
-    visitor_user_id: String,
+    pub(crate) visitor_user_id: String,
     #[schema(max_length = 200)]
-    visitor_display_name: Option<String>,
+    pub(crate) visitor_display_name: Option<String>,
     #[schema(max_length = 254)]
-    visitor_email: Option<String>,
+    pub(crate) visitor_email: Option<String>,
     #[schema(max_length = 50)]
-    visitor_phone: Option<String>,
+    pub(crate) visitor_phone: Option<String>,
     #[schema(required = false, default = "fr", max_length = 35)]
-    locale: String,
+    pub(crate) locale: String,
     /// `text`, `voice` or `video`.
-    #[schema(required = false, default = "text")]
-    channel: String,
+    #[schema(required = false, default = "text", value_type = String)]
+    pub(crate) channel: Channel,
     /// At most 16 KiB.
     #[schema(required = false, value_type = Object)]
-    metadata: Map<String, Value>,
+    pub(crate) metadata: Map<String, Value>,
+}
+
+impl NewConversation {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// Every refused field.
+    pub(crate) fn read(object: Map<String, Value>) -> Result<Self, RefusedFields> {
+        let mut fields = Fields::new(object);
+        let read = Self {
+            visitor_user_id: fields.text("visitor_user_id", VISITOR_USER_ID_CHARS),
+            visitor_display_name: fields.optional_text("visitor_display_name", 200),
+            visitor_email: fields.optional_text("visitor_email", 254),
+            visitor_phone: fields.optional_text("visitor_phone", 50),
+            locale: fields.optional_text("locale", LOCALE_CHARS).unwrap_or_else(|| DEFAULT_LOCALE.to_owned()),
+            channel: Channel::of(fields.choice("channel", &Channel::TEXTS, Channel::Text.as_str())),
+            metadata: fields.object("metadata", CONVERSATION_METADATA_BYTES),
+        };
+        fields.finish()?;
+        Ok(read)
+    }
 }
 
 /// What is said.
 #[derive(ToSchema)]
 pub(crate) struct NewMessage {
     /// `visitor`, `agent`, `bot` or `system`.
-    #[schema(required = false, default = "visitor")]
-    role: String,
+    #[schema(required = false, default = "visitor", value_type = String)]
+    pub(crate) role: Role,
     #[schema(min_length = 1, max_length = 8000)]
-    content: String,
+    pub(crate) content: String,
     #[schema(required = false, max_items = 20)]
-    attachments: Vec<Attachment>,
+    pub(crate) attachments: Vec<Attachment>,
 }
 
-/// A contact form.
-#[derive(ToSchema)]
-pub(crate) struct NewContactTicket {
-    #[schema(min_length = 1, max_length = 254)]
-    customer_email: String,
-    #[schema(min_length = 1, max_length = 200)]
-    customer_name: String,
-    #[schema(min_length = 1, max_length = 500)]
-    subject: String,
-    #[schema(min_length = 1, max_length = 8000)]
-    message: String,
-    #[schema(max_length = 200)]
-    company: Option<String>,
-    #[schema(max_length = 200)]
-    source: Option<String>,
-    #[schema(max_length = 35)]
-    locale: Option<String>,
-    #[schema(max_length = 100)]
-    routing_key: Option<String>,
-    #[schema(required = false, value_type = Object)]
-    metadata: Map<String, Value>,
+impl NewMessage {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// Every refused field.
+    pub(crate) fn read(object: Map<String, Value>) -> Result<Self, RefusedFields> {
+        let mut fields = Fields::new(object);
+        let role = fields.choice("role", Role::TEXTS, Role::Visitor.as_str());
+        let content = fields.text("content", SIGNED_MESSAGE_CHARS);
+        let attachments = fields.attachments("attachments", SIGNED_MESSAGE_ATTACHMENTS);
+        fields.finish()?;
+        Ok(Self { role: Role::from_wire(role).unwrap_or(Role::Visitor), content, attachments })
+    }
 }
 
 /// Something to answer from.
@@ -68,13 +97,32 @@ pub(crate) struct NewContactTicket {
 pub(crate) struct NewKnowledge {
     /// A document is known by title and language: ingesting it again is its next version.
     #[schema(min_length = 1, max_length = 500)]
-    title: String,
+    pub(crate) title: String,
     #[schema(min_length = 1, max_length = 400_000)]
-    body: String,
+    pub(crate) body: String,
     #[schema(required = false, default = "general", max_length = 100)]
-    category: String,
+    pub(crate) category: String,
     #[schema(required = false, default = "fr", max_length = 35)]
-    language: String,
+    pub(crate) language: String,
     #[schema(required = false, max_items = 50)]
-    tags: Vec<String>,
+    pub(crate) tags: Vec<String>,
+}
+
+impl NewKnowledge {
+    /// Reads one.
+    ///
+    /// # Errors
+    /// Every refused field.
+    pub(crate) fn read(object: Map<String, Value>) -> Result<Self, RefusedFields> {
+        let mut fields = Fields::new(object);
+        let read = Self {
+            title: fields.text("title", 500),
+            body: fields.text("body", LONGEST_DOCUMENT),
+            category: fields.optional_text("category", 100).unwrap_or_else(|| "general".to_owned()),
+            language: fields.optional_text("language", LOCALE_CHARS).unwrap_or_else(|| DEFAULT_LOCALE.to_owned()),
+            tags: fields.optional_texts("tags", 50, 100).unwrap_or_default(),
+        };
+        fields.finish()?;
+        Ok(read)
+    }
 }

@@ -2,13 +2,9 @@
 
 use axum::extract::State;
 use service::{ApiError, Envelope, Failure, Success};
-use wire::fields::Fields;
-
-use wire::frames::limits::{CONVERSATION_METADATA_BYTES, LOCALE_CHARS, VISITOR_USER_ID_CHARS};
 
 use super::{
     body,
-    channel::Channel,
     events::Scene,
     extract::{Object, Params, Tenant},
     handling::Handling,
@@ -34,18 +30,17 @@ pub(crate) async fn create_conversation(
     Object(object): Object,
 ) -> Result<Success<Conversation>, ApiError> {
     let store = &backend.store;
-    let mut fields = Fields::new(object);
+    let given = body::NewConversation::read(object)?;
     let new = NewConversation {
-        visitor_user_id: fields.text("visitor_user_id", VISITOR_USER_ID_CHARS),
-        visitor_display_name: fields.optional_text("visitor_display_name", 200),
-        visitor_email: fields.optional_text("visitor_email", 254),
-        visitor_phone: fields.optional_text("visitor_phone", 50),
-        locale: fields.optional_text("locale", LOCALE_CHARS).unwrap_or_else(|| "fr".to_owned()),
-        channel: Channel::of(fields.choice("channel", &Channel::TEXTS, Channel::Text.as_str())),
+        visitor_user_id: given.visitor_user_id,
+        visitor_display_name: given.visitor_display_name,
+        visitor_email: given.visitor_email,
+        visitor_phone: given.visitor_phone,
+        locale: given.locale,
+        channel: given.channel,
         handling: Handling::Bot,
-        metadata: fields.object("metadata", CONVERSATION_METADATA_BYTES),
+        metadata: given.metadata,
     };
-    fields.finish()?;
     let transaction = store.begin().await.map_err(unavailable)?;
     let rows = OfTenant::new(&transaction, tenant_id);
     let id = conversations::insert(&rows, new).await.map_err(unavailable)?;

@@ -2,8 +2,6 @@
 
 use axum::extract::State;
 use service::{ApiError, Envelope, Failure, Success};
-use wire::fields::Fields;
-use wire::frames::limits::LOCALE_CHARS;
 
 use super::{
     body,
@@ -12,9 +10,6 @@ use super::{
     store::{OfTenant, Store, commit, unavailable},
     views::KnowledgeDocument,
 };
-
-/// Characters of a document's body.
-const LONGEST_BODY: usize = 400_000;
 
 /// Ingest a document, or the next version of the one with this title and language. It is in the bot's answers once this
 /// returns.
@@ -31,16 +26,8 @@ pub(crate) async fn ingest_knowledge(
     Tenant(tenant_id): Tenant,
     Object(object): Object,
 ) -> Result<Success<KnowledgeDocument>, ApiError> {
-    let mut fields = Fields::new(object);
-    let new = NewDocument {
-        title: fields.text("title", 500),
-        body: fields.text("body", LONGEST_BODY),
-        category: fields.optional_text("category", 100).unwrap_or_else(|| "general".to_owned()),
-        language: fields.optional_text("language", LOCALE_CHARS).unwrap_or_else(|| "fr".to_owned()),
-        tags: fields.optional_texts("tags", 50, 100).unwrap_or_default(),
-    };
-    fields.finish()?;
-
+    let body::NewKnowledge { title, body, category, language, tags } = body::NewKnowledge::read(object)?;
+    let new = NewDocument { title, body, category, language, tags };
     let transaction = store.begin().await.map_err(unavailable)?;
     let document = documents::insert(&OfTenant::new(&transaction, tenant_id), new).await.map_err(unavailable)?;
     let document = document.ok_or_else(|| ApiError::internal("a document that was just written is not there"))?;

@@ -2,11 +2,6 @@
 
 use axum::extract::State;
 use service::{ApiError, Envelope, Failure, Success};
-use wire::fields::Fields;
-use wire::frames::{
-    Role,
-    limits::{SIGNED_MESSAGE_ATTACHMENTS, SIGNED_MESSAGE_CHARS},
-};
 
 use super::{
     body,
@@ -41,13 +36,7 @@ pub(crate) async fn add_message(
     let conversation_id = query.required::<String>("conversation_id");
     query.finish()?;
     let conversation_id = given(conversation_id)?;
-    let mut fields = Fields::new(object);
-    let role = fields.choice("role", Role::TEXTS, Role::Visitor.as_str());
-    let content = fields.text("content", SIGNED_MESSAGE_CHARS);
-    let attachments = fields.attachments("attachments", SIGNED_MESSAGE_ATTACHMENTS);
-    fields.finish()?;
-
-    let role = Role::from_wire(role).unwrap_or(Role::Visitor);
+    let body::NewMessage { role, content, attachments } = body::NewMessage::read(object)?;
     let said = Said { role, content: &content, attachments, client_id: None };
     let message = say(&backend, tenant_id, &conversation_id, said).await?;
     Ok(Success::created(Message::from(message), "Message added."))

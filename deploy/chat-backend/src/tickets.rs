@@ -3,17 +3,9 @@
 use axum::extract::State;
 use service::{ApiError, Envelope, Failure, Success};
 use uuid::Uuid;
-use wire::fields::Fields;
-use wire::{
-    ErrorCode,
-    frames::{
-        Role,
-        limits::{CONVERSATION_METADATA_BYTES, LOCALE_CHARS, ROUTING_KEY_CHARS, SIGNED_MESSAGE_CHARS},
-    },
-};
+use wire::{ErrorCode, contact_form::NewContactTicket, frames::Role};
 
 use super::{
-    body,
     channel::Channel,
     events::{Scene, Usage},
     extract::{Object, Params, Tenant},
@@ -31,7 +23,7 @@ use super::{
 
 /// Open a conversation and a ticket from a contact form, for a sender who is not in a chat.
 #[utoipa::path(
-    post, path = "/create/contact-ticket", tag = "tickets", request_body = body::NewContactTicket,
+    post, path = "/create/contact-ticket", tag = "tickets", request_body = NewContactTicket,
     responses(
         (status = 201, description = "Opened", body = Envelope<ContactTicket>),
         (status = 401, description = "`invalid_relay_signature`", body = Failure),
@@ -43,19 +35,14 @@ pub(crate) async fn create_contact_ticket(
     Tenant(tenant_id): Tenant,
     Object(object): Object,
 ) -> Result<Success<ContactTicket>, ApiError> {
-    let mut fields = Fields::new(object);
-    let email = fields.text("customer_email", 254);
-    let name = fields.text("customer_name", 200);
-    let subject = fields.text("subject", 500);
-    let message = fields.text("message", SIGNED_MESSAGE_CHARS);
-    let locale = fields.optional_text("locale", LOCALE_CHARS).unwrap_or_else(|| "fr".to_owned());
-    let mut metadata = fields.object("metadata", CONVERSATION_METADATA_BYTES);
-    for (field, longest) in [("company", 200), ("source", 200), ("routing_key", ROUTING_KEY_CHARS)] {
-        if let Some(text) = fields.optional_text(field, longest) {
+    let given = NewContactTicket::read(object)?;
+    let NewContactTicket { customer_email: email, customer_name: name, subject, message, locale, .. } = given;
+    let mut metadata = given.metadata;
+    for (field, text) in [("company", given.company), ("source", given.source), ("routing_key", given.routing_key)] {
+        if let Some(text) = text {
             metadata.insert(field.to_owned(), text.into());
         }
     }
-    fields.finish()?;
 
     let transaction = backend.store.begin().await.map_err(unavailable)?;
     let rows = OfTenant::new(&transaction, tenant_id);

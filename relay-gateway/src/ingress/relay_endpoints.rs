@@ -4,11 +4,7 @@
 use axum::response::{IntoResponse as _, Response};
 use service::{ApiError, Envelope, Failure, Success, body::json_object};
 use tokio::time::timeout_at;
-use wire::{
-    ErrorCode,
-    fields::Fields,
-    frames::limits::{CONVERSATION_METADATA_BYTES, LOCALE_CHARS, ROUTING_KEY_CHARS, SIGNED_MESSAGE_CHARS},
-};
+use wire::{ErrorCode, contact_form::NewContactTicket};
 
 use super::{
     admin_call::AdminCall,
@@ -109,14 +105,8 @@ pub(super) async fn answer(
     )
 )]
 pub(super) async fn provision_operator(call: &AdminCall<'_>, body: &[u8]) -> Result<Response, ApiError> {
-    let mut fields = Fields::new(json_object(body)?);
-    let operator = admin::NewOperator {
-        email: fields.text("email", 254),
-        display_name: fields.text("display_name", 200),
-        routing_keys: fields.optional_texts("routing_keys", 100, 100),
-        avatar_url: fields.optional_text("avatar_url", 2048),
-    };
-    fields.finish()?;
+    let NewOperator { email, display_name, routing_keys, avatar_url } = NewOperator::read(body)?;
+    let operator = admin::NewOperator { email, display_name, routing_keys, avatar_url };
     let answer = call.admin.provision_operator(call.tenant.id, operator, call.request_id).await?;
     let admin::Operator { operator_id, tenant_id, email, display_name, routing_keys, avatar_url } = answer.operator;
     let data = ProvisionedOperator {
@@ -146,9 +136,7 @@ pub(super) async fn provision_operator(call: &AdminCall<'_>, body: &[u8]) -> Res
     )
 )]
 pub(super) async fn operator_token(call: &AdminCall<'_>, body: &[u8]) -> Result<Response, ApiError> {
-    let mut fields = Fields::new(json_object(body)?);
-    let email = fields.text("email", 254);
-    fields.finish()?;
+    let NamedOperator { email } = NamedOperator::read(body)?;
     let (operator, issued) =
         call.admin.issue_operator_token(call.tenant.id, email, call.tenant.token_generation, call.request_id).await?;
     let admin::Operator { operator_id, tenant_id, display_name, routing_keys, .. } = operator;
@@ -171,13 +159,8 @@ pub(super) async fn operator_token(call: &AdminCall<'_>, body: &[u8]) -> Result<
     )
 )]
 pub(super) async fn visitor_token(call: &AdminCall<'_>, body: &[u8]) -> Result<Response, ApiError> {
-    let mut fields = Fields::new(json_object(body)?);
-    let visitor = admin::NewVisitorToken {
-        visitor_user_id: fields.text("visitor_user_id", 255),
-        visitor_email_hash: fields.optional_text("visitor_email_hash", 255),
-        ttl_seconds: fields.number("ttl_seconds", 60..=86_400, 3_600),
-    };
-    fields.finish()?;
+    let NewVisitorToken { visitor_user_id, visitor_email_hash, ttl_seconds } = NewVisitorToken::read(body)?;
+    let visitor = admin::NewVisitorToken { visitor_user_id, visitor_email_hash, ttl_seconds };
     let issued =
         call.admin.mint_visitor_token(call.tenant.id, visitor, call.tenant.token_generation, call.request_id).await?;
     let data = MintedToken { token: issued.token, expires_at: issued.expires_at };
@@ -194,9 +177,7 @@ pub(super) async fn visitor_token(call: &AdminCall<'_>, body: &[u8]) -> Result<R
     )
 )]
 pub(super) async fn revoke_visitor(call: &AdminCall<'_>, body: &[u8]) -> Result<Response, ApiError> {
-    let mut fields = Fields::new(json_object(body)?);
-    let visitor_user_id = fields.text("visitor_user_id", 255);
-    fields.finish()?;
+    let NamedVisitor { visitor_user_id } = NamedVisitor::read(body)?;
     let revoked =
         call.admin.revoke_visitor(call.tenant.id, visitor_user_id.clone(), call.left(), call.request_id).await?;
     let revoked_at = revoked.everywhere(
@@ -220,20 +201,6 @@ pub(super) async fn tenant_info(call: &AdminCall<'_>) -> Result<Response, ApiErr
 
 /// Refuses a contact form with missing or malformed fields, so that no backend has to.
 pub(super) fn check_contact_ticket(body: &[u8]) -> Result<(), ApiError> {
-    let mut fields = Fields::new(json_object(body)?);
-    let email = fields.text("customer_email", 254);
-    if !email.is_empty()
-        && !email.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
-    {
-        fields.refuse("customer_email", "must be an email address");
-    }
-    fields.text("customer_name", 200);
-    fields.text("subject", 500);
-    fields.text("message", SIGNED_MESSAGE_CHARS);
-    fields.optional_text("company", 200);
-    fields.optional_text("source", 200);
-    fields.optional_text("locale", LOCALE_CHARS);
-    fields.optional_text("routing_key", ROUTING_KEY_CHARS);
-    fields.object("metadata", CONVERSATION_METADATA_BYTES);
-    Ok(fields.finish()?)
+    NewContactTicket::read(json_object(body)?)?;
+    Ok(())
 }

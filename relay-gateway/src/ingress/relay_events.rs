@@ -4,7 +4,6 @@
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Map, Value};
 use service::{ApiError, Envelope, Failure, Success, body::json_object, query::Query};
-use wire::fields::Fields;
 
 use super::{
     admin_call::AdminCall,
@@ -37,13 +36,6 @@ pub(super) enum EventChange {
 /// Events of a page, at most and unless said otherwise.
 const MOST_EVENTS: u64 = 500;
 const DEFAULT_EVENTS: u64 = 100;
-
-const EVENT_ID_CHARS: usize = 128;
-const EVENT_TYPE_CHARS: usize = 64;
-const STATE_CHARS: usize = 64;
-
-/// The states of events that may be sent again: a pending one is sent anyway.
-const REPLAYABLE: [&str; 3] = ["delivered", "parked", "no_endpoint"];
 
 impl EventRead {
     pub(super) fn at(rest: &str) -> Option<Self> {
@@ -137,9 +129,7 @@ pub(super) async fn fetch_event(call: &AdminCall<'_>, mut query: Query) -> Resul
     )
 )]
 pub(super) async fn replay_event(call: &AdminCall<'_>, given: Map<String, Value>) -> Result<Response, ApiError> {
-    let mut fields = Fields::new(given);
-    let event_id = fields.text("event_id", EVENT_ID_CHARS);
-    fields.finish()?;
+    let NamedEvent { event_id } = NamedEvent::read(given)?;
     let event = call.admin.replay_event(call.tenant.id, event_id, call.left(), call.request_id).await?.into();
     Ok(Success::ok(SentEvent { event }, "The event is sent again.").into_response())
 }
@@ -153,22 +143,10 @@ pub(super) async fn replay_event(call: &AdminCall<'_>, given: Map<String, Value>
     )
 )]
 pub(super) async fn replay_events(call: &AdminCall<'_>, given: Map<String, Value>) -> Result<Response, ApiError> {
-    let replay = read_replay(given)?;
+    let WantedReplay { since, until, state } = WantedReplay::read(given)?;
+    let replay = admin::Replay { since, until, state };
     let replayed = call.admin.replay_events(call.tenant.id, replay, call.left(), call.request_id).await?;
     Ok(Success::ok(ReplayedEvents { replayed }, "The events are sent again.").into_response())
-}
-
-/// Reads which events are sent again. Any other field is refused: a misspelt `until` would send more events than was meant.
-fn read_replay(given: Map<String, Value>) -> Result<admin::Replay, ApiError> {
-    let mut fields = Fields::new(given);
-    let (since, until) = (fields.time("since"), fields.optional_time("until"));
-    let state = fields.text("state", STATE_CHARS);
-    if !state.is_empty() && !REPLAYABLE.contains(&state.as_str()) {
-        fields.refuse("state", format!("must be one of {}", REPLAYABLE.join(", ")));
-    }
-    fields.refuse_others();
-    fields.finish()?;
-    Ok(admin::Replay { since, until, state })
 }
 
 /// Makes an event that says in `extra.test` that it is a test, and sends it.
@@ -180,9 +158,7 @@ fn read_replay(given: Map<String, Value>) -> Result<admin::Replay, ApiError> {
     )
 )]
 pub(super) async fn send_test_event(call: &AdminCall<'_>, given: Map<String, Value>) -> Result<Response, ApiError> {
-    let mut fields = Fields::new(given);
-    let event_type = fields.optional_text("event_type", EVENT_TYPE_CHARS);
-    fields.finish()?;
+    let WantedTestEvent { event_type } = WantedTestEvent::read(given)?;
     let event = call.admin.send_test_event(call.tenant.id, event_type, call.left(), call.request_id).await?.into();
     Ok(Success::ok(SentEvent { event }, "The test event is sent.").into_response())
 }

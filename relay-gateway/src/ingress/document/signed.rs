@@ -13,10 +13,9 @@ use utoipa::{
     },
 };
 
-use crate::ingress::{
-    shapes::signed::{NewContactTicket, TAG},
-    signed::PREFIX,
-};
+use wire::contact_form::NewContactTicket;
+
+use crate::ingress::{shapes::signed::TAG, signed::PREFIX};
 
 /// A contact form, which the relay checks before the chat backend makes a ticket of it.
 #[utoipa::path(

@@ -1,11 +1,23 @@
 //! A tenant's own events on the signed lane. PROTOCOL.md, section 7.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use wire::{events::DeliveredEvent, time::WireTime};
+use wire::{
+    events::DeliveredEvent,
+    fields::{Fields, RefusedFields},
+    time::WireTime,
+};
 
 use crate::admin;
+
+const EVENT_ID_CHARS: usize = 128;
+const EVENT_TYPE_CHARS: usize = 64;
+const STATE_CHARS: usize = 64;
+
+/// The states of events that may be sent again: a pending one is sent anyway.
+const REPLAYABLE: [&str; 3] = ["delivered", "parked", "no_endpoint"];
 
 /// An event: the fields of its delivered body, and where it is on its way to the tenant's receiver.
 #[derive(Serialize, ToSchema)]
@@ -77,24 +89,45 @@ pub(crate) struct SentEvent {
 
 /// Which event to send again.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what is read field by field")]
 pub(crate) struct NamedEvent {
     #[schema(min_length = 1, max_length = 128)]
-    event_id: String,
+    pub(crate) event_id: String,
+}
+
+impl NamedEvent {
+    pub(crate) fn read(given: Map<String, Value>) -> Result<Self, RefusedFields> {
+        let mut fields = Fields::new(given);
+        let event_id = fields.text("event_id", EVENT_ID_CHARS);
+        fields.finish()?;
+        Ok(Self { event_id })
+    }
 }
 
 /// Which events to send again. Any other field is refused: a misspelt `until` would send more events than was meant.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what is read field by field")]
 pub(crate) struct WantedReplay {
     /// Events that occurred at or after this time.
     #[schema(value_type = String, format = DateTime)]
-    since: WireTime,
+    pub(crate) since: Timestamp,
     /// Events that occurred before this time. Absent: until now.
     #[schema(value_type = Option<String>, format = DateTime)]
-    until: Option<WireTime>,
+    pub(crate) until: Option<Timestamp>,
     #[schema(pattern = "^(delivered|parked|no_endpoint)$")]
-    state: String,
+    pub(crate) state: String,
+}
+
+impl WantedReplay {
+    pub(crate) fn read(given: Map<String, Value>) -> Result<Self, RefusedFields> {
+        let mut fields = Fields::new(given);
+        let (since, until) = (fields.time("since"), fields.optional_time("until"));
+        let state = fields.text("state", STATE_CHARS);
+        if !state.is_empty() && !REPLAYABLE.contains(&state.as_str()) {
+            fields.refuse("state", format!("must be one of {}", REPLAYABLE.join(", ")));
+        }
+        fields.refuse_others();
+        fields.finish()?;
+        Ok(Self { since, until, state })
+    }
 }
 
 /// How many events are sent again.
@@ -105,11 +138,19 @@ pub(crate) struct ReplayedEvents {
 
 /// Which test event to send.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what is read field by field")]
 pub(crate) struct WantedTestEvent {
     /// Such as `message_received`.
     #[schema(min_length = 1, max_length = 64, default = "conversation_started")]
-    event_type: Option<String>,
+    pub(crate) event_type: Option<String>,
+}
+
+impl WantedTestEvent {
+    pub(crate) fn read(given: Map<String, Value>) -> Result<Self, RefusedFields> {
+        let mut fields = Fields::new(given);
+        let event_type = fields.optional_text("event_type", EVENT_TYPE_CHARS);
+        fields.finish()?;
+        Ok(Self { event_type })
+    }
 }
 
 /// The endpoint after the call.

@@ -1,27 +1,41 @@
-//! What the relay answers itself on the signed lane.
+//! Bodies and answers of what the relay answers itself on the signed lane. A body is read field by field, so that every refused field
+//! is named.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use service::{ApiError, body::json_object};
 use utoipa::ToSchema;
-use wire::time::WireTime;
+use wire::{fields::Fields, time::WireTime};
 
 /// The lane's tag.
 pub(crate) const TAG: &str = "signed";
 
 /// Who answers for a tenant. Sending it again refreshes the operator with this email.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what is read field by field")]
 pub(crate) struct NewOperator {
     #[schema(max_length = 254, pattern = r"^[^\s@]+@[^\s@]+$", example = "merchant@acme.com")]
-    email: String,
+    pub(crate) email: String,
     #[schema(min_length = 1, max_length = 200)]
-    display_name: String,
+    pub(crate) display_name: String,
     /// The queues the operator sees. Absent or null: an existing operator keeps its own; empty: all of the tenant.
     #[schema(max_items = 100)]
-    routing_keys: Option<Vec<String>>,
+    pub(crate) routing_keys: Option<Vec<String>>,
     /// https.
     #[schema(min_length = 1, max_length = 2048)]
-    avatar_url: Option<String>,
+    pub(crate) avatar_url: Option<String>,
+}
+
+impl NewOperator {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let mut fields = Fields::new(json_object(body)?);
+        let read = Self {
+            email: fields.text("email", 254),
+            display_name: fields.text("display_name", 200),
+            routing_keys: fields.optional_texts("routing_keys", 100, 100),
+            avatar_url: fields.optional_text("avatar_url", 2048),
+        };
+        fields.finish()?;
+        Ok(read)
+    }
 }
 
 /// An operator.
@@ -46,10 +60,18 @@ pub(crate) struct ProvisionedOperator {
 
 /// Which operator a token is for.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what is read field by field")]
 pub(crate) struct NamedOperator {
     #[schema(max_length = 254, pattern = r"^[^\s@]+@[^\s@]+$")]
-    email: String,
+    pub(crate) email: String,
+}
+
+impl NamedOperator {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let mut fields = Fields::new(json_object(body)?);
+        let email = fields.text("email", 254);
+        fields.finish()?;
+        Ok(Self { email })
+    }
 }
 
 /// An operator's token: `deploy/docs/tokens.md` has its claims.
@@ -68,16 +90,28 @@ pub(crate) struct OperatorToken {
 
 /// A visitor whom the tenant's backend knows.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what is read field by field")]
 pub(crate) struct NewVisitorToken {
     /// The tenant's own name for the visitor: at most 255 bytes without control characters.
     #[schema(min_length = 1, max_length = 255)]
-    visitor_user_id: String,
+    pub(crate) visitor_user_id: String,
     /// Such as `sha256:<hex>`.
     #[schema(min_length = 1, max_length = 255)]
-    visitor_email_hash: Option<String>,
-    #[schema(minimum = 60, maximum = 86400, default = 3600)]
-    ttl_seconds: Option<u32>,
+    pub(crate) visitor_email_hash: Option<String>,
+    #[schema(required = false, nullable, minimum = 60, maximum = 86400, default = 3600)]
+    pub(crate) ttl_seconds: u32,
+}
+
+impl NewVisitorToken {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let mut fields = Fields::new(json_object(body)?);
+        let read = Self {
+            visitor_user_id: fields.text("visitor_user_id", 255),
+            visitor_email_hash: fields.optional_text("visitor_email_hash", 255),
+            ttl_seconds: fields.number("ttl_seconds", 60..=86_400, 3_600),
+        };
+        fields.finish()?;
+        Ok(read)
+    }
 }
 
 /// A minted token: it opens `/api/v1/ws/widget`, and `deploy/docs/tokens.md` has its claims.
@@ -90,10 +124,18 @@ pub(crate) struct MintedToken {
 
 /// Whose minted tokens end.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what is read field by field")]
 pub(crate) struct NamedVisitor {
     #[schema(min_length = 1, max_length = 255)]
-    visitor_user_id: String,
+    pub(crate) visitor_user_id: String,
+}
+
+impl NamedVisitor {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let mut fields = Fields::new(json_object(body)?);
+        let visitor_user_id = fields.text("visitor_user_id", 255);
+        fields.finish()?;
+        Ok(Self { visitor_user_id })
+    }
 }
 
 /// A visitor whose minted tokens and sockets are over, on every gateway.
@@ -102,29 +144,4 @@ pub(crate) struct RevokedVisitor {
     pub(crate) visitor_user_id: String,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) revoked_at: WireTime,
-}
-
-/// A contact form. The relay checks it, and the chat backend makes a ticket of it.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what is read field by field")]
-pub(crate) struct NewContactTicket {
-    #[schema(min_length = 1, max_length = 254)]
-    customer_email: String,
-    #[schema(min_length = 1, max_length = 200)]
-    customer_name: String,
-    #[schema(min_length = 1, max_length = 500)]
-    subject: String,
-    #[schema(min_length = 1, max_length = 8000)]
-    message: String,
-    #[schema(min_length = 1, max_length = 200)]
-    company: Option<String>,
-    #[schema(min_length = 1, max_length = 200)]
-    source: Option<String>,
-    #[schema(min_length = 1, max_length = 35)]
-    locale: Option<String>,
-    #[schema(min_length = 1, max_length = 100)]
-    routing_key: Option<String>,
-    /// At most 16 KiB.
-    #[schema(value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
 }

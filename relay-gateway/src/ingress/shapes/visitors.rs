@@ -1,31 +1,65 @@
-//! Bodies and answers of the visitor lane.
+//! Bodies and answers of the visitor lane. A body is read field by field, so that every refused field is named.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use service::{ApiError, body::json_object};
 use utoipa::ToSchema;
-use uuid::Uuid;
-use wire::time::WireTime;
+use wire::{
+    TenantId,
+    fields::Fields,
+    frames::{
+        Mode,
+        limits::{LOCALE_CHARS, ROUTING_KEY_CHARS, SESSION_METADATA_BYTES},
+    },
+    origin::Origin,
+    time::WireTime,
+    widget::WidgetLook,
+};
 
 /// What begins a session.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what is read field by field")]
 pub(crate) struct NewSession {
-    tenant_id: Uuid,
+    #[schema(value_type = Uuid)]
+    pub(crate) tenant_id: TenantId,
     #[schema(pattern = "^pk_[A-Za-z0-9_-]{32}$")]
-    widget_public_key: String,
+    pub(crate) widget_public_key: String,
     /// The page's: `location.origin`. Where the call has an `Origin` header, they must agree.
-    #[schema(pattern = "^[A-Za-z][A-Za-z0-9+.-]*://[^/]+$", example = "https://shop.demo.com")]
-    origin: String,
-    #[schema(default = "fr", max_length = 35)]
-    locale: Option<String>,
+    #[schema(value_type = String, pattern = "^[A-Za-z][A-Za-z0-9+.-]*://[^/]+$", example = "https://shop.demo.com")]
+    pub(crate) origin: Origin,
+    #[schema(required = false, nullable, default = "fr", max_length = 35)]
+    pub(crate) locale: String,
     /// What the page says of itself and its visitor. At most 4 KiB.
-    #[schema(value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
+    #[schema(required = false, nullable, value_type = Object)]
+    pub(crate) metadata: Map<String, Value>,
     #[schema(max_length = 100)]
-    routing_key: Option<String>,
+    pub(crate) routing_key: Option<String>,
     /// Who answers first: `bot` or `human`.
-    #[schema(default = "bot", pattern = "^(bot|human)$")]
-    mode: Option<String>,
+    #[schema(required = false, nullable, default = "bot", pattern = "^(bot|human)$")]
+    pub(crate) mode: &'static str,
+}
+
+impl NewSession {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let mut fields = Fields::new(json_object(body)?);
+        let tenant_id = fields.text("tenant_id", 36).parse::<TenantId>();
+        if let Err(error) = &tenant_id {
+            fields.require("tenant_id", error.to_string());
+        }
+        let widget_public_key = fields.text("widget_public_key", 64);
+        let origin = fields.text("origin", 300).parse::<Origin>();
+        if let Err(error) = &origin {
+            fields.require("origin", error.to_string());
+        }
+        let locale = fields.optional_text("locale", LOCALE_CHARS).unwrap_or_else(|| "fr".to_owned());
+        let metadata = fields.object("metadata", SESSION_METADATA_BYTES);
+        let routing_key = fields.optional_text("routing_key", ROUTING_KEY_CHARS);
+        let mode = fields.choice("mode", Mode::TEXTS, Mode::Bot.as_str());
+        fields.finish()?;
+        let (Ok(tenant_id), Ok(origin)) = (tenant_id, origin) else {
+            return Err(ApiError::internal("a field was neither read nor refused"));
+        };
+        Ok(Self { tenant_id, widget_public_key, origin, locale, metadata, routing_key, mode })
+    }
 }
 
 /// A session's beginning.
@@ -37,8 +71,7 @@ pub(crate) struct BegunSession {
     pub(crate) visitor_token: String,
     #[schema(value_type = String, format = DateTime)]
     pub(crate) expires_at: WireTime,
-    #[schema(value_type = WidgetConfig)]
-    pub(crate) widget_config: Map<String, Value>,
+    pub(crate) widget_config: WidgetConfig,
 }
 
 /// Another token for the same session.
@@ -59,27 +92,13 @@ pub(crate) struct EndedSession {
 }
 
 /// What a widget draws itself from.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what the admin service keeps")]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct WidgetConfig {
-    bot_id: Uuid,
-    tenant_name: String,
-    locale: String,
-    /// As `GET /api/v1/widgets/customization` has it.
-    #[schema(value_type = Object)]
-    customization: Map<String, Value>,
-    branding: Branding,
-    file_upload_enabled: bool,
+    /// As the admin service keeps it.
+    #[serde(flatten)]
+    #[schema(value_type = WidgetLook)]
+    pub(crate) look: Map<String, Value>,
+    pub(crate) locale: String,
     /// Whether the chat backend could be reached when it was last tried.
-    is_online: bool,
-}
-
-/// The tenant's.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the documented shape of what the admin service keeps")]
-pub(crate) struct Branding {
-    display_name: Option<String>,
-    logo_url: Option<String>,
-    #[schema(pattern = "^#[0-9A-Fa-f]{6}$")]
-    primary_color: Option<String>,
+    pub(crate) is_online: bool,
 }

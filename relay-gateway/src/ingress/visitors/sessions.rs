@@ -3,25 +3,19 @@
 use std::time::Instant;
 
 use axum::response::{IntoResponse as _, Response};
-use serde_json::{Map, Value};
 use service::{
     ApiError, Success,
-    body::{self, BodyBounds, json_object},
+    body::{self, BodyBounds},
     query::Query,
 };
-use wire::{
-    ErrorCode, TenantId,
-    fields::Fields,
-    frames::limits::{LOCALE_CHARS, ROUTING_KEY_CHARS, SESSION_METADATA_BYTES},
-    origin::Origin,
-};
+use wire::{ErrorCode, TenantId, frames::limits::LOCALE_CHARS};
 
 use super::call::Call;
 use crate::{
     admin::NewSession,
     directory::TenantDirectory,
     domain::widget_access::{Widget, WidgetAccess},
-    ingress::{cors::RequestOrigin, shapes::visitors::BegunSession},
+    ingress::{cors::RequestOrigin, shapes::visitors as shapes},
 };
 
 /// Bytes a body may have: its fields at their longest, written with escapes.
@@ -33,26 +27,10 @@ impl<D: TenantDirectory> Call<'_, D> {
         let bounds = BodyBounds { limit: self.gateway.body.limit.min(BODY_LIMIT), ..self.gateway.body };
         let mut held = self.gateway.limits.hold_body(self.client);
         let (body, _) = body::read(&self.parts.headers, body, bounds, &mut held).await?;
-        let mut fields = Fields::new(json_object(&body)?);
-        let tenant_id = fields.text("tenant_id", 36).parse::<TenantId>();
-        if let Err(error) = &tenant_id {
-            fields.require("tenant_id", error.to_string());
-        }
-        let key = fields.text("widget_public_key", 64);
-        let origin = fields.text("origin", 300).parse::<Origin>();
-        if let Err(error) = &origin {
-            fields.require("origin", error.to_string());
-        }
-        let locale = fields.optional_text("locale", LOCALE_CHARS).unwrap_or_else(|| "fr".to_owned());
-        let metadata = fields.object("metadata", SESSION_METADATA_BYTES);
-        let routing_key = fields.optional_text("routing_key", ROUTING_KEY_CHARS);
-        let mode = fields.choice("mode", &["bot", "human"], "bot");
-        fields.finish()?;
-        let (Ok(tenant_id), Ok(origin)) = (tenant_id, origin) else {
-            return Err(ApiError::internal("a field was neither read nor refused"));
-        };
+        let given = shapes::NewSession::read(&body)?;
+        let shapes::NewSession { tenant_id, widget_public_key, origin, locale, metadata, routing_key, mode } = given;
 
-        let access = self.admit(tenant_id, &key).await?;
+        let access = self.admit(tenant_id, &widget_public_key).await?;
         if let RequestOrigin::Page(asker, _) = RequestOrigin::read(&self.parts.headers)
             && asker != origin
         {
@@ -66,7 +44,7 @@ impl<D: TenantDirectory> Call<'_, D> {
         let limits = &self.gateway.limits;
         limits.begin_session(widget.key_id, widget.sessions_per_hour, self.client, Instant::now()).await?;
         let session = NewSession {
-            widget_public_key: key,
+            widget_public_key,
             origin,
             locale: locale.clone(),
             metadata,
@@ -74,11 +52,11 @@ impl<D: TenantDirectory> Call<'_, D> {
             mode: mode.to_owned(),
         };
         let opened = self.gateway.admin.open_session(tenant_id, session, &self.request_id).await?;
-        let data = BegunSession {
+        let data = shapes::BegunSession {
             session_id: opened.session_id,
             visitor_token: opened.token.token,
             expires_at: opened.token.expires_at,
-            widget_config: self.config(widget, &locale),
+            widget_config: self.config(widget, locale),
         };
         Ok(Success::created(data, "Session begun. Connect to /api/v1/ws/widget with the visitor_token as a subprotocol: bearer.<visitor_token>.")
             .into_response())
@@ -97,16 +75,13 @@ impl<D: TenantDirectory> Call<'_, D> {
             return Err(ApiError::field("locale", format!("must have at most {LOCALE_CHARS} characters")));
         }
         let access = self.admit(tenant_id, &key).await?;
-        let config = self.config(opened(&access)?, &locale);
+        let config = self.config(opened(&access)?, locale);
         Ok(Success::ok(config, "Widget configuration fetched.").into_response())
     }
 
     /// What a widget draws itself from.
-    fn config(&self, widget: &Widget, locale: &str) -> Map<String, Value> {
-        let mut config = widget.config();
-        config.insert("locale".to_owned(), locale.into());
-        config.insert("is_online".to_owned(), self.gateway.backend.is_reachable().into());
-        config
+    fn config(&self, widget: &Widget, locale: String) -> shapes::WidgetConfig {
+        shapes::WidgetConfig { look: widget.config(), locale, is_online: self.gateway.backend.is_reachable() }
     }
 }
 
