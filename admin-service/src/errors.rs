@@ -74,6 +74,9 @@ pub(crate) enum UseCaseError {
     /// The tenant and the key let no page of this origin in.
     #[error("{0} is not allowed")]
     OriginNotAllowed(Origin),
+    /// The operator's token names a membership that was changed or revoked.
+    #[error("an operator's token that is over")]
+    OperatorTokenSuperseded,
     /// There is no such session, or not any more.
     #[error("no such session")]
     SessionOver,
@@ -119,6 +122,7 @@ impl From<StoreError> for UseCaseError {
         match error {
             StoreError::NotFound(Missing::Tenant) => Self::TenantNotFound,
             StoreError::NotFound(Missing::AccountKey) => Self::AccountKeyNotFound,
+            StoreError::NotFound(Missing::Operator) => Self::OperatorNotFound,
             StoreError::NotFound(Missing::Bot) => Self::BotNotFound,
             StoreError::NotFound(Missing::WidgetKey) => Self::WidgetKeyNotFound,
             StoreError::NotFound(Missing::SigningKey) => Self::SigningKeyNotFound,

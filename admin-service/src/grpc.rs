@@ -138,7 +138,14 @@ pub(crate) async fn serve(
         .add_service(InterceptedService::new(reflection, with_either.clone()))
         .add_service(InterceptedService::new(reflection_v1alpha, with_either))
         .add_service(TenantDirectoryServer::with_interceptor(
-            directory::DirectoryService::new(directory, tenants.clone(), visitors.clone(), propagation, logs.clone()),
+            directory::DirectoryService::new(
+                directory,
+                tenants.clone(),
+                visitors.clone(),
+                operators.clone(),
+                propagation,
+                logs.clone(),
+            ),
             with_token.clone(),
         ))
         .add_service(IdentityServer::with_interceptor(

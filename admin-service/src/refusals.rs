@@ -19,6 +19,7 @@ const fn limited(what: Limited) -> &'static str {
         Limited::Bots => "bots for a tenant",
         Limited::WidgetKeys => "widget keys for a bot that are not revoked",
         Limited::SigningKeys => "signing keys that are not retired",
+        Limited::Seats => "active operators for a tenant",
     }
 }
 
@@ -102,6 +103,13 @@ impl From<UseCaseError> for ApiError {
                     first_seq.saturating_sub(1)
                 ),
             ),
+            UseCaseError::LimitReached { what: Limited::Seats, most } => Self::new(
+                ErrorCode::SeatLimitReached,
+                format!(
+                    "All {most} seats of this tenant are taken. Revoke an operator who needs none, or ask the platform's operator to \
+                     raise agent_seats."
+                ),
+            ),
             UseCaseError::LimitReached { what, most } => {
                 Self::new(ErrorCode::LimitReached, format!("There may be at most {most} {}.", limited(what)))
             }
@@ -112,6 +120,7 @@ impl From<UseCaseError> for ApiError {
             UseCaseError::InvalidWidgetKey => Self::invalid_widget_key(),
             UseCaseError::OriginNotAllowed(origin) => Self::origin_not_allowed(origin),
             UseCaseError::SessionOver => Self::invalid_visitor_token(),
+            UseCaseError::OperatorTokenSuperseded => Self::operator_token_superseded(),
             UseCaseError::Invalid(fields) => Self::refused_fields(fields.into_iter().map(refused_field)),
             UseCaseError::Conflict => {
                 Self::new(ErrorCode::Conflict, "Others kept changing this tenant. Fetch it and try again.")
@@ -181,7 +190,8 @@ mod tests {
             Some(E::LimitReached { .. }) => E::InvalidWidgetKey,
             Some(E::InvalidWidgetKey) => E::OriginNotAllowed("https://a.com".parse().expect("an origin")),
             Some(E::OriginNotAllowed(_)) => E::SessionOver,
-            Some(E::SessionOver) => E::TenantSuspended,
+            Some(E::SessionOver) => E::OperatorTokenSuperseded,
+            Some(E::OperatorTokenSuperseded) => E::TenantSuspended,
             Some(E::TenantSuspended) => E::Invalid(vec![RefusedField::new("a", "is wrong")]),
             Some(E::Invalid(_)) => E::Conflict,
             Some(E::Conflict) => E::Unavailable(cause()),
@@ -200,7 +210,7 @@ mod tests {
         while let Some(error) = after(errors.last()) {
             errors.push(error);
         }
-        let limits = [Limited::AccountKeys, Limited::Bots, Limited::WidgetKeys, Limited::SigningKeys];
+        let limits = [Limited::AccountKeys, Limited::Bots, Limited::WidgetKeys, Limited::SigningKeys, Limited::Seats];
         errors.extend(limits.map(|what| UseCaseError::LimitReached { what, most: 3 }));
         let hints = [
             Hint::RotateSecret,
@@ -246,6 +256,7 @@ mod tests {
         for (error, code) in [
             (StoreError::NotFound(Missing::Tenant), ErrorCode::TenantNotFound),
             (StoreError::NotFound(Missing::AccountKey), ErrorCode::AccountKeyNotFound),
+            (StoreError::NotFound(Missing::Operator), ErrorCode::OperatorNotFound),
             (StoreError::NotFound(Missing::Bot), ErrorCode::BotNotFound),
             (StoreError::NotFound(Missing::WidgetKey), ErrorCode::WidgetKeyNotFound),
             (StoreError::NotFound(Missing::SigningKey), ErrorCode::SigningKeyNotFound),
@@ -253,6 +264,7 @@ mod tests {
             (StoreError::InUse(InUse::SigningKey), ErrorCode::SigningKeyInUse),
             (StoreError::InUse(InUse::TenantsWidgetKey), ErrorCode::Conflict),
             (StoreError::Full { what: Limited::Bots, most: 1 }, ErrorCode::LimitReached),
+            (StoreError::Full { what: Limited::Seats, most: 1 }, ErrorCode::SeatLimitReached),
         ] {
             assert_eq!(ApiError::from(UseCaseError::from(error)).code(), code);
         }

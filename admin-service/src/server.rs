@@ -161,7 +161,7 @@ pub async fn start(
         lease: config.lease,
         metrics: DeliveryMetrics::new(metrics),
     };
-    let operators = Operators::new(port);
+    let operators = Operators::new(port, tokens.clone(), propagation.clone());
     let logs = Logs::new(Arc::new(store.clone()));
     let client_proof = ClientProof::new(&config.grpc_token);
     let clients =

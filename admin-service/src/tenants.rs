@@ -88,6 +88,7 @@ impl Tenants {
             token_generation: 0,
             visitor_revocations: 0,
             sessions_ended: 0,
+            operators_changed: 0,
             endpoint_stopped_at: None,
             revision: 0,
         };

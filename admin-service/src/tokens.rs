@@ -67,6 +67,12 @@ struct Claims<'a> {
     /// [`Tenant::token_generation`] when it was issued.
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant_generation: Option<u64>,
+    /// [`Operator::version`] when it was issued.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    membership_version: Option<u64>,
+    /// When the tenant's backend vouched for the operator: when the first token of this chain was issued. Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth_time: Option<i64>,
 }
 
 impl<'a> Claims<'a> {
@@ -89,6 +95,8 @@ impl<'a> Claims<'a> {
             tids: None,
             generation: None,
             tenant_generation: None,
+            membership_version: None,
+            auth_time: None,
         }
     }
 }
@@ -99,17 +107,28 @@ impl Tokens {
         Self { keys, issuer: issuer.into(), operator_ttl, session_ttl }
     }
 
-    /// A token that lets `operator` act in its tenant and nowhere else.
-    pub(crate) async fn for_operator(&self, tenant: &Tenant, operator: &Operator) -> Result<SignedToken, UseCaseError> {
+    /// A token that lets `operator` act in its tenant and nowhere else. One that is refreshed says when the first was issued, and ends
+    /// at `shift`'s end at the latest.
+    pub(crate) async fn for_operator(
+        &self,
+        tenant: &Tenant,
+        operator: &Operator,
+        shift: Option<(Timestamp, Timestamp)>,
+    ) -> Result<SignedToken, UseCaseError> {
         let subject = operator.id.to_string();
+        let issued = now();
+        let (began, ends) = shift.unwrap_or((issued, Timestamp::MAX));
+        let left = Duration::try_from(ends.duration_since(issued)).unwrap_or_default();
         let claims = Claims {
+            membership_version: Some(operator.version),
+            auth_time: Some(began.as_second()),
             display_name: Some(&operator.display_name),
             routing_keys: Some(&operator.routing_keys),
             tids: Some(BTreeMap::from([(operator.tenant_id, "operator")])),
             tenant_generation: Some(tenant.token_generation),
             ..Claims::of(operator.tenant_id, "operator", OPERATOR_AUDIENCE, &subject)
         };
-        self.sign(self.operator_ttl, claims).await
+        self.sign(self.operator_ttl.min(left), claims).await
     }
 
     /// A token for a visitor the tenant knows.

@@ -34,6 +34,7 @@ fn tenant() -> TenantState {
         token_generation: 0,
         visitor_revocations: 0,
         sessions_ended: 0,
+        operators_changed: 0,
         generation: Generation::next(),
     }
 }
@@ -75,6 +76,7 @@ fn limits() -> Limits {
     let config = LimitsConfig {
         failures_per_min: many,
         sessions_per_min: many,
+        operator_calls_per_min: many,
         frames_per_min: many,
         frame_bytes_per_min: many,
         connections_per_address: 1,

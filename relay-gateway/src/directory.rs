@@ -7,6 +7,7 @@ mod cached;
 mod grpc;
 mod lease;
 mod listener;
+mod memberships;
 mod port;
 mod subscription;
 mod widget_access;

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod frame;
+pub(crate) mod operator;
 pub mod tenant;
 pub(crate) mod token;
 pub(crate) mod widget_access;

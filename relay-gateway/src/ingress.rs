@@ -5,6 +5,7 @@
 //! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`relay_endpoints`] and [`relay_events`], or relayed; before the router, which they do not need |
 //! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`passthrough`], where they are exposed |
 //! | `/api/v1/{create/visitor-session,fetch/widget-config,refresh/visitor-token,end/visitor-session}` | [`visitors`]: checked by origin |
+//! | `/api/v1/operator/*` | [`operators`]: by an operator's token; answered here, or relayed |
 //! | `/api/v1/ws/widget` | [`socket`]: becomes a WebSocket |
 //! | `/widget.js` | [`widget`]: what pages embed |
 //! | `/.well-known/jwks.json` | [`jwks`] |
@@ -36,6 +37,7 @@ mod document;
 mod exceeded;
 mod jwks;
 mod messages;
+mod operators;
 mod passthrough;
 mod relay_endpoints;
 mod relay_events;
@@ -123,6 +125,10 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
             options(visitors::refresh_token::<D>).post(visitors::refresh_token::<D>),
         )
         .route("/api/v1/end/visitor-session", options(visitors::end_session::<D>).post(visitors::end_session::<D>))
+        .route(
+            "/api/v1/operator/{*rest}",
+            any(operators::answer::<D>).get(operators::pass_through_read::<D>).post(operators::pass_through::<D>),
+        )
         .route("/api/v1/ws/widget", get(socket::upgrade::<D>))
         .route("/widget.js", get(widget::script))
         // Beside the API, for deployments that publish only `/api` under their URL.

@@ -18,7 +18,7 @@ use wire::{TenantId, request_id::RequestId};
 use crate::{
     admin::AdminClient,
     directory::{ChangeListener, TenantDirectory},
-    domain::token::{Keyring, Refused, VisitorToken},
+    domain::token::{Keyring, OperatorToken, Refused, VisitorToken},
 };
 
 /// Keys that are older than this are fetched again in the background: an older admin service reports no changes of keys.
@@ -107,20 +107,32 @@ impl<D: TenantDirectory> SigningKeys<D> {
         self.ask(Instant::now()).await.map_err(ApiError::internal)?
     }
 
-    /// What a token says; `None` where none of the keys signed it, or it is malformed.
+    /// What a visitor's token says; `None` where none of the keys signed it, or it is malformed.
     ///
     /// # Errors
     /// As [`SigningKeys::get`].
     pub(crate) async fn verify(&self, token: &str) -> Result<Option<VisitorToken>, ApiError> {
+        self.verify_by(|ring| ring.verify(token)).await
+    }
+
+    /// The same for an operator's token.
+    ///
+    /// # Errors
+    /// As [`SigningKeys::get`].
+    pub(crate) async fn verify_operator(&self, token: &str) -> Result<Option<OperatorToken>, ApiError> {
+        self.verify_by(|ring| ring.verify_operator(token)).await
+    }
+
+    async fn verify_by<T>(&self, read: impl Fn(&Keyring) -> Result<T, Refused>) -> Result<Option<T>, ApiError> {
         let begun = Instant::now();
-        match self.get().await?.ring.verify(token) {
+        match read(&self.get().await?.ring) {
             Ok(verified) => Ok(Some(verified)),
             Err(Refused::Invalid) => Ok(None),
             Err(Refused::UnknownKey) => {
                 // The key may be newer than the kept ones. `UNKNOWN_KEY_KEPT` bounds how often tokens with invented keys make us ask.
                 let not_long_ago = begun.checked_sub(UNKNOWN_KEY_KEPT).unwrap_or(begun);
                 let keys = self.ask(not_long_ago).await.map_err(ApiError::internal)??;
-                Ok(keys.ring.verify(token).ok())
+                Ok(read(&keys.ring).ok())
             }
         }
     }

@@ -31,8 +31,12 @@ pub enum Action {
     SuspendTenant,
     /// The suspension was lifted.
     ReactivateTenant,
-    /// An operator was made or refreshed.
+    /// An operator was made, or refreshed without a change that gateways must hear of.
     ProvisionOperator,
+    /// What gateways know of an operator was changed: its routing keys, name or picture, or it came back after a revocation.
+    ChangeOperator,
+    /// An operator's membership was revoked.
+    RevokeOperator,
     /// An account key was made.
     CreateAccountKey,
     /// An account key was revoked.
@@ -71,6 +75,8 @@ impl Action {
             Self::SuspendTenant => "suspend_tenant",
             Self::ReactivateTenant => "reactivate_tenant",
             Self::ProvisionOperator => "provision_operator",
+            Self::ChangeOperator => "change_operator",
+            Self::RevokeOperator => "revoke_operator",
             Self::CreateAccountKey => "create_account_key",
             Self::RevokeAccountKey => "revoke_account_key",
             Self::CreateBot => "create_bot",

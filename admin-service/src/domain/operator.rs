@@ -61,6 +61,30 @@ pub struct Operator {
     pub created_at: Timestamp,
     /// When it was last refreshed.
     pub updated_at: Timestamp,
+    /// The version of its membership. Tokens that name an earlier one are over.
+    pub version: u64,
+    /// When its membership was revoked. `None`: it is active.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// How callers name an operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperatorName {
+    /// By its address.
+    Email(Email),
+    /// By its id.
+    Id(Uuid),
+}
+
+impl Operator {
+    /// Whether gateways know something else of this operator than of the one it was: then they must hear of the change.
+    #[must_use]
+    pub fn is_known_as(&self, before: &Self) -> bool {
+        self.version == before.version
+            && self.revoked_at == before.revoked_at
+            && self.display_name == before.display_name
+            && self.avatar_url == before.avatar_url
+    }
 }
 
 /// What a tenant says of an operator.
@@ -77,6 +101,38 @@ pub struct OperatorProfile {
 }
 
 impl OperatorProfile {
+    /// The operator that this makes of the one who is there, or of nobody. Other routing keys, and the return of one who was revoked,
+    /// are another version of the membership.
+    #[must_use]
+    pub fn applied_to(&self, existing: Option<&Operator>, tenant_id: TenantId, now: Timestamp) -> Operator {
+        let Self { email, display_name, routing_keys, avatar_url } = self.clone();
+        let Some(before) = existing else {
+            return Operator {
+                id: Uuid::now_v7(),
+                tenant_id,
+                email,
+                display_name,
+                routing_keys: routing_keys.unwrap_or_default(),
+                avatar_url,
+                created_at: now,
+                updated_at: now,
+                version: 0,
+                revoked_at: None,
+            };
+        };
+        let routing_keys = routing_keys.unwrap_or_else(|| before.routing_keys.clone());
+        let is_another = before.revoked_at.is_some() || routing_keys != before.routing_keys;
+        Operator {
+            display_name,
+            avatar_url: avatar_url.or_else(|| before.avatar_url.clone()),
+            version: before.version + u64::from(is_another),
+            routing_keys,
+            updated_at: now,
+            revoked_at: None,
+            ..before.clone()
+        }
+    }
+
     /// Checks what a tenant sent.
     ///
     /// # Errors

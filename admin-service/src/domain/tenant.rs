@@ -64,6 +64,8 @@ pub struct Tenant {
     pub visitor_revocations: u64,
     /// The directory's revision at which a session of its visitors was last ended; 0 where none was.
     pub sessions_ended: u64,
+    /// The directory's revision at which a membership of its operators last changed; 0 where none did.
+    pub operators_changed: u64,
     /// When its endpoint was stopped, after it had failed for days or had said that it is gone. `None` where it is not stopped.
     pub endpoint_stopped_at: Option<Timestamp>,
     /// The directory's revision of its last change.

@@ -1,9 +1,13 @@
 //! Between the domain's types and the generated messages.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use proto::{
     admin::v1 as admin,
-    directory::v1::{GetWidgetResponse, TenantInfo, TenantState, TenantStatus as WireStatus, Widget},
+    directory::v1::{
+        GetWidgetResponse, OperatorMembership, TenantInfo, TenantState, TenantStatus as WireStatus, Widget,
+    },
     identity::v1 as identity,
 };
 use serde_json::{Map, Value, json};
@@ -36,6 +40,11 @@ pub(super) fn time(at: prost_types::Timestamp) -> Option<Timestamp> {
     Timestamp::new(at.seconds, at.nanos).ok()
 }
 
+/// How long a caller waits for a change to be true everywhere; `None`: as long as it takes.
+pub(super) fn wait(wait_ms: u32) -> Option<Duration> {
+    (wait_ms > 0).then(|| Duration::from_millis(wait_ms.into()))
+}
+
 pub(super) fn tenant_id_from_bytes(bytes: &[u8]) -> Result<TenantId, ApiError> {
     TenantId::from_slice(bytes).map_err(|_| ApiError::field("tenant_id", "must be a UUID's 16 bytes"))
 }
@@ -60,6 +69,7 @@ pub(super) fn state(opened: OpenedTenant) -> TenantState {
         token_generation: tenant.token_generation,
         visitor_revocations: tenant.visitor_revocations,
         sessions_ended: tenant.sessions_ended,
+        operators_changed: tenant.operators_changed,
     }
 }
 
@@ -205,6 +215,18 @@ pub(super) fn masked_fields(
         .collect())
 }
 
+/// What a gateway may know of an operator.
+pub(super) fn membership(operator: Operator) -> OperatorMembership {
+    OperatorMembership {
+        version: operator.version,
+        is_revoked: operator.revoked_at.is_some(),
+        email: operator.email.as_str().to_owned(),
+        display_name: operator.display_name,
+        avatar_url: operator.avatar_url,
+        routing_keys: operator.routing_keys,
+    }
+}
+
 pub(super) fn operator(operator: Operator) -> identity::Operator {
     identity::Operator {
         operator_id: operator.id.to_string(),
@@ -215,6 +237,7 @@ pub(super) fn operator(operator: Operator) -> identity::Operator {
         avatar_url: operator.avatar_url,
         created_at: Some(timestamp(operator.created_at)),
         updated_at: Some(timestamp(operator.updated_at)),
+        revoked_at: operator.revoked_at.map(timestamp),
     }
 }
 

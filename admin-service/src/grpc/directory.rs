@@ -1,16 +1,19 @@
 //! `TenantDirectory`: what gateways ask.
 
 use proto::directory::v1::{
-    GetTenantInfoRequest, GetTenantRequest, GetTenantResponse, GetWidgetRequest, GetWidgetResponse, TenantInfo,
-    WatchRequest, tenant_directory_server::TenantDirectory,
+    GetOperatorRequest, GetOperatorResponse, GetTenantInfoRequest, GetTenantRequest, GetTenantResponse,
+    GetWidgetRequest, GetWidgetResponse, TenantInfo, WatchRequest, tenant_directory_server::TenantDirectory,
 };
+use service::ApiError;
 use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
 
 use super::{convert, edge::logged, metadata::request_id, watch};
 use crate::{
     directory::Directory,
     domain::access::{AccessEntry, AccessKind},
     logs::Logs,
+    operators::Operators,
     propagation::Propagation,
     store::AtRevision,
     tenants::Tenants,
@@ -21,6 +24,7 @@ pub(super) struct DirectoryService {
     directory: Directory,
     tenants: Tenants,
     visitors: Visitors,
+    operators: Operators,
     propagation: Propagation,
     logs: Logs,
 }
@@ -30,10 +34,11 @@ impl DirectoryService {
         directory: Directory,
         tenants: Tenants,
         visitors: Visitors,
+        operators: Operators,
         propagation: Propagation,
         logs: Logs,
     ) -> Self {
-        Self { directory, tenants, visitors, propagation, logs }
+        Self { directory, tenants, visitors, operators, propagation, logs }
     }
 }
 
@@ -56,6 +61,18 @@ impl TenantDirectory for DirectoryService {
         let id = convert::tenant_id_from_bytes(&tenant_id)?;
         let access = self.visitors.widget_access(id, &widget_public_key).await.map_err(logged)?;
         Ok(Response::new(access.map_or_else(GetWidgetResponse::default, convert::widget)))
+    }
+
+    async fn get_operator(
+        &self,
+        request: Request<GetOperatorRequest>,
+    ) -> Result<Response<GetOperatorResponse>, Status> {
+        let GetOperatorRequest { tenant_id, operator_id } = request.into_inner();
+        let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
+        let id =
+            Uuid::from_slice(&operator_id).map_err(|_| ApiError::field("operator_id", "must be a UUID's 16 bytes"))?;
+        let membership = self.operators.membership(tenant_id, id).await.map_err(logged)?;
+        Ok(Response::new(GetOperatorResponse { membership: membership.map(convert::membership) }))
     }
 
     async fn get_tenant_info(&self, request: Request<GetTenantInfoRequest>) -> Result<Response<TenantInfo>, Status> {

@@ -4,11 +4,13 @@ use std::{net::IpAddr, time::Duration};
 
 use proto::identity::v1::{
     GetSigningKeysRequest, GetSigningKeysResponse, IssueOperatorTokenRequest, IssueOperatorTokenResponse,
-    MintVisitorTokenRequest, MintVisitorTokenResponse, ProvisionOperatorRequest, ProvisionOperatorResponse,
-    identity_server::Identity,
+    ListOperatorsRequest, ListOperatorsResponse, MintVisitorTokenRequest, MintVisitorTokenResponse,
+    ProvisionOperatorRequest, ProvisionOperatorResponse, RefreshOperatorTokenRequest, RevokeOperatorRequest,
+    RevokeOperatorResponse, identity_server::Identity, revoke_operator_request,
 };
 use service::ApiError;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 use wire::{FieldError, TenantId};
 
 use super::{convert, edge::logged, metadata::request_id};
@@ -16,12 +18,13 @@ use crate::{
     domain::{
         access::{AccessEntry, AccessKind},
         audit::Caller,
-        operator::{Email, OperatorProfile},
+        operator::{Email, Operator, OperatorName, OperatorProfile},
         tenant::{Tenant, TenantStatus},
     },
     errors::UseCaseError,
     logs::Logs,
-    operators::Operators,
+    operators::{OldToken, Operators},
+    paging,
     signing_keys::SigningKeys,
     tenants::Tenants,
     tokens::{SignedToken, Tokens},
@@ -45,6 +48,22 @@ impl IdentityService {
         let subject = format!("{subject} jti:{}", token.id);
         let entry = AccessEntry { kind, tenant_id: Some(tenant_id), actor: "tenant", subject, address: asked.address };
         self.logs.note(entry, &asked.request_id);
+    }
+
+    /// Answers a token that was issued to an operator.
+    fn operator_token(
+        &self,
+        tenant_id: TenantId,
+        (operator, signed): (Operator, SignedToken),
+        asked: &Asked,
+    ) -> IssueOperatorTokenResponse {
+        let subject = format!("operator:{}", operator.id);
+        self.issued(AccessKind::IssueOperatorToken, tenant_id, &subject, &signed, asked);
+        IssueOperatorTokenResponse {
+            operator: Some(convert::operator(operator)),
+            token: signed.token,
+            expires_at: Some(convert::timestamp(signed.expires_at)),
+        }
     }
 
     /// The gateway has checked the tenant; what is handed out here outlives that check, so it is checked once more.
@@ -74,8 +93,14 @@ impl Identity for IdentityService {
         )
         .map_err(ApiError::validation)?;
         let tenant_id = self.active(&request.tenant_id).await?.id;
-        let (operator, created) = self.operators.provision(&caller, tenant_id, &profile).await.map_err(logged)?;
-        Ok(Response::new(ProvisionOperatorResponse { operator: Some(convert::operator(operator)), created }))
+        let wait = convert::wait(request.wait_ms);
+        let provisioned = self.operators.provision(&caller, tenant_id, profile, wait).await;
+        let (operator, created, is_everywhere) = provisioned.map_err(logged)?;
+        Ok(Response::new(ProvisionOperatorResponse {
+            operator: Some(convert::operator(operator)),
+            created,
+            is_everywhere: Some(is_everywhere),
+        }))
     }
 
     async fn issue_operator_token(
@@ -87,14 +112,65 @@ impl Identity for IdentityService {
         let email = Email::parse(&request.email).map_err(|error| ApiError::validation(vec![error]))?;
         let tenant = self.active(&request.tenant_id).await?;
         let tenant = as_verified(tenant, request.token_generation);
-        let operator = self.operators.find(tenant.id, &email).await.map_err(logged)?;
-        let signed = self.tokens.for_operator(&tenant, &operator).await.map_err(logged)?;
-        let subject = format!("operator:{}", operator.id);
-        self.issued(AccessKind::IssueOperatorToken, tenant.id, &subject, &signed, &asked);
-        Ok(Response::new(IssueOperatorTokenResponse {
-            operator: Some(convert::operator(operator)),
-            token: signed.token,
-            expires_at: Some(convert::timestamp(signed.expires_at)),
+        let issued = self.operators.issue_token(&tenant, email).await.map_err(logged)?;
+        Ok(Response::new(self.operator_token(tenant.id, issued, &asked)))
+    }
+
+    async fn refresh_operator_token(
+        &self,
+        request: Request<RefreshOperatorTokenRequest>,
+    ) -> Result<Response<IssueOperatorTokenResponse>, Status> {
+        let asked = Asked::of(&request);
+        let request = request.into_inner();
+        let first_issued_at = request.first_issued_at.and_then(convert::time);
+        let old = OldToken {
+            operator_id: operator_id(&request.operator_id)?,
+            membership_version: request.membership_version,
+            token_generation: request.token_generation,
+            first_issued_at: first_issued_at.ok_or_else(|| ApiError::field("first_issued_at", "must be a time"))?,
+        };
+        let tenant = self.active(&request.tenant_id).await?;
+        let issued = self.operators.refresh_token(&tenant, old).await.map_err(logged)?;
+        Ok(Response::new(self.operator_token(tenant.id, issued, &asked)))
+    }
+
+    async fn revoke_operator(
+        &self,
+        request: Request<RevokeOperatorRequest>,
+    ) -> Result<Response<RevokeOperatorResponse>, Status> {
+        use revoke_operator_request::Operator as Named;
+        let caller = Caller { actor: "tenant".to_owned(), request_id: request_id(request.metadata()) };
+        let RevokeOperatorRequest { tenant_id, operator, wait_ms } = request.into_inner();
+        let name = match operator.ok_or_else(|| ApiError::field("operator", "is required"))? {
+            Named::Email(email) => {
+                OperatorName::Email(Email::parse(&email).map_err(|error| ApiError::validation(vec![error]))?)
+            }
+            Named::OperatorId(id) => OperatorName::Id(operator_id(&id)?),
+        };
+        let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
+        let revoked = self.operators.revoke(&caller, tenant_id, name, convert::wait(wait_ms)).await;
+        let (operator, is_everywhere) = revoked.map_err(logged)?;
+        Ok(Response::new(RevokeOperatorResponse { operator: Some(convert::operator(operator)), is_everywhere }))
+    }
+
+    async fn list_operators(
+        &self,
+        request: Request<ListOperatorsRequest>,
+    ) -> Result<Response<ListOperatorsResponse>, Status> {
+        let ListOperatorsRequest { tenant_id, limit, cursor } = request.into_inner();
+        let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
+        if !paging::ROWS.contains(&u64::from(limit)) {
+            return Err(ApiError::field("limit", "must be 1 to 500").into());
+        }
+        let after = (!cursor.is_empty()).then(|| paging::read_cursor::<Uuid>(&cursor)).transpose();
+        let after = after.map_err(|wrong| ApiError::field("cursor", wrong))?;
+        let seats = self.tenants.fetch(tenant_id).await.map_err(logged)?.settings.agent_seats;
+        let (page, active) = self.operators.list(tenant_id, after, limit.into()).await.map_err(logged)?;
+        Ok(Response::new(ListOperatorsResponse {
+            operators: page.items.into_iter().map(convert::operator).collect(),
+            next_cursor: page.next.map(paging::write_cursor).unwrap_or_default(),
+            active,
+            seats,
         }))
     }
 
@@ -124,6 +200,11 @@ impl Identity for IdentityService {
     ) -> Result<Response<GetSigningKeysResponse>, Status> {
         Ok(Response::new(GetSigningKeysResponse { jwks_json: self.keys.jwks().await.map_err(logged)? }))
     }
+}
+
+/// A text that is no operator's id names no operator.
+fn operator_id(text: &str) -> Result<Uuid, ApiError> {
+    text.parse().map_err(|_| UseCaseError::OperatorNotFound.into())
 }
 
 /// Who asked, for the access log.

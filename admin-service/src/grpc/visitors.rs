@@ -1,7 +1,5 @@
 //! `Visitors`: sessions and tokens for the browsers that gateways have judged.
 
-use std::time::Duration;
-
 use proto::visitors::v1::{
     AdmitVisitorRequest, EndSessionRequest, EndSessionResponse, GetSessionRequest, ListEndedSessionsRequest,
     ListEndedSessionsResponse, ListRevokedVisitorsRequest, ListRevokedVisitorsResponse, MintedToken,
@@ -45,11 +43,6 @@ fn check_visitor_user_id(text: &str) -> Result<(), ApiError> {
         return Err(ApiError::field("visitor_user_id", "must be 1 to 255 bytes"));
     }
     Ok(())
-}
-
-/// How long a caller waits for a change to be true everywhere; `None`: as long as it takes.
-fn wait_of(wait_ms: u32) -> Option<Duration> {
-    (wait_ms > 0).then(|| Duration::from_millis(wait_ms.into()))
 }
 
 #[tonic::async_trait]
@@ -128,7 +121,7 @@ impl Service for VisitorsService {
         let RevokeVisitorRequest { tenant_id, visitor_user_id, wait_ms } = request.into_inner();
         let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
         check_visitor_user_id(&visitor_user_id)?;
-        let revoked = self.visitors.revoke(&caller, tenant_id, visitor_user_id, wait_of(wait_ms)).await;
+        let revoked = self.visitors.revoke(&caller, tenant_id, visitor_user_id, convert::wait(wait_ms)).await;
         let (at, is_everywhere) = revoked.map_err(logged)?;
         Ok(Response::new(RevokeVisitorResponse { revoked_at: Some(convert::timestamp(at)), is_everywhere }))
     }
@@ -146,7 +139,7 @@ impl Service for VisitorsService {
                 EndingToken::Minted { visitor_user_id, generation, tenant_generation }
             }
         };
-        let ended = self.visitors.end(request_id, tenant_id, token, wait_of(wait_ms)).await;
+        let ended = self.visitors.end(request_id, tenant_id, token, convert::wait(wait_ms)).await;
         let (id, is_everywhere) = ended.map_err(logged)?;
         Ok(Response::new(EndSessionResponse { session_id: id.to_string(), is_everywhere }))
     }

@@ -6,7 +6,6 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use service::{ApiError, Envelope, Failure, Success};
 use utoipa::ToSchema;
-use uuid::Uuid;
 use wire::{
     TenantId,
     events::{DeliveredEvent, EventType},

@@ -116,6 +116,9 @@ pub(super) mod operator {
         pub avatar_url: Option<String>,
         pub created_at: i64,
         pub updated_at: i64,
+        pub version: i64,
+        /// `NULL` where the membership is active.
+        pub revoked_at: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -191,6 +194,8 @@ pub(super) mod tenant {
         pub sessions_ended: i64,
         /// When its endpoint was stopped. `NULL` where it is not.
         pub endpoint_stopped_at: Option<i64>,
+        /// The revision at which an operator's membership last changed.
+        pub operators_changed: i64,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

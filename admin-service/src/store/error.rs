@@ -44,6 +44,8 @@ pub enum Missing {
     Tenant,
     /// A tenant's account key.
     AccountKey,
+    /// A tenant's operator.
+    Operator,
     /// A tenant's bot.
     Bot,
     /// A tenant's widget key.
@@ -74,4 +76,6 @@ pub enum Limited {
     WidgetKeys,
     /// Signing keys that are not retired.
     SigningKeys,
+    /// Operators of a tenant that are not revoked.
+    Seats,
 }

@@ -13,6 +13,7 @@ mod m0007_session_ends;
 mod m0008_signing_keys;
 mod m0009_audit_subject;
 mod m0010_events;
+mod m0011_memberships;
 
 use m0001_initial::M0001Initial;
 use m0002_replicas::M0002Replicas;
@@ -24,6 +25,7 @@ use m0007_session_ends::M0007SessionEnds;
 use m0008_signing_keys::M0008SigningKeys;
 use m0009_audit_subject::M0009AuditSubject;
 use m0010_events::M0010Events;
+use m0011_memberships::M0011Memberships;
 
 pub(super) struct Migrator;
 
@@ -40,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(M0008SigningKeys),
             Box::new(M0009AuditSubject),
             Box::new(M0010Events),
+            Box::new(M0011Memberships),
         ]
     }
 }

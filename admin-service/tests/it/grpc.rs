@@ -211,6 +211,7 @@ async fn tokens_verify_against_the_published_keys_and_name_one_tenant() {
         display_name: "Merchant".into(),
         routing_keys: routing_keys.map(|items| RoutingKeys { items }),
         avatar_url: None,
+        wait_ms: 0,
     };
     let first = identity
         .provision_operator(gateway(provision(Some(vec!["sales".into()]))))

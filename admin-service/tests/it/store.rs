@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use admin_service::{
     audit::{Action, AuditEntry, Caller},
     credentials::WidgetKey,
-    operator::{Email, Operator},
+    operator::{Email, OperatorName, OperatorProfile},
     settings::TenantSettings,
     signing_key::SealedSigningKey,
     store::{
@@ -25,6 +25,7 @@ use crate::support::{TestDatabase, database, master_keys, postgres, sqlite};
 mod accounts;
 mod events;
 mod history;
+mod operators;
 mod visitors;
 
 fn caller() -> Caller {
@@ -55,6 +56,7 @@ fn tenant(name: &str) -> Tenant {
         token_generation: 0,
         visitor_revocations: 0,
         sessions_ended: 0,
+        operators_changed: 0,
         endpoint_stopped_at: None,
         revision: 0,
     }
@@ -180,41 +182,6 @@ async fn the_audit_log_says_who_did_what(store: &SeaStore) {
     assert!(store.audit_log(None, None, 500).await.expect("reads").items.len() >= 2);
 }
 
-async fn an_operator_is_one_per_tenant_and_email(store: &SeaStore) {
-    let (one, other) = (create(store, "Op 1").await.id, create(store, "Op 2").await.id);
-    let email = Email::parse("Merchant@Acme.com").expect("an address");
-    let provision = |tenant_id: TenantId, name: &'static str| {
-        let email = email.clone();
-        async move {
-            let merge = move |existing: Option<&Operator>| Operator {
-                id: existing.map_or_else(Uuid::now_v7, |existing| existing.id),
-                tenant_id,
-                email: Email::parse("merchant@acme.com").expect("an address"),
-                display_name: name.into(),
-                routing_keys: vec!["a".into()],
-                avatar_url: None,
-                created_at: existing.map_or_else(now, |existing| existing.created_at),
-                updated_at: now(),
-            };
-            store
-                .upsert_operator(tenant_id, &email, &merge, audit(tenant_id, Action::ProvisionOperator))
-                .await
-                .expect("written")
-        }
-    };
-    let (first, created) = provision(one, "M").await;
-    let (again, created_again) = provision(one, "M2").await;
-    let (elsewhere, created_elsewhere) = provision(other, "M").await;
-    assert_eq!((created, created_again, created_elsewhere), (true, false, true));
-    assert_eq!((again.id, again.display_name.as_str()), (first.id, "M2"));
-    assert_ne!(elsewhere.id, first.id);
-    assert_eq!(store.find_operator(one, &email).await.expect("reads"), Some(again));
-    assert_eq!(store.find_operator(TenantId::generate(), &email).await.expect("reads"), None);
-
-    let raced = futures_util::future::join_all((0..8).map(|_| provision(other, "R"))).await;
-    assert!(raced.iter().all(|(operator, created)| operator.id == elsewhere.id && !created));
-}
-
 async fn concurrent_changes_commit_in_the_order_of_their_revisions(store: &SeaStore) {
     let created = futures_util::future::join_all((0..24).map(|index| {
         let store = store.clone();
@@ -290,7 +257,9 @@ async fn holds_the_contract(on: TestDatabase) {
     an_update_of_what_has_changed_since_is_refused(&store).await;
     pages_hold_every_tenant_once_newest_first(&store).await;
     the_audit_log_says_who_did_what(&store).await;
-    an_operator_is_one_per_tenant_and_email(&store).await;
+    operators::one_is_one_per_tenant_and_email(&store).await;
+    operators::another_membership_is_another_version(&store).await;
+    operators::there_are_as_many_as_there_are_seats(&store).await;
     concurrent_changes_commit_in_the_order_of_their_revisions(&store).await;
     one_signing_key_is_made_however_many_try(&store).await;
     signing_keys_are_added_up_to_a_bound_and_the_one_that_signs_is_not_retired(&store).await;

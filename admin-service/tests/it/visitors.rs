@@ -214,6 +214,7 @@ async fn the_page_on_tokens_names_the_claims_that_real_ones_have() {
         display_name: "Merchant".into(),
         routing_keys: None,
         avatar_url: None,
+        wait_ms: 0,
     };
     identity.provision_operator(gateway(operator)).await.expect("provisioned");
     let issue = IssueOperatorTokenRequest { tenant_id: tenant_id.clone(), email, token_generation: None };

@@ -14,6 +14,8 @@ use super::{
 
 /// Half of what was asked about must be in the passage.
 const THRESHOLD: f64 = 0.5;
+/// The category of documents that the bot never answers from: what they speak of is for a person.
+const RESTRICTED: &str = "restricted";
 /// Chunks that are looked at more closely.
 const CANDIDATES: u32 = 5;
 /// Words of a question that are looked up; the rest of a very long one adds nothing.
@@ -37,6 +39,7 @@ struct Candidate {
     title: String,
     document_version: i64,
     text: String,
+    category: String,
     covered: i64,
 }
 
@@ -59,7 +62,7 @@ pub(crate) async fn reply(rows: &OfTenant<'_, impl ConnectionTrait>, message: &s
             SELECT rowid, -bm25(chunk_search, 0.0, 1.0, 2.0) AS score
             FROM chunk_search WHERE chunk_search MATCH ?2 ORDER BY bm25(chunk_search, 0.0, 1.0, 2.0) LIMIT ?3
         )
-        SELECT chunk.id, chunk.document_id, document.title, chunk.document_version, chunk.text,
+        SELECT chunk.id, chunk.document_id, document.title, chunk.document_version, chunk.text, document.category,
             (SELECT count(*) FROM json_each(?4) AS term WHERE EXISTS (
                 SELECT 1 FROM chunk_search WHERE chunk_search MATCH term.value AND chunk_search.rowid = best.rowid
             )) AS covered
@@ -94,10 +97,13 @@ fn judge(candidates: Vec<Candidate>, terms: usize) -> Reply {
     if confidence < THRESHOLD {
         return Reply::HandOver(WaitingReason::LowConfidence);
     }
+    if best.category == RESTRICTED {
+        return Reply::HandOver(WaitingReason::RestrictedTopic);
+    }
     let content = best.text.clone();
     let citations = candidates
         .into_iter()
-        .filter(|candidate| share(candidate.covered) >= THRESHOLD)
+        .filter(|candidate| share(candidate.covered) >= THRESHOLD && candidate.category != RESTRICTED)
         .take(3)
         .map(|Candidate { id, document_id, title, document_version, covered, .. }| Citation {
             chunk_id: id,
@@ -130,24 +136,52 @@ fn terms(message: &str) -> Vec<String> {
     terms
 }
 
+/// Whether a visitor asks for a person, in English or French. Case, accents' composition and the kind of apostrophe do not count.
 fn asks_for_a_person(message: &str) -> bool {
-    let message = message.to_lowercase();
+    let message = message.to_lowercase().replace(['\u{2019}', '\u{02bc}'], "'");
+    let words: Vec<&str> = message.split_whitespace().collect();
+    let message = words.join(" ");
     REQUESTS_FOR_A_PERSON.iter().any(|request| message.contains(request))
 }
 
 const REQUESTS_FOR_A_PERSON: &[&str] = &[
     "talk to a human",
     "speak to a human",
+    "speak with a human",
+    "talk with a human",
     "talk to a person",
     "speak to a person",
+    "speak with a person",
     "talk to someone",
     "speak to someone",
+    "speak with someone",
+    "talk to an agent",
+    "speak to an agent",
+    "speak with an agent",
+    "talk to an operator",
+    "speak to an operator",
     "human agent",
+    "human being",
     "real person",
+    "real human",
+    "customer service representative",
     "parler à un humain",
+    "parler a un humain",
+    "parler avec un humain",
     "parler à quelqu'un",
+    "parler a quelqu'un",
+    "parler avec quelqu'un",
+    "parler à une personne",
+    "parler avec une personne",
     "parler à un conseiller",
+    "parler à une conseillère",
+    "parler avec un conseiller",
+    "parler à un agent",
+    "parler avec un agent",
+    "parler à un opérateur",
     "un vrai humain",
+    "une vraie personne",
+    "un être humain",
 ];
 
 /// English and French words that say nothing of what is asked about.
@@ -187,6 +221,7 @@ mod tests {
     #[test]
     fn below_the_threshold_it_does_not_guess() {
         let candidate = |covered| Candidate {
+            category: "general".to_owned(),
             id: "c".into(),
             document_id: "d".into(),
             title: "t".into(),

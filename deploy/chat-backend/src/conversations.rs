@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use service::{ApiError, Envelope, Failure, Success};
+use wire::frames::Mode;
 
 use super::{
     body,
@@ -39,6 +40,7 @@ pub(crate) async fn create_conversation(
         locale: given.locale,
         channel: given.channel,
         handling: Handling::Bot,
+        mode: Mode::Bot,
         metadata: given.metadata,
     };
     let transaction = store.begin().await.map_err(unavailable)?;

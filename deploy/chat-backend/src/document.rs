@@ -41,7 +41,7 @@ pub(crate) struct SignedByTheRelay;
 impl Modify for SignedByTheRelay {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         for item in document.paths.paths.values_mut() {
-            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
                 let parameters = operation.parameters.get_or_insert_default();
                 parameters.extend(HEADERS.map(|(name, description)| {
                     ParameterBuilder::new()

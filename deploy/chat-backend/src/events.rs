@@ -7,13 +7,15 @@ use serde_json::{Map, Value};
 use service::telemetry;
 use uuid::Uuid;
 use wire::{
+    SessionId,
     events::{EscalationReason, EventType},
     time::{WireTime, now},
 };
 
 use crate::{
-    handling::WaitingReason,
+    handling::{Handling, WaitingReason},
     records::{conversations::Conversation, messages::Inserted, tickets::TicketRef},
+    takeover::Holder,
 };
 
 /// Why a conversation was handed over, as events say it.
@@ -21,7 +23,8 @@ const fn escalation_reason(reason: WaitingReason) -> EscalationReason {
     match reason {
         WaitingReason::LowConfidence => EscalationReason::LowConfidence,
         WaitingReason::UserRequest => EscalationReason::UserRequest,
-        WaitingReason::HumanMode | WaitingReason::ContactForm => EscalationReason::Direct,
+        WaitingReason::RestrictedTopic => EscalationReason::RestrictedTopic,
+        WaitingReason::HumanMode | WaitingReason::ContactForm | WaitingReason::Released => EscalationReason::Direct,
     }
 }
 
@@ -45,9 +48,29 @@ pub(crate) struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     escalation_reason: Option<EscalationReason>,
     extra: Map<String, Value>,
+    /// Of the `agent_*` events.
+    #[serde(flatten)]
+    takeover: Option<Takeover>,
     /// The W3C trace context of the call that caused the event; absent where the call is not recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<String>,
+}
+
+/// What an operator's event says of the conversation.
+#[derive(Debug, Serialize)]
+struct Takeover {
+    status: &'static str,
+    operator_id: String,
+    operator_display_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visitor_session_id: Option<String>,
+    claim_count: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_at: Option<WireTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    released_at: Option<WireTime>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resolved_at: Option<WireTime>,
 }
 
 /// A message that counts towards the tenant's quota.
@@ -97,14 +120,44 @@ impl Scene<'_> {
             .map(|event_type| self.escalation(event_type, ticket, reason))
     }
 
-    /// The visitor asked for a person in a conversation that has its ticket already.
-    pub(crate) fn person_requested(self, ticket: &TicketRef) -> Event {
-        self.escalation(EventType::EscalationTriggered, ticket, WaitingReason::UserRequest)
+    /// A person is awaited in a conversation that has its ticket already.
+    pub(crate) fn person_requested(self, ticket: &TicketRef, reason: WaitingReason) -> Event {
+        self.escalation(EventType::EscalationTriggered, ticket, reason)
     }
 
     /// A person took a ticket.
     pub(crate) fn ticket_assigned(self, ticket: &TicketRef) -> Event {
         self.about(EventType::TicketAssigned, ticket)
+    }
+
+    /// A ticket is resolved.
+    pub(crate) fn ticket_resolved(self, ticket: &TicketRef) -> Event {
+        self.about(EventType::TicketResolved, ticket)
+    }
+
+    /// An operator took the conversation, gave it back or resolved it. `now` is the conversation after that.
+    pub(crate) fn taken_over(self, holder: &Holder, now: &Conversation) -> Event {
+        let (event_type, status) = match now.handling {
+            Handling::Assigned => (EventType::AgentAssigned, "ASSIGNED"),
+            Handling::Bot | Handling::Waiting(_) => (EventType::AgentReleased, "WAITING"),
+            Handling::Resolved => (EventType::AgentResolved, "RESOLVED"),
+        };
+        let mut event = self.event(event_type);
+        if now.handling == Handling::Bot {
+            event.extra.insert("handed_to".to_owned(), "bot".into());
+        }
+        let time = |at: Option<i64>| at.map(WireTime::from_unix_ms);
+        event.takeover = Some(Takeover {
+            status,
+            operator_id: holder.operator_id.clone(),
+            operator_display_name: holder.display_name.clone(),
+            visitor_session_id: self.visitor_user_id.parse::<SessionId>().ok().map(|session| session.to_string()),
+            claim_count: now.row.claim_count,
+            claimed_at: time(now.row.claimed_at),
+            released_at: time(now.row.released_at),
+            resolved_at: time(now.row.resolved_at),
+        });
+        event
     }
 
     /// A contact form was sent.
@@ -143,6 +196,7 @@ impl Scene<'_> {
             escalation_id: None,
             escalation_reason: None,
             extra: Map::new(),
+            takeover: None,
             traceparent: telemetry::traceparent(&tracing::Span::current()),
         }
     }
@@ -174,8 +228,11 @@ mod tests {
             WaitingReason::UserRequest,
             WaitingReason::HumanMode,
             WaitingReason::ContactForm,
+            WaitingReason::RestrictedTopic,
+            WaitingReason::Released,
         ]
         .map(|reason| json!(escalation_reason(reason)));
-        assert_eq!(json!(texts), json!(["low_confidence", "user_request", "direct", "direct"]));
+        let expected = ["low_confidence", "user_request", "direct", "direct", "restricted_topic", "direct"];
+        assert_eq!(json!(texts), json!(expected));
     }
 }

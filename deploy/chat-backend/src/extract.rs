@@ -3,9 +3,16 @@
 use axum::{extract::FromRequestParts, http::request::Parts};
 use serde_json::{Map, Value};
 use service::{ApiError, body::json_object, query::Query};
-use wire::TenantId;
+use wire::{
+    TenantId,
+    operator::{ActingOperator, OPERATOR_PARAMETER},
+};
 
-use super::verify::VerifiedBody;
+use super::{
+    records::conversations::{self, Conversation},
+    takeover::Holder,
+    verify::{Actor, VerifiedBody},
+};
 
 /// The tenant that a verified call is for.
 pub(crate) struct Tenant(pub(crate) TenantId);
@@ -20,6 +27,44 @@ impl<S: Sync> FromRequestParts<S> for Tenant {
             .copied()
             .map(Self)
             .ok_or_else(|| ApiError::internal("a signed route without its signature check"))
+    }
+}
+
+/// The operator who acts, as the signature vouched for it: the id is the actor's, and the rest the relay's own parameter.
+pub(crate) struct Acting {
+    pub(crate) operator: Holder,
+    /// The queues the operator sees; none: all of the tenant.
+    pub(crate) routing_keys: Vec<String>,
+}
+
+impl Acting {
+    /// Whether the operator may see a conversation. What may not be seen is not there.
+    ///
+    /// # Errors
+    /// `conversation_not_found`.
+    pub(crate) fn may_see(&self, conversation: &Conversation) -> Result<(), ApiError> {
+        let key = conversation.row.routing_key.as_ref();
+        if self.routing_keys.is_empty() || key.is_some_and(|key| self.routing_keys.contains(key)) {
+            Ok(())
+        } else {
+            Err(conversations::not_found())
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Acting {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let actor = parts.extensions.get::<Actor>().ok_or_else(|| ApiError::internal("no actor"))?;
+        let id = actor.0.strip_prefix("operator:").filter(|id| !id.is_empty());
+        let id = id.ok_or_else(|| ApiError::field("X-Relay-Actor", "must be operator:<id> here"))?.to_owned();
+        let mut query = Query::parse(parts.uri.query());
+        let acting = query.required::<ActingOperator>(OPERATOR_PARAMETER);
+        query.finish()?;
+        let ActingOperator { display_name, avatar_url, routing_keys } =
+            acting.ok_or_else(|| ApiError::internal("a parameter was neither read nor refused"))?;
+        Ok(Self { operator: Holder { operator_id: id, display_name, avatar_url }, routing_keys })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 use service::ApiError;
-use wire::frames::ConversationStatus;
+use wire::frames::{ConversationStatus, Mode};
 
 /// Who answers in a conversation. PROTOCOL.md, section 8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,10 @@ pub(crate) enum WaitingReason {
     HumanMode,
     /// The conversation began with a contact form.
     ContactForm,
+    /// The visitor asked of what the tenant keeps for people.
+    RestrictedTopic,
+    /// An operator gave the conversation back.
+    Released,
 }
 
 impl Handling {
@@ -62,6 +66,15 @@ impl Handling {
         }
     }
 
+    /// What a visitor's message makes of it: one that is resolved begins again, in the session's mode.
+    pub(crate) const fn after_visitors_message(self, mode: Mode) -> Self {
+        match (self, mode) {
+            (Self::Resolved, Mode::Bot) => Self::Bot,
+            (Self::Resolved, Mode::Human) => Self::Waiting(WaitingReason::HumanMode),
+            (other, _) => other,
+        }
+    }
+
     /// What the database calls the reason why a person is awaited.
     pub(crate) const fn waiting_reason(self) -> Option<&'static str> {
         match self {
@@ -79,24 +92,34 @@ impl Serialize for Handling {
 }
 
 impl WaitingReason {
+    const ALL: [Self; 6] = [
+        Self::LowConfidence,
+        Self::UserRequest,
+        Self::HumanMode,
+        Self::ContactForm,
+        Self::RestrictedTopic,
+        Self::Released,
+    ];
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::LowConfidence => "low_confidence",
             Self::UserRequest => "user_request",
             Self::HumanMode => "human_mode",
             Self::ContactForm => "contact_form",
+            Self::RestrictedTopic => "restricted_topic",
+            Self::Released => "released",
         }
     }
 
     /// Another build may have written no reason, or one that this build does not know. Then the bot is silent.
     fn of_row(text: Option<&str>) -> Self {
-        let all = [Self::LowConfidence, Self::UserRequest, Self::HumanMode, Self::ContactForm];
-        all.into_iter().find(|reason| Some(reason.as_str()) == text).unwrap_or(Self::HumanMode)
+        Self::ALL.into_iter().find(|reason| Some(reason.as_str()) == text).unwrap_or(Self::HumanMode)
     }
 
     /// Whether the bot answers what it knows, until the awaited person comes.
     pub(crate) fn bot_may_answer(self) -> bool {
-        self == Self::LowConfidence
+        matches!(self, Self::LowConfidence | Self::RestrictedTopic)
     }
 }
 
@@ -106,17 +129,16 @@ mod tests {
 
     #[test]
     fn what_a_row_says_is_what_was_written() {
-        let waiting = [
-            WaitingReason::LowConfidence,
-            WaitingReason::UserRequest,
-            WaitingReason::HumanMode,
-            WaitingReason::ContactForm,
-        ]
-        .map(Handling::Waiting);
+        let waiting = WaitingReason::ALL.map(Handling::Waiting);
         for handling in [Handling::Bot, Handling::Assigned, Handling::Resolved].into_iter().chain(waiting) {
             let read = Handling::of_row(handling.as_str(), handling.waiting_reason()).expect("it is known");
             assert_eq!(read, handling);
-            let answers = [Handling::Bot, Handling::Waiting(WaitingReason::LowConfidence)].contains(&handling);
+            let answers = [
+                Handling::Bot,
+                Handling::Waiting(WaitingReason::LowConfidence),
+                Handling::Waiting(WaitingReason::RestrictedTopic),
+            ]
+            .contains(&handling);
             assert_eq!(read.bot_may_answer(), answers, "{handling:?}");
         }
         for unknown in [None, Some("of_a_later_build")] {

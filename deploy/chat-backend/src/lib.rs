@@ -29,6 +29,7 @@ mod handling;
 mod knowledge;
 mod messages;
 mod notifier;
+mod operators;
 mod outbox;
 mod publisher;
 mod records;
@@ -36,6 +37,8 @@ mod saying;
 mod sockets;
 mod state;
 mod store;
+mod takeover;
+mod taking_over;
 mod ticket_status;
 mod tickets;
 mod verify;
@@ -58,6 +61,7 @@ fn routes() -> OpenApiRouter<Backend> {
         .routes(routes!(tickets::fetch_tickets))
         .routes(routes!(knowledge::ingest_knowledge))
         .routes(routes!(sockets::visitor_socket))
+        .merge(operators::routes())
 }
 
 /// The OpenAPI 3.1 document: the contract for chat backends.

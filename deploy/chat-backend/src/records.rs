@@ -2,10 +2,15 @@
 //!
 //! This module must not know HTTP, sockets, or what callers are shown.
 
+pub(crate) mod canned_replies;
 pub(crate) mod conversations;
 pub(crate) mod documents;
+mod entry_id;
 mod json;
 pub(crate) mod messages;
+pub(crate) mod notes;
 pub(crate) mod outbox;
 mod passages;
+pub(crate) mod queues;
+pub(crate) mod takeovers;
 pub(crate) mod tickets;

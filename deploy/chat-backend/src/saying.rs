@@ -1,4 +1,4 @@
-//! What a message sets off: the bot's answer, or a person's ticket, in one transaction. PROTOCOL.md, section 8.
+//! What a message sets off: the bot's answer, or a person's ticket. PROTOCOL.md, section 8.
 
 use sea_orm::ConnectionTrait;
 use service::ApiError;
@@ -15,12 +15,14 @@ use super::{
     handling::{Handling, WaitingReason},
     outbox::Outbox,
     records::{
-        conversations::{self, Conversation},
+        conversations::{self, Conversation, Draft},
         messages::{self, Inserted, MessageRow, NewMessage},
+        takeovers,
         tickets::{self, NewTicket, TicketNumber, TicketRef},
     },
     state::Backend,
     store::{OfTenant, StoreError, commit, unavailable},
+    ticket_status::TicketStatus,
 };
 
 /// A message that is about to be kept.
@@ -30,26 +32,42 @@ pub(crate) struct Said<'a> {
     pub(crate) attachments: Vec<Attachment>,
     /// The client's own id. A message that is kept under it already is answered, and not written again.
     pub(crate) client_id: Option<&'a str>,
+    /// The operator who says it, if one does.
+    pub(crate) operator_id: Option<&'a str>,
 }
 
-/// Keeps a message and what it sets off, and wakes the conversation's sockets.
+/// Keeps a message and what it sets off, and wakes the conversation's sockets. The message is kept first, so that everybody sees it
+/// while the bot composes its answer. The answer is kept in a transaction of its own, which looks again who answers: where a person took
+/// over meanwhile, it becomes the person's draft.
 pub(crate) async fn say(
     backend: &Backend,
     tenant_id: TenantId,
     conversation_id: &str,
     said: Said<'_>,
+    may_say: impl Fn(&Conversation) -> Result<(), ApiError>,
 ) -> Result<MessageRow, ApiError> {
-    let store = &backend.store;
-    let Said { role, content, attachments, client_id } = said;
-    // The search takes the longest, so it comes before the transaction takes the one writer's place.
-    let conversation = conversations::find(&store.of(tenant_id), conversation_id).await?;
-    let reply = match role {
-        Role::Visitor if conversation.handling.bot_may_answer() => {
-            Some(backend.bot_reply(tenant_id, &conversation, content).await.map_err(unavailable)?)
+    let (role, content) = (said.role, said.content);
+    let kept = keep(backend, tenant_id, conversation_id, said, may_say).await?;
+    if role == Role::Visitor {
+        let answering = answer(backend, tenant_id, conversation_id, &kept, content);
+        // The message is kept, and its client must hear of it whatever becomes of the answer.
+        if let Err(error) = answering.await {
+            tracing::error!(%tenant_id, conversation_id, cause = error.cause(), "the bot's answer was not kept");
         }
-        _ => None,
-    };
-    let transaction = store.begin().await.map_err(unavailable)?;
+    }
+    Ok(kept)
+}
+
+/// Keeps the message itself.
+async fn keep(
+    backend: &Backend,
+    tenant_id: TenantId,
+    conversation_id: &str,
+    said: Said<'_>,
+    may_say: impl Fn(&Conversation) -> Result<(), ApiError>,
+) -> Result<MessageRow, ApiError> {
+    let Said { role, content, attachments, client_id, operator_id } = said;
+    let transaction = backend.store.begin().await.map_err(unavailable)?;
     let rows = OfTenant::new(&transaction, tenant_id);
     let conversation = conversations::find(&rows, conversation_id).await?;
     if let Some(client_id) = client_id
@@ -58,21 +76,11 @@ pub(crate) async fn say(
     {
         return Ok(there);
     }
-    let new = NewMessage { attachments, client_id, ..NewMessage::plain(role, content) };
+    may_say(&conversation)?;
+    let new = NewMessage { attachments, client_id, operator_id, ..NewMessage::plain(role, content) };
     let kept = messages::insert(&rows, conversation_id, new).await.map_err(unavailable)?;
-    let exchange = Exchange { rows, outbox: &backend.outbox, conversation: &conversation };
-    exchange.tell(role, &kept).await.map_err(unavailable)?;
-    match (reply, role, conversation.handling) {
-        // Only while the bot may still answer: a person may have taken over during the search.
-        (Some(reply), _, Handling::Bot) => exchange.answer(content, reply).await,
-        (Some(reply), _, Handling::Waiting(reason)) if reason.bot_may_answer() => {
-            exchange.answer_while_waiting(reply).await
-        }
-        (_, Role::Visitor, Handling::Waiting(WaitingReason::HumanMode)) => exchange.open_first_ticket(content).await,
-        (_, Role::Agent, Handling::Bot | Handling::Waiting(_)) => exchange.assign().await,
-        _ => Ok(()),
-    }
-    .map_err(unavailable)?;
+    let exchange = Exchange { rows, outbox: &backend.outbox, conversation: &conversation, question: None };
+    exchange.follow(role, content, &kept, operator_id.is_some()).await.map_err(unavailable)?;
     let message = messages::find(&exchange.rows, conversation_id, &kept.id).await.map_err(unavailable)?;
     let message = message.ok_or_else(|| ApiError::internal("a message that was just written is not there"))?;
     commit(transaction).await?;
@@ -81,23 +89,95 @@ pub(crate) async fn say(
     Ok(message)
 }
 
+/// Lets the bot answer a visitor's message, where it may.
+async fn answer(
+    backend: &Backend,
+    tenant_id: TenantId,
+    conversation_id: &str,
+    question: &MessageRow,
+    content: &str,
+) -> Result<(), ApiError> {
+    let store = &backend.store;
+    let conversation = conversations::find(&store.of(tenant_id), conversation_id).await?;
+    if !conversation.handling.bot_may_answer() {
+        return Ok(());
+    }
+    // The search takes the longest, so it comes before the transaction takes the one writer's place.
+    let reply = backend.bot_reply(tenant_id, &conversation, content).await.map_err(unavailable)?;
+    let transaction = store.begin().await.map_err(unavailable)?;
+    let rows = OfTenant::new(&transaction, tenant_id);
+    let conversation = conversations::find(&rows, conversation_id).await?;
+    // A message that came twice is answered once.
+    if messages::is_answered(&rows, conversation_id, &question.id).await.map_err(unavailable)? {
+        return Ok(());
+    }
+    let question = Some(question.id.as_str());
+    let exchange = Exchange { rows, outbox: &backend.outbox, conversation: &conversation, question };
+    match (reply, conversation.handling) {
+        (reply, Handling::Bot) => exchange.answer(content, reply).await,
+        (reply, Handling::Waiting(reason)) if reason.bot_may_answer() => exchange.answer_while_waiting(reply).await,
+        (Reply::Answer { content, citations, .. }, Handling::Assigned) => {
+            let draft = Draft { content, citations };
+            conversations::set_draft(&exchange.rows, conversation_id, Some(&draft)).await
+        }
+        _ => return Ok(()),
+    }
+    .map_err(unavailable)?;
+    commit(transaction).await?;
+    backend.outbox.wake();
+    backend.notifier.changed(conversation_id);
+    Ok(())
+}
+
 /// A message that was kept, in the transaction that keeps it: what the message sets off is written here.
 struct Exchange<'a, C> {
     rows: OfTenant<'a, C>,
     outbox: &'a Outbox,
     /// The conversation, as it was before the message.
     conversation: &'a Conversation,
+    /// The id of the visitor's message that is answered.
+    question: Option<&'a str>,
 }
 
 impl<C: ConnectionTrait> Exchange<'_, C> {
-    /// Notes the message itself. The tenant hears of visitors' messages. Its quota counts every message of a visitor or its own
-    /// backend, except those that its backend says are a bot's.
-    async fn tell(&self, role: Role, kept: &Inserted) -> Result<(), StoreError> {
+    /// Notes the message, and what it changes before anybody has answered it. The tenant hears of visitors' messages. Its quota counts
+    /// every message of a visitor or its own backend, except those that its backend says are a bot's.
+    async fn follow(&self, role: Role, content: &str, kept: &Inserted, by_operator: bool) -> Result<(), StoreError> {
         if role == Role::Visitor {
             self.outbox.note(&self.rows, &Scene::from(self.conversation).message_received(kept)).await?;
         }
-        if role != Role::Bot {
+        if role != Role::Bot && !by_operator {
             self.outbox.count(&self.rows, &Usage::from(kept)).await?;
+        }
+        let id = self.conversation.row.id.as_str();
+        match (role, self.conversation.handling) {
+            (Role::Visitor, Handling::Resolved) => self.begin_again(content).await?,
+            (Role::Visitor, Handling::Waiting(WaitingReason::HumanMode)) => self.open_first_ticket(content).await?,
+            (Role::Agent, Handling::Bot | Handling::Waiting(_) | Handling::Resolved) => self.assign().await?,
+            (Role::Agent, Handling::Assigned) => conversations::set_draft(&self.rows, id, None).await?,
+            _ => {}
+        }
+        // Who put a conversation aside wants to hear when its visitor speaks.
+        if role == Role::Visitor && self.conversation.row.snoozed_until.is_some() {
+            takeovers::snooze(&self.rows, id, None).await?;
+        }
+        Ok(())
+    }
+
+    /// A visitor goes on in a conversation that was resolved: the bot answers again, or a person is awaited, and the ticket is back.
+    async fn begin_again(&self, message: &str) -> Result<(), StoreError> {
+        let id = self.conversation.row.id.as_str();
+        let handling = Handling::Resolved.after_visitors_message(self.conversation.mode);
+        conversations::set_handling(&self.rows, id, handling).await?;
+        let Some(ticket) = tickets::find_newest(&self.rows, id).await? else {
+            return match handling {
+                Handling::Waiting(reason) => self.open_ticket(message, reason).await.map(drop),
+                _ => Ok(()),
+            };
+        };
+        tickets::reopen(&self.rows, &ticket.id).await?;
+        if let Handling::Waiting(reason) = handling {
+            self.outbox.note(&self.rows, &Scene::from(self.conversation).person_requested(&ticket, reason)).await?;
         }
         Ok(())
     }
@@ -113,7 +193,7 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
             Reply::HandOver(reason) => {
                 let handling = Handling::Waiting(reason);
                 conversations::set_handling(&self.rows, &self.conversation.row.id, handling).await?;
-                let ticket = self.open_ticket(question, reason).await?;
+                let ticket = self.ticket_for(question, reason).await?;
                 self.say_person_comes(Some(ticket.number)).await
             }
         }
@@ -130,7 +210,8 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
                 conversations::set_handling(&self.rows, &self.conversation.row.id, handling).await?;
                 let ticket = tickets::find_newest(&self.rows, &self.conversation.row.id).await?;
                 if let Some(ticket) = &ticket {
-                    self.outbox.note(&self.rows, &Scene::from(self.conversation).person_requested(ticket)).await?;
+                    let scene = Scene::from(self.conversation);
+                    self.outbox.note(&self.rows, &scene.person_requested(ticket, WaitingReason::UserRequest)).await?;
                 }
                 self.say_person_comes(ticket.map(|ticket| ticket.number)).await
             }
@@ -149,10 +230,26 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
     /// A person takes the conversation over, and the tickets that waited for a person.
     async fn assign(&self) -> Result<(), StoreError> {
         conversations::set_handling(&self.rows, &self.conversation.row.id, Handling::Assigned).await?;
-        for ticket in tickets::assign(&self.rows, &self.conversation.row.id).await? {
+        let (rows, id) = (&self.rows, self.conversation.row.id.as_str());
+        if let Some(ticket) = tickets::find_newest(rows, id).await? {
+            tickets::reopen(rows, &ticket.id).await?;
+        }
+        for ticket in
+            tickets::move_all(rows, id, TicketStatus::waits_for_a_person, TicketStatus::Assigned, None).await?
+        {
             self.outbox.note(&self.rows, &Scene::from(self.conversation).ticket_assigned(&ticket)).await?;
         }
         Ok(())
+    }
+
+    /// The ticket of a hand-over: the one that is open already, or a new one.
+    async fn ticket_for(&self, message: &str, reason: WaitingReason) -> Result<TicketRef, StoreError> {
+        let (rows, id) = (&self.rows, self.conversation.row.id.as_str());
+        let is_open = |status: TicketStatus| !status.is_over();
+        let again = tickets::move_all(rows, id, is_open, TicketStatus::Reopened, None).await?;
+        let Some(ticket) = again.into_iter().next_back() else { return self.open_ticket(message, reason).await };
+        self.outbox.note(rows, &Scene::from(self.conversation).person_requested(&ticket, reason)).await?;
+        Ok(ticket)
     }
 
     async fn open_ticket(&self, message: &str, reason: WaitingReason) -> Result<TicketRef, StoreError> {
@@ -186,6 +283,7 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
     }
 
     async fn say(&self, new: NewMessage<'_>) -> Result<(), StoreError> {
+        let new = NewMessage { in_reply_to: self.question, ..new };
         messages::insert(&self.rows, &self.conversation.row.id, new).await.map(drop)
     }
 

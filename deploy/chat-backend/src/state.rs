@@ -1,5 +1,7 @@
 //! What the routes and the sockets share.
 
+use std::time::Duration;
+
 use axum::extract::FromRef;
 use service::{config::SecretList, telemetry::metrics::Metrics};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -29,6 +31,8 @@ pub struct Backend {
     pub(crate) stopping: CancellationToken,
     pub(crate) outbox: Outbox,
     publisher: TaskTracker,
+    /// How long the bot composes an answer, beside the search.
+    bot_pause: Duration,
     /// Cancelled once calls and sockets are done: nothing more is written, and the publisher sends what is left.
     drained: CancellationToken,
 }
@@ -45,6 +49,7 @@ impl Backend {
             stopping,
             outbox: Outbox::default(),
             publisher: TaskTracker::new(),
+            bot_pause: Duration::ZERO,
             drained: CancellationToken::new(),
         }
     }
@@ -71,6 +76,13 @@ impl Backend {
         Ok(self)
     }
 
+    /// Lets the bot take this long for an answer: visitors then see that it writes, and an operator can take over meanwhile.
+    #[must_use]
+    pub fn with_bot_pause(mut self, pause: Duration) -> Self {
+        self.bot_pause = pause;
+        self
+    }
+
     /// What the bot replies to a visitor's message.
     pub(crate) async fn bot_reply(
         &self,
@@ -79,6 +91,9 @@ impl Backend {
         message: &str,
     ) -> Result<Reply, StoreError> {
         let rows = self.store.of(tenant_id);
+        if !self.bot_pause.is_zero() {
+            tokio::time::sleep(self.bot_pause).await;
+        }
         match &self.demo_knowledge {
             // A proxy that no setting names may bring a real shop's visitors to a loopback listener. Their page is not local: no demo.
             Some(demo) if conversation.is_of_local_page() && !documents::has_documents(&rows).await? => {

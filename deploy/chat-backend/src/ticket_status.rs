@@ -48,4 +48,9 @@ impl TicketStatus {
     pub(crate) const fn waits_for_a_person(self) -> bool {
         matches!(self, Self::Open | Self::Triaged | Self::Reopened)
     }
+
+    /// Whether it is over.
+    pub(crate) const fn is_over(self) -> bool {
+        matches!(self, Self::Resolved | Self::Closed)
+    }
 }

@@ -3,7 +3,11 @@
 use axum::extract::State;
 use service::{ApiError, Envelope, Failure, Success};
 use uuid::Uuid;
-use wire::{ErrorCode, contact_form::NewContactTicket, frames::Role};
+use wire::{
+    ErrorCode,
+    contact_form::NewContactTicket,
+    frames::{Mode, Role},
+};
 
 use super::{
     channel::Channel,
@@ -56,6 +60,7 @@ pub(crate) async fn create_contact_ticket(
             locale,
             channel: Channel::Text,
             handling: Handling::Waiting(WaitingReason::ContactForm),
+            mode: Mode::Bot,
             metadata,
         };
         let conversation_id = conversations::insert(&rows, conversation).await?;

@@ -147,6 +147,7 @@ fn keyed(id: TenantId, wire: rpc::TenantState) -> Result<TenantState, ApiError> 
         token_generation: wire.token_generation,
         visitor_revocations: wire.visitor_revocations,
         sessions_ended: wire.sessions_ended,
+        operators_changed: wire.operators_changed,
         generation: Generation::next(),
     })
 }

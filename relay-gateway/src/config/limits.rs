@@ -11,6 +11,7 @@ use crate::limits::{LimitsConfig, MemoryConfig};
 pub(super) struct Given {
     failures_per_min: NonZeroU32,
     sessions_per_min: NonZeroU32,
+    operator_calls_per_min: NonZeroU32,
     frames_per_min: NonZeroU32,
     frame_bytes_per_min: NonZeroU32,
     connections_per_address: Option<NonZeroUsize>,
@@ -21,6 +22,7 @@ pub(super) struct Given {
 pub(super) fn read(settings: &mut Settings) -> Read<Given> {
     let failures_per_min = settings.required("unverified_per_min");
     let sessions_per_min = settings.required("sessions_per_min");
+    let operator_calls_per_min = settings.required("operator_calls_per_min");
     let frames_per_min = settings.required("socket_frames_per_min");
     let frame_bytes_per_min = settings.required("socket_bytes_per_min");
     let connections_per_address = settings.optional("max_connections_per_address");
@@ -30,6 +32,7 @@ pub(super) fn read(settings: &mut Settings) -> Read<Given> {
     Ok(Given {
         failures_per_min: failures_per_min?,
         sessions_per_min: sessions_per_min?,
+        operator_calls_per_min: operator_calls_per_min?,
         frames_per_min: frames_per_min?,
         frame_bytes_per_min: frame_bytes_per_min?,
         connections_per_address: connections_per_address?,
@@ -45,6 +48,7 @@ impl Given {
         LimitsConfig {
             failures_per_min: self.failures_per_min,
             sessions_per_min: self.sessions_per_min,
+            operator_calls_per_min: self.operator_calls_per_min,
             frames_per_min: self.frames_per_min,
             frame_bytes_per_min: self.frame_bytes_per_min,
             connections_per_address: share(connections, self.connections_per_address),

@@ -19,16 +19,18 @@ use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter, sync::Cache as Fa
 use service::{ApiError, telemetry::metrics::Metrics};
 use tokio::sync::watch;
 use tracing::Instrument as _;
+use uuid::Uuid;
 use wire::{TenantId, request_id::RequestId, time::since_boot_ms};
 
 use super::{
     lease::LeaseView,
+    memberships::MembershipCache,
     port::{Known, TenantDirectory, unavailable},
     widget_access::WidgetAccessCache,
 };
 use crate::{
     admin::Backoff,
-    domain::{tenant::TenantState, widget_access::WidgetAccess},
+    domain::{operator::Membership, tenant::TenantState, widget_access::WidgetAccess},
     metrics::{DirectoryMetrics, Lookup},
 };
 
@@ -62,6 +64,7 @@ struct Inner<D> {
     /// own, so that a caller who invents ids evicts no tenant.
     unknown: FastCache<TenantId, Known>,
     accesses: WidgetAccessCache,
+    memberships: MembershipCache,
     following: Mutex<Following>,
     metrics: DirectoryMetrics,
 }
@@ -95,8 +98,9 @@ impl<D: TenantDirectory> CachedDirectory<D> {
         let evictions = CountEvictions(metrics.clone());
         let known = FastCache::with(expected, most, UnitWeighter, DefaultHashBuilder::default(), evictions);
         let unknown = FastCache::new(expected);
-        let (accesses, following) = (WidgetAccessCache::new(), Mutex::default());
-        Self(Arc::new(Inner { source, lease, known, unknown, accesses, following, metrics }))
+        let (accesses, memberships) = (WidgetAccessCache::new(), MembershipCache::new());
+        let following = Mutex::default();
+        Self(Arc::new(Inner { source, lease, known, unknown, accesses, memberships, following, metrics }))
     }
 
     /// Begins to ask for a lease.
@@ -122,6 +126,7 @@ impl<D: TenantDirectory> CachedDirectory<D> {
             None => {
                 inner.known.clear();
                 inner.unknown.clear();
+                inner.memberships.start_over();
             }
         }
         following.flights.invalidate(changes);
@@ -190,6 +195,17 @@ impl<D: TenantDirectory> TenantDirectory for CachedDirectory<D> {
             .accesses
             .get(tenant, widget_key, async || inner.source.widget_access(tenant, widget_key, request_id).await)
             .await
+    }
+
+    async fn membership(
+        &self,
+        tenant: &TenantState,
+        operator_id: Uuid,
+        request_id: &RequestId,
+    ) -> Result<Option<Arc<Membership>>, ApiError> {
+        let inner = &*self.0;
+        let fetch = async || inner.source.membership(tenant, operator_id, request_id).await;
+        inner.memberships.get(tenant, operator_id, fetch).await
     }
 }
 

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use service::ApiError;
+use uuid::Uuid;
 use wire::{TenantId, request_id::RequestId};
 
 use super::port::{Known, TenantDirectory, unavailable};
 use crate::{
     admin::AdminClient,
-    domain::{tenant::TenantState, widget_access::WidgetAccess},
+    domain::{operator::Membership, tenant::TenantState, widget_access::WidgetAccess},
 };
 
 /// Asks the admin service.
@@ -37,6 +38,16 @@ impl TenantDirectory for GrpcDirectory {
     ) -> Result<Arc<WidgetAccess>, ApiError> {
         let access = self.admin.widget_access(tenant.id, widget_key, request_id).await;
         access.map(Arc::new).map_err(|error| not_known(&error))
+    }
+
+    async fn membership(
+        &self,
+        tenant: &TenantState,
+        operator_id: Uuid,
+        request_id: &RequestId,
+    ) -> Result<Option<Arc<Membership>>, ApiError> {
+        let membership = self.admin.membership(tenant.id, operator_id, request_id).await;
+        membership.map(|found| found.map(Arc::new)).map_err(|error| not_known(&error))
     }
 }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use coherence::Revision;
 use service::ApiError;
+use uuid::Uuid;
 use wire::{ErrorCode, TenantId, request_id::RequestId};
 
-use crate::domain::{tenant::TenantState, widget_access::WidgetAccess};
+use crate::domain::{operator::Membership, tenant::TenantState, widget_access::WidgetAccess};
 
 /// What is known of a tenant.
 #[derive(Clone, Debug)]
@@ -67,4 +68,16 @@ pub(crate) trait TenantDirectory: Send + Sync + 'static {
         widget_key: &str,
         request_id: &RequestId,
     ) -> impl Future<Output = Result<Arc<WidgetAccess>, ApiError>> + Send;
+
+    /// An operator's membership in a tenant; `None` where the tenant has no such operator. It is as true as what is known of the tenant:
+    /// look the tenant up first.
+    ///
+    /// # Errors
+    /// As above.
+    fn membership(
+        &self,
+        tenant: &TenantState,
+        operator_id: Uuid,
+        request_id: &RequestId,
+    ) -> impl Future<Output = Result<Option<Arc<Membership>>, ApiError>> + Send;
 }

@@ -165,13 +165,14 @@ mod tests {
     use coherence::Changes;
     use service::{ApiError, config::Sources, telemetry::metrics::Metrics};
     use tokio::sync::Notify;
+    use uuid::Uuid;
     use wire::{TenantId, request_id::RequestId};
 
     use super::*;
     use crate::{
         config::Config,
         directory::Known,
-        domain::{tenant::TenantState, widget_access::WidgetAccess},
+        domain::{operator::Membership, tenant::TenantState, widget_access::WidgetAccess},
         metrics::GatewayMetrics,
     };
 
@@ -187,6 +188,15 @@ mod tests {
 
         async fn widget_access(&self, _: &TenantState, _: &str, _: &RequestId) -> Result<Arc<WidgetAccess>, ApiError> {
             Err(ApiError::internal("nobody has no widget key"))
+        }
+
+        async fn membership(
+            &self,
+            _: &TenantState,
+            _: Uuid,
+            _: &RequestId,
+        ) -> Result<Option<Arc<Membership>>, ApiError> {
+            Ok(None)
         }
     }
 

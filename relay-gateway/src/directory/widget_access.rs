@@ -73,6 +73,7 @@ mod tests {
             token_generation: 0,
             visitor_revocations: 0,
             sessions_ended: 0,
+            operators_changed: 0,
             generation: Generation::next(),
         }
     }

@@ -23,6 +23,8 @@ pub struct TenantState {
     pub visitor_revocations: u64,
     /// The revision at which a visitor's session was last ended. Where it has not moved, none was ended since.
     pub sessions_ended: u64,
+    /// The revision at which an operator's membership last changed. Where it has not moved, what is known of operators is still true.
+    pub operators_changed: u64,
     pub generation: Generation,
 }
 

@@ -1,4 +1,4 @@
-//! Visitors' tokens: which key signed one, and what it opens. PROTOCOL.md, section 5.
+//! Visitors' and operators' tokens: which key signed one, and what it opens. PROTOCOL.md, sections 5 and 8.
 //!
 //! A widget session's token is bound to session, widget key and origin. A minted token stands for a visitor that the tenant's
 //! backend knows: it is bound to nothing but the tenant and the visitor's id, and it is over when either is revoked.
@@ -6,15 +6,19 @@
 use std::collections::HashMap;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
+use uuid::Uuid;
 use wire::{SessionId, TenantId, origin::Origin};
 
 /// The `aud` of a widget session's token, and of a minted one: no other token of the relay's passes for either.
 const SESSION: &str = "chat-widget-session";
 const MINTED: &str = "chat-widget";
+/// The `aud` of an operator's token.
+const OPERATOR: &str = "chat-backend";
 
-/// Ours have some 600 characters; what is much longer is not worth a hash.
-const LONGEST: usize = 4096;
+/// Visitors' have some 600 characters, and an operator's has its routing keys: a hundred of a hundred characters, written with escapes.
+/// What is longer is not worth a hash.
+const LONGEST: usize = 64 * 1024;
 
 /// Ids of keys that sign webhooks begin with this. Such a key is in the same key set, and signs no token.
 const OF_WEBHOOKS: &str = "wh_";
@@ -56,6 +60,35 @@ pub(crate) enum Opens {
     },
 }
 
+/// The claims of an operator's token whose signature is right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OperatorToken {
+    /// The `kid` of the key that signed it.
+    pub(crate) key_id: String,
+    pub(crate) tenant_id: TenantId,
+    pub(crate) operator_id: Uuid,
+    /// The version of the membership that it was issued for.
+    pub(crate) membership_version: u64,
+    /// It is over where the tenant has a later one.
+    pub(crate) tenant_generation: u64,
+    /// When the tenant's backend vouched for the operator: when the first token of the chain was issued. Unix seconds.
+    pub(crate) first_issued_at: i64,
+    /// Unix seconds.
+    expires_at: i64,
+}
+
+impl OperatorToken {
+    /// Unix milliseconds.
+    pub(crate) fn ends_at_ms(&self) -> i64 {
+        self.expires_at.saturating_mul(1000)
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn has_ended(&self, now_unix_ms: i64) -> bool {
+        self.ends_at_ms() <= now_unix_ms
+    }
+}
+
 impl VisitorToken {
     /// Unix milliseconds.
     pub(crate) fn ends_at_ms(&self) -> i64 {
@@ -92,6 +125,21 @@ struct Claims {
     tenant_generation: u64,
 }
 
+/// What an operator's token says. Tokens of earlier builds name neither the membership's version, which counts as 0, nor when the tenant
+/// vouched for the operator, which was when they were issued.
+#[derive(Deserialize)]
+struct OperatorClaims {
+    sub: Uuid,
+    iat: i64,
+    exp: i64,
+    tenant_id: TenantId,
+    #[serde(default)]
+    membership_version: u64,
+    #[serde(default)]
+    tenant_generation: u64,
+    auth_time: Option<i64>,
+}
+
 impl Claims {
     fn opens(self) -> Option<Opens> {
         Some(if self.aud == SESSION {
@@ -124,8 +172,29 @@ impl Keyring {
         self.0.contains_key(key_id)
     }
 
-    /// Checks a token's signature and reads what it is bound to; whether it has ended is the caller's to ask.
+    /// Checks a visitor's token's signature and reads what it is bound to; whether it has ended is the caller's to ask.
     pub(crate) fn verify(&self, token: &str) -> Result<VisitorToken, Refused> {
+        let (key_id, claims) = self.decode::<Claims>(token, &[SESSION, MINTED])?;
+        let (tenant_id, expires_at) = (claims.tenant_id, claims.exp);
+        Ok(VisitorToken { key_id, tenant_id, opens: claims.opens().ok_or(Refused::Invalid)?, expires_at })
+    }
+
+    /// The same for an operator's token.
+    pub(crate) fn verify_operator(&self, token: &str) -> Result<OperatorToken, Refused> {
+        let (key_id, claims) = self.decode::<OperatorClaims>(token, &[OPERATOR])?;
+        Ok(OperatorToken {
+            key_id,
+            tenant_id: claims.tenant_id,
+            operator_id: claims.sub,
+            membership_version: claims.membership_version,
+            tenant_generation: claims.tenant_generation,
+            first_issued_at: claims.auth_time.unwrap_or(claims.iat),
+            expires_at: claims.exp,
+        })
+    }
+
+    /// The `kid` of the key that signed a token, and the token's claims.
+    fn decode<T: DeserializeOwned>(&self, token: &str, audiences: &[&str]) -> Result<(String, T), Refused> {
         if token.len() > LONGEST {
             return Err(Refused::Invalid);
         }
@@ -137,12 +206,11 @@ impl Keyring {
         let key_id = header.kid.ok_or(Refused::UnknownKey)?;
         let key = self.0.get(&key_id).ok_or(Refused::UnknownKey)?;
         let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_audience(&[SESSION, MINTED]);
+        validation.set_audience(audiences);
         validation.set_required_spec_claims(&["aud", "exp", "sub"]);
         validation.validate_exp = false;
-        let claims = decode::<Claims>(token, key, &validation).map_err(|_| Refused::Invalid)?.claims;
-        let (tenant_id, expires_at) = (claims.tenant_id, claims.exp);
-        Ok(VisitorToken { key_id, tenant_id, opens: claims.opens().ok_or(Refused::Invalid)?, expires_at })
+        let claims = decode(token, key, &validation).map_err(|_| Refused::Invalid)?.claims;
+        Ok((key_id, claims))
     }
 }
 

@@ -23,6 +23,9 @@ impl From<Exceeded> for ApiError {
             Limit::AddressSessions => format!(
                 "Too many visitor sessions begun from this address (sessions_per_min). Come back in {retry_after_s} s."
             ),
+            Limit::OperatorCalls => format!(
+                "This operator calls more often than it may (operator_calls_per_min). Come back in {retry_after_s} s."
+            ),
             Limit::KeySessions(limit) => format!(
                 "This widget key may open {limit} sessions an hour (its rate_limit_per_hour). Come back in {retry_after_s} s, or \
                  use a key with a higher limit."

@@ -2,7 +2,7 @@
 //! the gateway reaches it over gRPC.
 
 use axum::response::{IntoResponse as _, Response};
-use service::{ApiError, Envelope, Failure, Success, body::json_object};
+use service::{ApiError, Envelope, Failure, Success, body::json_object, query::Query};
 use tokio::time::timeout_at;
 use wire::{ErrorCode, contact_form::NewContactTicket};
 
@@ -10,8 +10,8 @@ use super::{
     admin_call::AdminCall,
     relay_events::{EventChange, EventRead},
     shapes::signed::{
-        MintedToken, NamedOperator, NamedVisitor, NewOperator, NewVisitorToken, OperatorToken, ProvisionedOperator,
-        RevokedVisitor, TAG,
+        MintedToken, NamedOperator, NamedVisitor, NewOperator, NewVisitorToken, OperatorPage, OperatorToken,
+        OperatorView, ProvisionedOperator, RevokedName, RevokedVisitor, TAG,
     },
 };
 use crate::admin::{self, TenantInfo};
@@ -21,6 +21,8 @@ use crate::admin::{self, TenantInfo};
 pub(super) enum RelayEndpoint {
     ProvisionOperator,
     OperatorToken,
+    RevokeOperator,
+    Operators,
     VisitorToken,
     RevokeVisitor,
     TenantInfo,
@@ -33,11 +35,17 @@ pub(super) const BODY_LIMIT: usize = 64 * 1024;
 /// Bytes a contact form may have: its fields at their longest, written with escapes.
 pub(super) const CONTACT_TICKET_LIMIT: usize = 192 * 1024;
 
+/// Operators of a page, at most and unless said otherwise.
+const MOST_OPERATORS: u64 = 500;
+const DEFAULT_OPERATORS: u64 = 100;
+
 impl RelayEndpoint {
     pub(super) fn at(rest: &str) -> Option<Self> {
         match rest {
             "provision/operator" => Some(Self::ProvisionOperator),
             "fetch/operator-token" => Some(Self::OperatorToken),
+            "revoke/operator" => Some(Self::RevokeOperator),
+            "fetch/operators" => Some(Self::Operators),
             "mint/visitor-token" => Some(Self::VisitorToken),
             "revoke/visitor" => Some(Self::RevokeVisitor),
             "fetch/tenant-info" => Some(Self::TenantInfo),
@@ -47,9 +55,10 @@ impl RelayEndpoint {
 
     pub(super) const fn allow(self) -> &'static str {
         match self {
-            Self::TenantInfo | Self::EventRead(_) => "GET, HEAD",
+            Self::TenantInfo | Self::Operators | Self::EventRead(_) => "GET, HEAD",
             Self::ProvisionOperator
             | Self::OperatorToken
+            | Self::RevokeOperator
             | Self::VisitorToken
             | Self::RevokeVisitor
             | Self::EventChange(_) => "POST",
@@ -74,6 +83,8 @@ pub(super) async fn answer(
         match endpoint {
             RelayEndpoint::ProvisionOperator => provision_operator(call, body).await,
             RelayEndpoint::OperatorToken => operator_token(call, body).await,
+            RelayEndpoint::RevokeOperator => revoke_operator(call, body).await,
+            RelayEndpoint::Operators => fetch_operators(call, sent.query).await,
             RelayEndpoint::VisitorToken => visitor_token(call, body).await,
             RelayEndpoint::TenantInfo => tenant_info(call).await,
             RelayEndpoint::EventRead(read) => read.answer(call, sent.query).await,
@@ -82,7 +93,14 @@ pub(super) async fn answer(
         }
     };
     // These bound their time themselves: they say what became of the change.
-    if matches!(endpoint, RelayEndpoint::RevokeVisitor | RelayEndpoint::EventChange(_)) {
+    let is_change = matches!(
+        endpoint,
+        RelayEndpoint::ProvisionOperator
+            | RelayEndpoint::RevokeOperator
+            | RelayEndpoint::RevokeVisitor
+            | RelayEndpoint::EventChange(_)
+    );
+    if is_change {
         return by_admin.await;
     }
     let answered = timeout_at(call.deadline.into(), by_admin).await;
@@ -96,35 +114,76 @@ pub(super) async fn answer(
     })
 }
 
-/// Makes an operator, or refreshes the one with this email.
+/// Makes an operator, or refreshes the one with this email. Other routing keys end the operator's older tokens and sockets; an operator
+/// who was revoked comes back, without them.
 #[utoipa::path(
     post, path = "/api/v1/relay/provision/operator", tag = TAG, request_body = NewOperator,
     responses(
         (status = 200, description = "Refreshed", body = Envelope<ProvisionedOperator>),
         (status = 201, description = "Made", body = Envelope<ProvisionedOperator>),
+        (status = 409, description = "`seat_limit_reached`: the tenant has as many active operators as `agent_seats` allows", body = Failure),
+        (status = 503, description = "`change_propagating`: it is made, and not on every gateway yet", body = Failure),
     )
 )]
 pub(super) async fn provision_operator(call: &AdminCall<'_>, body: &[u8]) -> Result<Response, ApiError> {
     let NewOperator { email, display_name, routing_keys, avatar_url } = NewOperator::read(body)?;
     let operator = admin::NewOperator { email, display_name, routing_keys, avatar_url };
-    let answer = call.admin.provision_operator(call.tenant.id, operator, call.request_id).await?;
-    let admin::Operator { operator_id, tenant_id, email, display_name, routing_keys, avatar_url } = answer.operator;
-    let data = ProvisionedOperator {
-        operator_id,
-        tenant_id,
-        email,
-        display_name,
-        routing_keys,
-        avatar_url,
-        created: answer.created,
-        created_at: answer.created_at,
-        updated_at: answer.updated_at,
-    };
-    Ok(if answer.created {
+    let provisioned = call.admin.provision_operator(call.tenant.id, operator, call.left(), call.request_id).await?;
+    let (operator, created) = provisioned.everywhere(
+        "The operator is refreshed, and not on every gateway yet. Send the call again, signed anew: it waits for the rest.",
+    )?;
+    let data = ProvisionedOperator { operator: operator.into(), created };
+    Ok(if created {
         Success::created(data, "Operator provisioned.").into_response()
     } else {
         Success::ok(data, "Operator refreshed.").into_response()
     })
+}
+
+/// Ends an operator's membership, its tokens and its sockets. Repeating it is not an error; provisioning brings the operator back.
+#[utoipa::path(
+    post, path = "/api/v1/relay/revoke/operator", tag = TAG, request_body = RevokedName,
+    responses(
+        (status = 200, description = "Revoked", body = Envelope<OperatorView>),
+        (status = 404, description = "`operator_not_found`", body = Failure),
+        (status = 503, description = "`change_propagating`: it is made, and not on every gateway yet", body = Failure),
+    )
+)]
+pub(super) async fn revoke_operator(call: &AdminCall<'_>, body: &[u8]) -> Result<Response, ApiError> {
+    let name = match RevokedName::read(body)? {
+        RevokedName { email: Some(email), .. } => admin::OperatorName::Email(email),
+        RevokedName { operator_id, .. } => admin::OperatorName::Id(operator_id.unwrap_or_default()),
+    };
+    let revoked = call.admin.revoke_operator(call.tenant.id, name, call.left(), call.request_id).await?;
+    let operator = revoked.everywhere(
+        "The operator is revoked, and not on every gateway yet. Send the call again, signed anew: it waits for the rest.",
+    )?;
+    let data = OperatorView::from(operator);
+    Ok(Success::ok(data, "Operator revoked: its tokens and sockets are over.").into_response())
+}
+
+/// The tenant's operators, newest first, revoked ones included.
+#[utoipa::path(
+    get, path = "/api/v1/relay/fetch/operators", tag = TAG,
+    params(
+        ("limit" = Option<u64>, Query, minimum = 1, description = "100 unless said otherwise. More than 500 means 500"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = Envelope<OperatorPage>),
+    )
+)]
+pub(super) async fn fetch_operators(call: &AdminCall<'_>, query: Option<&str>) -> Result<Response, ApiError> {
+    // The published client does not encode a plus.
+    let mut query = Query::parse_literal_plus(query);
+    let cursor = query.optional::<String>("cursor").unwrap_or_default();
+    let limit = query.number("limit", 1..=u64::MAX, DEFAULT_OPERATORS).min(MOST_OPERATORS);
+    query.finish()?;
+    let limit = u32::try_from(limit).map_err(ApiError::internal)?;
+    let page = call.admin.operators(call.tenant.id, cursor, limit, call.request_id).await?;
+    let items = page.operators.into_iter().map(OperatorView::from).collect();
+    let data = OperatorPage { items, next_cursor: page.next_cursor, active: page.active, seats: page.seats };
+    Ok(Success::ok(data, "Operators fetched.").into_response())
 }
 
 /// A token by which an operator acts in this tenant and in no other.

@@ -9,6 +9,8 @@ pub struct LimitsConfig {
     pub failures_per_min: NonZeroU32,
     /// Sessions of one address in a minute.
     pub sessions_per_min: NonZeroU32,
+    /// Calls of one of a tenant's operators in a minute.
+    pub operator_calls_per_min: NonZeroU32,
     /// Frames of one session in a minute.
     pub frames_per_min: NonZeroU32,
     /// Bytes of one session's frames in a minute.

@@ -21,6 +21,8 @@ pub enum Lane {
     Visitor,
     Operator,
     Developer,
+    /// A tenant's operators, who answer its visitors.
+    Inbox,
 }
 
 /// Which limit was reached. Each is one of a caller's settings or of the gateway's, and is named to the caller.
@@ -34,6 +36,8 @@ pub enum Limit {
     AddressSessions,
     /// `rate_limit_per_hour` of the widget key: this many sessions.
     KeySessions(u32),
+    /// `operator_calls_per_min`.
+    OperatorCalls,
     /// What of the widget key's sessions is left for one address.
     KeyShare,
     /// `max_connections_per_address`.

@@ -24,8 +24,8 @@ use super::{
     bounds::{LimitsConfig, SocketBounds},
     limit::{Exceeded, Lane, Limit, Now, SocketLimit},
     local::{
-        AdmittedCall, BodyMemory, FailureGuard, Failures, FrameRates, HeldBytes, NotAdmitted, SessionRates,
-        SignedCalls, SignedUse, Slot, Slots, SocketCounts, SocketPlace, TenantRate,
+        AdmittedCall, BodyMemory, FailureGuard, Failures, FrameRates, HeldBytes, NotAdmitted, OperatorRates,
+        SessionRates, SignedCalls, SignedUse, Slot, Slots, SocketCounts, SocketPlace, TenantRate,
     },
 };
 
@@ -34,6 +34,7 @@ pub struct Limits {
     signed_calls: SignedCalls,
     failures: Failures,
     sessions: SessionRates,
+    operators: OperatorRates,
     frames: FrameRates,
     sockets: SocketCounts,
     connections: Slots<IpAddr>,
@@ -49,6 +50,7 @@ impl Limits {
             signed_calls: SignedCalls::default(),
             failures: Failures::new(config.failures_per_min),
             sessions: SessionRates::new(config.sessions_per_min),
+            operators: OperatorRates::new(config.operator_calls_per_min),
             frames: FrameRates::new(config.frames_per_min, config.frame_bytes_per_min),
             sockets: SocketCounts::new(sockets),
             connections: Slots::new(config.connections_per_address),
@@ -84,6 +86,14 @@ impl Limits {
         now: Instant,
     ) -> Result<(), Exceeded> {
         self.sessions.begin(key, per_hour, client, now)
+    }
+
+    /// Counts a call of an operator whose token is good.
+    ///
+    /// # Errors
+    /// [`Limit::OperatorCalls`].
+    pub(crate) fn admit_operator_call(&self, operator: Uuid, now: Instant) -> Result<(), Exceeded> {
+        self.operators.spend(operator, now)
     }
 
     /// Charges a call that may fail, before it costs anything. However the call ends (refused, too large, too slow, disconnected), it
@@ -143,6 +153,7 @@ impl Limits {
         self.signed_calls.sweep();
         self.failures.sweep();
         self.sessions.sweep();
+        self.operators.sweep();
         self.frames.sweep();
         self.memory.sweep();
     }

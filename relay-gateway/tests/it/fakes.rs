@@ -15,4 +15,4 @@ pub(crate) use backend::BackendSocket;
 pub(crate) use fixture::{Fixture, tenant};
 pub(crate) use net::{loopback, nobody};
 pub(crate) use sockets::{another, connect, talk};
-pub(crate) use tokens::visitor_token;
+pub(crate) use tokens::{operator_token, visitor_token};

@@ -31,6 +31,7 @@ struct Inner {
     /// What to do instead of writing each of the refused fields; empty if no field has such words.
     instead: Vec<Option<EdgeWords>>,
     received: Option<serde_json::Value>,
+    operator: Option<serde_json::Value>,
     retry_after_seconds: Option<u64>,
     advice: Option<EdgeWords>,
     cause: Option<String>,
@@ -54,6 +55,7 @@ impl ApiError {
             errors: Vec::new(),
             instead: Vec::new(),
             received: None,
+            operator: None,
             retry_after_seconds: None,
             advice: None,
             cause: None,
@@ -80,6 +82,20 @@ impl ApiError {
     pub fn operator_not_found() -> Self {
         Self::new(ErrorCode::OperatorNotFound, "This tenant has no operator with this email.")
             .advise("POST /api/v1/relay/provision/operator makes one.", "Identity.ProvisionOperator makes one.")
+    }
+
+    /// An operator's token that the relay signed, and that opens nothing any more.
+    #[must_use]
+    pub fn operator_token_superseded() -> Self {
+        Self::new(
+            ErrorCode::OperatorTokenSuperseded,
+            "This token opens nothing any more: the operator's membership was changed or revoked after it was issued, or the tenant \
+             has ended all its tokens.",
+        )
+        .advise(
+            "The tenant's backend gets another by POST /api/v1/relay/fetch/operator-token.",
+            "Identity.IssueOperatorToken gives another.",
+        )
     }
 
     /// A visitor's token that the relay signed, and that opens no session any more.
@@ -162,6 +178,13 @@ impl ApiError {
         self
     }
 
+    /// Adds who has what the caller wanted.
+    #[must_use]
+    pub fn held_by(mut self, operator: serde_json::Value) -> Self {
+        self.0.operator = Some(operator);
+        self
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
@@ -222,6 +245,7 @@ impl ApiError {
             request_id: request_id.to_owned(),
             errors: self.0.fields(|words| words.http),
             received: self.0.received.clone(),
+            operator: self.0.operator.clone(),
         })
         .expect("strings and numbers serialize")
     }

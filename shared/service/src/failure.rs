@@ -25,4 +25,8 @@ pub struct Failure {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub(crate) received: Option<serde_json::Value>,
+    /// Who has the conversation, where `error_code` is `already_claimed`: `operator_id` and `display_name`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) operator: Option<serde_json::Value>,
 }

@@ -48,9 +48,8 @@ impl NewContactTicket {
     pub fn read(object: Map<String, Value>) -> Result<Self, RefusedFields> {
         let mut fields = Fields::new(object);
         let customer_email = fields.text("customer_email", 254);
-        let is_address = |email: &str| {
-            email.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
-        };
+        let is_address =
+            |email: &str| email.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
         if !customer_email.is_empty() && !is_address(&customer_email) {
             fields.refuse("customer_email", "must be an email address");
         }

@@ -32,6 +32,12 @@ impl ErrorCode {
                 "Give the gateway and the chat backend the same relay secret, and set both clocks."
             }
             E::InvalidWidgetKey => "Paste the current embed code.",
+            E::InvalidOperatorToken => {
+                "Send `Authorization: Bearer <operator_token>`, once, with a token that has not ended. `POST /relay/fetch/operator-token` gives one."
+            }
+            E::OperatorTokenSuperseded => {
+                "Ask the tenant's backend for a new token. It gets none for an operator who is revoked."
+            }
             E::InvalidVisitorToken => "Refresh the token, or begin another session.",
             E::OriginNotAllowed => {
                 "Add the page's origin to the tenant's `allowed_origins` or the key's `allowed_domains`."
@@ -53,6 +59,14 @@ impl ErrorCode {
             E::SigningKeyNotFound => "List the signing keys and take an id from there.",
             E::SigningKeyInUse => "Rotate first, and retire the key once another signs.",
             E::LimitReached => "Remove one that is not needed.",
+            E::SeatLimitReached => {
+                "Revoke an operator who needs no seat, or ask the platform's operator to raise `agent_seats`."
+            }
+            E::AlreadyClaimed => "The message names who has the conversation: ask them to release it, or assign it.",
+            E::NotAssigned => "Claim the conversation first.",
+            E::ConversationResolved => "Reopen the conversation first.",
+            E::ConversationNotResolved => "Claim the conversation: it is open.",
+            E::CannedReplyNotFound => "List the tenant's canned replies and take an id from there.",
             E::NotFound => "Check the path: all of them begin with `/api/v1`.",
             E::MethodNotAllowed => "Use a method that the header `Allow` lists.",
             E::MalformedJson => "Send a JSON object in UTF-8.",

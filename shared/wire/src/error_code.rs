@@ -100,6 +100,10 @@ error_codes! {
     InvalidWidgetKey = "invalid_widget_key", UNAUTHORIZED, Unauthenticated;
     /// The visitor's token is missing, not the relay's, or its session is over: one answer for all.
     InvalidVisitorToken = "invalid_visitor_token", UNAUTHORIZED, Unauthenticated;
+    /// The operator's token is missing, not the relay's, or its time is over: one answer for all.
+    InvalidOperatorToken = "invalid_operator_token", UNAUTHORIZED, Unauthenticated;
+    /// The operator's membership was changed or revoked after the token was issued, or the tenant has ended all its tokens.
+    OperatorTokenSuperseded = "operator_token_superseded", UNAUTHORIZED, Unauthenticated;
     /// Neither the tenant nor the widget key allows pages of this origin.
     OriginNotAllowed = "origin_not_allowed", FORBIDDEN, PermissionDenied;
     /// The tenant may not use this: the feature is off in its settings.
@@ -108,7 +112,7 @@ error_codes! {
     TenantSuspended = "tenant_suspended", FORBIDDEN, PermissionDenied;
     /// No such tenant.
     TenantNotFound = "tenant_not_found", NOT_FOUND, NotFound;
-    /// No operator with this email in this tenant.
+    /// No such operator in this tenant.
     OperatorNotFound = "operator_not_found", NOT_FOUND, NotFound;
     /// No such conversation in this tenant.
     ConversationNotFound = "conversation_not_found", NOT_FOUND, NotFound;
@@ -136,6 +140,18 @@ error_codes! {
     SigningKeyInUse = "signing_key_in_use", CONFLICT, FailedPrecondition;
     /// There may be no more of these.
     LimitReached = "limit_reached", CONFLICT, FailedPrecondition;
+    /// The tenant has as many active operators as `agent_seats` allows.
+    SeatLimitReached = "seat_limit_reached", CONFLICT, FailedPrecondition;
+    /// Another operator has the conversation.
+    AlreadyClaimed = "already_claimed", CONFLICT, FailedPrecondition;
+    /// The conversation is not the operator's to answer or to change.
+    NotAssigned = "not_assigned", CONFLICT, FailedPrecondition;
+    /// The conversation is resolved.
+    ConversationResolved = "conversation_resolved", CONFLICT, FailedPrecondition;
+    /// The conversation is not resolved, so there is nothing to reopen.
+    ConversationNotResolved = "conversation_not_resolved", CONFLICT, FailedPrecondition;
+    /// No such canned reply in this tenant.
+    CannedReplyNotFound = "canned_reply_not_found", NOT_FOUND, NotFound;
     /// No such path.
     NotFound = "not_found", NOT_FOUND, Unimplemented;
     /// The path exists, with other methods (`Allow`).

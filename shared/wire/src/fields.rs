@@ -119,6 +119,18 @@ impl Fields {
         Some(texts)
     }
 
+    /// Whether something is so; `false` where absent.
+    pub fn flag(&mut self, name: &str) -> bool {
+        match self.take(name) {
+            None => false,
+            Some(Value::Bool(flag)) => flag,
+            Some(_) => {
+                self.refuse(name, "must be true or false");
+                false
+            }
+        }
+    }
+
     /// A whole number in a range, or the default.
     pub fn number(&mut self, name: &str, range: std::ops::RangeInclusive<u32>, default: u32) -> u32 {
         let Some(value) = self.take(name) else { return default };

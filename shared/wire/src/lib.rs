@@ -8,6 +8,7 @@ mod error_code;
 pub mod events;
 pub mod fields;
 pub mod frames;
+pub mod operator;
 pub mod origin;
 pub mod request_id;
 mod session_id;

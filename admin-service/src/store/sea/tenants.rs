@@ -51,6 +51,7 @@ impl TryFrom<tenant::Model> for Tenant {
             token_generation: number_from_row(row.token_generation)?,
             visitor_revocations: number_from_row(row.visitor_revocations)?,
             sessions_ended: number_from_row(row.sessions_ended)?,
+            operators_changed: number_from_row(row.operators_changed)?,
             endpoint_stopped_at: row.endpoint_stopped_at.map(from_unix_ms),
             revision: number_from_row(row.revision)?,
         })
@@ -107,6 +108,7 @@ impl TenantStore for SeaStore {
             visitor_revocations: Set(0),
             sessions_ended: Set(0),
             endpoint_stopped_at: Set(None),
+            operators_changed: Set(0),
         };
         tenant::Entity::insert(row).exec_without_returning(change.rows()).await.map_err(translate)?;
         let bot = Bot {

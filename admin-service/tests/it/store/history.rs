@@ -20,21 +20,24 @@ pub(super) async fn the_history_says_what_changed_since(store: &SeaStore) {
     let (changes, same) = store.changes_after(Some(end), 10).await.expect("reads");
     assert_eq!((changes.keys, same), (Some(Vec::new()), end));
 
-    // Operators are nothing that gateways keep: the history goes on, and nobody is told.
-    let operator = |existing: Option<&Operator>| Operator {
-        id: existing.map_or_else(Uuid::now_v7, |existing| existing.id),
-        tenant_id: one.id,
-        email: Email::parse("a@b.co").expect("an address"),
-        display_name: "A".into(),
-        routing_keys: Vec::new(),
-        avatar_url: None,
-        created_at: now(),
-        updated_at: now(),
+    // Nobody knows a new operator: the history goes on, and nobody is told. What is known of one who is changed or revoked is over.
+    let provision = async |keys: &[&str]| {
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        let profile = OperatorProfile::check("a@b.co", "A".into(), Some(keys), None).expect("a profile");
+        store.upsert_operator(one.id, &profile, audit(one.id, Action::ProvisionOperator)).await.expect("written")
     };
-    let email = Email::parse("a@b.co").expect("an address");
-    store.upsert_operator(one.id, &email, &operator, audit(one.id, Action::ProvisionOperator)).await.expect("written");
-    let (changes, newest) = store.changes_after(Some(end), 10).await.expect("reads");
-    assert_eq!((changes.through, changes.keys), (end.revision + 1, Some(Vec::new())));
+    let mut newest = end;
+    for (keys, told) in [(&[][..], vec![]), (&[], vec![]), (&["sales"], vec![one.id])] {
+        provision(keys).await;
+        let (changes, next) = store.changes_after(Some(newest), 10).await.expect("reads");
+        assert_eq!((changes.through, changes.keys), (newest.revision + 1, Some(told)), "{keys:?}");
+        newest = next;
+    }
+    let name = OperatorName::Email(Email::parse("a@b.co").expect("an address"));
+    let revoked = store.revoke_operator(one.id, &name, audit(one.id, Action::RevokeOperator)).await.expect("revoked");
+    let (changes, after) = store.changes_after(Some(newest), 10).await.expect("reads");
+    assert_eq!((changes.through, changes.keys), (revoked.revision, Some(vec![one.id])));
+    newest = after;
 
     let restored = Position { mark: Uuid::now_v7(), ..end };
     let beyond = Position { revision: newest.revision + 5, mark: Uuid::now_v7() };

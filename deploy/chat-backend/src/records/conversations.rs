@@ -1,16 +1,24 @@
 //! Conversations: who talks, who answers, and how far the visitor has read.
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use service::ApiError;
+use utoipa::ToSchema;
 use uuid::Uuid;
-use wire::{ErrorCode, origin::Origin, time::now_unix_ms};
+use wire::{
+    ErrorCode,
+    frames::{self, Citation, Mode},
+    origin::Origin,
+    time::now_unix_ms,
+};
 
-use super::json;
+use super::{entry_id, json};
 use crate::{
     channel::Channel,
     handling::Handling,
     store::{OfTenant, StoreError, unavailable},
+    takeover::Holder,
 };
 
 /// A conversation between a visitor and the bot or a person of the tenant.
@@ -18,6 +26,10 @@ pub(crate) struct Conversation {
     pub(crate) row: ConversationRow,
     /// Who answers.
     pub(crate) handling: Handling,
+    /// The operator who has it. `None` where nobody has it, and where a person of the tenant's own backend answers.
+    pub(crate) holder: Option<Holder>,
+    /// Who answers first.
+    pub(crate) mode: Mode,
 }
 
 /// A conversation's row. Times are Unix milliseconds.
@@ -40,23 +52,77 @@ pub(crate) struct ConversationRow {
     pub(crate) updated_at: i64,
     pub(crate) last_message_at: Option<i64>,
     pub(crate) closed_at: Option<i64>,
+    operator_id: Option<String>,
+    operator_name: Option<String>,
+    operator_avatar_url: Option<String>,
+    pub(crate) claim_count: u32,
+    pub(crate) claimed_at: Option<i64>,
+    pub(crate) released_at: Option<i64>,
+    pub(crate) resolved_at: Option<i64>,
+    pub(crate) waiting_since: Option<i64>,
+    mode: String,
+    pub(crate) routing_key: Option<String>,
+    tags: String,
+    pub(crate) snoozed_until: Option<i64>,
+    draft: Option<String>,
+    pub(crate) last_entry_id: String,
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "id, tenant_id, visitor_user_id, visitor_display_name, visitor_email, visitor_phone, locale, channel, status,
-     handling, waiting_reason, metadata, read_up_to, created_at, updated_at, last_message_at, closed_at";
+     handling, waiting_reason, metadata, read_up_to, created_at, updated_at, last_message_at, closed_at, operator_id, operator_name,
+     operator_avatar_url, claim_count, claimed_at, released_at, resolved_at, waiting_since, mode, routing_key, tags, snoozed_until,
+     draft, last_entry_id";
 
 impl ConversationRow {
     /// What the tenant, or the visitor's page, says of the visitor.
     pub(crate) fn metadata(&self) -> Value {
         json::read(&self.metadata)
     }
+
+    /// A list of texts.
+    pub(crate) fn tags(&self) -> Value {
+        json::read(&self.tags)
+    }
+
+    /// What the bot was about to say when a person took over.
+    pub(crate) fn draft(&self) -> Option<Draft> {
+        self.draft.as_deref().and_then(|draft| serde_json::from_str(draft).ok())
+    }
+
+    /// Why a person is awaited.
+    pub(crate) fn waiting_reason(&self) -> Option<&str> {
+        self.waiting_reason.as_deref()
+    }
+}
+
+/// An answer of the bot's that was not sent, since a person took over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Draft {
+    pub(crate) content: String,
+    /// What the answer was taken from.
+    pub(crate) citations: Vec<Citation>,
 }
 
 impl Conversation {
-    fn of_row(row: ConversationRow) -> Result<Self, ApiError> {
+    pub(super) fn of_row(row: ConversationRow) -> Result<Self, ApiError> {
         let handling = Handling::of_row(&row.handling, row.waiting_reason.as_deref())?;
-        Ok(Self { row, handling })
+        let holder = row.operator_id.clone().map(|operator_id| Holder {
+            operator_id,
+            display_name: row.operator_name.clone().unwrap_or_default(),
+            avatar_url: row.operator_avatar_url.clone(),
+        });
+        // A later build may know further modes. A bot must not answer where nobody asked for one.
+        let mode = Mode::from_wire(&row.mode).unwrap_or(Mode::Human);
+        Ok(Self { row, handling, holder, mode })
+    }
+
+    /// The operator, as visitors see the operator.
+    pub(crate) fn shown_operator(&self) -> Option<frames::Operator> {
+        self.holder.clone().map(|Holder { display_name, avatar_url, .. }| frames::Operator {
+            display_name: Some(display_name),
+            avatar_url,
+        })
     }
 
     /// Whether the visitor's page is one of this machine's, as far as the conversation says where the page is.
@@ -75,8 +141,9 @@ pub(crate) struct NewConversation {
     pub(crate) visitor_phone: Option<String>,
     pub(crate) locale: String,
     pub(crate) channel: Channel,
-    /// Who answers first.
     pub(crate) handling: Handling,
+    /// Who answers first.
+    pub(crate) mode: Mode,
     pub(crate) metadata: Map<String, Value>,
 }
 
@@ -86,10 +153,12 @@ pub(crate) async fn insert(
     new: NewConversation,
 ) -> Result<String, StoreError> {
     let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
+    let routing_key = new.metadata.get("routing_key").and_then(Value::as_str).map(str::to_owned);
+    let waiting_since = matches!(new.handling, Handling::Waiting(_)).then_some(now);
     rows.execute(
         "INSERT INTO conversation (tenant_id, id, visitor_user_id, visitor_display_name, visitor_email, visitor_phone,
-             locale, channel, status, handling, waiting_reason, metadata, created_at, updated_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'active', ?, ?, ?, ?, ?)",
+             locale, channel, status, handling, waiting_reason, waiting_since, mode, routing_key, metadata, created_at, updated_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'active', ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             id.clone().into(),
             new.visitor_user_id.into(),
@@ -100,6 +169,9 @@ pub(crate) async fn insert(
             new.channel.as_str().into(),
             new.handling.as_str().into(),
             new.handling.waiting_reason().into(),
+            waiting_since.into(),
+            new.mode.as_str().into(),
+            routing_key.into(),
             Value::Object(new.metadata).to_string().into(),
             now.into(),
             now.into(),
@@ -116,8 +188,12 @@ pub(crate) async fn insert(
 pub(crate) async fn find(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<Conversation, ApiError> {
     let sql = format!("SELECT {COLUMNS} FROM conversation WHERE tenant_id = ? AND id = ?");
     let row: Option<ConversationRow> = rows.one(&sql, [id.into()]).await.map_err(unavailable)?;
-    row.ok_or_else(|| ApiError::new(ErrorCode::ConversationNotFound, "This tenant has no such conversation."))
-        .and_then(Conversation::of_row)
+    row.ok_or_else(not_found).and_then(Conversation::of_row)
+}
+
+/// There is no such conversation, or nobody may know that there is.
+pub(crate) fn not_found() -> ApiError {
+    ApiError::new(ErrorCode::ConversationNotFound, "This tenant has no such conversation.")
 }
 
 /// A page of conversations, newest first; of one visitor, or of all.
@@ -159,17 +235,46 @@ pub(crate) async fn find_newest_active(
     Ok(found.map(|found| found.id))
 }
 
-/// Says who answers from now on.
+/// Takes the id of the conversation's next message or note.
+pub(super) async fn next_entry_id(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<String, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Last {
+        last_entry_id: String,
+    }
+    let sql = "SELECT last_entry_id FROM conversation WHERE tenant_id = ? AND id = ?";
+    let last: Option<Last> = rows.one(sql, [id.into()]).await?;
+    let next = entry_id::after(&last.map(|last| last.last_entry_id).unwrap_or_default());
+    let sql = "UPDATE conversation SET last_entry_id = ?3 WHERE tenant_id = ?1 AND id = ?2";
+    rows.execute(sql, [id.into(), next.clone().into()]).await?;
+    Ok(next)
+}
+
+/// Says who answers from now on. Nobody has the conversation then, unless it stays assigned.
 pub(crate) async fn set_handling(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     id: &str,
     handling: Handling,
 ) -> Result<(), StoreError> {
     rows.execute(
-        "UPDATE conversation SET handling = ?3, waiting_reason = ?4, updated_at = ?5 WHERE tenant_id = ?1 AND id = ?2",
+        "UPDATE conversation SET handling = ?3, waiting_reason = ?4, updated_at = ?5,
+             waiting_since = CASE WHEN ?3 = 'waiting' THEN coalesce(waiting_since, ?5) END,
+             operator_id = CASE WHEN ?3 = 'assigned' THEN operator_id END,
+             operator_name = CASE WHEN ?3 = 'assigned' THEN operator_name END,
+             operator_avatar_url = CASE WHEN ?3 = 'assigned' THEN operator_avatar_url END
+         WHERE tenant_id = ?1 AND id = ?2",
         [id.into(), handling.as_str().into(), handling.waiting_reason().into(), now_unix_ms().into()],
     )
     .await
+}
+
+/// Keeps what the bot was about to say, for the person who took over.
+pub(crate) async fn set_draft(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    id: &str,
+    draft: Option<&Draft>,
+) -> Result<(), StoreError> {
+    let draft = draft.map(|draft| json!(draft).to_string());
+    rows.execute("UPDATE conversation SET draft = ?3 WHERE tenant_id = ?1 AND id = ?2", [id.into(), draft.into()]).await
 }
 
 /// Notes that the visitor has read this message, and all before it. A message that is older than the noted one changes nothing.

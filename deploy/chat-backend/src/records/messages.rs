@@ -2,14 +2,15 @@
 
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use serde_json::{Value, json};
-use uuid::Uuid;
+use service::ApiError;
 use wire::{
+    ErrorCode,
     attachments::{self, Attachment},
     frames::{Citation, Role},
     time::now_unix_ms,
 };
 
-use super::json;
+use super::{conversations, json};
 use crate::store::{OfTenant, StoreError};
 
 /// A message's row. Times are Unix milliseconds.
@@ -25,10 +26,10 @@ pub(crate) struct MessageRow {
     pub(crate) confidence: Option<f64>,
     pub(crate) client_id: Option<String>,
     pub(crate) created_at: i64,
+    pub(crate) operator_id: Option<String>,
 }
 
-const COLUMNS: &str =
-    "id, conversation_id, tenant_id, role, content, attachments, citations, confidence, client_id, created_at";
+const COLUMNS: &str = "id, conversation_id, tenant_id, role, content, attachments, citations, confidence, client_id, created_at, operator_id";
 
 impl MessageRow {
     /// Who wrote it. A later build may have written a role that this one does not know: one such row must not hide the others of its
@@ -60,12 +61,25 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) citations: Vec<Citation>,
     pub(crate) confidence: Option<f64>,
     pub(crate) client_id: Option<&'a str>,
+    /// The operator who writes it, if one does.
+    pub(crate) operator_id: Option<&'a str>,
+    /// The visitor's message that it answers, where the bot does.
+    pub(crate) in_reply_to: Option<&'a str>,
 }
 
 impl<'a> NewMessage<'a> {
     /// Words, and nothing with them.
     pub(crate) fn plain(role: Role, content: &'a str) -> Self {
-        Self { role, content, attachments: Vec::new(), citations: Vec::new(), confidence: None, client_id: None }
+        Self {
+            role,
+            content,
+            attachments: Vec::new(),
+            citations: Vec::new(),
+            confidence: None,
+            client_id: None,
+            operator_id: None,
+            in_reply_to: None,
+        }
     }
 }
 
@@ -76,17 +90,18 @@ pub(crate) struct Inserted {
     pub(crate) created_at: i64,
 }
 
-/// Keeps a message.
+/// Keeps a message, as one part of a transaction that writes: its id is greater than every earlier one of the conversation.
 pub(crate) async fn insert(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     conversation_id: &str,
     new: NewMessage<'_>,
 ) -> Result<Inserted, StoreError> {
-    let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
+    let id = conversations::next_entry_id(rows, conversation_id).await?;
+    let now = now_unix_ms();
     rows.execute(
         "INSERT INTO message (tenant_id, id, conversation_id, role, content, attachments, citations, confidence, created_at,
-             client_id)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             client_id, operator_id, in_reply_to)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             id.clone().into(),
             conversation_id.into(),
@@ -97,6 +112,8 @@ pub(crate) async fn insert(
             new.confidence.into(),
             now.into(),
             new.client_id.into(),
+            new.operator_id.into(),
+            new.in_reply_to.into(),
         ],
     )
     .await?;
@@ -139,6 +156,40 @@ pub(crate) async fn page(
         "SELECT {COLUMNS} FROM message WHERE tenant_id = ? AND conversation_id = ? AND id > ? ORDER BY id LIMIT ? OFFSET ?"
     );
     rows.all(&sql, [conversation_id.into(), after.into(), limit.into(), offset.into()]).await
+}
+
+/// Whether the bot has answered this message.
+pub(crate) async fn is_answered(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+    id: &str,
+) -> Result<bool, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Answers {
+        answers: i64,
+    }
+    let sql = "SELECT count(*) AS answers FROM message WHERE tenant_id = ? AND conversation_id = ? AND in_reply_to = ?";
+    let found: Option<Answers> = rows.one(sql, [conversation_id.into(), id.into()]).await?;
+    Ok(found.is_some_and(|found| found.answers > 0))
+}
+
+/// A conversation's newest messages before an id; the empty one stands after all. Newest first.
+pub(crate) async fn before(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+    before: &str,
+    limit: u64,
+) -> Result<Vec<MessageRow>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM message
+         WHERE tenant_id = ?1 AND conversation_id = ?2 AND (?3 = '' OR id < ?3) ORDER BY id DESC LIMIT ?4"
+    );
+    rows.all(&sql, [conversation_id.into(), before.into(), limit.into()]).await
+}
+
+/// There is no such message.
+pub(crate) fn not_found() -> ApiError {
+    ApiError::new(ErrorCode::MessageNotFound, "This conversation has no such message: see its history.")
 }
 
 /// The newest messages of a conversation, oldest first.
@@ -191,6 +242,7 @@ mod tests {
             confidence: None,
             client_id: None,
             created_at: 0,
+            operator_id: None,
         };
         let titles: Vec<_> = row.citations().into_iter().map(|citation| citation.title).collect();
         assert_eq!(titles, ["", "Refunds"]);

@@ -159,29 +159,46 @@ impl From<FoundRef> for TicketRef {
     }
 }
 
-/// Assigns the tickets of a conversation that wait for a person; answers them, the oldest first.
-pub(crate) async fn assign(
+/// Gives the tickets of a conversation that stand in one of these states another state and assignee; answers them, the oldest first.
+pub(crate) async fn move_all(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     conversation_id: &str,
+    from: impl Fn(TicketStatus) -> bool,
+    to: TicketStatus,
+    assignee: Option<&str>,
 ) -> Result<Vec<TicketRef>, StoreError> {
-    let waiting: Vec<_> = TicketStatus::ALL.iter().filter(|status| status.waits_for_a_person()).collect();
-    let waiting: Vec<_> = waiting.into_iter().map(|status| status.as_str()).collect();
-    let mut assigned: Vec<FoundRef> = rows
+    let from: Vec<_> = TicketStatus::ALL.into_iter().filter(|status| from(*status)).collect();
+    let from: Vec<_> = from.into_iter().map(TicketStatus::as_str).collect();
+    let mut moved: Vec<FoundRef> = rows
         .all(
-            "UPDATE ticket SET status = ?3, updated_at = ?4
+            "UPDATE ticket SET status = ?3, updated_at = ?4, assignee_user_id = ?6,
+                 resolved_at = CASE WHEN ?3 = 'resolved' THEN ?4 END
              WHERE tenant_id = ?1 AND conversation_id = ?2 AND status IN (SELECT value FROM json_each(?5))
              RETURNING id, number, escalation_id",
             [
                 conversation_id.into(),
-                TicketStatus::Assigned.as_str().into(),
+                to.as_str().into(),
                 now_unix_ms().into(),
-                json!(waiting).to_string().into(),
+                json!(from).to_string().into(),
+                assignee.into(),
             ],
         )
         .await?;
     // SQLite answers RETURNING in any order.
-    assigned.sort_by_key(|ticket| ticket.number);
-    Ok(assigned.into_iter().map(TicketRef::from).collect())
+    moved.sort_by_key(|ticket| ticket.number);
+    Ok(moved.into_iter().map(TicketRef::from).collect())
+}
+
+/// Brings a ticket that is over back. Any other stays as it is.
+pub(crate) async fn reopen(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<(), StoreError> {
+    let over: Vec<_> = TicketStatus::ALL.into_iter().filter(|status| status.is_over()).collect();
+    let over: Vec<_> = over.into_iter().map(TicketStatus::as_str).collect();
+    rows.execute(
+        "UPDATE ticket SET status = ?3, updated_at = ?4, resolved_at = NULL
+         WHERE tenant_id = ?1 AND id = ?2 AND status IN (SELECT value FROM json_each(?5))",
+        [id.into(), TicketStatus::Reopened.as_str().into(), now_unix_ms().into(), json!(over).to_string().into()],
+    )
+    .await
 }
 
 /// A conversation's newest ticket.

@@ -4,9 +4,9 @@ use sea_orm::ConnectionTrait;
 use serde_json::{Map, Value, json};
 use service::{ApiError, websocket::Socket};
 use wire::{
-    ErrorCode, SessionId, TenantId,
+    SessionId, TenantId,
     frames::{
-        ClientFrame, Message, Role, ServerFrame,
+        ClientFrame, Message, Operator, Role, ServerFrame,
         limits::{WELCOME_BYTES, WELCOME_MESSAGES},
     },
     time::WireTime,
@@ -32,6 +32,8 @@ pub(super) struct ConversationStream<'a> {
     conversation_id: String,
     /// Who answers, as it was last said.
     handling: Handling,
+    /// The person who answers, as it was last said.
+    operator: Option<Operator>,
     /// The newest message that was in `welcome`.
     welcomed: String,
     /// The newest message that was sent, or acknowledged.
@@ -66,6 +68,7 @@ impl<'a> ConversationStream<'a> {
             tenant_id,
             conversation_id,
             handling,
+            operator: None,
             welcomed: String::new(),
             sent: String::new(),
             own: Vec::new(),
@@ -87,12 +90,12 @@ impl<'a> ConversationStream<'a> {
         let history = newest.into_iter().map(Message::from).collect();
         let history = newest_within(history, WELCOME_BYTES);
         let newest = history.last().map(|message| message.id.clone()).unwrap_or_default();
-        let handling = conversation.handling;
+        let (handling, operator) = (conversation.handling, conversation.shown_operator());
         let welcome = ServerFrame::Welcome {
             session_id: session,
             conversation_id: Some(conversation_id.clone()),
             status: handling.status(),
-            operator: None,
+            operator: operator.clone(),
             history,
             read_up_to: conversation.row.read_up_to,
         };
@@ -102,6 +105,7 @@ impl<'a> ConversationStream<'a> {
             tenant_id,
             conversation_id,
             handling,
+            operator,
             welcomed: newest.clone(),
             sent: newest,
             own: Vec::new(),
@@ -133,8 +137,9 @@ impl<'a> ConversationStream<'a> {
                 if self.handling == Handling::Bot {
                     send(socket, &ServerFrame::Typing { role: Role::Bot }).await?;
                 }
-                let said = Said { role: Role::Visitor, content: &content, attachments, client_id: Some(&client_id) };
-                let message = say(self.backend, self.tenant_id, &self.conversation_id, said).await?;
+                let (role, client) = (Role::Visitor, Some(client_id.as_str()));
+                let said = Said { role, content: &content, attachments, client_id: client, operator_id: None };
+                let message = say(self.backend, self.tenant_id, &self.conversation_id, said, |_| Ok(())).await?;
                 if message.id > self.sent {
                     // `catch_up` acknowledges it, in the order of ids. If it were acknowledged here, a client that resumes after it
                     // could miss an earlier message of somebody else.
@@ -162,9 +167,7 @@ impl<'a> ConversationStream<'a> {
 
     async fn expect_message(&self, id: &str) -> Result<(), ApiError> {
         let found = messages::find(&self.rows(), &self.conversation_id, id).await.map_err(unavailable)?;
-        found.map(drop).ok_or_else(|| {
-            ApiError::new(ErrorCode::MessageNotFound, "This conversation has no such message: see its history.")
-        })
+        found.map(drop).ok_or_else(messages::not_found)
     }
 
     /// Sends again the messages after `after`, up to the newest one of the welcome. Newer messages were sent on this socket, or
@@ -190,9 +193,10 @@ impl<'a> ConversationStream<'a> {
     pub(super) async fn catch_up(&mut self, socket: &mut Socket) -> Result<(), Ended> {
         let conversation = conversations::find(&self.rows(), &self.conversation_id).await?;
         // The status frame does not say why a person is awaited, so a change of the reason alone sends none.
-        let is_new = conversation.handling.status() != self.handling.status();
-        self.handling = conversation.handling;
-        let status = ServerFrame::Status { status: self.handling.status(), operator: None };
+        let operator = conversation.shown_operator();
+        let is_new = conversation.handling.status() != self.handling.status() || operator != self.operator;
+        (self.handling, self.operator) = (conversation.handling, operator.clone());
+        let status = ServerFrame::Status { status: self.handling.status(), operator };
         let mut status = is_new.then_some(status);
         loop {
             let messages = self.read(&self.sent, None).await?;

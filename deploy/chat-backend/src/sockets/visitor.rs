@@ -89,6 +89,7 @@ impl Visitor {
             locale: self.locale.clone(),
             channel: Channel::Text,
             handling: self.handling(),
+            mode: self.mode,
             metadata: self.metadata.clone(),
         };
         let id = conversations::insert(&rows, new).await.map_err(unavailable)?;

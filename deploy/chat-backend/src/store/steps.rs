@@ -6,12 +6,13 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, FromQu
 use super::{error::StoreError, transaction::begin};
 
 /// The schema in steps: the file says how many it has taken. A step that has landed is never edited.
-pub(crate) const STEPS: [&str; 5] = [
+pub(crate) const STEPS: [&str; 6] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2_sockets.sql"),
     include_str!("schema_3_waiting.sql"),
     include_str!("schema_4_assigned_tickets.sql"),
     include_str!("schema_5_outbox.sql"),
+    include_str!("schema_6_operators.sql"),
 ];
 
 pub(super) async fn upgrade(connection: &Guarded<DatabaseConnection>) -> Result<(), StoreError> {

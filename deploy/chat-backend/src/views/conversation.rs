@@ -37,7 +37,7 @@ pub(crate) struct Conversation {
 }
 
 impl From<conversations::Conversation> for Conversation {
-    fn from(conversations::Conversation { row, handling }: conversations::Conversation) -> Self {
+    fn from(conversations::Conversation { row, handling, .. }: conversations::Conversation) -> Self {
         Self {
             metadata: row.metadata(),
             id: row.id,

@@ -5,6 +5,7 @@ mod bot;
 mod hand_over;
 mod input;
 mod openapi;
+mod operators;
 mod outbox;
 mod sockets;
 mod support;

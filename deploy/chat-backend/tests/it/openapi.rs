@@ -6,7 +6,7 @@ use wire::frames::limits::{LOCALE_CHARS, SIGNED_MESSAGE_ATTACHMENTS, SIGNED_MESS
 fn the_contract_for_backends_says_what_is_sent() {
     let document = serde_json::to_value(chat_backend::openapi()).expect("serializes");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 10);
+    assert_eq!(paths.len(), 24);
     for (path, item) in paths {
         for (method, operation) in item.as_object().expect("operations") {
             let headers = operation["parameters"]
@@ -16,7 +16,8 @@ fn the_contract_for_backends_says_what_is_sent() {
                 .filter(|parameter| parameter["in"] == "header")
                 .count();
             assert_eq!(headers, 4, "{method} {path}");
-            if method == "post" {
+            // What operators do with a conversation takes no body.
+            if method == "post" && (operation["requestBody"].is_object() || !path.starts_with("/operator/")) {
                 let reference =
                     operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str().expect(path);
                 let schema = &document["components"]["schemas"][reference.rsplit('/').next().expect("a name")];

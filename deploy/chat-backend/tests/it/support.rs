@@ -59,6 +59,14 @@ impl Backend {
         started
     }
 
+    /// One whose bot takes this long for each answer.
+    pub(crate) async fn start_slow(pause: std::time::Duration) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut started = Self::serve(Self::open(directory.path()).await.with_bot_pause(pause)).await;
+        started.directory = Some(directory);
+        started
+    }
+
     /// One over the database of a directory, which outlives it. It publishes to an admin service, if one is named.
     pub(crate) async fn start_in(directory: &Path, events_url: Option<&str>) -> Self {
         let mut backend = Self::open(directory).await;

@@ -6,6 +6,8 @@ use service::{ApiError, body::json_object};
 use utoipa::ToSchema;
 use wire::{fields::Fields, time::WireTime};
 
+use crate::admin;
+
 /// The lane's tag.
 pub(crate) const TAG: &str = "signed";
 
@@ -38,24 +40,102 @@ impl NewOperator {
     }
 }
 
-/// An operator.
+/// An operator of the tenant.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Operator)]
+pub(crate) struct OperatorView {
+    #[schema(value_type = Uuid)]
+    operator_id: String,
+    #[schema(value_type = Uuid)]
+    tenant_id: String,
+    email: String,
+    display_name: String,
+    /// The queues the operator sees; none: all of the tenant.
+    routing_keys: Vec<String>,
+    #[schema(required)]
+    avatar_url: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: WireTime,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: WireTime,
+    /// `null`: the operator is active.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    revoked_at: Option<WireTime>,
+}
+
+impl From<admin::Operator> for OperatorView {
+    fn from(operator: admin::Operator) -> Self {
+        let admin::Operator {
+            operator_id,
+            tenant_id,
+            email,
+            display_name,
+            routing_keys,
+            avatar_url,
+            created_at,
+            updated_at,
+            revoked_at,
+        } = operator;
+        Self {
+            operator_id,
+            tenant_id,
+            email,
+            display_name,
+            routing_keys,
+            avatar_url,
+            created_at,
+            updated_at,
+            revoked_at,
+        }
+    }
+}
+
+/// An operator that was made or refreshed.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ProvisionedOperator {
-    #[schema(value_type = Uuid)]
-    pub(crate) operator_id: String,
-    #[schema(value_type = Uuid)]
-    pub(crate) tenant_id: String,
-    pub(crate) email: String,
-    pub(crate) display_name: String,
-    pub(crate) routing_keys: Vec<String>,
-    #[schema(required)]
-    pub(crate) avatar_url: Option<String>,
+    #[serde(flatten)]
+    pub(crate) operator: OperatorView,
     /// Whether this call made it.
     pub(crate) created: bool,
-    #[schema(value_type = String, format = DateTime)]
-    pub(crate) created_at: WireTime,
-    #[schema(value_type = String, format = DateTime)]
-    pub(crate) updated_at: WireTime,
+}
+
+/// A page of the tenant's operators.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OperatorPage {
+    pub(crate) items: Vec<OperatorView>,
+    /// Pass it as `cursor` for the next page; `null` on the last.
+    #[schema(required)]
+    pub(crate) next_cursor: Option<String>,
+    /// How many operators are active.
+    pub(crate) active: u64,
+    /// How many may be (`agent_seats`); 0: as many as the tenant likes.
+    pub(crate) seats: u64,
+}
+
+/// Which operator to revoke: by one of the two.
+#[derive(ToSchema)]
+pub(crate) struct RevokedName {
+    #[schema(max_length = 254, pattern = r"^[^\s@]+@[^\s@]+$")]
+    pub(crate) email: Option<String>,
+    #[schema(value_type = Option<Uuid>)]
+    pub(crate) operator_id: Option<String>,
+}
+
+impl RevokedName {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let mut fields = Fields::new(json_object(body)?);
+        let read =
+            Self { email: fields.optional_text("email", 254), operator_id: fields.optional_text("operator_id", 36) };
+        match (&read.email, &read.operator_id) {
+            (None, None) => fields.require("email", "is required, or operator_id in its place"),
+            (Some(_), Some(_)) => {
+                fields.refuse("operator_id", "names the operator, and so does email: send one of them")
+            }
+            _ => {}
+        }
+        fields.finish()?;
+        Ok(read)
+    }
 }
 
 /// Which operator a token is for.

@@ -1,7 +1,6 @@
 //! The calls that take a visitor's token: one refreshes the token, the other ends its session.
 
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, header};
 use service::{ApiError, Success, edge::ConcernedTenant};
 use wire::{ErrorCode, origin::Origin, time::now_unix_ms};
 
@@ -12,6 +11,7 @@ use crate::{
     domain::token::Opens,
     ingress::{
         cors::RequestOrigin,
+        request::bearer,
         shapes::visitors::{EndedSession, RefreshedToken},
     },
 };
@@ -94,10 +94,4 @@ fn invalid() -> ApiError {
 fn another_page(origin: &Origin, page: &Origin) -> ApiError {
     let message = format!("The token is for pages of {origin}, and this page's Origin is {page}.");
     ApiError::new(ErrorCode::OriginNotAllowed, message)
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut given = headers.get_all(header::AUTHORIZATION).iter();
-    let (scheme, text) = given.next()?.to_str().ok()?.split_once(' ')?;
-    (scheme.eq_ignore_ascii_case("bearer") && given.next().is_none()).then_some(text)
 }

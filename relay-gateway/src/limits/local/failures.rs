@@ -28,12 +28,13 @@ pub(crate) struct Failures {
     visitor: FailureLimiter,
     operator: FailureLimiter,
     developer: FailureLimiter,
+    inbox: FailureLimiter,
 }
 
 impl Failures {
     pub(crate) fn new(per_min: NonZeroU32) -> Self {
         let lane = || FailureLimiter::new(per_min);
-        Self { signed: lane(), visitor: lane(), operator: lane(), developer: lane() }
+        Self { signed: lane(), visitor: lane(), operator: lane(), developer: lane(), inbox: lane() }
     }
 
     /// Failed calls of one lane.
@@ -43,11 +44,12 @@ impl Failures {
             Lane::Visitor => &self.visitor,
             Lane::Operator => &self.operator,
             Lane::Developer => &self.developer,
+            Lane::Inbox => &self.inbox,
         }
     }
 
     pub(crate) fn sweep(&self) {
-        for lane in [&self.signed, &self.visitor, &self.operator, &self.developer] {
+        for lane in [&self.signed, &self.visitor, &self.operator, &self.developer, &self.inbox] {
             lane.addresses.run_pending_tasks();
         }
     }

@@ -10,13 +10,16 @@ use std::{
 
 use e2e::{signed::Tenant, visitor::PAGE, world::GRPC_TOKEN};
 use proto::{
-    directory::v1::{Changes, Position, TenantState, TenantStatus, WatchResponse, Widget, watch_request::Message},
+    directory::v1::{
+        Changes, OperatorMembership, Position, TenantState, TenantStatus, WatchResponse, Widget, watch_request::Message,
+    },
     visitors::v1::{EndSessionRequest, RevokedVisitor},
 };
 use serde_json::json;
 use service::ApiError;
 use tokio::sync::mpsc;
 use tonic::{Request as Rpc, Status};
+use uuid::Uuid;
 use wire::TenantId;
 
 mod directory;
@@ -27,6 +30,9 @@ mod visitors;
 pub(crate) use events::{EVENT_ID, EXPIRED_CURSOR, event_body};
 
 type States = Arc<Mutex<HashMap<Vec<u8>, TenantState>>>;
+
+/// Operators' memberships, by tenant and operator.
+type Members = HashMap<(Vec<u8>, Vec<u8>), OperatorMembership>;
 
 /// Tenants' ids, and what was asked about their events.
 type EventsAsked = Arc<Mutex<Vec<(Vec<u8>, String)>>>;
@@ -58,6 +64,7 @@ pub(crate) struct FakeAdmin {
     /// Streams to push to, and what came up them.
     watchers: Arc<Mutex<Vec<Watcher>>>,
     heard: Arc<Mutex<Vec<Message>>>,
+    members: Arc<Mutex<Members>>,
     /// Taken by each `GetTenant` between reading and answering, and by each `GetSigningKeys`.
     gate: Arc<tokio::sync::RwLock<()>>,
     keys_gate: Arc<tokio::sync::RwLock<()>>,
@@ -190,6 +197,18 @@ impl FakeAdmin {
 }
 
 impl FakeAdmin {
+    /// Changes an operator's membership, and the tenant's count of such changes; from the start it is active, of version 0.
+    pub(crate) fn member(&self, tenant: &Tenant, id: Uuid, change: impl FnOnce(&mut OperatorMembership)) {
+        let mut members = self.members.lock().expect("not poisoned");
+        change(members.entry((id_of(tenant), id.as_bytes().to_vec())).or_insert_with(|| OperatorMembership {
+            email: "ada@acme.com".to_owned(),
+            display_name: "Ada".to_owned(),
+            routing_keys: vec!["sales".to_owned()],
+            ..OperatorMembership::default()
+        }));
+        self.set(tenant, |state| state.operators_changed += 1);
+    }
+
     /// Changes what a tenant's pages may do; from the start its own key lets [`PAGE`] in.
     pub(crate) fn widget_access(&self, tenant: &Tenant, change: impl FnOnce(&mut FakeWidgetAccess)) {
         change(self.accesses.lock().expect("not poisoned").entry(id_of(tenant)).or_insert_with(|| {

@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use proto::directory::v1::{
-    Changes, GetTenantInfoRequest, GetTenantRequest, GetTenantResponse, GetWidgetRequest, GetWidgetResponse, Grant,
-    TenantInfo, WatchRequest, WatchResponse, tenant_directory_server::TenantDirectory, watch_request::Message,
+    Changes, GetOperatorRequest, GetOperatorResponse, GetTenantInfoRequest, GetTenantRequest, GetTenantResponse,
+    GetWidgetRequest, GetWidgetResponse, Grant, TenantInfo, WatchRequest, WatchResponse,
+    tenant_directory_server::TenantDirectory, watch_request::Message,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -58,6 +59,13 @@ impl TenantDirectory for FakeAdmin {
         let access = accesses.get(&tenant_id).cloned().unwrap_or_default();
         let widget = access.widgets.get(&widget_public_key).cloned();
         Ok(Answer::new(GetWidgetResponse { allowed_origins: access.allowed_origins, widget }))
+    }
+
+    async fn get_operator(&self, request: Rpc<GetOperatorRequest>) -> Result<Answer<GetOperatorResponse>, Status> {
+        self.called("GetOperator", &request)?;
+        let GetOperatorRequest { tenant_id, operator_id } = request.into_inner();
+        let membership = self.members.lock().expect("not poisoned").get(&(tenant_id, operator_id)).cloned();
+        Ok(Answer::new(GetOperatorResponse { membership }))
     }
 
     async fn get_tenant_info(&self, request: Rpc<GetTenantInfoRequest>) -> Result<Answer<TenantInfo>, Status> {

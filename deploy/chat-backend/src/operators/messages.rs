@@ -1,0 +1,123 @@
+//! What stands in a conversation, and what operators add to it.
+
+use std::cmp::Reverse;
+
+use axum::extract::State;
+use service::{ApiError, Envelope, Failure, Success};
+use wire::{ErrorCode, frames::Role};
+
+use super::{
+    bodies::NewEntry,
+    shapes::{Entries, Entry, TAG},
+};
+use crate::{
+    extract::{Acting, Object, Params, Tenant},
+    handling::Handling,
+    records::{
+        conversations::{self, Conversation},
+        messages, notes,
+    },
+    saying::{Said, say},
+    state::Backend,
+    store::{OfTenant, Store, commit, unavailable},
+    views::given,
+};
+
+/// Entries of a page, at most and unless said otherwise.
+const MOST: u64 = 200;
+const DEFAULT: u64 = 50;
+
+/// The newest messages and notes before a place, oldest first.
+#[utoipa::path(
+    get, path = "/operator/fetch/messages", tag = TAG,
+    params(
+        ("conversation_id" = String, Query),
+        ("before" = Option<String>, Query, description = "The id of the first entry known. Absent: from the end"),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 200),
+        ("relay_operator" = String, Query, description = "Who acts, as the relay says it"),
+    ),
+    responses(
+        (status = 200, description = "The entries", body = Envelope<Entries>),
+        (status = 401, description = "`invalid_relay_signature`", body = Failure),
+        (status = 404, description = "`conversation_not_found`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+    )
+)]
+pub(crate) async fn fetch_messages(
+    State(store): State<Store>,
+    Tenant(tenant_id): Tenant,
+    acting: Acting,
+    Params(mut query): Params,
+) -> Result<Success<Entries>, ApiError> {
+    let id = query.required::<String>("conversation_id");
+    let before = query.optional::<String>("before").unwrap_or_default();
+    let limit = query.number("limit", 1..=MOST, DEFAULT);
+    query.finish()?;
+    let id = given(id)?;
+    let rows = store.of(tenant_id);
+    acting.may_see(&conversations::find(&rows, &id).await?)?;
+    let said = messages::before(&rows, &id, &before, limit + 1).await.map_err(unavailable)?;
+    let noted = notes::before(&rows, &id, &before, limit + 1).await.map_err(unavailable)?;
+    let mut items: Vec<Entry> = said.into_iter().map(Entry::from).chain(noted.into_iter().map(Entry::from)).collect();
+    items.sort_by(|one, other| Reverse(&one.id).cmp(&Reverse(&other.id)));
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let complete = items.len() <= most;
+    items.truncate(most);
+    items.reverse();
+    Ok(Success::ok(Entries { items, complete }, "Messages fetched."))
+}
+
+/// Answer a visitor, or leave a note for colleagues. Only the operator who has the conversation answers; every operator who sees it
+/// may leave a note.
+#[utoipa::path(
+    post, path = "/operator/add/message", tag = TAG, request_body = NewEntry,
+    params(
+        ("conversation_id" = String, Query),
+        ("relay_operator" = String, Query, description = "Who acts, as the relay says it"),
+    ),
+    responses(
+        (status = 201, description = "Added", body = Envelope<Entry>),
+        (status = 401, description = "`invalid_relay_signature`", body = Failure),
+        (status = 404, description = "`conversation_not_found`", body = Failure),
+        (status = 409, description = "`not_assigned`: claim the conversation first", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+    )
+)]
+pub(crate) async fn add_message(
+    State(backend): State<Backend>,
+    Tenant(tenant_id): Tenant,
+    acting: Acting,
+    Params(mut query): Params,
+    Object(object): Object,
+) -> Result<Success<Entry>, ApiError> {
+    let id = query.required::<String>("conversation_id");
+    query.finish()?;
+    let id = given(id)?;
+    let new = NewEntry::read(object)?;
+    if new.internal {
+        let transaction = backend.store.begin().await.map_err(unavailable)?;
+        let rows = OfTenant::new(&transaction, tenant_id);
+        acting.may_see(&conversations::find(&rows, &id).await?)?;
+        let note = notes::insert(&rows, &id, &acting.operator, &new.content).await.map_err(unavailable)?;
+        commit(transaction).await?;
+        return Ok(Success::created(note.into(), "Note added."));
+    }
+    let said = Said {
+        role: Role::Agent,
+        content: &new.content,
+        attachments: new.attachments,
+        client_id: new.client_id.as_deref(),
+        operator_id: Some(&acting.operator.operator_id),
+    };
+    let may_say = |conversation: &Conversation| {
+        acting.may_see(conversation)?;
+        let holder = conversation.holder.as_ref().map(|holder| holder.operator_id.as_str());
+        let is_mine = holder == Some(acting.operator.operator_id.as_str());
+        if conversation.handling == Handling::Assigned && is_mine {
+            return Ok(());
+        }
+        Err(ApiError::new(ErrorCode::NotAssigned, "This conversation is not yours to answer. Claim it first."))
+    };
+    let message = say(&backend, tenant_id, &id, said, may_say).await?;
+    Ok(Success::created(message.into(), "Message added."))
+}

@@ -1,0 +1,48 @@
+//! Canned replies: texts that a tenant's operators send often, each under a shortcut.
+
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use uuid::Uuid;
+use wire::time::now_unix_ms;
+
+use crate::store::{OfTenant, StoreError};
+
+/// A canned reply's row. Times are Unix milliseconds.
+#[derive(FromQueryResult)]
+pub(crate) struct CannedReplyRow {
+    pub(crate) id: String,
+    pub(crate) shortcut: String,
+    pub(crate) content: String,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+}
+
+/// All of a tenant's, by shortcut.
+pub(crate) async fn all(rows: &OfTenant<'_, impl ConnectionTrait>) -> Result<Vec<CannedReplyRow>, StoreError> {
+    let sql =
+        "SELECT id, shortcut, content, created_at, updated_at FROM canned_reply WHERE tenant_id = ? ORDER BY shortcut";
+    rows.all(sql, []).await
+}
+
+/// Writes one; under a shortcut that is there, its next text.
+pub(crate) async fn put(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    shortcut: &str,
+    content: &str,
+) -> Result<Option<CannedReplyRow>, StoreError> {
+    let sql = "INSERT INTO canned_reply (tenant_id, id, shortcut, content, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
+               ON CONFLICT (tenant_id, shortcut) DO UPDATE SET content = excluded.content, updated_at = excluded.updated_at
+               RETURNING id, shortcut, content, created_at, updated_at";
+    let id = Uuid::now_v7().to_string();
+    rows.one(sql, [id.into(), shortcut.into(), content.into(), now_unix_ms().into()]).await
+}
+
+/// Removes one, and answers whether it was there.
+pub(crate) async fn delete(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<bool, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Gone {
+        gone: i64,
+    }
+    let sql = "DELETE FROM canned_reply WHERE tenant_id = ? AND id = ? RETURNING 1 AS gone";
+    let gone: Option<Gone> = rows.one(sql, [id.into()]).await?;
+    Ok(gone.is_some_and(|gone| gone.gone == 1))
+}

@@ -1,0 +1,238 @@
+//! The queues of the inbox: which conversations an operator sees, in which order, and how many there are.
+
+use sea_orm::{ConnectionTrait, FromQueryResult, Value};
+use serde_json::json;
+use service::ApiError;
+use wire::time::now_unix_ms;
+
+use super::conversations::{COLUMNS, Conversation, ConversationRow};
+use crate::store::{OfTenant, unavailable};
+
+/// A part of the inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queue {
+    /// A person is awaited: the longest wait first.
+    Waiting,
+    /// The operator has it.
+    Mine,
+    /// Somebody has it.
+    Assigned,
+    Resolved,
+    All,
+}
+
+impl Queue {
+    /// The texts of all of them.
+    pub(crate) const TEXTS: [&'static str; 5] = ["waiting", "mine", "assigned", "resolved", "all"];
+
+    const ALL: [Self; 5] = [Self::Waiting, Self::Mine, Self::Assigned, Self::Resolved, Self::All];
+
+    /// Reads the text; `None` if it is none of these.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        Self::TEXTS.iter().zip(Self::ALL).find_map(|(known, queue)| (*known == text).then_some(queue))
+    }
+
+    /// Which conversations are in it: `?2` is the operator, `?4` the time. One that is put aside comes back by itself.
+    const fn condition(self) -> &'static str {
+        match self {
+            Self::Waiting => "handling = 'waiting' AND coalesce(snoozed_until, 0) <= ?4",
+            Self::Mine => "handling = 'assigned' AND operator_id = ?2 AND coalesce(snoozed_until, 0) <= ?4",
+            Self::Assigned => "handling = 'assigned'",
+            Self::Resolved => "handling = 'resolved'",
+            Self::All => "TRUE",
+        }
+    }
+
+    /// By what it is sorted, and whether the least comes first.
+    const fn order(self) -> (&'static str, bool) {
+        match self {
+            Self::Waiting => ("waiting_since", true),
+            _ => ("last_message_at", false),
+        }
+    }
+}
+
+/// Who looks.
+pub(crate) struct Onlooker<'a> {
+    pub(crate) operator_id: &'a str,
+    /// The queues the operator sees; none: all of the tenant.
+    pub(crate) routing_keys: &'a [String],
+}
+
+/// What is looked for.
+pub(crate) struct Wanted<'a> {
+    pub(crate) queue: Queue,
+    /// Conversations of this routing key alone.
+    pub(crate) routing_key: Option<String>,
+    /// Conversations in which this text stands.
+    pub(crate) text: Option<&'a str>,
+    /// What the last one before was sorted by, and its id.
+    pub(crate) after: Option<(i64, String)>,
+    pub(crate) limit: u64,
+}
+
+/// A conversation in a queue.
+pub(crate) struct Queued {
+    pub(crate) conversation: Conversation,
+    pub(crate) last_role: Option<String>,
+    pub(crate) last_content: Option<String>,
+    /// How many messages of the visitor the operator has not read.
+    pub(crate) unread: i64,
+    /// What it is sorted by.
+    pub(crate) sorted_by: i64,
+}
+
+#[derive(FromQueryResult)]
+struct QueuedRow {
+    #[sea_orm(nested)]
+    conversation: ConversationRow,
+    last_role: Option<String>,
+    last_content: Option<String>,
+    unread: i64,
+    sorted_by: i64,
+}
+
+/// How many conversations are in each queue.
+#[derive(FromQueryResult)]
+pub(crate) struct Counts {
+    pub(crate) waiting: i64,
+    pub(crate) mine: i64,
+    pub(crate) assigned: i64,
+    pub(crate) resolved: i64,
+    pub(crate) everything: i64,
+}
+
+/// Conversations in which nothing was said are no concern of anybody's. `?3` is the list of the operator's routing keys.
+const VISIBLE: &str = "tenant_id = ?1 AND last_message_at IS NOT NULL
+    AND (json_array_length(?3) = 0 OR routing_key IN (SELECT value FROM json_each(?3)))";
+
+fn values(who: &Onlooker<'_>) -> [Value; 3] {
+    [who.operator_id.into(), json!(who.routing_keys).to_string().into(), now_unix_ms().into()]
+}
+
+/// A page of a queue.
+pub(crate) async fn page(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    who: &Onlooker<'_>,
+    wanted: Wanted<'_>,
+) -> Result<Vec<Queued>, ApiError> {
+    let Wanted { queue, routing_key, text, after, limit } = wanted;
+    let (key, is_rising) = queue.order();
+    let (beyond, direction) = if is_rising { (">", "ASC") } else { ("<", "DESC") };
+    let sql = format!(
+        "SELECT {COLUMNS}, {key} AS sorted_by,
+             (SELECT role FROM message WHERE conversation_id = conversation.id ORDER BY id DESC LIMIT 1) AS last_role,
+             (SELECT content FROM message WHERE conversation_id = conversation.id ORDER BY id DESC LIMIT 1) AS last_content,
+             (SELECT count(*) FROM message WHERE conversation_id = conversation.id AND role = 'visitor' AND id > coalesce((
+                 SELECT operator_reading.read_up_to FROM operator_reading
+                 WHERE operator_reading.conversation_id = conversation.id AND operator_reading.operator_id = ?2
+             ), '')) AS unread
+         FROM conversation
+         WHERE {VISIBLE} AND {condition}
+             AND (?5 IS NULL OR routing_key = ?5)
+             AND (?6 IS NULL OR visitor_display_name LIKE ?6 ESCAPE '\\' OR visitor_email LIKE ?6 ESCAPE '\\'
+                 OR visitor_user_id LIKE ?6 ESCAPE '\\' OR tags LIKE ?6 ESCAPE '\\'
+                 OR EXISTS (SELECT 1 FROM message WHERE conversation_id = conversation.id AND content LIKE ?6 ESCAPE '\\')
+                 OR EXISTS (SELECT 1 FROM note WHERE conversation_id = conversation.id AND content LIKE ?6 ESCAPE '\\'))
+             AND (?7 IS NULL OR ({key}, id) {beyond} (?7, ?8))
+         ORDER BY {key} {direction}, id {direction} LIMIT ?9",
+        condition = queue.condition(),
+    );
+    let (after_key, after_id) = after.unzip();
+    let [operator, keys, now] = values(who);
+    let found: Vec<QueuedRow> = rows
+        .all(
+            &sql,
+            [
+                operator,
+                keys,
+                now,
+                routing_key.into(),
+                text.map(pattern).into(),
+                after_key.into(),
+                after_id.into(),
+                limit.into(),
+            ],
+        )
+        .await
+        .map_err(unavailable)?;
+    let queued = |row: QueuedRow| {
+        let QueuedRow { conversation, last_role, last_content, unread, sorted_by } = row;
+        Conversation::of_row(conversation).map(|conversation| Queued {
+            conversation,
+            last_role,
+            last_content,
+            unread,
+            sorted_by,
+        })
+    };
+    found.into_iter().map(queued).collect()
+}
+
+/// How many conversations the operator sees.
+pub(crate) async fn counts(rows: &OfTenant<'_, impl ConnectionTrait>, who: &Onlooker<'_>) -> Result<Counts, ApiError> {
+    let count = |queue: Queue| format!("count(*) FILTER (WHERE {})", queue.condition());
+    let sql = format!(
+        "SELECT {} AS waiting, {} AS mine, {} AS assigned, {} AS resolved, {} AS everything FROM conversation WHERE {VISIBLE}",
+        count(Queue::Waiting),
+        count(Queue::Mine),
+        count(Queue::Assigned),
+        count(Queue::Resolved),
+        count(Queue::All),
+    );
+    let counts: Option<Counts> = rows.one(&sql, values(who)).await.map_err(unavailable)?;
+    counts.ok_or_else(|| ApiError::internal("a count without a row"))
+}
+
+/// How many messages of the visitor an operator has not read, and how far it has read.
+pub(crate) async fn read_up_to(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+    operator_id: &str,
+) -> Result<Option<String>, ApiError> {
+    #[derive(FromQueryResult)]
+    struct Reading {
+        read_up_to: String,
+    }
+    let sql = "SELECT read_up_to FROM operator_reading WHERE tenant_id = ? AND conversation_id = ? AND operator_id = ?";
+    let reading: Option<Reading> =
+        rows.one(sql, [conversation_id.into(), operator_id.into()]).await.map_err(unavailable)?;
+    Ok(reading.map(|reading| reading.read_up_to))
+}
+
+/// Notes that an operator has read this message, and all before it. One that is older than the noted one changes nothing.
+pub(crate) async fn set_read_up_to(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+    operator_id: &str,
+    message_id: &str,
+) -> Result<(), ApiError> {
+    let sql = "INSERT INTO operator_reading (tenant_id, conversation_id, operator_id, read_up_to) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (conversation_id, operator_id) DO UPDATE SET read_up_to = max(read_up_to, excluded.read_up_to)";
+    rows.execute(sql, [conversation_id.into(), operator_id.into(), message_id.into()]).await.map_err(unavailable)
+}
+
+/// What `LIKE` finds a text with, whatever stands before and after it.
+fn pattern(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_look_for_is_no_pattern() {
+        assert_eq!(pattern(r"50%_\"), r"%50\%\_\\%");
+        assert_eq!(Queue::TEXTS.map(Queue::of), Queue::ALL.map(Some));
+        assert_eq!(Queue::of("Waiting"), None);
+    }
+}

@@ -1,0 +1,104 @@
+//! What the relay answers itself on the operator lane: who the caller is, and another token.
+
+use axum::response::{IntoResponse as _, Response};
+use service::{ApiError, Envelope, Failure, Success};
+use wire::{request_id::RequestId, time::WireTime};
+
+use super::caller::Caller;
+use crate::{
+    admin::OldToken,
+    directory::TenantDirectory,
+    ingress::{
+        shapes::operators::{Me, RefreshedOperatorToken, TAG},
+        state::Gateway,
+    },
+};
+
+/// The calls that the relay answers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OwnEndpoint {
+    Me,
+    RefreshToken,
+}
+
+impl OwnEndpoint {
+    pub(super) fn at(rest: &str) -> Option<Self> {
+        match rest {
+            "fetch/me" => Some(Self::Me),
+            "refresh/token" => Some(Self::RefreshToken),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn allow(self) -> &'static str {
+        match self {
+            Self::Me => "GET, HEAD",
+            Self::RefreshToken => "POST",
+        }
+    }
+
+    pub(super) async fn answer<D: TenantDirectory>(
+        self,
+        gateway: &Gateway<D>,
+        caller: &Caller,
+        request_id: &RequestId,
+    ) -> Result<Response, ApiError> {
+        match self {
+            Self::Me => Ok(fetch_me(caller)),
+            Self::RefreshToken => refresh_token(gateway, caller, request_id).await,
+        }
+    }
+}
+
+/// Who the token's operator is, as the tenant has it now.
+#[utoipa::path(
+    get, path = "/api/v1/operator/fetch/me", tag = TAG, security(("operator_token" = [])),
+    responses(
+        (status = 200, description = "The operator", body = Envelope<Me>),
+        (status = 401, description = "`invalid_operator_token`, `operator_token_superseded`", body = Failure),
+        (status = 403, description = "`tenant_suspended`", body = Failure),
+        (status = 429, description = "`rate_limited`", body = Failure),
+        (status = 503, description = "`directory_unavailable`", body = Failure),
+    )
+)]
+pub(crate) fn fetch_me(caller: &Caller) -> Response {
+    let (token, membership) = (&caller.token, &caller.membership);
+    let data = Me {
+        operator_id: token.operator_id,
+        tenant_id: token.tenant_id,
+        email: membership.email.clone(),
+        display_name: membership.display_name.clone(),
+        avatar_url: membership.avatar_url.clone(),
+        routing_keys: membership.routing_keys.clone(),
+        token_expires_at: WireTime::from_unix_ms(token.ends_at_ms()),
+    };
+    Success::ok(data, "Operator fetched.").into_response()
+}
+
+/// Another token for the same operator. Until 12 h after the tenant's backend fetched the first, and never past a revocation.
+#[utoipa::path(
+    post, path = "/api/v1/operator/refresh/token", tag = TAG, security(("operator_token" = [])),
+    responses(
+        (status = 200, description = "Issued", body = Envelope<RefreshedOperatorToken>),
+        (status = 401, description = "`invalid_operator_token`, `operator_token_superseded`", body = Failure),
+        (status = 403, description = "`tenant_suspended`", body = Failure),
+        (status = 429, description = "`rate_limited`", body = Failure),
+        (status = 503, description = "`directory_unavailable`", body = Failure),
+    )
+)]
+pub(crate) async fn refresh_token<D: TenantDirectory>(
+    gateway: &Gateway<D>,
+    caller: &Caller,
+    request_id: &RequestId,
+) -> Result<Response, ApiError> {
+    let token = &caller.token;
+    let old = OldToken {
+        operator_id: token.operator_id,
+        membership_version: token.membership_version,
+        token_generation: token.tenant_generation,
+        first_issued_at: token.first_issued_at,
+    };
+    let (_, issued) = gateway.admin.refresh_operator_token(caller.tenant.id, old, request_id).await?;
+    let data = RefreshedOperatorToken { operator_token: issued.token, expires_at: issued.expires_at };
+    Ok(Success::ok(data, "Operator token refreshed.").into_response())
+}
