@@ -4,5 +4,6 @@ pub mod admission;
 pub mod frame;
 pub(crate) mod operator;
 pub mod tenant;
+pub(crate) mod ticket;
 pub(crate) mod token;
 pub(crate) mod widget_access;

@@ -6,7 +6,7 @@
 //! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`passthrough`], where they are exposed |
 //! | `/api/v1/{create/visitor-session,fetch/widget-config,refresh/visitor-token,end/visitor-session}` | [`visitors`]: checked by origin |
 //! | `/api/v1/operator/*` | [`operators`]: by an operator's token; answered here, or relayed |
-//! | `/api/v1/ws/widget` | [`socket`]: becomes a WebSocket |
+//! | `/api/v1/ws/widget`, `/api/v1/ws/operator` | [`socket`], [`operator_socket`]: becomes a WebSocket |
 //! | `/widget.js` | [`widget`]: what pages embed |
 //! | `/.well-known/jwks.json` | [`jwks`] |
 //! | `/openapi.json` | [`document`]: both public lanes |
@@ -37,6 +37,7 @@ mod document;
 mod exceeded;
 mod jwks;
 mod messages;
+mod operator_socket;
 mod operators;
 mod passthrough;
 mod relay_endpoints;
@@ -48,7 +49,9 @@ pub mod signature_headers;
 mod signed;
 mod socket;
 mod state;
+mod subprotocol;
 mod target;
+mod tickets;
 mod visitors;
 mod widget;
 
@@ -56,6 +59,7 @@ use body::Body;
 pub(crate) use client_address::behind_proxies;
 pub use document::openapi;
 pub(crate) use state::Gateway;
+pub(crate) use tickets::Tickets;
 
 /// The gateway as it is served.
 pub(crate) struct Ingress<D: TenantDirectory> {
@@ -130,6 +134,7 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
             any(operators::answer::<D>).get(operators::pass_through_read::<D>).post(operators::pass_through::<D>),
         )
         .route("/api/v1/ws/widget", get(socket::upgrade::<D>))
+        .route("/api/v1/ws/operator", get(operator_socket::upgrade::<D>))
         .route("/widget.js", get(widget::script))
         // Beside the API, for deployments that publish only `/api` under their URL.
         .route("/api/v1/widget.js", get(widget::script))

@@ -22,11 +22,11 @@ use crate::{
     backend::{Backend, Upstream},
     config::{Config, SocketLimits, UpstreamTimeouts},
     directory::{CachedDirectory, ChangeListener, GrpcDirectory, Subscription, TenantDirectory},
-    ingress::{self, Gateway, Ingress},
+    ingress::{self, Gateway, Ingress, Tickets},
     limits::{Limits, SocketBounds},
     metrics::{GatewayMetrics, SocketMetrics},
     signing_keys::SigningKeys,
-    sockets::{SocketDeps, Sockets, Visitor, VisitorJudge},
+    sockets::{OperatorJudge, Participant, SocketDeps, Sockets, VisitorJudge},
 };
 
 /// The service's name in metrics.
@@ -125,16 +125,19 @@ pub async fn start_on(
     let limits = Arc::new(Limits::new(&config.limits, socket_bounds(&config), proxies));
     let signing_keys = SigningKeys::new(admin.clone(), directory.clone());
     let judge = VisitorJudge::new(directory.clone(), admin.clone(), signing_keys.clone(), Arc::clone(&limits));
+    let operator_judge = OperatorJudge::new(directory.clone(), signing_keys.clone(), Arc::clone(&limits));
     let deps = SocketDeps {
         backend: Arc::clone(&backend),
         limits: Arc::clone(&limits),
         metrics: SocketMetrics::new(metrics),
         refusals: own_metrics.clone(),
     };
+    let operator_sockets = Arc::new(Sockets::new(config.sockets, operator_judge, deps.clone()));
     let sockets = Arc::new(Sockets::new(config.sockets, judge, deps));
     // Each listener applies a change (the keys are dropped, forbidden sockets closed) before the gateway acknowledges it. The keys must
     // come first, because sockets are judged by the new key set.
-    let listeners: Vec<Arc<dyn ChangeListener>> = vec![Arc::new(signing_keys.clone()), Arc::clone(&sockets) as _];
+    let listeners: Vec<Arc<dyn ChangeListener>> =
+        vec![Arc::new(signing_keys.clone()), Arc::clone(&sockets) as _, Arc::clone(&operator_sockets) as _];
     let subscription = Subscription::new(directory.clone(), admin.clone(), config.id.clone(), listeners);
     let trusted = config.trusted_proxies.clone();
     let clients = ClientAddresses::new(move |headers, peer| ingress::behind_proxies(peer, headers, &trusted));
@@ -144,6 +147,8 @@ pub async fn start_on(
         admin,
         backend,
         sockets: Arc::clone(&sockets),
+        operator_sockets: Arc::clone(&operator_sockets),
+        tickets: Tickets::new(config.backend.relay_secret.accepted()),
         admin_rest: Upstream::new("admin-rest", &config.admin_rest, passthrough_timeouts, own_metrics.clone()),
         client_proof: ClientProof::new(&config.admin.token),
         exposed: config.exposed,
@@ -168,6 +173,7 @@ pub async fn start_on(
     }
     tasks.spawn(sweep(gateway, stopping.clone()));
     tasks.spawn(drain(sockets, config.sockets.drain, config.bounds, stopping.clone()));
+    tasks.spawn(drain(operator_sockets, config.sockets.drain, config.bounds, stopping.clone()));
     if let Some(address) = config.ops_listen {
         let listener = serve::bind("ops_listen", address).await?;
         tracing::info!(server = "gateway-ops", address = %listener.local_addr()?, "listening");
@@ -188,13 +194,8 @@ fn socket_bounds(config: &Config) -> SocketBounds {
     SocketBounds { all: most, per_tenant: most_per_tenant, per_session: most_per_session, per_address }
 }
 
-/// Closes visitors' sockets once the gateway stops.
-async fn drain<D: TenantDirectory>(
-    sockets: Arc<Sockets<Visitor<D>>>,
-    over: Duration,
-    bounds: Bounds,
-    stopping: CancellationToken,
-) {
+/// Closes sockets once the gateway stops.
+async fn drain<P: Participant>(sockets: Arc<Sockets<P>>, over: Duration, bounds: Bounds, stopping: CancellationToken) {
     stopping.cancelled().await;
     tokio::time::sleep(bounds.drain_delay).await;
     let open = sockets.count();

@@ -4,12 +4,13 @@
 //! it before the change is acknowledged; where it is not, each frame is judged, or waits.
 //!
 //! [`accept`], [`registry`], [`pump`], [`close`] and [`changes`] work for any [`Participant`](participant::Participant), and know
-//! nothing of visitors. [`visitor`] is the one kind of participant there is.
+//! neither visitors nor operators: [`visitor`] and [`operator`] are the two kinds of participants.
 
 mod accept;
 mod changes;
 mod close;
 mod closing;
+mod operator;
 mod participant;
 mod pump;
 mod registry;
@@ -17,4 +18,6 @@ mod visitor;
 
 pub(crate) use accept::{SocketDeps, Sockets};
 pub(crate) use closing::Closing;
+pub(crate) use operator::{Operator, OperatorJudge};
+pub(crate) use participant::Participant;
 pub(crate) use visitor::{Visitor, VisitorJudge};

@@ -54,7 +54,7 @@ pub enum Said {
     Closed(u16, String),
 }
 
-/// A visitor's open socket.
+/// A visitor's open socket, or an operator's.
 #[derive(Debug)]
 pub struct Visitor(WebSocketStream<TcpStream>);
 
@@ -76,6 +76,22 @@ impl Visitor {
         let mut request = url.into_client_request().expect("a URL");
         if let Some(origin) = origin {
             request.headers_mut().insert("origin", HeaderValue::from_str(origin).expect("a header"));
+        }
+        let stream = TcpStream::connect(relay).await.expect("a connection");
+        let (socket, _) = client_async(request, stream).await.expect("a handshake");
+        Self(socket)
+    }
+
+    /// Connects an operator's page: with what follows `/ws/operator`, such as `?ticket=…`, or with a token among the subprotocols.
+    ///
+    /// # Panics
+    /// Where the handshake fails.
+    pub async fn connect_operator(relay: SocketAddr, query: &str, token: Option<&str>) -> Self {
+        let url = format!("ws://{relay}/api/v1/ws/operator{query}");
+        let mut request = url.into_client_request().expect("a URL");
+        if let Some(token) = token {
+            let offered = HeaderValue::from_str(&format!("chat-relay.v1, bearer.{token}")).expect("a header");
+            request.headers_mut().insert("sec-websocket-protocol", offered);
         }
         let stream = TcpStream::connect(relay).await.expect("a connection");
         let (socket, _) = client_async(request, stream).await.expect("a handshake");

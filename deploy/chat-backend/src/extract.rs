@@ -4,11 +4,12 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use serde_json::{Map, Value};
 use service::{ApiError, body::json_object, query::Query};
 use wire::{
-    TenantId,
+    ErrorCode, TenantId,
     operator::{ActingOperator, OPERATOR_PARAMETER},
 };
 
 use super::{
+    handling::Handling,
     records::conversations::{self, Conversation},
     takeover::Holder,
     verify::{Actor, VerifiedBody},
@@ -43,12 +44,26 @@ impl Acting {
     /// # Errors
     /// `conversation_not_found`.
     pub(crate) fn may_see(&self, conversation: &Conversation) -> Result<(), ApiError> {
-        let key = conversation.row.routing_key.as_ref();
-        if self.routing_keys.is_empty() || key.is_some_and(|key| self.routing_keys.contains(key)) {
-            Ok(())
-        } else {
-            Err(conversations::not_found())
+        if self.sees(conversation.row.routing_key.as_deref()) { Ok(()) } else { Err(conversations::not_found()) }
+    }
+
+    /// Whether the operator sees the conversations of a routing key, or those of none.
+    pub(crate) fn sees(&self, routing_key: Option<&str>) -> bool {
+        self.routing_keys.is_empty() || self.routing_keys.iter().any(|key| Some(key.as_str()) == routing_key)
+    }
+
+    /// Whether the operator may answer the visitor: only the one who has the conversation may.
+    ///
+    /// # Errors
+    /// `conversation_not_found`, `not_assigned`.
+    pub(crate) fn may_answer(&self, conversation: &Conversation) -> Result<(), ApiError> {
+        self.may_see(conversation)?;
+        let holder = conversation.holder.as_ref().map(|holder| holder.operator_id.as_str());
+        let is_mine = holder == Some(self.operator.operator_id.as_str());
+        if conversation.handling == Handling::Assigned && is_mine {
+            return Ok(());
         }
+        Err(ApiError::new(ErrorCode::NotAssigned, "This conversation is not yours to answer. Claim it first."))
     }
 }
 

@@ -26,6 +26,8 @@ mod events;
 mod events_url;
 mod extract;
 mod handling;
+mod inbox;
+mod inbox_frames;
 mod knowledge;
 mod messages;
 mod notifier;
@@ -61,6 +63,7 @@ fn routes() -> OpenApiRouter<Backend> {
         .routes(routes!(tickets::fetch_tickets))
         .routes(routes!(knowledge::ingest_knowledge))
         .routes(routes!(sockets::visitor_socket))
+        .routes(routes!(sockets::operator_socket))
         .merge(operators::routes())
 }
 

@@ -7,7 +7,6 @@ mod canned_replies;
 mod changes;
 mod conversations;
 mod messages;
-mod shapes;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 

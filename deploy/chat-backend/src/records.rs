@@ -5,6 +5,7 @@
 pub(crate) mod canned_replies;
 pub(crate) mod conversations;
 pub(crate) mod documents;
+pub(crate) mod entries;
 mod entry_id;
 mod json;
 pub(crate) mod messages;

@@ -85,7 +85,7 @@ async fn keep(
     let message = message.ok_or_else(|| ApiError::internal("a message that was just written is not there"))?;
     commit(transaction).await?;
     backend.outbox.wake();
-    backend.notifier.changed(conversation_id);
+    backend.changed(tenant_id, conversation_id);
     Ok(message)
 }
 
@@ -125,7 +125,7 @@ async fn answer(
     .map_err(unavailable)?;
     commit(transaction).await?;
     backend.outbox.wake();
-    backend.notifier.changed(conversation_id);
+    backend.changed(tenant_id, conversation_id);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! A visitor's conversation as it happens: the chat backend's end of the relay's WebSocket.
+//! A visitor's conversation, and an operator's inbox, as they happen: the chat backend's ends of the relay's WebSockets.
 //!
 //! The database holds the conversation. Whenever there is something new, a socket reads on from what it has sent. So no message is
 //! lost or sent twice on one socket, however many writers and sockets there are.
@@ -9,6 +9,7 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
+use serde_json::{Map, Value};
 use service::{
     ApiError, Failure,
     websocket::{self, Socket},
@@ -16,10 +17,14 @@ use service::{
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, frame::coding::CloseCode};
 use tracing::Instrument as _;
-use wire::{SessionId, TenantId, frames::limits::BACKEND_READS_BYTES};
+use wire::{
+    SessionId, TenantId,
+    frames::{self, ServerFrame, limits::BACKEND_READS_BYTES},
+};
 
 use super::{state::Backend, verify::Actor};
 
+mod operator;
 mod relay;
 mod stream;
 mod traces;
@@ -62,10 +67,61 @@ use visitor::Visitor;
         (status = 426, description = "`upgrade_required`", body = Failure),
     )
 )]
-pub(crate) async fn visitor_socket(State(backend): State<Backend>, mut request: Request) -> Response {
-    let (tenant_id, session) = match visitor(&request) {
-        Ok(visitor) => visitor,
-        Err(error) => return error.into_response(),
+pub(crate) async fn visitor_socket(State(backend): State<Backend>, request: Request) -> Response {
+    serve(backend, request, |actor| {
+        let session = actor.strip_prefix("visitor:").and_then(|session| session.parse().ok());
+        session.map(Speaker::Visitor).ok_or("must be visitor:<session> here")
+    })
+}
+
+/// An operator's inbox, as it happens. The relay opens one WebSocket for each of an operator's, as the actor `operator:<id>`, with an
+/// empty body under HMAC#2; frames are JSON text, and are not signed again.
+///
+/// **The relay says**, first, who it is: `{"type":"hello","operator_id","display_name","avatar_url":null|"…","routing_keys":[]}`. Then what
+/// the operator says, checked and written anew: `{"type":"watch","conversation_id":null|"…"}`, `{"type":"typing","conversation_id"}`,
+/// `{"type":"read","conversation_id","message_id"}`, `{"type":"message","client_id":"<uuid>","conversation_id","content","attachments":[]}`,
+/// and `claim`, `release`, `hand_back`, `resolve`, `reopen` with `client_id` and `conversation_id`.
+///
+/// **The backend answers** `hello` with `{"type":"welcome","operator","routing_keys","counts"}`. A change of a conversation that the operator
+/// may see is `{"type":"conversation","conversation","last_message"}`, with the fields of `fetch/conversations`, and `counts` follow within
+/// a second. `watch` is answered with `{"type":"watching","conversation_id","last_entry_id"}`: what is written after that id comes as
+/// `{"type":"message","conversation_id","message"}`, notes too, in the order of ids. `{"type":"typing","conversation_id","role","operator"}` is told to
+/// those who watch, `{"type":"presence","conversation_id","operators":[{"operator_id","display_name"}]}` to all who may see the conversation.
+/// What was carried out is `{"type":"ack","client_id","message_id"?,"conversation"?}`, what was refused
+/// `{"type":"error","error_code","message","client_id"?}`. After `{"type":"resync"}` the page must load everything again.
+#[utoipa::path(
+    get, path = "/ws/operator", tag = "sockets",
+    responses(
+        (status = 101, description = "The connection is a WebSocket"),
+        (status = 401, description = "`invalid_relay_signature`", body = Failure),
+        (status = 422, description = "`validation_failed`: the actor is no operator", body = Failure),
+        (status = 426, description = "`upgrade_required`", body = Failure),
+    )
+)]
+pub(crate) async fn operator_socket(State(backend): State<Backend>, request: Request) -> Response {
+    serve(backend, request, |actor| {
+        let id = actor.strip_prefix("operator:").filter(|id| !id.is_empty());
+        id.map(|id| Speaker::Operator(id.to_owned())).ok_or("must be operator:<id> here")
+    })
+}
+
+/// Who speaks on a socket.
+enum Speaker {
+    Visitor(SessionId),
+    /// By the operator's id.
+    Operator(String),
+}
+
+/// Completes the handshake, and speaks on the socket until either side has a reason to close it.
+fn serve(backend: Backend, mut request: Request, read: impl Fn(&str) -> Result<Speaker, &'static str>) -> Response {
+    let tenant_id = request.extensions().get::<TenantId>().copied();
+    let actor = request.extensions().get::<Actor>();
+    let (Some(tenant_id), Some(Actor(actor))) = (tenant_id, actor) else {
+        return ApiError::internal("a signed route without its signature check").into_response();
+    };
+    let speaker = match read(actor) {
+        Ok(speaker) => speaker,
+        Err(wrong) => return ApiError::field("X-Relay-Actor", wrong).into_response(),
     };
     let (upgrading, response) = match websocket::accept(&mut request) {
         Ok(accepted) => accepted,
@@ -76,9 +132,15 @@ pub(crate) async fn visitor_socket(State(backend): State<Backend>, mut request: 
         let Ok(upgraded) = upgrading.await else { return };
         let mut socket = websocket::socket(upgraded, Role::Server, BACKEND_READS_BYTES, None).await;
         let stopping = backend.stopping.clone();
+        let speaking = async {
+            match speaker {
+                Speaker::Visitor(session) => converse(&mut socket, &backend, tenant_id, session).await,
+                Speaker::Operator(id) => operator::serve(&mut socket, &backend, tenant_id, &id).await,
+            }
+        };
         let ended = tokio::select! {
             () = stopping.cancelled() => Ended::Stopping,
-            ended = converse(&mut socket, &backend, tenant_id, session) => ended.err().unwrap_or(Ended::Left),
+            ended = speaking => ended.err().unwrap_or(Ended::Left),
         };
         if let Some((code, reason)) = ended.close() {
             let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
@@ -88,16 +150,16 @@ pub(crate) async fn visitor_socket(State(backend): State<Backend>, mut request: 
     response
 }
 
-fn visitor(request: &Request) -> Result<(TenantId, SessionId), ApiError> {
-    let tenant_id = request.extensions().get::<TenantId>().copied();
-    let actor = request.extensions().get::<Actor>();
-    let (Some(tenant_id), Some(Actor(actor))) = (tenant_id, actor) else {
-        return Err(ApiError::internal("a signed route without its signature check"));
+/// The first frame, which must come soon.
+async fn hello(socket: &mut Socket) -> Result<Map<String, Value>, Ended> {
+    let hello = async {
+        loop {
+            if let Heard::Frame(hello) = receive(socket).await? {
+                return Ok::<_, Ended>(hello);
+            }
+        }
     };
-    let session = actor.strip_prefix("visitor:").and_then(|session| session.parse().ok());
-    session
-        .map(|session| (tenant_id, session))
-        .ok_or_else(|| ApiError::field("X-Relay-Actor", "must be visitor:<session> here"))
+    timeout(PATIENCE, hello).await.map_err(|_| Ended::Relay("nobody said hello"))?
 }
 
 async fn converse(
@@ -106,14 +168,7 @@ async fn converse(
     tenant_id: TenantId,
     session: SessionId,
 ) -> Result<(), Ended> {
-    let hello = async {
-        loop {
-            if let Heard::Frame(hello) = receive(socket).await? {
-                return Ok::<_, Ended>(hello);
-            }
-        }
-    };
-    let hello = timeout(PATIENCE, hello).await.map_err(|_| Ended::Relay("nobody said hello"))??;
+    let hello = hello(socket).await?;
     let visitor = Visitor::read(tenant_id, session, hello)?;
     let (mut stream, mut listener) = match visitor.conversation(backend).await? {
         Some(id) => {
@@ -129,6 +184,7 @@ async fn converse(
                 let span = traces::span(tenant_id, &frame);
                 stream.answer(socket, frame).instrument(span).await?;
             }
+            Heard::Writing => relay::send(socket, &ServerFrame::Typing { role: frames::Role::Agent }).await?,
             Heard::News => {}
         }
         stream.catch_up(socket).await?;

@@ -11,6 +11,7 @@ use super::{
     bot::{self, Reply},
     demo_knowledge::DemoKnowledge,
     events_url::EventsUrl,
+    inbox::Inbox,
     notifier::ConversationNotifier,
     outbox::Outbox,
     publisher::Publisher,
@@ -23,6 +24,7 @@ use super::{
 pub struct Backend {
     pub(crate) store: Store,
     pub(crate) notifier: ConversationNotifier,
+    pub(crate) inbox: Inbox,
     /// What the bot answers visitors of local pages from, for tenants that have ingested nothing; only on a laptop where `/demo`
     /// is on.
     demo_knowledge: Option<DemoKnowledge>,
@@ -42,6 +44,7 @@ impl Backend {
     #[must_use]
     pub fn new(store: Store, stopping: CancellationToken) -> Self {
         Self {
+            inbox: Inbox::new(store.clone()),
             store,
             notifier: ConversationNotifier::default(),
             demo_knowledge: None,
@@ -74,6 +77,12 @@ impl Backend {
     pub async fn with_demo_knowledge(mut self) -> Result<Self, StoreError> {
         self.demo_knowledge = Some(DemoKnowledge::open().await?);
         Ok(self)
+    }
+
+    /// Wakes the sockets that show a conversation: something of it was committed.
+    pub(crate) fn changed(&self, tenant_id: TenantId, conversation_id: &str) {
+        self.notifier.changed(conversation_id);
+        self.inbox.changed(tenant_id, conversation_id);
     }
 
     /// Lets the bot take this long for an answer: visitors then see that it writes, and an operator can take over meanwhile.

@@ -52,7 +52,7 @@ pub(crate) async fn take_over(
     backend.outbox.note(&rows, &event).await.map_err(unavailable)?;
     commit(transaction).await?;
     backend.outbox.wake();
-    backend.notifier.changed(conversation_id);
+    backend.changed(tenant_id, conversation_id);
     Ok(now)
 }
 

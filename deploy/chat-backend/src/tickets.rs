@@ -89,6 +89,7 @@ pub(crate) async fn create_contact_ticket(
     .await
     .map_err(unavailable)?;
     commit(transaction).await?;
+    backend.changed(tenant_id, &opened.conversation_id);
     outbox.wake();
     Ok(Success::created(opened, "Ticket opened."))
 }

@@ -4,6 +4,7 @@
 
 mod conversation;
 mod document;
+pub(crate) mod inbox;
 mod message;
 mod page;
 mod ticket;

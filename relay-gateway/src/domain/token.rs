@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 use wire::{SessionId, TenantId, origin::Origin};
 
@@ -61,7 +61,7 @@ pub(crate) enum Opens {
 }
 
 /// The claims of an operator's token whose signature is right.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OperatorToken {
     /// The `kid` of the key that signed it.
     pub(crate) key_id: String,
@@ -74,7 +74,7 @@ pub(crate) struct OperatorToken {
     /// When the tenant's backend vouched for the operator: when the first token of the chain was issued. Unix seconds.
     pub(crate) first_issued_at: i64,
     /// Unix seconds.
-    expires_at: i64,
+    pub(super) expires_at: i64,
 }
 
 impl OperatorToken {

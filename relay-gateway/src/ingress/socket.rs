@@ -9,7 +9,7 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use http::{HeaderValue, header, request::Parts};
+use http::request::Parts;
 use service::{ApiError, Failure, edge::ConcernedTenant, query::Query, serve::Peer, websocket};
 use wire::time::now_unix_ms;
 
@@ -17,6 +17,7 @@ use super::{
     cors::RequestOrigin,
     request::{client_address, request_id},
     state::Gateway,
+    subprotocol,
 };
 use crate::{
     directory::TenantDirectory,
@@ -24,11 +25,6 @@ use crate::{
     limits::Lane,
     sockets::{Closing, Visitor},
 };
-
-/// What is spoken, as a subprotocol; it is selected where a client offers it.
-const SUBPROTOCOL: &str = "chat-relay.v1";
-/// What precedes a token among the subprotocols that a client offers.
-const BEARER: &str = "bearer.";
 
 /// A visitor's conversation, over a WebSocket.
 ///
@@ -68,9 +64,7 @@ pub(super) async fn upgrade<D: TenantDirectory>(
         Ok(accepted) => accepted,
         Err(refused) => return Ok(*refused),
     };
-    if websocket::subprotocols(request.headers()).any(|offered| offered == SUBPROTOCOL) {
-        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    }
+    subprotocol::select(request.headers(), response.headers_mut());
     let visitor = authenticate(&gateway, &request.into_parts().0, client).await;
     if let Err(Closing::Token | Closing::Forbidden(_)) = visitor {
         gateway.limits.count_failure(Lane::Visitor, client, Instant::now())?;
@@ -105,8 +99,7 @@ async fn authenticate<D: TenantDirectory>(
 
 /// The token: among the subprotocols, where no proxy logs it, or in the URL, as published clients send it.
 fn token(parts: &Parts) -> Option<Cow<'_, str>> {
-    let offered = websocket::subprotocols(&parts.headers).find_map(|offered| offered.strip_prefix(BEARER));
-    match offered {
+    match subprotocol::bearer(&parts.headers) {
         Some(token) => Some(token.into()),
         None => Query::parse(parts.uri.query()).optional::<String>("token").map(Cow::Owned),
     }

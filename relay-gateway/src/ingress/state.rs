@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use service::{body::BodyBounds, passed_on::ClientProof};
 
+use super::tickets::Tickets;
 use crate::{
     admin::AdminClient,
     backend::{Backend, Upstream},
@@ -12,7 +13,7 @@ use crate::{
     limits::Limits,
     metrics::GatewayMetrics,
     signing_keys::SigningKeys,
-    sockets::{Sockets, Visitor},
+    sockets::{Operator, Sockets, Visitor},
 };
 
 /// What the handlers share.
@@ -22,6 +23,8 @@ pub(crate) struct Gateway<D: TenantDirectory> {
     pub(crate) backend: Arc<Backend>,
     pub(crate) signing_keys: SigningKeys<D>,
     pub(crate) sockets: Arc<Sockets<Visitor<D>>>,
+    pub(crate) operator_sockets: Arc<Sockets<Operator<D>>>,
+    pub(crate) tickets: Tickets,
     /// The REST facade, for the paths that are passed through.
     pub(crate) admin_rest: Upstream,
     /// What names a client to the REST facade.

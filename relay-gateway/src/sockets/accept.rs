@@ -41,6 +41,7 @@ pub(crate) struct Sockets<P: Participant> {
 }
 
 /// What [`Sockets`] stand on.
+#[derive(Clone)]
 pub(crate) struct SocketDeps {
     pub(crate) backend: Arc<Backend>,
     pub(crate) limits: Arc<Limits>,

@@ -8,6 +8,7 @@ mod holding;
 mod known_visitors;
 mod leased;
 mod openapi;
+mod operator_sockets;
 mod operators;
 mod passthrough;
 mod patience;

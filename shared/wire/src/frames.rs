@@ -1,4 +1,4 @@
-//! The frames of a visitor's socket, as types (PROTOCOL.md, sections 5.5, 5.6 and 5.8).
+//! The frames of a visitor's socket, as types (PROTOCOL.md, sections 5.5, 5.6 and 5.8), and those of an operator's ([`operator`]).
 //!
 //! A client sends a [`ClientFrame`], and the gateway passes it on as a [`PassedFrame`]. The gateway's first frame to the chat backend is
 //! [`Hello`]. A [`ServerFrame`] comes from the chat backend, and the gateway passes it to the client unread; the gateway sends
@@ -12,6 +12,7 @@ mod hello;
 mod json;
 pub mod limits;
 mod message;
+pub mod operator;
 mod passed;
 mod reading;
 mod server;

@@ -148,6 +148,10 @@ async fn what_operators_are_answered_is_what_is_documented() {
     let (_, written) = call(&mut backend, &token, ("POST", "canned-replies"), "", Some(reply)).await;
     call(&mut backend, &token, ("POST", "canned-replies"), "", Some(json!({"shortcut": "a b", "content": "x"}))).await;
     call(&mut backend, &token, ("GET", "canned-replies"), "", None).await;
+    // Past the relay, nobody is an operator.
+    let url = format!("http://{}/operator/canned-replies", world.backend_address);
+    let unsigned = backend.client.get(url);
+    backend.send("GET", "/operator/canned-replies", unsigned, None).await;
     let (_, theirs) = call(&mut backend, &strangers, ("GET", "canned-replies"), "", None).await;
     assert_eq!(theirs["data"]["items"], json!([]), "another tenant's");
     let one = format!("?id={}", written["data"]["id"].as_str().expect("an id"));

@@ -4,15 +4,15 @@ use axum::extract::State;
 use service::{ApiError, Envelope, Failure, Success};
 use wire::ErrorCode;
 
-use super::{
-    bodies::NewCannedReply,
-    shapes::{CannedReplies, CannedReply, TAG},
-};
+use super::bodies::NewCannedReply;
 use crate::{
     extract::{Acting, Object, Params, Tenant},
     records::canned_replies,
     store::{Store, unavailable},
-    views::given,
+    views::{
+        given,
+        inbox::{CannedReplies, CannedReply, TAG},
+    },
 };
 
 /// All canned replies of the tenant, by shortcut.

@@ -8,10 +8,7 @@ use wire::{
     operator::{ASSIGNEE_PARAMETER, ActingOperator},
 };
 
-use super::{
-    bodies::{NewTags, WantedAssignee, WantedSnooze},
-    shapes::{InboxConversation, TAG},
-};
+use super::bodies::{NewTags, WantedAssignee, WantedSnooze};
 use crate::{
     extract::{Acting, Object, Params, Tenant},
     records::{
@@ -22,7 +19,10 @@ use crate::{
     store::{OfTenant, StoreError, Transaction, commit, unavailable},
     takeover::{Holder, Wish},
     taking_over::take_over,
-    views::given,
+    views::{
+        given,
+        inbox::{InboxConversation, TAG},
+    },
 };
 
 /// Declares a call that carries out a wish and takes no body.
@@ -205,7 +205,7 @@ impl Change<'_> {
         write(&rows).await.map_err(unavailable)?;
         let conversation = conversations::find(&rows, self.id).await?;
         commit(transaction).await?;
-        self.backend.notifier.changed(self.id);
+        self.backend.changed(self.tenant_id, self.id);
         Ok(conversation.into())
     }
 }

@@ -5,7 +5,6 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use service::{ApiError, Envelope, Failure, Success};
 use wire::frames::limits::ROUTING_KEY_CHARS;
 
-use super::shapes::{InboxConversation, OpenedConversation, QueuePage, QueuedConversation, TAG};
 use crate::{
     extract::{Acting, Params, Tenant},
     records::{
@@ -13,7 +12,10 @@ use crate::{
         queues::{self, Onlooker, Queue, Queued, Wanted},
     },
     store::{Store, unavailable},
-    views::given,
+    views::{
+        given,
+        inbox::{InboxConversation, OpenedConversation, QueueCounts, QueuePage, QueuedConversation, TAG},
+    },
 };
 
 /// Conversations of a page, at most and unless said otherwise.
@@ -76,7 +78,7 @@ pub(crate) async fn fetch_conversations(
     let is_last = found.len() <= most;
     found.truncate(most);
     let next_cursor = found.last().filter(|_| !is_last).map(write_cursor);
-    let counts = queues::counts(&rows, &who).await?.into();
+    let counts = QueueCounts::of(&queues::tally(&rows, who.routing_keys).await?, who.operator_id);
     let items = found.into_iter().map(QueuedConversation::from).collect();
     Ok(Success::ok(QueuePage { items, counts, next_cursor }, "Conversations fetched."))
 }

@@ -1,26 +1,23 @@
 //! What stands in a conversation, and what operators add to it.
 
-use std::cmp::Reverse;
-
 use axum::extract::State;
 use service::{ApiError, Envelope, Failure, Success};
-use wire::{ErrorCode, frames::Role};
+use wire::frames::Role;
 
-use super::{
-    bodies::NewEntry,
-    shapes::{Entries, Entry, TAG},
-};
+use super::bodies::NewEntry;
 use crate::{
     extract::{Acting, Object, Params, Tenant},
-    handling::Handling,
     records::{
         conversations::{self, Conversation},
-        messages, notes,
+        entries, notes,
     },
     saying::{Said, say},
     state::Backend,
     store::{OfTenant, Store, commit, unavailable},
-    views::given,
+    views::{
+        given,
+        inbox::{Entries, Entry, TAG},
+    },
 };
 
 /// Entries of a page, at most and unless said otherwise.
@@ -56,14 +53,11 @@ pub(crate) async fn fetch_messages(
     let id = given(id)?;
     let rows = store.of(tenant_id);
     acting.may_see(&conversations::find(&rows, &id).await?)?;
-    let said = messages::before(&rows, &id, &before, limit + 1).await.map_err(unavailable)?;
-    let noted = notes::before(&rows, &id, &before, limit + 1).await.map_err(unavailable)?;
-    let mut items: Vec<Entry> = said.into_iter().map(Entry::from).chain(noted.into_iter().map(Entry::from)).collect();
-    items.sort_by(|one, other| Reverse(&one.id).cmp(&Reverse(&other.id)));
+    let mut found = entries::before(&rows, &id, &before, limit + 1).await.map_err(unavailable)?;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let complete = items.len() <= most;
-    items.truncate(most);
-    items.reverse();
+    let complete = found.len() <= most;
+    found.truncate(most);
+    let items = found.into_iter().rev().map(Entry::from).collect();
     Ok(Success::ok(Entries { items, complete }, "Messages fetched."))
 }
 
@@ -100,6 +94,7 @@ pub(crate) async fn add_message(
         acting.may_see(&conversations::find(&rows, &id).await?)?;
         let note = notes::insert(&rows, &id, &acting.operator, &new.content).await.map_err(unavailable)?;
         commit(transaction).await?;
+        backend.changed(tenant_id, &id);
         return Ok(Success::created(note.into(), "Note added."));
     }
     let said = Said {
@@ -109,15 +104,7 @@ pub(crate) async fn add_message(
         client_id: new.client_id.as_deref(),
         operator_id: Some(&acting.operator.operator_id),
     };
-    let may_say = |conversation: &Conversation| {
-        acting.may_see(conversation)?;
-        let holder = conversation.holder.as_ref().map(|holder| holder.operator_id.as_str());
-        let is_mine = holder == Some(acting.operator.operator_id.as_str());
-        if conversation.handling == Handling::Assigned && is_mine {
-            return Ok(());
-        }
-        Err(ApiError::new(ErrorCode::NotAssigned, "This conversation is not yours to answer. Claim it first."))
-    };
+    let may_say = |conversation: &Conversation| acting.may_answer(conversation);
     let message = say(&backend, tenant_id, &id, said, may_say).await?;
     Ok(Success::created(message.into(), "Message added."))
 }

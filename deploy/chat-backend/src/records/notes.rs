@@ -48,6 +48,18 @@ pub(crate) async fn insert(
     })
 }
 
+/// A conversation's oldest notes after an id, oldest first.
+pub(crate) async fn after(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+    after: &str,
+    limit: u64,
+) -> Result<Vec<NoteRow>, StoreError> {
+    let sql = "SELECT id, operator_id, operator_name, content, created_at FROM note
+               WHERE tenant_id = ? AND conversation_id = ? AND id > ? ORDER BY id LIMIT ?";
+    rows.all(sql, [conversation_id.into(), after.into(), limit.into()]).await
+}
+
 /// A conversation's newest notes before an id; the empty one stands after all. Newest first.
 pub(crate) async fn before(
     rows: &OfTenant<'_, impl ConnectionTrait>,

@@ -1,11 +1,13 @@
 //! The queues of the inbox: which conversations an operator sees, in which order, and how many there are.
 
+use std::collections::HashMap;
+
 use sea_orm::{ConnectionTrait, FromQueryResult, Value};
 use serde_json::json;
 use service::ApiError;
 use wire::time::now_unix_ms;
 
-use super::conversations::{COLUMNS, Conversation, ConversationRow};
+use super::conversations::{self, COLUMNS, Conversation, ConversationRow};
 use crate::store::{OfTenant, unavailable};
 
 /// A part of the inbox.
@@ -32,11 +34,11 @@ impl Queue {
         Self::TEXTS.iter().zip(Self::ALL).find_map(|(known, queue)| (*known == text).then_some(queue))
     }
 
-    /// Which conversations are in it: `?2` is the operator, `?4` the time. One that is put aside comes back by itself.
+    /// Which conversations are in it: `?3` is the time, `?4` the operator. One that is put aside comes back by itself.
     const fn condition(self) -> &'static str {
         match self {
-            Self::Waiting => "handling = 'waiting' AND coalesce(snoozed_until, 0) <= ?4",
-            Self::Mine => "handling = 'assigned' AND operator_id = ?2 AND coalesce(snoozed_until, 0) <= ?4",
+            Self::Waiting => "handling = 'waiting' AND coalesce(snoozed_until, 0) <= ?3",
+            Self::Mine => "handling = 'assigned' AND operator_id = ?4 AND coalesce(snoozed_until, 0) <= ?3",
             Self::Assigned => "handling = 'assigned'",
             Self::Resolved => "handling = 'resolved'",
             Self::All => "TRUE",
@@ -74,6 +76,7 @@ pub(crate) struct Wanted<'a> {
 /// A conversation in a queue.
 pub(crate) struct Queued {
     pub(crate) conversation: Conversation,
+    pub(crate) last_id: Option<String>,
     pub(crate) last_role: Option<String>,
     pub(crate) last_content: Option<String>,
     /// How many messages of the visitor the operator has not read.
@@ -86,28 +89,36 @@ pub(crate) struct Queued {
 struct QueuedRow {
     #[sea_orm(nested)]
     conversation: ConversationRow,
+    last_id: Option<String>,
     last_role: Option<String>,
     last_content: Option<String>,
     unread: i64,
     sorted_by: i64,
 }
 
-/// How many conversations are in each queue.
-#[derive(FromQueryResult)]
-pub(crate) struct Counts {
+/// How many conversations are in each queue, of those that operators with certain routing keys see.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
     pub(crate) waiting: i64,
-    pub(crate) mine: i64,
     pub(crate) assigned: i64,
     pub(crate) resolved: i64,
     pub(crate) everything: i64,
+    /// How many each operator has, by the operator's id.
+    pub(crate) held: HashMap<String, i64>,
 }
 
-/// Conversations in which nothing was said are no concern of anybody's. `?3` is the list of the operator's routing keys.
-const VISIBLE: &str = "tenant_id = ?1 AND last_message_at IS NOT NULL
-    AND (json_array_length(?3) = 0 OR routing_key IN (SELECT value FROM json_each(?3)))";
+/// The last message of a conversation, as three columns.
+const LAST_MESSAGE: &str =
+    "(SELECT id FROM message WHERE conversation_id = conversation.id ORDER BY id DESC LIMIT 1) AS last_id,
+     (SELECT role FROM message WHERE conversation_id = conversation.id ORDER BY id DESC LIMIT 1) AS last_role,
+     (SELECT content FROM message WHERE conversation_id = conversation.id ORDER BY id DESC LIMIT 1) AS last_content";
 
-fn values(who: &Onlooker<'_>) -> [Value; 3] {
-    [who.operator_id.into(), json!(who.routing_keys).to_string().into(), now_unix_ms().into()]
+/// Conversations in which nothing was said are no concern of anybody's. `?2` is the list of the operator's routing keys.
+const VISIBLE: &str = "tenant_id = ?1 AND last_message_at IS NOT NULL
+    AND (json_array_length(?2) = 0 OR routing_key IN (SELECT value FROM json_each(?2)))";
+
+fn visible(routing_keys: &[String]) -> [Value; 2] {
+    [json!(routing_keys).to_string().into(), now_unix_ms().into()]
 }
 
 /// A page of a queue.
@@ -120,12 +131,10 @@ pub(crate) async fn page(
     let (key, is_rising) = queue.order();
     let (beyond, direction) = if is_rising { (">", "ASC") } else { ("<", "DESC") };
     let sql = format!(
-        "SELECT {COLUMNS}, {key} AS sorted_by,
-             (SELECT role FROM message WHERE conversation_id = conversation.id ORDER BY id DESC LIMIT 1) AS last_role,
-             (SELECT content FROM message WHERE conversation_id = conversation.id ORDER BY id DESC LIMIT 1) AS last_content,
+        "SELECT {COLUMNS}, {key} AS sorted_by, {LAST_MESSAGE},
              (SELECT count(*) FROM message WHERE conversation_id = conversation.id AND role = 'visitor' AND id > coalesce((
                  SELECT operator_reading.read_up_to FROM operator_reading
-                 WHERE operator_reading.conversation_id = conversation.id AND operator_reading.operator_id = ?2
+                 WHERE operator_reading.conversation_id = conversation.id AND operator_reading.operator_id = ?4
              ), '')) AS unread
          FROM conversation
          WHERE {VISIBLE} AND {condition}
@@ -139,14 +148,14 @@ pub(crate) async fn page(
         condition = queue.condition(),
     );
     let (after_key, after_id) = after.unzip();
-    let [operator, keys, now] = values(who);
+    let [keys, now] = visible(who.routing_keys);
     let found: Vec<QueuedRow> = rows
         .all(
             &sql,
             [
-                operator,
                 keys,
                 now,
+                who.operator_id.into(),
                 routing_key.into(),
                 text.map(pattern).into(),
                 after_key.into(),
@@ -156,35 +165,63 @@ pub(crate) async fn page(
         )
         .await
         .map_err(unavailable)?;
-    let queued = |row: QueuedRow| {
-        let QueuedRow { conversation, last_role, last_content, unread, sorted_by } = row;
-        Conversation::of_row(conversation).map(|conversation| Queued {
-            conversation,
-            last_role,
-            last_content,
-            unread,
-            sorted_by,
-        })
-    };
-    found.into_iter().map(queued).collect()
+    found.into_iter().map(Queued::of_row).collect()
 }
 
-/// How many conversations the operator sees.
-pub(crate) async fn counts(rows: &OfTenant<'_, impl ConnectionTrait>, who: &Onlooker<'_>) -> Result<Counts, ApiError> {
-    let count = |queue: Queue| format!("count(*) FILTER (WHERE {})", queue.condition());
+/// One conversation, as a queue shows it. How much of it an operator has not read is not counted.
+pub(crate) async fn one(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<Queued, ApiError> {
     let sql = format!(
-        "SELECT {} AS waiting, {} AS mine, {} AS assigned, {} AS resolved, {} AS everything FROM conversation WHERE {VISIBLE}",
-        count(Queue::Waiting),
-        count(Queue::Mine),
-        count(Queue::Assigned),
-        count(Queue::Resolved),
-        count(Queue::All),
+        "SELECT {COLUMNS}, {LAST_MESSAGE}, 0 AS unread, 0 AS sorted_by FROM conversation WHERE tenant_id = ?1 AND id = ?2"
     );
-    let counts: Option<Counts> = rows.one(&sql, values(who)).await.map_err(unavailable)?;
-    counts.ok_or_else(|| ApiError::internal("a count without a row"))
+    let found: Option<QueuedRow> = rows.one(&sql, [id.into()]).await.map_err(unavailable)?;
+    found.ok_or_else(conversations::not_found).and_then(Queued::of_row)
 }
 
-/// How many messages of the visitor an operator has not read, and how far it has read.
+impl Queued {
+    fn of_row(row: QueuedRow) -> Result<Self, ApiError> {
+        let QueuedRow { conversation, last_id, last_role, last_content, unread, sorted_by } = row;
+        let conversation = Conversation::of_row(conversation)?;
+        Ok(Self { conversation, last_id, last_role, last_content, unread, sorted_by })
+    }
+}
+
+/// How many conversations operators with these routing keys see.
+pub(crate) async fn tally(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    routing_keys: &[String],
+) -> Result<Tally, ApiError> {
+    #[derive(FromQueryResult)]
+    struct Counted {
+        handling: String,
+        /// One that is put aside is in no queue of its own.
+        is_aside: bool,
+        operator_id: Option<String>,
+        conversations: i64,
+    }
+    let sql = format!(
+        "SELECT handling, coalesce(snoozed_until, 0) > ?3 AS is_aside, operator_id, count(*) AS conversations
+         FROM conversation WHERE {VISIBLE} GROUP BY handling, is_aside, operator_id"
+    );
+    let counted: Vec<Counted> = rows.all(&sql, visible(routing_keys)).await.map_err(unavailable)?;
+    let mut tally = Tally { waiting: 0, assigned: 0, resolved: 0, everything: 0, held: HashMap::new() };
+    for Counted { handling, is_aside, operator_id, conversations } in counted {
+        tally.everything += conversations;
+        match (handling.as_str(), operator_id) {
+            ("waiting", _) if !is_aside => tally.waiting += conversations,
+            ("assigned", holder) => {
+                tally.assigned += conversations;
+                if let Some(holder) = holder.filter(|_| !is_aside) {
+                    *tally.held.entry(holder).or_default() += conversations;
+                }
+            }
+            ("resolved", _) => tally.resolved += conversations,
+            _ => {}
+        }
+    }
+    Ok(tally)
+}
+
+/// How far an operator has read a conversation.
 pub(crate) async fn read_up_to(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     conversation_id: &str,

@@ -21,6 +21,8 @@ pub(super) enum Heard {
     Frame(Map<String, Value>),
     /// There may be something new in the database.
     News,
+    /// A person writes in the conversation.
+    Writing,
 }
 
 /// Why a socket ends.
@@ -56,7 +58,12 @@ impl From<ApiError> for Ended {
 
 /// Sends a frame.
 pub(super) async fn send(socket: &mut Socket, frame: &ServerFrame) -> Result<(), Ended> {
-    match timeout(PATIENCE, socket.send(WsMessage::text(frame.to_json()))).await {
+    send_text(socket, frame.to_json()).await
+}
+
+/// Sends a frame that is JSON already.
+pub(super) async fn send_text(socket: &mut Socket, frame: String) -> Result<(), Ended> {
+    match timeout(PATIENCE, socket.send(WsMessage::text(frame))).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Ended::Left),
         Err(_) => Err(Ended::Relay("frames are not read")),

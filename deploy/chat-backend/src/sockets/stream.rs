@@ -15,7 +15,7 @@ use wire::{
 use super::relay::{Ended, Heard, receive, send};
 use crate::{
     handling::Handling,
-    notifier::Listener,
+    notifier::{Listener, Signal},
     records::{conversations, messages},
     saying::{Said, say},
     state::Backend,
@@ -34,6 +34,8 @@ pub(super) struct ConversationStream<'a> {
     handling: Handling,
     /// The person who answers, as it was last said.
     operator: Option<Operator>,
+    /// The queue it is in.
+    routing_key: Option<String>,
     /// The newest message that was in `welcome`.
     welcomed: String,
     /// The newest message that was sent, or acknowledged.
@@ -69,6 +71,7 @@ impl<'a> ConversationStream<'a> {
             conversation_id,
             handling,
             operator: None,
+            routing_key: None,
             welcomed: String::new(),
             sent: String::new(),
             own: Vec::new(),
@@ -106,6 +109,7 @@ impl<'a> ConversationStream<'a> {
             conversation_id,
             handling,
             operator,
+            routing_key: conversation.row.routing_key,
             welcomed: newest.clone(),
             sent: newest,
             own: Vec::new(),
@@ -117,7 +121,10 @@ impl<'a> ConversationStream<'a> {
     pub(super) async fn next(&self, socket: &mut Socket, listener: &mut Listener) -> Result<Heard, Ended> {
         tokio::select! {
             heard = receive(socket) => heard,
-            () = listener.changed() => Ok(Heard::News),
+            signal = listener.changed() => Ok(match signal {
+                Signal::Changed => Heard::News,
+                Signal::Writing => Heard::Writing,
+            }),
         }
     }
 
@@ -154,14 +161,18 @@ impl<'a> ConversationStream<'a> {
                 self.expect_message(&message_id).await?;
                 let rows = self.rows();
                 conversations::set_read_up_to(&rows, &self.conversation_id, &message_id).await.map_err(unavailable)?;
+                self.backend.inbox.changed(self.tenant_id, &self.conversation_id);
                 Ok(())
             }
             ClientFrame::Resume { after } => {
                 self.expect_message(&after).await?;
                 Ok(self.resume(socket, after).await?)
             }
-            // No operator is on a socket yet, so nobody is shown it.
-            ClientFrame::Typing => Ok(()),
+            ClientFrame::Typing => {
+                let place = (self.conversation_id.as_str(), self.routing_key.as_deref());
+                self.backend.inbox.typing(self.tenant_id, place, Role::Visitor, None);
+                Ok(())
+            }
         }
     }
 
@@ -196,6 +207,7 @@ impl<'a> ConversationStream<'a> {
         let operator = conversation.shown_operator();
         let is_new = conversation.handling.status() != self.handling.status() || operator != self.operator;
         (self.handling, self.operator) = (conversation.handling, operator.clone());
+        self.routing_key = conversation.row.routing_key;
         let status = ServerFrame::Status { status: self.handling.status(), operator };
         let mut status = is_new.then_some(status);
         loop {

@@ -53,7 +53,7 @@ pub(super) async fn wait_for_conversation<'a>(
                 }
                 _ => None,
             },
-            Heard::News => None,
+            Heard::News | Heard::Writing => None,
         };
         let id = match &first {
             Some((_, span)) => visitor.begin(backend).instrument(span.clone()).await?,
@@ -62,7 +62,7 @@ pub(super) async fn wait_for_conversation<'a>(
                 None => {
                     heard = tokio::select! {
                         heard = receive(socket) => heard?,
-                        () = begun.changed() => Heard::News,
+                        _ = begun.changed() => Heard::News,
                     };
                     continue;
                 }

@@ -3,6 +3,7 @@
 mod admin;
 mod bot;
 mod hand_over;
+mod inbox;
 mod input;
 mod openapi;
 mod operators;

@@ -6,7 +6,7 @@ use wire::frames::limits::{LOCALE_CHARS, SIGNED_MESSAGE_ATTACHMENTS, SIGNED_MESS
 fn the_contract_for_backends_says_what_is_sent() {
     let document = serde_json::to_value(chat_backend::openapi()).expect("serializes");
     let paths = document["paths"].as_object().expect("paths");
-    assert_eq!(paths.len(), 24);
+    assert_eq!(paths.len(), 25);
     for (path, item) in paths {
         for (method, operation) in item.as_object().expect("operations") {
             let headers = operation["parameters"]

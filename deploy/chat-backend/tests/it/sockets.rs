@@ -20,15 +20,18 @@ pub(crate) fn golden(kind: &str, name: &str) -> Value {
     golden[kind][name].clone()
 }
 
-/// The relay's end of a visitor's socket.
+/// The relay's end of a visitor's socket, or of an operator's.
 pub(crate) struct Relay(WebSocketStream<TcpStream>);
 
 impl Relay {
     pub(crate) async fn connect(backend: &Backend, tenant: TenantId, session: SessionId) -> Self {
+        Self::connect_as(backend, tenant, "/ws/visitor", &format!("visitor:{session}")).await
+    }
+
+    pub(crate) async fn connect_as(backend: &Backend, tenant: TenantId, path: &str, actor: &str) -> Self {
         let address = backend.base.strip_prefix("http://").expect("an address");
-        let mut request = format!("ws://{address}/ws/visitor").into_client_request().expect("a request");
-        let actor = format!("visitor:{session}");
-        let headers = Backend::headers_as(&actor, &tenant.to_string(), &Method::GET, "/ws/visitor", b"", now_unix_ms());
+        let mut request = format!("ws://{address}{path}").into_client_request().expect("a request");
+        let headers = Backend::headers_as(actor, &tenant.to_string(), &Method::GET, path, b"", now_unix_ms());
         for (name, value) in headers {
             request.headers_mut().insert(name, value.parse().expect("a header"));
         }
@@ -42,14 +45,30 @@ impl Relay {
 
     /// The next frame. It is one of the types', without a field that the types do not have.
     pub(crate) async fn hear(&mut self) -> Value {
+        let frame = self.next().await.expect("open");
+        let read: ServerFrame = serde_json::from_value(frame.clone()).expect("a frame");
+        assert_eq!(json!(read), frame);
+        frame
+    }
+
+    /// The next frame, whatever it is; `None` where the socket was closed.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
-            let next = timeout(Duration::from_secs(10), self.0.next()).await.expect("a frame in time");
-            let message = next.expect("open").expect("a message");
-            let Message::Text(text) = message else { continue };
-            let frame: Value = serde_json::from_str(&text).expect("JSON");
-            let read: ServerFrame = serde_json::from_value(frame.clone()).expect("a frame");
-            assert_eq!(json!(read), frame);
-            return frame;
+            match timeout(Duration::from_secs(10), self.0.next()).await.expect("a frame in time") {
+                Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).expect("JSON")),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// The next frame of a type. Frames of other types are passed over.
+    pub(crate) async fn next_of(&mut self, kind: &str) -> Value {
+        loop {
+            let frame = self.next().await.unwrap_or_else(|| panic!("closed before {kind}"));
+            if frame["type"] == kind {
+                return frame;
+            }
         }
     }
 }

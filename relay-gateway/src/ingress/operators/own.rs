@@ -1,15 +1,18 @@
-//! What the relay answers itself on the operator lane: who the caller is, and another token.
+//! What the relay answers itself on the operator lane: who the caller is, another token, and tickets for sockets.
 
 use axum::response::{IntoResponse as _, Response};
 use service::{ApiError, Envelope, Failure, Success};
-use wire::{request_id::RequestId, time::WireTime};
+use wire::{
+    request_id::RequestId,
+    time::{WireTime, now_unix_ms},
+};
 
 use super::caller::Caller;
 use crate::{
     admin::OldToken,
     directory::TenantDirectory,
     ingress::{
-        shapes::operators::{Me, RefreshedOperatorToken, TAG},
+        shapes::operators::{Me, RefreshedOperatorToken, SocketTicket, TAG},
         state::Gateway,
     },
 };
@@ -19,6 +22,7 @@ use crate::{
 pub(super) enum OwnEndpoint {
     Me,
     RefreshToken,
+    SocketTicket,
 }
 
 impl OwnEndpoint {
@@ -26,6 +30,7 @@ impl OwnEndpoint {
         match rest {
             "fetch/me" => Some(Self::Me),
             "refresh/token" => Some(Self::RefreshToken),
+            "create/socket-ticket" => Some(Self::SocketTicket),
             _ => None,
         }
     }
@@ -33,7 +38,7 @@ impl OwnEndpoint {
     pub(super) const fn allow(self) -> &'static str {
         match self {
             Self::Me => "GET, HEAD",
-            Self::RefreshToken => "POST",
+            Self::RefreshToken | Self::SocketTicket => "POST",
         }
     }
 
@@ -46,6 +51,7 @@ impl OwnEndpoint {
         match self {
             Self::Me => Ok(fetch_me(caller)),
             Self::RefreshToken => refresh_token(gateway, caller, request_id).await,
+            Self::SocketTicket => Ok(create_socket_ticket(gateway, caller)),
         }
     }
 }
@@ -101,4 +107,21 @@ pub(crate) async fn refresh_token<D: TenantDirectory>(
     let (_, issued) = gateway.admin.refresh_operator_token(caller.tenant.id, old, request_id).await?;
     let data = RefreshedOperatorToken { operator_token: issued.token, expires_at: issued.expires_at };
     Ok(Success::ok(data, "Operator token refreshed.").into_response())
+}
+
+/// A ticket that opens `/api/v1/ws/operator` once, within 30 s: so no token stands in a URL.
+#[utoipa::path(
+    post, path = "/api/v1/operator/create/socket-ticket", tag = TAG, security(("operator_token" = [])),
+    responses(
+        (status = 201, description = "Made", body = Envelope<SocketTicket>),
+        (status = 401, description = "`invalid_operator_token`, `operator_token_superseded`", body = Failure),
+        (status = 403, description = "`tenant_suspended`", body = Failure),
+        (status = 429, description = "`rate_limited`", body = Failure),
+        (status = 503, description = "`directory_unavailable`", body = Failure),
+    )
+)]
+pub(crate) fn create_socket_ticket<D: TenantDirectory>(gateway: &Gateway<D>, caller: &Caller) -> Response {
+    let (ticket, ends_at_ms) = gateway.tickets.issue(&caller.token, now_unix_ms());
+    let data = SocketTicket { ticket, expires_at: WireTime::from_unix_ms(ends_at_ms) };
+    Success::created(data, "Ticket made. Connect to /api/v1/ws/operator?ticket=<ticket>.").into_response()
 }

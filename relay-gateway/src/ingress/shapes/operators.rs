@@ -33,3 +33,12 @@ pub(crate) struct RefreshedOperatorToken {
     #[schema(value_type = String, format = DateTime)]
     pub(crate) expires_at: WireTime,
 }
+
+/// What opens a socket once.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SocketTicket {
+    pub(crate) ticket: String,
+    /// 30 s later, or when the token ends.
+    #[schema(value_type = String, format = DateTime)]
+    pub(crate) expires_at: WireTime,
+}

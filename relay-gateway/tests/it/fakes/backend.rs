@@ -109,7 +109,9 @@ impl FakeBackend {
 }
 
 async fn answer_as_told(State(backend): State<FakeBackend>, mut request: Request) -> Response {
-    let socket = (request.uri().path() == "/ws/visitor").then(|| websocket::accept(&mut request).expect("a handshake"));
+    let socket = ["/ws/visitor", "/ws/operator"]
+        .contains(&request.uri().path())
+        .then(|| websocket::accept(&mut request).expect("a handshake"));
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.expect("a body");
     let text = |name: &str| {

@@ -18,6 +18,9 @@ pub const SIGNED_MESSAGE_ATTACHMENTS: usize = 20;
 /// Characters of a message's id in `read` and `resume`. The reference backend's ids are UUIDs; other backends may have longer ones.
 pub const MESSAGE_ID_CHARS: usize = 64;
 
+/// Characters of a conversation's id in an operator's frame. The reference backend's ids are UUIDs; other backends may have longer ones.
+pub const CONVERSATION_ID_CHARS: usize = 64;
+
 /// Characters of a `client_id` that the gateway reads before it checks that they are a UUID.
 pub const CLIENT_ID_CHARS: usize = 64;
 

@@ -1,4 +1,4 @@
-//! What operators are shown.
+//! What operators are shown, by calls and on their sockets.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -13,22 +13,23 @@ use crate::{
     records::{
         canned_replies::CannedReplyRow,
         conversations::{self, Draft},
+        entries::EntryRow,
         messages::MessageRow,
         notes::NoteRow,
-        queues::{Counts, Queued},
+        queues::{Queued, Tally},
     },
     takeover::Holder,
 };
 
 /// The tag of these calls.
-pub(super) const TAG: &str = "operators";
+pub(crate) const TAG: &str = "operators";
 
 /// Characters of the last message that a queue shows.
 const PREVIEW_CHARS: usize = 200;
 
 /// An operator who has a conversation.
 #[derive(Serialize, ToSchema)]
-pub(super) struct HolderView {
+pub(crate) struct HolderView {
     operator_id: String,
     display_name: String,
     #[schema(required)]
@@ -44,7 +45,7 @@ impl From<Holder> for HolderView {
 
 /// A conversation, as operators see it.
 #[derive(Serialize, ToSchema)]
-pub(super) struct InboxConversation {
+pub(crate) struct InboxConversation {
     id: String,
     visitor_user_id: String,
     #[schema(required)]
@@ -116,7 +117,7 @@ impl From<conversations::Conversation> for InboxConversation {
 
 /// A conversation in a queue.
 #[derive(Serialize, ToSchema)]
-pub(super) struct QueuedConversation {
+pub(crate) struct QueuedConversation {
     #[serde(flatten)]
     conversation: InboxConversation,
     /// The last message; `null` where there is none.
@@ -128,26 +129,36 @@ pub(super) struct QueuedConversation {
 
 /// The beginning of a message.
 #[derive(Serialize, ToSchema)]
-struct Preview {
+pub(crate) struct Preview {
+    id: String,
     /// `visitor`, `agent`, `bot` or `system`.
     role: String,
     /// At most 200 characters.
     content: String,
 }
 
+impl Preview {
+    /// The last message of a conversation.
+    pub(crate) fn of(queued: &Queued) -> Option<Self> {
+        let last = queued.last_id.as_ref().zip(queued.last_role.as_ref()).zip(queued.last_content.as_ref());
+        last.map(|((id, role), content)| Self {
+            id: id.clone(),
+            role: role.clone(),
+            content: content.chars().take(PREVIEW_CHARS).collect(),
+        })
+    }
+}
+
 impl From<Queued> for QueuedConversation {
     fn from(queued: Queued) -> Self {
-        let last_message = queued
-            .last_role
-            .zip(queued.last_content)
-            .map(|(role, content)| Preview { role, content: content.chars().take(PREVIEW_CHARS).collect() });
-        Self { conversation: queued.conversation.into(), last_message, unread: queued.unread }
+        let (last_message, unread) = (Preview::of(&queued), queued.unread);
+        Self { conversation: queued.conversation.into(), last_message, unread }
     }
 }
 
 /// How many conversations an operator sees.
 #[derive(Serialize, ToSchema)]
-pub(super) struct QueueCounts {
+pub(crate) struct QueueCounts {
     waiting: i64,
     mine: i64,
     assigned: i64,
@@ -155,43 +166,45 @@ pub(super) struct QueueCounts {
     all: i64,
 }
 
-impl From<Counts> for QueueCounts {
-    fn from(counts: Counts) -> Self {
-        let Counts { waiting, mine, assigned, resolved, everything } = counts;
-        Self { waiting, mine, assigned, resolved, all: everything }
+impl QueueCounts {
+    /// Of a tally, for one operator.
+    pub(crate) fn of(tally: &Tally, operator_id: &str) -> Self {
+        let Tally { waiting, assigned, resolved, everything, held } = tally;
+        let mine = held.get(operator_id).copied().unwrap_or_default();
+        Self { waiting: *waiting, mine, assigned: *assigned, resolved: *resolved, all: *everything }
     }
 }
 
 /// A page of a queue.
 #[derive(Serialize, ToSchema)]
-pub(super) struct QueuePage {
-    pub(super) items: Vec<QueuedConversation>,
-    pub(super) counts: QueueCounts,
+pub(crate) struct QueuePage {
+    pub(crate) items: Vec<QueuedConversation>,
+    pub(crate) counts: QueueCounts,
     /// Pass it as `cursor` for the next page; `null` on the last.
     #[schema(required)]
-    pub(super) next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// A conversation with what stands beside it.
 #[derive(Serialize, ToSchema)]
-pub(super) struct OpenedConversation {
+pub(crate) struct OpenedConversation {
     #[serde(flatten)]
-    pub(super) conversation: InboxConversation,
+    pub(crate) conversation: InboxConversation,
     /// What the visitor's page says of itself and its visitor.
     #[schema(value_type = Object)]
-    pub(super) metadata: Value,
+    pub(crate) metadata: Value,
     /// What the bot was about to say when a person took over.
     #[schema(required)]
-    pub(super) draft: Option<Draft>,
+    pub(crate) draft: Option<Draft>,
     /// How far the operator has read.
     #[schema(required)]
-    pub(super) read_up_to: Option<String>,
+    pub(crate) read_up_to: Option<String>,
 }
 
 /// A message, or a note of operators among themselves.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Entry {
-    pub(super) id: String,
+pub(crate) struct Entry {
+    pub(crate) id: String,
     /// `visitor`, `agent`, `bot` or `system`.
     role: &'static str,
     content: String,
@@ -242,17 +255,26 @@ impl From<NoteRow> for Entry {
     }
 }
 
+impl From<EntryRow> for Entry {
+    fn from(row: EntryRow) -> Self {
+        match row {
+            EntryRow::Message(message) => message.into(),
+            EntryRow::Note(note) => note.into(),
+        }
+    }
+}
+
 /// The newest entries before a place, oldest first.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Entries {
-    pub(super) items: Vec<Entry>,
+pub(crate) struct Entries {
+    pub(crate) items: Vec<Entry>,
     /// Whether there is nothing before them.
-    pub(super) complete: bool,
+    pub(crate) complete: bool,
 }
 
 /// A text that operators send often.
 #[derive(Serialize, ToSchema)]
-pub(super) struct CannedReply {
+pub(crate) struct CannedReply {
     id: String,
     /// What stands after the slash.
     shortcut: String,
@@ -278,6 +300,6 @@ impl From<CannedReplyRow> for CannedReply {
 
 /// All canned replies of the tenant, by shortcut.
 #[derive(Serialize, ToSchema)]
-pub(super) struct CannedReplies {
-    pub(super) items: Vec<CannedReply>,
+pub(crate) struct CannedReplies {
+    pub(crate) items: Vec<CannedReply>,
 }
