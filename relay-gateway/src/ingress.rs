@@ -8,6 +8,7 @@
 //! | `/api/v1/operator/*` | [`operators`]: by an operator's token; answered here, or relayed |
 //! | `/api/v1/ws/widget`, `/api/v1/ws/operator` | [`socket`], [`operator_socket`]: becomes a WebSocket |
 //! | `/widget.js` | [`widget`]: what pages embed |
+//! | `/inbox` | [`inbox`]: the page in which operators answer |
 //! | `/.well-known/jwks.json` | [`jwks`] |
 //! | `/openapi.json` | [`document`]: both public lanes |
 //! | `/healthz`, `/readyz` | probes |
@@ -30,11 +31,13 @@ use tokio_util::sync::CancellationToken;
 use crate::{directory::TenantDirectory, limits::Limits};
 
 mod admin_call;
+mod asset;
 mod body;
 mod client_address;
 mod cors;
 mod document;
 mod exceeded;
+mod inbox;
 mod jwks;
 mod messages;
 mod operator_socket;
@@ -138,6 +141,10 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
         .route("/widget.js", get(widget::script))
         // Beside the API, for deployments that publish only `/api` under their URL.
         .route("/api/v1/widget.js", get(widget::script))
+        .route("/inbox", get(inbox::page))
+        .route("/inbox/", get(inbox::without_slash))
+        .route("/inbox/inbox.js", get(inbox::script))
+        .route("/inbox/inbox.css", get(inbox::style))
         .route("/openapi.json", get(|| async { axum::Json(openapi()) }))
         .route("/.well-known/jwks.json", jwks::route(gateway.signing_keys.clone()));
     for path in passthrough::ADMIN_PATHS {

@@ -3,7 +3,7 @@
 //! A socket is open under the same terms as a call is answered. While the directory is current, a change that forbids the socket closes
 //! it before the change is acknowledged; where it is not, each frame is judged, or waits.
 //!
-//! [`accept`], [`registry`], [`pump`], [`close`] and [`changes`] work for any [`Participant`](participant::Participant), and know
+//! [`accept`], [`registry`], [`pump`], [`close`] and [`changes`] work for any [`Participant`], and know
 //! neither visitors nor operators: [`visitor`] and [`operator`] are the two kinds of participants.
 
 mod accept;

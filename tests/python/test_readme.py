@@ -14,8 +14,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = "README.md"
 # The pages, in the order in which their commands are run: each goes on from the README's step 2.
-CALLING, EVENTS, WIDGET, OPERATING, INTERNAL = (
-    f"deploy/docs/{name}.md" for name in ("calling", "events", "widget", "operating", "internal")
+CALLING, EVENTS, WIDGET, INBOX, OPERATING, INTERNAL = (
+    f"deploy/docs/{name}.md" for name in ("calling", "events", "widget", "inbox", "operating", "internal")
 )
 PAGES = sorted(["README.md", "PROTOCOL.md", "ARCHITECTURE.md", *(str(page.relative_to(ROOT)) for page in ROOT.glob("deploy/docs/*.md"))])
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
@@ -119,6 +119,7 @@ STEPS = [
     *commands(read(CALLING)),
     *commands(read(EVENTS)),
     *blocks(WIDGET, "## Put it on your pages"),
+    *commands(read(INBOX)),
     *blocks(OPERATING, "## Operators' calls"),
     *blocks(OPERATING, "## Events"),
     *blocks(OPERATING, "## Secrets"),

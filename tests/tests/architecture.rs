@@ -46,7 +46,15 @@ const HOMES: [(&str, &[&str]); 8] = [
     ),
     ("sea_orm", &["shared/database/src", "admin-service/src/store", "deploy/chat-backend/src"]),
     ("sqlx", &["shared/database/src", "admin-service/src/store"]),
-    ("moka", &["admin-service/src", "relay-gateway/src/directory", "relay-gateway/src/limits"]),
+    (
+        "moka",
+        &[
+            "admin-service/src",
+            "relay-gateway/src/directory",
+            "relay-gateway/src/ingress/tickets",
+            "relay-gateway/src/limits",
+        ],
+    ),
 ];
 
 #[test]

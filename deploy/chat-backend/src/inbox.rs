@@ -9,16 +9,15 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
 use tokio::{
     sync::{Notify, broadcast},
     task::AbortHandle,
     time::{Instant, sleep_until},
 };
-use wire::{TenantId, frames::Role};
+use wire::{TenantId, frames::Role, time::now_unix_ms};
 
 use crate::{
-    inbox_frames::{self, InboxFrame},
+    inbox_frames::{self, InboxFrame, Onlooking},
     records::queues::{self, Tally},
     store::Store,
     takeover::Holder,
@@ -51,19 +50,6 @@ struct Room {
 struct Changed {
     ids: Mutex<BTreeSet<String>>,
     woken: Notify,
-}
-
-/// An operator who looks at a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Onlooking {
-    pub(crate) operator_id: String,
-    pub(crate) display_name: String,
-}
-
-impl From<&Holder> for Onlooking {
-    fn from(holder: &Holder) -> Self {
-        Self { operator_id: holder.operator_id.clone(), display_name: holder.display_name.clone() }
-    }
 }
 
 /// Something that a room's sockets hear.
@@ -166,38 +152,94 @@ impl Inbox {
 
 /// Loads what changed, and tells it, for as long as the room is there.
 async fn tell(inbox: Inbox, tenant_id: TenantId, changed: Arc<Changed>, news: broadcast::Sender<News>) {
+    let mut teller = Teller { inbox, tenant_id, news, aside: BTreeSet::new() };
+    teller.find_those_aside().await;
     let mut counts_due: Option<Instant> = None;
     let mut counted = Instant::now();
     loop {
         let due = counts_due.unwrap_or(counted + Duration::from_secs(3600));
-        tokio::select! {
+        let ids = tokio::select! {
             () = changed.woken.notified() => {
-                let ids = std::mem::take(&mut *changed.ids.lock().unwrap_or_else(PoisonError::into_inner));
-                for id in ids {
-                    match queues::one(&inbox.store.of(tenant_id), &id).await {
-                        Ok(queued) => {
-                            let routing_key = queued.conversation.row.routing_key.as_deref().map(Arc::from);
-                            let frame = inbox_frames::conversation(queued).into();
-                            let (conversation_id, audience) = (id.as_str().into(), Audience::Everybody);
-                            let _ = news.send(News::About { routing_key, conversation_id, frame, audience });
-                        }
-                        Err(error) => tracing::warn!(
-                            %tenant_id,
-                            conversation_id = id,
-                            cause = error.cause(),
-                            "operators were not told of a conversation: they see it when they load it again"
-                        ),
-                    }
-                }
-                counts_due.get_or_insert(counted + COUNTS_EVERY);
+                std::mem::take(&mut *changed.ids.lock().unwrap_or_else(PoisonError::into_inner))
             }
+            () = sleep_until(teller.next_back()) => teller.come_back(now_unix_ms()),
             () = sleep_until(due) => {
                 (counts_due, counted) = (None, Instant::now());
-                for routing_keys in inbox.key_sets(tenant_id) {
-                    match queues::tally(&inbox.store.of(tenant_id), &routing_keys).await {
-                        Ok(tally) => drop(news.send(News::Counts { routing_keys, tally: Arc::new(tally) })),
-                        Err(error) => tracing::warn!(%tenant_id, cause = error.cause(), "conversations were not counted"),
-                    }
+                teller.tell_counts().await;
+                continue;
+            }
+        };
+        for id in ids {
+            teller.tell_conversation(&id).await;
+        }
+        counts_due.get_or_insert(counted + COUNTS_EVERY);
+    }
+}
+
+/// What a room's task does.
+struct Teller {
+    inbox: Inbox,
+    tenant_id: TenantId,
+    news: broadcast::Sender<News>,
+    /// The conversations that are put aside, and until when (Unix milliseconds): then they are told again. One that was brought back
+    /// earlier may still be here, and is then told once more than it has to be.
+    aside: BTreeSet<(i64, String)>,
+}
+
+impl Teller {
+    async fn find_those_aside(&mut self) {
+        match queues::aside(&self.inbox.store.of(self.tenant_id)).await {
+            Ok(aside) => self.aside.extend(aside),
+            Err(error) => tracing::warn!(
+                tenant_id = %self.tenant_id,
+                cause = error.cause(),
+                "conversations that are put aside come back only where operators load their queue again"
+            ),
+        }
+    }
+
+    /// When the next conversation comes back; an hour from now where none does.
+    fn next_back(&self) -> Instant {
+        let wait_ms = self.aside.first().map_or(3_600_000, |(until, _)| (until - now_unix_ms()).clamp(0, 3_600_000));
+        Instant::now() + Duration::from_millis(wait_ms.unsigned_abs())
+    }
+
+    /// Those that are back now.
+    fn come_back(&mut self, now_ms: i64) -> BTreeSet<String> {
+        let mut back = BTreeSet::new();
+        while self.aside.first().is_some_and(|(until, _)| *until <= now_ms) {
+            back.extend(self.aside.pop_first().map(|(_, id)| id));
+        }
+        back
+    }
+
+    async fn tell_conversation(&mut self, id: &str) {
+        match queues::one(&self.inbox.store.of(self.tenant_id), id).await {
+            Ok(queued) => {
+                let row = &queued.conversation.row;
+                if let Some(until) = row.snoozed_until.filter(|until| *until > now_unix_ms()) {
+                    self.aside.insert((until, id.to_owned()));
+                }
+                let routing_key = row.routing_key.as_deref().map(Arc::from);
+                let frame = inbox_frames::conversation(queued).into();
+                let (conversation_id, audience) = (id.into(), Audience::Everybody);
+                let _ = self.news.send(News::About { routing_key, conversation_id, frame, audience });
+            }
+            Err(error) => tracing::warn!(
+                tenant_id = %self.tenant_id,
+                conversation_id = id,
+                cause = error.cause(),
+                "operators were not told of a conversation: they see it when they load it again"
+            ),
+        }
+    }
+
+    async fn tell_counts(&self) {
+        for routing_keys in self.inbox.key_sets(self.tenant_id) {
+            match queues::tally(&self.inbox.store.of(self.tenant_id), &routing_keys).await {
+                Ok(tally) => drop(self.news.send(News::Counts { routing_keys, tally: Arc::new(tally) })),
+                Err(error) => {
+                    tracing::warn!(tenant_id = %self.tenant_id, cause = error.cause(), "conversations were not counted");
                 }
             }
         }
@@ -221,18 +263,21 @@ impl Seat {
 
     /// The operator looks at this conversation from now on, and at no other. Colleagues are told.
     pub(crate) fn watch(&mut self, operator: &Holder, conversation: Option<(String, Option<String>)>) {
+        if self.watched == conversation {
+            return;
+        }
         let before = std::mem::replace(&mut self.watched, conversation);
         let mut concerned = Vec::new();
         if let Some(room) = self.inbox.rooms().get_mut(&self.tenant_id) {
-            if let Some(left) = before {
-                if let Some(onlookers) = room.watching.get_mut(&left.0) {
-                    onlookers.remove(&self.id);
-                    let remaining: Vec<Onlooking> = onlookers.values().cloned().collect();
-                    if remaining.is_empty() {
-                        room.watching.remove(&left.0);
-                    }
-                    concerned.push((left, remaining));
+            if let Some(left) = before
+                && let Some(onlookers) = room.watching.get_mut(&left.0)
+            {
+                onlookers.remove(&self.id);
+                let remaining: Vec<Onlooking> = onlookers.values().cloned().collect();
+                if remaining.is_empty() {
+                    room.watching.remove(&left.0);
                 }
+                concerned.push((left, remaining));
             }
             if let Some((id, routing_key)) = self.watched.clone() {
                 let onlookers = room.watching.entry(id.clone()).or_default();

@@ -4,10 +4,23 @@ use serde::Serialize;
 use wire::frames::{Role, ServerFrame};
 
 use crate::{
-    inbox::Onlooking,
     records::queues::Queued,
+    takeover::Holder,
     views::inbox::{Entry, HolderView, InboxConversation, Preview, QueueCounts},
 };
+
+/// An operator who looks at a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Onlooking {
+    pub(crate) operator_id: String,
+    pub(crate) display_name: String,
+}
+
+impl From<&Holder> for Onlooking {
+    fn from(holder: &Holder) -> Self {
+        Self { operator_id: holder.operator_id.clone(), display_name: holder.display_name.clone() }
+    }
+}
 
 /// A frame to an operator's page. A page ignores a `type` that it does not know.
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use sea_orm::ConnectionTrait;
 use service::ApiError;
 use uuid::Uuid;
 use wire::{
-    TenantId,
+    ErrorCode, TenantId,
     attachments::Attachment,
     frames::{Citation, Role},
 };
@@ -70,13 +70,17 @@ async fn keep(
     let transaction = backend.store.begin().await.map_err(unavailable)?;
     let rows = OfTenant::new(&transaction, tenant_id);
     let conversation = conversations::find(&rows, conversation_id).await?;
-    if let Some(client_id) = client_id
+    let judged = may_say(&conversation);
+    // Who may not see the conversation learns nothing of what is kept in it.
+    let may_see = !matches!(&judged, Err(error) if error.code() == ErrorCode::ConversationNotFound);
+    if may_see
+        && let Some(client_id) = client_id
         && let Some(there) =
             messages::find_by_client_id(&rows, conversation_id, client_id).await.map_err(unavailable)?
     {
         return Ok(there);
     }
-    may_say(&conversation)?;
+    judged?;
     let new = NewMessage { attachments, client_id, operator_id, ..NewMessage::plain(role, content) };
     let kept = messages::insert(&rows, conversation_id, new).await.map_err(unavailable)?;
     let exchange = Exchange { rows, outbox: &backend.outbox, conversation: &conversation, question: None };
@@ -102,7 +106,7 @@ async fn answer(
     if !conversation.handling.bot_may_answer() {
         return Ok(());
     }
-    // The search takes the longest, so it comes before the transaction takes the one writer's place.
+    // The search is slow, so it runs before the transaction takes SQLite's single write lock.
     let reply = backend.bot_reply(tenant_id, &conversation, content).await.map_err(unavailable)?;
     let transaction = store.begin().await.map_err(unavailable)?;
     let rows = OfTenant::new(&transaction, tenant_id);

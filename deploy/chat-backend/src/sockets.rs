@@ -1,4 +1,4 @@
-//! A visitor's conversation, and an operator's inbox, as they happen: the chat backend's ends of the relay's WebSockets.
+//! A visitor's conversation, and an operator's inbox, as they happen: the chat backend's ends of the relay's `WebSockets`.
 //!
 //! The database holds the conversation. Whenever there is something new, a socket reads on from what it has sent. So no message is
 //! lost or sent twice on one socket, however many writers and sockets there are.
@@ -9,7 +9,6 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
-use serde_json::{Map, Value};
 use service::{
     ApiError, Failure,
     websocket::{self, Socket},
@@ -31,7 +30,7 @@ mod traces;
 mod visitor;
 mod waiting;
 
-use relay::{Ended, Heard, PATIENCE, receive};
+use relay::{Ended, Heard, hello};
 use stream::ConversationStream;
 use visitor::Visitor;
 
@@ -148,18 +147,6 @@ fn serve(backend: Backend, mut request: Request, read: impl Fn(&str) -> Result<S
         }
     });
     response
-}
-
-/// The first frame, which must come soon.
-async fn hello(socket: &mut Socket) -> Result<Map<String, Value>, Ended> {
-    let hello = async {
-        loop {
-            if let Heard::Frame(hello) = receive(socket).await? {
-                return Ok::<_, Ended>(hello);
-            }
-        }
-    };
-    timeout(PATIENCE, hello).await.map_err(|_| Ended::Relay("nobody said hello"))?
 }
 
 async fn converse(

@@ -57,7 +57,7 @@ pub(crate) fn decide(
             (Handling::Resolved, _) => Err(Refused::IsResolved),
             (Handling::Assigned, _) if is_mine => Ok(Outcome::Unchanged),
             (Handling::Assigned, Some(other)) => Err(Refused::AlreadyClaimed(other.clone())),
-            // Nobody of the inbox has it, even where a person of the tenant's backend answers.
+            // No operator has it. A person may have answered in it through the tenant's backend.
             _ => next(Handling::Assigned, Some(by.clone())),
         },
         Wish::Assign(to) => match (handling, holder) {

@@ -59,7 +59,7 @@ impl TicketKeys {
         (format!("{}.{}", URL_SAFE_NO_PAD.encode(payload), URL_SAFE_NO_PAD.encode(signature)), ends_at_ms)
     }
 
-    /// Reads a ticket; `None` where it is not one of this relay's, or its time is over. Whether it was used is the caller's to ask.
+    /// Reads a ticket; `None` where it is not one of this relay's, or its time is over. The caller must check whether it was used.
     pub(crate) fn verify(&self, text: &str, now_unix_ms: i64) -> Option<Ticket> {
         if text.len() > LONGEST {
             return None;

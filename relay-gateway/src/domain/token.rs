@@ -172,7 +172,7 @@ impl Keyring {
         self.0.contains_key(key_id)
     }
 
-    /// Checks a visitor's token's signature and reads what it is bound to; whether it has ended is the caller's to ask.
+    /// Checks a visitor's token's signature and reads what it is bound to; the caller must check whether it has ended.
     pub(crate) fn verify(&self, token: &str) -> Result<VisitorToken, Refused> {
         let (key_id, claims) = self.decode::<Claims>(token, &[SESSION, MINTED])?;
         let (tenant_id, expires_at) = (claims.tenant_id, claims.exp);

@@ -131,7 +131,7 @@ async fn admit_and_answer<D: TenantDirectory>(gateway: &Gateway<D>, request: Req
         return Err(Refusal { error, allow: Some(allow) });
     }
     match own {
-        Some(own) => Ok(own.answer(gateway, &caller, &request_id).await?),
+        Some(own) => Ok(own.answer(gateway, &caller, parts.uri.query(), &request_id).await?),
         None => {
             let mut held = gateway.limits.hold_body(client);
             held.proven();

@@ -11,7 +11,7 @@ use crate::domain::{
     token::OperatorToken,
 };
 
-/// Used tickets that are remembered, for as long as they could be used again. Beyond it the oldest is forgotten.
+/// Used tickets that are remembered, for as long as they could be used again. Beyond this number some are forgotten.
 const MOST_USED: u64 = 1_000_000;
 
 /// Makes tickets and takes them. Each gateway remembers what was used at itself.

@@ -96,8 +96,3 @@ impl<D: TenantDirectory> Participant for Operator<D> {
         self.judge.still_allowed(&self.token, &self.about.request_id).await
     }
 }
-
-/// What a suspended tenant's operators are told. A reason begins with the `error_code` that a call would be refused with.
-fn suspended() -> Closing {
-    Closing::Forbidden("tenant_suspended: ask the platform's operator")
-}

@@ -170,6 +170,14 @@ async fn the_relay_answers_who_it_is_and_another_token_itself() {
         "routing_keys": ["sales"], "token_expires_at": me["data"]["token_expires_at"],
     });
     assert_eq!(me["data"], expected);
+    let colleagues: Value =
+        get(&fixture, "fetch/operators", &token).send().await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(colleagues["data"]["next_cursor"], "next");
+    let last = get(&fixture, "fetch/operators?cursor=next", &token);
+    let last: Value = last.send().await.expect("an answer").json().await.expect("JSON");
+    let colleague = &last["data"]["items"][0];
+    assert_eq!((&last["data"]["next_cursor"], &colleague["display_name"]), (&Value::Null, &json!("Ada")), "{last}");
+    assert!(colleague.get("email").is_none(), "no call of an inbox needs it");
     let refreshed = call(&fixture, Method::POST, "refresh/token", &token).send().await.expect("an answer");
     let refreshed: Value = refreshed.json().await.expect("JSON");
     assert_eq!(refreshed["data"]["operator_token"], format!("{operator} 0 0 1790000000"));
@@ -247,4 +255,35 @@ async fn a_tenant_lists_and_revokes_its_operators() {
     assert_eq!((&first["active"], &first["seats"]), (&json!(1), &json!(3)));
     let last = list("?limit=9999&cursor=next").await;
     assert_eq!((&last["items"][0]["email"], &last["next_cursor"]), (&json!("500.next@acme.com"), &Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_but_its_own_files_runs_in_the_inbox() {
+    let fixture = Fixture::start().await;
+    let of = |path: &str| fixture.client.get(format!("http://{}/{path}", fixture.relay)).send();
+    for (path, kind) in [
+        ("inbox", "text/html; charset=utf-8"),
+        ("inbox/inbox.js", "text/javascript; charset=utf-8"),
+        ("inbox/inbox.css", "text/css; charset=utf-8"),
+    ] {
+        let answer = of(path).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        let headers = answer.headers();
+        let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().expect("text");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"), "{policy}");
+        assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(headers[header::REFERRER_POLICY], "no-referrer");
+        assert_eq!(
+            (&headers[header::CONTENT_TYPE], &headers[header::CACHE_CONTROL]),
+            (&kind.parse().expect("a value"), &"no-cache".parse().expect("a value"))
+        );
+        assert!(headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN).is_none(), "{path}");
+        let known = fixture
+            .client
+            .get(format!("http://{}/{path}", fixture.relay))
+            .header(header::IF_NONE_MATCH, &headers[header::ETAG]);
+        assert_eq!(known.send().await.expect("an answer").status(), StatusCode::NOT_MODIFIED, "{path}");
+    }
+    let page = of("inbox/").await.expect("an answer");
+    assert_eq!((page.status(), page.url().path()), (StatusCode::OK, "/inbox"), "a slash at the end leads to the page");
 }

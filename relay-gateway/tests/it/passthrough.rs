@@ -118,7 +118,16 @@ async fn on_a_laptop_the_admin_paths_are_open_to_what_no_proxy_passed_on() {
 #[tokio::test]
 async fn nothing_that_a_browser_opens_is_sniffed() {
     let fixture = Fixture::start().await;
-    for path in ["widget.js", "api/v1/widget.js", "openapi.json", "healthz", "nothing", ".well-known/jwks.json"] {
+    for path in [
+        "widget.js",
+        "api/v1/widget.js",
+        "inbox",
+        "inbox/inbox.js",
+        "openapi.json",
+        "healthz",
+        "nothing",
+        ".well-known/jwks.json",
+    ] {
         let answer = fixture.client.get(format!("http://{}/{path}", fixture.relay)).send().await.expect("an answer");
         assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
     }

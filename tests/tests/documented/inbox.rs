@@ -161,7 +161,10 @@ async fn what_operators_are_answered_is_what_is_documented() {
     // What the gateway answers and refuses itself.
     for (method, path, documented) in [
         ("GET", "fetch/me", "/api/v1/operator/fetch/me"),
+        ("GET", "fetch/operators", "/api/v1/operator/fetch/operators"),
+        ("GET", "fetch/operators?cursor=x", "/api/v1/operator/fetch/operators"),
         ("POST", "refresh/token", "/api/v1/operator/refresh/token"),
+        ("POST", "create/socket-ticket", "/api/v1/operator/create/socket-ticket"),
         ("GET", "fetch/conversations", "/api/v1/operator/{rest}"),
         ("POST", &*format!("claim/conversation{named}"), "/api/v1/operator/{rest}"),
     ] {
@@ -208,8 +211,15 @@ async fn what_operators_are_answered_is_what_is_documented() {
     assert_eq!(status, 200, "{suspended}");
     assert_eq!(asked(&mut gateway, &bens_again).await, "tenant_suspended");
 
-    let others =
-        ["/api/v1/create/*", "/api/v1/fetch/*", "/api/v1/refresh/*", "/api/v1/end/*", "/api/v1/ws/*", "/widget.js"];
+    let others = [
+        "/api/v1/create/*",
+        "/api/v1/fetch/*",
+        "/api/v1/refresh/*",
+        "/api/v1/end/*",
+        "/api/v1/ws/*",
+        "/widget.js",
+        "/inbox",
+    ];
     let signed = ["/api/v1/relay/*"];
     gateway.comparison.finish(&[&others[..], &signed].concat());
     let of_tenants = ["/create/*", "/fetch/*", "/add/*", "/ingest/*", "/ws/*"];

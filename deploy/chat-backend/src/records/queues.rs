@@ -113,7 +113,7 @@ const LAST_MESSAGE: &str =
      (SELECT role FROM message WHERE conversation_id = conversation.id ORDER BY id DESC LIMIT 1) AS last_role,
      (SELECT content FROM message WHERE conversation_id = conversation.id ORDER BY id DESC LIMIT 1) AS last_content";
 
-/// Conversations in which nothing was said are no concern of anybody's. `?2` is the list of the operator's routing keys.
+/// A conversation without a message is in no queue. `?2` is the list of the operator's routing keys.
 const VISIBLE: &str = "tenant_id = ?1 AND last_message_at IS NOT NULL
     AND (json_array_length(?2) = 0 OR routing_key IN (SELECT value FROM json_each(?2)))";
 
@@ -177,6 +177,18 @@ pub(crate) async fn one(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> 
     found.ok_or_else(conversations::not_found).and_then(Queued::of_row)
 }
 
+/// The tenant's conversations that are put aside, and until when (Unix milliseconds).
+pub(crate) async fn aside(rows: &OfTenant<'_, impl ConnectionTrait>) -> Result<Vec<(i64, String)>, ApiError> {
+    #[derive(FromQueryResult)]
+    struct Aside {
+        snoozed_until: i64,
+        id: String,
+    }
+    let sql = "SELECT snoozed_until, id FROM conversation WHERE tenant_id = ?1 AND snoozed_until > ?2";
+    let found: Vec<Aside> = rows.all(sql, [now_unix_ms().into()]).await.map_err(unavailable)?;
+    Ok(found.into_iter().map(|Aside { snoozed_until, id }| (snoozed_until, id)).collect())
+}
+
 impl Queued {
     fn of_row(row: QueuedRow) -> Result<Self, ApiError> {
         let QueuedRow { conversation, last_id, last_role, last_content, unread, sorted_by } = row;
@@ -193,7 +205,7 @@ pub(crate) async fn tally(
     #[derive(FromQueryResult)]
     struct Counted {
         handling: String,
-        /// One that is put aside is in no queue of its own.
+        /// One that is put aside is counted neither in `waiting` nor in `mine`.
         is_aside: bool,
         operator_id: Option<String>,
         conversations: i64,

@@ -12,10 +12,7 @@ use wire::{
     },
 };
 
-use super::{
-    hello,
-    relay::{Ended, Heard, receive, send_text},
-};
+use super::relay::{Ended, Heard, hello, receive, send_text};
 use crate::{
     extract::Acting,
     handling::Handling,

@@ -83,3 +83,15 @@ pub(super) async fn receive(socket: &mut Socket) -> Result<Heard, Ended> {
         WsMessage::Ping(_) | WsMessage::Pong(_) | WsMessage::Frame(_) => Ok(Heard::News),
     }
 }
+
+/// The first frame, which must come soon.
+pub(super) async fn hello(socket: &mut Socket) -> Result<Map<String, Value>, Ended> {
+    let hello = async {
+        loop {
+            if let Heard::Frame(hello) = receive(socket).await? {
+                return Ok::<_, Ended>(hello);
+            }
+        }
+    };
+    timeout(PATIENCE, hello).await.map_err(|_| Ended::Relay("nobody said hello"))?
+}

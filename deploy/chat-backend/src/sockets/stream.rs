@@ -202,24 +202,22 @@ impl<'a> ConversationStream<'a> {
 
     /// Sends what is new, in order. If somebody else answers now, says so before their first message.
     pub(super) async fn catch_up(&mut self, socket: &mut Socket) -> Result<(), Ended> {
-        let conversation = conversations::find(&self.rows(), &self.conversation_id).await?;
-        // The status frame does not say why a person is awaited, so a change of the reason alone sends none.
-        let operator = conversation.shown_operator();
-        let is_new = conversation.handling.status() != self.handling.status() || operator != self.operator;
-        (self.handling, self.operator) = (conversation.handling, operator.clone());
-        self.routing_key = conversation.row.routing_key;
-        let status = ServerFrame::Status { status: self.handling.status(), operator };
-        let mut status = is_new.then_some(status);
+        let mut is_first = true;
         loop {
+            // The messages are read before who answers: so nobody's message is sent before it is known that they answer.
             let messages = self.read(&self.sent, None).await?;
-            let Some(newest) = messages.last() else { break };
-            let newest = newest.id.clone();
+            if messages.is_empty() && !is_first {
+                return Ok(());
+            }
+            is_first = false;
+            let mut status = self.new_status().await?;
             for message in messages {
                 if message.role != Role::Visitor
                     && let Some(status) = status.take()
                 {
                     send(socket, &status).await?;
                 }
+                self.sent.clone_from(&message.id);
                 let own = self.own.iter().position(|(id, _)| *id == message.id);
                 let frame = match own.map(|place| self.own.swap_remove(place)) {
                     Some((message_id, client_id)) => {
@@ -229,12 +227,21 @@ impl<'a> ConversationStream<'a> {
                 };
                 send(socket, &frame).await?;
             }
-            self.sent = newest;
+            if let Some(status) = status {
+                send(socket, &status).await?;
+            }
         }
-        match status {
-            Some(status) => send(socket, &status).await,
-            None => Ok(()),
-        }
+    }
+
+    /// Who answers now, if that is not what was said last. The status does not say why a person is awaited, so a change of the reason
+    /// alone is none.
+    async fn new_status(&mut self) -> Result<Option<ServerFrame>, Ended> {
+        let conversation = conversations::find(&self.rows(), &self.conversation_id).await?;
+        let operator = conversation.shown_operator();
+        let is_new = conversation.handling.status() != self.handling.status() || operator != self.operator;
+        (self.handling, self.operator) = (conversation.handling, operator.clone());
+        self.routing_key = conversation.row.routing_key;
+        Ok(is_new.then_some(ServerFrame::Status { status: self.handling.status(), operator }))
     }
 
     async fn read(&self, after: &str, up_to: Option<&str>) -> Result<Vec<Message>, Ended> {

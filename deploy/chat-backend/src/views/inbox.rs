@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use wire::{
     attachments::Attachment,
     frames::{Citation, Role},
-    time::WireTime,
+    time::{WireTime, now_unix_ms},
 };
 
 use crate::{
@@ -98,7 +98,7 @@ impl From<conversations::Conversation> for InboxConversation {
             operator: holder.map(HolderView::from),
             claim_count: row.claim_count,
             tags: row.tags(),
-            snoozed_until: time(row.snoozed_until),
+            snoozed_until: time(row.snoozed_until.filter(|until| *until > now_unix_ms())),
             last_message_at: time(row.last_message_at),
             created_at: WireTime::from_unix_ms(row.created_at),
             updated_at: WireTime::from_unix_ms(row.updated_at),

@@ -1,8 +1,13 @@
 //! An operator's socket: what it hears of conversations, colleagues and visitors, and what it carries out.
 
+use http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
-use wire::{SessionId, TenantId};
+use wire::{
+    SessionId, TenantId,
+    operator::{ActingOperator, OPERATOR_PARAMETER},
+    time::{WireTime, now_unix_ms},
+};
 
 use crate::{sockets::Relay, support::Backend};
 
@@ -45,6 +50,12 @@ async fn act(desk: &mut Relay, verb: &str, conversation: &str) -> Value {
             return frame;
         }
     }
+}
+
+/// Ada as the relay tells of her in a call.
+fn told() -> String {
+    let ada = ActingOperator { display_name: "ADA".to_owned(), avatar_url: None, routing_keys: Vec::new() };
+    format!("{OPERATOR_PARAMETER}={}", ada.to_parameter())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -135,6 +146,37 @@ async fn a_desk_hears_of_its_own_queues_alone() {
     elsewhere.say(&json!({"type": "watch", "conversation_id": for_sales})).await;
     let first = elsewhere.next().await.expect("open");
     assert_eq!(first["error_code"], "conversation_not_found", "another tenant heard nothing before: {first}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_that_was_put_aside_comes_back_to_every_desk() {
+    let backend = Backend::start().await;
+    let tenant = TenantId::generate();
+    let mut ada = desk(&backend, tenant, "ada", &[]).await;
+    let (mut visitor, conversation) = visitor(&backend, tenant, None, "human").await;
+    ask(&mut visitor, "Is anybody there?").await;
+    ada.next_of("conversation").await;
+    let snooze = async |ms: i64| {
+        let path = format!("/operator/snooze/conversation?conversation_id={conversation}&{}", told());
+        let until = WireTime::from_unix_ms(now_unix_ms() + ms).to_string();
+        let body = json!({"until": until}).to_string().into_bytes();
+        let headers =
+            Backend::headers_as("operator:ada", &tenant.to_string(), &Method::POST, &path, &body, now_unix_ms());
+        let (status, answer) = backend.send(Method::POST, &path, &body, headers).await;
+        assert_eq!(status, 200, "{answer}");
+    };
+    snooze(1500).await;
+    let aside = ada.next_of("conversation").await;
+    assert!(aside["conversation"]["snoozed_until"].is_string(), "{aside}");
+    // One who comes meanwhile hears of it too.
+    drop(ada);
+    let mut ben = desk(&backend, tenant, "ben", &[]).await;
+    let back = ben.next_of("conversation").await;
+    assert_eq!(
+        (&back["conversation"]["id"], &back["conversation"]["snoozed_until"]),
+        (&json!(conversation), &Value::Null)
+    );
+    assert_eq!(ben.next_of("counts").await["counts"]["waiting"], 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

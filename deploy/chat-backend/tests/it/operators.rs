@@ -211,8 +211,11 @@ async fn a_note_is_for_colleagues_and_a_message_for_the_visitor() {
     let client_id = "0190381b-2400-7000-8000-000000000001";
     let body = json!({"content": "Hello, I am Ada.", "client_id": client_id});
     let first = answer(&backend, tenant, &ada, &conversation, body.clone()).await.1;
-    let again = answer(&backend, tenant, &ada, &conversation, body).await.1;
+    let again = answer(&backend, tenant, &ada, &conversation, body.clone()).await.1;
     assert_eq!(first["data"]["id"], again["data"]["id"], "sent twice, written once");
+    let stranger = operator("sue", &["support"]);
+    let guessed = answer(&backend, tenant, &stranger, &conversation, body).await;
+    assert_eq!(guessed.0, 404, "who may not see the conversation learns nothing of it: {}", guessed.1);
 
     let entries = get(&backend, tenant, &ben, &format!("fetch/messages?conversation_id={conversation}")).await;
     let shown: Vec<_> = entries["items"].as_array().expect("a list").iter().collect();

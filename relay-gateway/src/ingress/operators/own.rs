@@ -1,7 +1,8 @@
-//! What the relay answers itself on the operator lane: who the caller is, another token, and tickets for sockets.
+//! What the relay answers itself on the operator lane: who the caller is and who the colleagues are, another token, and tickets for
+//! sockets.
 
 use axum::response::{IntoResponse as _, Response};
-use service::{ApiError, Envelope, Failure, Success};
+use service::{ApiError, Envelope, Failure, Success, query::Query};
 use wire::{
     request_id::RequestId,
     time::{WireTime, now_unix_ms},
@@ -12,10 +13,13 @@ use crate::{
     admin::OldToken,
     directory::TenantDirectory,
     ingress::{
-        shapes::operators::{Me, RefreshedOperatorToken, SocketTicket, TAG},
+        shapes::operators::{Colleague, ColleaguePage, Me, RefreshedOperatorToken, SocketTicket, TAG},
         state::Gateway,
     },
 };
+
+/// Operators in a page.
+const COLLEAGUES_AT_ONCE: u32 = 500;
 
 /// The calls that the relay answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,7 @@ pub(super) enum OwnEndpoint {
     Me,
     RefreshToken,
     SocketTicket,
+    Operators,
 }
 
 impl OwnEndpoint {
@@ -31,13 +36,14 @@ impl OwnEndpoint {
             "fetch/me" => Some(Self::Me),
             "refresh/token" => Some(Self::RefreshToken),
             "create/socket-ticket" => Some(Self::SocketTicket),
+            "fetch/operators" => Some(Self::Operators),
             _ => None,
         }
     }
 
     pub(super) const fn allow(self) -> &'static str {
         match self {
-            Self::Me => "GET, HEAD",
+            Self::Me | Self::Operators => "GET, HEAD",
             Self::RefreshToken | Self::SocketTicket => "POST",
         }
     }
@@ -46,12 +52,14 @@ impl OwnEndpoint {
         self,
         gateway: &Gateway<D>,
         caller: &Caller,
+        query: Option<&str>,
         request_id: &RequestId,
     ) -> Result<Response, ApiError> {
         match self {
             Self::Me => Ok(fetch_me(caller)),
             Self::RefreshToken => refresh_token(gateway, caller, request_id).await,
             Self::SocketTicket => Ok(create_socket_ticket(gateway, caller)),
+            Self::Operators => fetch_operators(gateway, caller, query, request_id).await,
         }
     }
 }
@@ -124,4 +132,32 @@ pub(crate) fn create_socket_ticket<D: TenantDirectory>(gateway: &Gateway<D>, cal
     let (ticket, ends_at_ms) = gateway.tickets.issue(&caller.token, now_unix_ms());
     let data = SocketTicket { ticket, expires_at: WireTime::from_unix_ms(ends_at_ms) };
     Success::created(data, "Ticket made. Connect to /api/v1/ws/operator?ticket=<ticket>.").into_response()
+}
+
+/// The tenant's active operators, newest first: those to whom a conversation can be assigned.
+#[utoipa::path(
+    get, path = "/api/v1/operator/fetch/operators", tag = TAG, security(("operator_token" = [])),
+    params(("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
+    responses(
+        (status = 200, description = "A page. It leaves out those who are revoked, so it may be short while more follow", body = Envelope<ColleaguePage>),
+        (status = 401, description = "`invalid_operator_token`, `operator_token_superseded`", body = Failure),
+        (status = 403, description = "`tenant_suspended`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 429, description = "`rate_limited`", body = Failure),
+        (status = 503, description = "`directory_unavailable`", body = Failure),
+    )
+)]
+pub(crate) async fn fetch_operators<D: TenantDirectory>(
+    gateway: &Gateway<D>,
+    caller: &Caller,
+    query: Option<&str>,
+    request_id: &RequestId,
+) -> Result<Response, ApiError> {
+    let mut query = Query::parse(query);
+    let cursor = query.optional::<String>("cursor").unwrap_or_default();
+    query.finish()?;
+    let page = gateway.admin.operators(caller.tenant.id, cursor, COLLEAGUES_AT_ONCE, request_id).await?;
+    let active = page.operators.into_iter().filter(|operator| operator.revoked_at.is_none());
+    let data = ColleaguePage { items: active.map(Colleague::from).collect(), next_cursor: page.next_cursor };
+    Ok(Success::ok(data, "Operators fetched.").into_response())
 }

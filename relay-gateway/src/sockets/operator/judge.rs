@@ -6,7 +6,6 @@ use std::sync::Arc;
 use coherence::Changes;
 use wire::{TenantId, request_id::RequestId};
 
-use super::suspended;
 use crate::{
     directory::{Known, TenantDirectory},
     domain::{
@@ -125,4 +124,9 @@ impl<D: TenantDirectory> Judge for OperatorJudge<D> {
         let tenant = answers.tenant.clone().expect("it was looked up")?;
         self.judge_in(&tenant, token, &answers.request_id).await.map(|_| None)
     }
+}
+
+/// What a suspended tenant's operators are told. A reason begins with the `error_code` that a call would be refused with.
+fn suspended() -> Closing {
+    Closing::Forbidden("tenant_suspended: ask the platform's operator")
 }

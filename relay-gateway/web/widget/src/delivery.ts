@@ -1,7 +1,7 @@
 // What the visitor writes, on its way to the relay: kept, sent one at a time, sent again, or marked as failed.
 import { MESSAGE_CHARS } from "@chat-relay/protocol/frames";
 import { clean } from "@chat-relay/protocol/untrusted";
-import { randomId } from "./id";
+import { randomId } from "@chat-relay/protocol/id";
 import type { Parts } from "./parts";
 import type { ServerFrame } from "./protocol";
 import { nextUnsent } from "./state";
