@@ -10,7 +10,7 @@
 //! | `/widget.js` | [`widget`]: what pages embed |
 //! | `/inbox` | [`inbox`]: the page in which operators answer |
 //! | `/.well-known/jwks.json` | [`jwks`] |
-//! | `/openapi.json` | [`document`]: both public lanes |
+//! | `/openapi.json` | [`document`]: the three lanes |
 //! | `/healthz`, `/readyz` | probes |
 
 use std::{any::Any, net::IpAddr, sync::Arc};

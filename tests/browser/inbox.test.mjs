@@ -301,6 +301,12 @@ for (const colorScheme of ["light", "dark"]) {
       const inbox = await ada.sitDown(await come({ colorScheme, viewport }));
       const name = `inbox-${colorScheme}-${viewport.width}`;
       const looks = async (state) => {
+        if (await inbox.log.isVisible()) {
+          await eventually(async () => {
+            const hidden = await inbox.log.evaluate((log) => log.scrollHeight - log.clientHeight - log.scrollTop);
+            assert.ok(hidden < 1, `${hidden} px of the newest message are out of sight`);
+          });
+        }
         assert.equal(await inbox.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, state);
         await findsNothing(inbox.page);
         await picture(inbox.page, `${name}-${state}`);

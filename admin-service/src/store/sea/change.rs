@@ -84,9 +84,8 @@ impl<'s> Change<'s> {
 
     /// Writes the audit row, tells the other replicas, and commits. Answers the change's revision.
     ///
-    /// This method writes the rows that every change has: today the audit row alone. There is no outbox yet. If one is added, its rows
-    /// are written here before the audit row: its counter rows are then locked after the operation's own rows and before the newest
-    /// row of the audit log, and the order of locks stays the same for all changes.
+    /// The audit row comes last. Every change locks in one order, so that no two wait for each other: the tenant's row, the directory's,
+    /// the operation's own rows and its outbox's, and the newest row of the audit log.
     pub(super) async fn commit(self, audit: AuditEntry, at: Timestamp) -> Result<u64, StoreError> {
         let revision = number_from_row(self.revision)?;
         chain::append_audit(&self.store.keys, &self.transaction, audit, revision, at).await?;

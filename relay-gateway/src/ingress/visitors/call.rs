@@ -96,8 +96,8 @@ impl<D: TenantDirectory> Call<'_, D> {
         }
     }
 
-    /// Refuses the call so that the page learns why, where it may. Where the call was refused before its page was judged, the tenant that
-    /// the URL names decides. Any page may learn that a limit was reached, or that the admin service is away.
+    /// Refuses the call. If the page was not judged yet, the allowed origins of the tenant in the URL decide whether the page may read the
+    /// refusal. Any page may learn that a limit was reached, or that the admin service is away.
     async fn refuse(mut self, error: ApiError) -> Response {
         self.gateway.metrics.refused(error.code());
         if let (None, RequestOrigin::Page(origin, text)) = (&self.readable_by, RequestOrigin::read(&self.parts.headers))

@@ -63,8 +63,12 @@ function Log({ inbox, opened }: { inbox: Inbox; opened: Opened }) {
   const log = useRef<HTMLDivElement>(null);
   const isAtEnd = useRef(true);
   const heightBefore = useRef(0);
+  const topBefore = useRef(0);
+  const content = useRef<HTMLDivElement>(null);
   const first = state.entries[0]?.id;
   const isTyping = state.typing !== null && state.typing.until > Date.now();
+  const lastMine = state.entries.filter((entry) => entry.role === "agent" && !entry.internal).at(-1);
+  const isSeen = lastMine !== undefined && (opened.visitor_read_up_to ?? "") >= lastMine.id;
 
   useEffect(() => {
     isAtEnd.current = true;
@@ -84,51 +88,56 @@ function Log({ inbox, opened }: { inbox: Inbox; opened: Opened }) {
     heightBefore.current = element.scrollHeight;
   }, [state.entries, state.pending, isTyping]);
 
-  // A composer that grows takes its room from the end of the log.
+  // Whatever changes its height, the composer, the window, or a line in the log: the end stays in view.
   useEffect(() => {
-    const element = log.current;
-    if (!element) return;
+    const [element, within] = [log.current, content.current];
+    if (!element || !within) return;
     const observer = new ResizeObserver(() => {
       if (isAtEnd.current) element.scrollTop = element.scrollHeight;
     });
     observer.observe(element);
+    observer.observe(within);
     return () => observer.disconnect();
   }, []);
 
   const scrolled = (): void => {
     const element = log.current;
     if (!element) return;
-    isAtEnd.current = element.scrollHeight - element.scrollTop - element.clientHeight < 60;
-    heightBefore.current = element.scrollHeight;
+    const { scrollTop, scrollHeight, clientHeight } = element;
+    // Only a person scrolls up: a height that changed leaves the place as it was.
+    if (scrollHeight - scrollTop - clientHeight < 60) isAtEnd.current = true;
+    else if (scrollTop < topBefore.current) isAtEnd.current = false;
+    topBefore.current = scrollTop;
+    heightBefore.current = scrollHeight;
   };
 
-  const lastMine = state.entries.filter((entry) => entry.role === "agent" && !entry.internal).at(-1);
-  const isSeen = lastMine !== undefined && (opened.visitor_read_up_to ?? "") >= lastMine.id;
   return (
     <div class="log" ref={log} role="log" aria-live="polite" tabIndex={0} aria-label={text.all} onScroll={scrolled}>
-      {!state.complete && (
-        <button type="button" class="earlier" onClick={() => void inbox.loadEntries(opened.id, true)}>{text.earlier}</button>
-      )}
-      {state.entries.map((entry, index) => (
-        <Bubble key={entry.id} inbox={inbox} entry={entry} before={state.entries[index - 1]} isSeen={isSeen && entry === lastMine} />
-      ))}
-      {state.pending.filter((it) => it.conversation_id === opened.id).map((pending) => (
-        <div class="bubble agent pending" key={pending.client_id}>
-          <p dir="auto">{pending.content}</p>
-          <p class="meta">
-            {pending.state === "sending" ? text.sending : [text.notSent, pending.why].filter(Boolean).join(": ")}{" "}
-            {pending.state !== "sending" && (
-              <button type="button" class="link" onClick={() => inbox.sendAgain(pending)}>{text.tryAgain}</button>
-            )}{" "}
-            {pending.state === "refused" && (
-              <button type="button" class="link" onClick={() => inbox.discard(pending)}>{text.discard}</button>
-            )}
-          </p>
-        </div>
-      ))}
-      {isTyping && state.typing && (
-        <p class="typing">{state.typing.who ? put(text.isTyping, { name: state.typing.who.display_name }) : text.visitorTyping}</p>
-      )}
+      <div class="content" ref={content}>
+        {!state.complete && (
+          <button type="button" class="earlier" onClick={() => void inbox.loadEntries(opened.id, true)}>{text.earlier}</button>
+        )}
+        {state.entries.map((entry, index) => (
+          <Bubble key={entry.id} inbox={inbox} entry={entry} before={state.entries[index - 1]} isSeen={isSeen && entry === lastMine} />
+        ))}
+        {state.pending.filter((it) => it.conversation_id === opened.id).map((pending) => (
+          <div class="bubble agent pending" key={pending.client_id}>
+            <p dir="auto">{pending.content}</p>
+            <p class="meta">
+              {pending.state === "sending" ? text.sending : [text.notSent, pending.why].filter(Boolean).join(": ")}{" "}
+              {pending.state !== "sending" && (
+                <button type="button" class="link" onClick={() => inbox.sendAgain(pending)}>{text.tryAgain}</button>
+              )}{" "}
+              {pending.state === "refused" && (
+                <button type="button" class="link" onClick={() => inbox.discard(pending)}>{text.discard}</button>
+              )}
+            </p>
+          </div>
+        ))}
+        {isTyping && state.typing && (
+          <p class="typing">{state.typing.who ? put(text.isTyping, { name: state.typing.who.display_name }) : text.visitorTyping}</p>
+        )}
+      </div>
     </div>
   );
 }
