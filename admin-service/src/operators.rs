@@ -28,7 +28,7 @@ pub(crate) struct Operators {
     propagation: Propagation,
 }
 
-/// What the token says that is to be refreshed.
+/// The claims of the token that is to be refreshed.
 pub(crate) struct OldToken {
     pub(crate) operator_id: Uuid,
     pub(crate) membership_version: u64,
@@ -72,7 +72,7 @@ impl Operators {
         Ok(self.propagation.commit_within(change, wait).await?)
     }
 
-    /// A token for an operator who is not revoked.
+    /// Issues a token for an operator. A revoked operator gets none.
     pub(crate) async fn issue_token(
         &self,
         tenant: &Tenant,

@@ -77,7 +77,7 @@ pub enum OperatorName {
 }
 
 impl Operator {
-    /// Whether gateways know something else of this operator than of the one it was: then they must hear of the change.
+    /// Whether what gateways cache of the operator is the same as in `before`. If not, they must hear of the change.
     #[must_use]
     pub fn is_known_as(&self, before: &Self) -> bool {
         self.version == before.version
@@ -101,8 +101,8 @@ pub struct OperatorProfile {
 }
 
 impl OperatorProfile {
-    /// The operator that this makes of the one who is there, or of nobody. Other routing keys, and the return of one who was revoked,
-    /// are another version of the membership.
+    /// The operator after this profile is applied: a new one, or `existing` changed. The membership gets its next version, which ends
+    /// older tokens, if the routing keys change or a revoked operator is restored.
     #[must_use]
     pub fn applied_to(&self, existing: Option<&Operator>, tenant_id: TenantId, now: Timestamp) -> Operator {
         let Self { email, display_name, routing_keys, avatar_url } = self.clone();

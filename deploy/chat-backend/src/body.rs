@@ -100,7 +100,7 @@ pub(crate) struct NewKnowledge {
     pub(crate) title: String,
     #[schema(min_length = 1, max_length = 400_000)]
     pub(crate) body: String,
-    /// The bot never answers from documents of the category `restricted`: what they speak of it hands over to a person.
+    /// The bot never answers from documents of the category `restricted`. It hands a question that they answer over to a person.
     #[schema(required = false, default = "general", max_length = 100)]
     pub(crate) category: String,
     #[schema(required = false, default = "fr", max_length = 35)]

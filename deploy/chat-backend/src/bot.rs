@@ -14,7 +14,7 @@ use super::{
 
 /// Half of what was asked about must be in the passage.
 const THRESHOLD: f64 = 0.5;
-/// The category of documents that the bot never answers from: what they speak of is for a person.
+/// The category of documents that the bot never answers from. It hands a question that they answer over to a person.
 const RESTRICTED: &str = "restricted";
 /// Chunks that are looked at more closely.
 const CANDIDATES: u32 = 5;

@@ -21,7 +21,6 @@ use super::{
     post, path = "/create/conversation", tag = "conversations", request_body = body::NewConversation,
     responses(
         (status = 201, description = "Begun", body = Envelope<Conversation>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )
 )]
@@ -61,7 +60,6 @@ pub(crate) async fn create_conversation(
     params(("conversation_id" = String, Query)),
     responses(
         (status = 200, description = "The conversation", body = Envelope<Conversation>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 404, description = "`conversation_not_found`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )
@@ -87,7 +85,6 @@ pub(crate) async fn fetch_conversation(
     ),
     responses(
         (status = 200, description = "A page", body = Envelope<List<Conversation>>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )
 )]

@@ -2,12 +2,13 @@
 
 use service::Failure;
 use utoipa::{
-    Modify, OpenApi, PartialSchema as _,
+    Modify, OpenApi, PartialSchema as _, ToSchema,
     openapi::{
-        Required,
-        path::{ParameterBuilder, ParameterIn},
+        ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder,
+        path::{Parameter, ParameterBuilder, ParameterIn},
     },
 };
+use wire::operator::OPERATOR_PARAMETER;
 
 /// The document without its paths.
 #[derive(OpenApi)]
@@ -35,27 +36,42 @@ use utoipa::{
 )]
 pub(crate) struct Document;
 
-/// Adds the headers of HMAC#2 to every call.
+/// Adds what every call has in common: the headers of HMAC#2, and the refusal of a wrong signature; for operators' calls, who acts.
 pub(crate) struct SignedByTheRelay;
 
 impl Modify for SignedByTheRelay {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        for item in document.paths.paths.values_mut() {
+        for (path, item) in &mut document.paths.paths {
             for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
                 let parameters = operation.parameters.get_or_insert_default();
-                parameters.extend(HEADERS.map(|(name, description)| {
-                    ParameterBuilder::new()
-                        .name(name)
-                        .parameter_in(ParameterIn::Header)
-                        .required(Required::True)
-                        .description(Some(description))
-                        .schema(Some(String::schema()))
-                        .build()
-                        .into()
-                }));
+                if path.starts_with("/operator/") {
+                    let description = "Who acts, as the relay says it";
+                    parameters.push(required(OPERATOR_PARAMETER, ParameterIn::Query, description));
+                }
+                parameters.extend(HEADERS.map(|(name, description)| required(name, ParameterIn::Header, description)));
+                operation.responses.responses.insert("401".to_owned(), refusal().into());
             }
         }
     }
+}
+
+fn required(name: &str, place: ParameterIn, description: &str) -> RefOr<Parameter> {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(Required::True)
+        .description(Some(description))
+        .schema(Some(String::schema()))
+        .build()
+        .into()
+}
+
+fn refusal() -> Response {
+    let failure = Ref::from_schema_name(<Failure as ToSchema>::name());
+    ResponseBuilder::new()
+        .description("`invalid_relay_signature`")
+        .content("application/json", ContentBuilder::new().schema(Some(failure)).build())
+        .build()
 }
 
 const HEADERS: [(&str, &str); 4] = [

@@ -39,7 +39,7 @@ pub(crate) struct Acting {
 }
 
 impl Acting {
-    /// Whether the operator may see a conversation. What may not be seen is not there.
+    /// Whether the operator may see a conversation. If not, the answer is the same as for one that does not exist.
     ///
     /// # Errors
     /// `conversation_not_found`.

@@ -1,7 +1,8 @@
 //! What operators' sockets hear: which conversations changed, how many there are, who looks at what, and who writes. The database holds the
 //! conversations: what is lost here is read again.
 //!
-//! A tenant has a room while an operator is connected. One task of the room loads each changed conversation once, whoever hears of it.
+//! A tenant has a room while at least one of its operators is connected. The room has one task, which loads a changed conversation once
+//! for all of the room's sockets.
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -17,7 +17,6 @@ use super::{
     post, path = "/ingest/knowledge", tag = "knowledge", request_body = body::NewKnowledge,
     responses(
         (status = 201, description = "Ingested", body = Envelope<KnowledgeDocument>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )
 )]

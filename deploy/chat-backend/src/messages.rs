@@ -22,7 +22,6 @@ use super::{
     params(("conversation_id" = String, Query)),
     responses(
         (status = 201, description = "Added", body = Envelope<Message>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 404, description = "`conversation_not_found`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )
@@ -53,7 +52,6 @@ pub(crate) async fn add_message(
     ),
     responses(
         (status = 200, description = "A page", body = Envelope<List<Message>>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 404, description = "`conversation_not_found`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )

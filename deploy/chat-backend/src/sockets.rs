@@ -61,7 +61,6 @@ use visitor::Visitor;
     get, path = "/ws/visitor", tag = "sockets",
     responses(
         (status = 101, description = "The connection is a WebSocket"),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 422, description = "`validation_failed`: the actor is no visitor", body = Failure),
         (status = 426, description = "`upgrade_required`", body = Failure),
     )
@@ -92,7 +91,6 @@ pub(crate) async fn visitor_socket(State(backend): State<Backend>, request: Requ
     get, path = "/ws/operator", tag = "sockets",
     responses(
         (status = 101, description = "The connection is a WebSocket"),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 422, description = "`validation_failed`: the actor is no operator", body = Failure),
         (status = 426, description = "`upgrade_required`", body = Failure),
     )

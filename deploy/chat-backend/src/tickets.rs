@@ -30,7 +30,6 @@ use super::{
     post, path = "/create/contact-ticket", tag = "tickets", request_body = NewContactTicket,
     responses(
         (status = 201, description = "Opened", body = Envelope<ContactTicket>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )
 )]
@@ -100,7 +99,6 @@ pub(crate) async fn create_contact_ticket(
     params(("ticket_id" = String, Query)),
     responses(
         (status = 200, description = "The ticket", body = Envelope<Ticket>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 404, description = "`ticket_not_found`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )
@@ -128,7 +126,6 @@ pub(crate) async fn fetch_ticket(
     ),
     responses(
         (status = 200, description = "A page", body = Envelope<List<Ticket>>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )
 )]

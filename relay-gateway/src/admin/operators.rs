@@ -56,7 +56,7 @@ pub(crate) struct OperatorPage {
     pub(crate) seats: u64,
 }
 
-/// What the token says that is to be refreshed.
+/// The claims of the token that is to be refreshed.
 pub(crate) struct OldToken {
     pub(crate) operator_id: Uuid,
     pub(crate) membership_version: u64,

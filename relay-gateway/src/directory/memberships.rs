@@ -50,7 +50,7 @@ impl MembershipCache {
         let cell = self.kept.get_with_by_ref(&place, Arc::default);
         let membership = cell.get_or_try_init(|| fetch()).await?.clone();
         if membership.is_none() {
-            // An operator who is made later changes nothing that gateways hear of.
+            // Gateways are not told when an operator is created, so a kept `None` would hide the new operator.
             self.kept.invalidate(&place);
         }
         Ok(membership)

@@ -23,7 +23,7 @@ pub(crate) struct TicketKeys(Vec<Hmac<Sha256>>);
 
 /// A ticket whose signature is right and whose time is not over. It opens one socket.
 pub(crate) struct Ticket {
-    /// Names it.
+    /// The ticket's id, by which its use is remembered.
     pub(crate) id: Uuid,
     pub(crate) token: OperatorToken,
 }

@@ -69,7 +69,7 @@ pub(crate) struct OperatorToken {
     pub(crate) operator_id: Uuid,
     /// The version of the membership that it was issued for.
     pub(crate) membership_version: u64,
-    /// It is over where the tenant has a later one.
+    /// The token is over if the tenant has a later generation.
     pub(crate) tenant_generation: u64,
     /// When the tenant's backend vouched for the operator: when the first token of the chain was issued. Unix seconds.
     pub(crate) first_issued_at: i64,

@@ -7,10 +7,15 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use super::{inbox, operator_socket, operators, relay_endpoints, relay_events, socket, visitors, widget};
+use super::{
+    inbox, operator_socket, operators as operator_lane, relay_endpoints, relay_events, socket, visitors, widget,
+};
 
+mod operators;
+mod refusals;
 mod signed;
 
+use operators::OperatorCalls;
 use signed::SignedCalls;
 
 #[derive(OpenApi)]
@@ -35,11 +40,11 @@ use signed::SignedCalls;
         relay_endpoints::provision_operator, relay_endpoints::operator_token, relay_endpoints::revoke_operator, relay_endpoints::fetch_operators, relay_endpoints::visitor_token, relay_endpoints::revoke_visitor, relay_endpoints::tenant_info,
         relay_events::fetch_events, relay_events::fetch_event, relay_events::replay_event, relay_events::replay_events,
         relay_events::send_test_event, relay_events::start_endpoint,
-        operators::own::fetch_me, operators::own::refresh_token, operators::own::create_socket_ticket, operators::own::fetch_operators, inbox::page, operator_socket::upgrade, operators::pass_through, operators::pass_through_read,
+        operator_lane::own::fetch_me, operator_lane::own::refresh_token, operator_lane::own::create_socket_ticket, operator_lane::own::fetch_operators, inbox::page, operator_socket::upgrade, operator_lane::pass_through, operator_lane::pass_through_read,
         signed::create_contact_ticket, signed::pass_through, signed::pass_through_read
     ),
     components(schemas(Failure)),
-    modifiers(&Tokens, &SignedCalls)
+    modifiers(&Tokens, &SignedCalls, &OperatorCalls)
 )]
 struct Document;
 

@@ -1,22 +1,16 @@
-//! `GET /ws/operator`: an operator's page gets a WebSocket. PROTOCOL.md, section 8.5. What is wrong with the ticket or the token is said by
-//! the close code, since a browser does not show a page why a handshake was refused.
+//! `GET /ws/operator`: an operator's page gets a WebSocket, by a ticket or a token. PROTOCOL.md, section 8.5.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{Request, State},
     response::Response,
 };
 use http::request::Parts;
-use service::{ApiError, Failure, edge::ConcernedTenant, query::Query, serve::Peer, websocket};
+use service::{ApiError, Failure, edge::ConcernedTenant, query::Query};
 use wire::time::now_unix_ms;
 
-use super::{
-    request::{client_address, request_id},
-    shapes::operators::TAG,
-    state::Gateway,
-    subprotocol,
-};
+use super::{handshake, request::request_id, shapes::operators::TAG, state::Gateway};
 use crate::{
     directory::TenantDirectory,
     limits::Lane,
@@ -46,21 +40,10 @@ use crate::{
 )]
 pub(super) async fn upgrade<D: TenantDirectory>(
     State(gateway): State<Arc<Gateway<D>>>,
-    mut request: Request,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    let client = client_address(&request, &gateway.trusted_proxies);
-    let peer = request.extensions().get::<Peer>().cloned();
-    let (upgrading, mut response) = match websocket::accept(&mut request) {
-        Ok(accepted) => accepted,
-        Err(refused) => return Ok(*refused),
-    };
-    subprotocol::select(request.headers(), response.headers_mut());
-    let operator = authenticate(&gateway, &request.into_parts().0, client).await;
-    if let Err(Closing::Token | Closing::Forbidden(_)) = operator {
-        gateway.limits.count_failure(Lane::Inbox, client, Instant::now())?;
-    }
-    gateway.operator_sockets.welcome(upgrading, peer, operator);
-    Ok(response)
+    let authenticate = async |parts: &Parts, client| authenticate(&gateway, parts, client).await;
+    handshake::complete(&gateway, request, (Lane::Inbox, &gateway.operator_sockets), authenticate).await
 }
 
 /// Checks the ticket or the token alone. The tenant and the membership are judged later, once the socket has its slot.
@@ -70,7 +53,7 @@ async fn authenticate<D: TenantDirectory>(
     client: IpAddr,
 ) -> Result<Operator<D>, Closing> {
     let now = now_unix_ms();
-    let token = match subprotocol::bearer(&parts.headers) {
+    let token = match handshake::bearer(&parts.headers) {
         Some(text) => gateway
             .signing_keys
             .verify_operator(text)

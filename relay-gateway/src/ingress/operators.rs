@@ -41,7 +41,7 @@ use super::{
 use crate::{backend::Relayed, directory::TenantDirectory};
 
 /// What precedes the part of the path that the backend sees below `operator/`.
-const PREFIX: &str = "/api/v1/operator/";
+pub(super) const PREFIX: &str = "/api/v1/operator/";
 
 /// The chat backend answers these two paths, but the gateway checks first: the attachments, and that the colleague is an operator.
 const ADD_MESSAGE: &str = "add/message";
@@ -55,15 +55,13 @@ const RELAYED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 /// actor `operator:<id>`. The query has `relay_operator` beside: who the operator is, and which queues the operator sees (PROTOCOL.md,
 /// section 8). `GET <backend>/openapi.json` documents what the reference backend answers.
 #[utoipa::path(
-    post, path = "/api/v1/operator/{rest}", tag = TAG, security(("operator_token" = [])),
+    post, path = "/api/v1/operator/{rest}", tag = TAG,
     params(("rest" = String, Path, description = "One or more segments, such as `claim/conversation`")),
     responses(
         (status = "default", description = "The chat backend's own answer"),
-        (status = 401, description = "`invalid_operator_token`, `operator_token_superseded`", body = Failure),
-        (status = 403, description = "`tenant_suspended`; `feature_disabled`: attachments, where the tenant takes none", body = Failure),
-        (status = 429, description = "`rate_limited`", body = Failure),
+        (status = 403, description = "`feature_disabled`: attachments, where the tenant takes none", body = Failure),
         (status = 502, description = "`backend_bad_response`, `backend_refused_relay`", body = Failure),
-        (status = 503, description = "`directory_unavailable`, `backend_unreachable`", body = Failure),
+        (status = 503, description = "`backend_unreachable`", body = Failure),
         (status = 504, description = "`backend_timeout`: the call may have arrived", body = Failure),
     )
 )]
@@ -73,15 +71,12 @@ pub(super) async fn pass_through<D: TenantDirectory>(gateway: State<Arc<Gateway<
 
 /// As the POST of this path; without a body.
 #[utoipa::path(
-    get, path = "/api/v1/operator/{rest}", tag = TAG, security(("operator_token" = [])),
+    get, path = "/api/v1/operator/{rest}", tag = TAG,
     params(("rest" = String, Path, description = "One or more segments, such as `fetch/conversations`")),
     responses(
         (status = "default", description = "The chat backend's own answer"),
-        (status = 401, description = "`invalid_operator_token`, `operator_token_superseded`", body = Failure),
-        (status = 403, description = "`tenant_suspended`", body = Failure),
-        (status = 429, description = "`rate_limited`", body = Failure),
         (status = 502, description = "`backend_bad_response`, `backend_refused_relay`", body = Failure),
-        (status = 503, description = "`directory_unavailable`, `backend_unreachable`", body = Failure),
+        (status = 503, description = "`backend_unreachable`", body = Failure),
         (status = 504, description = "`backend_timeout`", body = Failure),
     )
 )]

@@ -114,8 +114,8 @@ pub(super) async fn answer(
     })
 }
 
-/// Makes an operator, or refreshes the one with this email. Other routing keys end the operator's older tokens and sockets; an operator
-/// who was revoked comes back, without them.
+/// Makes an operator, or refreshes the one with this email. Other routing keys end the operator's older tokens and sockets; a revoked
+/// operator is restored, and its older tokens stay invalid.
 #[utoipa::path(
     post, path = "/api/v1/relay/provision/operator", tag = TAG, request_body = NewOperator,
     responses(

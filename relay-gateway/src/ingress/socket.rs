@@ -1,24 +1,16 @@
-//! `GET /ws/widget`: a browser's connection becomes a WebSocket. PROTOCOL.md, section 5.
-//!
-//! A browser does not show a page why a handshake was refused. So the gateway completes a well-formed handshake, and its close code
-//! says what is wrong with the token or the page. There is one exception: an address with too many failed calls gets a 429.
+//! `GET /ws/widget`: a visitor's page gets a WebSocket, by a token that is bound to the page. PROTOCOL.md, section 5.
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Instant};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{Request, State},
     response::Response,
 };
 use http::request::Parts;
-use service::{ApiError, Failure, edge::ConcernedTenant, query::Query, serve::Peer, websocket};
+use service::{ApiError, Failure, edge::ConcernedTenant, query::Query};
 use wire::time::now_unix_ms;
 
-use super::{
-    cors::RequestOrigin,
-    request::{client_address, request_id},
-    state::Gateway,
-    subprotocol,
-};
+use super::{cors::RequestOrigin, handshake, request::request_id, state::Gateway};
 use crate::{
     directory::TenantDirectory,
     domain::token::Opens,
@@ -56,21 +48,10 @@ use crate::{
 )]
 pub(super) async fn upgrade<D: TenantDirectory>(
     State(gateway): State<Arc<Gateway<D>>>,
-    mut request: Request,
+    request: Request,
 ) -> Result<Response, ApiError> {
-    let client = client_address(&request, &gateway.trusted_proxies);
-    let peer = request.extensions().get::<Peer>().cloned();
-    let (upgrading, mut response) = match websocket::accept(&mut request) {
-        Ok(accepted) => accepted,
-        Err(refused) => return Ok(*refused),
-    };
-    subprotocol::select(request.headers(), response.headers_mut());
-    let visitor = authenticate(&gateway, &request.into_parts().0, client).await;
-    if let Err(Closing::Token | Closing::Forbidden(_)) = visitor {
-        gateway.limits.count_failure(Lane::Visitor, client, Instant::now())?;
-    }
-    gateway.sockets.welcome(upgrading, peer, visitor);
-    Ok(response)
+    let authenticate = async |parts: &Parts, client| authenticate(&gateway, parts, client).await;
+    handshake::complete(&gateway, request, (Lane::Visitor, &gateway.sockets), authenticate).await
 }
 
 /// Checks the visitor's token and page alone. The tenant is judged later, once the socket has its slot.
@@ -99,7 +80,7 @@ async fn authenticate<D: TenantDirectory>(
 
 /// The token: among the subprotocols, where no proxy logs it, or in the URL, as published clients send it.
 fn token(parts: &Parts) -> Option<Cow<'_, str>> {
-    match subprotocol::bearer(&parts.headers) {
+    match handshake::bearer(&parts.headers) {
         Some(token) => Some(token.into()),
         None => Query::parse(parts.uri.query()).optional::<String>("token").map(Cow::Owned),
     }

@@ -14,7 +14,7 @@ use crate::domain::{
 /// Used tickets that are remembered, for as long as they could be used again. Beyond this number some are forgotten.
 const MOST_USED: u64 = 1_000_000;
 
-/// Makes tickets and takes them. Each gateway remembers what was used at itself.
+/// Issues tickets and takes each once. A gateway remembers only the tickets that were used at itself.
 pub(crate) struct Tickets {
     keys: TicketKeys,
     used: Cache<Uuid, ()>,

@@ -20,7 +20,7 @@ pub(super) async fn the_history_says_what_changed_since(store: &SeaStore) {
     let (changes, same) = store.changes_after(Some(end), 10).await.expect("reads");
     assert_eq!((changes.keys, same), (Some(Vec::new()), end));
 
-    // Nobody knows a new operator: the history goes on, and nobody is told. What is known of one who is changed or revoked is over.
+    // No gateway has cached a new operator, so its creation is told to none. A change or a revocation is told to all.
     let provision = async |keys: &[&str]| {
         let keys = keys.iter().map(|key| (*key).to_owned()).collect();
         let profile = OperatorProfile::check("a@b.co", "A".into(), Some(keys), None).expect("a profile");

@@ -122,7 +122,7 @@ impl NewTags {
 /// A canned reply to be written.
 #[derive(ToSchema)]
 pub(super) struct NewCannedReply {
-    /// Letters, digits, `-` and `_`. Writing under a shortcut that is there replaces its text.
+    /// Letters, digits, `-` and `_`. A shortcut that exists gets the new text.
     #[schema(pattern = "^[A-Za-z0-9_-]{1,40}$")]
     pub(super) shortcut: String,
     #[schema(min_length = 1, max_length = 8000)]

@@ -18,10 +18,8 @@ use crate::{
 /// All canned replies of the tenant, by shortcut.
 #[utoipa::path(
     get, path = "/operator/canned-replies", tag = TAG,
-    params(("relay_operator" = String, Query, description = "Who acts, as the relay says it")),
     responses(
         (status = 200, description = "The replies", body = Envelope<CannedReplies>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
     )
 )]
 pub(crate) async fn fetch(
@@ -34,13 +32,11 @@ pub(crate) async fn fetch(
     Ok(Success::ok(CannedReplies { items }, "Canned replies fetched."))
 }
 
-/// Write a canned reply; under a shortcut that is there, its next text.
+/// Write a canned reply. It replaces the text of a shortcut that exists.
 #[utoipa::path(
     post, path = "/operator/canned-replies", tag = TAG, request_body = NewCannedReply,
-    params(("relay_operator" = String, Query, description = "Who acts, as the relay says it")),
     responses(
         (status = 201, description = "Written", body = Envelope<CannedReply>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )
 )]
@@ -61,11 +57,9 @@ pub(crate) async fn put(
     delete, path = "/operator/canned-replies", tag = TAG,
     params(
         ("id" = String, Query),
-        ("relay_operator" = String, Query, description = "Who acts, as the relay says it"),
     ),
     responses(
         (status = 200, description = "The replies that are left", body = Envelope<CannedReplies>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 404, description = "`canned_reply_not_found`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )

@@ -1,4 +1,4 @@
-//! What operators do with a conversation. Each answers the conversation as it is then.
+//! Calls by which an operator changes a conversation. Each returns the conversation as it is after the change.
 
 use axum::extract::State;
 use serde_json::json;
@@ -33,12 +33,10 @@ macro_rules! wishes {
             post, path = $path, tag = TAG,
             params(
                 ("conversation_id" = String, Query),
-                ("relay_operator" = String, Query, description = "Who acts, as the relay says it"),
-            ),
+                    ),
             responses(
                 (status = 200, description = "The conversation after it", body = Envelope<InboxConversation>),
-                (status = 401, description = "`invalid_relay_signature`", body = Failure),
-                (status = 404, description = "`conversation_not_found`", body = Failure),
+                        (status = 404, description = "`conversation_not_found`", body = Failure),
                 (status = 409, description = "`already_claimed`: `operator` says who has it; `not_assigned`, `conversation_resolved`, `conversation_not_resolved`", body = Failure),
                 (status = 422, description = "`validation_failed`", body = Failure),
             )
@@ -76,12 +74,10 @@ wishes! {
     request_body = WantedAssignee,
     params(
         ("conversation_id" = String, Query),
-        ("relay_operator" = String, Query, description = "Who acts, as the relay says it"),
         ("relay_assignee" = String, Query, description = "Who shall have it, as the relay says it"),
     ),
     responses(
         (status = 200, description = "The conversation after it", body = Envelope<InboxConversation>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 404, description = "`conversation_not_found`; `operator_not_found`, which the relay answers itself", body = Failure),
         (status = 409, description = "`already_claimed`, `conversation_resolved`", body = Failure),
         (status = 422, description = "`validation_failed`: also where the colleague does not see the conversation", body = Failure),
@@ -117,11 +113,9 @@ pub(crate) async fn assign(
     request_body = WantedSnooze,
     params(
         ("conversation_id" = String, Query),
-        ("relay_operator" = String, Query, description = "Who acts, as the relay says it"),
     ),
     responses(
         (status = 200, description = "The conversation after it", body = Envelope<InboxConversation>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 404, description = "`conversation_not_found`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )
@@ -146,11 +140,9 @@ pub(crate) async fn snooze(
     request_body = NewTags,
     params(
         ("conversation_id" = String, Query),
-        ("relay_operator" = String, Query, description = "Who acts, as the relay says it"),
     ),
     responses(
         (status = 200, description = "The conversation after it", body = Envelope<InboxConversation>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 404, description = "`conversation_not_found`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )

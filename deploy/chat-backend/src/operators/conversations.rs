@@ -34,11 +34,9 @@ const LONGEST_TEXT: usize = 200;
         ("q" = Option<String>, Query, description = "A text to look for: in names, addresses, tags, messages and notes"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
-        ("relay_operator" = String, Query, description = "Who acts, as the relay says it"),
     ),
     responses(
         (status = 200, description = "A page", body = Envelope<QueuePage>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )
 )]
@@ -88,11 +86,9 @@ pub(crate) async fn fetch_conversations(
     get, path = "/operator/fetch/conversation", tag = TAG,
     params(
         ("conversation_id" = String, Query),
-        ("relay_operator" = String, Query, description = "Who acts, as the relay says it"),
     ),
     responses(
         (status = 200, description = "The conversation", body = Envelope<OpenedConversation>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 404, description = "`conversation_not_found`: also where the operator may not see it", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )
@@ -120,11 +116,9 @@ pub(crate) async fn fetch_conversation(
     params(
         ("conversation_id" = String, Query),
         ("message_id" = String, Query),
-        ("relay_operator" = String, Query, description = "Who acts, as the relay says it"),
     ),
     responses(
         (status = 200, description = "Noted", body = Envelope<InboxConversation>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 404, description = "`conversation_not_found`, `message_not_found`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )

@@ -31,11 +31,9 @@ const DEFAULT: u64 = 50;
         ("conversation_id" = String, Query),
         ("before" = Option<String>, Query, description = "The id of the first entry known. Absent: from the end"),
         ("limit" = Option<u64>, Query, minimum = 1, maximum = 200),
-        ("relay_operator" = String, Query, description = "Who acts, as the relay says it"),
     ),
     responses(
         (status = 200, description = "The entries", body = Envelope<Entries>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 404, description = "`conversation_not_found`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
     )
@@ -67,11 +65,9 @@ pub(crate) async fn fetch_messages(
     post, path = "/operator/add/message", tag = TAG, request_body = NewEntry,
     params(
         ("conversation_id" = String, Query),
-        ("relay_operator" = String, Query, description = "Who acts, as the relay says it"),
     ),
     responses(
         (status = 201, description = "Added", body = Envelope<Entry>),
-        (status = 401, description = "`invalid_relay_signature`", body = Failure),
         (status = 404, description = "`conversation_not_found`", body = Failure),
         (status = 409, description = "`not_assigned`: claim the conversation first", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),

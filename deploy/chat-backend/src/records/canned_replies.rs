@@ -23,7 +23,7 @@ pub(crate) async fn all(rows: &OfTenant<'_, impl ConnectionTrait>) -> Result<Vec
     rows.all(sql, []).await
 }
 
-/// Writes one; under a shortcut that is there, its next text.
+/// Writes one. It replaces the text of a shortcut that exists.
 pub(crate) async fn put(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     shortcut: &str,

@@ -96,10 +96,12 @@ fn read_hello(hello: Map<String, Value>, operator_id: &str) -> Result<Acting, En
     let named = fields.text("operator_id", HELLO_TEXT_CHARS);
     let display_name = fields.text("display_name", HELLO_TEXT_CHARS);
     let avatar_url = fields.optional_text("avatar_url", AVATAR_CHARS);
-    let routing_keys = fields.optional_texts("routing_keys", 100, HELLO_TEXT_CHARS).unwrap_or_default();
-    if fields.finish().is_err() || named != operator_id {
-        return Err(Ended::Relay("hello is not of its form, or names another operator than the actor"));
-    }
+    let routing_keys = fields.optional_texts("routing_keys", 100, HELLO_TEXT_CHARS);
+    let wrong = Ended::Relay("hello is not of its form, or names another operator than the actor");
+    // An empty list means every queue, so a list that is missing must not be taken for one.
+    let (Some(routing_keys), Ok(()), true) = (routing_keys, fields.finish(), named == operator_id) else {
+        return Err(wrong);
+    };
     Ok(Acting { operator: Holder { operator_id: named, display_name, avatar_url }, routing_keys })
 }
 

@@ -183,9 +183,18 @@ async fn a_conversation_that_was_put_aside_comes_back_to_every_desk() {
 async fn whoever_is_not_the_actor_gets_no_desk() {
     let backend = Backend::start().await;
     let tenant = TenantId::generate();
+    let good = json!({"type": "hello", "operator_id": "ada", "display_name": "Ada", "routing_keys": ["sales"]});
+    let with = |field: &str, value: Value| {
+        let mut hello = good.clone();
+        hello[field] = value;
+        hello
+    };
     for hello in [
-        json!({"type": "hello", "operator_id": "eve", "display_name": "Eve"}),
-        json!({"type": "hello", "operator_id": "ada"}),
+        with("operator_id", json!("eve")),
+        with("display_name", Value::Null),
+        // An empty list means every queue: a missing one does not.
+        with("routing_keys", Value::Null),
+        with("routing_keys", json!("sales")),
         json!({"type": "watch"}),
     ] {
         let mut desk = Relay::connect_as(&backend, tenant, "/ws/operator", "operator:ada").await;

@@ -3,11 +3,10 @@
 
 #![expect(dead_code, reason = "the functions carry the documentation of paths that the chat backend answers")]
 
-use service::Failure;
 use utoipa::{
-    Modify, ToSchema,
+    Modify,
     openapi::{
-        ContentBuilder, Ref, Required, ResponseBuilder,
+        Required,
         path::{Operation, ParameterBuilder, ParameterIn},
         security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme},
     },
@@ -15,6 +14,7 @@ use utoipa::{
 
 use wire::contact_form::NewContactTicket;
 
+use super::refusals::refuse;
 use crate::ingress::{shapes::signed::TAG, signed::PREFIX};
 
 /// A contact form, which the relay checks before the chat backend makes a ticket of it.
@@ -123,19 +123,5 @@ fn sign(operation: &mut Operation) {
         .schema(Some(<String as utoipa::PartialSchema>::schema()))
         .build();
     operation.parameters.get_or_insert_default().push(request_id.into());
-    for (status, description) in REFUSALS {
-        // What a path says of its own refusals stands before what the lane says.
-        let own = operation.responses.responses.get(status).and_then(|own| match own {
-            utoipa::openapi::RefOr::T(own) => Some(format!("{}; ", own.description)),
-            utoipa::openapi::RefOr::Ref(_) => None,
-        });
-        let response = ResponseBuilder::new()
-            .description(format!("{}{description}", own.unwrap_or_default()))
-            .content(
-                "application/json",
-                ContentBuilder::new().schema(Some(Ref::from_schema_name(<Failure as ToSchema>::name()))).build(),
-            )
-            .build();
-        operation.responses.responses.insert(status.to_owned(), response.into());
-    }
+    refuse(operation, &REFUSALS);
 }

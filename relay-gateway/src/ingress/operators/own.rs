@@ -66,13 +66,9 @@ impl OwnEndpoint {
 
 /// Who the token's operator is, as the tenant has it now.
 #[utoipa::path(
-    get, path = "/api/v1/operator/fetch/me", tag = TAG, security(("operator_token" = [])),
+    get, path = "/api/v1/operator/fetch/me", tag = TAG,
     responses(
         (status = 200, description = "The operator", body = Envelope<Me>),
-        (status = 401, description = "`invalid_operator_token`, `operator_token_superseded`", body = Failure),
-        (status = 403, description = "`tenant_suspended`", body = Failure),
-        (status = 429, description = "`rate_limited`", body = Failure),
-        (status = 503, description = "`directory_unavailable`", body = Failure),
     )
 )]
 pub(crate) fn fetch_me(caller: &Caller) -> Response {
@@ -91,13 +87,9 @@ pub(crate) fn fetch_me(caller: &Caller) -> Response {
 
 /// Another token for the same operator. Until 12 h after the tenant's backend fetched the first, and never past a revocation.
 #[utoipa::path(
-    post, path = "/api/v1/operator/refresh/token", tag = TAG, security(("operator_token" = [])),
+    post, path = "/api/v1/operator/refresh/token", tag = TAG,
     responses(
         (status = 200, description = "Issued", body = Envelope<RefreshedOperatorToken>),
-        (status = 401, description = "`invalid_operator_token`, `operator_token_superseded`", body = Failure),
-        (status = 403, description = "`tenant_suspended`", body = Failure),
-        (status = 429, description = "`rate_limited`", body = Failure),
-        (status = 503, description = "`directory_unavailable`", body = Failure),
     )
 )]
 pub(crate) async fn refresh_token<D: TenantDirectory>(
@@ -119,13 +111,9 @@ pub(crate) async fn refresh_token<D: TenantDirectory>(
 
 /// A ticket that opens `/api/v1/ws/operator` once, within 30 s: so no token stands in a URL.
 #[utoipa::path(
-    post, path = "/api/v1/operator/create/socket-ticket", tag = TAG, security(("operator_token" = [])),
+    post, path = "/api/v1/operator/create/socket-ticket", tag = TAG,
     responses(
         (status = 201, description = "Made", body = Envelope<SocketTicket>),
-        (status = 401, description = "`invalid_operator_token`, `operator_token_superseded`", body = Failure),
-        (status = 403, description = "`tenant_suspended`", body = Failure),
-        (status = 429, description = "`rate_limited`", body = Failure),
-        (status = 503, description = "`directory_unavailable`", body = Failure),
     )
 )]
 pub(crate) fn create_socket_ticket<D: TenantDirectory>(gateway: &Gateway<D>, caller: &Caller) -> Response {
@@ -136,15 +124,11 @@ pub(crate) fn create_socket_ticket<D: TenantDirectory>(gateway: &Gateway<D>, cal
 
 /// The tenant's active operators, newest first: those to whom a conversation can be assigned.
 #[utoipa::path(
-    get, path = "/api/v1/operator/fetch/operators", tag = TAG, security(("operator_token" = [])),
+    get, path = "/api/v1/operator/fetch/operators", tag = TAG,
     params(("cursor" = Option<String>, Query, description = "`next_cursor` of the page before")),
     responses(
         (status = 200, description = "A page. It leaves out those who are revoked, so it may be short while more follow", body = Envelope<ColleaguePage>),
-        (status = 401, description = "`invalid_operator_token`, `operator_token_superseded`", body = Failure),
-        (status = 403, description = "`tenant_suspended`", body = Failure),
         (status = 422, description = "`validation_failed`", body = Failure),
-        (status = 429, description = "`rate_limited`", body = Failure),
-        (status = 503, description = "`directory_unavailable`", body = Failure),
     )
 )]
 pub(crate) async fn fetch_operators<D: TenantDirectory>(

@@ -79,8 +79,8 @@ pub(super) async fn lock(transaction: &Transaction, claim: Claim) -> Result<Opti
     Ok(Some(row).filter(|row| row.claim == claim.token))
 }
 
-/// Writes when an outbox is due next, and renews its claim for `period`; a period of zero ends the claim. An outbox that is to be
-/// restarted stays due.
+/// Stores when an outbox is due next, and renews its claim for `period`; a period of zero ends the claim. If the outbox is marked to be
+/// restarted, it stays due now.
 pub(super) async fn renew(
     transaction: &Transaction,
     outbox: &outbox::Model,

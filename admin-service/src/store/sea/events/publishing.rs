@@ -114,7 +114,7 @@ impl NewRows {
     fn add(&mut self, event: &PublishedEvent) -> Result<u64, StoreError> {
         self.last_seq += 1;
         let lane = lane(event);
-        // If an earlier event of the conversation is pending, this one is due only after that one is delivered or parked.
+        // Where an earlier event of the conversation is pending, this event becomes due when the earlier one is delivered or parked.
         let is_first = lane.is_none_or(|lane| self.waiting.insert(lane.to_owned()));
         let is_due = self.has_endpoint && is_first;
         self.is_due |= is_due;

@@ -1,5 +1,5 @@
-//! Changes of all pending events of a tenant, a thousand in a transaction. One long transaction would lock the tenant's outbox. A change
-//! of the tenant would wait for it, and every other change would wait for that one.
+//! Changes of all pending events of a tenant, a thousand in a transaction. One transaction for all would lock the tenant's outbox for
+//! long. A change of that tenant waits for the outbox while it holds the directory's row, so the changes of all tenants would wait.
 
 use std::time::Duration;
 
