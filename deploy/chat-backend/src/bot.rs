@@ -1,14 +1,15 @@
 //! The bot: answers a visitor from what the tenant ingested, or hands over to a person.
 //!
-//! A question's words are looked up in the tenant's chunks (FTS5, ranked by BM25). The confidence is the share of the
+//! A question's words are looked up in the tenant's passages (`records/search.rs`). The confidence is the share of the
 //! question's words that the best chunk holds; below the threshold it does not guess. No model, no network: what it
 //! says is a passage of the tenant's own words, with its source.
 
-use sea_orm::{ConnectionTrait, FromQueryResult};
+use sea_orm::ConnectionTrait;
 use wire::frames::Citation;
 
 use super::{
     handling::WaitingReason,
+    records::search::{self, Candidate},
     store::{OfTenant, StoreError},
 };
 
@@ -32,17 +33,6 @@ pub(crate) enum Reply {
     HandOver(WaitingReason),
 }
 
-#[derive(FromQueryResult)]
-struct Candidate {
-    id: String,
-    document_id: String,
-    title: String,
-    document_version: i64,
-    text: String,
-    category: String,
-    covered: i64,
-}
-
 /// What the bot replies to `message`.
 pub(crate) async fn reply(rows: &OfTenant<'_, impl ConnectionTrait>, message: &str) -> Result<Reply, StoreError> {
     if asks_for_a_person(message) {
@@ -52,37 +42,7 @@ pub(crate) async fn reply(rows: &OfTenant<'_, impl ConnectionTrait>, message: &s
     if terms.is_empty() {
         return Ok(Reply::Greet);
     }
-    // A term is a row of its own, so that one query can say how many of them each candidate holds.
-    let tenant = rows.tenant_id().as_uuid().simple().to_string();
-    let any = terms.iter().map(|term| quoted(term)).collect::<Vec<_>>().join(" OR ");
-    let each: Vec<String> = terms.iter().map(|term| format!("{{title text}}: {}", quoted(term))).collect();
-    let each_in_text: Vec<String> = terms.iter().map(|term| format!("text: {}", quoted(term))).collect();
-    let sql = "
-        WITH best AS MATERIALIZED (
-            SELECT rowid, -bm25(chunk_search, 0.0, 1.0, 2.0) AS score
-            FROM chunk_search WHERE chunk_search MATCH ?2 ORDER BY bm25(chunk_search, 0.0, 1.0, 2.0) LIMIT ?3
-        )
-        SELECT chunk.id, chunk.document_id, document.title, chunk.document_version, chunk.text, document.category,
-            (SELECT count(*) FROM json_each(?4) AS term WHERE EXISTS (
-                SELECT 1 FROM chunk_search WHERE chunk_search MATCH term.value AND chunk_search.rowid = best.rowid
-            )) AS covered
-        FROM best JOIN chunk ON chunk.rowid = best.rowid JOIN document ON document.id = chunk.document_id
-        WHERE chunk.tenant_id = ?1 AND document.tenant_id = ?1
-        -- A title is shared by all passages of its document: what a passage says itself decides between them.
-        ORDER BY covered DESC, (SELECT count(*) FROM json_each(?5) AS term WHERE EXISTS (
-            SELECT 1 FROM chunk_search WHERE chunk_search MATCH term.value AND chunk_search.rowid = best.rowid
-        )) DESC, best.score DESC";
-    let candidates: Vec<Candidate> = rows
-        .all(
-            sql,
-            [
-                format!("tenant:{} AND ({{title text}}: ({any}))", quoted(&tenant)).into(),
-                CANDIDATES.into(),
-                serde_json::json!(each).to_string().into(),
-                serde_json::json!(each_in_text).to_string().into(),
-            ],
-        )
-        .await?;
+    let candidates = search::best(rows, &terms, CANDIDATES).await?;
     Ok(judge(candidates, terms.len()))
 }
 
@@ -114,11 +74,6 @@ fn judge(candidates: Vec<Candidate>, terms: usize) -> Reply {
         })
         .collect();
     Reply::Answer { content, citations, confidence }
-}
-
-/// A word as FTS5 takes it: quoted, so that nothing a visitor writes is an operator.
-fn quoted(term: &str) -> String {
-    format!("\"{}\"", term.replace('"', "\"\""))
 }
 
 /// A message's words that carry meaning, once each.
@@ -214,7 +169,6 @@ mod tests {
 
     #[test]
     fn nothing_a_visitor_writes_is_an_operator() {
-        assert_eq!(quoted("a\" OR tenant:\"b"), "\"a\"\" OR tenant:\"\"b\"");
         assert_eq!(terms("refund NEAR(x) tenant:abc* -text"), ["refund", "near", "tenant", "abc", "text"]);
     }
 

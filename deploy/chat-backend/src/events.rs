@@ -152,7 +152,7 @@ impl Scene<'_> {
             operator_id: holder.operator_id.clone(),
             operator_display_name: holder.display_name.clone(),
             visitor_session_id: self.visitor_user_id.parse::<SessionId>().ok().map(|session| session.to_string()),
-            claim_count: now.row.claim_count,
+            claim_count: now.row.claim_count.unsigned_abs(),
             claimed_at: time(now.row.claimed_at),
             released_at: time(now.row.released_at),
             resolved_at: time(now.row.resolved_at),

@@ -13,5 +13,6 @@ pub(crate) mod notes;
 pub(crate) mod outbox;
 mod passages;
 pub(crate) mod queues;
+pub(crate) mod search;
 pub(crate) mod takeovers;
 pub(crate) mod tickets;

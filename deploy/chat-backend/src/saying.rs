@@ -47,9 +47,9 @@ pub(crate) async fn say(
     may_say: impl Fn(&Conversation) -> Result<(), ApiError>,
 ) -> Result<MessageRow, ApiError> {
     let (role, content) = (said.role, said.content);
-    let kept = keep(backend, tenant_id, conversation_id, said, may_say).await?;
-    if role == Role::Visitor {
-        let answering = answer(backend, tenant_id, conversation_id, &kept, content);
+    let (kept, conversation) = keep(backend, tenant_id, conversation_id, said, may_say).await?;
+    if role == Role::Visitor && conversation.handling.bot_may_answer() {
+        let answering = answer(backend, tenant_id, &conversation, &kept, content);
         // The message is kept, and its client must hear of it whatever becomes of the answer.
         if let Err(error) = answering.await {
             tracing::error!(%tenant_id, conversation_id, cause = error.cause(), "the bot's answer was not kept");
@@ -58,18 +58,18 @@ pub(crate) async fn say(
     Ok(kept)
 }
 
-/// Keeps the message itself.
+/// Keeps the message itself, and answers it with its conversation, as that is with the message.
 async fn keep(
     backend: &Backend,
     tenant_id: TenantId,
     conversation_id: &str,
     said: Said<'_>,
     may_say: impl Fn(&Conversation) -> Result<(), ApiError>,
-) -> Result<MessageRow, ApiError> {
+) -> Result<(MessageRow, Conversation), ApiError> {
     let Said { role, content, attachments, client_id, operator_id } = said;
     let transaction = backend.store.begin().await.map_err(unavailable)?;
     let rows = OfTenant::new(&transaction, tenant_id);
-    let conversation = conversations::find(&rows, conversation_id).await?;
+    let conversation = conversations::find_to_change(&rows, conversation_id).await?;
     let judged = may_say(&conversation);
     // Who may not see the conversation learns nothing of what is kept in it.
     let may_see = !matches!(&judged, Err(error) if error.code() == ErrorCode::ConversationNotFound);
@@ -78,7 +78,7 @@ async fn keep(
         && let Some(there) =
             messages::find_by_client_id(&rows, conversation_id, client_id).await.map_err(unavailable)?
     {
-        return Ok(there);
+        return Ok((there, conversation));
     }
     judged?;
     let new = NewMessage { attachments, client_id, operator_id, ..NewMessage::plain(role, content) };
@@ -87,30 +87,28 @@ async fn keep(
     exchange.follow(role, content, &kept, operator_id.is_some()).await.map_err(unavailable)?;
     let message = messages::find(&exchange.rows, conversation_id, &kept.id).await.map_err(unavailable)?;
     let message = message.ok_or_else(|| ApiError::internal("a message that was just written is not there"))?;
+    let now = conversations::find(&exchange.rows, conversation_id).await?;
     commit(transaction).await?;
     backend.outbox.wake();
     backend.changed(tenant_id, conversation_id);
-    Ok(message)
+    Ok((message, now))
 }
 
-/// Lets the bot answer a visitor's message, where it may.
+/// Lets the bot answer a visitor's message. It composes whenever it might answer as the message was kept: so a person who takes over from
+/// then on finds its draft.
 async fn answer(
     backend: &Backend,
     tenant_id: TenantId,
-    conversation_id: &str,
+    conversation: &Conversation,
     question: &MessageRow,
     content: &str,
 ) -> Result<(), ApiError> {
-    let store = &backend.store;
-    let conversation = conversations::find(&store.of(tenant_id), conversation_id).await?;
-    if !conversation.handling.bot_may_answer() {
-        return Ok(());
-    }
-    // The search is slow, so it runs before the transaction takes SQLite's single write lock.
-    let reply = backend.bot_reply(tenant_id, &conversation, content).await.map_err(unavailable)?;
-    let transaction = store.begin().await.map_err(unavailable)?;
+    // The search is slow, so it runs before the transaction takes the conversation's lock (on SQLite, the only writer's place).
+    let reply = backend.bot_reply(tenant_id, conversation, content).await.map_err(unavailable)?;
+    let conversation_id = conversation.row.id.as_str();
+    let transaction = backend.store.begin().await.map_err(unavailable)?;
     let rows = OfTenant::new(&transaction, tenant_id);
-    let conversation = conversations::find(&rows, conversation_id).await?;
+    let conversation = conversations::find_to_change(&rows, conversation_id).await?;
     // A message that came twice is answered once.
     if messages::is_answered(&rows, conversation_id, &question.id).await.map_err(unavailable)? {
         return Ok(());

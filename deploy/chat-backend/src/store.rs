@@ -1,27 +1,30 @@
-//! The backend's SQLite file: opened durable, one writer at a time, SQL by hand since full-text search is SQL by hand.
+//! The backend's database: a SQLite file with one writer at a time, or PostgreSQL. SQL by hand, since full-text search is SQL by hand.
 
 use std::{sync::Arc, time::Duration};
 
 use database::{Anchor, Guard, Guarded, SqliteFile};
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, Statement};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr, Statement};
 use tokio::sync::Mutex;
 use wire::TenantId;
 
+mod dialect;
 mod error;
 mod of_tenant;
+mod server;
 mod steps;
 mod transaction;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use dialect::Dialect;
 pub use error::StoreError;
 pub(crate) use error::unavailable;
 pub(crate) use of_tenant::OfTenant;
 pub(crate) use steps::STEPS;
 pub(crate) use transaction::{Transaction, commit};
 
-/// How long a statement waits for another writer: well below what callers wait for the relay.
+/// How long a statement waits for another writer, and on PostgreSQL may take: well below what callers wait for the relay.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The store.
@@ -32,11 +35,19 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the file. Makes the file and its tables if they are not there.
+    /// Opens a database (`sqlite:` or `postgres:`). Makes a SQLite file, and the tables, if they are not there.
     ///
     /// # Errors
-    /// The database's.
+    /// The database's; a URL of another kind.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let connection = server::open(url, BUSY_TIMEOUT).await?;
+            tracing::info!(database = "PostgreSQL", "the chat backend's database is open");
+            return Ok(Self { connection, anchor: Arc::new(Mutex::new(Anchor::none())) });
+        }
+        if !url.starts_with("sqlite:") {
+            return Err(DbErr::Custom("the database's URL must begin with sqlite: or postgres:".to_owned()));
+        }
         let file = SqliteFile { url: url.to_owned(), max_connections: 8, busy_timeout: BUSY_TIMEOUT };
         let (connection, anchor) = file.open(&Guard::default(), steps::upgrade).await?;
         let path = database::sqlite_file(url).unwrap_or_default();
@@ -44,7 +55,7 @@ impl Store {
         Ok(Self { connection, anchor: Arc::new(Mutex::new(anchor)) })
     }
 
-    /// Closes the file: SQLite folds its log into it.
+    /// Closes it: SQLite folds its log into it.
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         self.connection.close().await?;
         self.anchor.lock().await.close().await
@@ -52,7 +63,11 @@ impl Store {
 
     /// Whether the database answers.
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
-        let statement = Statement::from_string(DbBackend::Sqlite, "SELECT COUNT(*) FROM sqlite_schema");
+        let sql = match Dialect::of(self.connection.get_database_backend()) {
+            Dialect::Sqlite => "SELECT COUNT(*) FROM sqlite_schema",
+            Dialect::Postgres => "SELECT count(*) FROM schema_steps",
+        };
+        let statement = Statement::from_string(self.connection.get_database_backend(), sql);
         self.connection.query_one_raw(statement).await.map(drop)
     }
 

@@ -33,7 +33,7 @@ pub(crate) async fn take_over(
 ) -> Result<Conversation, ApiError> {
     let transaction = backend.store.begin().await.map_err(unavailable)?;
     let rows = OfTenant::new(&transaction, tenant_id);
-    let before = conversations::find(&rows, conversation_id).await?;
+    let before = conversations::find_to_change(&rows, conversation_id).await?;
     may_see(&before)?;
     let outcome = decide(wish, by, before.handling, before.holder.as_ref()).map_err(refused)?;
     let Outcome::Next { handling, holder } = outcome else {

@@ -193,7 +193,7 @@ impl Change<'_> {
     ) -> Result<InboxConversation, ApiError> {
         let transaction = self.backend.store.begin().await.map_err(unavailable)?;
         let rows = OfTenant::new(&transaction, self.tenant_id);
-        self.acting.may_see(&conversations::find(&rows, self.id).await?)?;
+        self.acting.may_see(&conversations::find_to_change(&rows, self.id).await?)?;
         write(&rows).await.map_err(unavailable)?;
         let conversation = conversations::find(&rows, self.id).await?;
         commit(transaction).await?;

@@ -87,7 +87,7 @@ pub(crate) async fn add_message(
     if new.internal {
         let transaction = backend.store.begin().await.map_err(unavailable)?;
         let rows = OfTenant::new(&transaction, tenant_id);
-        acting.may_see(&conversations::find(&rows, &id).await?)?;
+        acting.may_see(&conversations::find_to_change(&rows, &id).await?)?;
         let note = notes::insert(&rows, &id, &acting.operator, &new.content).await.map_err(unavailable)?;
         commit(transaction).await?;
         backend.changed(tenant_id, &id);

@@ -19,7 +19,7 @@ pub(crate) struct CannedReplyRow {
 /// All of a tenant's, by shortcut.
 pub(crate) async fn all(rows: &OfTenant<'_, impl ConnectionTrait>) -> Result<Vec<CannedReplyRow>, StoreError> {
     let sql =
-        "SELECT id, shortcut, content, created_at, updated_at FROM canned_reply WHERE tenant_id = ? ORDER BY shortcut";
+        "SELECT id, shortcut, content, created_at, updated_at FROM canned_reply WHERE tenant_id = $1 ORDER BY shortcut";
     rows.all(sql, []).await
 }
 
@@ -29,7 +29,7 @@ pub(crate) async fn put(
     shortcut: &str,
     content: &str,
 ) -> Result<Option<CannedReplyRow>, StoreError> {
-    let sql = "INSERT INTO canned_reply (tenant_id, id, shortcut, content, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
+    let sql = "INSERT INTO canned_reply (tenant_id, id, shortcut, content, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)
                ON CONFLICT (tenant_id, shortcut) DO UPDATE SET content = excluded.content, updated_at = excluded.updated_at
                RETURNING id, shortcut, content, created_at, updated_at";
     let id = Uuid::now_v7().to_string();
@@ -40,9 +40,9 @@ pub(crate) async fn put(
 pub(crate) async fn delete(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<bool, StoreError> {
     #[derive(FromQueryResult)]
     struct Gone {
-        gone: i64,
+        id: String,
     }
-    let sql = "DELETE FROM canned_reply WHERE tenant_id = ? AND id = ? RETURNING 1 AS gone";
+    let sql = "DELETE FROM canned_reply WHERE tenant_id = $1 AND id = $2 RETURNING id";
     let gone: Option<Gone> = rows.one(sql, [id.into()]).await?;
-    Ok(gone.is_some_and(|gone| gone.gone == 1))
+    Ok(gone.is_some_and(|gone| gone.id == id))
 }

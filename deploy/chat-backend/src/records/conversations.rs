@@ -17,7 +17,7 @@ use super::{entry_id, json};
 use crate::{
     channel::Channel,
     handling::Handling,
-    store::{OfTenant, StoreError, unavailable},
+    store::{Dialect, OfTenant, StoreError, Transaction, unavailable},
     takeover::Holder,
 };
 
@@ -55,7 +55,7 @@ pub(crate) struct ConversationRow {
     operator_id: Option<String>,
     operator_name: Option<String>,
     operator_avatar_url: Option<String>,
-    pub(crate) claim_count: u32,
+    pub(crate) claim_count: i32,
     pub(crate) claimed_at: Option<i64>,
     pub(crate) released_at: Option<i64>,
     pub(crate) resolved_at: Option<i64>,
@@ -158,7 +158,7 @@ pub(crate) async fn insert(
     rows.execute(
         "INSERT INTO conversation (tenant_id, id, visitor_user_id, visitor_display_name, visitor_email, visitor_phone,
              locale, channel, status, handling, waiting_reason, waiting_since, mode, routing_key, metadata, created_at, updated_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'active', ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', $9, $10, $11, $12, $13, $14, $15, $16)",
         [
             id.clone().into(),
             new.visitor_user_id.into(),
@@ -186,7 +186,34 @@ pub(crate) async fn insert(
 /// # Errors
 /// `conversation_not_found`, `store_unavailable`.
 pub(crate) async fn find(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<Conversation, ApiError> {
-    let sql = format!("SELECT {COLUMNS} FROM conversation WHERE tenant_id = ? AND id = ?");
+    let sql = format!("SELECT {COLUMNS} FROM conversation WHERE tenant_id = $1 AND id = $2");
+    let row: Option<ConversationRow> = rows.one(&sql, [id.into()]).await.map_err(unavailable)?;
+    row.ok_or_else(not_found).and_then(Conversation::of_row)
+}
+
+/// Waits until no other transaction begins a conversation of this visitor, and keeps others waiting until this one ends.
+pub(crate) async fn take_visitors_turn(
+    rows: &OfTenant<'_, Transaction>,
+    visitor_user_id: &str,
+) -> Result<(), StoreError> {
+    match rows.dialect() {
+        // Its transactions that write take turns anyway.
+        Dialect::Sqlite => Ok(()),
+        Dialect::Postgres => {
+            let sql = "SELECT pg_advisory_xact_lock(hashtextextended('tenant ' || $1 || ' visitor ' || $2, 0))";
+            rows.execute(sql, [visitor_user_id.into()]).await
+        }
+    }
+}
+
+/// One conversation, as the first read of a transaction that means to change it: no other transaction changes it until this one ends.
+/// Whatever writes a message, a note, or who has the conversation begins with this, so ids are given in the order of commits.
+///
+/// # Errors
+/// `conversation_not_found`, `store_unavailable`.
+pub(crate) async fn find_to_change(rows: &OfTenant<'_, Transaction>, id: &str) -> Result<Conversation, ApiError> {
+    let locked = rows.dialect().for_update();
+    let sql = format!("SELECT {COLUMNS} FROM conversation WHERE tenant_id = $1 AND id = $2{locked}");
     let row: Option<ConversationRow> = rows.one(&sql, [id.into()]).await.map_err(unavailable)?;
     row.ok_or_else(not_found).and_then(Conversation::of_row)
 }
@@ -205,14 +232,14 @@ pub(crate) async fn page(
     let found: Vec<ConversationRow> = match visitor_user_id {
         Some(visitor) => {
             let sql = format!(
-                "SELECT {COLUMNS} FROM conversation WHERE tenant_id = ? AND visitor_user_id = ?
-                 ORDER BY id DESC LIMIT ? OFFSET ?"
+                "SELECT {COLUMNS} FROM conversation WHERE tenant_id = $1 AND visitor_user_id = $2
+                 ORDER BY id DESC LIMIT $3 OFFSET $4"
             );
             rows.all(&sql, [visitor.into(), limit.into(), offset.into()]).await
         }
         None => {
             let sql =
-                format!("SELECT {COLUMNS} FROM conversation WHERE tenant_id = ? ORDER BY id DESC LIMIT ? OFFSET ?");
+                format!("SELECT {COLUMNS} FROM conversation WHERE tenant_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3");
             rows.all(&sql, [limit.into(), offset.into()]).await
         }
     }
@@ -229,7 +256,7 @@ pub(crate) async fn find_newest_active(
     struct Found {
         id: String,
     }
-    let sql = "SELECT id FROM conversation WHERE tenant_id = ? AND visitor_user_id = ? AND status = 'active'
+    let sql = "SELECT id FROM conversation WHERE tenant_id = $1 AND visitor_user_id = $2 AND status = 'active'
                ORDER BY id DESC LIMIT 1";
     let found: Option<Found> = rows.one(sql, [visitor_user_id.into()]).await?;
     Ok(found.map(|found| found.id))
@@ -241,10 +268,10 @@ pub(super) async fn next_entry_id(rows: &OfTenant<'_, impl ConnectionTrait>, id:
     struct Last {
         last_entry_id: String,
     }
-    let sql = "SELECT last_entry_id FROM conversation WHERE tenant_id = ? AND id = ?";
+    let sql = "SELECT last_entry_id FROM conversation WHERE tenant_id = $1 AND id = $2";
     let last: Option<Last> = rows.one(sql, [id.into()]).await?;
     let next = entry_id::after(&last.map(|last| last.last_entry_id).unwrap_or_default());
-    let sql = "UPDATE conversation SET last_entry_id = ?3 WHERE tenant_id = ?1 AND id = ?2";
+    let sql = "UPDATE conversation SET last_entry_id = $3 WHERE tenant_id = $1 AND id = $2";
     rows.execute(sql, [id.into(), next.clone().into()]).await?;
     Ok(next)
 }
@@ -256,12 +283,12 @@ pub(crate) async fn set_handling(
     handling: Handling,
 ) -> Result<(), StoreError> {
     rows.execute(
-        "UPDATE conversation SET handling = ?3, waiting_reason = ?4, updated_at = ?5,
-             waiting_since = CASE WHEN ?3 = 'waiting' THEN coalesce(waiting_since, ?5) END,
-             operator_id = CASE WHEN ?3 = 'assigned' THEN operator_id END,
-             operator_name = CASE WHEN ?3 = 'assigned' THEN operator_name END,
-             operator_avatar_url = CASE WHEN ?3 = 'assigned' THEN operator_avatar_url END
-         WHERE tenant_id = ?1 AND id = ?2",
+        "UPDATE conversation SET handling = $3, waiting_reason = $4, updated_at = $5,
+             waiting_since = CASE WHEN $3 = 'waiting' THEN coalesce(waiting_since, $5) END,
+             operator_id = CASE WHEN $3 = 'assigned' THEN operator_id END,
+             operator_name = CASE WHEN $3 = 'assigned' THEN operator_name END,
+             operator_avatar_url = CASE WHEN $3 = 'assigned' THEN operator_avatar_url END
+         WHERE tenant_id = $1 AND id = $2",
         [id.into(), handling.as_str().into(), handling.waiting_reason().into(), now_unix_ms().into()],
     )
     .await
@@ -274,7 +301,7 @@ pub(crate) async fn set_draft(
     draft: Option<&Draft>,
 ) -> Result<(), StoreError> {
     let draft = draft.map(|draft| json!(draft).to_string());
-    rows.execute("UPDATE conversation SET draft = ?3 WHERE tenant_id = ?1 AND id = ?2", [id.into(), draft.into()]).await
+    rows.execute("UPDATE conversation SET draft = $3 WHERE tenant_id = $1 AND id = $2", [id.into(), draft.into()]).await
 }
 
 /// Notes that the visitor has read this message, and all before it. A message that is older than the noted one changes nothing.
@@ -284,6 +311,6 @@ pub(crate) async fn set_read_up_to(
     message_id: &str,
 ) -> Result<(), StoreError> {
     let sql =
-        "UPDATE conversation SET read_up_to = ?3 WHERE tenant_id = ?1 AND id = ?2 AND coalesce(read_up_to, '') < ?3";
+        "UPDATE conversation SET read_up_to = $3 WHERE tenant_id = $1 AND id = $2 AND coalesce(read_up_to, '') < $3";
     rows.execute(sql, [id.into(), message_id.into()]).await
 }

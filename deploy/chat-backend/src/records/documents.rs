@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use wire::time::now_unix_ms;
 
-use super::{json, passages::passages};
+use super::{
+    json,
+    passages::passages,
+    search::{self, NewPassage},
+};
 use crate::store::{OfTenant, StoreError};
 
 /// A document's row. Times are Unix milliseconds.
@@ -56,7 +60,7 @@ pub(crate) async fn insert(
     let sql = format!(
         "INSERT INTO document (tenant_id, id, title, body, category, language, tags, status, version, created_at,
              updated_at, published_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, 'published', 1, ?, ?, ?)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 'published', 1, $8, $9, $10)
          ON CONFLICT (tenant_id, language, title) DO UPDATE SET
              body = excluded.body, category = excluded.category, tags = excluded.tags, status = 'published',
              version = document.version + 1, updated_at = excluded.updated_at, published_at = excluded.published_at
@@ -67,7 +71,7 @@ pub(crate) async fn insert(
             &sql,
             [
                 Uuid::now_v7().to_string().into(),
-                title.clone().into(),
+                title.into(),
                 body.clone().into(),
                 category.into(),
                 language.into(),
@@ -79,7 +83,12 @@ pub(crate) async fn insert(
         )
         .await?;
     if let Some(document) = &document {
-        index(rows, document, &title, &body).await?;
+        search::remove(rows, &document.id).await?;
+        for text in passages(&body) {
+            let DocumentRow { id, version, title, .. } = document;
+            let passage = NewPassage { document_id: id, document_version: *version, title, text };
+            search::add(rows, passage).await?;
+        }
     }
     Ok(document)
 }
@@ -90,40 +99,7 @@ pub(crate) async fn has_documents(rows: &OfTenant<'_, impl ConnectionTrait>) -> 
     struct Found {
         has_one: bool,
     }
-    let sql = "SELECT EXISTS (SELECT 1 FROM document WHERE tenant_id = ?) AS has_one";
+    let sql = "SELECT EXISTS (SELECT 1 FROM document WHERE tenant_id = $1) AS has_one";
     let found: Option<Found> = rows.one(sql, []).await?;
     Ok(found.is_some_and(|found| found.has_one))
-}
-
-/// Puts the document's passages in place of its earlier version's.
-async fn index(
-    rows: &OfTenant<'_, impl ConnectionTrait>,
-    document: &DocumentRow,
-    title: &str,
-    body: &str,
-) -> Result<(), StoreError> {
-    for sql in [
-        "DELETE FROM chunk_search WHERE rowid IN (SELECT rowid FROM chunk WHERE tenant_id = ? AND document_id = ?)",
-        "DELETE FROM chunk WHERE tenant_id = ? AND document_id = ?",
-    ] {
-        rows.execute(sql, [document.id.clone().into()]).await?;
-    }
-    for passage in passages(body) {
-        rows.execute(
-            "INSERT INTO chunk (tenant_id, id, document_id, document_version, text) VALUES (?, ?, ?, ?, ?)",
-            [
-                Uuid::now_v7().to_string().into(),
-                document.id.clone().into(),
-                document.version.into(),
-                passage.clone().into(),
-            ],
-        )
-        .await?;
-        rows.execute(
-            "INSERT INTO chunk_search (rowid, tenant, title, text) VALUES (last_insert_rowid(), replace(?, '-', ''), ?, ?)",
-            [title.into(), passage.into()],
-        )
-        .await?;
-    }
-    Ok(())
 }

@@ -101,7 +101,7 @@ pub(crate) async fn insert(
     rows.execute(
         "INSERT INTO message (tenant_id, id, conversation_id, role, content, attachments, citations, confidence, created_at,
              client_id, operator_id, in_reply_to)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         [
             id.clone().into(),
             conversation_id.into(),
@@ -118,7 +118,7 @@ pub(crate) async fn insert(
     )
     .await?;
     rows.execute(
-        "UPDATE conversation SET last_message_at = ?3, updated_at = ?3 WHERE tenant_id = ?1 AND id = ?2",
+        "UPDATE conversation SET last_message_at = $3, updated_at = $3 WHERE tenant_id = $1 AND id = $2",
         [conversation_id.into(), now.into()],
     )
     .await?;
@@ -131,7 +131,7 @@ pub(crate) async fn find(
     conversation_id: &str,
     id: &str,
 ) -> Result<Option<MessageRow>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM message WHERE tenant_id = ? AND conversation_id = ? AND id = ?");
+    let sql = format!("SELECT {COLUMNS} FROM message WHERE tenant_id = $1 AND conversation_id = $2 AND id = $3");
     rows.one(&sql, [conversation_id.into(), id.into()]).await
 }
 
@@ -141,7 +141,7 @@ pub(crate) async fn find_by_client_id(
     conversation_id: &str,
     client_id: &str,
 ) -> Result<Option<MessageRow>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM message WHERE tenant_id = ? AND conversation_id = ? AND client_id = ?");
+    let sql = format!("SELECT {COLUMNS} FROM message WHERE tenant_id = $1 AND conversation_id = $2 AND client_id = $3");
     rows.one(&sql, [conversation_id.into(), client_id.into()]).await
 }
 
@@ -153,7 +153,7 @@ pub(crate) async fn page(
     (limit, offset): (u64, u64),
 ) -> Result<Vec<MessageRow>, StoreError> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM message WHERE tenant_id = ? AND conversation_id = ? AND id > ? ORDER BY id LIMIT ? OFFSET ?"
+        "SELECT {COLUMNS} FROM message WHERE tenant_id = $1 AND conversation_id = $2 AND id > $3 ORDER BY id LIMIT $4 OFFSET $5"
     );
     rows.all(&sql, [conversation_id.into(), after.into(), limit.into(), offset.into()]).await
 }
@@ -168,7 +168,8 @@ pub(crate) async fn is_answered(
     struct Answers {
         answers: i64,
     }
-    let sql = "SELECT count(*) AS answers FROM message WHERE tenant_id = ? AND conversation_id = ? AND in_reply_to = ?";
+    let sql =
+        "SELECT count(*) AS answers FROM message WHERE tenant_id = $1 AND conversation_id = $2 AND in_reply_to = $3";
     let found: Option<Answers> = rows.one(sql, [conversation_id.into(), id.into()]).await?;
     Ok(found.is_some_and(|found| found.answers > 0))
 }
@@ -182,7 +183,7 @@ pub(crate) async fn before(
 ) -> Result<Vec<MessageRow>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM message
-         WHERE tenant_id = ?1 AND conversation_id = ?2 AND (?3 = '' OR id < ?3) ORDER BY id DESC LIMIT ?4"
+         WHERE tenant_id = $1 AND conversation_id = $2 AND ($3 = '' OR id < $3) ORDER BY id DESC LIMIT $4"
     );
     rows.all(&sql, [conversation_id.into(), before.into(), limit.into()]).await
 }
@@ -199,7 +200,7 @@ pub(crate) async fn newest(
     limit: u64,
 ) -> Result<Vec<MessageRow>, StoreError> {
     let sql = format!(
-        "SELECT * FROM (SELECT {COLUMNS} FROM message WHERE tenant_id = ? AND conversation_id = ? ORDER BY id DESC LIMIT ?)
+        "SELECT * FROM (SELECT {COLUMNS} FROM message WHERE tenant_id = $1 AND conversation_id = $2 ORDER BY id DESC LIMIT $3) AS newest
          ORDER BY id"
     );
     rows.all(&sql, [conversation_id.into(), limit.into()]).await
@@ -215,7 +216,7 @@ pub(crate) async fn between(
 ) -> Result<Vec<MessageRow>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM message
-         WHERE tenant_id = ?1 AND conversation_id = ?2 AND id > ?3 AND (?4 IS NULL OR id <= ?4) ORDER BY id LIMIT ?5"
+         WHERE tenant_id = $1 AND conversation_id = $2 AND id > $3 AND ($4 IS NULL OR id <= $4) ORDER BY id LIMIT $5"
     );
     rows.all(&sql, [conversation_id.into(), after.into(), up_to.into(), limit.into()]).await
 }

@@ -29,7 +29,7 @@ pub(crate) async fn insert(
     let id = conversations::next_entry_id(rows, conversation_id).await?;
     let now = now_unix_ms();
     let sql = "INSERT INTO note (tenant_id, id, conversation_id, operator_id, operator_name, content, created_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?)";
+               VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let values = [
         id.clone().into(),
         conversation_id.into(),
@@ -56,7 +56,7 @@ pub(crate) async fn after(
     limit: u64,
 ) -> Result<Vec<NoteRow>, StoreError> {
     let sql = "SELECT id, operator_id, operator_name, content, created_at FROM note
-               WHERE tenant_id = ? AND conversation_id = ? AND id > ? ORDER BY id LIMIT ?";
+               WHERE tenant_id = $1 AND conversation_id = $2 AND id > $3 ORDER BY id LIMIT $4";
     rows.all(sql, [conversation_id.into(), after.into(), limit.into()]).await
 }
 
@@ -68,6 +68,6 @@ pub(crate) async fn before(
     limit: u64,
 ) -> Result<Vec<NoteRow>, StoreError> {
     let sql = "SELECT id, operator_id, operator_name, content, created_at FROM note
-               WHERE tenant_id = ?1 AND conversation_id = ?2 AND (?3 = '' OR id < ?3) ORDER BY id DESC LIMIT ?4";
+               WHERE tenant_id = $1 AND conversation_id = $2 AND ($3 = '' OR id < $3) ORDER BY id DESC LIMIT $4";
     rows.all(sql, [conversation_id.into(), before.into(), limit.into()]).await
 }

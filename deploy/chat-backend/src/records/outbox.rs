@@ -1,6 +1,6 @@
 //! The outbox: what the admin service must still be told, in the order of commits.
 
-use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait, FromQueryResult, Statement};
 use serde_json::json;
 use wire::{TenantId, time::now_unix_ms};
 
@@ -48,7 +48,7 @@ pub(crate) async fn insert(
     body: &str,
 ) -> Result<(), StoreError> {
     rows.execute(
-        "INSERT INTO outbox (tenant_id, kind, event_id, body, created_at) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO outbox (tenant_id, kind, event_id, body, created_at) VALUES ($1, $2, $3, $4, $5)",
         [kind.as_str().into(), event_id.into(), body.into(), now_unix_ms().into()],
     )
     .await
@@ -59,15 +59,16 @@ pub(crate) async fn oldest(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     limit: u64,
 ) -> Result<Vec<OutboxRow>, StoreError> {
-    let sql = "SELECT id, kind, event_id, body FROM outbox WHERE tenant_id = ? AND refused_reason IS NULL ORDER BY id LIMIT ?";
+    let sql = "SELECT id, kind, event_id, body FROM outbox WHERE tenant_id = $1 AND refused_reason IS NULL ORDER BY id LIMIT $2";
     rows.all(sql, [limit.into()]).await
 }
 
 /// Deletes rows that the admin service has.
 pub(crate) async fn delete(rows: &OfTenant<'_, impl ConnectionTrait>, sent: &[OutboxRow]) -> Result<(), StoreError> {
     let ids: Vec<_> = sent.iter().map(|row| row.id).collect();
-    let sql = "DELETE FROM outbox WHERE tenant_id = ? AND id IN (SELECT value FROM json_each(?))";
-    rows.execute(sql, [json!(ids).to_string().into()]).await
+    let each = rows.dialect().each("$2");
+    let sql = format!("DELETE FROM outbox WHERE tenant_id = $1 AND id IN (SELECT CAST(value AS BIGINT) FROM {each})");
+    rows.execute(&sql, [json!(ids).to_string().into()]).await
 }
 
 /// Notes why the admin service refused a row. The row stays, and is not sent again.
@@ -76,7 +77,7 @@ pub(crate) async fn refuse(
     refused: &OutboxRow,
     reason: &str,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE outbox SET refused_reason = ?3 WHERE tenant_id = ?1 AND id = ?2";
+    let sql = "UPDATE outbox SET refused_reason = $3 WHERE tenant_id = $1 AND id = $2";
     rows.execute(sql, [refused.id.into(), reason.into()]).await
 }
 
@@ -94,7 +95,7 @@ pub(crate) async fn tenants(store: &Store) -> Result<Vec<TenantId>, StoreError> 
             FROM found WHERE found.tenant_id IS NOT NULL
         )
         SELECT tenant_id FROM found WHERE tenant_id IS NOT NULL";
-    let statement = Statement::from_string(DbBackend::Sqlite, sql);
+    let statement = Statement::from_string(store.across_tenants().get_database_backend(), sql);
     let found = Found::find_by_statement(statement).all(store.across_tenants()).await?;
     Ok(found.iter().filter_map(|found| found.tenant_id.parse().ok()).collect())
 }
@@ -116,7 +117,7 @@ pub(crate) async fn depth(store: &Store) -> Result<Depth, StoreError> {
         SELECT (SELECT count(*) FROM outbox WHERE refused_reason IS NULL) AS waiting,
             (SELECT count(*) FROM outbox WHERE refused_reason IS NOT NULL) AS refused,
             (SELECT created_at FROM outbox WHERE refused_reason IS NULL ORDER BY id LIMIT 1) AS oldest_at";
-    let statement = Statement::from_string(DbBackend::Sqlite, sql);
+    let statement = Statement::from_string(store.across_tenants().get_database_backend(), sql);
     let found = Depth::find_by_statement(statement).one(store.across_tenants()).await?;
     Ok(found.unwrap_or_default())
 }

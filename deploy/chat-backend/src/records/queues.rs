@@ -34,11 +34,11 @@ impl Queue {
         Self::TEXTS.iter().zip(Self::ALL).find_map(|(known, queue)| (*known == text).then_some(queue))
     }
 
-    /// Which conversations are in it: `?3` is the time, `?4` the operator. One that is put aside comes back by itself.
+    /// Which conversations are in it: `$3` is the time, `$4` the operator. One that is put aside comes back by itself.
     const fn condition(self) -> &'static str {
         match self {
-            Self::Waiting => "handling = 'waiting' AND coalesce(snoozed_until, 0) <= ?3",
-            Self::Mine => "handling = 'assigned' AND operator_id = ?4 AND coalesce(snoozed_until, 0) <= ?3",
+            Self::Waiting => "handling = 'waiting' AND coalesce(snoozed_until, 0) <= $3",
+            Self::Mine => "handling = 'assigned' AND operator_id = $4 AND coalesce(snoozed_until, 0) <= $3",
             Self::Assigned => "handling = 'assigned'",
             Self::Resolved => "handling = 'resolved'",
             Self::All => "TRUE",
@@ -113,9 +113,13 @@ const LAST_MESSAGE: &str =
      (SELECT role FROM message WHERE conversation_id = conversation.id ORDER BY id DESC LIMIT 1) AS last_role,
      (SELECT content FROM message WHERE conversation_id = conversation.id ORDER BY id DESC LIMIT 1) AS last_content";
 
-/// A conversation without a message is in no queue. `?2` is the list of the operator's routing keys.
-const VISIBLE: &str = "tenant_id = ?1 AND last_message_at IS NOT NULL
-    AND (json_array_length(?2) = 0 OR routing_key IN (SELECT value FROM json_each(?2)))";
+/// A conversation without a message is in no queue. `$2` is the list of the operator's routing keys.
+fn visible_where(rows: &OfTenant<'_, impl ConnectionTrait>) -> String {
+    let keys = rows.dialect().each("$2");
+    format!(
+        "tenant_id = $1 AND last_message_at IS NOT NULL AND ($2 = '[]' OR routing_key IN (SELECT value FROM {keys}))"
+    )
+}
 
 fn visible(routing_keys: &[String]) -> [Value; 2] {
     [json!(routing_keys).to_string().into(), now_unix_ms().into()]
@@ -134,18 +138,20 @@ pub(crate) async fn page(
         "SELECT {COLUMNS}, {key} AS sorted_by, {LAST_MESSAGE},
              (SELECT count(*) FROM message WHERE conversation_id = conversation.id AND role = 'visitor' AND id > coalesce((
                  SELECT operator_reading.read_up_to FROM operator_reading
-                 WHERE operator_reading.conversation_id = conversation.id AND operator_reading.operator_id = ?4
+                 WHERE operator_reading.conversation_id = conversation.id AND operator_reading.operator_id = $4
              ), '')) AS unread
          FROM conversation
-         WHERE {VISIBLE} AND {condition}
-             AND (?5 IS NULL OR routing_key = ?5)
-             AND (?6 IS NULL OR visitor_display_name LIKE ?6 ESCAPE '\\' OR visitor_email LIKE ?6 ESCAPE '\\'
-                 OR visitor_user_id LIKE ?6 ESCAPE '\\' OR tags LIKE ?6 ESCAPE '\\'
-                 OR EXISTS (SELECT 1 FROM message WHERE conversation_id = conversation.id AND content LIKE ?6 ESCAPE '\\')
-                 OR EXISTS (SELECT 1 FROM note WHERE conversation_id = conversation.id AND content LIKE ?6 ESCAPE '\\'))
-             AND (?7 IS NULL OR ({key}, id) {beyond} (?7, ?8))
-         ORDER BY {key} {direction}, id {direction} LIMIT ?9",
+         WHERE {visible} AND {condition}
+             AND ($5 IS NULL OR routing_key = $5)
+             AND ($6 IS NULL OR visitor_display_name {like} $6 ESCAPE '\\' OR visitor_email {like} $6 ESCAPE '\\'
+                 OR visitor_user_id {like} $6 ESCAPE '\\' OR tags {like} $6 ESCAPE '\\'
+                 OR EXISTS (SELECT 1 FROM message WHERE conversation_id = conversation.id AND content {like} $6 ESCAPE '\\')
+                 OR EXISTS (SELECT 1 FROM note WHERE conversation_id = conversation.id AND content {like} $6 ESCAPE '\\'))
+             AND ($7 IS NULL OR ({key}, id) {beyond} ($7, $8))
+         ORDER BY {key} {direction}, id {direction} LIMIT $9",
         condition = queue.condition(),
+        visible = visible_where(rows),
+        like = rows.dialect().like(),
     );
     let (after_key, after_id) = after.unzip();
     let [keys, now] = visible(who.routing_keys);
@@ -171,7 +177,7 @@ pub(crate) async fn page(
 /// One conversation, as a queue shows it. How much of it an operator has not read is not counted.
 pub(crate) async fn one(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<Queued, ApiError> {
     let sql = format!(
-        "SELECT {COLUMNS}, {LAST_MESSAGE}, 0 AS unread, 0 AS sorted_by FROM conversation WHERE tenant_id = ?1 AND id = ?2"
+        "SELECT {COLUMNS}, {LAST_MESSAGE}, CAST(0 AS BIGINT) AS unread, CAST(0 AS BIGINT) AS sorted_by FROM conversation WHERE tenant_id = $1 AND id = $2"
     );
     let found: Option<QueuedRow> = rows.one(&sql, [id.into()]).await.map_err(unavailable)?;
     found.ok_or_else(conversations::not_found).and_then(Queued::of_row)
@@ -184,7 +190,7 @@ pub(crate) async fn aside(rows: &OfTenant<'_, impl ConnectionTrait>) -> Result<V
         snoozed_until: i64,
         id: String,
     }
-    let sql = "SELECT snoozed_until, id FROM conversation WHERE tenant_id = ?1 AND snoozed_until > ?2";
+    let sql = "SELECT snoozed_until, id FROM conversation WHERE tenant_id = $1 AND snoozed_until > $2";
     let found: Vec<Aside> = rows.all(sql, [now_unix_ms().into()]).await.map_err(unavailable)?;
     Ok(found.into_iter().map(|Aside { snoozed_until, id }| (snoozed_until, id)).collect())
 }
@@ -211,8 +217,9 @@ pub(crate) async fn tally(
         conversations: i64,
     }
     let sql = format!(
-        "SELECT handling, coalesce(snoozed_until, 0) > ?3 AS is_aside, operator_id, count(*) AS conversations
-         FROM conversation WHERE {VISIBLE} GROUP BY handling, is_aside, operator_id"
+        "SELECT handling, coalesce(snoozed_until, 0) > $3 AS is_aside, operator_id, count(*) AS conversations
+         FROM conversation WHERE {visible} GROUP BY handling, is_aside, operator_id",
+        visible = visible_where(rows),
     );
     let counted: Vec<Counted> = rows.all(&sql, visible(routing_keys)).await.map_err(unavailable)?;
     let mut tally = Tally { waiting: 0, assigned: 0, resolved: 0, everything: 0, held: HashMap::new() };
@@ -243,7 +250,8 @@ pub(crate) async fn read_up_to(
     struct Reading {
         read_up_to: String,
     }
-    let sql = "SELECT read_up_to FROM operator_reading WHERE tenant_id = ? AND conversation_id = ? AND operator_id = ?";
+    let sql =
+        "SELECT read_up_to FROM operator_reading WHERE tenant_id = $1 AND conversation_id = $2 AND operator_id = $3";
     let reading: Option<Reading> =
         rows.one(sql, [conversation_id.into(), operator_id.into()]).await.map_err(unavailable)?;
     Ok(reading.map(|reading| reading.read_up_to))
@@ -256,8 +264,10 @@ pub(crate) async fn set_read_up_to(
     operator_id: &str,
     message_id: &str,
 ) -> Result<(), ApiError> {
-    let sql = "INSERT INTO operator_reading (tenant_id, conversation_id, operator_id, read_up_to) VALUES (?1, ?2, ?3, ?4)
-               ON CONFLICT (conversation_id, operator_id) DO UPDATE SET read_up_to = max(read_up_to, excluded.read_up_to)";
+    let sql =
+        "INSERT INTO operator_reading (tenant_id, conversation_id, operator_id, read_up_to) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (conversation_id, operator_id) DO UPDATE SET read_up_to = excluded.read_up_to
+               WHERE operator_reading.read_up_to < excluded.read_up_to";
     rows.execute(sql, [conversation_id.into(), operator_id.into(), message_id.into()]).await.map_err(unavailable)
 }
 

@@ -17,9 +17,9 @@ pub(crate) async fn give(
 ) -> Result<(), StoreError> {
     rows.execute(
         "UPDATE conversation SET handling = 'assigned', waiting_reason = NULL, waiting_since = NULL, snoozed_until = NULL,
-             operator_id = ?3, operator_name = ?4, operator_avatar_url = ?5, claim_count = claim_count + 1, claimed_at = ?6,
-             released_at = NULL, resolved_at = NULL, updated_at = ?6
-         WHERE tenant_id = ?1 AND id = ?2",
+             operator_id = $3, operator_name = $4, operator_avatar_url = $5, claim_count = claim_count + 1, claimed_at = $6,
+             released_at = NULL, resolved_at = NULL, updated_at = $6
+         WHERE tenant_id = $1 AND id = $2",
         [
             conversation_id.into(),
             holder.operator_id.clone().into(),
@@ -38,12 +38,12 @@ pub(crate) async fn take_back(
     handling: Handling,
 ) -> Result<(), StoreError> {
     rows.execute(
-        "UPDATE conversation SET handling = ?3, waiting_reason = ?4, operator_id = NULL, operator_name = NULL,
-             operator_avatar_url = NULL, snoozed_until = NULL, draft = NULL, updated_at = ?5,
-             waiting_since = CASE WHEN ?3 = 'waiting' THEN ?5 END,
-             released_at = CASE WHEN ?3 <> 'resolved' THEN ?5 END,
-             resolved_at = CASE WHEN ?3 = 'resolved' THEN ?5 END
-         WHERE tenant_id = ?1 AND id = ?2",
+        "UPDATE conversation SET handling = $3, waiting_reason = $4, operator_id = NULL, operator_name = NULL,
+             operator_avatar_url = NULL, snoozed_until = NULL, draft = NULL, updated_at = $5,
+             waiting_since = CASE WHEN $3 = 'waiting' THEN $5 END,
+             released_at = CASE WHEN $3 <> 'resolved' THEN $5 END,
+             resolved_at = CASE WHEN $3 = 'resolved' THEN $5 END
+         WHERE tenant_id = $1 AND id = $2",
         [conversation_id.into(), handling.as_str().into(), handling.waiting_reason().into(), now_unix_ms().into()],
     )
     .await
@@ -55,7 +55,7 @@ pub(crate) async fn snooze(
     conversation_id: &str,
     until: Option<i64>,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE conversation SET snoozed_until = ?3, updated_at = ?4 WHERE tenant_id = ?1 AND id = ?2";
+    let sql = "UPDATE conversation SET snoozed_until = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2";
     rows.execute(sql, [conversation_id.into(), until.into(), now_unix_ms().into()]).await
 }
 
@@ -65,6 +65,6 @@ pub(crate) async fn tag(
     conversation_id: &str,
     tags: &str,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE conversation SET tags = ?3, updated_at = ?4 WHERE tenant_id = ?1 AND id = ?2";
+    let sql = "UPDATE conversation SET tags = $3, updated_at = $4 WHERE tenant_id = $1 AND id = $2";
     rows.execute(sql, [conversation_id.into(), tags.into(), now_unix_ms().into()]).await
 }

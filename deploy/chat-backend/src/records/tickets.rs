@@ -83,14 +83,14 @@ pub(crate) async fn insert(
     new: NewTicket<'_>,
 ) -> Result<TicketRef, StoreError> {
     let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
-    let sql = "INSERT INTO ticket_counter (tenant_id, last) VALUES (?, 1)
-               ON CONFLICT (tenant_id) DO UPDATE SET last = last + 1 RETURNING last";
+    let sql = "INSERT INTO ticket_counter (tenant_id, last) VALUES ($1, 1)
+               ON CONFLICT (tenant_id) DO UPDATE SET last = ticket_counter.last + 1 RETURNING last";
     let counter: Option<Counter> = rows.one(sql, []).await?;
     let number = counter.ok_or_else(|| DbErr::RecordNotFound("ticket_counter".to_owned()))?.last;
     rows.execute(
         "INSERT INTO ticket (tenant_id, id, number, user_id, subject, description, priority, status, tags,
              conversation_id, escalation_id, created_at, updated_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         [
             id.clone().into(),
             number.into(),
@@ -112,7 +112,7 @@ pub(crate) async fn insert(
 
 /// One ticket.
 pub(crate) async fn find(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<Option<TicketRow>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM ticket WHERE tenant_id = ? AND id = ?");
+    let sql = format!("SELECT {COLUMNS} FROM ticket WHERE tenant_id = $1 AND id = $2");
     rows.one(&sql, [id.into()]).await
 }
 
@@ -123,18 +123,18 @@ pub(crate) async fn page(
     assignee_user_id: Option<String>,
     (limit, offset): (u64, u64),
 ) -> Result<Vec<TicketRow>, StoreError> {
-    let mut sql = format!("SELECT {COLUMNS} FROM ticket WHERE tenant_id = ?");
+    let mut sql = format!("SELECT {COLUMNS} FROM ticket WHERE tenant_id = $1");
     let mut values: Vec<SqlValue> = Vec::new();
     if let Some(status) = status {
-        sql.push_str(" AND status = ?");
         values.push(status.as_str().into());
+        sql.push_str(&format!(" AND status = ${}", values.len() + 1));
     }
     if let Some(assignee) = assignee_user_id {
-        sql.push_str(" AND assignee_user_id = ?");
         values.push(assignee.into());
+        sql.push_str(&format!(" AND assignee_user_id = ${}", values.len() + 1));
     }
-    sql.push_str(" ORDER BY id DESC LIMIT ? OFFSET ?");
     values.extend([SqlValue::from(limit), SqlValue::from(offset)]);
+    sql.push_str(&format!(" ORDER BY id DESC LIMIT ${} OFFSET ${}", values.len(), values.len() + 1));
     rows.all(&sql, values).await
 }
 
@@ -169,12 +169,16 @@ pub(crate) async fn move_all(
 ) -> Result<Vec<TicketRef>, StoreError> {
     let from: Vec<_> = TicketStatus::ALL.into_iter().filter(|status| from(*status)).collect();
     let from: Vec<_> = from.into_iter().map(TicketStatus::as_str).collect();
+    let sql = format!(
+        "UPDATE ticket SET status = $3, updated_at = $4, assignee_user_id = $6,
+             resolved_at = CASE WHEN $3 = 'resolved' THEN $4 END
+         WHERE tenant_id = $1 AND conversation_id = $2 AND status IN (SELECT value FROM {each})
+         RETURNING id, number, escalation_id",
+        each = rows.dialect().each("$5"),
+    );
     let mut moved: Vec<FoundRef> = rows
         .all(
-            "UPDATE ticket SET status = ?3, updated_at = ?4, assignee_user_id = ?6,
-                 resolved_at = CASE WHEN ?3 = 'resolved' THEN ?4 END
-             WHERE tenant_id = ?1 AND conversation_id = ?2 AND status IN (SELECT value FROM json_each(?5))
-             RETURNING id, number, escalation_id",
+            &sql,
             [
                 conversation_id.into(),
                 to.as_str().into(),
@@ -184,7 +188,7 @@ pub(crate) async fn move_all(
             ],
         )
         .await?;
-    // SQLite answers RETURNING in any order.
+    // A database answers RETURNING in any order.
     moved.sort_by_key(|ticket| ticket.number);
     Ok(moved.into_iter().map(TicketRef::from).collect())
 }
@@ -193,9 +197,13 @@ pub(crate) async fn move_all(
 pub(crate) async fn reopen(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<(), StoreError> {
     let over: Vec<_> = TicketStatus::ALL.into_iter().filter(|status| status.is_over()).collect();
     let over: Vec<_> = over.into_iter().map(TicketStatus::as_str).collect();
+    let sql = format!(
+        "UPDATE ticket SET status = $3, updated_at = $4, resolved_at = NULL
+         WHERE tenant_id = $1 AND id = $2 AND status IN (SELECT value FROM {each})",
+        each = rows.dialect().each("$5"),
+    );
     rows.execute(
-        "UPDATE ticket SET status = ?3, updated_at = ?4, resolved_at = NULL
-         WHERE tenant_id = ?1 AND id = ?2 AND status IN (SELECT value FROM json_each(?5))",
+        &sql,
         [id.into(), TicketStatus::Reopened.as_str().into(), now_unix_ms().into(), json!(over).to_string().into()],
     )
     .await
@@ -206,7 +214,7 @@ pub(crate) async fn find_newest(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     conversation_id: &str,
 ) -> Result<Option<TicketRef>, StoreError> {
-    let sql = "SELECT id, number, escalation_id FROM ticket WHERE tenant_id = ? AND conversation_id = ?
+    let sql = "SELECT id, number, escalation_id FROM ticket WHERE tenant_id = $1 AND conversation_id = $2
                ORDER BY id DESC LIMIT 1";
     let found: Option<FoundRef> = rows.one(sql, [conversation_id.into()]).await?;
     Ok(found.map(TicketRef::from))

@@ -77,6 +77,8 @@ impl Visitor {
     pub(super) async fn begin(&self, backend: &Backend) -> Result<String, Ended> {
         let transaction = backend.store.begin().await.map_err(unavailable)?;
         let rows = OfTenant::new(&transaction, self.tenant_id);
+        // Two sockets of one visitor, on two replicas, must not begin a conversation each.
+        conversations::take_visitors_turn(&rows, &self.user_id).await.map_err(unavailable)?;
         if let Some(id) = conversations::find_newest_active(&rows, &self.user_id).await.map_err(unavailable)? {
             transaction.rollback().await.map_err(unavailable)?;
             return Ok(id);

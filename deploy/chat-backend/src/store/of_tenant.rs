@@ -1,14 +1,13 @@
 //! One tenant's rows: the only way to them.
 
-use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, FromQueryResult, Statement, Value};
 use wire::TenantId;
 
-use super::error::StoreError;
+use super::{dialect::Dialect, error::StoreError};
 
 /// One tenant's rows, over a connection or in a transaction.
 ///
-/// The tenant's id is the first value of each statement (`?1`, or the first `?`), so a query without its tenant has no values to
-/// go with. A statement must not mix `?` and `?2`: the driver counts them apart.
+/// The tenant's id is the first value of each statement (`$1`), so a query without its tenant has no values to go with.
 pub(crate) struct OfTenant<'c, C> {
     connection: &'c C,
     tenant_id: TenantId,
@@ -23,6 +22,11 @@ impl<'c, C: ConnectionTrait> OfTenant<'c, C> {
     /// The tenant.
     pub(crate) const fn tenant_id(&self) -> TenantId {
         self.tenant_id
+    }
+
+    /// The database's way to say things.
+    pub(crate) fn dialect(&self) -> Dialect {
+        Dialect::of(self.connection.get_database_backend())
     }
 
     /// Every row that a query finds.
@@ -51,6 +55,7 @@ impl<'c, C: ConnectionTrait> OfTenant<'c, C> {
     fn statement(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
         debug_assert!(sql.contains("tenant"), "a statement that does not look at its tenant: {sql}");
         let tenant_id = Value::from(self.tenant_id.to_string());
-        Statement::from_sql_and_values(DbBackend::Sqlite, sql, std::iter::once(tenant_id).chain(values))
+        let values = std::iter::once(tenant_id).chain(values);
+        Statement::from_sql_and_values(self.connection.get_database_backend(), sql, values)
     }
 }

@@ -1,11 +1,15 @@
 //! The schema, in steps, and what brings an older file to the newest.
 
 use database::{CommitError, Guarded};
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, FromQueryResult, Statement};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr, FromQueryResult, Statement};
 
-use super::{error::StoreError, transaction::begin};
+use super::{
+    dialect::Dialect,
+    error::StoreError,
+    transaction::{Transaction, begin},
+};
 
-/// The schema in steps: the file says how many it has taken. A step that has landed is never edited.
+/// The schema in steps: a database says how many it has taken. A step that has landed is never edited.
 pub(crate) const STEPS: [&str; 6] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2_sockets.sql"),
@@ -15,28 +19,62 @@ pub(crate) const STEPS: [&str; 6] = [
     include_str!("schema_6_operators.sql"),
 ];
 
+/// The same on PostgreSQL.
+const POSTGRES_STEPS: [&str; 1] = [include_str!("postgres_1.sql")];
+
+/// The PostgreSQL schema that the tables are in: the admin service may keep its own in the same database.
+pub(super) const POSTGRES_SCHEMA: &str = "chat_backend";
+
+/// Where PostgreSQL keeps how many steps were taken. The lock makes replicas that start together take turns.
+const PREPARE_POSTGRES: &str = "
+    SELECT pg_advisory_xact_lock(hashtextextended('chat_backend schema', 0));
+    CREATE SCHEMA IF NOT EXISTS chat_backend;
+    CREATE TABLE IF NOT EXISTS schema_steps (taken BIGINT NOT NULL);
+    INSERT INTO schema_steps (taken) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM schema_steps);";
+
+/// Brings the schema to the newest step.
 pub(super) async fn upgrade(connection: &Guarded<DatabaseConnection>) -> Result<(), StoreError> {
-    #[derive(FromQueryResult)]
-    struct Version {
-        user_version: i64,
-    }
     let transaction = begin(connection).await?;
-    let statement = Statement::from_string(DbBackend::Sqlite, "PRAGMA user_version");
-    let version = Version::find_by_statement(statement).one(&transaction).await?;
-    let version = version.map_or(0, |version| version.user_version);
-    let taken = usize::try_from(version)
-        .map_err(|_| DbErr::Custom(format!("user_version is {version}: this is not a chat backend's file")))?;
-    for step in STEPS.iter().skip(taken) {
+    let dialect = Dialect::of(transaction.get_database_backend());
+    let steps: &[&str] = match dialect {
+        Dialect::Sqlite => &STEPS,
+        Dialect::Postgres => {
+            transaction.execute_unprepared(PREPARE_POSTGRES).await?;
+            &POSTGRES_STEPS
+        }
+    };
+    let taken = taken(&transaction, dialect).await?;
+    for step in steps.iter().skip(taken) {
         transaction.execute_unprepared(step).await?;
     }
-    if taken < STEPS.len() {
-        transaction.execute_unprepared(&format!("PRAGMA user_version = {}", STEPS.len())).await?;
+    if taken < steps.len() {
+        let note = match dialect {
+            Dialect::Sqlite => format!("PRAGMA user_version = {}", steps.len()),
+            Dialect::Postgres => format!("UPDATE schema_steps SET taken = {}", steps.len()),
+        };
+        transaction.execute_unprepared(&note).await?;
     }
     transaction.commit().await.map_err(|error| match error {
         CommitError::Failed(error) | CommitError::Unknown(error) => error,
     })?;
-    if taken < STEPS.len() {
-        tracing::info!(from = taken, to = STEPS.len(), "the chat backend's schema was upgraded");
+    if taken < steps.len() {
+        tracing::info!(from = taken, to = steps.len(), "the chat backend's schema was upgraded");
     }
     Ok(())
+}
+
+/// How many steps the database has taken.
+async fn taken(transaction: &Transaction, dialect: Dialect) -> Result<usize, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Version {
+        taken: i64,
+    }
+    let (sql, name) = match dialect {
+        Dialect::Sqlite => ("SELECT user_version AS taken FROM pragma_user_version", "user_version"),
+        Dialect::Postgres => ("SELECT taken FROM schema_steps", "chat_backend.schema_steps"),
+    };
+    let statement = Statement::from_string(transaction.get_database_backend(), sql);
+    let found = Version::find_by_statement(statement).one(transaction).await?.map_or(0, |version| version.taken);
+    usize::try_from(found)
+        .map_err(|_| DbErr::Custom(format!("{name} is {found}: this is not a chat backend's database")))
 }

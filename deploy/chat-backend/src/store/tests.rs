@@ -1,4 +1,4 @@
-use sea_orm::{Database, FromQueryResult};
+use sea_orm::{Database, DbBackend, FromQueryResult};
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Transactions that write: one at a time, since SQLite has one writer.
+//! Transactions that write: on SQLite one at a time.
 
 use database::{CommitError, Guarded};
 use sea_orm::{DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions};
@@ -10,7 +10,8 @@ use super::error::{StoreError, unavailable};
 /// A transaction.
 pub(crate) type Transaction = Guarded<DatabaseTransaction>;
 
-/// Begins one. It takes the one writer's place at once, so that it does not fail half-way.
+/// Begins one. On SQLite it takes the one writer's place at once, so that it does not fail half-way. On PostgreSQL each statement sees what
+/// was committed before it: so what follows a row's lock sees the row as its last holder left it.
 pub(super) async fn begin(connection: &Guarded<DatabaseConnection>) -> Result<Transaction, StoreError> {
     let options = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),

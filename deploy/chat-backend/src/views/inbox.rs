@@ -96,7 +96,7 @@ impl From<conversations::Conversation> for InboxConversation {
             waiting_reason: row.waiting_reason().map(str::to_owned),
             waiting_since: time(row.waiting_since),
             operator: holder.map(HolderView::from),
-            claim_count: row.claim_count,
+            claim_count: row.claim_count.unsigned_abs(),
             tags: row.tags(),
             snoozed_until: time(row.snoozed_until.filter(|until| *until > now_unix_ms())),
             last_message_at: time(row.last_message_at),

@@ -1,8 +1,6 @@
 //! What the backend publishes to the admin service, and that nothing of it is lost, doubled or out of order.
 
-use std::path::Path;
-
-use sea_orm::{ConnectionTrait as _, Database, DbBackend, Statement};
+use sea_orm::{ConnectionTrait as _, Database, Statement};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use wire::{SessionId, TenantId};
@@ -10,36 +8,37 @@ use wire::{SessionId, TenantId};
 use crate::{
     admin::{Admin, Answer},
     sockets::{Relay, golden},
-    support::{Backend, database_url},
+    support::{Backend, Place},
 };
 
 /// A backend that publishes to an admin service, over a database of its own.
-async fn publishing() -> (Backend, Admin, tempfile::TempDir) {
-    let (admin, directory) = (Admin::start().await, tempfile::tempdir().expect("a directory"));
-    let backend = Backend::start_in(directory.path(), Some(&admin.url)).await;
-    (backend, admin, directory)
+async fn publishing() -> (Backend, Admin, Place) {
+    let (admin, place) = (Admin::start().await, Place::new());
+    let backend = Backend::start_in(&place, Some(&admin.url)).await;
+    (backend, admin, place)
 }
 
 /// The rows that are left in the outbox: their ids, and why they were refused.
-async fn rows(directory: &Path) -> Vec<(String, Option<String>)> {
-    let database = Database::connect(database_url(directory)).await.expect("it opens");
+async fn rows(place: &Place) -> Vec<(String, Option<String>)> {
+    let database = Database::connect(&place.url).await.expect("it opens");
     let sql = "SELECT event_id, refused_reason FROM outbox ORDER BY id";
-    let rows = database.query_all_raw(Statement::from_string(DbBackend::Sqlite, sql)).await.expect("rows");
+    let rows =
+        database.query_all_raw(Statement::from_string(database.get_database_backend(), sql)).await.expect("rows");
     rows.iter()
         .map(|row| (row.try_get("", "event_id").expect("text"), row.try_get("", "refused_reason").expect("text")))
         .collect()
 }
 
 /// Waits until the outbox has so many rows.
-async fn until_left(directory: &Path, count: usize) -> Vec<(String, Option<String>)> {
+async fn until_left(place: &Place, count: usize) -> Vec<(String, Option<String>)> {
     for _ in 0..400 {
-        let left = rows(directory).await;
+        let left = rows(place).await;
         if left.len() == count {
             return left;
         }
         tokio::time::sleep(std::time::Duration::from_millis(25)).await;
     }
-    panic!("{:?} are left", rows(directory).await);
+    panic!("{:?} are left", rows(place).await);
 }
 
 async fn add(backend: &Backend, tenant: TenantId, conversation: &str, role: &str, content: &str) -> Value {
@@ -53,7 +52,7 @@ fn form() -> Value {
 
 #[tokio::test]
 async fn each_step_from_the_bot_to_a_person_is_told() {
-    let (backend, admin, directory) = publishing().await;
+    let (backend, admin, place) = publishing().await;
     let tenant = TenantId::generate();
     let conversation = backend.conversation(tenant).await;
     let mut counted = vec![add(&backend, tenant, &conversation, "visitor", "Do you sell zeppelins?").await];
@@ -97,7 +96,7 @@ async fn each_step_from_the_bot_to_a_person_is_told() {
     }
     let reasons: Vec<_> = taken.of(tenant).map(|event| event["escalation_reason"].clone()).collect();
     assert_eq!(json!(reasons), json!([null, null, "low_confidence", "low_confidence", null, "user_request", null]));
-    until_left(directory.path(), 0).await;
+    until_left(&place, 0).await;
 }
 
 #[tokio::test]
@@ -150,7 +149,7 @@ async fn the_first_message_of_a_visitor_who_wants_a_person_opens_a_ticket_and_a_
 
 #[tokio::test]
 async fn a_slow_admin_service_holds_up_no_call_and_gets_everything_in_order() {
-    let (backend, admin, directory) = publishing().await;
+    let (backend, admin, place) = publishing().await;
     let tenant = TenantId::generate();
     admin.hold();
     let mut numbers = Vec::new();
@@ -167,12 +166,12 @@ async fn a_slow_admin_service_holds_up_no_call_and_gets_everything_in_order() {
         .collect();
     assert_eq!(created, numbers);
     assert!(taken.calls.len() <= 4, "what waits goes in batches: {} calls", taken.calls.len());
-    until_left(directory.path(), 0).await;
+    until_left(&place, 0).await;
 }
 
 #[tokio::test]
 async fn what_a_failing_admin_service_does_not_take_is_sent_until_it_does() {
-    let (backend, admin, directory) = publishing().await;
+    let (backend, admin, place) = publishing().await;
     let (tenant, other) = (TenantId::generate(), TenantId::generate());
     let mut answers = vec![
         Answer::Take,
@@ -194,12 +193,12 @@ async fn what_a_failing_admin_service_does_not_take_is_sent_until_it_does() {
     assert_eq!(taken.types(tenant)[4..], ["message_received"; 5]);
     let told: Vec<_> = taken.of(tenant).filter(|event| event["message_id"].is_string()).collect();
     assert!(told.is_sorted_by_key(|event| event["message_id"].as_str()), "{told:?}");
-    until_left(directory.path(), 0).await;
+    until_left(&place, 0).await;
 }
 
 #[tokio::test]
 async fn a_tenant_whose_events_fail_holds_up_no_other() {
-    let (backend, admin, directory) = publishing().await;
+    let (backend, admin, place) = publishing().await;
     let tenants = [TenantId::generate(), TenantId::generate(), TenantId::generate()];
     let failing = tenants[1];
     admin.decide(move |tenant, _| if tenant == failing { Answer::Refuse(503, "x") } else { Answer::Take });
@@ -208,12 +207,12 @@ async fn a_tenant_whose_events_fail_holds_up_no_other() {
     }
     let taken = admin.until(|taken| taken.events.len() == 2).await;
     assert!(taken.types(failing).is_empty());
-    until_left(directory.path(), 1).await;
+    until_left(&place, 1).await;
 }
 
 #[tokio::test]
 async fn a_row_that_is_refused_for_ever_stays_and_blocks_nothing() {
-    let (backend, admin, directory) = publishing().await;
+    let (backend, admin, place) = publishing().await;
     let tenant = TenantId::generate();
     admin.hold();
     let conversation = backend.conversation(tenant).await;
@@ -225,7 +224,7 @@ async fn a_row_that_is_refused_for_ever_stays_and_blocks_nothing() {
     admin.resume();
     let taken = admin.until(|taken| taken.events.len() == 3 && taken.usage.len() == 1).await;
     assert_eq!(taken.types(tenant), ["conversation_started", "message_received", "escalation_triggered"]);
-    let left = until_left(directory.path(), 1).await;
+    let left = until_left(&place, 1).await;
     let reason = left[0].1.as_deref().expect("a reason");
     assert!(reason.contains("422 validation_failed"), "{reason}");
 
@@ -234,18 +233,18 @@ async fn a_row_that_is_refused_for_ever_stays_and_blocks_nothing() {
     add(&backend, tenant, &conversation, "visitor", "Hello?").await;
     let taken = admin.until(|taken| taken.events.len() == 4 && taken.usage.len() == 2).await;
     assert!(taken.calls[calls..].iter().all(|(_, body)| !is_bad(body)), "it is not sent again");
-    assert_eq!(until_left(directory.path(), 1).await, left);
+    assert_eq!(until_left(&place, 1).await, left);
 }
 
 #[tokio::test]
 async fn an_event_whose_answer_a_killed_backend_did_not_see_is_sent_again_under_its_id() {
-    let (admin, directory) = (Admin::start().await, tempfile::tempdir().expect("a directory"));
+    let (admin, place) = (Admin::start().await, Place::new());
     let tenant = TenantId::generate();
     admin.hold();
     let killed = Runtime::new().expect("a runtime");
-    let (path, url) = (directory.path().to_owned(), admin.url.clone());
+    let (kept, url) = (place.clone(), admin.url.clone());
     let served = killed.spawn(async move {
-        let backend = Backend::start_in(&path, Some(&url)).await;
+        let backend = Backend::start_in(&kept, Some(&url)).await;
         backend.conversation(tenant).await;
         backend
     });
@@ -255,17 +254,17 @@ async fn an_event_whose_answer_a_killed_backend_did_not_see_is_sent_again_under_
     drop(backend);
     admin.resume();
 
-    let backend = Backend::start_in(directory.path(), Some(&admin.url)).await;
+    let backend = Backend::start_in(&place, Some(&admin.url)).await;
     let taken = admin.until(|taken| taken.calls.len() == 2).await;
     assert_eq!(taken.calls[1].1["events"], sent, "the same event, under its id");
-    until_left(directory.path(), 0).await;
+    until_left(&place, 0).await;
     backend.close().await;
     assert_eq!(admin.taken().types(tenant), ["conversation_started"]);
 }
 
 #[tokio::test]
 async fn what_is_left_is_sent_before_the_backend_ends() {
-    let (backend, admin, directory) = publishing().await;
+    let (backend, admin, place) = publishing().await;
     let tenant = TenantId::generate();
     admin.decide(|_, _| Answer::Refuse(503, "store_unavailable"));
     backend.conversation(tenant).await;
@@ -273,16 +272,16 @@ async fn what_is_left_is_sent_before_the_backend_ends() {
     admin.until(|taken| taken.calls.len() >= 4).await;
     admin.decide(|_, _| Answer::Take);
     backend.close().await;
-    assert_eq!((admin.taken().types(tenant), rows(directory.path()).await), (vec!["conversation_started"], Vec::new()));
+    assert_eq!((admin.taken().types(tenant), rows(&place).await), (vec!["conversation_started"], Vec::new()));
 }
 
 #[tokio::test]
 async fn nothing_is_kept_for_an_admin_service_that_no_setting_names() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let backend = Backend::start_in(directory.path(), None).await;
+    let place = Place::new();
+    let backend = Backend::start_in(&place, None).await;
     let tenant = TenantId::generate();
     let conversation = backend.conversation(tenant).await;
     add(&backend, tenant, &conversation, "visitor", "Do you sell zeppelins?").await;
     backend.post(tenant, "/create/contact-ticket", form()).await;
-    assert_eq!(rows(directory.path()).await, Vec::new());
+    assert_eq!(rows(&place).await, Vec::new());
 }

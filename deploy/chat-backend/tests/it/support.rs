@@ -1,8 +1,9 @@
 //! A chat backend of a test's own, on a free port, and calls to it that are signed as the relay signs them.
 
-use std::path::Path;
+use std::sync::Arc;
 
 use chat_backend::Store;
+use e2e::postgres::Postgres;
 use http::Method;
 use serde_json::{Value, json};
 use service::{
@@ -23,9 +24,31 @@ const SECRETS: &str = "the-next-relay-secret-for-tests,a-relay-secret-for-tests"
 /// What the backend itself signs with.
 pub(crate) const FIRST_SECRET: &str = "the-next-relay-secret-for-tests";
 
-/// The URL of the database in a directory.
-pub(crate) fn database_url(directory: &Path) -> String {
-    format!("sqlite://{}?mode=rwc", directory.join("chat.db").display())
+/// A database of a test's own: a SQLite file, or, where `CHAT_BACKEND_TEST_DATABASE` is `postgres`, a PostgreSQL server. It is gone with
+/// the last clone.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) url: String,
+    _kept: Arc<Kept>,
+}
+
+enum Kept {
+    File { _directory: tempfile::TempDir },
+    Server { _server: Postgres },
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        if std::env::var("CHAT_BACKEND_TEST_DATABASE").is_ok_and(|database| database == "postgres") {
+            let server = Postgres::start();
+            // A test that looks into the tables itself finds them without naming their schema.
+            let url = format!("{}?options=-c%20search_path%3Dchat_backend", server.database("chat"));
+            return Self { url, _kept: Arc::new(Kept::Server { _server: server }) };
+        }
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite://{}?mode=rwc", directory.path().join("chat.db").display());
+        Self { url, _kept: Arc::new(Kept::File { _directory: directory }) }
+    }
 }
 
 pub(crate) struct Backend {
@@ -33,8 +56,8 @@ pub(crate) struct Backend {
     pub(crate) client: reqwest::Client,
     stopping: CancellationToken,
     backend: chat_backend::Backend,
-    /// Deleted with the backend.
-    directory: Option<tempfile::TempDir>,
+    /// Deleted with the backend, if nobody else keeps it.
+    _place: Place,
 }
 
 impl Drop for Backend {
@@ -49,40 +72,36 @@ impl Backend {
     }
 
     pub(crate) async fn start_with(demo_knowledge: bool) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let mut backend = Self::open(directory.path()).await;
+        let place = Place::new();
+        let mut backend = Self::open(&place).await;
         if demo_knowledge {
             backend = backend.with_demo_knowledge().await.expect("it opens");
         }
-        let mut started = Self::serve(backend).await;
-        started.directory = Some(directory);
-        started
+        Self::serve(backend, place).await
     }
 
     /// One whose bot takes this long for each answer.
     pub(crate) async fn start_slow(pause: std::time::Duration) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let mut started = Self::serve(Self::open(directory.path()).await.with_bot_pause(pause)).await;
-        started.directory = Some(directory);
-        started
+        let place = Place::new();
+        Self::serve(Self::open(&place).await.with_bot_pause(pause), place).await
     }
 
-    /// One over the database of a directory, which outlives it. It publishes to an admin service, if one is named.
-    pub(crate) async fn start_in(directory: &Path, events_url: Option<&str>) -> Self {
-        let mut backend = Self::open(directory).await;
+    /// One over a database that may outlive it. It publishes to an admin service, if one is named.
+    pub(crate) async fn start_in(place: &Place, events_url: Option<&str>) -> Self {
+        let mut backend = Self::open(place).await;
         if let Some(url) = events_url {
             let (url, secrets) = (url.parse().expect("a URL"), SECRETS.parse().expect("secrets"));
             backend = backend.publishing_to(&url, &secrets, &Metrics::default());
         }
-        Self::serve(backend).await
+        Self::serve(backend, place.clone()).await
     }
 
-    async fn open(directory: &Path) -> chat_backend::Backend {
-        let store = Store::open(&database_url(directory)).await.expect("it opens");
+    async fn open(place: &Place) -> chat_backend::Backend {
+        let store = Store::open(&place.url).await.expect("it opens");
         chat_backend::Backend::new(store, CancellationToken::new())
     }
 
-    async fn serve(backend: chat_backend::Backend) -> Self {
+    async fn serve(backend: chat_backend::Backend, place: Place) -> Self {
         let stopping = CancellationToken::new();
         let edge = Edge {
             server: "test",
@@ -94,7 +113,7 @@ impl Backend {
         let listener = serve::bind("listen", ([127, 0, 0, 1], 0).into()).await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(serve::serve(listener, router, Bounds::default(), stopping.clone()));
-        Self { base, client: reqwest::Client::new(), stopping, backend, directory: None }
+        Self { base, client: reqwest::Client::new(), stopping, backend, _place: place }
     }
 
     /// Ends it as a process ends that is told to stop.
