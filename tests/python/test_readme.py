@@ -23,7 +23,7 @@ ENVIRONMENT = {**os.environ, "CARGO_TARGET_DIR": str(TARGET)}
 START_S = 1800  # The first command compiles the release build.
 ONE_PROCESS = (7811, 7812, 7813, 7815)
 RECEIVER = 8001
-SEPARATE_PROCESSES = (7821, 7822, 7832, 7833, 7834)
+SEPARATE_PROCESSES = (7821, 7822, 7832, 7833, 7834, 7835)
 
 
 def read(page):
@@ -197,7 +197,7 @@ def test_two_gateways_on_postgresql_work_as_pasted(checkout):
     assert f"`{stop}`" in section(OPERATING, "## As separate processes")
     script = "\n".join(["set -eu", f"trap '{stop}; wait' EXIT", *steps])
     printed = run([*server.split(), "bash", "-c", script], checkout)
-    assert printed.count("ready\n") == 3, printed
+    assert printed.count("ready\n") == 5, printed
     for expected in (
         "7821 answers 200\n7822 answers 200\n",
         '"propagation":{"gateways":2,"acknowledged":2,',

@@ -45,7 +45,7 @@ const HOMES: [(&str, &[&str]); 8] = [
         ],
     ),
     ("sea_orm", &["shared/database/src", "admin-service/src/store", "deploy/chat-backend/src"]),
-    ("sqlx", &["shared/database/src", "admin-service/src/store"]),
+    ("sqlx", &["shared/database/src", "admin-service/src/store", "deploy/chat-backend/src/store"]),
     (
         "moka",
         &[

@@ -9,10 +9,10 @@ use super::{
     events::Scene,
     extract::{Object, Params, Tenant},
     handling::Handling,
-    notifier,
     records::conversations::{self, NewConversation},
+    replicas::Told,
     state::Backend,
-    store::{OfTenant, Store, commit, unavailable},
+    store::{OfTenant, Store, unavailable},
     views::{Conversation, List, given, page},
 };
 
@@ -48,9 +48,8 @@ pub(crate) async fn create_conversation(
     let conversation = conversations::find(&rows, &id).await?;
     let started = Scene::from(&conversation).conversation_started();
     backend.outbox.note(&rows, &started).await.map_err(unavailable)?;
-    commit(transaction).await?;
-    backend.outbox.wake();
-    backend.notifier.changed(&notifier::of_visitor(tenant_id, &conversation.row.visitor_user_id));
+    let visitor_user_id = conversation.row.visitor_user_id.clone();
+    backend.commit(transaction, Told::Began { tenant_id, visitor_user_id }).await?;
     Ok(Success::created(conversation.into(), "Conversation begun."))
 }
 

@@ -20,6 +20,7 @@ use wire::{TenantId, frames::Role, time::now_unix_ms};
 use crate::{
     inbox_frames::{self, InboxFrame, Onlooking},
     records::queues::{self, Tally},
+    replicas::{Look, Place, Replicas, Told},
     store::Store,
     takeover::Holder,
 };
@@ -34,6 +35,7 @@ const COUNTS_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(crate) struct Inbox {
     store: Store,
+    replicas: Replicas,
     rooms: Arc<Mutex<HashMap<TenantId, Room>>>,
 }
 
@@ -41,8 +43,8 @@ pub(crate) struct Inbox {
 struct Room {
     news: broadcast::Sender<News>,
     changed: Arc<Changed>,
-    /// Who looks at which conversation, by conversation and socket.
-    watching: HashMap<String, HashMap<u64, Onlooking>>,
+    /// Who looks at which conversation, by replica and seat.
+    looks: HashMap<(u64, u64), Look>,
     sockets: HashMap<u64, Arc<[String]>>,
     task: AbortHandle,
 }
@@ -58,6 +60,8 @@ struct Changed {
 pub(crate) enum News {
     /// A frame about a conversation, for those who may see it.
     About { routing_key: Option<Arc<str>>, conversation_id: Arc<str>, frame: Arc<str>, audience: Audience },
+    /// Something may have been missed: everything must be loaded again.
+    Missed,
     /// How many conversations there are, for operators of these routing keys.
     Counts { routing_keys: Arc<[String]>, tally: Arc<Tally> },
 }
@@ -76,7 +80,7 @@ pub(crate) struct Seat {
     inbox: Inbox,
     tenant_id: TenantId,
     id: u64,
-    watched: Option<(String, Option<String>)>,
+    watched: Option<Place>,
     news: broadcast::Receiver<News>,
 }
 
@@ -88,8 +92,8 @@ pub(crate) enum HeardNews {
 }
 
 impl Inbox {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store, rooms: Arc::default() }
+    pub(crate) fn new(store: Store, replicas: Replicas) -> Self {
+        Self { store, replicas, rooms: Arc::default() }
     }
 
     fn rooms(&self) -> MutexGuard<'_, HashMap<TenantId, Room>> {
@@ -104,7 +108,9 @@ impl Inbox {
             let (news, changed) = (broadcast::channel(MOST_BEHIND).0, Arc::<Changed>::default());
             let telling = tell(self.clone(), tenant_id, Arc::clone(&changed), news.clone());
             let task = tokio::spawn(telling).abort_handle();
-            Room { news, changed, watching: HashMap::new(), sockets: HashMap::new(), task }
+            // Operators may look through other replicas already.
+            self.replicas.tell(Told::WhoLooks { tenant_id });
+            Room { news, changed, looks: HashMap::new(), sockets: HashMap::new(), task }
         });
         room.sockets.insert(id, routing_keys.into());
         Seat { inbox: self.clone(), tenant_id, id, watched: None, news: room.news.subscribe() }
@@ -119,26 +125,70 @@ impl Inbox {
     }
 
     /// Somebody writes in a conversation: those who look at it are shown it.
-    pub(crate) fn typing(
-        &self,
-        tenant_id: TenantId,
-        (conversation_id, routing_key): (&str, Option<&str>),
-        role: Role,
-        operator: Option<&Holder>,
-    ) {
-        let frame = InboxFrame::Typing { conversation_id, role, operator: operator.map(Onlooking::from) };
-        self.tell(tenant_id, (conversation_id, routing_key), &frame, Audience::Onlookers);
+    pub(crate) fn typing(&self, tenant_id: TenantId, place: &Place, role: Role, operator: Option<Onlooking>) {
+        let frame = InboxFrame::Typing { conversation_id: &place.conversation_id, role, operator };
+        self.tell(tenant_id, place, &frame, Audience::Onlookers);
     }
 
-    fn tell(
-        &self,
-        tenant_id: TenantId,
-        (conversation_id, routing_key): (&str, Option<&str>),
-        frame: &InboxFrame<'_>,
-        audience: Audience,
-    ) {
+    /// A seat of a replica looks at this conversation from now on, or at none. Those who may see what it concerns are told.
+    pub(crate) fn look(&self, tenant_id: TenantId, seat: (u64, u64), look: Option<Look>) {
+        let mut concerned = Vec::new();
+        if let Some(room) = self.rooms().get_mut(&tenant_id) {
+            let now = look.as_ref().map(|look| look.place.clone());
+            let before = match look {
+                Some(look) => room.looks.insert(seat, look),
+                None => room.looks.remove(&seat),
+            };
+            let before = before.map(|look| look.place).filter(|place| now.as_ref() != Some(place));
+            concerned.extend(before.into_iter().chain(now).map(|place| room.onlookers(place)));
+        }
+        for (place, operators) in concerned {
+            let frame = InboxFrame::Presence { conversation_id: &place.conversation_id, operators };
+            self.tell(tenant_id, &place, &frame, Audience::Everybody);
+        }
+    }
+
+    /// Tells the other replicas who of this tenant's operators looks at what here.
+    pub(crate) fn say_who_looks(&self, tenant_id: TenantId) {
+        let here = self.replicas.number();
+        for ((replica, seat), look) in self.rooms().get(&tenant_id).into_iter().flat_map(|room| &room.looks) {
+            if *replica == here {
+                self.replicas.tell(Told::Looking { tenant_id, seat: *seat, look: Some(look.clone()) });
+            }
+        }
+    }
+
+    /// The same of every tenant's operators.
+    pub(crate) fn say_who_looks_everywhere(&self) {
+        let tenants: Vec<TenantId> = self.rooms().keys().copied().collect();
+        tenants.into_iter().for_each(|tenant_id| self.say_who_looks(tenant_id));
+    }
+
+    /// Something may have been missed: every page loads everything again, and the other replicas say who looks.
+    pub(crate) fn missed(&self) {
+        for (tenant_id, room) in &*self.rooms() {
+            let _ = room.news.send(News::Missed);
+            self.replicas.tell(Told::WhoLooks { tenant_id: *tenant_id });
+        }
+        self.say_who_looks_everywhere();
+    }
+
+    /// Of the other replicas only these are there: who looked through another one looks no longer.
+    pub(crate) fn keep_lookers_of(&self, is_there: impl Fn(u64) -> bool) {
+        let here = self.replicas.number();
+        let is_gone = |replica: u64| replica != here && !is_there(replica);
+        let gone: Vec<(TenantId, (u64, u64))> = {
+            let rooms = self.rooms();
+            let looks = rooms.iter().flat_map(|(tenant_id, room)| room.looks.keys().map(|seat| (*tenant_id, *seat)));
+            looks.filter(|(_, (replica, _))| is_gone(*replica)).collect()
+        };
+        gone.into_iter().for_each(|(tenant_id, seat)| self.look(tenant_id, seat, None));
+    }
+
+    fn tell(&self, tenant_id: TenantId, place: &Place, frame: &InboxFrame<'_>, audience: Audience) {
         if let Some(room) = self.rooms().get(&tenant_id) {
-            let (routing_key, conversation_id) = (routing_key.map(Arc::from), conversation_id.into());
+            let (routing_key, conversation_id) =
+                (place.routing_key.as_deref().map(Arc::from), place.conversation_id.as_str().into());
             let frame = frame.to_json().into();
             let _ = room.news.send(News::About { routing_key, conversation_id, frame, audience });
         }
@@ -148,6 +198,17 @@ impl Inbox {
     fn key_sets(&self, tenant_id: TenantId) -> BTreeSet<Arc<[String]>> {
         let rooms = self.rooms();
         rooms.get(&tenant_id).into_iter().flat_map(|room| room.sockets.values().cloned()).collect()
+    }
+}
+
+impl Room {
+    /// Who looks at this conversation, each once.
+    fn onlookers(&self, place: Place) -> (Place, Vec<Onlooking>) {
+        let looks = self.looks.values().filter(|look| look.place.conversation_id == place.conversation_id);
+        let mut operators: Vec<Onlooking> = looks.map(|look| look.operator.clone()).collect();
+        operators.sort_by(|one, other| one.operator_id.cmp(&other.operator_id));
+        operators.dedup();
+        (place, operators)
     }
 }
 
@@ -259,47 +320,29 @@ impl Seat {
 
     /// The conversation that the operator looks at.
     pub(crate) fn watched(&self) -> Option<&str> {
-        self.watched.as_ref().map(|(id, _)| id.as_str())
+        self.watched.as_ref().map(|place| place.conversation_id.as_str())
     }
 
     /// The operator looks at this conversation from now on, and at no other. Colleagues are told.
-    pub(crate) fn watch(&mut self, operator: &Holder, conversation: Option<(String, Option<String>)>) {
-        if self.watched == conversation {
+    pub(crate) fn watch(&mut self, operator: &Holder, place: Option<Place>) {
+        self.look(place.map(|place| Look { place, operator: operator.into() }));
+    }
+
+    fn look(&mut self, look: Option<Look>) {
+        let place = look.as_ref().map(|look| look.place.clone());
+        if self.watched == place {
             return;
         }
-        let before = std::mem::replace(&mut self.watched, conversation);
-        let mut concerned = Vec::new();
-        if let Some(room) = self.inbox.rooms().get_mut(&self.tenant_id) {
-            if let Some(left) = before
-                && let Some(onlookers) = room.watching.get_mut(&left.0)
-            {
-                onlookers.remove(&self.id);
-                let remaining: Vec<Onlooking> = onlookers.values().cloned().collect();
-                if remaining.is_empty() {
-                    room.watching.remove(&left.0);
-                }
-                concerned.push((left, remaining));
-            }
-            if let Some((id, routing_key)) = self.watched.clone() {
-                let onlookers = room.watching.entry(id.clone()).or_default();
-                onlookers.insert(self.id, operator.into());
-                concerned.push(((id, routing_key), onlookers.values().cloned().collect()));
-            }
-        }
-        for ((id, routing_key), mut operators) in concerned {
-            operators.sort_by(|one, other| one.operator_id.cmp(&other.operator_id));
-            operators.dedup();
-            let frame = InboxFrame::Presence { conversation_id: &id, operators };
-            self.inbox.tell(self.tenant_id, (&id, routing_key.as_deref()), &frame, Audience::Everybody);
-        }
+        self.watched = place;
+        let Self { inbox, tenant_id, id, .. } = self;
+        inbox.look(*tenant_id, (inbox.replicas.number(), *id), look.clone());
+        inbox.replicas.tell(Told::Looking { tenant_id: *tenant_id, seat: *id, look });
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        // Nobody is named here: the seat only leaves.
-        let nobody = Holder { operator_id: String::new(), display_name: String::new(), avatar_url: None };
-        self.watch(&nobody, None);
+        self.look(None);
         let mut rooms = self.inbox.rooms();
         if let Some(room) = rooms.get_mut(&self.tenant_id) {
             room.sockets.remove(&self.id);

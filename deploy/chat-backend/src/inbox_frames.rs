@@ -1,6 +1,6 @@
 //! The frames that an operator's socket hears. PROTOCOL.md, section 8.5.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wire::frames::{Role, ServerFrame};
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// An operator who looks at a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Onlooking {
     pub(crate) operator_id: String,
     pub(crate) display_name: String,

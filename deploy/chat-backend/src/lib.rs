@@ -1,4 +1,4 @@
-//! The reference chat backend: conversations, messages, tickets, knowledge and a bot, on SQLite.
+//! The reference chat backend: conversations, messages, tickets, knowledge and a bot, on SQLite or PostgreSQL.
 //!
 //! An example of what stands behind the relay: its OpenAPI document is the contract for chat backends. It believes
 //! nothing that is not under HMAC#2, and every query is one tenant's. It runs inside the one-process deployment, or as
@@ -6,7 +6,8 @@
 //!
 //! Handlers (`conversations.rs`, `messages.rs`, `tickets.rs`, `knowledge.rs`) read a call and answer it; `saying.rs` decides what a
 //! message sets off; `records/` has the rows, and `views/` what callers are shown. `events.rs` says what the backend tells of itself,
-//! `outbox.rs` keeps it in the transaction of what it tells of, and `publisher.rs` sends it to the admin service.
+//! `outbox.rs` keeps it in the transaction of what it tells of, and `publisher.rs` sends it to the admin service. `replicas.rs` has what
+//! replicas on one PostgreSQL tell each other, and `hearing.rs` wakes the sockets.
 
 use axum::{Router, middleware, routing::get};
 use secrecy::ExposeSecret as _;
@@ -26,6 +27,7 @@ mod events;
 mod events_url;
 mod extract;
 mod handling;
+mod hearing;
 mod inbox;
 mod inbox_frames;
 mod knowledge;
@@ -35,6 +37,7 @@ mod operators;
 mod outbox;
 mod publisher;
 mod records;
+mod replicas;
 mod saying;
 mod sockets;
 mod state;

@@ -57,6 +57,13 @@ impl ConversationNotifier {
         }
     }
 
+    /// Wakes every listener: something may have been missed.
+    pub(crate) fn wake_everyone(&self) {
+        for sender in self.conversations().values() {
+            sender.send_modify(|_| {});
+        }
+    }
+
     /// Tells the listeners that a person writes.
     pub(crate) fn writing(&self, conversation_id: &str) {
         if let Some(sender) = self.conversations().get(conversation_id) {

@@ -20,8 +20,9 @@ use super::{
         takeovers,
         tickets::{self, NewTicket, TicketNumber, TicketRef},
     },
+    replicas::Told,
     state::Backend,
-    store::{OfTenant, StoreError, commit, unavailable},
+    store::{OfTenant, StoreError, unavailable},
     ticket_status::TicketStatus,
 };
 
@@ -88,9 +89,8 @@ async fn keep(
     let message = messages::find(&exchange.rows, conversation_id, &kept.id).await.map_err(unavailable)?;
     let message = message.ok_or_else(|| ApiError::internal("a message that was just written is not there"))?;
     let now = conversations::find(&exchange.rows, conversation_id).await?;
-    commit(transaction).await?;
-    backend.outbox.wake();
-    backend.changed(tenant_id, conversation_id);
+    let conversation_id = conversation_id.to_owned();
+    backend.commit(transaction, Told::Changed { tenant_id, conversation_id }).await?;
     Ok((message, now))
 }
 
@@ -125,10 +125,8 @@ async fn answer(
         _ => return Ok(()),
     }
     .map_err(unavailable)?;
-    commit(transaction).await?;
-    backend.outbox.wake();
-    backend.changed(tenant_id, conversation_id);
-    Ok(())
+    let conversation_id = conversation_id.to_owned();
+    backend.commit(transaction, Told::Changed { tenant_id, conversation_id }).await
 }
 
 /// A message that was kept, in the transaction that keeps it: what the message sets off is written here.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::FromRef;
-use service::{config::SecretList, telemetry::metrics::Metrics};
+use service::{ApiError, config::SecretList, telemetry::metrics::Metrics};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wire::TenantId;
 
@@ -11,12 +11,14 @@ use super::{
     bot::{self, Reply},
     demo_knowledge::DemoKnowledge,
     events_url::EventsUrl,
+    hearing::{Hearing, Line},
     inbox::Inbox,
     notifier::ConversationNotifier,
     outbox::Outbox,
     publisher::Publisher,
     records::{conversations::Conversation, documents},
-    store::{Store, StoreError},
+    replicas::{Replicas, Told},
+    store::{Store, StoreError, Transaction, commit, unavailable},
 };
 
 /// What the routes and the sockets share.
@@ -25,6 +27,7 @@ pub struct Backend {
     pub(crate) store: Store,
     pub(crate) notifier: ConversationNotifier,
     pub(crate) inbox: Inbox,
+    replicas: Replicas,
     /// What the bot answers visitors of local pages from, for tenants that have ingested nothing; only on a laptop where `/demo`
     /// is on.
     demo_knowledge: Option<DemoKnowledge>,
@@ -40,20 +43,32 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Over an open store, until `stopping` is cancelled.
+    /// Over an open store, until `stopping` is cancelled. Call it inside the runtime: on PostgreSQL it begins to hear the other replicas,
+    /// until [`Backend::close`].
     #[must_use]
     pub fn new(store: Store, stopping: CancellationToken) -> Self {
+        let (replicas, outgoing) = Replicas::of(&store);
+        let notifier = ConversationNotifier::default();
+        let inbox = Inbox::new(store.clone(), replicas.clone());
+        let drained = CancellationToken::new();
+        if let Some(outgoing) = outgoing {
+            let hearing = Hearing { notifier: notifier.clone(), inbox: inbox.clone() };
+            let line = Line { store: store.clone(), replicas: replicas.clone(), hearing };
+            let drained = drained.clone();
+            tokio::spawn(async move { drained.run_until_cancelled(line.serve(outgoing)).await });
+        }
         Self {
-            inbox: Inbox::new(store.clone()),
+            inbox,
+            replicas,
             store,
-            notifier: ConversationNotifier::default(),
+            notifier,
             demo_knowledge: None,
             sockets: TaskTracker::new(),
             stopping,
             outbox: Outbox::default(),
             publisher: TaskTracker::new(),
             bot_pause: Duration::ZERO,
-            drained: CancellationToken::new(),
+            drained,
         }
     }
 
@@ -79,10 +94,27 @@ impl Backend {
         Ok(self)
     }
 
-    /// Wakes the sockets that show a conversation: something of it was committed.
-    pub(crate) fn changed(&self, tenant_id: TenantId, conversation_id: &str) {
-        self.notifier.changed(conversation_id);
-        self.inbox.changed(tenant_id, conversation_id);
+    /// Commits a transaction, and wakes the sockets that show what it changed, here and on every other replica.
+    ///
+    /// # Errors
+    /// `store_unavailable`, `outcome_unknown`.
+    pub(crate) async fn commit(&self, transaction: Transaction, told: Told) -> Result<(), ApiError> {
+        self.replicas.tell_with(&transaction, &told).await.map_err(unavailable)?;
+        let committed = commit(transaction).await;
+        // Also where the answer was lost: it may be committed.
+        self.outbox.wake();
+        self.hear(&told);
+        committed
+    }
+
+    /// Tells what no transaction has to keep, here and to every other replica.
+    pub(crate) fn tell(&self, told: Told) {
+        self.hear(&told);
+        self.replicas.tell(told);
+    }
+
+    fn hear(&self, told: &Told) {
+        Hearing { notifier: self.notifier.clone(), inbox: self.inbox.clone() }.hear(told);
     }
 
     /// Lets the bot take this long for an answer: visitors then see that it writes, and an operator can take over meanwhile.

@@ -11,6 +11,7 @@ mod dialect;
 mod error;
 mod of_tenant;
 mod server;
+mod signals;
 mod steps;
 mod transaction;
 
@@ -21,6 +22,7 @@ pub(crate) use dialect::Dialect;
 pub use error::StoreError;
 pub(crate) use error::unavailable;
 pub(crate) use of_tenant::OfTenant;
+pub(crate) use signals::{Ear, say_with};
 pub(crate) use steps::STEPS;
 pub(crate) use transaction::{Transaction, commit};
 
@@ -63,7 +65,7 @@ impl Store {
 
     /// Whether the database answers.
     pub(crate) async fn ping(&self) -> Result<(), StoreError> {
-        let sql = match Dialect::of(self.connection.get_database_backend()) {
+        let sql = match self.dialect() {
             Dialect::Sqlite => "SELECT COUNT(*) FROM sqlite_schema",
             Dialect::Postgres => "SELECT count(*) FROM schema_steps",
         };
@@ -71,9 +73,24 @@ impl Store {
         self.connection.query_one_raw(statement).await.map(drop)
     }
 
+    /// The database's way to say things.
+    pub(crate) fn dialect(&self) -> Dialect {
+        Dialect::of(self.connection.get_database_backend())
+    }
+
     /// A transaction that means to write.
     pub(crate) async fn begin(&self) -> Result<Transaction, StoreError> {
         transaction::begin(&self.connection).await
+    }
+
+    /// Says these to every process on the same PostgreSQL. Each must have fewer than 8000 bytes.
+    pub(crate) async fn say(&self, said: &[String]) -> Result<(), StoreError> {
+        signals::say(&self.connection, said).await
+    }
+
+    /// Listens on a connection of its own for what processes on the same PostgreSQL say.
+    pub(crate) async fn listen(&self) -> Result<Ear, StoreError> {
+        Ear::open(&self.connection).await
     }
 
     /// The database across tenants. For the publisher alone, which must find out whose rows it has to send.

@@ -14,8 +14,9 @@ use super::{
         conversations::{self, Conversation},
         takeovers, tickets,
     },
+    replicas::Told,
     state::Backend,
-    store::{OfTenant, StoreError, commit, unavailable},
+    store::{OfTenant, StoreError, unavailable},
     takeover::{Holder, Outcome, Refused, Wish, decide},
     ticket_status::TicketStatus,
 };
@@ -50,9 +51,8 @@ pub(crate) async fn take_over(
     move_tickets(&rows, &backend.outbox, scene, (&now, holder.as_ref())).await.map_err(unavailable)?;
     let event = scene.taken_over(holder.as_ref().unwrap_or(by), &now);
     backend.outbox.note(&rows, &event).await.map_err(unavailable)?;
-    commit(transaction).await?;
-    backend.outbox.wake();
-    backend.changed(tenant_id, conversation_id);
+    let conversation_id = conversation_id.to_owned();
+    backend.commit(transaction, Told::Changed { tenant_id, conversation_id }).await?;
     Ok(now)
 }
 

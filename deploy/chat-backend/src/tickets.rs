@@ -19,8 +19,9 @@ use super::{
         messages::{self, NewMessage},
         tickets::{self, NewTicket},
     },
+    replicas::Told,
     state::Backend,
-    store::{OfTenant, Store, StoreError, commit, unavailable},
+    store::{OfTenant, Store, StoreError, unavailable},
     ticket_status::TicketStatus,
     views::{ContactTicket, List, Ticket, given, page},
 };
@@ -87,9 +88,8 @@ pub(crate) async fn create_contact_ticket(
     }
     .await
     .map_err(unavailable)?;
-    commit(transaction).await?;
-    backend.changed(tenant_id, &opened.conversation_id);
-    outbox.wake();
+    let conversation_id = opened.conversation_id.clone();
+    backend.commit(transaction, Told::Changed { tenant_id, conversation_id }).await?;
     Ok(Success::created(opened, "Ticket opened."))
 }
 

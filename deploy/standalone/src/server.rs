@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr};
 
 use axum::Router;
-use chat_backend::EventsUrl;
+use chat_backend::{EventsUrl, config::DatabaseUrl};
 use relay_gateway::config::HttpUrl;
 use service::{
     config::SecretList,
@@ -131,7 +131,7 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
                 clients: ClientAddresses::default(),
             };
             let events_url = EventsUrl::at(serve::from_this_machine(admin.rest));
-            let mut backend = open_backend(&data, behind.clone()).await?;
+            let mut backend = open_backend(&data, None, behind.clone()).await?;
             backend = backend.publishing_to(&events_url, &relay_secret, &metrics);
             if config.demo_knowledge {
                 backend = backend.with_demo_knowledge().await?;
@@ -207,7 +207,7 @@ pub async fn start_backend(
         clients: ClientAddresses::default(),
     };
     let mut running = Running::default();
-    let mut backend = open_backend(&data, stopping.clone()).await?;
+    let mut backend = open_backend(&data, config.database_url.as_ref(), stopping.clone()).await?;
     if let Some(url) = &config.events_url {
         backend = backend.publishing_to(url, &relay_secret, &metrics);
     }
@@ -215,8 +215,16 @@ pub async fn start_backend(
     Ok(running)
 }
 
-async fn open_backend(data: &DataDir, stopping: CancellationToken) -> Result<chat_backend::Backend, StartError> {
-    let store = chat_backend::Store::open(&data.sqlite_url(BACKEND_DATABASE)?).await?;
+/// Opens the backend over this database of PostgreSQL, or over its file in the data directory.
+async fn open_backend(
+    data: &DataDir,
+    server: Option<&DatabaseUrl>,
+    stopping: CancellationToken,
+) -> Result<chat_backend::Backend, StartError> {
+    let store = match server {
+        Some(url) => chat_backend::Store::open(url.expose()).await?,
+        None => chat_backend::Store::open(&data.sqlite_url(BACKEND_DATABASE)?).await?,
+    };
     Ok(chat_backend::Backend::new(store, stopping))
 }
 

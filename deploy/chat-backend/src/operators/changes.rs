@@ -15,8 +15,9 @@ use crate::{
         conversations::{self, Conversation},
         takeovers,
     },
+    replicas::Told,
     state::Backend,
-    store::{OfTenant, StoreError, Transaction, commit, unavailable},
+    store::{OfTenant, StoreError, Transaction, unavailable},
     takeover::{Holder, Wish},
     taking_over::take_over,
     views::{
@@ -196,8 +197,8 @@ impl Change<'_> {
         self.acting.may_see(&conversations::find_to_change(&rows, self.id).await?)?;
         write(&rows).await.map_err(unavailable)?;
         let conversation = conversations::find(&rows, self.id).await?;
-        commit(transaction).await?;
-        self.backend.changed(self.tenant_id, self.id);
+        let told = Told::Changed { tenant_id: self.tenant_id, conversation_id: self.id.to_owned() };
+        self.backend.commit(transaction, told).await?;
         Ok(conversation.into())
     }
 }

@@ -11,9 +11,10 @@ use crate::{
         conversations::{self, Conversation},
         entries, notes,
     },
+    replicas::Told,
     saying::{Said, say},
     state::Backend,
-    store::{OfTenant, Store, commit, unavailable},
+    store::{OfTenant, Store, unavailable},
     views::{
         given,
         inbox::{Entries, Entry, TAG},
@@ -89,8 +90,7 @@ pub(crate) async fn add_message(
         let rows = OfTenant::new(&transaction, tenant_id);
         acting.may_see(&conversations::find_to_change(&rows, &id).await?)?;
         let note = notes::insert(&rows, &id, &acting.operator, &new.content).await.map_err(unavailable)?;
-        commit(transaction).await?;
-        backend.changed(tenant_id, &id);
+        backend.commit(transaction, Told::Changed { tenant_id, conversation_id: id }).await?;
         return Ok(Success::created(note.into(), "Note added."));
     }
     let said = Said {

@@ -23,6 +23,7 @@ use crate::{
         conversations::{self, Conversation},
         entries, messages, queues,
     },
+    replicas::{Place, Told},
     saying::{Said, say},
     state::Backend,
     store::unavailable,
@@ -192,7 +193,8 @@ impl Desk<'_> {
         let listener = self.backend.notifier.listen(&id);
         let row = self.visible(&id).await?.row;
         let frame = InboxFrame::Watching { conversation_id: &id, last_entry_id: &row.last_entry_id }.to_json();
-        self.seat.watch(&self.acting.operator, Some((id.clone(), row.routing_key)));
+        let place = Place { conversation_id: id.clone(), routing_key: row.routing_key };
+        self.seat.watch(&self.acting.operator, Some(place));
         self.watched = Some(Watched { conversation_id: id, listener, sent: row.last_entry_id });
         Ok(frame)
     }
@@ -200,11 +202,10 @@ impl Desk<'_> {
     /// Shows that the operator writes: to those who look at the conversation, and to the visitor where the operator has it.
     async fn typing(&self, id: &str) -> Result<(), ApiError> {
         let conversation = self.visible(id).await?;
-        let place = (id, conversation.row.routing_key.as_deref());
-        self.backend.inbox.typing(self.tenant_id, place, Role::Agent, Some(&self.acting.operator));
-        if conversation.handling == Handling::Assigned && self.acting.may_answer(&conversation).is_ok() {
-            self.backend.notifier.writing(id);
-        }
+        let to_visitor = conversation.handling == Handling::Assigned && self.acting.may_answer(&conversation).is_ok();
+        let place = Place { conversation_id: id.to_owned(), routing_key: conversation.row.routing_key };
+        let (tenant_id, operator) = (self.tenant_id, Some((&self.acting.operator).into()));
+        self.backend.tell(Told::Typing { tenant_id, place, role: Role::Agent, operator, to_visitor });
         Ok(())
     }
 
@@ -217,11 +218,9 @@ impl Desk<'_> {
 
     /// Tells what concerns the operator.
     async fn tell(&self, socket: &mut Socket, news: HeardNews) -> Result<(), Ended> {
-        let news = match news {
-            HeardNews::News(news) => news,
-            HeardNews::Behind => return send_text(socket, InboxFrame::Resync.to_json()).await,
-        };
+        let HeardNews::News(news) = news else { return send_text(socket, InboxFrame::Resync.to_json()).await };
         match news {
+            News::Missed => send_text(socket, InboxFrame::Resync.to_json()).await,
             News::Counts { routing_keys, tally } if *routing_keys == *self.acting.routing_keys => {
                 let counts = QueueCounts::of(&tally, &self.acting.operator.operator_id);
                 send_text(socket, InboxFrame::Counts { counts }.to_json()).await

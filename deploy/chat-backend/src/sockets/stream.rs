@@ -17,6 +17,7 @@ use crate::{
     handling::Handling,
     notifier::{Listener, Signal},
     records::{conversations, messages},
+    replicas::{Place, Told},
     saying::{Said, say},
     state::Backend,
     store::{OfTenant, unavailable},
@@ -161,7 +162,8 @@ impl<'a> ConversationStream<'a> {
                 self.expect_message(&message_id).await?;
                 let rows = self.rows();
                 conversations::set_read_up_to(&rows, &self.conversation_id, &message_id).await.map_err(unavailable)?;
-                self.backend.inbox.changed(self.tenant_id, &self.conversation_id);
+                let (tenant_id, conversation_id) = (self.tenant_id, self.conversation_id.clone());
+                self.backend.tell(Told::Changed { tenant_id, conversation_id });
                 Ok(())
             }
             ClientFrame::Resume { after } => {
@@ -169,8 +171,10 @@ impl<'a> ConversationStream<'a> {
                 Ok(self.resume(socket, after).await?)
             }
             ClientFrame::Typing => {
-                let place = (self.conversation_id.as_str(), self.routing_key.as_deref());
-                self.backend.inbox.typing(self.tenant_id, place, Role::Visitor, None);
+                let (conversation_id, routing_key) = (self.conversation_id.clone(), self.routing_key.clone());
+                let (tenant_id, place) = (self.tenant_id, Place { conversation_id, routing_key });
+                let (role, operator) = (Role::Visitor, None);
+                self.backend.tell(Told::Typing { tenant_id, place, role, operator, to_visitor: false });
                 Ok(())
             }
         }

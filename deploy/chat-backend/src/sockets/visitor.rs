@@ -15,10 +15,10 @@ use crate::{
     channel::Channel,
     events::Scene,
     handling::{Handling, WaitingReason},
-    notifier,
     records::conversations::{self, NewConversation},
+    replicas::Told,
     state::Backend,
-    store::{OfTenant, commit, unavailable},
+    store::{OfTenant, unavailable},
 };
 
 /// The visitor of a socket, and what its conversation begins with.
@@ -97,9 +97,8 @@ impl Visitor {
         let id = conversations::insert(&rows, new).await.map_err(unavailable)?;
         let scene = Scene { conversation_id: &id, visitor_user_id: &self.user_id };
         backend.outbox.note(&rows, &scene.conversation_started()).await.map_err(unavailable)?;
-        commit(transaction).await?;
-        backend.outbox.wake();
-        backend.notifier.changed(&notifier::of_visitor(self.tenant_id, &self.user_id));
+        let told = Told::Began { tenant_id: self.tenant_id, visitor_user_id: self.user_id.clone() };
+        backend.commit(transaction, told).await?;
         Ok(id)
     }
 }

@@ -12,7 +12,7 @@ use wire::{
 use crate::{sockets::Relay, support::Backend};
 
 /// An operator's socket, past its greeting.
-async fn desk(backend: &Backend, tenant: TenantId, id: &str, routing_keys: &[&str]) -> Relay {
+pub(crate) async fn desk(backend: &Backend, tenant: TenantId, id: &str, routing_keys: &[&str]) -> Relay {
     let mut desk = Relay::connect_as(backend, tenant, "/ws/operator", &format!("operator:{id}")).await;
     let name = id.to_uppercase();
     desk.say(&json!({"type": "hello", "operator_id": id, "display_name": name, "avatar_url": null, "routing_keys": routing_keys})).await;
@@ -22,7 +22,12 @@ async fn desk(backend: &Backend, tenant: TenantId, id: &str, routing_keys: &[&st
 }
 
 /// A visitor's socket, past its greeting, and its conversation.
-async fn visitor(backend: &Backend, tenant: TenantId, routing_key: Option<&str>, mode: &str) -> (Relay, String) {
+pub(crate) async fn visitor(
+    backend: &Backend,
+    tenant: TenantId,
+    routing_key: Option<&str>,
+    mode: &str,
+) -> (Relay, String) {
     let session = SessionId::generate();
     let mut visitor = Relay::connect(backend, tenant, session).await;
     let hello = json!({
@@ -35,13 +40,13 @@ async fn visitor(backend: &Backend, tenant: TenantId, routing_key: Option<&str>,
     (visitor, conversation)
 }
 
-async fn ask(visitor: &mut Relay, content: &str) -> String {
+pub(crate) async fn ask(visitor: &mut Relay, content: &str) -> String {
     let id = Uuid::new_v4().to_string();
     visitor.say(&json!({"type": "message", "client_id": id, "content": content, "attachments": []})).await;
     visitor.next_of("ack").await["message_id"].as_str().expect("an id").to_owned()
 }
 
-async fn act(desk: &mut Relay, verb: &str, conversation: &str) -> Value {
+pub(crate) async fn act(desk: &mut Relay, verb: &str, conversation: &str) -> Value {
     let id = Uuid::new_v4().to_string();
     desk.say(&json!({"type": verb, "client_id": id, "conversation_id": conversation})).await;
     loop {

@@ -8,6 +8,7 @@ mod input;
 mod openapi;
 mod operators;
 mod outbox;
+mod replicas;
 mod sockets;
 mod support;
 mod trust;

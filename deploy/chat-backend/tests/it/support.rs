@@ -40,14 +40,19 @@ enum Kept {
 impl Place {
     pub(crate) fn new() -> Self {
         if std::env::var("CHAT_BACKEND_TEST_DATABASE").is_ok_and(|database| database == "postgres") {
-            let server = Postgres::start();
-            // A test that looks into the tables itself finds them without naming their schema.
-            let url = format!("{}?options=-c%20search_path%3Dchat_backend", server.database("chat"));
-            return Self { url, _kept: Arc::new(Kept::Server { _server: server }) };
+            return Self::on_postgres();
         }
         let directory = tempfile::tempdir().expect("a directory");
         let url = format!("sqlite://{}?mode=rwc", directory.path().join("chat.db").display());
         Self { url, _kept: Arc::new(Kept::File { _directory: directory }) }
+    }
+
+    /// One that several backends may share.
+    pub(crate) fn on_postgres() -> Self {
+        let server = Postgres::start();
+        // A test that looks into the tables itself finds them without naming their schema.
+        let url = format!("{}?options=-c%20search_path%3Dchat_backend", server.database("chat"));
+        Self { url, _kept: Arc::new(Kept::Server { _server: server }) }
     }
 }
 
