@@ -10,7 +10,7 @@ use super::{
     extract::{Object, Params, Tenant},
     handling::Handling,
     records::conversations::{self, NewConversation},
-    replicas::Told,
+    replicas::ReplicaMessage,
     state::Backend,
     store::{OfTenant, Store, unavailable},
     views::{Conversation, List, given, page},
@@ -49,7 +49,7 @@ pub(crate) async fn create_conversation(
     let started = Scene::from(&conversation).conversation_started();
     backend.outbox.note(&rows, &started).await.map_err(unavailable)?;
     let visitor_user_id = conversation.row.visitor_user_id.clone();
-    backend.commit(transaction, Told::Began { tenant_id, visitor_user_id }).await?;
+    backend.commit(transaction, ReplicaMessage::Began { tenant_id, visitor_user_id }).await?;
     Ok(Success::created(conversation.into(), "Conversation begun."))
 }
 

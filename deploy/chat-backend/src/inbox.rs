@@ -6,7 +6,10 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,7 +23,7 @@ use wire::{TenantId, frames::Role, time::now_unix_ms};
 use crate::{
     inbox_frames::{self, InboxFrame, Onlooking},
     records::queues::{self, Tally},
-    replicas::{Look, Place, Replicas, Told},
+    replicas::{ConversationRef, ReplicaMessage, Replicas, Watching},
     store::Store,
     takeover::Holder,
 };
@@ -44,7 +47,7 @@ struct Room {
     news: broadcast::Sender<News>,
     changed: Arc<Changed>,
     /// Who looks at which conversation, by replica and seat.
-    looks: HashMap<(u64, u64), Look>,
+    watching: HashMap<(u64, u64), Watching>,
     sockets: HashMap<u64, Arc<[String]>>,
     task: AbortHandle,
 }
@@ -52,6 +55,8 @@ struct Room {
 #[derive(Debug, Default)]
 struct Changed {
     ids: Mutex<BTreeSet<String>>,
+    /// Whether changes may have been missed.
+    is_missed: AtomicBool,
     woken: Notify,
 }
 
@@ -80,7 +85,7 @@ pub(crate) struct Seat {
     inbox: Inbox,
     tenant_id: TenantId,
     id: u64,
-    watched: Option<Place>,
+    watched: Option<ConversationRef>,
     news: broadcast::Receiver<News>,
 }
 
@@ -109,8 +114,8 @@ impl Inbox {
             let telling = tell(self.clone(), tenant_id, Arc::clone(&changed), news.clone());
             let task = tokio::spawn(telling).abort_handle();
             // Operators may look through other replicas already.
-            self.replicas.tell(Told::WhoLooks { tenant_id });
-            Room { news, changed, looks: HashMap::new(), sockets: HashMap::new(), task }
+            self.replicas.send(&ReplicaMessage::WhoWatches { tenant_id });
+            Room { news, changed, watching: HashMap::new(), sockets: HashMap::new(), task }
         });
         room.sockets.insert(id, routing_keys.into());
         Seat { inbox: self.clone(), tenant_id, id, watched: None, news: room.news.subscribe() }
@@ -125,70 +130,81 @@ impl Inbox {
     }
 
     /// Somebody writes in a conversation: those who look at it are shown it.
-    pub(crate) fn typing(&self, tenant_id: TenantId, place: &Place, role: Role, operator: Option<Onlooking>) {
-        let frame = InboxFrame::Typing { conversation_id: &place.conversation_id, role, operator };
-        self.tell(tenant_id, place, &frame, Audience::Onlookers);
+    pub(crate) fn typing(
+        &self,
+        tenant_id: TenantId,
+        conversation: &ConversationRef,
+        role: Role,
+        operator: Option<Onlooking>,
+    ) {
+        let frame = InboxFrame::Typing { conversation_id: &conversation.conversation_id, role, operator };
+        self.tell(tenant_id, conversation, &frame, Audience::Onlookers);
     }
 
-    /// A seat of a replica looks at this conversation from now on, or at none. Those who may see what it concerns are told.
-    pub(crate) fn look(&self, tenant_id: TenantId, seat: (u64, u64), look: Option<Look>) {
+    /// A seat of a replica looks at this conversation from now on, or at none. Whoever may see a conversation is told who looks at it now.
+    pub(crate) fn watch(&self, tenant_id: TenantId, seat: (u64, u64), watching: Option<Watching>) {
         let mut concerned = Vec::new();
         if let Some(room) = self.rooms().get_mut(&tenant_id) {
-            let now = look.as_ref().map(|look| look.place.clone());
-            let before = match look {
-                Some(look) => room.looks.insert(seat, look),
-                None => room.looks.remove(&seat),
+            if room.watching.get(&seat) == watching.as_ref() {
+                return;
+            }
+            let now = watching.as_ref().map(|watching| watching.conversation.clone());
+            let before = match watching {
+                Some(watching) => room.watching.insert(seat, watching),
+                None => room.watching.remove(&seat),
             };
-            let before = before.map(|look| look.place).filter(|place| now.as_ref() != Some(place));
-            concerned.extend(before.into_iter().chain(now).map(|place| room.onlookers(place)));
+            let before = before.map(|before| before.conversation).filter(|before| now.as_ref() != Some(before));
+            concerned.extend(before.into_iter().chain(now).map(|conversation| room.onlookers(conversation)));
         }
-        for (place, operators) in concerned {
-            let frame = InboxFrame::Presence { conversation_id: &place.conversation_id, operators };
-            self.tell(tenant_id, &place, &frame, Audience::Everybody);
+        for (conversation, operators) in concerned {
+            let frame = InboxFrame::Presence { conversation_id: &conversation.conversation_id, operators };
+            self.tell(tenant_id, &conversation, &frame, Audience::Everybody);
         }
     }
 
-    /// Tells the other replicas who of this tenant's operators looks at what here.
-    pub(crate) fn say_who_looks(&self, tenant_id: TenantId) {
+    /// Sends the other replicas what this tenant's operators look at here.
+    pub(crate) fn send_watching(&self, tenant_id: TenantId) {
         let here = self.replicas.number();
-        for ((replica, seat), look) in self.rooms().get(&tenant_id).into_iter().flat_map(|room| &room.looks) {
+        for ((replica, seat), watching) in self.rooms().get(&tenant_id).into_iter().flat_map(|room| &room.watching) {
             if *replica == here {
-                self.replicas.tell(Told::Looking { tenant_id, seat: *seat, look: Some(look.clone()) });
+                let (seat, watching) = (*seat, Some(watching.clone()));
+                self.replicas.send(&ReplicaMessage::Watching { tenant_id, seat, watching });
             }
         }
     }
 
-    /// The same of every tenant's operators.
-    pub(crate) fn say_who_looks_everywhere(&self) {
+    /// Sends the other replicas what every operator looks at here, in the place of what they knew.
+    pub(crate) fn send_all_watching(&self) {
+        self.replicas.send(&ReplicaMessage::Restarts);
         let tenants: Vec<TenantId> = self.rooms().keys().copied().collect();
-        tenants.into_iter().for_each(|tenant_id| self.say_who_looks(tenant_id));
+        tenants.into_iter().for_each(|tenant_id| self.send_watching(tenant_id));
     }
 
-    /// Something may have been missed: every page loads everything again, and the other replicas say who looks.
-    pub(crate) fn missed(&self) {
+    /// Messages of the other replicas may have been missed: every page loads everything again, and the replicas send who looks at what.
+    pub(crate) fn wake_everyone(&self) {
         for (tenant_id, room) in &*self.rooms() {
             let _ = room.news.send(News::Missed);
-            self.replicas.tell(Told::WhoLooks { tenant_id: *tenant_id });
+            room.changed.is_missed.store(true, Ordering::Relaxed);
+            room.changed.woken.notify_one();
+            self.replicas.send(&ReplicaMessage::WhoWatches { tenant_id: *tenant_id });
         }
-        self.say_who_looks_everywhere();
     }
 
-    /// Of the other replicas only these are there: who looked through another one looks no longer.
-    pub(crate) fn keep_lookers_of(&self, is_there: impl Fn(u64) -> bool) {
+    /// The operators of these other replicas look at nothing any more.
+    pub(crate) fn forget_watching_of(&self, is_gone: impl Fn(u64) -> bool) {
         let here = self.replicas.number();
-        let is_gone = |replica: u64| replica != here && !is_there(replica);
         let gone: Vec<(TenantId, (u64, u64))> = {
             let rooms = self.rooms();
-            let looks = rooms.iter().flat_map(|(tenant_id, room)| room.looks.keys().map(|seat| (*tenant_id, *seat)));
-            looks.filter(|(_, (replica, _))| is_gone(*replica)).collect()
+            let seats = rooms.iter().flat_map(|(tenant_id, room)| room.watching.keys().map(|seat| (*tenant_id, *seat)));
+            seats.filter(|(_, (replica, _))| *replica != here && is_gone(*replica)).collect()
         };
-        gone.into_iter().for_each(|(tenant_id, seat)| self.look(tenant_id, seat, None));
+        gone.into_iter().for_each(|(tenant_id, seat)| self.watch(tenant_id, seat, None));
     }
 
-    fn tell(&self, tenant_id: TenantId, place: &Place, frame: &InboxFrame<'_>, audience: Audience) {
+    fn tell(&self, tenant_id: TenantId, conversation: &ConversationRef, frame: &InboxFrame<'_>, audience: Audience) {
         if let Some(room) = self.rooms().get(&tenant_id) {
             let (routing_key, conversation_id) =
-                (place.routing_key.as_deref().map(Arc::from), place.conversation_id.as_str().into());
+                (conversation.routing_key.as_deref().map(Arc::from), conversation.conversation_id.as_str().into());
             let frame = frame.to_json().into();
             let _ = room.news.send(News::About { routing_key, conversation_id, frame, audience });
         }
@@ -203,12 +219,13 @@ impl Inbox {
 
 impl Room {
     /// Who looks at this conversation, each once.
-    fn onlookers(&self, place: Place) -> (Place, Vec<Onlooking>) {
-        let looks = self.looks.values().filter(|look| look.place.conversation_id == place.conversation_id);
-        let mut operators: Vec<Onlooking> = looks.map(|look| look.operator.clone()).collect();
+    fn onlookers(&self, conversation: ConversationRef) -> (ConversationRef, Vec<Onlooking>) {
+        let id = conversation.conversation_id.as_str();
+        let watching = self.watching.values().filter(|watching| watching.conversation.conversation_id == id);
+        let mut operators: Vec<Onlooking> = watching.map(|watching| watching.operator.clone()).collect();
         operators.sort_by(|one, other| one.operator_id.cmp(&other.operator_id));
         operators.dedup();
-        (place, operators)
+        (conversation, operators)
     }
 }
 
@@ -222,6 +239,10 @@ async fn tell(inbox: Inbox, tenant_id: TenantId, changed: Arc<Changed>, news: br
         let due = counts_due.unwrap_or(counted + Duration::from_secs(3600));
         let ids = tokio::select! {
             () = changed.woken.notified() => {
+                if changed.is_missed.swap(false, Ordering::Relaxed) {
+                    // Another replica may have put some aside.
+                    teller.find_those_aside().await;
+                }
                 std::mem::take(&mut *changed.ids.lock().unwrap_or_else(PoisonError::into_inner))
             }
             () = sleep_until(teller.next_back()) => teller.come_back(now_unix_ms()),
@@ -320,29 +341,29 @@ impl Seat {
 
     /// The conversation that the operator looks at.
     pub(crate) fn watched(&self) -> Option<&str> {
-        self.watched.as_ref().map(|place| place.conversation_id.as_str())
+        self.watched.as_ref().map(|watched| watched.conversation_id.as_str())
     }
 
     /// The operator looks at this conversation from now on, and at no other. Colleagues are told.
-    pub(crate) fn watch(&mut self, operator: &Holder, place: Option<Place>) {
-        self.look(place.map(|place| Look { place, operator: operator.into() }));
+    pub(crate) fn watch(&mut self, operator: &Holder, conversation: Option<ConversationRef>) {
+        self.set(conversation.map(|conversation| Watching { conversation, operator: operator.into() }));
     }
 
-    fn look(&mut self, look: Option<Look>) {
-        let place = look.as_ref().map(|look| look.place.clone());
-        if self.watched == place {
+    fn set(&mut self, watching: Option<Watching>) {
+        let conversation = watching.as_ref().map(|watching| watching.conversation.clone());
+        if self.watched == conversation {
             return;
         }
-        self.watched = place;
+        self.watched = conversation;
         let Self { inbox, tenant_id, id, .. } = self;
-        inbox.look(*tenant_id, (inbox.replicas.number(), *id), look.clone());
-        inbox.replicas.tell(Told::Looking { tenant_id: *tenant_id, seat: *id, look });
+        inbox.watch(*tenant_id, (inbox.replicas.number(), *id), watching.clone());
+        inbox.replicas.send(&ReplicaMessage::Watching { tenant_id: *tenant_id, seat: *id, watching });
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.look(None);
+        self.set(None);
         let mut rooms = self.inbox.rooms();
         if let Some(room) = rooms.get_mut(&self.tenant_id) {
             room.sockets.remove(&self.id);

@@ -7,7 +7,7 @@
 //! Handlers (`conversations.rs`, `messages.rs`, `tickets.rs`, `knowledge.rs`) read a call and answer it; `saying.rs` decides what a
 //! message sets off; `records/` has the rows, and `views/` what callers are shown. `events.rs` says what the backend tells of itself,
 //! `outbox.rs` keeps it in the transaction of what it tells of, and `publisher.rs` sends it to the admin service. `replicas.rs` has what
-//! replicas on one PostgreSQL tell each other, and `hearing.rs` wakes the sockets.
+//! replicas on one PostgreSQL tell each other, and `replica_link.rs` wakes the sockets.
 
 use axum::{Router, middleware, routing::get};
 use secrecy::ExposeSecret as _;
@@ -27,7 +27,7 @@ mod events;
 mod events_url;
 mod extract;
 mod handling;
-mod hearing;
+
 mod inbox;
 mod inbox_frames;
 mod knowledge;
@@ -37,6 +37,7 @@ mod operators;
 mod outbox;
 mod publisher;
 mod records;
+mod replica_link;
 mod replicas;
 mod saying;
 mod sockets;

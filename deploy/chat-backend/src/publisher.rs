@@ -1,8 +1,8 @@
 //! Sends the outbox to the admin service: each tenant's rows in the order of their commits, until the admin service has them.
 //!
 //! A row is deleted after the answer. If the process dies in between, the row is sent again with the same event id, which the admin
-//! service takes once. So it does where two replicas on one PostgreSQL send the same row. Each sends the oldest first, so the admin
-//! service has no conversation's event before an earlier one.
+//! service takes once. Two replicas on one PostgreSQL may send the same row: the admin service takes it once. Each sends the oldest rows
+//! first, so no event of a conversation comes before an earlier one.
 
 use std::{slice, time::Duration};
 

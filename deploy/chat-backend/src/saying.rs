@@ -20,7 +20,7 @@ use super::{
         takeovers,
         tickets::{self, NewTicket, TicketNumber, TicketRef},
     },
-    replicas::Told,
+    replicas::ReplicaMessage,
     state::Backend,
     store::{OfTenant, StoreError, unavailable},
     ticket_status::TicketStatus,
@@ -90,7 +90,7 @@ async fn keep(
     let message = message.ok_or_else(|| ApiError::internal("a message that was just written is not there"))?;
     let now = conversations::find(&exchange.rows, conversation_id).await?;
     let conversation_id = conversation_id.to_owned();
-    backend.commit(transaction, Told::Changed { tenant_id, conversation_id }).await?;
+    backend.commit(transaction, ReplicaMessage::Changed { tenant_id, conversation_id }).await?;
     Ok((message, now))
 }
 
@@ -126,7 +126,7 @@ async fn answer(
     }
     .map_err(unavailable)?;
     let conversation_id = conversation_id.to_owned();
-    backend.commit(transaction, Told::Changed { tenant_id, conversation_id }).await
+    backend.commit(transaction, ReplicaMessage::Changed { tenant_id, conversation_id }).await
 }
 
 /// A message that was kept, in the transaction that keeps it: what the message sets off is written here.

@@ -11,13 +11,13 @@ use super::{
     bot::{self, Reply},
     demo_knowledge::DemoKnowledge,
     events_url::EventsUrl,
-    hearing::{Hearing, Line},
     inbox::Inbox,
     notifier::ConversationNotifier,
     outbox::Outbox,
     publisher::Publisher,
     records::{conversations::Conversation, documents},
-    replicas::{Replicas, Told},
+    replica_link::{LocalWaker, ReplicaLink},
+    replicas::{ReplicaMessage, Replicas},
     store::{Store, StoreError, Transaction, commit, unavailable},
 };
 
@@ -43,7 +43,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Over an open store, until `stopping` is cancelled. Call it inside the runtime: on PostgreSQL it begins to hear the other replicas,
+    /// Over an open store, until `stopping` is cancelled. Call it inside the runtime: on PostgreSQL it begins to listen to the other replicas,
     /// until [`Backend::close`].
     #[must_use]
     pub fn new(store: Store, stopping: CancellationToken) -> Self {
@@ -52,10 +52,10 @@ impl Backend {
         let inbox = Inbox::new(store.clone(), replicas.clone());
         let drained = CancellationToken::new();
         if let Some(outgoing) = outgoing {
-            let hearing = Hearing { notifier: notifier.clone(), inbox: inbox.clone() };
-            let line = Line { store: store.clone(), replicas: replicas.clone(), hearing };
+            let waker = LocalWaker { notifier: notifier.clone(), inbox: inbox.clone() };
+            let link = ReplicaLink { store: store.clone(), replicas: replicas.clone(), waker };
             let drained = drained.clone();
-            tokio::spawn(async move { drained.run_until_cancelled(line.serve(outgoing)).await });
+            tokio::spawn(async move { drained.run_until_cancelled(link.serve(outgoing)).await });
         }
         Self {
             inbox,
@@ -94,27 +94,32 @@ impl Backend {
         Ok(self)
     }
 
-    /// Commits a transaction, and wakes the sockets that show what it changed, here and on every other replica.
+    /// Commits a transaction, and wakes the sockets that show what it changed, here and on every other replica. The message says what
+    /// that is.
     ///
     /// # Errors
     /// `store_unavailable`, `outcome_unknown`.
-    pub(crate) async fn commit(&self, transaction: Transaction, told: Told) -> Result<(), ApiError> {
-        self.replicas.tell_with(&transaction, &told).await.map_err(unavailable)?;
-        let committed = commit(transaction).await;
-        // Also where the answer was lost: it may be committed.
-        self.outbox.wake();
-        self.hear(&told);
-        committed
+    pub(crate) async fn commit(&self, transaction: Transaction, message: ReplicaMessage) -> Result<(), ApiError> {
+        self.replicas.send_with(&transaction, &message).await.map_err(unavailable)?;
+        let (waker, outbox) = (self.waker(), self.outbox.clone());
+        // A task of its own: a caller who leaves now must not keep the sockets from being woken after the commit.
+        let committing = tokio::spawn(async move {
+            let committed = commit(transaction).await;
+            outbox.wake();
+            waker.wake(&message);
+            committed
+        });
+        committing.await.unwrap_or_else(|_| Err(ApiError::internal("a commit was not carried out to its end")))
     }
 
     /// Tells what no transaction has to keep, here and to every other replica.
-    pub(crate) fn tell(&self, told: Told) {
-        self.hear(&told);
-        self.replicas.tell(told);
+    pub(crate) fn tell(&self, message: &ReplicaMessage) {
+        self.waker().wake(message);
+        self.replicas.send(message);
     }
 
-    fn hear(&self, told: &Told) {
-        Hearing { notifier: self.notifier.clone(), inbox: self.inbox.clone() }.hear(told);
+    fn waker(&self) -> LocalWaker {
+        LocalWaker { notifier: self.notifier.clone(), inbox: self.inbox.clone() }
     }
 
     /// Lets the bot take this long for an answer: visitors then see that it writes, and an operator can take over meanwhile.

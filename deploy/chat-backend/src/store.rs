@@ -22,7 +22,7 @@ pub(crate) use dialect::Dialect;
 pub use error::StoreError;
 pub(crate) use error::unavailable;
 pub(crate) use of_tenant::OfTenant;
-pub(crate) use signals::{Ear, say_with};
+pub(crate) use signals::{NotificationListener, say_with};
 pub(crate) use steps::STEPS;
 pub(crate) use transaction::{Transaction, commit};
 
@@ -33,6 +33,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Store {
     connection: Guarded<DatabaseConnection>,
+    guard: Guard,
     anchor: Arc<Mutex<Anchor>>,
 }
 
@@ -43,18 +44,20 @@ impl Store {
     /// The database's; a URL of another kind.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            let connection = server::open(url, BUSY_TIMEOUT).await?;
+            let guard = Guard::default();
+            let connection = server::open(url, &guard, BUSY_TIMEOUT).await?;
             tracing::info!(database = "PostgreSQL", "the chat backend's database is open");
-            return Ok(Self { connection, anchor: Arc::new(Mutex::new(Anchor::none())) });
+            return Ok(Self { connection, guard, anchor: Arc::new(Mutex::new(Anchor::none())) });
         }
         if !url.starts_with("sqlite:") {
             return Err(DbErr::Custom("the database's URL must begin with sqlite: or postgres:".to_owned()));
         }
         let file = SqliteFile { url: url.to_owned(), max_connections: 8, busy_timeout: BUSY_TIMEOUT };
-        let (connection, anchor) = file.open(&Guard::default(), steps::upgrade).await?;
+        let guard = Guard::default();
+        let (connection, anchor) = file.open(&guard, steps::upgrade).await?;
         let path = database::sqlite_file(url).unwrap_or_default();
         tracing::info!(database = format!("SQLite at {}", path.display()), "the chat backend's database is open");
-        Ok(Self { connection, anchor: Arc::new(Mutex::new(anchor)) })
+        Ok(Self { connection, guard, anchor: Arc::new(Mutex::new(anchor)) })
     }
 
     /// Closes it: SQLite folds its log into it.
@@ -89,8 +92,13 @@ impl Store {
     }
 
     /// Listens on a connection of its own for what processes on the same PostgreSQL say.
-    pub(crate) async fn listen(&self) -> Result<Ear, StoreError> {
-        Ear::open(&self.connection).await
+    pub(crate) async fn listen(&self) -> Result<NotificationListener, StoreError> {
+        NotificationListener::open(&self.connection).await
+    }
+
+    /// Returns once connections are put in doubt after this was called: one may lead to a server that is none any more.
+    pub(crate) fn doubted(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.guard.doubted()
     }
 
     /// The database across tenants. For the publisher alone, which must find out whose rows it has to send.

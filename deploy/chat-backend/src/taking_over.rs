@@ -14,7 +14,7 @@ use super::{
         conversations::{self, Conversation},
         takeovers, tickets,
     },
-    replicas::Told,
+    replicas::ReplicaMessage,
     state::Backend,
     store::{OfTenant, StoreError, unavailable},
     takeover::{Holder, Outcome, Refused, Wish, decide},
@@ -52,7 +52,7 @@ pub(crate) async fn take_over(
     let event = scene.taken_over(holder.as_ref().unwrap_or(by), &now);
     backend.outbox.note(&rows, &event).await.map_err(unavailable)?;
     let conversation_id = conversation_id.to_owned();
-    backend.commit(transaction, Told::Changed { tenant_id, conversation_id }).await?;
+    backend.commit(transaction, ReplicaMessage::Changed { tenant_id, conversation_id }).await?;
     Ok(now)
 }
 

@@ -19,7 +19,7 @@ use super::{
         messages::{self, NewMessage},
         tickets::{self, NewTicket},
     },
-    replicas::Told,
+    replicas::ReplicaMessage,
     state::Backend,
     store::{OfTenant, Store, StoreError, unavailable},
     ticket_status::TicketStatus,
@@ -89,7 +89,7 @@ pub(crate) async fn create_contact_ticket(
     .await
     .map_err(unavailable)?;
     let conversation_id = opened.conversation_id.clone();
-    backend.commit(transaction, Told::Changed { tenant_id, conversation_id }).await?;
+    backend.commit(transaction, ReplicaMessage::Changed { tenant_id, conversation_id }).await?;
     Ok(Success::created(opened, "Ticket opened."))
 }
 

@@ -15,7 +15,7 @@ use crate::{
         conversations::{self, Conversation},
         takeovers,
     },
-    replicas::Told,
+    replicas::ReplicaMessage,
     state::Backend,
     store::{OfTenant, StoreError, Transaction, unavailable},
     takeover::{Holder, Wish},
@@ -197,7 +197,7 @@ impl Change<'_> {
         self.acting.may_see(&conversations::find_to_change(&rows, self.id).await?)?;
         write(&rows).await.map_err(unavailable)?;
         let conversation = conversations::find(&rows, self.id).await?;
-        let told = Told::Changed { tenant_id: self.tenant_id, conversation_id: self.id.to_owned() };
+        let told = ReplicaMessage::Changed { tenant_id: self.tenant_id, conversation_id: self.id.to_owned() };
         self.backend.commit(transaction, told).await?;
         Ok(conversation.into())
     }

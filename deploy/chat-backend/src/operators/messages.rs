@@ -11,7 +11,7 @@ use crate::{
         conversations::{self, Conversation},
         entries, notes,
     },
-    replicas::Told,
+    replicas::ReplicaMessage,
     saying::{Said, say},
     state::Backend,
     store::{OfTenant, Store, unavailable},
@@ -90,7 +90,7 @@ pub(crate) async fn add_message(
         let rows = OfTenant::new(&transaction, tenant_id);
         acting.may_see(&conversations::find_to_change(&rows, &id).await?)?;
         let note = notes::insert(&rows, &id, &acting.operator, &new.content).await.map_err(unavailable)?;
-        backend.commit(transaction, Told::Changed { tenant_id, conversation_id: id }).await?;
+        backend.commit(transaction, ReplicaMessage::Changed { tenant_id, conversation_id: id }).await?;
         return Ok(Success::created(note.into(), "Note added."));
     }
     let said = Said {

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::{
     ErrorCode,
-    frames::{self, Citation, Mode},
+    frames::{self, Citation, Mode, limits::ROUTING_KEY_CHARS},
     origin::Origin,
     time::now_unix_ms,
 };
@@ -153,7 +153,9 @@ pub(crate) async fn insert(
     new: NewConversation,
 ) -> Result<String, StoreError> {
     let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
-    let routing_key = new.metadata.get("routing_key").and_then(Value::as_str).map(str::to_owned);
+    // A longer one is no queue's: no operator can have it.
+    let routing_key = new.metadata.get("routing_key").and_then(Value::as_str);
+    let routing_key = routing_key.filter(|key| key.chars().count() <= ROUTING_KEY_CHARS).map(str::to_owned);
     let waiting_since = matches!(new.handling, Handling::Waiting(_)).then_some(now);
     rows.execute(
         "INSERT INTO conversation (tenant_id, id, visitor_user_id, visitor_display_name, visitor_email, visitor_phone,
@@ -262,15 +264,20 @@ pub(crate) async fn find_newest_active(
     Ok(found.map(|found| found.id))
 }
 
-/// Takes the id of the conversation's next message or note.
-pub(super) async fn next_entry_id(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<String, StoreError> {
+/// The id of the conversation's newest message or note; empty where there is none.
+pub(super) async fn last_entry_id(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<String, StoreError> {
     #[derive(FromQueryResult)]
     struct Last {
         last_entry_id: String,
     }
     let sql = "SELECT last_entry_id FROM conversation WHERE tenant_id = $1 AND id = $2";
     let last: Option<Last> = rows.one(sql, [id.into()]).await?;
-    let next = entry_id::after(&last.map(|last| last.last_entry_id).unwrap_or_default());
+    Ok(last.map(|last| last.last_entry_id).unwrap_or_default())
+}
+
+/// Takes the id of the conversation's next message or note.
+pub(super) async fn next_entry_id(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<String, StoreError> {
+    let next = entry_id::after(&last_entry_id(rows, id).await?);
     let sql = "UPDATE conversation SET last_entry_id = $3 WHERE tenant_id = $1 AND id = $2";
     rows.execute(sql, [id.into(), next.clone().into()]).await?;
     Ok(next)

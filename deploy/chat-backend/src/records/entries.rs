@@ -1,10 +1,12 @@
-//! What stands in a conversation, messages and notes together, in the order of ids.
+//! What stands in a conversation, messages and notes together, in the order of ids. Each reading ends at the entry that was the newest when
+//! it began: what is written between its two queries is in neither of them, and so in the next reading.
 
 use std::cmp::Ordering;
 
 use sea_orm::ConnectionTrait;
 
 use super::{
+    conversations,
     messages::{self, MessageRow},
     notes::{self, NoteRow},
 };
@@ -37,8 +39,9 @@ pub(crate) async fn before(
     before: &str,
     limit: u64,
 ) -> Result<Vec<EntryRow>, StoreError> {
-    let said = messages::before(rows, conversation_id, before, limit).await?;
-    let noted = notes::before(rows, conversation_id, before, limit).await?;
+    let up_to = conversations::last_entry_id(rows, conversation_id).await?;
+    let said = messages::before(rows, conversation_id, (before, &up_to), limit).await?;
+    let noted = notes::before(rows, conversation_id, (before, &up_to), limit).await?;
     let mut entries = together(said, noted);
     entries.sort_by(|one, other| other.by_id(one));
     entries.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -52,8 +55,9 @@ pub(crate) async fn after(
     after: &str,
     limit: u64,
 ) -> Result<Vec<EntryRow>, StoreError> {
-    let said = messages::between(rows, conversation_id, after, None, limit).await?;
-    let noted = notes::after(rows, conversation_id, after, limit).await?;
+    let up_to = conversations::last_entry_id(rows, conversation_id).await?;
+    let said = messages::between(rows, conversation_id, after, Some(&up_to), limit).await?;
+    let noted = notes::after(rows, conversation_id, (after, &up_to), limit).await?;
     let mut entries = together(said, noted);
     entries.sort_by(EntryRow::by_id);
     entries.truncate(usize::try_from(limit).unwrap_or(usize::MAX));

@@ -174,18 +174,18 @@ pub(crate) async fn is_answered(
     Ok(found.is_some_and(|found| found.answers > 0))
 }
 
-/// A conversation's newest messages before an id; the empty one stands after all. Newest first.
+/// A conversation's newest messages before an id (the empty one stands after all) and up to another. Newest first.
 pub(crate) async fn before(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     conversation_id: &str,
-    before: &str,
+    (before, up_to): (&str, &str),
     limit: u64,
 ) -> Result<Vec<MessageRow>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM message
-         WHERE tenant_id = $1 AND conversation_id = $2 AND ($3 = '' OR id < $3) ORDER BY id DESC LIMIT $4"
+         WHERE tenant_id = $1 AND conversation_id = $2 AND ($3 = '' OR id < $3) AND id <= $4 ORDER BY id DESC LIMIT $5"
     );
-    rows.all(&sql, [conversation_id.into(), before.into(), limit.into()]).await
+    rows.all(&sql, [conversation_id.into(), before.into(), up_to.into(), limit.into()]).await
 }
 
 /// There is no such message.

@@ -48,26 +48,26 @@ pub(crate) async fn insert(
     })
 }
 
-/// A conversation's oldest notes after an id, oldest first.
+/// A conversation's oldest notes after an id and up to another, oldest first.
 pub(crate) async fn after(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     conversation_id: &str,
-    after: &str,
+    (after, up_to): (&str, &str),
     limit: u64,
 ) -> Result<Vec<NoteRow>, StoreError> {
     let sql = "SELECT id, operator_id, operator_name, content, created_at FROM note
-               WHERE tenant_id = $1 AND conversation_id = $2 AND id > $3 ORDER BY id LIMIT $4";
-    rows.all(sql, [conversation_id.into(), after.into(), limit.into()]).await
+               WHERE tenant_id = $1 AND conversation_id = $2 AND id > $3 AND id <= $4 ORDER BY id LIMIT $5";
+    rows.all(sql, [conversation_id.into(), after.into(), up_to.into(), limit.into()]).await
 }
 
-/// A conversation's newest notes before an id; the empty one stands after all. Newest first.
+/// A conversation's newest notes before an id (the empty one stands after all) and up to another. Newest first.
 pub(crate) async fn before(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     conversation_id: &str,
-    before: &str,
+    (before, up_to): (&str, &str),
     limit: u64,
 ) -> Result<Vec<NoteRow>, StoreError> {
     let sql = "SELECT id, operator_id, operator_name, content, created_at FROM note
-               WHERE tenant_id = $1 AND conversation_id = $2 AND ($3 = '' OR id < $3) ORDER BY id DESC LIMIT $4";
-    rows.all(sql, [conversation_id.into(), before.into(), limit.into()]).await
+               WHERE tenant_id = $1 AND conversation_id = $2 AND ($3 = '' OR id < $3) AND id <= $4 ORDER BY id DESC LIMIT $5";
+    rows.all(sql, [conversation_id.into(), before.into(), up_to.into(), limit.into()]).await
 }

@@ -67,7 +67,13 @@ pub(crate) async fn oldest(
 pub(crate) async fn delete(rows: &OfTenant<'_, impl ConnectionTrait>, sent: &[OutboxRow]) -> Result<(), StoreError> {
     let ids: Vec<_> = sent.iter().map(|row| row.id).collect();
     let each = rows.dialect().each("$2");
-    let sql = format!("DELETE FROM outbox WHERE tenant_id = $1 AND id IN (SELECT CAST(value AS BIGINT) FROM {each})");
+    // Two replicas may delete the same rows: in one order, so that neither waits for the other for ever.
+    let sql = format!(
+        "DELETE FROM outbox WHERE tenant_id = $1 AND id IN (
+             SELECT id FROM outbox WHERE tenant_id = $1 AND id IN (SELECT CAST(value AS BIGINT) FROM {each}) ORDER BY id{lock}
+         )",
+        lock = rows.dialect().for_update(),
+    );
     rows.execute(&sql, [json!(ids).to_string().into()]).await
 }
 

@@ -98,9 +98,11 @@ async fn best_by_tsvector(
     rows.all(sql, [json!(terms).to_string().into(), limit.into(), any.into()]).await
 }
 
-/// A text without accents and punctuation, as PostgreSQL's parser cuts it into the words that FTS5 finds in it too.
+/// A text in lower case, without accents and punctuation, as PostgreSQL's parser cuts it into the words that FTS5 finds in it too.
 fn plain_words(text: &str) -> String {
     let letters = text.nfd().filter(|letter| !is_combining_mark(*letter));
+    // PostgreSQL itself folds case by the database's locale, which may know ASCII alone.
+    let letters = letters.flat_map(char::to_lowercase);
     letters.map(|letter| if letter.is_alphanumeric() { letter } else { ' ' }).collect()
 }
 
@@ -161,7 +163,7 @@ mod tests {
         assert_eq!(quoted("a\" OR tenant:\"b"), "\"a\"\" OR tenant:\"\"b\"");
         assert_eq!(
             plain_words("Où? l\u{2019}été & (re|fund):* 'x' <-> NOT !a"),
-            "Ou  l ete    re fund     x      NOT  a"
+            "ou  l ete    re fund     x      not  a"
         );
     }
 }

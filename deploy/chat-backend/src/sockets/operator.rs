@@ -23,7 +23,7 @@ use crate::{
         conversations::{self, Conversation},
         entries, messages, queues,
     },
-    replicas::{Place, Told},
+    replicas::{ConversationRef, ReplicaMessage},
     saying::{Said, say},
     state::Backend,
     store::unavailable,
@@ -193,8 +193,8 @@ impl Desk<'_> {
         let listener = self.backend.notifier.listen(&id);
         let row = self.visible(&id).await?.row;
         let frame = InboxFrame::Watching { conversation_id: &id, last_entry_id: &row.last_entry_id }.to_json();
-        let place = Place { conversation_id: id.clone(), routing_key: row.routing_key };
-        self.seat.watch(&self.acting.operator, Some(place));
+        let conversation = ConversationRef { conversation_id: id.clone(), routing_key: row.routing_key };
+        self.seat.watch(&self.acting.operator, Some(conversation));
         self.watched = Some(Watched { conversation_id: id, listener, sent: row.last_entry_id });
         Ok(frame)
     }
@@ -203,9 +203,10 @@ impl Desk<'_> {
     async fn typing(&self, id: &str) -> Result<(), ApiError> {
         let conversation = self.visible(id).await?;
         let to_visitor = conversation.handling == Handling::Assigned && self.acting.may_answer(&conversation).is_ok();
-        let place = Place { conversation_id: id.to_owned(), routing_key: conversation.row.routing_key };
-        let (tenant_id, operator) = (self.tenant_id, Some((&self.acting.operator).into()));
-        self.backend.tell(Told::Typing { tenant_id, place, role: Role::Agent, operator, to_visitor });
+        let (tenant_id, conversation_id, routing_key) = (self.tenant_id, id.to_owned(), conversation.row.routing_key);
+        let (role, operator) = (Role::Agent, Some((&self.acting.operator).into()));
+        let conversation = ConversationRef { conversation_id, routing_key };
+        self.backend.tell(&ReplicaMessage::Typing { tenant_id, conversation, role, operator, to_visitor });
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use crate::{
     handling::Handling,
     notifier::{Listener, Signal},
     records::{conversations, messages},
-    replicas::{Place, Told},
+    replicas::{ConversationRef, ReplicaMessage},
     saying::{Said, say},
     state::Backend,
     store::{OfTenant, unavailable},
@@ -163,7 +163,7 @@ impl<'a> ConversationStream<'a> {
                 let rows = self.rows();
                 conversations::set_read_up_to(&rows, &self.conversation_id, &message_id).await.map_err(unavailable)?;
                 let (tenant_id, conversation_id) = (self.tenant_id, self.conversation_id.clone());
-                self.backend.tell(Told::Changed { tenant_id, conversation_id });
+                self.backend.tell(&ReplicaMessage::Read { tenant_id, conversation_id });
                 Ok(())
             }
             ClientFrame::Resume { after } => {
@@ -172,9 +172,15 @@ impl<'a> ConversationStream<'a> {
             }
             ClientFrame::Typing => {
                 let (conversation_id, routing_key) = (self.conversation_id.clone(), self.routing_key.clone());
-                let (tenant_id, place) = (self.tenant_id, Place { conversation_id, routing_key });
+                let (tenant_id, conversation) = (self.tenant_id, ConversationRef { conversation_id, routing_key });
                 let (role, operator) = (Role::Visitor, None);
-                self.backend.tell(Told::Typing { tenant_id, place, role, operator, to_visitor: false });
+                self.backend.tell(&ReplicaMessage::Typing {
+                    tenant_id,
+                    conversation,
+                    role,
+                    operator,
+                    to_visitor: false,
+                });
                 Ok(())
             }
         }

@@ -16,7 +16,7 @@ use crate::{
     events::Scene,
     handling::{Handling, WaitingReason},
     records::conversations::{self, NewConversation},
-    replicas::Told,
+    replicas::ReplicaMessage,
     state::Backend,
     store::{OfTenant, unavailable},
 };
@@ -97,7 +97,7 @@ impl Visitor {
         let id = conversations::insert(&rows, new).await.map_err(unavailable)?;
         let scene = Scene { conversation_id: &id, visitor_user_id: &self.user_id };
         backend.outbox.note(&rows, &scene.conversation_started()).await.map_err(unavailable)?;
-        let told = Told::Began { tenant_id: self.tenant_id, visitor_user_id: self.user_id.clone() };
+        let told = ReplicaMessage::Began { tenant_id: self.tenant_id, visitor_user_id: self.user_id.clone() };
         backend.commit(transaction, told).await?;
         Ok(id)
     }

@@ -1,8 +1,12 @@
 //! `NOTIFY` and `LISTEN` of PostgreSQL, by which the processes that share a database say things to each other.
 
+use std::time::Duration;
+
 use database::{Guarded, conn_error};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement, sqlx::postgres::PgListener};
 use serde_json::json;
+use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::{error::StoreError, transaction::Transaction};
 
@@ -23,10 +27,26 @@ pub(super) async fn say(connection: &Guarded<DatabaseConnection>, said: &[String
     connection.execute_raw(Statement::from_sql_and_values(DbBackend::Postgres, sql, values)).await.map(drop)
 }
 
-/// One connection that listens.
-pub(crate) struct Ear(PgListener);
+/// Whether what is said on one connection is heard on another.
+pub(super) async fn are_heard(connection: &Guarded<DatabaseConnection>, within: Duration) -> Result<bool, StoreError> {
+    let mut listener = NotificationListener::open(connection).await?;
+    let word = Uuid::now_v7().to_string();
+    say(connection, std::slice::from_ref(&word)).await?;
+    let hearing = async {
+        while let Some(heard) = listener.next().await? {
+            if heard == word {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    timeout(within, hearing).await.unwrap_or(Ok(false))
+}
 
-impl Ear {
+/// One connection that listens.
+pub(crate) struct NotificationListener(PgListener);
+
+impl NotificationListener {
     /// Listens from now on.
     pub(super) async fn open(connection: &Guarded<DatabaseConnection>) -> Result<Self, StoreError> {
         let pool = connection.inner().get_postgres_connection_pool();

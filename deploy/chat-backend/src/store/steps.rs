@@ -25,10 +25,15 @@ const POSTGRES_STEPS: [&str; 1] = [include_str!("postgres_1.sql")];
 /// The PostgreSQL schema that the tables are in: the admin service may keep its own in the same database.
 pub(super) const POSTGRES_SCHEMA: &str = "chat_backend";
 
-/// Where PostgreSQL keeps how many steps were taken. The lock makes replicas that start together take turns.
+/// Where PostgreSQL keeps how many steps were taken. The lock makes replicas that start together take turns; a step may take its time. A
+/// schema that somebody else made needs no right to make one.
 const PREPARE_POSTGRES: &str = "
+    SET LOCAL statement_timeout = 0;
+    SET LOCAL lock_timeout = 0;
     SELECT pg_advisory_xact_lock(hashtextextended('chat_backend schema', 0));
-    CREATE SCHEMA IF NOT EXISTS chat_backend;
+    DO $$ BEGIN
+        IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = 'chat_backend') THEN CREATE SCHEMA chat_backend; END IF;
+    END $$;
     CREATE TABLE IF NOT EXISTS schema_steps (taken BIGINT NOT NULL);
     INSERT INTO schema_steps (taken) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM schema_steps);";
 

@@ -105,3 +105,19 @@ async fn hostile_words_are_only_words() {
         assert_eq!((messages.len() >= 2, &messages[0]["content"]), (true, &json!(hostile)), "{hostile}");
     }
 }
+
+#[tokio::test]
+async fn upper_and_lower_case_and_accents_do_not_count_in_any_script() {
+    let backend = Backend::start().await;
+    let tenant = TenantId::generate();
+    for (title, body) in [("Доставка", "Доставка занимает три дня."), ("Été", "L'ÉTÉ, la boutique ferme à midi.")]
+    {
+        let document = json!({"title": title, "body": body, "language": "fr"});
+        backend.post(tenant, "/ingest/knowledge", document).await;
+        for question in [title.to_lowercase(), title.to_uppercase()] {
+            let conversation = backend.conversation(tenant).await;
+            let messages = backend.say(tenant, &conversation, &question).await;
+            assert_eq!(messages[1]["content"], body, "{question}");
+        }
+    }
+}

@@ -8,18 +8,18 @@ use wire::{SessionId, TenantId};
 use crate::{
     admin::{Admin, Answer},
     sockets::{Relay, golden},
-    support::{Backend, Place},
+    support::{Backend, TestDatabase},
 };
 
 /// A backend that publishes to an admin service, over a database of its own.
-async fn publishing() -> (Backend, Admin, Place) {
-    let (admin, place) = (Admin::start().await, Place::new());
+async fn publishing() -> (Backend, Admin, TestDatabase) {
+    let (admin, place) = (Admin::start().await, TestDatabase::new());
     let backend = Backend::start_in(&place, Some(&admin.url)).await;
     (backend, admin, place)
 }
 
 /// The rows that are left in the outbox: their ids, and why they were refused.
-async fn rows(place: &Place) -> Vec<(String, Option<String>)> {
+async fn rows(place: &TestDatabase) -> Vec<(String, Option<String>)> {
     let database = Database::connect(&place.url).await.expect("it opens");
     let sql = "SELECT event_id, refused_reason FROM outbox ORDER BY id";
     let rows =
@@ -30,7 +30,7 @@ async fn rows(place: &Place) -> Vec<(String, Option<String>)> {
 }
 
 /// Waits until the outbox has so many rows.
-async fn until_left(place: &Place, count: usize) -> Vec<(String, Option<String>)> {
+async fn until_left(place: &TestDatabase, count: usize) -> Vec<(String, Option<String>)> {
     for _ in 0..400 {
         let left = rows(place).await;
         if left.len() == count {
@@ -238,7 +238,7 @@ async fn a_row_that_is_refused_for_ever_stays_and_blocks_nothing() {
 
 #[tokio::test]
 async fn an_event_whose_answer_a_killed_backend_did_not_see_is_sent_again_under_its_id() {
-    let (admin, place) = (Admin::start().await, Place::new());
+    let (admin, place) = (Admin::start().await, TestDatabase::new());
     let tenant = TenantId::generate();
     admin.hold();
     let killed = Runtime::new().expect("a runtime");
@@ -277,7 +277,7 @@ async fn what_is_left_is_sent_before_the_backend_ends() {
 
 #[tokio::test]
 async fn nothing_is_kept_for_an_admin_service_that_no_setting_names() {
-    let place = Place::new();
+    let place = TestDatabase::new();
     let backend = Backend::start_in(&place, None).await;
     let tenant = TenantId::generate();
     let conversation = backend.conversation(tenant).await;

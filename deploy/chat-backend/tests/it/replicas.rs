@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use chat_backend::Store;
 use futures_util::future::join_all;
-use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection};
+use http::Method;
+use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection, DbBackend, Statement};
 use serde_json::{Value, json};
 use tokio::{runtime::Runtime, time::timeout};
 use uuid::Uuid;
@@ -13,16 +15,16 @@ use crate::{
     admin::Admin,
     inbox::{act, ask, desk, visitor},
     sockets::{Relay, golden},
-    support::{Backend, Place},
+    support::{Backend, TestDatabase},
 };
 
-async fn two() -> (Backend, Backend, Place) {
-    let place = Place::on_postgres();
+async fn two() -> (Backend, Backend, TestDatabase) {
+    let place = TestDatabase::on_postgres();
     let (one, other) = (Backend::start_in(&place, None).await, Backend::start_in(&place, None).await);
     (one, other, place)
 }
 
-async fn database(place: &Place) -> DatabaseConnection {
+async fn database(place: &TestDatabase) -> DatabaseConnection {
     Database::connect(&place.url).await.expect("it opens")
 }
 
@@ -107,7 +109,7 @@ async fn a_message_that_is_sent_through_two_replicas_is_one_and_a_visitors_first
     let database = database(&place).await;
     for (table, expected) in [("conversation", 20), ("message WHERE role = 'visitor'", 20)] {
         let count = format!("SELECT count(*) AS count FROM {table}");
-        let row = database.query_one_raw(sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, count)).await;
+        let row = database.query_one_raw(Statement::from_string(DbBackend::Postgres, count)).await;
         let count: i64 = row.expect("a row").expect("a row").try_get("", "count").expect("a number");
         assert_eq!(count, expected, "{table}");
     }
@@ -132,9 +134,27 @@ async fn of_operators_on_two_replicas_one_wins_a_conversation() {
     }
 }
 
-/// How many messages each of the writers writes: all of them in the long run, a tenth in the gate.
+/// How many messages each of the writers writes in a round: all of them in the long run, a tenth in the gate.
 fn messages() -> usize {
-    if std::env::var_os("E2E_LONG").is_some() { 250 } else { 25 }
+    if std::env::var_os("E2E_LONG").is_some() { 100 } else { 10 }
+}
+
+/// How often the connections are cut by which replicas hear each other.
+const ROUNDS: usize = 3;
+
+/// Waits until both replicas listen, and cuts the connections on which they do.
+async fn cut_listeners(database: &DatabaseConnection) {
+    let listening = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%'";
+    let listening = Statement::from_string(DbBackend::Postgres, listening);
+    let both = async {
+        while database.query_all_raw(listening.clone()).await.expect("sessions").len() < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), both).await.expect("both listen");
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'";
+    let cut = database.query_all_raw(Statement::from_string(DbBackend::Postgres, cut)).await.expect("cut");
+    assert_eq!(cut.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +174,7 @@ async fn readers_on_every_replica_hear_every_message_once_and_in_order_while_con
         conversation = reader.next_of("welcome").await["conversation_id"].as_str().expect("an id").to_owned();
         readers.push(reader);
     }
-    let (count, path) = (4 * messages(), format!("/add/message?conversation_id={conversation}"));
+    let (count, path) = (ROUNDS * 4 * messages(), format!("/add/message?conversation_id={conversation}"));
     let reading = join_all(readers.iter_mut().map(async |reader| {
         let mut heard = Vec::new();
         while heard.len() < count {
@@ -163,25 +183,20 @@ async fn readers_on_every_replica_hear_every_message_once_and_in_order_while_con
         }
         heard
     }));
-    let writing = join_all([&one, &other, &one, &other].into_iter().enumerate().map(async |(writer, backend)| {
-        for number in 0..messages() {
-            let body = json!({"role": "agent", "content": format!("{writer}.{number}")});
-            backend.post(tenant, &path, body).await;
-        }
-    }));
-    // The connections by which replicas hear each other are cut, again and again.
-    let cutting = async {
+    let writing = async {
         let database = database(&place).await;
-        loop {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'";
-            database.execute_unprepared(cut).await.expect("cut");
+        for round in 0..ROUNDS {
+            cut_listeners(&database).await;
+            join_all([&one, &other, &one, &other].into_iter().enumerate().map(async |(writer, backend)| {
+                for number in 0..messages() {
+                    let body = json!({"role": "agent", "content": format!("{round}.{writer}.{number}")});
+                    backend.post(tenant, &path, body).await;
+                }
+            }))
+            .await;
         }
     };
-    let heard = tokio::select! {
-        (heard, _) = async { tokio::join!(reading, writing) } => heard,
-        () = cutting => Vec::new(),
-    };
+    let (heard, ()) = tokio::join!(reading, writing);
     for ids in &heard {
         assert!(ids.windows(2).all(|pair| pair[0] < pair[1]), "in order, and none twice");
         assert_eq!(ids, &heard[0], "everybody hears the same");
@@ -191,7 +206,7 @@ async fn readers_on_every_replica_hear_every_message_once_and_in_order_while_con
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_is_killed_loses_no_message_and_its_operators_look_no_longer() {
-    let place = Place::on_postgres();
+    let place = TestDatabase::on_postgres();
     let left = Backend::start_in(&place, None).await;
     let tenant = TenantId::generate();
     let mut ben = desk(&left, tenant, "ben", &[]).await;
@@ -222,22 +237,73 @@ async fn a_replica_that_is_killed_loses_no_message_and_its_operators_look_no_lon
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_two_replicas_publish_comes_once_and_in_order() {
-    let (place, admin) = (Place::on_postgres(), Admin::start().await);
+async fn what_two_replicas_publish_of_a_conversation_comes_in_order() {
+    let (place, admin) = (TestDatabase::on_postgres(), Admin::start().await);
     let (one, other) =
         (Backend::start_in(&place, Some(&admin.url)).await, Backend::start_in(&place, Some(&admin.url)).await);
     let tenant = TenantId::generate();
     let conversation = one.conversation(tenant).await;
-    let mut said = Vec::new();
-    for number in 0..40 {
-        let backend = if number % 2 == 0 { &one } else { &other };
-        let path = format!("/add/message?conversation_id={conversation}");
-        let message = json!({"role": "visitor", "content": format!("Do you sell zeppelins? {number}")});
-        said.push(backend.post(tenant, &path, message).await["id"].clone());
-    }
-    let taken = admin.until(|taken| taken.usage.len() == 40).await;
+    let path = format!("/add/message?conversation_id={conversation}");
+    let writing = join_all([&one, &other, &one, &other].into_iter().map(async |backend| {
+        for _ in 0..20 {
+            backend.post(tenant, &path, json!({"role": "visitor", "content": "Do you sell zeppelins?"})).await;
+        }
+    }));
+    writing.await;
+    let taken = admin.until(|taken| taken.usage.len() == 80).await;
     let received = taken.of(tenant).filter(|event| event["event_type"] == "message_received");
-    assert_eq!(received.map(|event| event["message_id"].clone()).collect::<Vec<_>>(), said);
-    let counted: Vec<_> = taken.usage.iter().map(|(_, usage)| usage["message_id"].clone()).collect();
-    assert_eq!(counted, said);
+    let received: Vec<_> = received.map(|event| event["message_id"].as_str().expect("an id").to_owned()).collect();
+    assert_eq!(received.len(), 80);
+    assert!(received.is_sorted(), "{received:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_routing_key_without_end_keeps_no_message_from_the_other_replica() {
+    let (one, other, _place) = two().await;
+    let tenant = TenantId::generate();
+    let (mut ada, mut ben) = (desk(&one, tenant, "ada", &[]).await, desk(&other, tenant, "ben", &[]).await);
+    let long = one.conversation_about(tenant, json!({"routing_key": "k".repeat(12_000)})).await;
+    for conversation in [long, one.conversation(tenant).await] {
+        watch(&mut ada, &conversation).await;
+        let is_hers =
+            |told: &Value| told["operators"][0]["operator_id"] == "ada" && told["conversation_id"] == conversation;
+        next_where(&mut ben, "presence", is_hers).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_find_each_other_again_after_their_database_has_restarted() {
+    let (one, other, place) = two().await;
+    let tenant = TenantId::generate();
+    one.conversation(tenant).await;
+    place.restart();
+    for backend in [&one, &other] {
+        let answers = async { while backend.call(tenant, Method::GET, "/fetch/conversations", None).await.0 != 200 {} };
+        timeout(Duration::from_secs(20), answers).await.expect("it serves again");
+    }
+    let mut ben = desk(&other, tenant, "ben", &[]).await;
+    let (mut visitor, conversation) = visitor(&one, tenant, None, "human").await;
+    ask(&mut visitor, "Anybody?").await;
+    // Where the replica did not listen yet as that was written, the page is told to load everything.
+    loop {
+        let frame = ben.next().await.expect("open");
+        if frame["type"] == "resync" || frame["conversation"]["id"] == conversation {
+            break;
+        }
+    }
+    // And now it listens, so the desk hears of the next one.
+    let second = ask(&mut visitor, "Hello?").await;
+    next_where(&mut ben, "conversation", |told| told["last_message"]["id"] == second).await;
+}
+
+#[tokio::test]
+async fn a_pooler_is_refused_with_what_to_do() {
+    let place = TestDatabase::on_postgres();
+    for (ignored, evidence) in
+        [("extra_float_digits", "options"), ("extra_float_digits,options", "drops startup options")]
+    {
+        let (_pooler, url) = place.behind_a_pooler(ignored);
+        let refused = Store::open(&url).await.expect_err("refused").to_string();
+        assert!(refused.contains(evidence), "{refused}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chat_backend::Store;
-use e2e::postgres::Postgres;
+use e2e::postgres::{Pooler, Postgres};
 use http::Method;
 use serde_json::{Value, json};
 use service::{
@@ -27,24 +27,40 @@ pub(crate) const FIRST_SECRET: &str = "the-next-relay-secret-for-tests";
 /// A database of a test's own: a SQLite file, or, where `CHAT_BACKEND_TEST_DATABASE` is `postgres`, a PostgreSQL server. It is gone with
 /// the last clone.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct TestDatabase {
     pub(crate) url: String,
-    _kept: Arc<Kept>,
+    kept: Arc<Kept>,
 }
 
 enum Kept {
     File { _directory: tempfile::TempDir },
-    Server { _server: Postgres },
+    Server(Postgres),
 }
 
-impl Place {
+impl TestDatabase {
     pub(crate) fn new() -> Self {
         if std::env::var("CHAT_BACKEND_TEST_DATABASE").is_ok_and(|database| database == "postgres") {
             return Self::on_postgres();
         }
         let directory = tempfile::tempdir().expect("a directory");
         let url = format!("sqlite://{}?mode=rwc", directory.path().join("chat.db").display());
-        Self { url, _kept: Arc::new(Kept::File { _directory: directory }) }
+        Self { url, kept: Arc::new(Kept::File { _directory: directory }) }
+    }
+
+    /// Stops and starts the server.
+    pub(crate) fn restart(&self) {
+        match &*self.kept {
+            Kept::Server(server) => server.restart(),
+            Kept::File { .. } => panic!("a file has no server"),
+        }
+    }
+
+    /// The same through a pooler, which drops these startup parameters and refuses others.
+    pub(crate) fn behind_a_pooler(&self, ignored_parameters: &str) -> (Pooler, String) {
+        let Kept::Server(server) = &*self.kept else { panic!("a file has no pooler") };
+        let pooler = Pooler::before(server.socket_directory(), ignored_parameters);
+        let url = pooler.database("chat");
+        (pooler, url)
     }
 
     /// One that several backends may share.
@@ -52,7 +68,7 @@ impl Place {
         let server = Postgres::start();
         // A test that looks into the tables itself finds them without naming their schema.
         let url = format!("{}?options=-c%20search_path%3Dchat_backend", server.database("chat"));
-        Self { url, _kept: Arc::new(Kept::Server { _server: server }) }
+        Self { url, kept: Arc::new(Kept::Server(server)) }
     }
 }
 
@@ -62,7 +78,7 @@ pub(crate) struct Backend {
     stopping: CancellationToken,
     backend: chat_backend::Backend,
     /// Deleted with the backend, if nobody else keeps it.
-    _place: Place,
+    _place: TestDatabase,
 }
 
 impl Drop for Backend {
@@ -77,7 +93,7 @@ impl Backend {
     }
 
     pub(crate) async fn start_with(demo_knowledge: bool) -> Self {
-        let place = Place::new();
+        let place = TestDatabase::new();
         let mut backend = Self::open(&place).await;
         if demo_knowledge {
             backend = backend.with_demo_knowledge().await.expect("it opens");
@@ -87,12 +103,12 @@ impl Backend {
 
     /// One whose bot takes this long for each answer.
     pub(crate) async fn start_slow(pause: std::time::Duration) -> Self {
-        let place = Place::new();
+        let place = TestDatabase::new();
         Self::serve(Self::open(&place).await.with_bot_pause(pause), place).await
     }
 
     /// One over a database that may outlive it. It publishes to an admin service, if one is named.
-    pub(crate) async fn start_in(place: &Place, events_url: Option<&str>) -> Self {
+    pub(crate) async fn start_in(place: &TestDatabase, events_url: Option<&str>) -> Self {
         let mut backend = Self::open(place).await;
         if let Some(url) = events_url {
             let (url, secrets) = (url.parse().expect("a URL"), SECRETS.parse().expect("secrets"));
@@ -101,12 +117,12 @@ impl Backend {
         Self::serve(backend, place.clone()).await
     }
 
-    async fn open(place: &Place) -> chat_backend::Backend {
+    async fn open(place: &TestDatabase) -> chat_backend::Backend {
         let store = Store::open(&place.url).await.expect("it opens");
         chat_backend::Backend::new(store, CancellationToken::new())
     }
 
-    async fn serve(backend: chat_backend::Backend, place: Place) -> Self {
+    async fn serve(backend: chat_backend::Backend, place: TestDatabase) -> Self {
         let stopping = CancellationToken::new();
         let edge = Edge {
             server: "test",
