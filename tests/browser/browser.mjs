@@ -86,8 +86,8 @@ export class Tab {
     this.widget = frame.locator("chat-relay-widget").nth(index);
     this.launcher = this.widget.locator(".launcher");
     this.panel = this.widget.locator(".panel");
-    this.input = this.widget.getByRole("textbox");
-    this.send = this.widget.locator(".send");
+    this.input = this.widget.locator(".composer textarea");
+    this.send = this.widget.locator(".composer .send");
     this.badge = this.widget.locator(".badge");
     this.status = this.widget.locator(".status");
     this.notice = this.widget.locator(".notice");

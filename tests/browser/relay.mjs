@@ -41,8 +41,8 @@ export class Relay {
   #log = [];
   #lastTimestamp = 0;
 
-  /** `relayUrl` is what browsers are told, where it is not the relay's own address. */
-  static async start({ relayUrl } = {}) {
+  /** `relayUrl` is what browsers are told, where it is not the relay's own address; `mailUrl` names a mail server. */
+  static async start({ relayUrl, mailUrl } = {}) {
     const relay = new Relay();
     relay.#data = await mkdtemp(join(tmpdir(), "chat-relay-browser-"));
     relay.url = `http://127.0.0.1:${await lastingPort()}`;
@@ -56,6 +56,13 @@ export class Relay {
       ADMIN_API_KEY: ADMIN_KEY,
       // With a relay_url the admin API would be closed: it would not be a laptop's relay any more.
       ...(relayUrl === undefined ? {} : { CHAT_RELAY_RELAY_URL: relayUrl, CHAT_RELAY_EXPOSE_ADMIN_API: "true" }),
+      ...(mailUrl === undefined
+        ? {}
+        : {
+            CHAT_BACKEND_SMTP_URL: mailUrl,
+            CHAT_BACKEND_SMTP_FROM: "Northwind <chat@northwind.example>",
+            CHAT_BACKEND_MAIL_AFTER_MS: "3000",
+          }),
     };
     await relay.restart();
     return relay;

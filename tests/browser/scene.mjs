@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Visitor, launch, picture } from "./browser.mjs";
 import { Link } from "./link.mjs";
+import { MailServer } from "./mail.mjs";
 import { Pages } from "./pages.mjs";
 import { Relay } from "./relay.mjs";
 
-/** With `withLink`, browsers reach the relay over a link that can be cut. */
-export function scene({ withLink = false } = {}) {
+/** With `withLink`, browsers reach the relay over a link that can be cut; with `withMail`, the relay sends mail. */
+export function scene({ withLink = false, withMail = false } = {}) {
   const stage = {
     /** A tenant with something to answer from, whose pages are of this host. */
     async tenant(fields) {
@@ -49,9 +50,10 @@ export function scene({ withLink = false } = {}) {
 
   before(async () => {
     if (withLink) stage.link = await Link.start();
+    if (withMail) stage.mail = await MailServer.start();
     stage.pages = await Pages.start();
     stage.browser = await launch();
-    stage.relay = await Relay.start({ relayUrl: stage.link?.url });
+    stage.relay = await Relay.start({ relayUrl: stage.link?.url, mailUrl: stage.mail?.url });
     stage.link?.leadTo(stage.relay.port);
   });
 
@@ -60,6 +62,7 @@ export function scene({ withLink = false } = {}) {
     await stage.relay?.stop();
     await stage.pages?.stop();
     await stage.link?.stop();
+    await stage.mail?.stop();
   });
   return stage;
 }

@@ -11,13 +11,17 @@ use service::{
 
 use super::events_url::EventsUrl;
 
+mod mail;
+
+pub use mail::MailConfig;
+
 const SPEC: Spec = Spec {
     program: "chat-relay backend",
     about: "The reference chat backend: conversations, tickets, knowledge and a bot, for calls that came through the relay.",
     env_prefix: "CHAT_BACKEND_",
     env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
     defaults: include_str!("../config.default.toml"),
-    secrets: &["relay_secret", "database_url"],
+    secrets: &["relay_secret", "database_url", "smtp_url"],
     parts: &[],
     commands: &[],
 };
@@ -35,6 +39,8 @@ pub struct Config {
     pub relay_secret: Option<SecretList>,
     /// Where events and usage are published to, if anywhere.
     pub events_url: Option<EventsUrl>,
+    /// Where answers are mailed from, if they are.
+    pub mail: Option<MailConfig>,
     /// Whether requests leave log lines.
     pub access_log: bool,
     /// Logs and traces.
@@ -80,6 +86,7 @@ impl Config {
         let database_url = settings.optional("database_url");
         let relay_secret = settings.optional_secrets("relay_secret");
         let events_url = settings.optional("events_url");
+        let mail = MailConfig::read(&mut settings);
         let access_log = settings.required("access_log");
         let telemetry = TelemetryConfig::read(&mut settings);
         settings.finish()?;
@@ -89,6 +96,7 @@ impl Config {
             database_url: database_url?,
             relay_secret: relay_secret?,
             events_url: events_url?,
+            mail: mail?,
             access_log: access_log?,
             telemetry: telemetry?,
         })

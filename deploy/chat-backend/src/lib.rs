@@ -16,6 +16,7 @@ use utoipa::{Modify as _, OpenApi as _};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use wire::signature::{RelayKey, RelayKeys};
 
+mod asides;
 mod body;
 mod bot;
 mod channel;
@@ -31,6 +32,8 @@ mod handling;
 mod inbox;
 mod inbox_frames;
 mod knowledge;
+mod mailer;
+mod mails;
 mod messages;
 mod notifier;
 mod operators;

@@ -13,7 +13,6 @@ use super::{
     bot::Reply,
     events::{Scene, Usage},
     handling::{Handling, WaitingReason},
-    outbox::Outbox,
     records::{
         conversations::{self, Conversation, Draft},
         messages::{self, Inserted, MessageRow, NewMessage},
@@ -84,7 +83,7 @@ async fn keep(
     judged?;
     let new = NewMessage { attachments, client_id, operator_id, ..NewMessage::plain(role, content) };
     let kept = messages::insert(&rows, conversation_id, new).await.map_err(unavailable)?;
-    let exchange = Exchange { rows, outbox: &backend.outbox, conversation: &conversation, question: None };
+    let exchange = Exchange { rows, backend, conversation: &conversation, question: None };
     exchange.follow(role, content, &kept, operator_id.is_some()).await.map_err(unavailable)?;
     let message = messages::find(&exchange.rows, conversation_id, &kept.id).await.map_err(unavailable)?;
     let message = message.ok_or_else(|| ApiError::internal("a message that was just written is not there"))?;
@@ -114,7 +113,7 @@ async fn answer(
         return Ok(());
     }
     let question = Some(question.id.as_str());
-    let exchange = Exchange { rows, outbox: &backend.outbox, conversation: &conversation, question };
+    let exchange = Exchange { rows, backend, conversation: &conversation, question };
     match (reply, conversation.handling) {
         (reply, Handling::Bot) => exchange.answer(content, reply).await,
         (reply, Handling::Waiting(reason)) if reason.bot_may_answer() => exchange.answer_while_waiting(reply).await,
@@ -132,7 +131,7 @@ async fn answer(
 /// A message that was kept, in the transaction that keeps it: what the message sets off is written here.
 struct Exchange<'a, C> {
     rows: OfTenant<'a, C>,
-    outbox: &'a Outbox,
+    backend: &'a Backend,
     /// The conversation, as it was before the message.
     conversation: &'a Conversation,
     /// The id of the visitor's message that is answered.
@@ -144,10 +143,10 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
     /// every message of a visitor or its own backend, except those that its backend says are a bot's.
     async fn follow(&self, role: Role, content: &str, kept: &Inserted, by_operator: bool) -> Result<(), StoreError> {
         if role == Role::Visitor {
-            self.outbox.note(&self.rows, &Scene::from(self.conversation).message_received(kept)).await?;
+            self.backend.outbox.note(&self.rows, &Scene::from(self.conversation).message_received(kept)).await?;
         }
         if role != Role::Bot && !by_operator {
-            self.outbox.count(&self.rows, &Usage::from(kept)).await?;
+            self.backend.outbox.count(&self.rows, &Usage::from(kept)).await?;
         }
         let id = self.conversation.row.id.as_str();
         match (role, self.conversation.handling) {
@@ -156,6 +155,9 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
             (Role::Agent, Handling::Bot | Handling::Waiting(_) | Handling::Resolved) => self.assign().await?,
             (Role::Agent, Handling::Assigned) => conversations::set_draft(&self.rows, id, None).await?,
             _ => {}
+        }
+        if role == Role::Agent {
+            self.backend.mails.note(&self.rows, id).await?;
         }
         // Who put a conversation aside wants to hear when its visitor speaks.
         if role == Role::Visitor && self.conversation.row.snoozed_until.is_some() {
@@ -177,7 +179,10 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
         };
         tickets::reopen(&self.rows, &ticket.id).await?;
         if let Handling::Waiting(reason) = handling {
-            self.outbox.note(&self.rows, &Scene::from(self.conversation).person_requested(&ticket, reason)).await?;
+            self.backend
+                .outbox
+                .note(&self.rows, &Scene::from(self.conversation).person_requested(&ticket, reason))
+                .await?;
         }
         Ok(())
     }
@@ -211,7 +216,10 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
                 let ticket = tickets::find_newest(&self.rows, &self.conversation.row.id).await?;
                 if let Some(ticket) = &ticket {
                     let scene = Scene::from(self.conversation);
-                    self.outbox.note(&self.rows, &scene.person_requested(ticket, WaitingReason::UserRequest)).await?;
+                    self.backend
+                        .outbox
+                        .note(&self.rows, &scene.person_requested(ticket, WaitingReason::UserRequest))
+                        .await?;
                 }
                 self.say_person_comes(ticket.map(|ticket| ticket.number)).await
             }
@@ -237,7 +245,7 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
         for ticket in
             tickets::move_all(rows, id, TicketStatus::waits_for_a_person, TicketStatus::Assigned, None).await?
         {
-            self.outbox.note(&self.rows, &Scene::from(self.conversation).ticket_assigned(&ticket)).await?;
+            self.backend.outbox.note(&self.rows, &Scene::from(self.conversation).ticket_assigned(&ticket)).await?;
         }
         Ok(())
     }
@@ -248,7 +256,7 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
         let is_open = |status: TicketStatus| !status.is_over();
         let again = tickets::move_all(rows, id, is_open, TicketStatus::Reopened, None).await?;
         let Some(ticket) = again.into_iter().next_back() else { return self.open_ticket(message, reason).await };
-        self.outbox.note(rows, &Scene::from(self.conversation).person_requested(&ticket, reason)).await?;
+        self.backend.outbox.note(rows, &Scene::from(self.conversation).person_requested(&ticket, reason)).await?;
         Ok(ticket)
     }
 
@@ -264,7 +272,7 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
         };
         let ticket = tickets::insert(&self.rows, ticket).await?;
         for event in Scene::from(self.conversation).handed_over(&ticket, reason) {
-            self.outbox.note(&self.rows, &event).await?;
+            self.backend.outbox.note(&self.rows, &event).await?;
         }
         Ok(ticket)
     }

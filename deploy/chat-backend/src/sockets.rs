@@ -42,17 +42,19 @@ use visitor::Visitor;
 /// backend knows the visitor: the socket joins that visitor's newest active conversation, and where there is none, the first message
 /// begins one (`welcome` then has `conversation_id: null`). Then what the visitor says, checked and written anew:
 /// `{"type":"message","client_id":"<uuid>","content":"…","attachments":[]}`, `{"type":"typing"}`,
-/// `{"type":"read","message_id"}` and `{"type":"resume","after":"<message_id>"}`. A message whose trace is recorded also has
+/// `{"type":"read","message_id"}`, `{"type":"resume","after":"<message_id>"}`, `{"type":"rate","client_id","score","comment"}` and
+/// `{"type":"leave_email","client_id","email"}`. A message whose trace is recorded also has
 /// `"traceparent":"…"` (W3C Trace Context).
 ///
 /// **The backend answers** `hello` with `{"type":"welcome","session_id","conversation_id","status":"bot|waiting|assigned|resolved",
-/// "operator":null|{"display_name","avatar_url"},"history":[message…],"read_up_to":null|"<message_id>"}`, the newest 50, oldest
+/// "operator":null|{"display_name","avatar_url"},"history":[message…],"read_up_to":null|"<message_id>","may_rate","rating","may_leave_email",
+/// "email"}`, the newest 50, oldest
 /// first, fewer where they are long. Each `message` with `{"type":"ack","client_id","message_id","created_at"}` once it is kept: the same `client_id` again
 /// is the same message. Whatever else is said in the conversation is `{"type":"message","message":{"id","role","content",
 /// "citations":[],"attachments":[],"client_id"?,"created_at"}}`, in the order of its ids, each once; a socket's own messages come as `ack`
 /// alone, in their place among the others. `resume` is answered with all messages after the named one up to those that were new
 /// since `welcome`, as if they were new too; what is in `history` is among them. Beside these there are
-/// `{"type":"typing","role"}`, `{"type":"status","status","operator"}` and `{"type":"error","error_code","message","client_id"?,
+/// `{"type":"typing","role"}`, `{"type":"status","status","operator"}`, `{"type":"rating","rating"}`, `{"type":"email","email"}` and `{"type":"error","error_code","message","client_id"?,
 /// "retry_after_seconds"?}`. The relay passes on every text frame unread, up to 1 MiB.
 ///
 /// **Either side pings**; the relay leaves a backend that is silent for 62.5 s. A close code from 4000 to 4999 is passed on to the

@@ -9,9 +9,12 @@ use wire::TenantId;
 
 use super::{
     bot::{self, Reply},
+    config::MailConfig,
     demo_knowledge::DemoKnowledge,
     events_url::EventsUrl,
     inbox::Inbox,
+    mailer::Mailer,
+    mails::Mails,
     notifier::ConversationNotifier,
     outbox::Outbox,
     publisher::Publisher,
@@ -35,7 +38,9 @@ pub struct Backend {
     pub(crate) sockets: TaskTracker,
     pub(crate) stopping: CancellationToken,
     pub(crate) outbox: Outbox,
-    publisher: TaskTracker,
+    pub(crate) mails: Mails,
+    /// The publisher and the mailer.
+    senders: TaskTracker,
     /// How long the bot composes an answer, beside the search.
     bot_pause: Duration,
     /// Cancelled once calls and sockets are done: nothing more is written, and the publisher sends what is left.
@@ -66,7 +71,8 @@ impl Backend {
             sockets: TaskTracker::new(),
             stopping,
             outbox: Outbox::default(),
-            publisher: TaskTracker::new(),
+            mails: Mails::default(),
+            senders: TaskTracker::new(),
             bot_pause: Duration::ZERO,
             drained,
         }
@@ -79,7 +85,20 @@ impl Backend {
     pub fn publishing_to(mut self, url: &EventsUrl, secrets: &SecretList, metrics: &Metrics) -> Self {
         self.outbox = Outbox::collected();
         let publisher = Publisher::new(self.store.clone(), self.outbox.clone(), url, secrets, metrics);
-        self.publisher.spawn(publisher.run(self.drained.clone()));
+        self.senders.spawn(publisher.run(self.drained.clone()));
+        self
+    }
+
+    /// Mails what people answer to visitors who do not read it, until [`Backend::close`]. Call it once, inside the runtime, before the first
+    /// request is served: what is answered before is not mailed.
+    ///
+    /// # Panics
+    /// Never: the URL was checked when it was read.
+    #[must_use]
+    pub fn mailing(mut self, config: &MailConfig, metrics: &Metrics) -> Self {
+        self.mails = Mails::sent_after(config.after);
+        let mailer = Mailer::new(self.store.clone(), config, metrics).expect("the URL was checked when it was read");
+        self.senders.spawn(mailer.run(self.drained.clone()));
         self
     }
 
@@ -149,17 +168,17 @@ impl Backend {
         }
     }
 
-    /// Waits until visitors' sockets are closed and what is left in the outbox was tried once more (2 s at most), and closes the
-    /// store.
+    /// Waits until visitors' sockets are closed, what is left in the outbox was tried once more and a mail that is being sent is sent (2 s
+    /// at most), and closes the store.
     ///
     /// # Errors
     /// The store's.
     pub async fn close(self) -> Result<(), StoreError> {
         self.sockets.close();
         self.sockets.wait().await;
-        self.publisher.close();
+        self.senders.close();
         self.drained.cancel();
-        self.publisher.wait().await;
+        self.senders.wait().await;
         self.store.close().await
     }
 }

@@ -101,7 +101,7 @@ impl Store {
         self.guard.doubted()
     }
 
-    /// The database across tenants. For the publisher alone, which must find out whose rows it has to send.
+    /// The database across tenants. For the publisher and the mailer alone, which must find out whose rows they have to send.
     pub(crate) fn across_tenants(&self) -> &Guarded<DatabaseConnection> {
         &self.connection
     }

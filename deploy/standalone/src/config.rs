@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use admin_service::{MasterKeys, config::check_database_url};
+use chat_backend::config::MailConfig;
 use relay_gateway::config::HttpUrl;
 use secrecy::SecretString;
 use service::{
@@ -19,9 +20,12 @@ const SPEC: Spec = Spec {
         ("api_key", "ADMIN_API_KEY"),
         ("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
         ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG"),
+        ("smtp_url", "CHAT_BACKEND_SMTP_URL"),
+        ("smtp_from", "CHAT_BACKEND_SMTP_FROM"),
+        ("mail_after_ms", "CHAT_BACKEND_MAIL_AFTER_MS"),
     ],
     defaults: include_str!("../config.default.toml"),
-    secrets: &["api_key", "relay_secret", "grpc_token", "events_token", "master_keys"],
+    secrets: &["api_key", "relay_secret", "grpc_token", "events_token", "master_keys", "smtp_url"],
     parts: &IN_ONE_PROCESS,
     commands: &[("backend", "The chat backend by itself, with settings of its own: `chat-relay backend --help`")],
 };
@@ -48,8 +52,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The admin service's database, where it is not SQLite in the data directory.
     pub database_url: Option<SecretString>,
-    /// The chat backend, where it is not the embedded one.
-    pub chat_backend_url: Option<HttpUrl>,
+    /// The chat backend.
+    pub backend: BackendConfig,
     /// The admin keys, where they are not a generated one.
     pub api_key: Option<SecretList>,
     /// What HMAC#2 is made with, where it is not the data directory's: the first signs.
@@ -83,7 +87,7 @@ impl Config {
         let demo_page = settings.optional("demo_page");
         let data_dir = settings.required("data_dir");
         let database_url = read_database_url(&mut settings);
-        let chat_backend_url = settings.optional("chat_backend_url");
+        let backend = BackendConfig::read(&mut settings);
         let secrets = Secrets::read(&mut settings);
         let telemetry = TelemetryConfig::read(&mut settings);
         let gateway = relay_gateway::config::Behaviour::read(&mut settings);
@@ -102,7 +106,7 @@ impl Config {
             demo_knowledge: demo_page != Some(false) && gateway.public.laptop.exposure(None) != Exposure::Off,
             data_dir: data_dir?,
             database_url: database_url?,
-            chat_backend_url: chat_backend_url?,
+            backend: backend?,
             api_key,
             relay_secret,
             grpc_token,
@@ -118,6 +122,29 @@ impl Config {
     #[must_use]
     pub fn admin_api(&self) -> Exposure {
         self.gateway.public.exposed.admin_api
+    }
+}
+
+/// The chat backend.
+#[derive(Clone, Debug)]
+pub struct BackendConfig {
+    /// Where it is, if it is not the embedded one.
+    pub url: Option<HttpUrl>,
+    /// Where the embedded one mails answers from, if it does.
+    pub mail: Option<MailConfig>,
+}
+
+impl BackendConfig {
+    fn read(settings: &mut Settings) -> Read<Self> {
+        let url = settings.optional("chat_backend_url");
+        let mail = MailConfig::read(settings);
+        let (url, mail) = (url?, mail?);
+        if url.is_some() && mail.is_some() {
+            return Err(settings.problem(
+                "smtp_url is the embedded chat backend's: where chat_backend_url names another, that one sends the mail".to_owned(),
+            ));
+        }
+        Ok(Self { url, mail })
     }
 }
 

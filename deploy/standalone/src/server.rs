@@ -120,7 +120,7 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
             .await
             .map_err(in_own_words)?;
 
-    let backend_url = match &config.chat_backend_url {
+    let backend_url = match &config.backend.url {
         Some(url) => url.clone(),
         None => {
             let listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -135,6 +135,9 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
             backend = backend.publishing_to(&events_url, &relay_secret, &metrics);
             if config.demo_knowledge {
                 backend = backend.with_demo_knowledge().await?;
+            }
+            if let Some(mail) = &config.backend.mail {
+                backend = backend.mailing(mail, &metrics);
             }
             let address =
                 serve_backend(&mut running.servers, listen, backend, &relay_secret, edge, behind.clone()).await?;
@@ -210,6 +213,9 @@ pub async fn start_backend(
     let mut backend = open_backend(&data, config.database_url.as_ref(), stopping.clone()).await?;
     if let Some(url) = &config.events_url {
         backend = backend.publishing_to(url, &relay_secret, &metrics);
+    }
+    if let Some(mail) = &config.mail {
+        backend = backend.mailing(mail, &metrics);
     }
     serve_backend(&mut running.servers, config.listen, backend, &relay_secret, edge, stopping).await?;
     Ok(running)

@@ -66,7 +66,7 @@ pub(crate) fn gateway(config: &Config, known: GatewayWiring) -> relay_gateway::c
         backend_url: known.backend_url,
         relay_secret: known.relay_secret,
         telemetry: config.telemetry.clone(),
-        descriptors_each: if config.chat_backend_url.is_none() { 3 } else { 2 },
+        descriptors_each: if config.backend.url.is_none() { 3 } else { 2 },
     };
     relay_gateway::config::Config::new(wiring, config.gateway.clone())
 }

@@ -10,8 +10,10 @@ use wire::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     said: ClientFrame,
-    /// The message's own id, where it is one.
+    /// The frame's own id, where it has one.
     pub client_id: Option<String>,
+    /// Whether it is a message.
+    pub is_message: bool,
     /// Whether it is a message with attachments, which not every tenant takes.
     pub has_attachments: bool,
 }
@@ -38,12 +40,18 @@ impl Frame {
         let object: Map<String, Value> =
             serde_json::from_str(text).map_err(|_| Refused { why: Malformed::NoObject, client_id: None })?;
         let client_id = frames::client_id(&object).map(str::to_owned);
-        let said = frames::read(object).map_err(|refused| Refused { why: Malformed::Fields(refused.0), client_id })?;
-        let (client_id, has_attachments) = match &said {
-            ClientFrame::Message { client_id, attachments, .. } => (Some(client_id.clone()), !attachments.is_empty()),
-            ClientFrame::Typing | ClientFrame::Read { .. } | ClientFrame::Resume { .. } => (None, false),
+        let said = frames::read(object)
+            .map_err(|refused| Refused { why: Malformed::Fields(refused.0), client_id: client_id.clone() })?;
+        let (is_message, has_attachments) = match &said {
+            ClientFrame::Message { attachments, .. } => (true, !attachments.is_empty()),
+            _ => (false, false),
         };
-        Ok(Self { said, client_id, has_attachments })
+        // A frame without an id of its own may have been sent with one, which nothing answers.
+        let client_id = match &said {
+            ClientFrame::Typing | ClientFrame::Read { .. } | ClientFrame::Resume { .. } => None,
+            ClientFrame::Message { .. } | ClientFrame::Rate { .. } | ClientFrame::LeaveEmail { .. } => client_id,
+        };
+        Ok(Self { said, client_id, is_message, has_attachments })
     }
 
     /// Its JSON as the backend gets it, with the trace that it belongs to. It is written anew: no other field reaches the backend.

@@ -6,6 +6,9 @@ export const MESSAGE_ID_CHARS = 64;
 export const CLIENT_FRAME_BYTES = 65536;
 export const WELCOME_MESSAGES = 50;
 export const ROUTING_KEY_CHARS = 100;
+export const RATING_COMMENT_CHARS = 500;
+export const EMAIL_CHARS = 254;
+export const RATING_SCORE = 5;
 
 export type Role = "visitor" | "agent" | "bot" | "system";
 export const ROLES: readonly Role[] = ["visitor", "agent", "bot", "system"];
@@ -65,6 +68,15 @@ export type Operator = {
   avatar_url: string | null,
 };
 
+export type Rating = {
+  /** From 1, the worst, to 5. */
+  score: number,
+  /** What the visitor says of it. */
+  comment: string | null,
+  /** RFC 3339, in UTC, to the millisecond. */
+  rated_at: string,
+};
+
 export type ClientFrame =
   | { "type": "message",
   /** The client's own id of the message: a UUID, spelt as the client spelt it. The same id again is the same message. */
@@ -82,6 +94,20 @@ export type ClientFrame =
   | { "type": "resume",
   /** The id of the last message that the client has. */
   after: string,
+}
+  | { "type": "rate",
+  /** The client's own id of the frame: a UUID, which an `error` repeats. */
+  client_id: string,
+  /** From 1, the worst, to 5. */
+  score: number,
+  /** What the visitor says of it. */
+  comment: string | null,
+}
+  | { "type": "leave_email",
+  /** The client's own id of the frame: a UUID, which an `error` repeats. */
+  client_id: string,
+  /** One address. */
+  email: string,
 };
 
 export type ServerFrame =
@@ -98,6 +124,14 @@ export type ServerFrame =
   history: Array<Message>,
   /** The id of the last message that the visitor has read. */
   read_up_to: string | null,
+  /** Whether the visitor may rate the conversation once it is resolved. Chat backends that know no ratings leave it out. */
+  may_rate: boolean,
+  /** What the visitor said of the conversation since it was resolved. */
+  rating: Rating | null,
+  /** Whether the visitor may leave an address for answers. Chat backends that send no mail leave it out. */
+  may_leave_email: boolean,
+  /** The address that the visitor has left. */
+  email: string | null,
 }
   | { "type": "ack",
   /** What the client called it. */
@@ -120,6 +154,14 @@ export type ServerFrame =
   status: ConversationStatus,
   /** The person who answers. */
   operator: Operator | null,
+}
+  | { "type": "rating",
+  /** The rating. */
+  rating: Rating | null,
+}
+  | { "type": "email",
+  /** The address. */
+  email: string,
 }
   | { "type": "config",
   /** What the widget draws itself from. PROTOCOL.md, section 5.2. */

@@ -1,5 +1,5 @@
 // A message and a person, as a client of the relay shows them: made from untrusted JSON.
-import { ROLES, STATUSES } from "./frames";
+import { RATING_SCORE, ROLES, STATUSES } from "./frames";
 import type * as wire from "./frames";
 import { known, list, moment, record, text, webUrl } from "./untrusted";
 
@@ -17,6 +17,17 @@ export interface Message {
 export interface Operator {
   readonly displayName: string | null;
   readonly avatarUrl: string | null;
+}
+
+export interface Rating {
+  readonly score: number;
+  readonly comment: string | null;
+}
+
+export function parseRating(value: unknown): Rating | null {
+  const json = record<wire.Rating>(value);
+  const { score } = json;
+  return typeof score === "number" && score >= 1 && score <= RATING_SCORE ? { score, comment: text(json.comment) } : null;
 }
 
 export function role(value: unknown): wire.Role | null {

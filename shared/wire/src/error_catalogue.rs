@@ -65,7 +65,9 @@ impl ErrorCode {
             E::AlreadyClaimed => "The message names who has the conversation: ask them to release it, or assign it.",
             E::NotAssigned => "Claim the conversation first.",
             E::ConversationResolved => "Reopen the conversation first.",
-            E::ConversationNotResolved => "Claim the conversation: it is open.",
+            E::ConversationNotResolved => {
+                "An operator claims the conversation: it is open. A visitor rates it once it is resolved."
+            }
             E::CannedReplyNotFound => "List the tenant's canned replies and take an id from there.",
             E::NotFound => "Check the path: all of them begin with `/api/v1`.",
             E::MethodNotAllowed => "Use a method that the header `Allow` lists.",

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::{
     attachments::{self, Attachment},
     error_code::FieldError,
+    frames::limits::EMAIL_CHARS,
 };
 
 /// The longest text of a time, in characters: with nanoseconds and a zone there is room.
@@ -70,6 +71,16 @@ impl Fields {
             _ => self.refuse(name, "must be a string"),
         }
         None
+    }
+
+    /// One e-mail address that must be there, without a name around it. Empty where it was refused.
+    pub fn mailbox(&mut self, name: &str) -> String {
+        let address = self.text(name, EMAIL_CHARS);
+        if address.is_empty() || is_mailbox(&address) {
+            return address;
+        }
+        self.refuse(name, "must be one e-mail address, such as ada@example.com");
+        String::new()
     }
 
     /// A time that must be there. The Unix epoch where it was refused.
@@ -183,6 +194,16 @@ impl Fields {
     pub fn finish(self) -> Result<(), RefusedFields> {
         if self.errors.is_empty() { Ok(()) } else { Err(RefusedFields(self.errors)) }
     }
+}
+
+/// Whether it has the form of one address. Mail servers alone know which addresses there are.
+fn is_mailbox(address: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control() || r#"<>()[],;:\""#.contains(c))
+    };
+    address.rsplit_once('@').is_some_and(|(local, domain)| {
+        is_part(local) && !local.contains('@') && is_part(domain) && domain.split('.').all(|label| !label.is_empty())
+    })
 }
 
 /// Whether every database takes it: PostgreSQL's JSON holds no NUL, neither in texts nor in names.

@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use wire::{
     ErrorCode,
-    frames::{self, Citation, Mode, limits::ROUTING_KEY_CHARS},
+    frames::{self, Citation, Mode, Rating, limits::ROUTING_KEY_CHARS},
     origin::Origin,
-    time::now_unix_ms,
+    time::{WireTime, now_unix_ms},
 };
 
 use super::{entry_id, json};
@@ -66,13 +66,17 @@ pub(crate) struct ConversationRow {
     pub(crate) snoozed_until: Option<i64>,
     draft: Option<String>,
     pub(crate) last_entry_id: String,
+    rating_score: Option<i32>,
+    rating_comment: Option<String>,
+    rated_at: Option<i64>,
+    pub(crate) answers_email: Option<String>,
 }
 
 pub(super) const COLUMNS: &str =
     "id, tenant_id, visitor_user_id, visitor_display_name, visitor_email, visitor_phone, locale, channel, status,
      handling, waiting_reason, metadata, read_up_to, created_at, updated_at, last_message_at, closed_at, operator_id, operator_name,
      operator_avatar_url, claim_count, claimed_at, released_at, resolved_at, waiting_since, mode, routing_key, tags, snoozed_until,
-     draft, last_entry_id";
+     draft, last_entry_id, rating_score, rating_comment, rated_at, answers_email";
 
 impl ConversationRow {
     /// What the tenant, or the visitor's page, says of the visitor.
@@ -88,6 +92,13 @@ impl ConversationRow {
     /// What the bot was about to say when a person took over.
     pub(crate) fn draft(&self) -> Option<Draft> {
         self.draft.as_deref().and_then(|draft| serde_json::from_str(draft).ok())
+    }
+
+    /// What the visitor said of it when it was last rated.
+    pub(crate) fn rating(&self) -> Option<Rating> {
+        let (score, rated_at) = self.rating_score.zip(self.rated_at)?;
+        let (score, rated_at) = (u8::try_from(score).ok()?, WireTime::from_unix_ms(rated_at));
+        Some(Rating { score, comment: self.rating_comment.clone(), rated_at })
     }
 
     /// Why a person is awaited.
@@ -123,6 +134,12 @@ impl Conversation {
             display_name: Some(display_name),
             avatar_url,
         })
+    }
+
+    /// What the visitor has said of it since it was resolved: whoever is resolved anew may rate anew.
+    pub(crate) fn rating_since_resolved(&self) -> Option<Rating> {
+        let is_newer = self.row.rated_at >= self.row.resolved_at;
+        (self.handling == Handling::Resolved && is_newer).then(|| self.row.rating()).flatten()
     }
 
     /// Whether the visitor's page is one of this machine's, as far as the conversation says where the page is.

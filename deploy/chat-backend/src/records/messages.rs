@@ -188,6 +188,35 @@ pub(crate) async fn before(
     rows.all(&sql, [conversation_id.into(), before.into(), up_to.into(), limit.into()]).await
 }
 
+/// What people have answered after a message and, if a last one is given, up to it: the oldest of it, oldest first.
+pub(crate) async fn answers(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+    (after, up_to): (&str, Option<&str>),
+    limit: u64,
+) -> Result<Vec<MessageRow>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM message WHERE tenant_id = $1 AND conversation_id = $2 AND role = 'agent' AND id > $3
+             AND ($4 IS NULL OR id <= $4) ORDER BY id LIMIT $5"
+    );
+    rows.all(&sql, [conversation_id.into(), after.into(), up_to.into(), limit.into()]).await
+}
+
+/// The id of the visitor's newest message; empty where there is none.
+pub(crate) async fn newest_of_visitor(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+) -> Result<String, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Newest {
+        id: String,
+    }
+    let sql = "SELECT id FROM message WHERE tenant_id = $1 AND conversation_id = $2 AND role = 'visitor'
+               ORDER BY id DESC LIMIT 1";
+    let newest: Option<Newest> = rows.one(sql, [conversation_id.into()]).await?;
+    Ok(newest.map(|newest| newest.id).unwrap_or_default())
+}
+
 /// There is no such message.
 pub(crate) fn not_found() -> ApiError {
     ApiError::new(ErrorCode::MessageNotFound, "This conversation has no such message: see its history.")

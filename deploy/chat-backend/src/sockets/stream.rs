@@ -6,7 +6,7 @@ use service::{ApiError, websocket::Socket};
 use wire::{
     SessionId, TenantId,
     frames::{
-        ClientFrame, Message, Operator, Role, ServerFrame,
+        ClientFrame, Message, Operator, Rating, Role, ServerFrame,
         limits::{WELCOME_BYTES, WELCOME_MESSAGES},
     },
     time::WireTime,
@@ -14,6 +14,7 @@ use wire::{
 
 use super::relay::{Ended, Heard, receive, send};
 use crate::{
+    asides,
     handling::Handling,
     notifier::{Listener, Signal},
     records::{conversations, messages},
@@ -35,6 +36,10 @@ pub(super) struct ConversationStream<'a> {
     handling: Handling,
     /// The person who answers, as it was last said.
     operator: Option<Operator>,
+    /// The visitor's rating, as it was last said.
+    rating: Option<Rating>,
+    /// The visitor's address for answers, as it was last said.
+    email: Option<String>,
     /// The queue it is in.
     routing_key: Option<String>,
     /// The newest message that was in `welcome`.
@@ -72,6 +77,8 @@ impl<'a> ConversationStream<'a> {
             conversation_id,
             handling,
             operator: None,
+            rating: None,
+            email: None,
             routing_key: None,
             welcomed: String::new(),
             sent: String::new(),
@@ -95,6 +102,7 @@ impl<'a> ConversationStream<'a> {
         let history = newest_within(history, WELCOME_BYTES);
         let newest = history.last().map(|message| message.id.clone()).unwrap_or_default();
         let (handling, operator) = (conversation.handling, conversation.shown_operator());
+        let (rating, email) = (conversation.rating_since_resolved(), conversation.row.answers_email);
         let welcome = ServerFrame::Welcome {
             session_id: session,
             conversation_id: Some(conversation_id.clone()),
@@ -102,6 +110,10 @@ impl<'a> ConversationStream<'a> {
             operator: operator.clone(),
             history,
             read_up_to: conversation.row.read_up_to,
+            may_rate: true,
+            rating: rating.clone(),
+            may_leave_email: backend.mails.are_sent(),
+            email: email.clone(),
         };
         send(socket, &welcome).await?;
         Ok(Self {
@@ -110,6 +122,8 @@ impl<'a> ConversationStream<'a> {
             conversation_id,
             handling,
             operator,
+            rating,
+            email,
             routing_key: conversation.row.routing_key,
             welcomed: newest.clone(),
             sent: newest,
@@ -170,6 +184,17 @@ impl<'a> ConversationStream<'a> {
                 self.expect_message(&after).await?;
                 Ok(self.resume(socket, after).await?)
             }
+            ClientFrame::Rate { score, comment, .. } => {
+                let (backend, id) = (self.backend, &self.conversation_id);
+                let rating = asides::rate(backend, self.tenant_id, id, (score, comment.as_deref())).await?;
+                self.rating = Some(rating.clone());
+                Ok(send(socket, &ServerFrame::Rating { rating: Some(rating) }).await?)
+            }
+            ClientFrame::LeaveEmail { email, .. } => {
+                asides::leave_email(self.backend, self.tenant_id, &self.conversation_id, &email).await?;
+                self.email = Some(email.clone());
+                Ok(send(socket, &ServerFrame::Email { email }).await?)
+            }
             ClientFrame::Typing => {
                 let (conversation_id, routing_key) = (self.conversation_id.clone(), self.routing_key.clone());
                 let (tenant_id, conversation) = (self.tenant_id, ConversationRef { conversation_id, routing_key });
@@ -220,7 +245,7 @@ impl<'a> ConversationStream<'a> {
                 return Ok(());
             }
             is_first = false;
-            let mut status = self.new_status().await?;
+            let News { mut status, others } = self.news().await?;
             for message in messages {
                 if message.role != Role::Visitor
                     && let Some(status) = status.take()
@@ -237,21 +262,33 @@ impl<'a> ConversationStream<'a> {
                 };
                 send(socket, &frame).await?;
             }
-            if let Some(status) = status {
-                send(socket, &status).await?;
+            for frame in status.into_iter().chain(others) {
+                send(socket, &frame).await?;
             }
         }
     }
 
-    /// Who answers now, if that is not what was said last. The status does not say why a person is awaited, so a change of the reason
-    /// alone is none.
-    async fn new_status(&mut self) -> Result<Option<ServerFrame>, Ended> {
+    /// What is not as it was said last.
+    async fn news(&mut self) -> Result<News, Ended> {
         let conversation = conversations::find(&self.rows(), &self.conversation_id).await?;
-        let operator = conversation.shown_operator();
+        let (operator, rating) = (conversation.shown_operator(), conversation.rating_since_resolved());
+        // The status does not say why a person is awaited, so a change of the reason alone is none.
         let is_new = conversation.handling.status() != self.handling.status() || operator != self.operator;
         (self.handling, self.operator) = (conversation.handling, operator.clone());
         self.routing_key = conversation.row.routing_key;
-        Ok(is_new.then_some(ServerFrame::Status { status: self.handling.status(), operator }))
+        let status = is_new.then_some(ServerFrame::Status { status: self.handling.status(), operator });
+        let mut others = Vec::new();
+        if rating != self.rating {
+            self.rating.clone_from(&rating);
+            others.push(ServerFrame::Rating { rating });
+        }
+        if let Some(email) = conversation.row.answers_email
+            && self.email.as_ref() != Some(&email)
+        {
+            self.email = Some(email.clone());
+            others.push(ServerFrame::Email { email });
+        }
+        Ok(News { status, others })
     }
 
     async fn read(&self, after: &str, up_to: Option<&str>) -> Result<Vec<Message>, Ended> {
@@ -262,6 +299,13 @@ impl<'a> ConversationStream<'a> {
     fn rows(&self) -> OfTenant<'a, impl ConnectionTrait + use<'a>> {
         self.backend.store.of(self.tenant_id)
     }
+}
+
+/// What a socket must hear beside messages.
+struct News {
+    /// Who answers now.
+    status: Option<ServerFrame>,
+    others: Vec<ServerFrame>,
 }
 
 /// Why a frame was not acted on.

@@ -31,6 +31,10 @@ pub(super) async fn wait_for_conversation<'a>(
         operator: None,
         history: Vec::new(),
         read_up_to: None,
+        may_rate: true,
+        rating: None,
+        may_leave_email: backend.mails.are_sent(),
+        email: None,
     };
     send(socket, &welcome).await?;
     // Another writer may have begun one after the look into the database, and before this socket listened.
@@ -48,6 +52,15 @@ pub(super) async fn wait_for_conversation<'a>(
                         "There is no conversation yet: the first message begins one.",
                     );
                     let error = error.frame(None);
+                    send(socket, &error).await?;
+                    None
+                }
+                Some("rate" | "leave_email") => {
+                    let error = ApiError::new(
+                        ErrorCode::ConversationNotFound,
+                        "There is no conversation yet: the first message begins one.",
+                    );
+                    let error = error.frame(wire::frames::client_id(&frame).map(str::to_owned));
                     send(socket, &error).await?;
                     None
                 }

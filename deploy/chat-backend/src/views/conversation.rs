@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use wire::time::WireTime;
+use wire::{frames::Rating, time::WireTime};
 
 use crate::{handling::Handling, records::conversations};
 
@@ -16,6 +16,8 @@ pub(crate) struct Conversation {
     visitor_display_name: Option<String>,
     visitor_email: Option<String>,
     visitor_phone: Option<String>,
+    /// The address that the visitor left for answers. Nobody has checked it.
+    answers_email: Option<String>,
     locale: String,
     /// `text`, `voice` or `video`.
     channel: String,
@@ -26,6 +28,8 @@ pub(crate) struct Conversation {
     handling: Handling,
     #[schema(value_type = Object)]
     metadata: Value,
+    /// What the visitor said of it when it was last rated.
+    rating: Option<Rating>,
     #[schema(value_type = String, format = DateTime)]
     created_at: WireTime,
     #[schema(value_type = String, format = DateTime)]
@@ -40,12 +44,14 @@ impl From<conversations::Conversation> for Conversation {
     fn from(conversations::Conversation { row, handling, .. }: conversations::Conversation) -> Self {
         Self {
             metadata: row.metadata(),
+            rating: row.rating(),
             id: row.id,
             tenant_id: row.tenant_id,
             visitor_user_id: row.visitor_user_id,
             visitor_display_name: row.visitor_display_name,
             visitor_email: row.visitor_email,
             visitor_phone: row.visitor_phone,
+            answers_email: row.answers_email,
             locale: row.locale,
             channel: row.channel,
             status: row.status,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use wire::{
     attachments::Attachment,
-    frames::{Citation, Role},
+    frames::{Citation, Rating, Role},
     time::{WireTime, now_unix_ms},
 };
 
@@ -54,6 +54,9 @@ pub(crate) struct InboxConversation {
     visitor_email: Option<String>,
     #[schema(required)]
     visitor_phone: Option<String>,
+    /// The address that the visitor left for answers. Nobody has checked it.
+    #[schema(required)]
+    answers_email: Option<String>,
     locale: String,
     /// `bot`, `waiting`, `assigned` or `resolved`.
     handling: &'static str,
@@ -71,6 +74,9 @@ pub(crate) struct InboxConversation {
     routing_key: Option<String>,
     #[schema(value_type = Vec<String>)]
     tags: Value,
+    /// What the visitor said of it when it was last rated.
+    #[schema(required)]
+    rating: Option<Rating>,
     /// Until when it is put aside.
     #[schema(required, value_type = Option<String>, format = DateTime)]
     snoozed_until: Option<WireTime>,
@@ -98,6 +104,7 @@ impl From<conversations::Conversation> for InboxConversation {
             operator: holder.map(HolderView::from),
             claim_count: row.claim_count.unsigned_abs(),
             tags: row.tags(),
+            rating: row.rating(),
             snoozed_until: time(row.snoozed_until.filter(|until| *until > now_unix_ms())),
             last_message_at: time(row.last_message_at),
             created_at: WireTime::from_unix_ms(row.created_at),
@@ -107,6 +114,7 @@ impl From<conversations::Conversation> for InboxConversation {
             visitor_display_name: row.visitor_display_name,
             visitor_email: row.visitor_email,
             visitor_phone: row.visitor_phone,
+            answers_email: row.answers_email,
             locale: row.locale,
             routing_key: row.routing_key,
             visitor_read_up_to: row.read_up_to,

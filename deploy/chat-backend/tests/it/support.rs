@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat_backend::Store;
+use chat_backend::{Store, config::MailConfig};
 use e2e::postgres::{Pooler, Postgres};
 use http::Method;
 use serde_json::{Value, json};
@@ -114,6 +114,12 @@ impl Backend {
             let (url, secrets) = (url.parse().expect("a URL"), SECRETS.parse().expect("secrets"));
             backend = backend.publishing_to(&url, &secrets, &Metrics::default());
         }
+        Self::serve(backend, place.clone()).await
+    }
+
+    /// One that mails what visitors do not read.
+    pub(crate) async fn start_mailing(place: &TestDatabase, config: &MailConfig) -> Self {
+        let backend = Self::open(place).await.mailing(config, &Metrics::default());
         Self::serve(backend, place.clone()).await
     }
 

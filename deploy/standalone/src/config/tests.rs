@@ -74,7 +74,7 @@ fn wired(config: &Config) -> (String, String) {
             admin_rest: address,
             grpc_token: or_generated(&config.grpc_token),
             relay_secret: or_generated(&config.relay_secret),
-            backend_url: config.chat_backend_url.clone().unwrap_or_else(|| HttpUrl::at(address)),
+            backend_url: config.backend.url.clone().unwrap_or_else(|| HttpUrl::at(address)),
         },
     );
     // What `Debug` hides.

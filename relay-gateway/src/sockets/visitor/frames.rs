@@ -32,7 +32,7 @@ pub(super) async fn check<D: TenantDirectory>(
     };
     // Each message begins a trace. A trace of the whole socket would grow for as long as the socket is open.
     let span = call_span!(
-        frame.client_id.is_some() && telemetry::is_recorded(&HeaderMap::new()),
+        frame.is_message && telemetry::is_recorded(&HeaderMap::new()),
         else DEBUG,
         "visitor message",
         otel.name = "visitor message",

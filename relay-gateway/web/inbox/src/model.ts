@@ -17,12 +17,19 @@ export interface Preview {
   content: string;
 }
 
+/** What the visitor said of a resolved conversation. */
+export interface Rating {
+  score: number;
+  comment: string | null;
+}
+
 export interface Conversation {
   id: string;
   visitor_user_id: string;
   visitor_display_name: string | null;
   visitor_email: string | null;
   visitor_phone: string | null;
+  answers_email: string | null;
   locale: string;
   handling: Handling;
   waiting_reason: string | null;
@@ -31,6 +38,7 @@ export interface Conversation {
   claim_count: number;
   routing_key: string | null;
   tags: string[];
+  rating: Rating | null;
   snoozed_until: string | null;
   visitor_read_up_to: string | null;
   last_entry_id: string;
@@ -135,6 +143,11 @@ export function byQueue(queue: Queue): (one: Conversation, other: Conversation) 
   }
   return (one, other) =>
     (other.last_message_at ?? "").localeCompare(one.last_message_at ?? "") || other.id.localeCompare(one.id);
+}
+
+/** A score as stars, five in all. */
+export function stars(score: number): string {
+  return "★★★★★☆☆☆☆☆".slice(5 - score, 10 - score);
 }
 
 /** Fills the placeholders of a canned reply. An unknown one stays as it is. */

@@ -1,6 +1,6 @@
 // What the widget makes of the wire: parsers turn untrusted JSON into these types or into null.
 import type * as wire from "@chat-relay/protocol/frames";
-import { parseMessage, parseOperator, role, status, type Message, type Operator } from "@chat-relay/protocol/message";
+import { parseMessage, parseOperator, parseRating, role, status, type Message, type Operator, type Rating } from "@chat-relay/protocol/message";
 import { known, list, moment, record, retryAfterMs, text, webUrl, type Fields } from "@chat-relay/protocol/untrusted";
 
 export type Position = "bottom-right" | "bottom-left";
@@ -34,11 +34,17 @@ export type ServerFrame =
       readonly history: readonly Message[];
       readonly readUpTo: string | null;
       readonly operator: Operator | null;
+      readonly mayRate: boolean;
+      readonly rating: Rating | null;
+      readonly mayLeaveEmail: boolean;
+      readonly email: string | null;
     }
   | { readonly type: "ack"; readonly clientId: string; readonly messageId: string; readonly createdAt: string }
   | { readonly type: "message"; readonly message: Message }
   | { readonly type: "typing"; readonly role: wire.Role }
   | { readonly type: "status"; readonly status: wire.ConversationStatus; readonly operator: Operator | null }
+  | { readonly type: "rating"; readonly rating: Rating | null }
+  | { readonly type: "email"; readonly email: string }
   | { readonly type: "config"; readonly config: WidgetConfig }
   | {
       readonly type: "error";
@@ -101,6 +107,10 @@ export function parseFrame(data: unknown): ServerFrame | null {
         history: known(list(json.history).map(parseMessage)),
         readUpTo: text(json.read_up_to),
         operator: parseOperator(json.operator),
+        mayRate: json.may_rate === true,
+        rating: parseRating(json.rating),
+        mayLeaveEmail: json.may_leave_email === true,
+        email: text(json.email),
       };
     case "ack": {
       const clientId = text(json.client_id);
@@ -118,6 +128,12 @@ export function parseFrame(data: unknown): ServerFrame | null {
     }
     case "status":
       return { type: "status", status: status(json.status), operator: parseOperator(json.operator) };
+    case "rating":
+      return { type: "rating", rating: parseRating(json.rating) };
+    case "email": {
+      const email = text(json.email);
+      return email === null ? null : { type: "email", email };
+    }
     case "config":
       return { type: "config", config: parseConfig(json.widget_config) };
     case "error":

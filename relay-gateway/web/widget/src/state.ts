@@ -1,6 +1,7 @@
 // The widget's whole state, and what is read off it.
 import type { ConversationStatus, Role } from "@chat-relay/protocol/frames";
-import type { Message, Operator } from "@chat-relay/protocol/message";
+import type { Aside } from "./asides";
+import type { Message, Operator, Rating } from "@chat-relay/protocol/message";
 import type { Appearance } from "./options";
 import type { OutboxEntry } from "./outbox";
 import type { WidgetConfig } from "./protocol";
@@ -34,6 +35,16 @@ export interface State {
   readonly status: ConversationStatus | null;
   readonly operator: Operator | null;
   readonly readUpTo: string;
+  /** Whether the visitor may rate what is resolved, and what they said of it. */
+  readonly mayRate: boolean;
+  readonly rating: Rating | null;
+  /** Whether the visitor may leave an address for answers, and the one they left. */
+  readonly mayLeaveEmail: boolean;
+  readonly email: string | null;
+  /** The relay did not take the last address. */
+  readonly emailRefused: boolean;
+  /** What the relay has not answered yet: a rating and an address at most. */
+  readonly asides: readonly Aside[];
   readonly typing: Role | null;
   /** What is wrong with the connection, once it has been wrong for long enough to say so. */
   readonly trouble: "connecting" | "reconnecting" | "offline" | null;
@@ -74,6 +85,12 @@ export const INITIAL: Omit<State, "appearance"> = {
   status: null,
   operator: null,
   readUpTo: "",
+  mayRate: false,
+  rating: null,
+  mayLeaveEmail: false,
+  email: null,
+  emailRefused: false,
+  asides: [],
   typing: null,
   trouble: null,
   blocked: false,

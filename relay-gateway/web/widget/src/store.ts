@@ -25,7 +25,9 @@ type Patched =
   | "heldUntil"
   | "typingSentAt"
   | "seenUpTo"
-  | "toldUpTo";
+  | "toldUpTo"
+  | "asides"
+  | "emailRefused";
 
 export type Patch = Partial<Pick<State, Patched>>;
 
@@ -58,6 +60,10 @@ export function reduce(state: State, action: Action): State {
       return { ...state, typing: action.role === "bot" || action.role === "agent" ? action.role : null };
     case "status":
       return { ...state, status: action.status, operator: action.operator, notes: noted(state, action) };
+    case "rating":
+      return { ...state, rating: action.rating, asides: state.asides.filter(({ type }) => type !== "rate") };
+    case "email":
+      return { ...state, email: action.email, emailRefused: false, asides: state.asides.filter(({ type }) => type === "rate") };
     case "error":
       return state;
     case "queued": {
@@ -79,7 +85,7 @@ export function reduce(state: State, action: Action): State {
 
 function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>): State {
   const same = state.sessionId === null || state.sessionId === frame.sessionId;
-  const base: State = same ? state : { ...state, messages: [], notes: [], complete: true, readUpTo: "" };
+  const base: State = same ? state : { ...state, messages: [], notes: [], complete: true, readUpTo: "", asides: [], emailRefused: false };
   const gapEnd = frame.history[0]?.id ?? "";
   // If a resume breaks off half-way, the next one starts from the same message: what has come since hides the gap.
   const gapAfter = state.sessionId === frame.sessionId ? state.gapAfter || newestId(state) : "";
@@ -94,6 +100,10 @@ function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>
     sessionId: frame.sessionId,
     status: frame.status,
     operator: frame.operator,
+    mayRate: frame.mayRate,
+    rating: frame.rating,
+    mayLeaveEmail: frame.mayLeaveEmail,
+    email: frame.email,
     notes: state.status === null || !same ? [] : noted({ ...base, messages }, frame),
     readUpTo: later(base.readUpTo, frame.readUpTo ?? ""),
     typing: null,

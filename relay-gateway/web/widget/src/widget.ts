@@ -1,4 +1,5 @@
 // One widget without its looks: what the relay says and the visitor does becomes state; state goes to the view.
+import * as asides from "./asides";
 import { Connection, type ConnectionOwner, type LinkState } from "./connection";
 import * as delivery from "./delivery";
 import * as history from "./history";
@@ -113,6 +114,14 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     delivery.discard(this, clientId);
   }
 
+  rate(score: number, comment: string): void {
+    asides.rate(this, score, comment);
+  }
+
+  leaveEmail(email: string): void {
+    asides.leaveEmail(this, email);
+  }
+
   typed(): void {
     if (this.state.blocked) return;
     this.connection.wake();
@@ -143,6 +152,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   onState(link: LinkState): void {
     if (link === "ready") {
       delivery.pump(this);
+      asides.pump(this);
     } else {
       this.timers.stop("ack");
       this.patch({ inFlight: null, typing: null });
@@ -166,6 +176,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       case "error":
         this.events.emit("error", { error_code: frame.code, message: frame.message });
         delivery.refused(this, frame);
+        asides.refused(this, frame);
         break;
       default:
     }

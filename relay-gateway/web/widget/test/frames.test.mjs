@@ -26,7 +26,15 @@ test("what a golden frame says reaches the widget", () => {
     ],
     readUpTo: sent.id,
     operator: { displayName: "Amina", avatarUrl: "https://cdn.example.com/amina.png" },
+    mayRate: true,
+    rating: null,
+    mayLeaveEmail: true,
+    email: "ada@example.com",
   });
+  assert.deepEqual(read("welcome_to_a_resolved_conversation").rating, { score: 4, comment: "Quick." });
+  assert.deepEqual(read("rating"), { type: "rating", rating: { score: 5, comment: null } });
+  assert.deepEqual(read("rating_forgotten"), { type: "rating", rating: null });
+  assert.deepEqual(read("email"), { type: "email", email: "ada@example.com" });
   const { ack } = golden.server;
   assert.deepEqual(read("ack"), {
     type: "ack",
@@ -56,6 +64,11 @@ test("hostile frames are ignored or made harmless", () => {
   }
   const frame = structuredClone(golden.server.welcome);
   frame.operator.avatar_url = "javascript:alert(1)";
+  frame.rating = { score: 6 };
+  for (const name of ["may_rate", "may_leave_email"]) frame[name] = "yes";
+  assert.equal(parseFrame('{"type":"email","email":7}'), null);
+  const { rating, mayRate, mayLeaveEmail } = parseFrame(JSON.stringify(frame));
+  assert.deepEqual([rating, mayRate, mayLeaveEmail], [null, false, false]);
   frame.history.push(null, { id: "x", role: "king", content: "" });
   const { operator, history } = parseFrame(JSON.stringify(frame));
   assert.equal(operator.avatarUrl, null);

@@ -31,9 +31,25 @@ pub enum ClientFrame {
         /// The id of the last message that the client has.
         after: String,
     },
+    /// The visitor rates a conversation that is resolved. The last rating counts.
+    Rate {
+        /// The client's own id of the frame: a UUID, which an `error` repeats.
+        client_id: String,
+        /// From 1, the worst, to 5.
+        score: u8,
+        /// What the visitor says of it.
+        comment: Option<String>,
+    },
+    /// The visitor says where an answer may be mailed to while they are away. The last address counts.
+    LeaveEmail {
+        /// The client's own id of the frame: a UUID, which an `error` repeats.
+        client_id: String,
+        /// One address.
+        email: String,
+    },
 }
 
 impl ClientFrame {
     /// The values of `type`.
-    pub const TYPES: &[&'static str] = &["message", "typing", "read", "resume"];
+    pub const TYPES: &[&'static str] = &["message", "typing", "read", "resume", "rate", "leave_email"];
 }

@@ -24,6 +24,15 @@ pub const CONVERSATION_ID_CHARS: usize = 64;
 /// Characters of a `client_id` that the gateway reads before it checks that they are a UUID.
 pub const CLIENT_ID_CHARS: usize = 64;
 
+/// The best score of a rating. The worst is 1.
+pub const RATING_SCORE: u8 = 5;
+
+/// Characters of what a visitor says with a rating.
+pub const RATING_COMMENT_CHARS: usize = 500;
+
+/// Characters of an e-mail address: RFC 5321 allows no longer one.
+pub const EMAIL_CHARS: usize = 254;
+
 /// Bytes of a visitor's frame, unless the gateway's setting `socket_frame_bytes` says otherwise.
 pub const CLIENT_FRAME_BYTES: usize = 64 * 1024;
 

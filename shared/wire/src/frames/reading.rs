@@ -7,7 +7,9 @@ use uuid::Uuid;
 
 use super::{
     client::ClientFrame,
-    limits::{CLIENT_ID_CHARS, MESSAGE_ATTACHMENTS, MESSAGE_CHARS, MESSAGE_ID_CHARS},
+    limits::{
+        CLIENT_ID_CHARS, MESSAGE_ATTACHMENTS, MESSAGE_CHARS, MESSAGE_ID_CHARS, RATING_COMMENT_CHARS, RATING_SCORE,
+    },
 };
 use crate::fields::{Fields, RefusedFields};
 
@@ -25,25 +27,41 @@ pub fn read(frame: Map<String, Value>) -> Result<ClientFrame, RefusedFields> {
     let given_id = client_id(&frame).map(str::to_owned);
     let mut fields = Fields::new(frame);
     let kind = fields.choice("type", ClientFrame::TYPES, "");
-    let frame = match kind {
-        "message" => {
-            let text = fields.text("client_id", CLIENT_ID_CHARS);
-            if given_id.is_none() && !text.is_empty() {
-                fields.require("client_id", "must be a UUID: the same one when the message is sent again");
-            }
-            ClientFrame::Message {
-                client_id: given_id.unwrap_or_default(),
-                content: fields.text("content", MESSAGE_CHARS),
-                attachments: fields.attachments("attachments", MESSAGE_ATTACHMENTS),
-            }
+    let id = |fields: &mut Fields| {
+        let text = fields.text("client_id", CLIENT_ID_CHARS);
+        if given_id.is_none() && !text.is_empty() {
+            fields.require("client_id", "must be a UUID: the same one when the frame is sent again");
         }
+        given_id.clone().unwrap_or_default()
+    };
+    let frame = match kind {
+        "message" => ClientFrame::Message {
+            client_id: id(&mut fields),
+            content: fields.text("content", MESSAGE_CHARS),
+            attachments: fields.attachments("attachments", MESSAGE_ATTACHMENTS),
+        },
+        "rate" => ClientFrame::Rate {
+            client_id: id(&mut fields),
+            score: score(&mut fields),
+            comment: fields.optional_text("comment", RATING_COMMENT_CHARS),
+        },
+        "leave_email" => ClientFrame::LeaveEmail { client_id: id(&mut fields), email: fields.mailbox("email") },
         "read" => ClientFrame::Read { message_id: fields.text("message_id", MESSAGE_ID_CHARS) },
         "resume" => ClientFrame::Resume { after: fields.text("after", MESSAGE_ID_CHARS) },
         "typing" => ClientFrame::Typing,
         _ => {
-            fields.require("type", "must be one of message, typing, read, resume");
+            fields.require("type", format!("must be one of {}", ClientFrame::TYPES.join(", ")));
             ClientFrame::Typing
         }
     };
     fields.finish().map(|()| frame)
+}
+
+/// A rating's score, which must be there.
+fn score(fields: &mut Fields) -> u8 {
+    let score = fields.number("score", 1..=u32::from(RATING_SCORE), 0);
+    if score == 0 {
+        fields.require("score", "is required");
+    }
+    u8::try_from(score).unwrap_or_default()
 }

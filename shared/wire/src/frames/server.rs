@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::{
     json,
     message::Message,
+    rating::Rating,
     texts::{ConversationStatus, Role},
 };
 use crate::{error_code::ErrorCode, session_id::SessionId, time::WireTime};
@@ -30,6 +31,18 @@ pub enum ServerFrame {
         history: Vec<Message>,
         /// The id of the last message that the visitor has read.
         read_up_to: Option<String>,
+        /// Whether the visitor may rate the conversation once it is resolved. Chat backends that know no ratings leave it out.
+        #[serde(default)]
+        may_rate: bool,
+        /// What the visitor said of the conversation since it was resolved.
+        #[serde(default)]
+        rating: Option<Rating>,
+        /// Whether the visitor may leave an address for answers. Chat backends that send no mail leave it out.
+        #[serde(default)]
+        may_leave_email: bool,
+        /// The address that the visitor has left.
+        #[serde(default)]
+        email: Option<String>,
     },
     /// The client's own message is kept.
     Ack {
@@ -57,6 +70,16 @@ pub enum ServerFrame {
         status: ConversationStatus,
         /// The person who answers.
         operator: Option<Operator>,
+    },
+    /// The visitor's rating, as it is kept; `null` where the conversation was resolved anew.
+    Rating {
+        /// The rating.
+        rating: Option<Rating>,
+    },
+    /// The address for answers, as it is kept.
+    Email {
+        /// The address.
+        email: String,
     },
     /// From the gateway: the widget's look has changed.
     Config {

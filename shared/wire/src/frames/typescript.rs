@@ -8,6 +8,7 @@ use super::{
     client::ClientFrame,
     limits,
     message::{Citation, Message},
+    rating::Rating,
     server::{Operator, ServerFrame},
     texts::{ConversationStatus, Role},
 };
@@ -41,10 +42,13 @@ fn typescript() -> String {
         MESSAGE_ID_CHARS,
         CLIENT_FRAME_BYTES,
         WELCOME_MESSAGES,
-        ROUTING_KEY_CHARS
+        ROUTING_KEY_CHARS,
+        RATING_COMMENT_CHARS,
+        EMAIL_CHARS
     ] {
         let _ = writeln!(page, "export const {name} = {limit};");
     }
+    let _ = writeln!(page, "export const RATING_SCORE = {};", limits::RATING_SCORE);
     declare::<Role>(&mut page);
     let _ = writeln!(page, "export const ROLES: readonly Role[] = {:?};", Role::TEXTS);
     declare::<ConversationStatus>(&mut page);
@@ -53,6 +57,7 @@ fn typescript() -> String {
     declare::<Citation>(&mut page);
     declare::<Message>(&mut page);
     declare::<Operator>(&mut page);
+    declare::<Rating>(&mut page);
     declare::<ClientFrame>(&mut page);
     declare::<ServerFrame>(&mut page);
     page

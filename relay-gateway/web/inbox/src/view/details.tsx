@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import type { Inbox } from "../service";
 import { ago, put } from "../text";
-import type { Opened } from "../model";
+import { stars, type Opened } from "../model";
 import { CloseIcon } from "./icons";
 
 const KNOWN = new Set(["page", "page_url", "url", "origin", "routing_key", "bot_id"]);
@@ -15,6 +15,7 @@ export function Details({ inbox, opened, close }: { inbox: Inbox; opened: Opened
   const facts: [string, string | null][] = [
     [text.email, opened.visitor_email],
     [text.phone, opened.visitor_phone],
+    [text.answersTo, opened.answers_email],
     [text.language, opened.locale],
     [text.page, typeof page === "string" ? page : null],
     [text.queue, opened.routing_key],
@@ -41,6 +42,13 @@ export function Details({ inbox, opened, close }: { inbox: Inbox; opened: Opened
           <div key={name}><dt>{name}</dt><dd dir="auto">{value}</dd></div>
         ))}
       </dl>
+      {opened.rating && (
+        <div class="rating">
+          <h3>{text.rating}</h3>
+          <p class="stars" role="img" aria-label={put(text.scoreOf, { score: opened.rating.score })}>{stars(opened.rating.score)}</p>
+          {opened.rating.comment && <p dir="auto">{opened.rating.comment}</p>}
+        </div>
+      )}
       <h3>{text.tags}</h3>
       <p class="tags">
         {opened.tags.map((it) => (

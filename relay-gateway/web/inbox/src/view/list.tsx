@@ -108,6 +108,7 @@ function Row({ inbox, item, top, now }: { inbox: Inbox; item: Queued; top: numbe
         <span class="preview" dir="auto">{item.last_message?.role === "bot" && `${text.bot}: `}{item.last_message?.content ?? ""}</span>
         <span class="under">
           <span class="chip">{item.handling === "assigned" && item.operator ? item.operator.display_name : text[item.handling]}</span>
+          {item.rating && <span class="chip" role="img" aria-label={put(text.scoreOf, { score: item.rating.score })}>{item.rating.score} ★</span>}
           {item.routing_key && <span class="chip">{item.routing_key}</span>}
           {item.tags.slice(0, 2).map((tag) => <span class="chip" key={tag}>{tag}</span>)}
           {others.length > 0 && <span class="chip eye" title={put(text.alsoHere, { names: others.map((it) => it.display_name).join(", ") })}><EyeIcon /> {others.length}</span>}

@@ -26,6 +26,14 @@ export interface Dictionary {
   readonly tooLong: string;
   readonly retry: string;
   readonly remove: string;
+  readonly rateTitle: string;
+  readonly scoreOf: (score: number, best: number) => string;
+  readonly rateComment: string;
+  readonly thanks: string;
+  readonly emailLabel: string;
+  readonly emailKept: (email: string) => string;
+  readonly emailRefused: string;
+  readonly change: string;
   readonly newMessages: string;
   readonly composerLabel: string;
   readonly send: string;

@@ -1,0 +1,67 @@
+//! What a visitor says beside messages: a rating of what is resolved, and an address for answers. PROTOCOL.md, section 8.4.
+
+use service::ApiError;
+use wire::{ErrorCode, TenantId, frames::Rating};
+
+use super::{
+    handling::Handling,
+    records::{conversations, mails, ratings},
+    replicas::ReplicaMessage,
+    state::Backend,
+    store::{OfTenant, unavailable},
+};
+
+/// Keeps a rating in the place of an earlier one.
+///
+/// # Errors
+/// `conversation_not_resolved`, the store's.
+pub(crate) async fn rate(
+    backend: &Backend,
+    tenant_id: TenantId,
+    conversation_id: &str,
+    (score, comment): (u8, Option<&str>),
+) -> Result<Rating, ApiError> {
+    let transaction = backend.store.begin().await.map_err(unavailable)?;
+    let rows = OfTenant::new(&transaction, tenant_id);
+    let conversation = conversations::find_to_change(&rows, conversation_id).await?;
+    if conversation.handling != Handling::Resolved {
+        let message = "This conversation goes on: it can be rated once it is resolved.";
+        return Err(ApiError::new(ErrorCode::ConversationNotResolved, message));
+    }
+    // A frame that came twice is one rating, given when it first came.
+    if let Some(there) = conversation.rating_since_resolved()
+        && there.score == score
+        && there.comment.as_deref() == comment
+    {
+        return Ok(there);
+    }
+    ratings::set(&rows, conversation_id, (score, comment)).await.map_err(unavailable)?;
+    let now = conversations::find(&rows, conversation_id).await?;
+    let rating = now.row.rating().ok_or_else(|| ApiError::internal("a rating that was just written is not there"))?;
+    let conversation_id = conversation_id.to_owned();
+    backend.commit(transaction, ReplicaMessage::Changed { tenant_id, conversation_id }).await?;
+    Ok(rating)
+}
+
+/// Keeps the address that a visitor leaves for answers, in the place of an earlier one.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn leave_email(
+    backend: &Backend,
+    tenant_id: TenantId,
+    conversation_id: &str,
+    email: &str,
+) -> Result<(), ApiError> {
+    let transaction = backend.store.begin().await.map_err(unavailable)?;
+    let rows = OfTenant::new(&transaction, tenant_id);
+    let conversation = conversations::find_to_change(&rows, conversation_id).await?;
+    if conversation.row.answers_email.as_deref() == Some(email) {
+        return transaction.rollback().await.map_err(unavailable);
+    }
+    mails::set_email(&rows, conversation_id, email).await.map_err(unavailable)?;
+    // An answer may have come before the address.
+    backend.mails.note(&rows, conversation_id).await.map_err(unavailable)?;
+    let conversation_id = conversation_id.to_owned();
+    backend.commit(transaction, ReplicaMessage::Changed { tenant_id, conversation_id }).await
+}

@@ -1,0 +1,82 @@
+//! The mail that brings a visitor what people have answered meanwhile.
+//!
+//! It never holds what the visitor wrote: nobody has checked whose the address is, and a stranger must not be sent words of somebody
+//! else's choice.
+
+use lettre::{
+    Address, Message,
+    error::Error,
+    message::{
+        Mailbox,
+        header::{ContentType, HeaderName, HeaderValue},
+    },
+};
+use serde_json::Value;
+
+use crate::records::{conversations::Conversation, messages::MessageRow};
+
+/// A mail, before it is written down for the mail server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Letter {
+    pub(super) to: Address,
+    pub(super) subject: String,
+    pub(super) body: String,
+    /// The same on every attempt, so that a mailbox that got it twice can tell.
+    pub(super) message_id: String,
+}
+
+impl Letter {
+    /// A mail with these answers, in the conversation's language. `from` is the sender's host.
+    pub(super) fn of(conversation: &Conversation, answers: &[MessageRow], to: Address, from: &str) -> Self {
+        let is_french = conversation.row.locale.starts_with("fr");
+        let say = |french: &'static str, english: &'static str| if is_french { french } else { english };
+        let metadata = conversation.row.metadata();
+        // The gateway has checked the origin against the tenant's list: no other text of the page's can be a link.
+        let origin = metadata.get("origin").and_then(Value::as_str);
+        let place = origin.and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+
+        let mut subject = say("Une réponse à votre message", "An answer to your message").to_owned();
+        if let Some(place) = place {
+            subject.push_str(say(" sur ", " on "));
+            subject.push_str(place);
+        }
+        let mut body = match &conversation.holder {
+            Some(holder) => format!("{} {}\n", holder.display_name, say("vous a répondu :", "answered you:")),
+            None => format!("{}\n", say("On vous a répondu :", "You have an answer:")),
+        };
+        for answer in answers {
+            body.push('\n');
+            body.push_str(answer.content.trim());
+            body.push('\n');
+            for file in answer.attachments() {
+                body.push_str(&format!("{}: {}\n", file.name.as_deref().unwrap_or(&file.mime), file.url));
+            }
+        }
+        body.push_str("\n-- \n");
+        if let Some(origin) = origin {
+            body.push_str(&format!("{} {origin}\n", say("Pour répondre :", "To answer, go to")));
+        }
+        body.push_str(say(
+            "Personne ne lit les réponses à ce courriel. Vous le recevez parce que cette adresse a été laissée dans la discussion.\n",
+            "Nobody reads replies to this mail. You get it because this address was left in the chat.\n",
+        ));
+        let last = answers.last().map_or("", |answer| answer.id.as_str());
+        let message_id = format!("<{}.{last}@{from}>", conversation.row.id);
+        Self { to, subject, body, message_id }
+    }
+
+    /// The mail as a mail server takes it.
+    pub(super) fn message(self, from: &Mailbox) -> Result<Message, Error> {
+        let mut message = Message::builder()
+            .from(from.clone())
+            .to(Mailbox::new(None, self.to))
+            .subject(self.subject)
+            .message_id(Some(self.message_id))
+            .header(ContentType::TEXT_PLAIN)
+            .body(self.body)?;
+        // RFC 3834: so that a mailbox whose owner is away does not answer.
+        let name = HeaderName::new_from_ascii_str("Auto-Submitted");
+        message.headers_mut().insert_raw(HeaderValue::new(name, "auto-generated".to_owned()));
+        Ok(message)
+    }
+}

@@ -1,0 +1,109 @@
+// What stands after the last message: a rating of what is resolved, and an address for answers while a person is awaited.
+import { EMAIL_CHARS, RATING_COMMENT_CHARS, RATING_SCORE } from "@chat-relay/protocol/frames";
+import type { State } from "../state";
+import type { Language } from "../text";
+import { button, el, setAttribute, setText } from "./dom";
+import { icon } from "./icons";
+
+export interface AsidesActions {
+  rate(score: number, comment: string): void;
+  leaveEmail(email: string): void;
+}
+
+/** One line to fill in: a label, a field, a button. It keeps what was typed until it was sent. */
+class LineForm {
+  readonly input: HTMLInputElement;
+  readonly element: HTMLFormElement;
+  readonly #label = el("span");
+  readonly #submit = el("button", { type: "submit", class: "send" }, icon("send"));
+
+  constructor(attributes: Readonly<Record<string, string>>, onSend: (text: string) => void) {
+    this.input = el("input", { dir: "auto", ...attributes });
+    this.element = el("form", { novalidate: "" }, el("label", "", this.#label, this.input), this.#submit);
+    this.element.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const text = this.input.value.trim();
+      if (text === "") return;
+      this.input.value = "";
+      onSend(text);
+    });
+  }
+
+  render(label: string, send: string): void {
+    setText(this.#label, label);
+    setAttribute(this.#submit, "aria-label", send);
+  }
+}
+
+export class AsidesView {
+  readonly element = el("div", "asides");
+  readonly #title = el("p", { id: "rate" });
+  readonly #stars: HTMLButtonElement[];
+  readonly #comment: LineForm;
+  readonly #said = el("p", { class: "said", dir: "auto", tabindex: "-1" });
+  readonly #rating: HTMLElement;
+  readonly #address: LineForm;
+  readonly #refused = el("p", { class: "refused", role: "alert" });
+  readonly #kept = el("p", { dir: "auto", tabindex: "-1" });
+  readonly #change: HTMLButtonElement;
+  readonly #email: HTMLElement;
+  /** The score that is chosen: what is said of it goes with it. */
+  #score = 0;
+  #changes = false;
+
+  constructor(actions: AsidesActions, onChange: () => void) {
+    this.#stars = Array.from({ length: RATING_SCORE }, (_, index) =>
+      button("star", () => actions.rate(index + 1, ""), icon("star")),
+    );
+    this.#comment = new LineForm({ maxlength: String(RATING_COMMENT_CHARS), autocomplete: "off" }, (text) => {
+      actions.rate(this.#score, text);
+      this.#said.focus();
+    });
+    const stars = el("div", { class: "stars", role: "group", "aria-labelledby": "rate" }, ...this.#stars);
+    this.#rating = el("div", "aside", this.#title, stars, this.#comment.element, this.#said);
+    this.#address = new LineForm({ type: "email", autocomplete: "email", maxlength: String(EMAIL_CHARS) }, (text) => {
+      this.#changes = false;
+      actions.leaveEmail(text);
+      this.#kept.focus();
+    });
+    this.#change = button("link", () => {
+      this.#changes = true;
+      onChange();
+      this.#address.input.focus();
+    });
+    this.#email = el("div", "aside", this.#address.element, this.#refused, this.#kept, this.#change);
+    this.element.append(this.#rating, this.#email);
+  }
+
+  render(state: State, { t }: Language): void {
+    const waiting = state.asides.find((aside) => aside.type === "rate");
+    const rating = waiting ?? state.rating;
+    this.#score = rating?.score ?? 0;
+    const isRated = rating !== null;
+    this.#rating.hidden = state.status !== "resolved" || !state.mayRate || state.blocked;
+    setText(this.#title, isRated ? t.thanks : t.rateTitle);
+    for (const [index, star] of this.#stars.entries()) {
+      setAttribute(star, "aria-label", t.scoreOf(index + 1, RATING_SCORE));
+      setAttribute(star, "aria-pressed", String(index + 1 === this.#score));
+      star.classList.toggle("full", index < this.#score);
+    }
+    const comment = rating?.comment ?? null;
+    this.#comment.render(t.rateComment, t.send);
+    this.#comment.element.hidden = !isRated || comment !== null;
+    setText(this.#said, comment === null ? "" : `“${comment}”`);
+
+    const awaitsPerson = state.status === "waiting" || state.status === "assigned";
+    const leaving = state.asides.find((aside) => aside.type === "leave_email");
+    const email = leaving?.email ?? state.email;
+    this.#email.hidden =
+      !awaitsPerson || !state.mayLeaveEmail || state.blocked || !state.messages.some(({ role }) => role === "visitor");
+    const asks = email === null || this.#changes || state.emailRefused;
+    this.#address.render(t.emailLabel, t.send);
+    this.#address.element.hidden = !asks;
+    setText(this.#refused, state.emailRefused ? t.emailRefused : "");
+    setText(this.#kept, asks ? "" : t.emailKept(email ?? ""));
+    setText(this.#change, t.change);
+    this.#change.hidden = asks;
+    this.element.hidden = this.#rating.hidden && this.#email.hidden;
+  }
+}
