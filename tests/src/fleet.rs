@@ -1,14 +1,24 @@
 //! A fleet: one or several replicas of the admin service, several gateways, a link between each pair, and a chat backend
-//! that says yes to everything.
+//! that says yes to everything, and notes what operators say on their sockets.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
-use axum::{Router, routing::any};
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::{IntoResponse as _, Response},
+    routing::{any, get},
+};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::Value;
+use service::websocket;
 use tempfile::TempDir;
+use tokio_tungstenite::tungstenite::{Message, protocol::Role};
 
 use crate::{
     link::Link,
@@ -82,8 +92,12 @@ pub struct Fleet {
     pub replicas: Vec<Replica>,
     /// The gateways.
     pub gateways: Vec<Gateway>,
+    heard: Heard,
     data: TempDir,
 }
+
+/// The `conversation_id` of each frame that the chat backend got from an operator.
+type Heard = Arc<Mutex<HashSet<String>>>;
 
 impl Fleet {
     /// Starts a fleet on SQLite, with one replica, or on the PostgreSQL database given, with two.
@@ -99,7 +113,8 @@ impl Fleet {
                 vec![Replica::start(&format!("sqlite://{}?mode=rwc", file.display()), extra)]
             }
         };
-        let backend = yes_to_everything().await;
+        let heard = Heard::default();
+        let backend = yes_to_everything(Arc::clone(&heard)).await;
         let mut started = Vec::new();
         for _ in 0..gateways {
             let mut links = Vec::new();
@@ -121,7 +136,16 @@ impl Fleet {
             until_ready(relay).await;
             started.push(Gateway { process, relay, links });
         }
-        Self { replicas, gateways: started, data }
+        Self { replicas, gateways: started, heard, data }
+    }
+
+    /// The `conversation_id` of each frame that reached the chat backend from an operator.
+    ///
+    /// # Panics
+    /// Where the chat backend has panicked.
+    #[must_use]
+    pub fn heard(&self) -> HashSet<String> {
+        self.heard.lock().expect("not poisoned").clone()
     }
 
     /// Where the processes keep their files.
@@ -131,10 +155,32 @@ impl Fleet {
     }
 }
 
-async fn yes_to_everything() -> SocketAddr {
+async fn yes_to_everything(heard: Heard) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let router = Router::new().fallback(any(|| async { "{}" }));
+    let router =
+        Router::new().route("/ws/operator", get(operator_socket)).fallback(any(|| async { "{}" })).with_state(heard);
     tokio::spawn(async move { axum::serve(listener, router).await });
     address
+}
+
+/// Welcomes an operator, and notes what it says.
+async fn operator_socket(State(heard): State<Heard>, mut request: Request) -> Response {
+    let (upgrading, response) = match websocket::accept(&mut request) {
+        Ok(accepted) => accepted,
+        Err(refused) => return (*refused).into_response(),
+    };
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgrading.await else { return };
+        let mut socket = websocket::socket(upgraded, Role::Server, 64 * 1024, None).await;
+        let _ = socket.send(Message::text(r#"{"type":"welcome"}"#)).await;
+        while let Some(Ok(message)) = socket.next().await {
+            let Message::Text(text) = message else { continue };
+            let frame: Value = serde_json::from_str(&text).expect("frames are JSON");
+            if let Some(id) = frame["conversation_id"].as_str() {
+                heard.lock().expect("not poisoned").insert(id.to_owned());
+            }
+        }
+    });
+    response
 }
