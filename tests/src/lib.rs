@@ -5,6 +5,7 @@
 pub mod fleet;
 pub mod link;
 pub mod openapi;
+pub mod operator;
 pub mod percentile;
 pub mod postgres;
 pub mod process;
