@@ -1,6 +1,8 @@
 // Operators answer visitors: the whole story in three pages, a small screen, the keyboard alone, and what goes wrong.
 import assert from "node:assert/strict";
+import { after } from "node:test";
 import { eventually, picture } from "./browser.mjs";
+import { Adapter } from "./adapters.mjs";
 import { findsNothing } from "./axe.mjs";
 import { Operator } from "./inbox.mjs";
 import { scene } from "./scene.mjs";
@@ -16,8 +18,17 @@ async function visit(come, tenant) {
   return tab;
 }
 
+/** A tenant whose backend is a receiver of the published client's, and that receiver. */
+async function tenantWithReceiver(kind) {
+  const receiver = await Adapter.start(kind);
+  after(() => receiver.stop());
+  const tenant = await stage.tenant({ callback_url_base: receiver.url });
+  receiver.become(tenant);
+  return { tenant, receiver };
+}
+
 stage.test("a visitor asks for a person, two operators see it, one answers and the other ends it", async (come) => {
-  const tenant = await stage.tenant();
+  const { tenant, receiver } = await tenantWithReceiver("fastapi");
   const [ada, ben] = [await Operator.hire(stage.relay, tenant, "Ada"), await Operator.hire(stage.relay, tenant, "Ben")];
   const [adas, bens] = [await ada.sitDown(await come()), await ben.sitDown(await come())];
   await adas.page.getByText("Nobody is waiting.").waitFor();
@@ -76,6 +87,72 @@ stage.test("a visitor asks for a person, two operators see it, one answers and t
   await bens.status(/^Bot/);
   const tickets = (await tenant.signed("GET", "fetch/tickets")).items;
   assert.deepEqual(tickets.map(({ status }) => status), ["reopened"], "the same ticket is back");
+
+  // The tenant's backend has heard of each step, in order, and who took it.
+  const { id: conversation } = await tenant.conversation();
+  const expected = [
+    "conversation_started",
+    "message_received",
+    "message_received",
+    "ticket_created",
+    "escalation_triggered",
+    "ticket_assigned",
+    "agent_assigned Ada ASSIGNED",
+    "message_received",
+    "ticket_assigned",
+    "agent_assigned Ben ASSIGNED",
+    "ticket_resolved",
+    "agent_resolved Ben RESOLVED",
+    "message_received",
+  ];
+  const names = new Map([ada, ben].map(({ id, name }) => [id, name]));
+  await eventually(() => {
+    const heard = receiver.events.map(({ event_type, agent_user_id, extra }) =>
+      [event_type, names.get(agent_user_id), event_type.startsWith("agent_") ? extra.status : undefined].filter(Boolean).join(" "),
+    );
+    assert.deepEqual(heard, expected);
+  });
+  for (const event of receiver.events) assert.equal(event.conversation_id, conversation, event.event_type);
+  const resolved = receiver.events.find(({ event_type }) => event_type === "agent_resolved");
+  assert.equal(resolved.extra.operator_display_name, "Ben");
+});
+
+stage.test("the same story on two phones, from the first word to the rating", async (come) => {
+  const { tenant, receiver } = await tenantWithReceiver("django");
+  const ada = await Operator.hire(stage.relay, tenant, "Ada");
+  const visitor = await (await come({ viewport: SMALL, hasTouch: true })).visit(stage.put(await tenant.embedCode()));
+  await visitor.open();
+  await visitor.write("Can I talk to a human, please?");
+  const inbox = await ada.sitDown(await come({ viewport: SMALL, hasTouch: true }));
+  await inbox.items.waitFor();
+  await inbox.open();
+  await inbox.button("Claim").click();
+  await inbox.status(/^Ada/);
+  await inbox.write("Good morning! Number 7 left yesterday.");
+  await eventually(async () => assert.equal((await visitor.bubbles()).at(-1), "Good morning! Number 7 left yesterday."));
+  assert.equal(await visitor.status.textContent(), "You are talking to Ada");
+  await visitor.write("Thank you!");
+  await inbox.says("visitor: Thank you!");
+  await inbox.button("Resolve").click();
+  await inbox.status(/^Resolved/);
+  await visitor.widget.getByRole("button", { name: "5 of 5" }).click();
+  await visitor.widget.getByText("Thank you for your rating.").waitFor();
+  await inbox.button("Details").click();
+  await inbox.details.getByRole("img", { name: "5 of 5" }).waitFor();
+  await picture(inbox.page, "inbox-phone-rating");
+  await picture(visitor.page, "widget-phone-rating");
+  const expected = [
+    "conversation_started",
+    "message_received",
+    "ticket_created",
+    "escalation_triggered",
+    "ticket_assigned",
+    "agent_assigned",
+    "message_received",
+    "ticket_resolved",
+    "agent_resolved",
+  ];
+  await eventually(() => assert.deepEqual(receiver.events.map(({ event_type }) => event_type), expected));
 });
 
 stage.test("saved replies, a text that survives a reload, and a message that a cut and a reload interrupt", async (come) => {

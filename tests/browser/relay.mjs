@@ -164,13 +164,12 @@ export class Relay {
 /** A tenant's backend and its developers. */
 class Tenant {
   #relay;
-  #secret;
   #accountKey;
 
   constructor(relay, { id, secret, accountKey }) {
     this.#relay = relay;
     this.id = id;
-    this.#secret = secret;
+    this.secret = secret;
     this.#accountKey = accountKey;
   }
 
@@ -239,7 +238,7 @@ class Tenant {
     const headers = {
       "X-Bloonio-Tenant-Id": this.id,
       "X-Bloonio-Timestamp": timestamp,
-      "X-Bloonio-Signature": createHmac("sha256", this.#secret).update(`${timestamp}.${digest}`).digest("hex"),
+      "X-Bloonio-Signature": createHmac("sha256", this.secret).update(`${timestamp}.${digest}`).digest("hex"),
     };
     return this.#relay.call(method, `relay/${path}`, headers, body === undefined ? undefined : text);
   }
