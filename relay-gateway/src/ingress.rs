@@ -148,7 +148,7 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
         .route("/openapi.json", get(|| async { axum::Json(openapi()) }))
         .route("/.well-known/jwks.json", jwks::route(gateway.signing_keys.clone()));
     for path in passthrough::ADMIN_PATHS {
-        router = router.route(path, any(passthrough::pass_operator::<D>));
+        router = router.route(path, any(passthrough::pass_admin::<D>));
     }
     for path in passthrough::DEVELOPER_PATHS {
         router = router.route(path, any(passthrough::pass_developer::<D>));

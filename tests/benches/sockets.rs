@@ -12,7 +12,7 @@ use e2e::{
     visitor::{PAGE, Visitor, begin_session},
     world::World,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Semaphore;
 
 /// Of the tenant that is suspended at the end.
@@ -33,7 +33,7 @@ async fn measure(count: usize) {
         ("GATEWAY_UNVERIFIED_PER_MIN", "1000000"),
     ])
     .await;
-    let (one, other) = (tenant(&world).await, tenant(&world).await);
+    let (one, other) = (world.measured_tenant(PAGE).await, world.measured_tenant(PAGE).await);
     // Connections, buffers and the allocator's arenas are there before it is measured.
     drop(open(&world, &other, 200).await);
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -74,23 +74,6 @@ async fn measure(count: usize) {
         SUSPENDED.min(count)
     );
     drop(kept);
-}
-
-/// A tenant whose widget key opens as many sessions as it takes.
-async fn tenant(world: &World) -> Tenant {
-    let tenant = world.operator().provision(json!({"tenant_name": "Measured", "allowed_origins": [PAGE]})).await;
-    let fields = json!({"name": "bench", "abilities": ["*"]});
-    let path = format!("/create/account-key?tenant_id={}", tenant.id);
-    let (_, key) = world.operator().call("POST", &path, Some(fields)).await;
-    let key = key["data"]["account_key"].as_str().expect("a key").to_owned();
-    let base = format!("http://{}/api/v1", world.rest);
-    let client = reqwest::Client::new();
-    let bots: Value =
-        client.get(format!("{base}/bots")).bearer_auth(&key).send().await.expect("bots").json().await.expect("JSON");
-    let fields = json!({"bot_id": bots["data"]["items"][0]["bot_id"], "name": "n", "rate_limit_per_hour": 1_000_000});
-    let made = client.post(format!("{base}/widgets/keys")).bearer_auth(&key).json(&fields).send().await.expect("made");
-    let made: Value = made.json().await.expect("JSON");
-    Tenant { widget_public_key: made["data"]["api_key"].as_str().expect("a key").to_owned(), ..tenant }
 }
 
 async fn open(world: &World, tenant: &Tenant, count: usize) -> Vec<Visitor> {

@@ -3,8 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-
-const PYTHON = process.env.PYTHON ?? fileURLToPath(new URL("../.venv/bin/python", import.meta.url));
+import { PYTHON } from "./python.mjs";
 
 export class Adapter {
   /** Each event that a handler got, oldest first. */

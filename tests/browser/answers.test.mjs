@@ -79,6 +79,11 @@ stage.test("a visitor rates what is resolved, adds a word, and the operator sees
   await comment.press("Enter");
   await visitor.widget.getByText("“Quick, and kind.”").waitFor();
   await inbox.details.getByText("Quick, and kind.").waitFor();
+  await visitor.widget.getByRole("button", { name: "3 of 5" }).click();
+  await inbox.details.getByRole("img", { name: "3 of 5" }).waitFor();
+  await visitor.widget.getByRole("button", { name: "4 of 5" }).click();
+  await inbox.details.getByRole("img", { name: "4 of 5" }).waitFor();
+  await visitor.widget.getByText("“Quick, and kind.”").waitFor();
   await findsNothing(inbox.page);
   await picture(inbox.page, "inbox-rating");
 

@@ -1,6 +1,6 @@
 // The real relay as one process on ports and data of its own, and its tenants: provisioned by the operator, heard by HMAC#1.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash, createHmac } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { PYTHON } from "./python.mjs";
 
 const ADMIN_KEY = "an-admin-key-for-tests";
 const REPOSITORY = fileURLToPath(new URL("../..", import.meta.url));
@@ -119,6 +120,12 @@ export class Relay {
       abilities: ["widgets:*"],
     });
     return new Tenant(this, { id, secret: provisioned.tenant_secret, accountKey: key.account_key });
+  }
+
+  /** Makes the tenant's only conversation so many. */
+  crowd(tenant, count) {
+    const program = fileURLToPath(new URL("crowd.py", import.meta.url));
+    execFileSync(PYTHON, [program, join(this.#data, "chat-backend.db"), tenant.id, String(count)]);
   }
 
   rotateWidgetKey(tenant) {

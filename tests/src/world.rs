@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     process::{PATIENCE, Process},
@@ -232,6 +232,31 @@ impl World {
         let relay = gateway.address("gateway");
         until_ready(relay).await;
         Self { admin, backend, gateway, rest, grpc, backend_address, relay, data, admin_variables, backend_variables }
+    }
+
+    /// A tenant whose widget key opens as many sessions as it takes, for pages of this origin.
+    ///
+    /// # Panics
+    /// Where the relay refuses it.
+    pub async fn measured_tenant(&self, origin: &str) -> Tenant {
+        let tenant = self
+            .operator()
+            .provision(json!({"tenant_name": "Measured", "allowed_origins": [origin], "rate_limit_per_min": 6_000_000}))
+            .await;
+        let fields = json!({"name": "bench", "abilities": ["*"]});
+        let path = format!("/create/account-key?tenant_id={}", tenant.id);
+        let (_, key) = self.operator().call("POST", &path, Some(fields)).await;
+        let key = key["data"]["account_key"].as_str().expect("a key").to_owned();
+        let base = format!("http://{}/api/v1", self.rest);
+        let client = reqwest::Client::new();
+        let bots = client.get(format!("{base}/bots")).bearer_auth(&key).send().await.expect("bots");
+        let bots: Value = bots.json().await.expect("JSON");
+        let fields =
+            json!({"bot_id": bots["data"]["items"][0]["bot_id"], "name": "n", "rate_limit_per_hour": 1_000_000});
+        let made =
+            client.post(format!("{base}/widgets/keys")).bearer_auth(&key).json(&fields).send().await.expect("made");
+        let made: Value = made.json().await.expect("JSON");
+        Tenant { widget_public_key: made["data"]["api_key"].as_str().expect("a key").to_owned(), ..tenant }
     }
 
     /// Kills the admin service as `kill -9` does and starts it again at the same addresses.

@@ -43,7 +43,7 @@ pub(super) async fn upgrade<D: TenantDirectory>(
     request: Request,
 ) -> Result<Response, ApiError> {
     let authenticate = async |parts: &Parts, client| authenticate(&gateway, parts, client).await;
-    handshake::complete(&gateway, request, (Lane::Inbox, &gateway.operator_sockets), authenticate).await
+    handshake::complete(&gateway, request, (Lane::Operator, &gateway.operator_sockets), authenticate).await
 }
 
 /// Checks the ticket or the token alone. The tenant and the membership are judged later, once the socket has its slot.

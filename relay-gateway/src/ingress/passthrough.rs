@@ -63,7 +63,7 @@ pub(super) const ADMIN_PATHS: [&str; 22] = [
 /// Bytes a body may have: the largest that is honest is a widget's copy.
 const BODY_LIMIT: usize = 256 * 1024;
 
-pub(super) async fn pass_operator<D: TenantDirectory>(
+pub(super) async fn pass_admin<D: TenantDirectory>(
     State(gateway): State<Arc<Gateway<D>>>,
     request: Request,
 ) -> Result<Response, ApiError> {
@@ -80,7 +80,7 @@ pub(super) async fn pass_operator<D: TenantDirectory>(
         };
         return Err(ApiError::new(ErrorCode::NotFound, message));
     }
-    pass_through(&gateway, Lane::Operator, request).await
+    pass_through(&gateway, Lane::Admin, request).await
 }
 
 pub(super) async fn pass_developer<D: TenantDirectory>(

@@ -19,10 +19,11 @@ pub struct Now {
 pub enum Lane {
     Signed,
     Visitor,
-    Operator,
+    /// The platform's operators, with the admin key.
+    Admin,
     Developer,
     /// A tenant's operators, who answer its visitors.
-    Inbox,
+    Operator,
 }
 
 /// Which limit was reached. Each is one of a caller's settings or of the gateway's, and is named to the caller.

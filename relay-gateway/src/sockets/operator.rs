@@ -74,7 +74,7 @@ impl<D: TenantDirectory> Participant for Operator<D> {
     async fn admit(&self) -> Result<Admitted, Closing> {
         let admitted = self.judge_and_greet().await;
         if let Err(Closing::Token | Closing::Forbidden(_)) = admitted {
-            let _ = self.judge.limits.count_failure(Lane::Inbox, self.about.client, Instant::now());
+            let _ = self.judge.limits.count_failure(Lane::Operator, self.about.client, Instant::now());
         }
         admitted
     }

@@ -55,7 +55,7 @@ pub(super) async fn authenticate<D: TenantDirectory>(
 ) -> Result<Caller, ApiError> {
     let judged = judge(gateway, parts, request_id).await;
     if judged.as_ref().is_err_and(|error| error.code().statuses().0.is_client_error()) {
-        gateway.limits.count_failure(Lane::Inbox, client, Instant::now())?;
+        gateway.limits.count_failure(Lane::Operator, client, Instant::now())?;
     }
     judged
 }

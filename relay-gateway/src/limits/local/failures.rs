@@ -26,15 +26,15 @@ const PERIOD: Duration = Duration::from_secs(60);
 pub(crate) struct Failures {
     signed: FailureLimiter,
     visitor: FailureLimiter,
-    operator: FailureLimiter,
+    admin: FailureLimiter,
     developer: FailureLimiter,
-    inbox: FailureLimiter,
+    operator: FailureLimiter,
 }
 
 impl Failures {
     pub(crate) fn new(per_min: NonZeroU32) -> Self {
         let lane = || FailureLimiter::new(per_min);
-        Self { signed: lane(), visitor: lane(), operator: lane(), developer: lane(), inbox: lane() }
+        Self { signed: lane(), visitor: lane(), admin: lane(), developer: lane(), operator: lane() }
     }
 
     /// Failed calls of one lane.
@@ -42,14 +42,14 @@ impl Failures {
         match lane {
             Lane::Signed => &self.signed,
             Lane::Visitor => &self.visitor,
-            Lane::Operator => &self.operator,
+            Lane::Admin => &self.admin,
             Lane::Developer => &self.developer,
-            Lane::Inbox => &self.inbox,
+            Lane::Operator => &self.operator,
         }
     }
 
     pub(crate) fn sweep(&self) {
-        for lane in [&self.signed, &self.visitor, &self.operator, &self.developer, &self.inbox] {
+        for lane in [&self.signed, &self.visitor, &self.admin, &self.developer, &self.operator] {
             lane.addresses.run_pending_tasks();
         }
     }

@@ -47,13 +47,14 @@ export class AsidesView {
   readonly #kept = el("p", { dir: "auto", tabindex: "-1" });
   readonly #change: HTMLButtonElement;
   readonly #email: HTMLElement;
-  /** The score that is chosen: what is said of it goes with it. */
+  /** The score and the words that are chosen: each change sends both. */
   #score = 0;
+  #words = "";
   #changes = false;
 
   constructor(actions: AsidesActions, onChange: () => void) {
     this.#stars = Array.from({ length: RATING_SCORE }, (_, index) =>
-      button("star", () => actions.rate(index + 1, ""), icon("star")),
+      button("star", () => actions.rate(index + 1, this.#words), icon("star")),
     );
     this.#comment = new LineForm({ maxlength: String(RATING_COMMENT_CHARS), autocomplete: "off" }, (text) => {
       actions.rate(this.#score, text);
@@ -88,6 +89,7 @@ export class AsidesView {
       star.classList.toggle("full", index < this.#score);
     }
     const comment = rating?.comment ?? null;
+    this.#words = comment ?? "";
     this.#comment.render(t.rateComment, t.send);
     this.#comment.element.hidden = !isRated || comment !== null;
     setText(this.#said, comment === null ? "" : `“${comment}”`);
