@@ -56,6 +56,7 @@ async fn measure(database: &str, url: Option<&str>, runs: usize) {
         ("GATEWAY_UNVERIFIED_PER_MIN", "1000000"),
         ("GATEWAY_OPERATOR_CALLS_PER_MIN", "100000000"),
         ("GATEWAY_SOCKET_FRAMES_PER_MIN", "1000000"),
+        ("GATEWAY_MAX_SOCKETS_PER_SESSION", "1000"),
     ];
     if let Some(url) = url {
         extra.push(("CHAT_BACKEND_DATABASE_URL", url));
