@@ -27,6 +27,9 @@ stage.test("an answer that a visitor has not read reaches the address they left,
   await address.fill("nobody at all");
   await address.press("Enter");
   await visitor.widget.getByText("This is not an e-mail address.").waitFor();
+  assert.equal(await address.inputValue(), "nobody at all", "what was refused is there to be mended");
+  assert.equal(await address.evaluate((input) => input.getRootNode().activeElement === input), true);
+  await findsNothing(visitor.page);
   await address.fill("visitor@example.com");
   await address.press("Enter");
   await visitor.widget.getByText("answers also go to visitor@example.com").waitFor();
@@ -54,7 +57,12 @@ stage.test("an answer that a visitor has not read reaches the address they left,
   await address.fill("other@example.com");
   await address.press("Enter");
   await visitor.widget.getByText("answers also go to other@example.com").waitFor();
-  assert.equal(stage.mail.mails.length, 1, "what was mailed, and read since, is not mailed again");
+  await visitor.launcher.click();
+  await inbox.write("It is here.");
+  await eventually(() => assert.equal(stage.mail.mails.length, 2));
+  const [, second] = stage.mail.mails;
+  assert.equal(second.to, "other@example.com");
+  assert.ok(second.text.includes("It is here.") && !second.text.includes(ANSWER), "what was mailed, and read since, is not mailed again");
 });
 
 stage.test("a visitor rates what is resolved, adds a word, and the operator sees it", async (come) => {

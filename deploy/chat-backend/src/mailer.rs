@@ -1,24 +1,23 @@
 //! Mails what people have answered to visitors who have not read it: each answer once, to the address that the visitor left.
 //!
-//! Several replicas may look at one conversation: whoever has its lock first notes that it sends, and the others find nothing due. If a
-//! process dies between the mail server's answer and the note of it, the mail is sent once more, under the same `Message-ID`.
+//! Several replicas may look at one conversation: whoever has its lock first notes that it sends, and the others find nothing due. If the
+//! mail server's answer is lost, or a process dies before it has noted it, the mail is sent once more, under the same `Message-ID`.
 
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor, message::Mailbox, transport::smtp};
 use service::{ApiError, telemetry::metrics::Metrics};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use wire::{TenantId, time::now_unix_ms};
+use wire::{ErrorCode, TenantId, time::now_unix_ms};
 
 use super::{
     config::MailConfig,
     mails::millis,
     records::{
         conversations::{self, Conversation},
-        mails,
-        messages::{self, MessageRow},
+        mails, messages,
     },
     store::{OfTenant, Store, StoreError, Transaction, commit, unavailable},
 };
@@ -37,8 +36,9 @@ const AT_ONCE: usize = 4;
 const ANSWERS: u64 = 50;
 /// How often it looks for what is due, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How long a mail server may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to connect to the mail server, and to send one mail.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(45);
 /// How long nobody else sends what one process has begun to send: well above what its mail server may take.
 const CLAIM: Duration = Duration::from_secs(120);
 /// The pauses after failures; the last one from then on.
@@ -47,7 +47,13 @@ const PAUSES: [Duration; 4] =
 /// An answer that could not be mailed for so long is not mailed any more.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(3 * 24 * 3600);
 /// How long a mail that is being sent may still take when the process ends.
-const LAST_TRY: Duration = Duration::from_secs(2);
+const LAST_TRY: Duration = Duration::from_secs(10);
+/// How often, a second apart, it tries to note what became of a mail, before another attempt sends the mail again.
+const NOTES: usize = 30;
+/// When it looks again at a conversation that it cannot read.
+const UNREADABLE: Duration = Duration::from_secs(3600);
+/// What a mail server says to a client that it does not let in: nothing of the mail is wrong then.
+const NOT_LET_IN: [u16; 4] = [530, 534, 535, 538];
 
 /// Sends mails.
 pub(crate) struct Mailer {
@@ -70,7 +76,9 @@ struct Claimed {
 impl Mailer {
     /// Over an open store.
     pub(crate) fn new(store: Store, config: &MailConfig, metrics: &Metrics) -> Result<Self, smtp::Error> {
-        let smtp = AsyncSmtpTransport::<Tokio1Executor>::from_url(config.url.expose())?.timeout(Some(PATIENCE)).build();
+        let smtp = AsyncSmtpTransport::<Tokio1Executor>::from_url(config.url.expose())?
+            .timeout(Some(CONNECT_PATIENCE))
+            .build();
         let (from, after) = (config.from.clone(), config.after);
         Ok(Self { store, smtp, from, after, metrics: MailMetrics::new(metrics) })
     }
@@ -89,7 +97,7 @@ impl Mailer {
             };
             tokio::select! {
                 () = out_of_time => return,
-                looked = self.round() => {
+                looked = self.round(&ending) => {
                     if let Err(error) = looked {
                         tracing::warn!(%error, "the mailer cannot look for what is due");
                     }
@@ -98,28 +106,76 @@ impl Mailer {
         }
     }
 
-    async fn round(&self) -> Result<(), StoreError> {
+    async fn round(&self, ending: &CancellationToken) -> Result<(), StoreError> {
         let due = mails::due(&self.store, now_unix_ms(), BATCH).await?;
         let sending = stream::iter(due).for_each_concurrent(AT_ONCE, |(tenant_id, conversation_id)| async move {
-            if let Err(error) = self.look_at(tenant_id, &conversation_id).await {
-                tracing::warn!(%tenant_id, conversation_id, cause = error.cause(), "an answer was not mailed: it is tried again");
+            if !ending.is_cancelled() {
+                self.look_at(tenant_id, &conversation_id).await;
             }
         });
         sending.await;
         Ok(())
     }
 
-    async fn look_at(&self, tenant_id: TenantId, conversation_id: &str) -> Result<(), ApiError> {
-        let Some(Claimed { letter, up_to, attempts }) = self.claim(tenant_id, conversation_id).await? else {
-            return Ok(());
+    async fn look_at(&self, tenant_id: TenantId, conversation_id: &str) {
+        let claimed = match self.claim(tenant_id, conversation_id).await {
+            Ok(Some(claimed)) => claimed,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%tenant_id, conversation_id, cause = error.cause(), "a conversation whose answers are to be mailed cannot be read");
+                // A database that is away is away for all. Another fault is this row's: it must not stand in the others' way.
+                if error.code() == ErrorCode::Internal
+                    && let Err(error) = self.put_aside(tenant_id, conversation_id).await
+                {
+                    tracing::warn!(%tenant_id, conversation_id, cause = error.cause(), "nor can it be put off");
+                }
+                return;
+            }
         };
+        let Claimed { letter, up_to, attempts } = claimed;
         let sent = self.send(tenant_id, conversation_id, letter).await;
         self.metrics.note(&sent);
+        for _ in 0..NOTES {
+            match self.note(tenant_id, conversation_id, (&up_to, attempts), &sent).await {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::warn!(%tenant_id, conversation_id, cause = error.cause(), "what became of a mail is not noted yet");
+                    sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+        tracing::error!(%tenant_id, conversation_id, "what became of a mail could not be noted: it may be sent twice");
+    }
+
+    async fn put_aside(&self, tenant_id: TenantId, conversation_id: &str) -> Result<(), ApiError> {
+        let transaction = self.store.begin().await.map_err(unavailable)?;
+        let rows = OfTenant::new(&transaction, tenant_id);
+        let later = now_unix_ms() + millis(UNREADABLE);
+        mails::put_off(&rows, conversation_id, Some(later)).await.map_err(unavailable)?;
+        commit(transaction).await
+    }
+
+    /// Notes what became of an attempt, if it is still the one that is under way.
+    async fn note(
+        &self,
+        tenant_id: TenantId,
+        conversation_id: &str,
+        (up_to, attempts): (&str, i32),
+        sent: &Sent,
+    ) -> Result<(), ApiError> {
         let transaction = self.store.begin().await.map_err(unavailable)?;
         let rows = OfTenant::new(&transaction, tenant_id);
         conversations::find_to_change(&rows, conversation_id).await?;
+        let mailing = mails::find(&rows, conversation_id).await.map_err(unavailable)?;
+        // This process may have been paused for so long that another one has taken over.
+        let is_under_way = mailing.is_some_and(|mailing| {
+            mailing.mailing_up_to.as_deref() == Some(up_to) && mailing.mail_attempts == attempts
+        });
+        if !is_under_way {
+            return transaction.rollback().await.map_err(unavailable);
+        }
         match sent {
-            Sent::Taken | Sent::Refused => self.done(&rows, conversation_id, &up_to).await,
+            Sent::Taken | Sent::Refused => self.done(&rows, conversation_id, up_to).await,
             Sent::Later => {
                 let pause = PAUSES[usize::try_from(attempts - 1).unwrap_or_default().min(PAUSES.len() - 1)];
                 mails::put_off(&rows, conversation_id, Some(now_unix_ms() + millis(pause))).await
@@ -156,7 +212,18 @@ impl Mailer {
         let begun = messages::answers(rows, id, (&after, mailing.mailing_up_to.as_deref()), ANSWERS).await?;
         // Of the mail that was tried last, the visitor may have read everything by now.
         let is_again = mailing.mailing_up_to.is_some() && !begun.is_empty();
-        let answers = if is_again { begun } else { messages::answers(rows, id, (&after, None), ANSWERS).await? };
+        let mut answers = if is_again { begun } else { messages::answers(rows, id, (&after, None), ANSWERS).await? };
+        // Some may be from before there was a mail server, or from before it was away for long.
+        let all = answers.len();
+        let newest = answers.last().map(|answer| answer.id.clone());
+        answers.retain(|answer| answer.created_at + millis(GIVE_UP_AFTER) >= now);
+        if answers.len() < all {
+            tracing::warn!(tenant_id = %rows.tenant_id(), conversation_id = id, answers = all - answers.len(), "answers are too old to be mailed");
+        }
+        if let Some(newest) = newest.filter(|_| answers.is_empty()) {
+            self.done(rows, id, &newest).await?;
+            return Ok(None);
+        }
         let (Some(first), Some(last)) = (answers.first(), answers.last()) else {
             mails::done(rows, id, (&after, None)).await?;
             return Ok(None);
@@ -165,14 +232,12 @@ impl Mailer {
             mails::done(rows, id, (&after, Some(first.created_at + millis(self.after)))).await?;
             return Ok(None);
         }
-        let address = conversation.row.answers_email.as_deref().or(conversation.row.visitor_email.as_deref());
-        let Some(address) = address else {
+        let Some(address) = address(conversation) else {
             mails::put_off(rows, id, None).await?;
             return Ok(None);
         };
-        let is_old = |answer: &MessageRow| answer.created_at + millis(GIVE_UP_AFTER) < now;
-        let Some(to) = address.parse::<Address>().ok().filter(|_| !is_old(last)) else {
-            tracing::warn!(tenant_id = %rows.tenant_id(), conversation_id = id, "an answer is not mailed any more: it is old, or the address is none");
+        let Ok(to) = address.parse::<Address>() else {
+            tracing::warn!(tenant_id = %rows.tenant_id(), conversation_id = id, "an answer is not mailed: the address is none");
             self.metrics.note(&Sent::Refused);
             self.done(rows, id, &last.id).await?;
             return Ok(None);
@@ -192,9 +257,14 @@ impl Mailer {
                 return Sent::Refused;
             }
         };
-        match self.smtp.send(message).await {
+        let sending = timeout(PATIENCE, self.smtp.send(message)).await;
+        let Ok(sent) = sending else {
+            tracing::warn!(%tenant_id, conversation_id, "the mail server says nothing: the mail is tried again");
+            return Sent::Later;
+        };
+        match sent {
             Ok(_) => Sent::Taken,
-            Err(error) if error.is_permanent() => {
+            Err(error) if error.is_permanent() && self.is_let_in(&error).await => {
                 tracing::warn!(%tenant_id, conversation_id, %error, "the mail server refuses a mail: it is not sent again");
                 Sent::Refused
             }
@@ -205,10 +275,27 @@ impl Mailer {
         }
     }
 
+    /// Whether the mail server, which has refused something for good, lets this client in at all. If it does not, the mail may pass later.
+    async fn is_let_in(&self, refusal: &smtp::Error) -> bool {
+        if refusal.status().is_some_and(|code| NOT_LET_IN.contains(&u16::from(code))) {
+            return false;
+        }
+        matches!(timeout(PATIENCE, self.smtp.test_connection()).await, Ok(Ok(true)))
+    }
+
     /// Nothing up to this message is left to mail. What was answered after it has its own time.
     async fn done(&self, rows: &OfTenant<'_, Transaction>, id: &str, up_to: &str) -> Result<(), StoreError> {
         let later = messages::answers(rows, id, (up_to, None), 1).await?;
         let next_due_at = later.first().map(|answer| answer.created_at + millis(self.after));
         mails::done(rows, id, (up_to, next_due_at)).await
     }
+}
+
+/// Where the conversation's answers go: to the address that the visitor left, or that came with a contact form. A tenant's backend that
+/// knows the visitor's address may show the answers elsewhere.
+fn address(conversation: &Conversation) -> Option<&str> {
+    let row = &conversation.row;
+    // A contact form's sender is known by the address alone.
+    let of_form = row.visitor_email.as_deref().filter(|email| *email == row.visitor_user_id);
+    row.answers_email.as_deref().or(of_form)
 }

@@ -90,7 +90,7 @@ impl Backend {
     }
 
     /// Mails what people answer to visitors who do not read it, until [`Backend::close`]. Call it once, inside the runtime, before the first
-    /// request is served: what is answered before is not mailed.
+    /// request is served.
     ///
     /// # Panics
     /// Never: the URL was checked when it was read.
@@ -168,8 +168,8 @@ impl Backend {
         }
     }
 
-    /// Waits until visitors' sockets are closed, what is left in the outbox was tried once more and a mail that is being sent is sent (2 s
-    /// at most), and closes the store.
+    /// Waits until visitors' sockets are closed, what is left in the outbox was tried once more and a mail that is being sent is sent
+    /// (10 s at most), and closes the store.
     ///
     /// # Errors
     /// The store's.

@@ -91,7 +91,7 @@ async fn visitor_talks(
 ) -> Heard {
     let ids: Vec<String> = (0..count).map(|_| Uuid::new_v4().to_string()).collect();
     let mut acknowledged = 0;
-    let deadline = Instant::now() + PATIENCE * 3;
+    let deadline = Instant::now() + PATIENCE * 2;
     while acknowledged < count || answers_of(&heard, "operator") < count {
         assert!(Instant::now() < deadline, "{acknowledged} acknowledged, {} heard", heard.len());
         let mut socket = Visitor::connect(relay, &token).await;
@@ -143,7 +143,7 @@ async fn visitor_talks(
                     _ => {}
                 },
                 // Nothing is said while nothing is asked, where nothing is broken.
-                Err(_) if !is_asked && progress.is_whole.load(Ordering::Relaxed) => {}
+                Err(_) if Instant::now() < deadline && !is_asked && progress.is_whole.load(Ordering::Relaxed) => {}
                 Err(_) | Ok(Said::Closed(..)) => break,
             }
             if acknowledged == count && answers_of(&heard, "operator") == count {
@@ -172,7 +172,7 @@ fn answers_of(heard: &Heard, who: &str) -> usize {
 /// Answers as the inbox does: each message under an id of its own, until the relay says that it is kept.
 async fn operator_talks(operator: Colleague, conversation: String, count: usize, progress: Arc<Progress>) {
     let path = format!("add/message?conversation_id={conversation}");
-    let deadline = Instant::now() + PATIENCE * 3;
+    let deadline = Instant::now() + PATIENCE * 2;
     for number in 0..count {
         think().await;
         let body = json!({"content": format!("operator {number}"), "client_id": Uuid::new_v4()});
@@ -191,7 +191,7 @@ async fn operator_talks(operator: Colleague, conversation: String, count: usize,
 /// Watches as the inbox does: after each reconnect it reads what it may have missed. Answers what was heard, once all was said.
 async fn operator_listens(operator: Colleague, conversation: String, total: usize, progress: Arc<Progress>) -> Heard {
     let mut heard = Heard::new();
-    let deadline = Instant::now() + PATIENCE * 3;
+    let deadline = Instant::now() + PATIENCE * 2;
     while heard.len() < total {
         assert!(Instant::now() < deadline, "{} of {total} heard", heard.len());
         let mut socket = operator.sit_down().await;
@@ -212,7 +212,7 @@ async fn operator_listens(operator: Colleague, conversation: String, total: usiz
                     }
                     _ => {}
                 },
-                Err(_) if progress.is_whole.load(Ordering::Relaxed) => {}
+                Err(_) if Instant::now() < deadline && progress.is_whole.load(Ordering::Relaxed) => {}
                 Err(_) | Ok(Said::Closed(..)) => break,
             }
             if heard.len() == total {

@@ -11,7 +11,7 @@ use lettre::{
         header::{ContentType, HeaderName, HeaderValue},
     },
 };
-use serde_json::Value;
+use wire::{SessionId, origin::Origin};
 
 use crate::records::{conversations::Conversation, messages::MessageRow};
 
@@ -30,17 +30,20 @@ impl Letter {
     pub(super) fn of(conversation: &Conversation, answers: &[MessageRow], to: Address, from: &str) -> Self {
         let is_french = conversation.row.locale.starts_with("fr");
         let say = |french: &'static str, english: &'static str| if is_french { french } else { english };
-        let metadata = conversation.row.metadata();
-        // The gateway has checked the origin against the tenant's list: no other text of the page's can be a link.
-        let origin = metadata.get("origin").and_then(Value::as_str);
-        let place = origin.and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+        let origin = checked_origin(conversation);
+        let place = origin.as_deref().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
 
         let mut subject = say("Une réponse à votre message", "An answer to your message").to_owned();
         if let Some(place) = place {
             subject.push_str(say(" sur ", " on "));
             subject.push_str(place);
         }
-        let mut body = match &conversation.holder {
+        // Who has the conversation now may not have written all of them.
+        let author = conversation
+            .holder
+            .as_ref()
+            .filter(|holder| answers.iter().all(|answer| answer.operator_id.as_ref() == Some(&holder.operator_id)));
+        let mut body = match author {
             Some(holder) => format!("{} {}\n", holder.display_name, say("vous a répondu :", "answered you:")),
             None => format!("{}\n", say("On vous a répondu :", "You have an answer:")),
         };
@@ -57,8 +60,8 @@ impl Letter {
             body.push_str(&format!("{} {origin}\n", say("Pour répondre :", "To answer, go to")));
         }
         body.push_str(say(
-            "Personne ne lit les réponses à ce courriel. Vous le recevez parce que cette adresse a été laissée dans la discussion.\n",
-            "Nobody reads replies to this mail. You get it because this address was left in the chat.\n",
+            "Personne ne lit les réponses à ce courriel. Vous le recevez parce que cette adresse a été donnée pour la réponse.\n",
+            "Nobody reads replies to this mail. You get it because this address was given for the answer.\n",
         ));
         let last = answers.last().map_or("", |answer| answer.id.as_str());
         let message_id = format!("<{}.{last}@{from}>", conversation.row.id);
@@ -79,4 +82,13 @@ impl Letter {
         message.headers_mut().insert_raw(HeaderValue::new(name, "auto-generated".to_owned()));
         Ok(message)
     }
+}
+
+/// The visitor's page, where the gateway has checked it against the tenant's list: it did so for a session's socket alone. What a contact
+/// form or a tenant's backend calls an origin may be a stranger's text, and must not become a link.
+fn checked_origin(conversation: &Conversation) -> Option<String> {
+    conversation.row.visitor_user_id.parse::<SessionId>().ok()?;
+    let metadata = conversation.row.metadata();
+    let origin: Origin = metadata.get("origin")?.as_str()?.parse().ok()?;
+    Some(origin.to_string())
 }

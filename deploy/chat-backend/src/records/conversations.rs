@@ -69,6 +69,7 @@ pub(crate) struct ConversationRow {
     rating_score: Option<i32>,
     rating_comment: Option<String>,
     rated_at: Option<i64>,
+    rated_resolved_at: Option<i64>,
     pub(crate) answers_email: Option<String>,
 }
 
@@ -76,7 +77,7 @@ pub(super) const COLUMNS: &str =
     "id, tenant_id, visitor_user_id, visitor_display_name, visitor_email, visitor_phone, locale, channel, status,
      handling, waiting_reason, metadata, read_up_to, created_at, updated_at, last_message_at, closed_at, operator_id, operator_name,
      operator_avatar_url, claim_count, claimed_at, released_at, resolved_at, waiting_since, mode, routing_key, tags, snoozed_until,
-     draft, last_entry_id, rating_score, rating_comment, rated_at, answers_email";
+     draft, last_entry_id, rating_score, rating_comment, rated_at, rated_resolved_at, answers_email";
 
 impl ConversationRow {
     /// What the tenant, or the visitor's page, says of the visitor.
@@ -136,10 +137,11 @@ impl Conversation {
         })
     }
 
-    /// What the visitor has said of it since it was resolved: whoever is resolved anew may rate anew.
+    /// What the visitor has said of it since it was resolved: where it is resolved again, the visitor may rate it again.
     pub(crate) fn rating_since_resolved(&self) -> Option<Rating> {
-        let is_newer = self.row.rated_at >= self.row.resolved_at;
-        (self.handling == Handling::Resolved && is_newer).then(|| self.row.rating()).flatten()
+        // By the resolution and not by the clock: the replicas' clocks may differ.
+        let is_of_this_one = self.row.rated_resolved_at == self.row.resolved_at;
+        (self.handling == Handling::Resolved && is_of_this_one).then(|| self.row.rating()).flatten()
     }
 
     /// Whether the visitor's page is one of this machine's, as far as the conversation says where the page is.

@@ -11,7 +11,8 @@ pub(crate) async fn set(
     conversation_id: &str,
     (score, comment): (u8, Option<&str>),
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE conversation SET rating_score = $3, rating_comment = $4, rated_at = $5, updated_at = $5
+    let sql = "UPDATE conversation SET rating_score = $3, rating_comment = $4, rated_at = $5, updated_at = $5,
+                   rated_resolved_at = resolved_at
                WHERE tenant_id = $1 AND id = $2";
     rows.execute(sql, [conversation_id.into(), i32::from(score).into(), comment.into(), now_unix_ms().into()]).await
 }

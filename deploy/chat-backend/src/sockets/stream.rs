@@ -191,7 +191,8 @@ impl<'a> ConversationStream<'a> {
                 Ok(send(socket, &ServerFrame::Rating { rating: Some(rating) }).await?)
             }
             ClientFrame::LeaveEmail { email, .. } => {
-                asides::leave_email(self.backend, self.tenant_id, &self.conversation_id, &email).await?;
+                let (backend, id) = (self.backend, &self.conversation_id);
+                let email = asides::leave_email(backend, self.tenant_id, id, &email).await?;
                 self.email = Some(email.clone());
                 Ok(send(socket, &ServerFrame::Email { email }).await?)
             }

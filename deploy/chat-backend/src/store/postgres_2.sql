@@ -15,8 +15,3 @@ ALTER TABLE conversation ADD COLUMN mail_attempts INTEGER NOT NULL DEFAULT 0;
 -- The last message that was mailed, or that no mail could be sent for.
 ALTER TABLE conversation ADD COLUMN mailed_up_to TEXT COLLATE "C" NOT NULL DEFAULT '';
 CREATE INDEX conversation_by_mail ON conversation (mail_due_at) WHERE mail_due_at IS NOT NULL;
-
--- The pages of the queue that waits, and the counts of all queues: neither may read every conversation's row.
-CREATE INDEX conversation_by_wait ON conversation (tenant_id, waiting_since, id) WHERE handling = 'waiting';
-CREATE INDEX conversation_by_holder ON conversation (tenant_id, handling, operator_id, snoozed_until, routing_key)
-    WHERE last_message_at IS NOT NULL;

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// The schema in steps: a database says how many it has taken. A step that has landed is never edited.
-pub(crate) const STEPS: [&str; 7] = [
+pub(crate) const STEPS: [&str; 8] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2_sockets.sql"),
     include_str!("schema_3_waiting.sql"),
@@ -18,10 +18,12 @@ pub(crate) const STEPS: [&str; 7] = [
     include_str!("schema_5_outbox.sql"),
     include_str!("schema_6_operators.sql"),
     include_str!("schema_7_ratings.sql"),
+    include_str!("schema_8_resolutions.sql"),
 ];
 
 /// The same on PostgreSQL.
-const POSTGRES_STEPS: [&str; 2] = [include_str!("postgres_1.sql"), include_str!("postgres_2.sql")];
+const POSTGRES_STEPS: [&str; 3] =
+    [include_str!("postgres_1.sql"), include_str!("postgres_2.sql"), include_str!("postgres_3.sql")];
 
 /// The PostgreSQL schema that the tables are in: the admin service may keep its own in the same database.
 pub(super) const POSTGRES_SCHEMA: &str = "chat_backend";

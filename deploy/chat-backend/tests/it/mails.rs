@@ -170,9 +170,10 @@ async fn what_was_read_or_answered_is_not_mailed_and_an_address_that_comes_late_
     assert_eq!(mails[0].header("Subject"), "Une =?utf-8?b?csOpcG9uc2Ugw6A=?= votre message sur shop.example.com");
     assert!(mails[0].body().contains("ADA vous a répondu :") && !mails[0].body().contains("at once"), "{mails:?}");
 
-    let mut late = Scene::begin(&place, "en", AFTER).await;
+    let elsewhere = TestDatabase::new();
+    let mut late = Scene::begin(&elsewhere, "en", AFTER).await;
     late.answer("Nobody can be told.").await;
-    late.nothing_due(&place).await;
+    late.nothing_due(&elsewhere).await;
     assert_eq!(late.server.offered(), 0);
     late.leave_email("late@example.com").await;
     late.server.wait_for(1).await;
@@ -247,4 +248,101 @@ async fn without_a_mail_server_no_address_is_asked_for_and_nothing_is_noted() {
     let database = Database::connect(&place.url).await.expect("it opens");
     let sql = "UPDATE conversation SET mail_attempts = 0 WHERE mail_due_at IS NOT NULL";
     assert_eq!(database.execute_unprepared(sql).await.expect("rows").rows_affected(), 0);
+}
+
+/// What was mailed of a conversation that a call began, after an answer of Ada's.
+async fn mailed_of(path: &str, body: Value) -> Vec<crate::smtp::Mail> {
+    let place = TestDatabase::new();
+    let server = MailServer::start().await;
+    let backend = Backend::start_mailing(&place, &config(&server, AFTER)).await;
+    let tenant = TenantId::generate();
+    let mut ada = desk(&backend, tenant, "ada", &[]).await;
+    let begun = backend.post(tenant, path, body).await;
+    let id = begun["conversation_id"].as_str().or(begun["id"].as_str()).expect("an id").to_owned();
+    act(&mut ada, "claim", &id).await;
+    let client_id = Uuid::new_v4().to_string();
+    ada.say(
+        &json!({"type": "message", "client_id": client_id, "conversation_id": id, "content": "Hi.", "attachments": []}),
+    )
+    .await;
+    ada.next_of("ack").await;
+    let scene = Scene {
+        visitor: desk(&backend, tenant, "ben", &[]).await,
+        session: SessionId::generate(),
+        conversation: id,
+        backend,
+        server,
+        tenant,
+        ada,
+    };
+    scene.nothing_due(&place).await;
+    scene.server.mails()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_form_is_answered_by_mail_and_its_words_become_no_link() {
+    let form = json!({
+        "customer_email": "ada@example.com", "customer_name": "Ada", "subject": "Invoice", "message": "Where is it?", "locale": "en",
+        "metadata": {"origin": "https://evil.example"},
+    });
+    let mails = mailed_of("/create/contact-ticket", form).await;
+    let [mail] = mails.as_slice() else { panic!("{mails:?}") };
+    assert_eq!(
+        (&mail.to, mail.header("Subject").as_str()),
+        (&vec!["ada@example.com".to_owned()], "An answer to your message")
+    );
+    assert!(!mail.body().contains("evil.example") && !mail.body().contains("Where is it?"), "{}", mail.body());
+
+    // A tenant's backend that knows a visitor's address shows the answers where it likes.
+    let known = json!({"visitor_user_id": "customer-42", "visitor_email": "ada@example.com", "locale": "en"});
+    assert!(mailed_of("/create/conversation", known).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_names_nobody_where_not_all_answers_are_the_holders() {
+    let place = TestDatabase::new();
+    let mut scene = Scene::begin(&place, "en", LONG_AFTER).await;
+    scene.leave_email("visitor@example.com").await;
+    scene.answer("Ada's words.").await;
+    act(&mut scene.ada, "release", &scene.conversation).await;
+    let mut ben = desk(&scene.backend, scene.tenant, "ben", &[]).await;
+    act(&mut ben, "claim", &scene.conversation).await;
+    scene.server.wait_for(1).await;
+    let body = scene.server.mails()[0].body();
+    assert!(body.contains("Ada's words.") && body.starts_with("You have an answer:"), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_server_that_lets_nobody_in_or_says_nothing_costs_no_mail() {
+    let place = TestDatabase::new();
+    let mut scene = Scene::begin(&place, "en", AFTER).await;
+    scene.leave_email("visitor@example.com").await;
+    // The password was changed, or the address is blocked for a while: the greeting itself refuses.
+    scene.server.let_nobody_in(true);
+    scene.answer("Sooner or later.").await;
+    let database = Database::connect(&place.url).await.expect("it opens");
+    // An attempt is over once its pause is noted, which is a minute or five; while it goes on, the row is due in two. Nobody waits for the
+    // pause here.
+    let again = async || {
+        let now = wire::time::now_unix_ms();
+        let sql = format!(
+            "UPDATE conversation SET mail_due_at = 0 WHERE mailing_up_to IS NOT NULL AND mail_due_at > 0
+                 AND (mail_due_at < {} OR mail_due_at > {})",
+            now + 100_000,
+            now + 200_000
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        database.execute_unprepared(&sql).await.expect("rows").rows_affected() > 0
+    };
+    let mut attempts = 0;
+    while attempts < 2 {
+        attempts += usize::from(again().await);
+    }
+    assert_eq!(scene.server.offered(), 0);
+    scene.server.let_nobody_in(false);
+    while scene.server.offered() == 0 {
+        again().await;
+    }
+    scene.nothing_due(&place).await;
+    assert_eq!(scene.server.mails().len(), 1);
 }

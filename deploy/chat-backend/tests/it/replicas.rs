@@ -226,11 +226,12 @@ async fn a_replica_that_is_killed_loses_no_message_and_its_operators_look_no_lon
         (backend, ada, kept)
     });
     let (backend, ada, answered) = began.await.expect("it serves");
+    // Who looks is told apart from any commit: what a replica has not sent yet when it is killed, nobody hears.
+    let is_hers = |told: &Value| told["operators"] == json!([{"operator_id": "ada", "display_name": "ADA"}]);
+    next_where(&mut ben, "presence", is_hers).await;
     killed.shutdown_background();
     let heard = next_where(&mut visitor, "message", |told| told["message"]["role"] == "agent").await;
     assert_eq!(heard["message"]["id"], answered, "what was acknowledged is there");
-    let is_hers = |told: &Value| told["operators"] == json!([{"operator_id": "ada", "display_name": "ADA"}]);
-    next_where(&mut ben, "presence", is_hers).await;
     let nobody = |told: &Value| told["operators"] == json!([]) && told["conversation_id"] == conversation;
     next_where(&mut ben, "presence", nobody).await;
     drop((backend, ada));

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -66,6 +69,7 @@ struct Kept {
     /// Mails that were offered.
     offered: Mutex<usize>,
     changed: Notify,
+    lets_nobody_in: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -97,6 +101,11 @@ impl MailServer {
         self.kept.mails.lock().expect("a lock").clone()
     }
 
+    /// From now on it refuses every client in its greeting, or takes them again.
+    pub(crate) fn let_nobody_in(&self, refuses: bool) {
+        self.kept.lets_nobody_in.store(refuses, Ordering::SeqCst);
+    }
+
     /// How many mails were offered, those that were refused included.
     pub(crate) fn offered(&self) -> usize {
         *self.kept.offered.lock().expect("a lock")
@@ -120,6 +129,10 @@ impl MailServer {
 async fn converse(stream: TcpStream, kept: Arc<Kept>) {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
+    if kept.lets_nobody_in.load(Ordering::SeqCst) {
+        let _ = write.write_all(b"554 no\r\n").await;
+        return;
+    }
     write.write_all(b"220 test\r\n").await.expect("sent");
     let mut to = Vec::new();
     while let Ok(Some(line)) = lines.next_line().await {

@@ -6,8 +6,8 @@ import type { Parts } from "./parts";
 import type { ServerFrame } from "./protocol";
 import { nextUnsent } from "./state";
 
-const ACK_TIMEOUT_MS = 20_000;
-const RETRY_AFTER_MS = 4000;
+export const ACK_TIMEOUT_MS = 20_000;
+export const RETRY_AFTER_MS = 4000;
 
 /** A message that got no answer this often stands in the way of the next no longer. */
 const MOST_TIMEOUTS = 3;
@@ -15,8 +15,8 @@ const MOST_TIMEOUTS = 3;
 /** The tab a message was written in has the first try at sending it. */
 const OTHER_TAB_SENDS_MS = 5000;
 
-/** Refusals of a message that say nothing about the message: it is sent again. */
-const TRANSIENT_REFUSALS = ["directory_unavailable", "backend_unreachable", "rate_limited"];
+/** Refusals that say nothing about what was refused: it is sent again. */
+export const TRANSIENT_REFUSALS = ["directory_unavailable", "backend_unreachable", "rate_limited"];
 
 /** Refusals of a frame that could not be read so far as to say which message it was. */
 const UNREADABLE_FRAME = ["malformed_json", "validation_failed", "body_too_large"];

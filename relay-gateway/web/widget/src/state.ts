@@ -41,8 +41,8 @@ export interface State {
   /** Whether the visitor may leave an address for answers, and the one they left. */
   readonly mayLeaveEmail: boolean;
   readonly email: string | null;
-  /** The relay did not take the last address. */
-  readonly emailRefused: boolean;
+  /** The last address, where the relay did not take it for one. */
+  readonly refusedEmail: string | null;
   /** What the relay has not answered yet: a rating and an address at most. */
   readonly asides: readonly Aside[];
   readonly typing: Role | null;
@@ -89,7 +89,7 @@ export const INITIAL: Omit<State, "appearance"> = {
   rating: null,
   mayLeaveEmail: false,
   email: null,
-  emailRefused: false,
+  refusedEmail: null,
   asides: [],
   typing: null,
   trouble: null,

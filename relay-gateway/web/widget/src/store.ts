@@ -1,6 +1,7 @@
 // Every way in which the widget's state may change: pure, so that no order of frames can surprise it.
 import { WELCOME_MESSAGES, type ConversationStatus } from "@chat-relay/protocol/frames";
-import type { Message, Operator } from "@chat-relay/protocol/message";
+import type { Aside } from "./asides";
+import type { Message, Operator, Rating } from "@chat-relay/protocol/message";
 import type { OutboxEntry } from "./outbox";
 import type { ServerFrame } from "./protocol";
 import { newestId, type Note, type State } from "./state";
@@ -27,7 +28,7 @@ type Patched =
   | "seenUpTo"
   | "toldUpTo"
   | "asides"
-  | "emailRefused";
+  | "refusedEmail";
 
 export type Patch = Partial<Pick<State, Patched>>;
 
@@ -61,9 +62,9 @@ export function reduce(state: State, action: Action): State {
     case "status":
       return { ...state, status: action.status, operator: action.operator, notes: noted(state, action) };
     case "rating":
-      return { ...state, rating: action.rating, asides: state.asides.filter(({ type }) => type !== "rate") };
+      return { ...state, rating: action.rating, asides: state.asides.filter((aside) => !isAnswered(aside, action.rating)) };
     case "email":
-      return { ...state, email: action.email, emailRefused: false, asides: state.asides.filter(({ type }) => type === "rate") };
+      return { ...state, email: action.email, asides: state.asides.filter((aside) => !isKept(aside, action.email)) };
     case "error":
       return state;
     case "queued": {
@@ -85,7 +86,7 @@ export function reduce(state: State, action: Action): State {
 
 function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>): State {
   const same = state.sessionId === null || state.sessionId === frame.sessionId;
-  const base: State = same ? state : { ...state, messages: [], notes: [], complete: true, readUpTo: "", asides: [], emailRefused: false };
+  const base: State = same ? state : { ...state, messages: [], notes: [], complete: true, readUpTo: "", asides: [], refusedEmail: null };
   const gapEnd = frame.history[0]?.id ?? "";
   // If a resume breaks off half-way, the next one starts from the same message: what has come since hides the gap.
   const gapAfter = state.sessionId === frame.sessionId ? state.gapAfter || newestId(state) : "";
@@ -157,6 +158,18 @@ function noted(state: State, now: { readonly status: ConversationStatus; readonl
 function newestBeforeAgent({ messages }: State): string {
   const others = messages.filter(({ role }) => role !== "agent");
   return others[others.length - 1]?.id ?? "";
+}
+
+/** Whether a pending rating is the one that is kept, or of a conversation that goes on. A newer one is still on its way. */
+function isAnswered(aside: Aside, rating: Rating | null): boolean {
+  if (aside.type !== "rate") return false;
+  return rating === null || (aside.score === rating.score && aside.comment === rating.comment);
+}
+
+/** The relay writes the domain in its own way, so the beginning tells which address it is. */
+function isKept(aside: Aside, email: string): boolean {
+  const local = (address: string): string => address.slice(0, address.lastIndexOf("@") + 1);
+  return aside.type === "leave_email" && local(aside.email) === local(email);
 }
 
 function later(a: string, b: string): string {

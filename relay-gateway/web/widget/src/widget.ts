@@ -170,6 +170,10 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       case "ack":
         delivery.acknowledged(this, frame.clientId);
         break;
+      case "rating":
+      case "email":
+        asides.kept(this);
+        break;
       case "typing":
         this.timers.after("typing", TYPING_SHOWN_MS, () => this.patch({ typing: null }));
         break;

@@ -71,7 +71,7 @@ pub enum ServerFrame {
         /// The person who answers.
         operator: Option<Operator>,
     },
-    /// The visitor's rating, as it is kept; `null` where the conversation was resolved anew.
+    /// The visitor's rating, as it is kept; `null` once the conversation goes on.
     Rating {
         /// The rating.
         rating: Option<Rating>,

@@ -43,7 +43,7 @@ export class AsidesView {
   readonly #said = el("p", { class: "said", dir: "auto", tabindex: "-1" });
   readonly #rating: HTMLElement;
   readonly #address: LineForm;
-  readonly #refused = el("p", { class: "refused", role: "alert" });
+  readonly #refused = el("p", { class: "refused", id: "refused", role: "alert" });
   readonly #kept = el("p", { dir: "auto", tabindex: "-1" });
   readonly #change: HTMLButtonElement;
   readonly #email: HTMLElement;
@@ -51,6 +51,7 @@ export class AsidesView {
   #score = 0;
   #words = "";
   #changes = false;
+  #refusedEmail: string | null = null;
 
   constructor(actions: AsidesActions, onChange: () => void) {
     this.#stars = Array.from({ length: RATING_SCORE }, (_, index) =>
@@ -99,10 +100,22 @@ export class AsidesView {
     const email = leaving?.email ?? state.email;
     this.#email.hidden =
       !awaitsPerson || !state.mayLeaveEmail || state.blocked || !state.messages.some(({ role }) => role === "visitor");
-    const asks = email === null || this.#changes || state.emailRefused;
+    const asks = email === null || this.#changes || state.refusedEmail !== null;
+    const hadFocus = this.#email.contains((this.element.getRootNode() as ShadowRoot).activeElement);
     this.#address.render(t.emailLabel, t.send);
     this.#address.element.hidden = !asks;
-    setText(this.#refused, state.emailRefused ? t.emailRefused : "");
+    const isRefused = state.refusedEmail !== null;
+    setText(this.#refused, isRefused ? t.emailRefused : "");
+    setAttribute(this.#address.input, "aria-invalid", isRefused ? "true" : null);
+    setAttribute(this.#address.input, "aria-describedby", isRefused ? "refused" : null);
+    if (state.refusedEmail !== this.#refusedEmail) {
+      this.#refusedEmail = state.refusedEmail;
+      // What was refused is there to be mended.
+      if (state.refusedEmail !== null) {
+        this.#address.input.value = state.refusedEmail;
+        if (hadFocus) this.#address.input.focus();
+      }
+    }
     setText(this.#kept, asks ? "" : t.emailKept(email ?? ""));
     setText(this.#change, t.change);
     this.#change.hidden = asks;
