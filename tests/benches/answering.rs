@@ -2,22 +2,19 @@
 //! conversations live and so many operators connected; how long a claim takes; and what so many operators' sockets cost the gateway.
 //! `cargo build --profile dist --workspace --bins && cargo bench --profile dist -p e2e --bench answering [-- RUNS]`.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use e2e::{
     operator::Colleague,
     percentile::percentile,
     postgres::Postgres,
     signed::Tenant,
-    visitor::{PAGE, Said, Visitor, begin_session},
+    visitor::{PAGE, Said, Visitor, open_many},
     world::World,
 };
 use reqwest::Client;
 use serde_json::json;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 const CONVERSATIONS: usize = 1000;
@@ -28,7 +25,6 @@ const EVERY: Duration = Duration::from_millis(10);
 const CLAIMS: usize = 500;
 /// Operators' sockets of the last part.
 const SOCKETS: usize = 2000;
-const CONCURRENCY: usize = 16;
 
 fn main() {
     let runs = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(7);
@@ -41,7 +37,7 @@ fn main() {
     });
 }
 
-/// A message's way: written by a visitor, and on the screen of whoever watches its conversation.
+/// A message that has reached the socket of the operator who watches its conversation.
 struct Seen {
     content: String,
     at: Instant,
@@ -192,23 +188,10 @@ fn report(what: &str, mut percentiles: Vec<(Duration, Duration)>) {
 
 /// Visitors who have each said something, with their conversations.
 async fn live(world: &World, tenant: &Tenant) -> Vec<(Visitor, String)> {
-    let room = Arc::new(Semaphore::new(CONCURRENCY));
-    let opening: Vec<_> = (0..CONVERSATIONS)
-        .map(|_| {
-            let (room, tenant, relay) = (Arc::clone(&room), tenant.clone(), world.relay);
-            tokio::spawn(async move {
-                let _room = room.acquire().await;
-                let session = begin_session(relay, &tenant).await;
-                let mut visitor = Visitor::connect(relay, session["visitor_token"].as_str().expect("a token")).await;
-                let welcome = visitor.hear("welcome").await;
-                visitor.ask("Do you repair zeppelins?").await;
-                (visitor, welcome["conversation_id"].as_str().expect("an id").to_owned())
-            })
-        })
-        .collect();
     let mut live = Vec::with_capacity(CONVERSATIONS);
-    for visitor in opening {
-        live.push(visitor.await.expect("opened"));
+    for (mut visitor, welcome) in open_many(world.relay, tenant, CONVERSATIONS).await {
+        visitor.ask("Do you repair zeppelins?").await;
+        live.push((visitor, welcome["conversation_id"].as_str().expect("an id").to_owned()));
     }
     live
 }

@@ -2,22 +2,16 @@
 //! after so many are open, each with a session and a conversation of its own.
 //! `cargo build --profile dist --workspace --bins && cargo bench --profile dist -p e2e --bench sockets [-- SOCKETS]`.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use e2e::{
-    signed::Tenant,
-    visitor::{PAGE, Visitor, begin_session},
+    visitor::{PAGE, open_many},
     world::World,
 };
 use serde_json::json;
-use tokio::sync::Semaphore;
 
 /// Of the tenant that is suspended at the end.
 const SUSPENDED: usize = 1000;
-const CONCURRENCY: usize = 16;
 
 fn main() {
     let count = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(5000);
@@ -35,12 +29,12 @@ async fn measure(count: usize) {
     .await;
     let (one, other) = (world.measured_tenant(PAGE).await, world.measured_tenant(PAGE).await);
     // Connections, buffers and the allocator's arenas are there before it is measured.
-    drop(open(&world, &other, 200).await);
+    drop(open_many(world.relay, &other, 200).await);
     tokio::time::sleep(Duration::from_secs(3)).await;
     let before = (world.gateway.resident_bytes(), world.backend.resident_bytes());
     let opening = Instant::now();
-    let doomed = open(&world, &one, SUSPENDED.min(count)).await;
-    let kept = open(&world, &other, count.saturating_sub(SUSPENDED)).await;
+    let doomed = open_many(world.relay, &one, SUSPENDED.min(count)).await;
+    let kept = open_many(world.relay, &other, count.saturating_sub(SUSPENDED)).await;
     let opened = opening.elapsed();
     let after = (world.gateway.resident_bytes(), world.backend.resident_bytes());
     let each = |before: u64, after: u64| after.saturating_sub(before) / count as u64;
@@ -55,7 +49,7 @@ async fn measure(count: usize) {
     let begun = Instant::now();
     let watching: Vec<_> = doomed
         .into_iter()
-        .map(|mut visitor| {
+        .map(|(mut visitor, _)| {
             tokio::spawn(async move {
                 assert_eq!(visitor.closed().await, 4403);
                 begun.elapsed()
@@ -74,25 +68,4 @@ async fn measure(count: usize) {
         SUSPENDED.min(count)
     );
     drop(kept);
-}
-
-async fn open(world: &World, tenant: &Tenant, count: usize) -> Vec<Visitor> {
-    let room = Arc::new(Semaphore::new(CONCURRENCY));
-    let opening: Vec<_> = (0..count)
-        .map(|_| {
-            let (room, tenant, relay) = (Arc::clone(&room), tenant.clone(), world.relay);
-            tokio::spawn(async move {
-                let _room = room.acquire().await;
-                let session = begin_session(relay, &tenant).await;
-                let mut visitor = Visitor::connect(relay, session["visitor_token"].as_str().expect("a token")).await;
-                visitor.hear("welcome").await;
-                visitor
-            })
-        })
-        .collect();
-    let mut open = Vec::with_capacity(count);
-    for visitor in opening {
-        open.push(visitor.await.expect("opened"));
-    }
-    open
 }

@@ -15,6 +15,14 @@ async function asksForPerson(come, tenant, { lang = "en", ...options } = {}) {
   return tab;
 }
 
+/** The inbox of an operator who has claimed the only conversation. */
+async function claims(come, operator) {
+  const inbox = await operator.sitDown(await come());
+  await inbox.open();
+  await inbox.button("Claim").click();
+  return inbox;
+}
+
 stage.test("an answer that a visitor has not read reaches the address they left, once", async (come) => {
   const tenant = await stage.tenant();
   const ada = await Operator.hire(stage.relay, tenant, "Ada");
@@ -39,9 +47,7 @@ stage.test("an answer that a visitor has not read reaches the address they left,
   await picture(visitor.page, "widget-address-left");
   await visitor.launcher.click();
 
-  const inbox = await ada.sitDown(await come());
-  await inbox.open();
-  await inbox.button("Claim").click();
+  const inbox = await claims(come, ada);
   await inbox.write(ANSWER);
   await inbox.details.getByText("visitor@example.com").waitFor();
   await eventually(() => assert.equal(stage.mail.mails.length, 1));
@@ -69,9 +75,7 @@ stage.test("a visitor rates what is resolved, adds a word, and the operator sees
   const tenant = await stage.tenant();
   const ada = await Operator.hire(stage.relay, tenant, "Ada");
   const visitor = await asksForPerson(come, tenant);
-  const inbox = await ada.sitDown(await come());
-  await inbox.open();
-  await inbox.button("Claim").click();
+  const inbox = await claims(come, ada);
   await inbox.write(ANSWER);
   assert.equal(await visitor.widget.getByText("How did we do?").isVisible(), false);
   await inbox.button("Resolve").click();
@@ -117,9 +121,7 @@ for (const colorScheme of ["light", "dark"]) {
     await visitor.stands();
     await findsNothing(visitor.page);
     await picture(visitor.page, `widget-address-phone-${colorScheme}`);
-    const inbox = await ada.sitDown(await come());
-    await inbox.open();
-    await inbox.button("Claim").click();
+    const inbox = await claims(come, ada);
     await inbox.button("Resolve").click();
     const stars = visitor.widget.locator(".stars");
     await stars.waitFor();
@@ -136,9 +138,7 @@ stage.test("a rating that was given without a network arrives once there is one"
   const tenant = await stage.tenant();
   const ada = await Operator.hire(stage.relay, tenant, "Ada");
   const visitor = await asksForPerson(come, tenant);
-  const inbox = await ada.sitDown(await come());
-  await inbox.open();
-  await inbox.button("Claim").click();
+  const inbox = await claims(come, ada);
   await inbox.button("Resolve").click();
   await visitor.widget.getByText("How did we do?").waitFor();
   await stage.relay.kill();

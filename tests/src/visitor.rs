@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{SinkExt as _, StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{
@@ -14,6 +14,9 @@ use crate::{process::PATIENCE, signed::Tenant, times::check_times};
 
 /// A page that tests allow.
 pub const PAGE: &str = "https://shop.demo.com";
+
+/// How many sockets [`open_many`] opens at once.
+const OPENED_AT_ONCE: usize = 16;
 
 /// A call of a page's script: what a browser adds is added.
 pub fn from_page(request: reqwest::RequestBuilder, origin: &str) -> reqwest::RequestBuilder {
@@ -43,6 +46,20 @@ pub async fn begin_session_from(relay: SocketAddr, tenant: &Tenant, origin: &str
     assert_eq!(status, 201, "{answer}");
     check_times(&answer);
     answer["data"].clone()
+}
+
+/// Begins so many sessions and opens a socket for each, a few at a time. Answers the sockets with their welcomes.
+///
+/// # Panics
+/// Where the relay refuses one.
+pub async fn open_many(relay: SocketAddr, tenant: &Tenant, count: usize) -> Vec<(Visitor, Value)> {
+    let opening = stream::iter(0..count).map(|_| async {
+        let session = begin_session(relay, tenant).await;
+        let mut visitor = Visitor::connect(relay, session["visitor_token"].as_str().expect("a token")).await;
+        let welcome = visitor.hear("welcome").await;
+        (visitor, welcome)
+    });
+    opening.buffer_unordered(OPENED_AT_ONCE).collect().await
 }
 
 /// What a socket said.

@@ -141,7 +141,8 @@ impl Inbox {
         self.tell(tenant_id, conversation, &frame, Audience::Onlookers);
     }
 
-    /// A seat of a replica looks at this conversation from now on, or at none. Whoever may see a conversation is told who looks at it now.
+    /// Notes which conversation a seat of a replica looks at, if any. Tells the operators who may see that conversation, or the one before,
+    /// who looks at it now.
     pub(crate) fn watch(&self, tenant_id: TenantId, seat: (u64, u64), watching: Option<Watching>) {
         let mut concerned = Vec::new();
         if let Some(room) = self.rooms().get_mut(&tenant_id) {

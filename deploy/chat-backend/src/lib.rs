@@ -16,7 +16,7 @@ use utoipa::{Modify as _, OpenApi as _};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use wire::signature::{RelayKey, RelayKeys};
 
-mod asides;
+mod answers_email;
 mod body;
 mod bot;
 mod channel;
@@ -39,6 +39,7 @@ mod notifier;
 mod operators;
 mod outbox;
 mod publisher;
+mod rating;
 mod records;
 mod replica_link;
 mod replicas;

@@ -1,9 +1,9 @@
-//! Mails to visitors who were away, as calls use them: they note that an answer waits to be read, and the mailer does the rest.
+//! What calls know of mail: whether any is sent, and how to tell the mailer that an answer waits to be read.
 
 use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
-use wire::time::now_unix_ms;
+use wire::time::{after_unix_ms, now_unix_ms};
 
 use super::{
     records::mails,
@@ -32,11 +32,6 @@ impl Mails {
         conversation_id: &str,
     ) -> Result<(), StoreError> {
         let Some(after) = self.0 else { return Ok(()) };
-        mails::look_at(rows, conversation_id, now_unix_ms() + millis(after)).await
+        mails::look_at(rows, conversation_id, after_unix_ms(now_unix_ms(), after)).await
     }
-}
-
-/// A duration, to be added to Unix milliseconds.
-pub(crate) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 4)
 }

@@ -49,7 +49,7 @@ impl LocalWaker {
                     self.notifier.writing(&conversation.conversation_id);
                 }
             }
-            // Of these the replicas themselves are told, and the inbox has seen its own.
+            // These messages are for the other replicas. The inbox here knows already.
             ReplicaMessage::Watching { .. }
             | ReplicaMessage::WhoWatches { .. }
             | ReplicaMessage::Restarts

@@ -168,7 +168,7 @@ impl Queue {
 }
 
 impl Outgoing {
-    /// Waits for messages, and answers what is to be sent in one statement.
+    /// Waits for messages, and takes as many as one statement may send.
     pub(crate) async fn next_batch(&mut self) -> Vec<String> {
         let mut queued = Vec::new();
         self.0.recv_many(&mut queued, BATCH).await;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use wire::{
     FieldError,
+    fields::RefusedFields,
     frames::{self, ClientFrame, PassedFrame},
 };
 
@@ -39,19 +40,14 @@ impl Frame {
     pub fn read(text: &str) -> Result<Self, Refused> {
         let object: Map<String, Value> =
             serde_json::from_str(text).map_err(|_| Refused { why: Malformed::NoObject, client_id: None })?;
-        let client_id = frames::client_id(&object).map(str::to_owned);
-        let said = frames::read(object)
-            .map_err(|refused| Refused { why: Malformed::Fields(refused.0), client_id: client_id.clone() })?;
+        let given_id = frames::client_id(&object).map(str::to_owned);
+        let refused = |why: RefusedFields| Refused { why: Malformed::Fields(why.0), client_id: given_id };
+        let said = frames::read(object).map_err(refused)?;
         let (is_message, has_attachments) = match &said {
             ClientFrame::Message { attachments, .. } => (true, !attachments.is_empty()),
             _ => (false, false),
         };
-        // A frame without an id of its own may have been sent with one, which nothing answers.
-        let client_id = match &said {
-            ClientFrame::Typing | ClientFrame::Read { .. } | ClientFrame::Resume { .. } => None,
-            ClientFrame::Message { .. } | ClientFrame::Rate { .. } | ClientFrame::LeaveEmail { .. } => client_id,
-        };
-        Ok(Self { said, client_id, is_message, has_attachments })
+        Ok(Self { client_id: said.client_id().map(str::to_owned), said, is_message, has_attachments })
     }
 
     /// Its JSON as the backend gets it, with the trace that it belongs to. It is written anew: no other field reaches the backend.
@@ -103,6 +99,14 @@ mod tests {
             (json!({"type": "typing", "client_id": ID}), json!({"type": "typing"})),
             (json!({"type": "read", "message_id": "m1"}), json!({"type": "read", "message_id": "m1"})),
             (json!({"type": "resume", "after": "m1"}), json!({"type": "resume", "after": "m1"})),
+            (
+                json!({"type": "rate", "client_id": ID, "score": 5, "rated_at": "forged"}),
+                json!({"type": "rate", "client_id": ID, "score": 5, "comment": null}),
+            ),
+            (
+                json!({"type": "leave_email", "client_id": ID, "email": "ada@example.com", "content": "x"}),
+                json!({"type": "leave_email", "client_id": ID, "email": "ada@example.com"}),
+            ),
         ] {
             let frame = Frame::read(&sent.to_string()).expect("well formed");
             assert_eq!(serde_json::from_str::<Value>(&frame.passed(None)).expect("JSON"), written);

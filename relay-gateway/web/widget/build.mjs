@@ -33,7 +33,7 @@ const INTERNAL = [
   "gapAfter|gapEnd|onChange|onFrame|onState|onBlocked|onTooLarge|openSocket|stopAll|isStoredUnder|changedName|outbox|trouble",
   "loading|blocked|launcher|recycle|obtain|readRecord|transient|showsEnd|connection|timers|apply|config|state|messages",
   "events|complete|avatarUrl|element|panel|composer|render|measure|words|toEnd|appearance|answers|endWait|stored",
-  "notes|sources|revive|mayRate|mayLeaveEmail|emailRefused|refusedEmail|asides|rateTitle|scoreOf|rateComment|emailLabel|emailKept",
+  "notes|sources|revive|mayRate|mayLeaveEmail|emailRefused|refusedEmail|forms|rateTitle|scoreOf|rateComment|emailLabel|emailKept",
   "obtainSession|needsConnection|focusComposer|createSession|refreshToken|fetchConfig|socketUrl",
 ].join("|");
 

@@ -66,7 +66,7 @@ impl ErrorCode {
             E::NotAssigned => "Claim the conversation first.",
             E::ConversationResolved => "Reopen the conversation first.",
             E::ConversationNotResolved => {
-                "An operator claims the conversation: it is open. A visitor rates it once it is resolved."
+                "Operators: claim the conversation, since it is open. Visitors: rate it once it is resolved."
             }
             E::CannedReplyNotFound => "List the tenant's canned replies and take an id from there.",
             E::NotFound => "Check the path: all of them begin with `/api/v1`.",

@@ -148,7 +148,7 @@ error_codes! {
     NotAssigned = "not_assigned", CONFLICT, FailedPrecondition;
     /// The conversation is resolved.
     ConversationResolved = "conversation_resolved", CONFLICT, FailedPrecondition;
-    /// The conversation is not resolved, so there is nothing to reopen.
+    /// The conversation is not resolved, so there is nothing to reopen or to rate.
     ConversationNotResolved = "conversation_not_resolved", CONFLICT, FailedPrecondition;
     /// No such canned reply in this tenant.
     CannedReplyNotFound = "canned_reply_not_found", NOT_FOUND, NotFound;

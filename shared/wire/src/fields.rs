@@ -196,7 +196,7 @@ impl Fields {
     }
 }
 
-/// Whether it has the form of one address. Mail servers alone know which addresses there are.
+/// Whether a text has the form of one address. Whether the address exists, its mail server alone knows.
 fn is_mailbox(address: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control() || r#"<>()[],;:\""#.contains(c))

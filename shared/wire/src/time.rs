@@ -67,6 +67,12 @@ pub fn as_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The Unix millisecond that lies a duration after another one.
+#[must_use]
+pub fn after_unix_ms(at: i64, duration: Duration) -> i64 {
+    at.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+}
+
 /// Milliseconds since this machine started, those it was suspended included: for periods that others count too.
 #[must_use]
 pub fn since_boot_ms() -> u64 {

@@ -97,7 +97,7 @@ async fn a_claim_that_a_suspension_meets_is_carried_out_or_refused_and_none_begi
             tokio::time::sleep(std::time::Duration::from_millis(fastrand::u64(..10))).await;
             let (status, answer) = admin.call("POST", &suspend, None).await;
             assert_eq!(status, 200, "{answer}");
-            // The suspension has returned: whoever claims now is refused, however many have tried before.
+            // The suspension has returned, so every claim from now on is refused.
             for operator in &operators {
                 let (status, answer) = operator.act("claim", &conversation).await;
                 assert_eq!((status, &answer["error_code"]), (403, &json!("tenant_suspended")), "{answer}");

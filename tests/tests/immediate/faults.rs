@@ -4,12 +4,13 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use e2e::{fleet::Fleet, postgres::Postgres};
+use tokio::task::JoinHandle;
 
 /// Short, so that many leases run out in a test.
 pub(crate) const LEASE: Duration = Duration::from_millis(1000);
@@ -86,4 +87,27 @@ pub(crate) async fn break_everything(
         }
     }
     done
+}
+
+/// Ends a run: nothing breaks any more, those who change things finish, and then the clients stop.
+pub(crate) async fn end(
+    (broken, changers): (&AtomicBool, Vec<JoinHandle<()>>),
+    (over, clients): (&AtomicBool, Vec<JoinHandle<()>>),
+) {
+    broken.store(true, Ordering::Relaxed);
+    for changer in changers {
+        changer.await.expect("no panic");
+    }
+    over.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await.expect("no panic");
+    }
+}
+
+/// Fails where a process has panicked.
+pub(crate) fn check_logs(fleet: &Fleet) {
+    let replicas = fleet.replicas.iter().map(|replica| replica.process.log());
+    for log in replicas.chain(fleet.gateways.iter().map(|gateway| gateway.process.log())) {
+        assert!(!log.contains("panicked"), "{log}");
+    }
 }

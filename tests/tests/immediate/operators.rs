@@ -26,7 +26,7 @@ use tokio_tungstenite::{
 use uuid::Uuid;
 
 use crate::{
-    faults::{LEASE, ROUNDS, Waits, break_everything},
+    faults::{LEASE, ROUNDS, Waits, break_everything, check_logs, end},
     seen::{Known, Seen},
 };
 
@@ -309,14 +309,8 @@ async fn no_operator_outlives_a_change(postgres: Option<&Postgres>) {
         })
         .collect();
     let faults = break_everything(&mut fleet, postgres, &Waits::default(), scale::of(ROUNDS)).await;
-    broken.store(true, Ordering::Relaxed);
-    for changer in changers {
-        changer.await.expect("no panic");
-    }
-    over.store(true, Ordering::Relaxed);
-    for client in clients {
-        client.await.expect("no panic");
-    }
+    end((&broken, changers), (&over, clients)).await;
+    check_logs(&fleet);
     let heard = fleet.heard();
     let late = frames.late.lock().expect("not poisoned");
     let stale: Vec<_> = late.iter().filter(|id| heard.contains(*id)).collect();

@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::{
-    faults::{LEASE, ROUNDS, Waits, break_everything},
+    faults::{LEASE, ROUNDS, Waits, break_everything, check_logs, end},
     seen::{Known, Seen},
 };
 
@@ -159,14 +159,7 @@ async fn nothing_stale_is_accepted(postgres: Option<&Postgres>) {
         })
         .collect();
     let faults = break_everything(&mut fleet, postgres, &waits, scale::of(ROUNDS)).await;
-    broken.store(true, Ordering::Relaxed);
-    for changer in changers {
-        changer.await.expect("no panic");
-    }
-    over.store(true, Ordering::Relaxed);
-    for client in clients {
-        client.await.expect("no panic");
-    }
+    end((&broken, changers), (&over, clients)).await;
     // Once the registrations of what was killed have run out, nothing of it is left: every gateway is heard, at once.
     let (deadline, mut healthy) = (Instant::now() + LEASE * 5, 0);
     for (operator, subject) in operators.iter().cycle().zip(subjects.iter().cycle()) {
@@ -181,10 +174,7 @@ async fn nothing_stale_is_accepted(postgres: Option<&Postgres>) {
         }
         assert!(Instant::now() < deadline, "changes are slow for good: {answer}");
     }
-    let replicas = fleet.replicas.iter().map(|replica| replica.process.log());
-    for log in replicas.chain(fleet.gateways.iter().map(|gateway| gateway.process.log())) {
-        assert!(!log.contains("panicked"), "{log}");
-    }
+    check_logs(&fleet);
 
     let paused = waits.of_replicas_paused.lock().expect("not poisoned").len();
     let mut waits = std::mem::take(&mut *waits.of_all.lock().expect("not poisoned"));

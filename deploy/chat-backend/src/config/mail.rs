@@ -109,4 +109,25 @@ mod tests {
         let url = "smtps://user:secret@mail.example.com".parse::<SmtpUrl>().expect("a URL");
         assert!(!format!("{url:?}").contains("secret"), "{url:?}");
     }
+
+    #[test]
+    fn a_mail_server_without_a_sender_is_refused_and_so_is_a_sender_without_a_mail_server() {
+        let load = |set: &[(&str, &str)]| {
+            let env = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            crate::config::Config::load(&service::config::Sources { args: Vec::new(), env })
+        };
+        let (url, from) =
+            (("CHAT_BACKEND_SMTP_URL", "smtp://localhost"), ("CHAT_BACKEND_SMTP_FROM", "chat@example.com"));
+        assert!(load(&[]).expect("settings").mail.is_none());
+        assert!(load(&[url, from]).expect("settings").mail.is_some());
+        for (set, expected) in [
+            (vec![url], "smtp_from must be set"),
+            (vec![from], "smtp_url must be set"),
+            (vec![url, ("CHAT_BACKEND_SMTP_FROM", "nobody")], "smtp_from"),
+            (vec![url, from, ("CHAT_BACKEND_MAIL_AFTER_MS", "0")], "mail_after_ms"),
+        ] {
+            let refused = load(&set).expect_err("refused").to_string();
+            assert!(refused.contains(expected), "{set:?}: {refused}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The mail that brings a visitor what people have answered meanwhile.
 //!
-//! It never holds what the visitor wrote: nobody has checked whose the address is, and a stranger must not be sent words of somebody
-//! else's choice.
+//! It never holds what the visitor wrote. Nobody has checked whose address it is: with the visitor's words in it, anybody could have the
+//! relay mail a text of their choice to a stranger.
 
 use lettre::{
     Address, Message,
@@ -21,7 +21,7 @@ pub(super) struct Letter {
     pub(super) to: Address,
     pub(super) subject: String,
     pub(super) body: String,
-    /// The same on every attempt, so that a mailbox that got it twice can tell.
+    /// Every attempt has the same one, so that a mailbox can recognise a mail that it gets twice.
     pub(super) message_id: String,
 }
 
@@ -38,7 +38,7 @@ impl Letter {
             subject.push_str(say(" sur ", " on "));
             subject.push_str(place);
         }
-        // Who has the conversation now may not have written all of them.
+        // Another operator may have written some of the answers.
         let author = conversation
             .holder
             .as_ref()
@@ -77,15 +77,15 @@ impl Letter {
             .message_id(Some(self.message_id))
             .header(ContentType::TEXT_PLAIN)
             .body(self.body)?;
-        // RFC 3834: so that a mailbox whose owner is away does not answer.
+        // RFC 3834: mailboxes send no automatic reply to such a mail.
         let name = HeaderName::new_from_ascii_str("Auto-Submitted");
         message.headers_mut().insert_raw(HeaderValue::new(name, "auto-generated".to_owned()));
         Ok(message)
     }
 }
 
-/// The visitor's page, where the gateway has checked it against the tenant's list: it did so for a session's socket alone. What a contact
-/// form or a tenant's backend calls an origin may be a stranger's text, and must not become a link.
+/// The origin of the visitor's page, if the gateway has checked it against the tenant's list: it checks the origin of a session's socket
+/// alone. An `origin` in the metadata of a contact form may be a stranger's text, which must not become a link.
 fn checked_origin(conversation: &Conversation) -> Option<String> {
     conversation.row.visitor_user_id.parse::<SessionId>().ok()?;
     let metadata = conversation.row.metadata();

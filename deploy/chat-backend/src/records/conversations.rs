@@ -137,9 +137,9 @@ impl Conversation {
         })
     }
 
-    /// What the visitor has said of it since it was resolved: where it is resolved again, the visitor may rate it again.
+    /// What the visitor said of it after it was last resolved.
     pub(crate) fn rating_since_resolved(&self) -> Option<Rating> {
-        // By the resolution and not by the clock: the replicas' clocks may differ.
+        // The rating names its resolution. Two times would not do, since the clocks of two replicas may differ.
         let is_of_this_one = self.row.rated_resolved_at == self.row.resolved_at;
         (self.handling == Handling::Resolved && is_of_this_one).then(|| self.row.rating()).flatten()
     }
@@ -172,7 +172,7 @@ pub(crate) async fn insert(
     new: NewConversation,
 ) -> Result<String, StoreError> {
     let (id, now) = (Uuid::now_v7().to_string(), now_unix_ms());
-    // A longer one is no queue's: no operator can have it.
+    // No queue has a longer key: an operator's routing keys are at most this long.
     let routing_key = new.metadata.get("routing_key").and_then(Value::as_str);
     let routing_key = routing_key.filter(|key| key.chars().count() <= ROUTING_KEY_CHARS).map(str::to_owned);
     let waiting_since = matches!(new.handling, Handling::Waiting(_)).then_some(now);

@@ -28,7 +28,7 @@ pub(crate) async fn set_email(
     rows.execute(sql, [conversation_id.into(), email.into(), now_unix_ms().into()]).await
 }
 
-/// Has the mailer look at a conversation at this time, unless it looks earlier anyway.
+/// Notes that the mailer must look at a conversation at this time. An earlier time that is noted already stays.
 pub(crate) async fn look_at(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     conversation_id: &str,
@@ -62,7 +62,7 @@ pub(crate) async fn find(
     rows.one(sql, [conversation_id.into()]).await
 }
 
-/// Begins an attempt at the mail that ends with this message. Whoever looks before `until` finds nothing due.
+/// Notes that the mail whose last message is `up_to` is being sent. [`due`] does not find the conversation before `until`.
 pub(crate) async fn begin(
     rows: &OfTenant<'_, Transaction>,
     conversation_id: &str,
@@ -73,7 +73,7 @@ pub(crate) async fn begin(
     rows.execute(sql, [conversation_id.into(), up_to.into(), attempts.into(), until.into()]).await
 }
 
-/// Nothing up to this message is left to mail.
+/// Notes that nothing up to this message is left to mail, and when the mailer must look again; never where there is no time.
 pub(crate) async fn done(
     rows: &OfTenant<'_, Transaction>,
     conversation_id: &str,
@@ -84,7 +84,7 @@ pub(crate) async fn done(
     rows.execute(sql, [conversation_id.into(), up_to.into(), next_due_at.into()]).await
 }
 
-/// The mailer looks at this time at the earliest; never where there is none.
+/// Notes when the mailer must look again; never where there is no time.
 pub(crate) async fn put_off(
     rows: &OfTenant<'_, Transaction>,
     conversation_id: &str,

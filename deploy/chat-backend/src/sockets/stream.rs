@@ -14,9 +14,10 @@ use wire::{
 
 use super::relay::{Ended, Heard, receive, send};
 use crate::{
-    asides,
+    answers_email,
     handling::Handling,
     notifier::{Listener, Signal},
+    rating::rate,
     records::{conversations, messages},
     replicas::{ConversationRef, ReplicaMessage},
     saying::{Said, say},
@@ -186,13 +187,13 @@ impl<'a> ConversationStream<'a> {
             }
             ClientFrame::Rate { score, comment, .. } => {
                 let (backend, id) = (self.backend, &self.conversation_id);
-                let rating = asides::rate(backend, self.tenant_id, id, (score, comment.as_deref())).await?;
+                let rating = rate(backend, self.tenant_id, id, (score, comment.as_deref())).await?;
                 self.rating = Some(rating.clone());
                 Ok(send(socket, &ServerFrame::Rating { rating: Some(rating) }).await?)
             }
             ClientFrame::LeaveEmail { email, .. } => {
                 let (backend, id) = (self.backend, &self.conversation_id);
-                let email = asides::leave_email(backend, self.tenant_id, id, &email).await?;
+                let email = answers_email::leave(backend, self.tenant_id, id, &email).await?;
                 self.email = Some(email.clone());
                 Ok(send(socket, &ServerFrame::Email { email }).await?)
             }

@@ -22,7 +22,7 @@ pub(crate) const STEPS: [&str; 8] = [
 ];
 
 /// The same on PostgreSQL.
-const POSTGRES_STEPS: [&str; 3] =
+pub(super) const POSTGRES_STEPS: [&str; 3] =
     [include_str!("postgres_1.sql"), include_str!("postgres_2.sql"), include_str!("postgres_3.sql")];
 
 /// The PostgreSQL schema that the tables are in: the admin service may keep its own in the same database.

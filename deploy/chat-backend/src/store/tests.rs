@@ -117,3 +117,54 @@ async fn a_file_without_an_outbox_gets_an_empty_one_and_keeps_what_it_has() {
     let found: Vec<Outbox> = every(&store, sql).await;
     assert_eq!(found, [Outbox { conversations: 1, rows: 0, user_version: i64::try_from(STEPS.len()).expect("few") }]);
 }
+
+#[derive(Debug, PartialEq, FromQueryResult)]
+struct Resolved {
+    id: String,
+    handling: String,
+    rating_score: Option<i32>,
+    answers_email: Option<String>,
+    mail_due_at: Option<i64>,
+    mailed_up_to: String,
+}
+
+const RESOLVED: &str = "SELECT id, handling, rating_score, answers_email, mail_due_at, mailed_up_to FROM conversation";
+
+/// A conversation of before there were ratings and mail.
+fn resolved() -> Resolved {
+    Resolved {
+        id: "c".to_owned(),
+        handling: "resolved".to_owned(),
+        rating_score: None,
+        answers_email: None,
+        mail_due_at: None,
+        mailed_up_to: String::new(),
+    }
+}
+
+const A_RESOLVED_ONE: &str = "
+    INSERT INTO conversation (id, tenant_id, visitor_user_id, locale, channel, status, handling, resolved_at, metadata, created_at, updated_at)
+    VALUES ('c', 't', 'u', 'en', 'text', 'active', 'resolved', 7, '{}', 0, 0);";
+
+#[tokio::test]
+async fn a_conversation_of_before_there_were_ratings_and_mail_is_kept_unrated_and_due_for_nothing() {
+    let (store, _directory) = upgraded(6, A_RESOLVED_ONE).await;
+    assert_eq!(every::<Resolved>(&store, RESOLVED).await, [resolved()]);
+}
+
+#[tokio::test]
+async fn the_same_on_postgresql() {
+    let server = e2e::postgres::Postgres::start();
+    let url = server.database("chat");
+    let old = Database::connect(format!("{url}?options=-c%20search_path%3Dchat_backend")).await.expect("it opens");
+    let before = format!(
+        "CREATE SCHEMA chat_backend; {} CREATE TABLE schema_steps (taken BIGINT NOT NULL); INSERT INTO schema_steps VALUES (1); {A_RESOLVED_ONE}",
+        steps::POSTGRES_STEPS[0]
+    );
+    old.execute_unprepared(&before).await.expect("rows");
+    old.close().await.expect("it closes");
+    let store = Store::open(&url).await.expect("it is upgraded");
+    let statement = Statement::from_string(DbBackend::Postgres, RESOLVED);
+    let found = Resolved::find_by_statement(statement).all(&store.connection).await.expect("rows");
+    assert_eq!(found, [resolved()]);
+}

@@ -79,7 +79,7 @@ async fn a_visitor_rates_what_is_resolved_and_everybody_sees_it() {
     assert_eq!((&second["score"], &second["comment"]), (&json!(2), &Value::Null));
     assert_eq!(tab(&backend, tenant, session).await.1["rating"], second);
 
-    // Who is resolved anew may rate anew. Until then the tenant keeps the last rating.
+    // A conversation that is resolved again may be rated again. Until then the tenant sees the last rating.
     ask(&mut one, "One more thing.").await;
     assert_eq!(rated(&mut one).await, Value::Null);
     act(&mut ada, "claim", &conversation).await;

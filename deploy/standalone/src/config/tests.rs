@@ -277,3 +277,17 @@ fn the_demos_articles_are_there_only_where_nobody_else_reaches_the_relay() {
         assert_eq!(loaded(&[elsewhere, on]), (true, false), "{elsewhere:?}");
     }
 }
+
+#[test]
+fn mail_is_the_embedded_chat_backends_and_its_url_may_stand_in_a_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("smtp");
+    std::fs::write(&path, "smtps://user:hunter2@mail.example.com\n").expect("written");
+    let file = ("CHAT_BACKEND_SMTP_URL_FILE", path.to_str().expect("utf-8"));
+    let from = ("CHAT_BACKEND_SMTP_FROM", "Support <chat@example.com>");
+    let config = load(&[file, from]).expect("loads");
+    assert!(config.backend.mail.is_some() && !format!("{config:?}").contains("hunter2"));
+    let elsewhere = ("CHAT_RELAY_CHAT_BACKEND_URL", "http://127.0.0.1:1234");
+    let refused = load(&[file, from, elsewhere]).expect_err("refused").to_string();
+    assert!(refused.contains("smtp_url") && !refused.contains("hunter2"), "{refused}");
+}

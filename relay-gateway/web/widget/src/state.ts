@@ -1,6 +1,6 @@
 // The widget's whole state, and what is read off it.
 import type { ConversationStatus, Role } from "@chat-relay/protocol/frames";
-import type { Aside } from "./asides";
+import type { Form } from "./forms";
 import type { Message, Operator, Rating } from "@chat-relay/protocol/message";
 import type { Appearance } from "./options";
 import type { OutboxEntry } from "./outbox";
@@ -41,10 +41,10 @@ export interface State {
   /** Whether the visitor may leave an address for answers, and the one they left. */
   readonly mayLeaveEmail: boolean;
   readonly email: string | null;
-  /** The last address, where the relay did not take it for one. */
+  /** The address that the relay has refused, until the visitor sends another. */
   readonly refusedEmail: string | null;
-  /** What the relay has not answered yet: a rating and an address at most. */
-  readonly asides: readonly Aside[];
+  /** The forms that the relay has not answered yet: a rating and an address at most. */
+  readonly forms: readonly Form[];
   readonly typing: Role | null;
   /** What is wrong with the connection, once it has been wrong for long enough to say so. */
   readonly trouble: "connecting" | "reconnecting" | "offline" | null;
@@ -90,7 +90,7 @@ export const INITIAL: Omit<State, "appearance"> = {
   mayLeaveEmail: false,
   email: null,
   refusedEmail: null,
-  asides: [],
+  forms: [],
   typing: null,
   trouble: null,
   blocked: false,

@@ -1,6 +1,6 @@
 // Every way in which the widget's state may change: pure, so that no order of frames can surprise it.
 import { WELCOME_MESSAGES, type ConversationStatus } from "@chat-relay/protocol/frames";
-import type { Aside } from "./asides";
+import type { Form } from "./forms";
 import type { Message, Operator, Rating } from "@chat-relay/protocol/message";
 import type { OutboxEntry } from "./outbox";
 import type { ServerFrame } from "./protocol";
@@ -27,7 +27,7 @@ type Patched =
   | "typingSentAt"
   | "seenUpTo"
   | "toldUpTo"
-  | "asides"
+  | "forms"
   | "refusedEmail";
 
 export type Patch = Partial<Pick<State, Patched>>;
@@ -62,9 +62,9 @@ export function reduce(state: State, action: Action): State {
     case "status":
       return { ...state, status: action.status, operator: action.operator, notes: noted(state, action) };
     case "rating":
-      return { ...state, rating: action.rating, asides: state.asides.filter((aside) => !isAnswered(aside, action.rating)) };
+      return { ...state, rating: action.rating, forms: state.forms.filter((form) => !isAnswered(form, action.rating)) };
     case "email":
-      return { ...state, email: action.email, asides: state.asides.filter((aside) => !isKept(aside, action.email)) };
+      return { ...state, email: action.email, forms: state.forms.filter((form) => !isKept(form, action.email)) };
     case "error":
       return state;
     case "queued": {
@@ -86,7 +86,7 @@ export function reduce(state: State, action: Action): State {
 
 function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>): State {
   const same = state.sessionId === null || state.sessionId === frame.sessionId;
-  const base: State = same ? state : { ...state, messages: [], notes: [], complete: true, readUpTo: "", asides: [], refusedEmail: null };
+  const base: State = same ? state : { ...state, messages: [], notes: [], complete: true, readUpTo: "", forms: [], refusedEmail: null };
   const gapEnd = frame.history[0]?.id ?? "";
   // If a resume breaks off half-way, the next one starts from the same message: what has come since hides the gap.
   const gapAfter = state.sessionId === frame.sessionId ? state.gapAfter || newestId(state) : "";
@@ -160,16 +160,16 @@ function newestBeforeAgent({ messages }: State): string {
   return others[others.length - 1]?.id ?? "";
 }
 
-/** Whether a pending rating is the one that is kept, or of a conversation that goes on. A newer one is still on its way. */
-function isAnswered(aside: Aside, rating: Rating | null): boolean {
-  if (aside.type !== "rate") return false;
-  return rating === null || (aside.score === rating.score && aside.comment === rating.comment);
+/** Whether a rating that was sent is answered: it is kept, or its conversation goes on. A newer one is still on its way. */
+function isAnswered(form: Form, rating: Rating | null): boolean {
+  if (form.type !== "rate") return false;
+  return rating === null || (form.score === rating.score && form.comment === rating.comment);
 }
 
-/** The relay writes the domain in its own way, so the beginning tells which address it is. */
-function isKept(aside: Aside, email: string): boolean {
+/** Whether an address that was sent is the one that is kept. The chat backend may spell the domain otherwise, so only the part before it counts. */
+function isKept(form: Form, email: string): boolean {
   const local = (address: string): string => address.slice(0, address.lastIndexOf("@") + 1);
-  return aside.type === "leave_email" && local(aside.email) === local(email);
+  return form.type === "leave_email" && local(form.email) === local(email);
 }
 
 function later(a: string, b: string): string {

@@ -1,5 +1,5 @@
 // One widget without its looks: what the relay says and the visitor does becomes state; state goes to the view.
-import * as asides from "./asides";
+import * as forms from "./forms";
 import { Connection, type ConnectionOwner, type LinkState } from "./connection";
 import * as delivery from "./delivery";
 import * as history from "./history";
@@ -115,11 +115,11 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   }
 
   rate(score: number, comment: string): void {
-    asides.rate(this, score, comment);
+    forms.rate(this, score, comment);
   }
 
   leaveEmail(email: string): void {
-    asides.leaveEmail(this, email);
+    forms.leaveEmail(this, email);
   }
 
   typed(): void {
@@ -152,7 +152,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   onState(link: LinkState): void {
     if (link === "ready") {
       delivery.pump(this);
-      asides.pump(this);
+      forms.pump(this);
     } else {
       this.timers.stop("ack");
       this.patch({ inFlight: null, typing: null });
@@ -172,7 +172,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
         break;
       case "rating":
       case "email":
-        asides.kept(this);
+        forms.kept(this);
         break;
       case "typing":
         this.timers.after("typing", TYPING_SHOWN_MS, () => this.patch({ typing: null }));
@@ -180,7 +180,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       case "error":
         this.events.emit("error", { error_code: frame.code, message: frame.message });
         delivery.refused(this, frame);
-        asides.refused(this, frame);
+        forms.refused(this, frame);
         break;
       default:
     }

@@ -64,11 +64,11 @@ test("a welcome says how much of the history was read, and another session forge
 test("a pending rating or address goes with its own answer, and a newer one stays", () => {
   const rate = (score) => ({ type: "rate", client_id: `r${score}`, score, comment: null });
   const leave = { type: "leave_email", client_id: "e", email: "ada@bücher.example" };
-  const pending = { type: "patch", patch: { asides: [rate(5), leave] } };
+  const pending = { type: "patch", patch: { forms: [rate(5), leave] } };
   const answered = (score) => ({ type: "rating", rating: { score, comment: null } });
-  assert.deepEqual(after(pending, answered(4)).asides, [rate(5), leave]);
-  assert.deepEqual(after(pending, answered(5)).asides, [leave]);
-  assert.deepEqual(after(pending, { type: "rating", rating: null }).asides, [leave]);
-  assert.deepEqual(after(pending, { type: "email", email: "ben@example.com" }).asides, [rate(5), leave]);
-  assert.deepEqual(after(pending, { type: "email", email: "ada@xn--bcher-kva.example" }).asides, [rate(5)]);
+  assert.deepEqual(after(pending, answered(4)).forms, [rate(5), leave]);
+  assert.deepEqual(after(pending, answered(5)).forms, [leave]);
+  assert.deepEqual(after(pending, { type: "rating", rating: null }).forms, [leave]);
+  assert.deepEqual(after(pending, { type: "email", email: "ben@example.com" }).forms, [rate(5), leave]);
+  assert.deepEqual(after(pending, { type: "email", email: "ada@xn--bcher-kva.example" }).forms, [rate(5)]);
 });

@@ -50,6 +50,17 @@ pub enum ClientFrame {
 }
 
 impl ClientFrame {
+    /// The client's own id of the frame, if frames of this type have one.
+    #[must_use]
+    pub fn client_id(&self) -> Option<&str> {
+        match self {
+            Self::Message { client_id, .. } | Self::Rate { client_id, .. } | Self::LeaveEmail { client_id, .. } => {
+                Some(client_id)
+            }
+            Self::Typing | Self::Read { .. } | Self::Resume { .. } => None,
+        }
+    }
+
     /// The values of `type`.
     pub const TYPES: &[&'static str] = &["message", "typing", "read", "resume", "rate", "leave_email"];
 }

@@ -8,10 +8,8 @@ use serde_json::{Map, Value};
 
 use super::{
     json,
-    limits::{
-        CLIENT_ID_CHARS, CONVERSATION_ID_CHARS, MESSAGE_ID_CHARS, SIGNED_MESSAGE_ATTACHMENTS, SIGNED_MESSAGE_CHARS,
-    },
-    reading::client_id,
+    limits::{CONVERSATION_ID_CHARS, MESSAGE_ID_CHARS, SIGNED_MESSAGE_ATTACHMENTS, SIGNED_MESSAGE_CHARS},
+    reading::{client_id, required_client_id},
 };
 use crate::{
     attachments::Attachment,
@@ -90,13 +88,7 @@ impl OperatorFrame {
         let given_id = client_id(&frame).map(str::to_owned);
         let mut fields = Fields::new(frame);
         let kind = fields.choice("type", Self::TYPES, "");
-        let id = |fields: &mut Fields| {
-            let text = fields.text("client_id", CLIENT_ID_CHARS);
-            if given_id.is_none() && !text.is_empty() {
-                fields.require("client_id", "must be a UUID: the same one when the frame is sent again");
-            }
-            given_id.clone().unwrap_or_default()
-        };
+        let id = |fields: &mut Fields| required_client_id(fields, given_id.as_deref());
         let conversation = |fields: &mut Fields| fields.text("conversation_id", CONVERSATION_ID_CHARS);
         let action = |fields: &mut Fields| Action { client_id: id(fields), conversation_id: conversation(fields) };
         let frame = match kind {

@@ -27,13 +27,7 @@ pub fn read(frame: Map<String, Value>) -> Result<ClientFrame, RefusedFields> {
     let given_id = client_id(&frame).map(str::to_owned);
     let mut fields = Fields::new(frame);
     let kind = fields.choice("type", ClientFrame::TYPES, "");
-    let id = |fields: &mut Fields| {
-        let text = fields.text("client_id", CLIENT_ID_CHARS);
-        if given_id.is_none() && !text.is_empty() {
-            fields.require("client_id", "must be a UUID: the same one when the frame is sent again");
-        }
-        given_id.clone().unwrap_or_default()
-    };
+    let id = |fields: &mut Fields| required_client_id(fields, given_id.as_deref());
     let frame = match kind {
         "message" => ClientFrame::Message {
             client_id: id(&mut fields),
@@ -57,7 +51,16 @@ pub fn read(frame: Map<String, Value>) -> Result<ClientFrame, RefusedFields> {
     fields.finish().map(|()| frame)
 }
 
-/// A rating's score, which must be there.
+/// The `client_id` of a frame that must have one. `given` is what [`client_id`] has found. Empty where it was refused.
+pub(super) fn required_client_id(fields: &mut Fields, given: Option<&str>) -> String {
+    let text = fields.text("client_id", CLIENT_ID_CHARS);
+    if given.is_none() && !text.is_empty() {
+        fields.require("client_id", "must be a UUID: the same one when the frame is sent again");
+    }
+    given.unwrap_or_default().to_owned()
+}
+
+/// A rating's score, which must be there. 0 where it was refused.
 fn score(fields: &mut Fields) -> u8 {
     let score = fields.number("score", 1..=u32::from(RATING_SCORE), 0);
     if score == 0 {

@@ -1,7 +1,7 @@
 // The scrolling conversation: rows kept by key, the typing dots, the pill for what arrived below.
 import { newestIncomingId, type State } from "../state";
 import type { Language } from "../text";
-import { AsidesView, type AsidesActions } from "./asides";
+import { FormsView, type FormsActions } from "./forms";
 import { Avatar } from "./avatar";
 import { button, el, setAttribute, setText } from "./dom";
 import { icon } from "./icons";
@@ -14,7 +14,7 @@ const END_PX = 60;
 /** More new rows than this at once are history, not news: nobody wants them read out. */
 const ANNOUNCED_ROWS = 4;
 
-export interface MessagesActions extends RowActions, AsidesActions {
+export interface MessagesActions extends RowActions, FormsActions {
   /** Asks for the next drawing: the newest message came into sight. */
   onChange(): void;
 }
@@ -26,7 +26,7 @@ export class MessagesView {
   readonly #typingFace = new Avatar();
   readonly #typingText = el("span", "sr-only");
   readonly #typing: HTMLElement;
-  readonly #asides: AsidesView;
+  readonly #forms: FormsView;
   readonly #scroller = el("div", { class: "scroller", tabindex: "0", role: "group" });
   readonly #pillText = el("span");
   readonly #pill: HTMLElement;
@@ -45,8 +45,8 @@ export class MessagesView {
     this.#typing = el("div", "row theirs first last typing", this.#typingFace.element, body);
     this.#pill = button("pill", () => this.toEnd(true), icon("chevron"), this.#pillText);
     this.#hidePill();
-    this.#asides = new AsidesView(actions, () => actions.onChange());
-    this.#scroller.append(this.#log, this.#typing, this.#asides.element);
+    this.#forms = new FormsView(actions, () => actions.onChange());
+    this.#scroller.append(this.#log, this.#typing, this.#forms.element);
     this.element = el("div", "messages", this.#scroller, this.#pill);
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     // Keyboards, growing composers and loading images must not hide the newest message.
@@ -54,7 +54,7 @@ export class MessagesView {
       if (this.#atEnd) this.toEnd(false);
       this.#range = this.#scroller.scrollHeight - this.#scroller.clientHeight;
     });
-    for (const part of [this.#scroller, this.#log, this.#typing, this.#asides.element]) this.#resizes.observe(part);
+    for (const part of [this.#scroller, this.#log, this.#typing, this.#forms.element]) this.#resizes.observe(part);
   }
 
   /** Whether the newest message is in sight. */
@@ -70,7 +70,7 @@ export class MessagesView {
 
     const rows = timeline(state, language);
     this.#sync(rows, language);
-    this.#asides.render(state, language);
+    this.#forms.render(state, language);
     const isTyping = state.typing !== null;
     const face = state.typing === "agent" ? operatorFace(state, language) : botFace(state);
     this.#typing.hidden = !isTyping;

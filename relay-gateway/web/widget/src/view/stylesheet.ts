@@ -1,5 +1,5 @@
 // The widget's styles as a constructed sheet: a strict Content-Security-Policy lets those pass.
-import asides from "../styles/asides.css";
+import forms from "../styles/forms.css";
 import base from "../styles/base.css";
 import composer from "../styles/composer.css";
 import launcher from "../styles/launcher.css";
@@ -10,7 +10,7 @@ import { el } from "./dom";
 let shared: CSSStyleSheet | null = null;
 
 export function adoptStyles(shadow: ShadowRoot, nonce: string | null): void {
-  const css = [base, launcher, panel, messages, asides, composer].join("\n");
+  const css = [base, launcher, panel, messages, forms, composer].join("\n");
   if ("adoptedStyleSheets" in shadow && "replaceSync" in CSSStyleSheet.prototype) {
     if (shared === null) {
       shared = new CSSStyleSheet();

@@ -1,55 +1,22 @@
-//! What a visitor says beside messages: a rating of what is resolved, and an address for answers. PROTOCOL.md, section 8.4.
+//! A visitor leaves an address for answers. PROTOCOL.md, section 8.4.
 
 use lettre::Address;
 use service::ApiError;
 use url::Host;
-use wire::{ErrorCode, TenantId, frames::Rating};
+use wire::TenantId;
 
 use super::{
-    handling::Handling,
-    records::{conversations, mails, ratings},
+    records::{conversations, mails},
     replicas::ReplicaMessage,
     state::Backend,
     store::{OfTenant, unavailable},
 };
 
-/// Keeps a rating in the place of an earlier one.
-///
-/// # Errors
-/// `conversation_not_resolved`, the store's.
-pub(crate) async fn rate(
-    backend: &Backend,
-    tenant_id: TenantId,
-    conversation_id: &str,
-    (score, comment): (u8, Option<&str>),
-) -> Result<Rating, ApiError> {
-    let transaction = backend.store.begin().await.map_err(unavailable)?;
-    let rows = OfTenant::new(&transaction, tenant_id);
-    let conversation = conversations::find_to_change(&rows, conversation_id).await?;
-    if conversation.handling != Handling::Resolved {
-        let message = "This conversation goes on: it can be rated once it is resolved.";
-        return Err(ApiError::new(ErrorCode::ConversationNotResolved, message));
-    }
-    // A frame that came twice is one rating, given when it first came.
-    if let Some(there) = conversation.rating_since_resolved()
-        && there.score == score
-        && there.comment.as_deref() == comment
-    {
-        return Ok(there);
-    }
-    ratings::set(&rows, conversation_id, (score, comment)).await.map_err(unavailable)?;
-    let now = conversations::find(&rows, conversation_id).await?;
-    let rating = now.row.rating().ok_or_else(|| ApiError::internal("a rating that was just written is not there"))?;
-    let conversation_id = conversation_id.to_owned();
-    backend.commit(transaction, ReplicaMessage::Changed { tenant_id, conversation_id }).await?;
-    Ok(rating)
-}
-
-/// Keeps the address that a visitor leaves for answers, in the place of an earlier one.
+/// Keeps the address in the place of an earlier one, and answers how it is kept.
 ///
 /// # Errors
 /// `validation_failed`, the store's.
-pub(crate) async fn leave_email(
+pub(crate) async fn leave(
     backend: &Backend,
     tenant_id: TenantId,
     conversation_id: &str,
@@ -72,7 +39,7 @@ pub(crate) async fn leave_email(
     Ok(email)
 }
 
-/// The address as mail servers take it, with an international domain in ASCII; `None` where no mail can be sent to it.
+/// The address as mail servers take it, with an international domain in ASCII. `None` where no mail can be sent to it.
 fn mailable(email: &str) -> Option<String> {
     let (local, domain) = email.rsplit_once('@')?;
     let Ok(Host::Domain(domain)) = Host::parse(domain) else { return None };

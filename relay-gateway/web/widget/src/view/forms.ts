@@ -1,16 +1,16 @@
-// What stands after the last message: a rating of what is resolved, and an address for answers while a person is awaited.
+// The forms after the last message: a rating of a resolved conversation, and an address for answers while the visitor waits for a person.
 import { EMAIL_CHARS, RATING_COMMENT_CHARS, RATING_SCORE } from "@chat-relay/protocol/frames";
 import type { State } from "../state";
 import type { Language } from "../text";
 import { button, el, setAttribute, setText } from "./dom";
 import { icon } from "./icons";
 
-export interface AsidesActions {
+export interface FormsActions {
   rate(score: number, comment: string): void;
   leaveEmail(email: string): void;
 }
 
-/** One line to fill in: a label, a field, a button. It keeps what was typed until it was sent. */
+/** A form of one line: a label, a field, a button. */
 class LineForm {
   readonly input: HTMLInputElement;
   readonly element: HTMLFormElement;
@@ -35,8 +35,8 @@ class LineForm {
   }
 }
 
-export class AsidesView {
-  readonly element = el("div", "asides");
+export class FormsView {
+  readonly element = el("div", "forms");
   readonly #title = el("p", { id: "rate" });
   readonly #stars: HTMLButtonElement[];
   readonly #comment: LineForm;
@@ -47,13 +47,13 @@ export class AsidesView {
   readonly #kept = el("p", { dir: "auto", tabindex: "-1" });
   readonly #change: HTMLButtonElement;
   readonly #email: HTMLElement;
-  /** The score and the words that are chosen: each change sends both. */
+  /** The visitor's score and comment. A change of either sends both. */
   #score = 0;
   #words = "";
   #changes = false;
   #refusedEmail: string | null = null;
 
-  constructor(actions: AsidesActions, onChange: () => void) {
+  constructor(actions: FormsActions, onChange: () => void) {
     this.#stars = Array.from({ length: RATING_SCORE }, (_, index) =>
       button("star", () => actions.rate(index + 1, this.#words), icon("star")),
     );
@@ -62,7 +62,7 @@ export class AsidesView {
       this.#said.focus();
     });
     const stars = el("div", { class: "stars", role: "group", "aria-labelledby": "rate" }, ...this.#stars);
-    this.#rating = el("div", "aside", this.#title, stars, this.#comment.element, this.#said);
+    this.#rating = el("div", "form", this.#title, stars, this.#comment.element, this.#said);
     this.#address = new LineForm({ type: "email", autocomplete: "email", maxlength: String(EMAIL_CHARS) }, (text) => {
       this.#changes = false;
       actions.leaveEmail(text);
@@ -73,12 +73,12 @@ export class AsidesView {
       onChange();
       this.#address.input.focus();
     });
-    this.#email = el("div", "aside", this.#address.element, this.#refused, this.#kept, this.#change);
+    this.#email = el("div", "form", this.#address.element, this.#refused, this.#kept, this.#change);
     this.element.append(this.#rating, this.#email);
   }
 
   render(state: State, { t }: Language): void {
-    const waiting = state.asides.find((aside) => aside.type === "rate");
+    const waiting = state.forms.find((form) => form.type === "rate");
     const rating = waiting ?? state.rating;
     this.#score = rating?.score ?? 0;
     const isRated = rating !== null;
@@ -96,7 +96,7 @@ export class AsidesView {
     setText(this.#said, comment === null ? "" : `“${comment}”`);
 
     const awaitsPerson = state.status === "waiting" || state.status === "assigned";
-    const leaving = state.asides.find((aside) => aside.type === "leave_email");
+    const leaving = state.forms.find((form) => form.type === "leave_email");
     const email = leaving?.email ?? state.email;
     this.#email.hidden =
       !awaitsPerson || !state.mayLeaveEmail || state.blocked || !state.messages.some(({ role }) => role === "visitor");
@@ -110,7 +110,7 @@ export class AsidesView {
     setAttribute(this.#address.input, "aria-describedby", isRefused ? "refused" : null);
     if (state.refusedEmail !== this.#refusedEmail) {
       this.#refusedEmail = state.refusedEmail;
-      // What was refused is there to be mended.
+      // The field shows the refused address again, so that the visitor can correct it.
       if (state.refusedEmail !== null) {
         this.#address.input.value = state.refusedEmail;
         if (hadFocus) this.#address.input.focus();
