@@ -3,20 +3,24 @@ import { webUrl } from "@chat-relay/protocol/untrusted";
 
 export type Piece = string | { readonly label: string; readonly url: string };
 
-const ADDRESS = /https?:\/\/[^\s<>"“”«»]+/gi;
+/**
+ * An address is ASCII without spaces, quotation marks and angle brackets, and letters of any script. Everything else ends it: the punctuation
+ * of other scripts, which ends sentences and brackets, and what is not seen (bidi and zero-width marks), which could hide where a link leads.
+ */
+const ADDRESS = /https?:\/\/(?:[!#-;=?-_a-~]|(?![\p{P}\p{Z}\p{C}])[^\0-\x7f])+/giu;
 
-/** The text in pieces, in order; their labels joined are the text again. */
+/** The text in pieces, in order; their labels joined are the text again, but for hosts, which are told as the browser calls them. */
 export function withLinks(content: string): Piece[] {
   const pieces: Piece[] = [];
   let end = 0;
   for (const match of content.matchAll(ADDRESS)) {
     const start = match.index ?? 0;
-    const label = withoutPunctuation(match[0]);
-    const url = webUrl(label);
-    if (url === null) continue;
+    const address = withoutPunctuation(match[0]);
+    const link = linkTo(address);
+    if (link === null) continue;
     if (start > end) pieces.push(content.slice(end, start));
-    pieces.push({ label, url });
-    end = start + label.length;
+    pieces.push(link);
+    end = start + address.length;
   }
   if (end < content.length) pieces.push(content.slice(end));
   return pieces;
@@ -28,8 +32,21 @@ function withoutPunctuation(address: string): string {
   for (;;) {
     const last = rest.slice(-1);
     const opening = { ")": "(", "]": "[", "}": "{" }[last];
-    const isLoose = opening === undefined ? /[.,;:!?'’*_…]/.test(last) : rest.split(last).length > rest.split(opening).length;
+    const isLoose = opening === undefined ? /[.,;:!?'*_]/.test(last) : rest.split(last).length > rest.split(opening).length;
     if (!isLoose) return rest;
     rest = rest.slice(0, -1);
   }
+}
+
+/** `null` for what is no address, or names a user: `https://bank.example@evil.example` leads elsewhere than it looks. */
+function linkTo(address: string): Piece | null {
+  const url = webUrl(address);
+  if (url === null) return null;
+  const { host, protocol, username, password } = new URL(url);
+  if (username !== "" || password !== "") return null;
+  const [start = "", authority = ""] = /^https?:\/\/([^/?#\\]*)/i.exec(address) ?? [];
+  if (authority.includes("@")) return null;
+  // A host of another script may look like a known one, and numbers may be written in many ways.
+  const label = authority.toLowerCase() === host ? address : `${protocol}//${host}${address.slice(start.length)}`;
+  return { label, url };
 }
