@@ -94,14 +94,18 @@ export class Tab {
     this.trouble = this.widget.locator(".bar");
   }
 
+  /** Opens the panel, where a page of the same visit has not left it open. */
   async open() {
-    await this.launcher.click();
+    await this.launcher.waitFor({ state: "attached" });
+    if ((await this.launcher.getAttribute("aria-expanded")) !== "true") await this.launcher.click();
     await this.panel.and(this.widget.locator("[data-open=true]")).waitFor();
   }
 
   async write(text) {
     await this.input.fill(text);
-    await this.input.press("Enter");
+    // Where fingers type, Enter makes a line.
+    if ((await this.input.getAttribute("enterkeyhint")) === "send") await this.input.press("Enter");
+    else await this.send.tap();
   }
 
   /** The conversation as it is shown: who, what, and for what the visitor wrote, how far it got. */

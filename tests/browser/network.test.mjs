@@ -288,3 +288,56 @@ stage.test("a time that cannot be read stops nothing, and what is seen is told o
   const seconds = (Date.now() - begun) / 1000;
   assert.ok(reads <= seconds + 2, `${reads} in ${seconds} s`);
 });
+
+for (const [name, headers, swallow] of [
+  ["a policy without the relay's wss: address", (url) => ({ "Content-Security-Policy": `connect-src ${url}` }), false],
+  ["a network that swallows WebSockets", () => ({}), true],
+]) {
+  stage.test(`${name}: the visitor is told so in words, the developer why, and what is written is kept`, async (come) => {
+    const tenant = await stage.tenant();
+    const visitor = await come();
+    const page = await visitor.context.newPage();
+    // Opened, and then silent: no frame of the relay's ever comes.
+    if (swallow) await page.routeWebSocket(/\/ws\/widget/, () => undefined);
+    await page.clock.install();
+    await page.goto(stage.put(await tenant.embedCode(), { headers: headers(stage.link.url) }));
+    const tab = new Tab(page);
+    await page.evaluate(() => {
+      window.errors = [];
+      window.ChatRelay.on("error", ({ error_code }) => window.errors.push(error_code));
+    });
+    await tab.open();
+    await tab.write("is anybody there?");
+    await tab.trouble.waitFor();
+    assert.equal(await tab.widget.locator(".presence").getAttribute("class"), "presence away");
+    await page.clock.fastForward("00:16");
+    const words = "The chat cannot be reached at the moment. Your messages are kept and sent as soon as it can.";
+    await eventually(async () => assert.equal(await tab.trouble.textContent(), words));
+    const advice = () => visitor.said.filter(({ text }) => text.startsWith("[chat-relay]")).map(({ text }) => text);
+    assert.equal(advice().length, 1);
+    assert.match(advice()[0], /^\[chat-relay\] No WebSocket to ws:.* opens, although .* answers: .*network.*connect-src/);
+    assert.deepEqual(await page.evaluate(() => window.errors), ["websocket_unavailable"]);
+    assert.deepEqual((await tab.bubbles()).at(-1), "sending: is anybody there?");
+  });
+}
+
+stage.test("a connection that was good for five seconds is no failure: the next one is dialled soon", async (come) => {
+  const { tenant, visitor, tab, begun } = await talking(come);
+  const page = await visitor.context.newPage();
+  // Each wait is as long as it may be: after six failures half a minute, longer than this test has patience for.
+  await page.addInitScript(() => (Math.random = () => 0.999));
+  await page.clock.install();
+  await page.goto(tab.page.url());
+  const late = new Tab(page);
+  await late.open();
+  for (let number = 0; number < 6; number += 1) {
+    await eventually(async () => assert.deepEqual(await late.bubbles(), begun));
+    await eventually(async () => assert.equal(await late.trouble.isVisible(), false));
+    await page.clock.fastForward("00:06");
+    stage.link.cut();
+    stage.link.mend();
+  }
+  await late.write("still here");
+  await eventually(async () => assert.equal((await late.bubbles()).at(-1), "sent: still here"));
+  await agrees(tenant, late, [...begun, "sent: still here"]);
+});

@@ -1,10 +1,13 @@
 // Host pages, on origins which are not the relay's: a plain server, reached by several names of this machine.
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { fileURLToPath } from "node:url";
 
 export class Pages {
   #server = createServer((request, response) => this.#answer(request, response));
   #pages = new Map();
+  #scripts = new Map();
 
   static async start() {
     const pages = new Pages();
@@ -18,11 +21,18 @@ export class Pages {
     return `http://${host}.localhost:${this.#server.address().port}`;
   }
 
+  /** The address, the same on every origin, of a file of a library from npm. */
+  library(file) {
+    const path = `/libraries/${file}`;
+    this.#scripts.set(path, fileURLToPath(new URL(`node_modules/${file}`, import.meta.url)));
+    return path;
+  }
+
   /** Puts up a page around some HTML, and answers its path. */
-  put(path, body, { lang = "en", dir = "ltr", headers = {} } = {}) {
+  put(path, body, { lang = "en", dir = "ltr", head = "", headers = {} } = {}) {
     const html = `<!doctype html>
 <html lang="${lang}" dir="${dir}">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>A shop</title></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>A shop</title>${head}</head>
 <body><main><h1>A shop</h1><p><button id="host" type="button">A button of the page</button></p></main>
 ${body}</body></html>`;
     this.#pages.set(path, { html, headers });
@@ -36,6 +46,12 @@ ${body}</body></html>`;
   }
 
   #answer(request, response) {
+    const script = this.#scripts.get(request.url);
+    if (script !== undefined) {
+      const type = script.endsWith(".css") ? "text/css" : "text/javascript";
+      response.writeHead(200, { "Content-Type": `${type}; charset=utf-8` }).end(readFileSync(script));
+      return;
+    }
     const page = this.#pages.get(request.url);
     if (page === undefined) {
       response.writeHead(request.url === "/favicon.ico" ? 204 : 404).end();

@@ -196,9 +196,9 @@ class Tenant {
     return all[0];
   }
 
-  /** What the chat backend has kept of the only conversation, oldest first. */
-  async messages() {
-    const { id } = await this.conversation();
+  /** What the chat backend has kept of the only conversation, or of this one, oldest first. */
+  async messages(conversation) {
+    const { id } = conversation ?? (await this.conversation());
     return (await this.signed("GET", `fetch/messages?conversation_id=${id}&limit=500`)).items;
   }
 

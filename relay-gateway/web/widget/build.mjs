@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, transform } from "esbuild";
 
-const GZIP_BUDGET_BYTES = 22_000;
+const GZIP_BUDGET_BYTES = 26_000;
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 // Style sheets are minified on their way in and become strings: the widget adopts them itself.
@@ -31,7 +31,7 @@ const INTERNAL = [
   "sessionId|expiresAt|messageId|readUpTo|retryAfterMs|localeGiven",
   "openedByItself|opensWhenReady|mayGreet|recheckedAt|welcomed|inFlight|heldUntil|unanswered|typingSentAt|seenUpTo|toldUpTo",
   "gapAfter|gapEnd|onChange|onFrame|onState|onBlocked|onTooLarge|openSocket|stopAll|isStoredUnder|changedName|outbox|trouble",
-  "loading|blocked|launcher|recycle|obtain|readRecord|transient|showsEnd|connection|timers|apply|config|state|messages",
+  "loading|blocked|recycle|obtain|readRecord|transient|showsEnd|connection|timers|apply|config|state|messages",
   "events|complete|avatarUrl|element|panel|composer|render|measure|words|toEnd|appearance|answers|endWait|stored",
   "notes|sources|revive|mayRate|mayLeaveEmail|emailRefused|refusedEmail|forms|rateTitle|scoreOf|rateComment|emailLabel|emailKept",
   "obtainSession|needsConnection|focusComposer|createSession|refreshToken|fetchConfig|socketUrl",

@@ -35,9 +35,27 @@ export function describeFailure(failure: unknown, relayAnswers: boolean, options
         `connect-src policy. If so: ${allowOrigin(options)}.`;
 }
 
+/** For a page that has its configuration, and gets no connection. */
+export function describeUnreachable(relayAnswers: boolean, { baseUrl }: Options): string {
+  const socket = baseUrl.replace(/^http/, "ws");
+  return relayAnswers
+    ? `No WebSocket to ${socket} opens, although ${baseUrl} answers: the network or a proxy does not let WebSockets through, or the page's ` +
+        `connect-src policy lacks ${socket.replace(/^(wss?:\/\/[^/]*).*/, "$1")}.`
+    : `The relay at ${baseUrl} does not answer. Messages are kept, and sent when it does.`;
+}
+
 /** Speaks once per text, so that retries do not fill the console. */
 export function tellDeveloper(message: string, said: Set<string>): void {
   if (said.has(message)) return;
   said.add(message);
-  console.error(`[chat-relay] ${message}`);
+  tellOnConsole(message);
+}
+
+/** Pages replace the console, and some take it away. */
+export function tellOnConsole(message: string, ...rest: readonly unknown[]): void {
+  try {
+    console.error(`[chat-relay] ${message}`, ...rest);
+  } catch {
+    // Then nobody reads it.
+  }
 }

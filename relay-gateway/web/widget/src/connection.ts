@@ -1,6 +1,7 @@
 // The WebSocket and its life: dial, stay, back off, sleep, or stop. What frames mean is the owner's business.
 import { RelayError } from "./http";
 import type { ClientFrame } from "@chat-relay/protocol/frames";
+import { toJson } from "@chat-relay/protocol/json";
 import { parseFrame, type ServerFrame, type Session } from "./protocol";
 
 /** idle: never asked for. asleep: the relay closed an idle connection. blocked: this page is not served. */
@@ -31,7 +32,7 @@ const SPREAD_MS: Readonly<Record<number, number>> = { 1012: 3000, 1013: 10_000 }
 const TRUSTED_FOR_MS = 60_000;
 
 /** A connection that lasted this long was a good one: the next trouble starts from the shortest wait. */
-const STABLE_AFTER_MS = 10_000;
+const STABLE_AFTER_MS = 5000;
 
 /** Proxies may turn a refused token into a plain failure: after so many in a row, renew it to be sure. */
 const SUSPICIOUS_FAILURES = 4;
@@ -89,7 +90,7 @@ export class Connection {
 
   send(frame: ClientFrame): boolean {
     if (this.state !== "ready" || this.#socket?.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(JSON.stringify(frame));
+    this.#socket.send(toJson(frame));
     return true;
   }
 

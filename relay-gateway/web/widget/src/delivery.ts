@@ -26,7 +26,7 @@ export function load(p: Parts): void {
 }
 
 export function send(p: Parts, content: string): void {
-  if (content === "" || content.length > MESSAGE_CHARS) return;
+  if (content === "" || [...content].length > MESSAGE_CHARS) return;
   const entry = { clientId: randomId(), content: clean(content), createdAt: new Date().toISOString(), failure: null };
   p.outbox.save(entry);
   p.apply({ type: "queued", entries: [entry] });

@@ -1,8 +1,10 @@
 // <chat-relay-widget>: ties one widget to its view, and to the life of the element in the page.
+import { tellOnConsole } from "./advice";
 import type { EventMap, EventName } from "./events";
 import type { Position } from "./protocol";
 import { arrange, leaveSlot, takeSlot, type Slot } from "./slots";
 import { setAttribute } from "./view/dom";
+import { releaseFocus } from "./view/isolation";
 import { adoptStyles } from "./view/stylesheet";
 import { View } from "./view/view";
 import type { Widget } from "./widget";
@@ -11,8 +13,8 @@ export const TAG = "chat-relay-widget";
 
 const EVENTS: readonly EventName[] = ["ready", "open", "close", "message", "unread", "status", "error"];
 
-/** Raised with every panel that opens, so that the latest is on top. */
-let topmost = 2147483000;
+/** Counts the panels that were opened: the latest is on top. */
+let raised = 0;
 
 export class ChatRelayElement extends HTMLElement implements Slot {
   side: Position = "bottom-right";
@@ -34,10 +36,22 @@ export class ChatRelayElement extends HTMLElement implements Slot {
     widget.onChange = () => this.#draw();
   }
 
+  /** Beside the body: routers swap and morph that, and its transforms and filters would carry the widget along. */
+  mount(): void {
+    document.documentElement.append(this);
+  }
+
+  connectedCallback(): void {
+    // A copy of the element, as of a router that keeps pages as HTML, has no widget behind it.
+    if (this.#widget === null) this.remove();
+  }
+
   disconnectedCallback(): void {
-    // An element that is only moved comes back at once.
     queueMicrotask(() => {
-      if (!this.isConnected) this.#teardown();
+      // An element that is only moved has come back. One whose document was written anew comes back there. What was taken out itself is over.
+      if (this.isConnected) return;
+      if (this.parentNode !== null && document.body) this.mount();
+      else this.#teardown();
     });
   }
 
@@ -57,7 +71,12 @@ export class ChatRelayElement extends HTMLElement implements Slot {
   }
 
   #dispatch<K extends EventName>(name: K, detail: EventMap[K]): void {
-    this.dispatchEvent(new CustomEvent(`chat-relay:${name}`, { detail, bubbles: true, composed: true }));
+    // Pages replace this constructor. One that throws there must not stop the widget.
+    try {
+      this.dispatchEvent(new CustomEvent(`chat-relay:${name}`, { detail, bubbles: true, composed: true }));
+    } catch (failure) {
+      tellOnConsole("an event could not be dispatched:", failure);
+    }
   }
 
   /** Draws the state; what drawing itself changes (a message seen) is drawn once more, not in a circle. */
@@ -102,12 +121,13 @@ export class ChatRelayElement extends HTMLElement implements Slot {
   }
 
   #opened(): void {
-    this.style.setProperty("--chat-relay-z", String((topmost += 1)));
+    this.style.setProperty("--chat-relay-raised", String((raised += 1)));
     this.#view?.panel.opened();
     if (this.#widget?.state.openedByItself) return;
     const before = document.activeElement;
     this.#returnFocusTo = before instanceof HTMLElement && before !== document.body && before !== this ? before : null;
-    this.#view?.panel.focusComposer();
+    releaseFocus(this);
+    this.#view?.panel.focusOnOpening();
   }
 
   #closed(): void {

@@ -1,4 +1,5 @@
 // The events of window.ChatRelay: a listener that throws harms nobody else.
+import { tellOnConsole } from "./advice";
 import type { ConversationStatus, Role } from "@chat-relay/protocol/frames";
 
 export interface EventMap {
@@ -36,6 +37,6 @@ function guarded<K extends EventName>(listener: Listener<K>, detail: EventMap[K]
   try {
     listener(detail);
   } catch (failure) {
-    console.error("[chat-relay] a listener failed:", failure);
+    tellOnConsole("a listener failed:", failure);
   }
 }

@@ -1,5 +1,6 @@
-// The relay's three HTTP calls: envelope in, typed data or a typed failure out.
+// The relay's four HTTP calls: envelope in, typed data or a typed failure out.
 import type { Options } from "./options";
+import { toJson } from "@chat-relay/protocol/json";
 import { clean, record, retryAfterMs, text } from "@chat-relay/protocol/untrusted";
 import { parseConfig, parseSession, type Session, type WidgetConfig } from "./protocol";
 
@@ -50,13 +51,19 @@ export class RelayApi {
       ...(mode === null ? {} : { mode }),
     };
     return this.#session("create/visitor-session", {
-      body: JSON.stringify(body),
+      body: toJson(body),
       headers: { "Content-Type": "application/json" },
     });
   }
 
   async refreshToken(token: string): Promise<Session> {
     return this.#session("refresh/visitor-token", { headers: { Authorization: `Bearer ${token}` } });
+  }
+
+  /** Ends the session, although the page may be on its way out. Nobody waits for the answer. */
+  endSession(token: string): void {
+    const init = { method: "POST", headers: { Authorization: `Bearer ${token}` }, keepalive: true };
+    this.#fetch(this.#url("end/visitor-session", {}), init).catch(() => undefined);
   }
 
   /** The token goes among the subprotocols, of which the relay selects the first: a URL would be logged on its way. */

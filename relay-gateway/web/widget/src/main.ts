@@ -1,120 +1,121 @@
-// Starts a widget for every embed snippet, and gives the page window.ChatRelay.
+// Gives the page window.ChatRelay, does what was asked of it before this script had loaded, and starts the widgets of the embed snippets.
 // The long texts come first, so that all code is near other code: gzip looks no further back than 32 KiB.
 import "./view/stylesheet";
 import "./text";
 import "./advice";
+import { tellOnConsole } from "./advice";
 import { ChatRelayElement, TAG } from "./element";
+import { all, startFrom, startScripts, withFirst, type Running } from "./embed";
 import type { EventName, Listener } from "./events";
-import { LIVE_ATTRIBUTES, readAppearance, readOptions } from "./options";
-import { Widget } from "./widget";
 
 interface Handle {
   open(): void;
   close(): void;
   toggle(): void;
+  hide(): void;
+  show(): void;
+  /** For when the visitor signs out: the next person at this browser finds nothing of the conversation. */
+  reset(): void;
   on<K extends EventName>(event: K, listener: Listener<K>): () => void;
 }
 
 interface ChatRelay extends Handle {
+  /** Starts a widget by code, with the script element's attributes as fields: `{tenantId, publicKey, …}`. */
+  start(settings: unknown): void;
   /** The widget with this public key, or `null`. */
   widget(publicKey: string): Handle | null;
+  /** Calls as arrays, `["open"]`: what a stub has kept, and what is pushed to it later. */
+  q: { push(...calls: readonly unknown[]): void };
 }
 
-interface Window {
-  ChatRelay?: ChatRelay & { readonly [START]?: (script: HTMLScriptElement | null) => void };
-}
+type Api = ChatRelay & ((method: string, ...args: readonly unknown[]) => unknown);
 
 /** Where a second copy of this file finds the first, which then serves both snippets. */
 const START = Symbol.for("chat-relay.start");
 
-const widgets = new Map<string, Widget>();
-const started = new WeakSet<HTMLScriptElement>();
-
-function start(current: HTMLScriptElement | null): void {
-  const scripts = current?.dataset.publicKey
-    ? [current]
-    : [...document.querySelectorAll<HTMLScriptElement>("script[data-public-key]")].filter((script) =>
-        /\/widget\.js([?#]|$)/.test(script.src),
-      );
-  const fresh = scripts.filter((script) => !started.has(script));
-  if (scripts.length === 0) explainSnippet();
-  for (const script of fresh) {
-    started.add(script);
-    startOne(script);
-  }
-}
-
-function startOne(script: HTMLScriptElement): void {
-  const options = readOptions(script);
-  if (options === null) {
-    explainSnippet();
-    return;
-  }
-  const key = `${options.tenantId} ${options.publicKey}`;
-  if (widgets.has(key)) return;
-
-  const widget = new Widget(options, readAppearance(script));
-  const element = document.createElement(TAG) as ChatRelayElement;
-  const attributes = new MutationObserver(() => {
-    widget.patch({ appearance: readAppearance(script) });
-  });
-  attributes.observe(script, { attributeFilter: LIVE_ATTRIBUTES });
-  widgets.set(key, widget);
-  element.attach(widget, () => {
-    attributes.disconnect();
-    widgets.delete(key);
-  });
-  whenBody(() => {
-    document.body.append(element);
-    void widget.start();
-  });
-}
-
-function whenBody(run: () => void): void {
-  if (document.body) run();
-  else document.addEventListener("DOMContentLoaded", run, { once: true });
-}
-
-function explainSnippet(): void {
-  console.error(
-    "[chat-relay] The embed snippet is incomplete: its script element needs src, data-tenant-id and data-public-key.",
-  );
-}
-
-function handle(find: () => Widget | undefined): Handle {
+function handle(use: (act: (running: Running) => void) => void): Handle {
   return {
-    open: () => find()?.open(),
-    close: () => find()?.close(),
-    toggle: () => find()?.toggle(),
-    on: (event, listener) => find()?.events.on(event, listener) ?? (() => undefined),
+    open: () =>
+      use(({ widget, element }) => {
+        element.hidden = false;
+        widget.open();
+      }),
+    close: () => use(({ widget }) => widget.close()),
+    toggle: () => use(({ widget }) => widget.toggle()),
+    hide: () => use(({ element }) => (element.hidden = true)),
+    show: () => use(({ element }) => (element.hidden = false)),
+    reset: () => use(({ widget }) => widget.reset()),
+    on: (event, listener) => {
+      let stop: (() => void) | null = null;
+      let isStopped = false;
+      use(({ widget }) => {
+        if (!isStopped) stop = widget.events.on(event, listener);
+      });
+      return () => {
+        isStopped = true;
+        stop?.();
+      };
+    },
   };
 }
 
+function build(): Api {
+  const call = (method: string, ...args: readonly unknown[]): unknown => {
+    const act = (api as unknown as Record<string, unknown>)[method];
+    if (typeof act === "function" && Object.keys(api).includes(method)) return act(...args);
+    tellOnConsole(`ChatRelay has no method "${method}".`);
+    return undefined;
+  };
+  const api: Api = Object.assign(call, handle(withFirst), {
+    reset: () => all().forEach(({ widget }) => widget.reset()),
+    start: startFrom,
+    widget: (publicKey: string) => {
+      const find = (): Running | undefined => all().find(({ widget }) => widget.options.publicKey === publicKey);
+      const use = (act: (running: Running) => void): void => {
+        const found = find();
+        if (found) act(found);
+      };
+      return find() ? handle(use) : null;
+    },
+    q: {
+      push: (...calls: readonly unknown[]) => {
+        for (const given of calls) guarded(() => call(...([...(given as Iterable<unknown>)] as [string, ...unknown[]])));
+      },
+    },
+  });
+  return api;
+}
+
+/** What stands under the name already: the first copy of this file, a stub with a queue, an element of that id, or somebody else's. */
 function boot(): void {
   const current = document.currentScript instanceof HTMLScriptElement ? document.currentScript : null;
-  const page = window as unknown as Window;
-  const existing = page.ChatRelay;
-  if (existing !== undefined) {
-    if (existing[START]) existing[START](current);
-    else console.error("[chat-relay] window.ChatRelay is taken by another script: the widget was not started.");
+  const page = window as unknown as { ChatRelay?: unknown };
+  const existing = page.ChatRelay as Partial<Record<symbol | "q" | "window", unknown>> | undefined;
+  const restart = existing?.[START];
+  if (typeof restart === "function") {
+    (restart as typeof startScripts)(current);
+    return;
+  }
+  const queue = existing?.q;
+  const isNamedElement = existing instanceof Element || existing instanceof HTMLCollection || (existing && existing.window === existing);
+  if (existing && !isNamedElement && !Array.isArray(queue)) {
+    tellOnConsole("window.ChatRelay is taken by another script: the widget was not started.");
     return;
   }
   if (!customElements.get(TAG)) customElements.define(TAG, ChatRelayElement);
-  const all = (): Widget[] => [...widgets.values()];
-  const api: ChatRelay = {
-    ...handle(() => all()[0]),
-    widget: (publicKey) => {
-      const find = (): Widget | undefined => all().find((widget) => widget.options.publicKey === publicKey);
-      return find() ? handle(find) : null;
-    },
-  };
-  Object.defineProperty(api, START, { value: start });
+  const api = build();
+  Object.defineProperty(api, START, { value: startScripts });
   page.ChatRelay = api;
-  start(current);
+  startScripts(current);
+  if (Array.isArray(queue)) api.q.push(...queue);
 }
 
-try {
-  boot();
-} catch (failure) {
-  console.error("[chat-relay] The widget could not start:", failure);
+function guarded(run: () => void): void {
+  try {
+    run();
+  } catch (failure) {
+    tellOnConsole("ChatRelay:", failure);
+  }
 }
+
+guarded(boot);

@@ -10,8 +10,8 @@ export class Model {
   /** Called after every change, and where a change asks for it. */
   onChange: () => void = () => undefined;
 
-  constructor(appearance: Appearance, opensWhenReady: boolean) {
-    this.state = { ...INITIAL, appearance, opensWhenReady };
+  constructor(appearance: Appearance) {
+    this.state = { ...INITIAL, appearance };
   }
 
   patch(patch: Patch): void {

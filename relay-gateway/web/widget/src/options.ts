@@ -1,12 +1,12 @@
-// What the page asks for: the attributes of the script element, read in one place.
+// What the page asks for: attributes of the script element, parameters of its address, or fields given to ChatRelay.start, read in one place.
 import { ROUTING_KEY_CHARS } from "@chat-relay/protocol/frames";
 import { clean } from "@chat-relay/protocol/untrusted";
 import { hexColour, position, type Position } from "./protocol";
-import { canonical } from "./text";
+import { canonical, documentLocale } from "./text";
 
 export type Theme = "light" | "dark" | "auto";
 
-/** Attributes which may change while the widget lives. */
+/** What may change while the widget lives. */
 export interface Appearance {
   /** As BCP 47 writes it. */
   readonly locale: string;
@@ -15,6 +15,11 @@ export interface Appearance {
   readonly position: Position | null;
   readonly theme: Theme;
   readonly colour: string | null;
+  /** Whether there is a launcher. Without one, the page opens the chat. */
+  readonly launcher: boolean;
+  /** How far from the window's edges it stands, in CSS pixels; `null` where the page's style sheet may say so. */
+  readonly offsetX: number | null;
+  readonly offsetY: number | null;
 }
 
 export interface Options {
@@ -28,23 +33,60 @@ export interface Options {
   readonly nonce: string | null;
 }
 
-export const LIVE_ATTRIBUTES = ["data-locale", "data-position", "data-theme", "data-color"];
+/** Settings by the names that `dataset` gives them: `tenantId` for `data-tenant-id`. */
+export type Settings = Readonly<Record<string, string | undefined>>;
 
-export function readAppearance(script: HTMLScriptElement): Appearance {
-  const { locale, position: side, theme, color } = script.dataset;
+export const LIVE_ATTRIBUTES = ["locale", "position", "theme", "color", "launcher", "offset-x", "offset-y"].map((name) => `data-${name}`);
+
+const MOST_OFFSET_PX = 2000;
+
+/** The script's attributes, and the parameters of its address where a tag manager has stripped the attributes. */
+export function settingsOf(script: HTMLScriptElement): Settings {
+  const settings: Record<string, string | undefined> = {};
+  const query = /\?([^#]*)/.exec(script.src)?.[1] ?? "";
+  new URLSearchParams(query).forEach((value, name) => (settings[settingName(name)] = value));
+  const nonce = script.nonce || undefined;
+  return { nonce, ...settings, ...script.dataset, baseUrl: script.dataset.baseUrl || settings.baseUrl || addressOf(script) };
+}
+
+/** Settings as a page's code gives them: by either spelling, booleans and numbers too. */
+export function settingsFrom(fields: Readonly<Record<string, unknown>>, baseUrl: string): Settings {
+  const settings: Record<string, string | undefined> = { baseUrl };
+  for (const name of Object.keys(fields)) {
+    const value = fields[name];
+    if (value !== undefined && value !== null) settings[settingName(name)] = String(value);
+  }
+  return settings;
+}
+
+/** Whether a script element loads the widget. */
+export function loadsWidget(script: HTMLScriptElement): boolean {
+  return /\/widget\.js([?#]|$)/.test(script.src);
+}
+
+/** The relay's address, as far as the address of its script tells. */
+export function addressOf(script: HTMLScriptElement): string {
+  return script.src.replace(/[?#].*$/, "").replace(/\/widget\.js$/, "");
+}
+
+export function readAppearance(settings: Settings): Appearance {
+  const { locale, theme } = settings;
   return {
-    locale: canonical(locale || document.documentElement.lang || navigator.language),
+    locale: locale ? canonical(locale) : documentLocale(),
     localeGiven: Boolean(locale),
-    position: position(side),
+    position: position(settings.position),
     theme: theme === "light" || theme === "dark" ? theme : "auto",
-    colour: hexColour(color),
+    colour: hexColour(settings.color),
+    launcher: settings.launcher !== "none" && settings.launcher !== "false",
+    offsetX: pixels(settings.offsetX),
+    offsetY: pixels(settings.offsetY),
   };
 }
 
-/** The options, or `null` when the snippet lacks what no widget can do without. */
-export function readOptions(script: HTMLScriptElement): Options | null {
-  const { tenantId, publicKey, baseUrl, mode, routingKey, open, nonce } = script.dataset;
-  const base = relayBase(baseUrl || script.src.replace(/[?#].*$/, "").replace(/\/widget\.js$/, ""));
+/** The options, or `null` when the settings lack what no widget can do without. */
+export function readOptions(settings: Settings): Options | null {
+  const { tenantId, publicKey, mode, routingKey, open, nonce } = settings;
+  const base = relayBase(settings.baseUrl ?? "");
   if (!tenantId || !publicKey || base === null) return null;
   return {
     tenantId: tenantId.trim(),
@@ -53,14 +95,24 @@ export function readOptions(script: HTMLScriptElement): Options | null {
     mode: mode === "bot" || mode === "human" ? mode : null,
     routingKey: routingKey ? clean(routingKey, ROUTING_KEY_CHARS) : null,
     open: open !== undefined && open !== "false",
-    nonce: nonce || script.nonce || null,
+    nonce: nonce || null,
   };
+}
+
+/** `tenant_id`, `tenant-id` and `data-tenant-id` are `tenantId`. */
+function settingName(name: string): string {
+  return name.replace(/^data-/, "").replace(/[-_](.)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function pixels(value: string | undefined): number | null {
+  const number = Number.parseFloat(value ?? "");
+  return number >= 0 && number <= MOST_OFFSET_PX ? number : null;
 }
 
 function relayBase(address: string): string | null {
   try {
     const url = new URL(address, document.baseURI);
-    if (!/^https?:$/.test(url.protocol)) return null;
+    if (address === "" || !/^https?:$/.test(url.protocol)) return null;
     return (url.origin + url.pathname).replace(/\/+$/, "").replace(/\/api\/v1$/, "");
   } catch {
     return null;

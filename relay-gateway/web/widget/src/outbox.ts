@@ -44,6 +44,10 @@ export class Outbox {
     this.#storage.write(PREFIX + entry.clientId, entry);
   }
 
+  clear(): void {
+    for (const clientId of this.#storage.names(PREFIX)) this.remove(clientId);
+  }
+
   remove(clientId: string): void {
     this.#storage.remove(PREFIX + clientId);
   }

@@ -41,6 +41,8 @@ export function listenToPage(p: Parts, sessions: Sessions): void {
 
 function otherTabWrote(p: Parts, sessions: Sessions, event: StorageEvent): void {
   const name = p.local.changedName(event);
+  if (name === undefined) return;
+  if (sessions.isResetBy(name)) p.startOver();
   if (name === null) return;
   if (name === "opened") p.patch({ mayGreet: false });
   if (name === history.READ_KEY) history.load(p);

@@ -18,6 +18,8 @@ export interface Parts extends Model {
   readonly gone: AbortSignal;
   /** What the developer was told already. */
   readonly told: Set<string>;
+  /** Forgets the visitor in this page: storage is not touched, for the tab that resets has cleared it. */
+  startOver(): void;
   /** Ends the wait between two attempts to get a configuration. */
   endWait: () => void;
 }

@@ -4,6 +4,9 @@ import { backoffMs } from "./connection";
 import { RelayError } from "./http";
 import type { Parts } from "./parts";
 
+/** The timer of the wait between two attempts to get a configuration. */
+export const WAIT = "config";
+
 const RECHECK_EVERY_MS = 30_000;
 
 /** A page that was never served and gets no readable answer is asked for this often, then left in peace. */
@@ -32,7 +35,7 @@ export async function begin(p: Parts, wasServedBefore: boolean): Promise<boolean
     }
     await new Promise<void>((resolve) => {
       p.endWait = resolve;
-      p.timers.after("config", backoffMs(attempt, leastMs), resolve);
+      p.timers.after(WAIT, backoffMs(attempt, leastMs), resolve);
     });
   }
 }

@@ -1,12 +1,17 @@
 // The visitor's session: made once, kept for every tab of the site, its token renewed when it must be.
+import { randomId } from "@chat-relay/protocol/id";
 import { RelayError, type RelayApi } from "./http";
 import { parseSession, type Session } from "./protocol";
 import type { Storage } from "./storage";
 
 const KEY = "session";
+const RESET_KEY = "reset";
 
 /** A token this close to its end is renewed before it is used. */
 const RENEW_BEFORE_MS = 60_000;
+
+/** A reset came while the relay was asked: its answer is for the visitor before. */
+class VisitorChanged extends Error {}
 
 export class Sessions {
   readonly #api: RelayApi;
@@ -21,6 +26,14 @@ export class Sessions {
     this.#lockName = lockName;
   }
 
+  /** Forgets the session, here and in every other tab, and answers its token. What is being asked of the relay will not be stored. */
+  forget(): string | null {
+    const token = this.stored()?.token ?? null;
+    this.#storage.write(RESET_KEY, randomId());
+    this.#storage.remove(KEY);
+    return token;
+  }
+
   stored(): Session | null {
     return parseSession(this.#storage.read(KEY));
   }
@@ -29,36 +42,51 @@ export class Sessions {
     return name === KEY;
   }
 
+  /** Whether another tab's change of this name, or of everything, says that the visitor is not the same any more. */
+  isResetBy(name: string | null): boolean {
+    return name === RESET_KEY || name === null;
+  }
+
   /**
    * A session whose token is worth a try. `rejected` is a token the relay refused: it is renewed, unless
    * another tab has done so. Fails as the relay's HTTP calls do.
    */
   async obtain(rejected: string | null): Promise<Session> {
     return exclusively(this.#lockName, async () => {
+      const visitor = this.#visitor();
       const session = this.stored();
-      if (session === null) return this.#create();
+      if (session === null) return this.#create(visitor);
       const expiring = Date.parse(session.expiresAt) - Date.now() < RENEW_BEFORE_MS;
-      return expiring || session.token === rejected ? this.#renew(session) : session;
+      return expiring || session.token === rejected ? this.#renew(session, visitor) : session;
     });
   }
 
-  async #renew(session: Session): Promise<Session> {
+  /** Changes with every reset: who was asked for is not who comes next. */
+  #visitor(): string {
+    return String(this.#storage.read(RESET_KEY) ?? "");
+  }
+
+  async #renew(session: Session, visitor: string): Promise<Session> {
     try {
-      return this.#keep(await this.#api.refreshToken(session.token));
+      const renewed = await this.#api.refreshToken(session.token);
+      if (this.stored() === null) throw new VisitorChanged();
+      return this.#keep(renewed, visitor);
     } catch (failure) {
+      // A VisitorChanged goes on, as every failure but a refusal.
       const isOver = failure instanceof RelayError && (failure.status === 401 || failure.status === 404);
       // A rotated key says nothing about the session: a new one would fail as well.
       if (!isOver || failure.code === "invalid_widget_key") throw failure;
-      this.#storage.remove(KEY);
-      return this.#create();
+      if (this.#visitor() === visitor) this.#storage.remove(KEY);
+      return this.#create(visitor);
     }
   }
 
-  async #create(): Promise<Session> {
-    return this.#keep(await this.#api.createSession(this.#locale()));
+  async #create(visitor: string): Promise<Session> {
+    return this.#keep(await this.#api.createSession(this.#locale()), visitor);
   }
 
-  #keep(session: Session): Session {
+  #keep(session: Session, visitor: string): Session {
+    if (this.#visitor() !== visitor) throw new VisitorChanged();
     const { sessionId, token, expiresAt } = session;
     this.#storage.write(KEY, { session_id: sessionId, visitor_token: token, expires_at: expiresAt });
     return session;

@@ -29,6 +29,8 @@ export interface State {
   readonly messages: readonly Message[];
   /** Whether `messages` begins where the conversation began. */
   readonly complete: boolean;
+  /** What the visitor has written, and not sent. */
+  readonly draft: string;
   readonly outbox: readonly OutboxEntry[];
   readonly notes: readonly Note[];
   readonly sessionId: string | null;
@@ -47,7 +49,7 @@ export interface State {
   readonly forms: readonly Form[];
   readonly typing: Role | null;
   /** What is wrong with the connection, once it has been wrong for long enough to say so. */
-  readonly trouble: "connecting" | "reconnecting" | "offline" | null;
+  readonly trouble: "connecting" | "reconnecting" | "offline" | "unreachable" | null;
   /** The relay does not serve this page at the moment. */
   readonly blocked: boolean;
   /** A conversation exists, but its history has not come yet. */
@@ -79,6 +81,7 @@ export const INITIAL: Omit<State, "appearance"> = {
   mayGreet: false,
   messages: [],
   complete: true,
+  draft: "",
   outbox: [],
   notes: [],
   sessionId: null,

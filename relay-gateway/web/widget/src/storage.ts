@@ -1,7 +1,16 @@
 // What outlives a page view. Browsers may refuse storage at any call; then memory has to do.
+import { toJson } from "@chat-relay/protocol/json";
 import { record } from "@chat-relay/protocol/untrusted";
 
 const PREFIX = "chat-relay";
+
+function area(kind: "localStorage" | "sessionStorage"): globalThis.Storage | null {
+  try {
+    return window[kind];
+  } catch {
+    return null;
+  }
+}
 
 /** A namespace in localStorage or sessionStorage: JSON values which never throw. */
 export class Storage {
@@ -31,7 +40,7 @@ export class Storage {
 
   write(name: string, value: unknown): void {
     const key = this.#namespace + name;
-    const raw = JSON.stringify(value);
+    const raw = toJson(value);
     try {
       window[this.#kind].setItem(key, raw);
       this.#memory.delete(key);
@@ -62,8 +71,9 @@ export class Storage {
     return keys.filter((key) => key.startsWith(start)).map((key) => key.slice(start.length));
   }
 
-  /** Tells which name another tab changed, where the event is about this namespace. */
-  changedName(event: StorageEvent): string | null {
-    return event.key?.startsWith(this.#namespace) ? event.key.slice(this.#namespace.length) : null;
+  /** Which name another tab changed; `null` for all of them at once, and `undefined` where the event is about something else. */
+  changedName({ key, storageArea }: StorageEvent): string | null | undefined {
+    if (key === null) return storageArea === area(this.#kind) ? null : undefined;
+    return key.startsWith(this.#namespace) ? key.slice(this.#namespace.length) : undefined;
   }
 }

@@ -4,7 +4,7 @@ import type { Form } from "./forms";
 import type { Message, Operator, Rating } from "@chat-relay/protocol/message";
 import type { OutboxEntry } from "./outbox";
 import type { ServerFrame } from "./protocol";
-import { newestId, type Note, type State } from "./state";
+import { INITIAL, newestId, type Note, type State } from "./state";
 
 /** How many messages stay in memory; older ones are the server's to keep. */
 const KEPT_MESSAGES = 100;
@@ -16,6 +16,7 @@ type Patched =
   | "openedByItself"
   | "opensWhenReady"
   | "mayGreet"
+  | "draft"
   | "trouble"
   | "blocked"
   | "loading"
@@ -38,7 +39,8 @@ export type Action =
   | { readonly type: "queued"; readonly entries: readonly OutboxEntry[] }
   | { readonly type: "failed"; readonly clientId: string; readonly failure: string | null }
   | { readonly type: "discarded"; readonly clientId: string }
-  | { readonly type: "read"; readonly upTo: string };
+  | { readonly type: "read"; readonly upTo: string }
+  | { readonly type: "reset" };
 
 export function reduce(state: State, action: Action): State {
   switch (action.type) {
@@ -79,6 +81,11 @@ export function reduce(state: State, action: Action): State {
     }
     case "discarded":
       return { ...state, outbox: state.outbox.filter((entry) => entry.clientId !== action.clientId) };
+    case "reset": {
+      // What the page and the relay say of this page is the same for the next visitor. All else was the one's before.
+      const { appearance, config, blocked, recheckedAt } = state;
+      return { ...INITIAL, appearance, config, blocked, recheckedAt };
+    }
     case "read":
       return { ...state, readUpTo: later(state.readUpTo, action.upTo) };
   }

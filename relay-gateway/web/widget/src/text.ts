@@ -1,4 +1,4 @@
-// Picks the language, its direction, and the words; times are told in the locale even where words are not.
+// Picks the language, its direction and the words, and tells times and days in the same language.
 import type { Dictionary } from "./locales/dictionary";
 import { en } from "./locales/en";
 import { fr } from "./locales/fr";
@@ -21,15 +21,16 @@ export function language(locale: string, localeGiven: boolean): Language {
   const words = longestPrefix(locale);
   const documentIsRtl = !localeGiven && document.documentElement.dir === "rtl";
   const primary = locale.split("-")[0] ?? "";
-  const clock = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
-  const date = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
+  // Days stand among our words: where those are English, so are the days.
+  const told = primary === words.split("-")[0] ? locale : words;
+  const clock = new Intl.DateTimeFormat(told, { hour: "numeric", minute: "2-digit" });
   return {
     locale,
     dir: documentIsRtl || RIGHT_TO_LEFT.has(primary) ? "rtl" : "ltr",
     words,
     t: DICTIONARIES[words] ?? en,
     time: (iso) => clock.format(new Date(iso)),
-    day: (iso) => capitalised(relativeDay(locale, iso) ?? date.format(new Date(iso)), locale),
+    day: (iso) => capitalised(relativeDay(told, iso) ?? day(told, iso), told),
   };
 }
 
@@ -45,6 +46,12 @@ function longestPrefix(locale: string): string {
     if (prefix in DICTIONARIES) return prefix;
   }
   return "en";
+}
+
+/** The document's locale. Where it says only `en`, and the visitor's browser `en-GB`, times are told as in Great Britain. */
+export function documentLocale(): string {
+  const own = canonical(document.documentElement.lang || navigator.language);
+  return navigator.languages.map(canonical).find((locale) => locale.startsWith(`${own}-`)) ?? own;
 }
 
 /** As BCP 47 writes it; English for what no browser understands, and for what the relay finds too long. */
@@ -63,6 +70,13 @@ function relativeDay(locale: string, iso: string): string | null {
   const days = Math.round((midnight(new Date(iso)) - midnight(new Date())) / 86_400_000);
   if (days !== 0 && days !== -1) return null;
   return new Intl.RelativeTimeFormat(locale, { numeric: "auto" }).format(days, "day");
+}
+
+/** With its year, unless that is this year. */
+function day(locale: string, iso: string): string {
+  const date = new Date(iso);
+  const year = date.getFullYear() === new Date().getFullYear() ? undefined : "numeric";
+  return date.toLocaleDateString(locale, { weekday: "long", day: "numeric", month: "long", year });
 }
 
 function capitalised(words: string, locale: string): string {

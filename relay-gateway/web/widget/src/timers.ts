@@ -21,7 +21,7 @@ export class Timers {
     this.#running.delete(name);
   }
 
-  stopAll(): void {
-    for (const name of [...this.#running.keys()]) this.stop(name);
+  stopAll(except = ""): void {
+    for (const name of [...this.#running.keys()]) if (name !== except) this.stop(name);
   }
 }

@@ -12,6 +12,7 @@ import type { Parts } from "./parts";
 import type { Position, ServerFrame, Session } from "./protocol";
 import * as service from "./service";
 import { Sessions } from "./session";
+import { sheet } from "./shape";
 import { nextUnsent, type State } from "./state";
 import { Storage } from "./storage";
 import { Timers } from "./timers";
@@ -29,7 +30,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   readonly timers = new Timers();
   readonly told = new Set<string>();
   endWait: () => void = () => undefined;
-  readonly #perVisit: Storage;
+  readonly #tab: Storage;
   readonly #sessions: Sessions;
   readonly #life = new AbortController();
 
@@ -37,11 +38,11 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     readonly options: Options,
     appearance: Appearance,
   ) {
-    super(appearance, options.open);
+    super(appearance);
     const { tenantId, publicKey } = options;
     this.api = new RelayApi(options);
     this.local = new Storage("localStorage", tenantId, publicKey);
-    this.#perVisit = new Storage("sessionStorage", tenantId, publicKey);
+    this.#tab = new Storage("sessionStorage", tenantId, publicKey);
     this.outbox = new Outbox(this.local);
     const locale = (): string => this.state.appearance.locale;
     this.#sessions = new Sessions(this.api, this.local, locale, `chat-relay:${tenantId}:${publicKey}`);
@@ -59,9 +60,13 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   async start(): Promise<void> {
     listenToPage(this, this.#sessions);
     const stored = this.#sessions.stored() !== null;
-    const mayGreet = this.local.read("opened") === null && this.#perVisit.read("greeted") === null;
+    const mayGreet = this.local.read("opened") === null && this.#tab.read("greeted") === null;
+    // A page of the same visit goes on with the panel as it was. A sheet would hide the page that the visitor has just asked for.
+    const wasOpen = this.#tab.read("open");
+    const opensWhenReady = this.state.opensWhenReady || (wasOpen === null ? this.options.open : wasOpen === true && !sheet().matches);
+    const draft = String(this.#tab.read("draft") ?? "");
     delivery.load(this);
-    this.patch({ loading: stored, mayGreet });
+    this.patch({ loading: stored, mayGreet, opensWhenReady, draft });
     history.load(this);
     if (!(await service.begin(this, stored))) return;
     this.events.emit("ready", {});
@@ -84,7 +89,9 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       return;
     }
     if (this.state.open) return;
+    this.#checkVisitor();
     this.local.write("opened", true);
+    this.#tab.write("open", true);
     this.patch({ open: true, openedByItself: byItself, mayGreet: false });
     if (this.state.blocked) void service.returns(this).then((isServed) => isServed && this.connection.connect());
     else this.connection.connect();
@@ -93,6 +100,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
 
   close(): void {
     const { open } = this.state;
+    this.#tab.write("open", false);
     this.patch({ open: false, opensWhenReady: false });
     if (open) this.events.emit("close", {});
   }
@@ -103,7 +111,27 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   }
 
   send(content: string): void {
+    this.#checkVisitor();
+    this.#keepDraft("");
     delivery.send(this, content);
+  }
+
+  /** The visitor has signed out: everything here goes first, so that a relay which cannot be reached leaves nothing behind. */
+  reset(): void {
+    const token = this.#sessions.forget();
+    this.outbox.clear();
+    this.local.remove(history.READ_KEY);
+    this.startOver();
+    if (token !== null) this.api.endSession(token);
+  }
+
+  startOver(): void {
+    const { open } = this.state;
+    this.connection.close();
+    this.timers.stopAll(service.WAIT);
+    for (const name of ["open", "draft"]) this.#tab.remove(name);
+    this.apply({ type: "reset" });
+    if (open) this.events.emit("close", {});
   }
 
   retry(clientId: string): void {
@@ -122,7 +150,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     forms.leaveEmail(this, email);
   }
 
-  typed(): void {
+  typed(draft: string): void {
+    this.#keepDraft(draft);
     if (this.state.blocked) return;
     this.connection.wake();
     if (Date.now() - this.state.typingSentAt < TYPING_SENT_EVERY_MS) return;
@@ -135,7 +164,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   }
 
   dismissGreeting(): void {
-    this.#perVisit.write("greeted", true);
+    this.#tab.write("greeted", true);
     this.patch({ mayGreet: false });
   }
 
@@ -204,6 +233,20 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
 
   onTooLarge(): void {
     delivery.tooLarge(this);
+  }
+
+  #keepDraft(draft: string): void {
+    this.#tab.write("draft", draft);
+    this.patch({ draft });
+  }
+
+  /** Pages that sign a visitor out by clearing the storage do not tell: then the session is not the one that this page is connected with. */
+  #checkVisitor(): void {
+    const { sessionId, open } = this.state;
+    if (sessionId === null || this.#sessions.stored()?.sessionId === sessionId) return;
+    this.startOver();
+    delivery.load(this);
+    if (open) this.patch({ open });
   }
 
   #emitNewMessages(before: State): void {

@@ -42,6 +42,7 @@ export interface Dictionary {
   readonly connecting: string;
   readonly reconnecting: string;
   readonly deviceOffline: string;
+  readonly unreachable: string;
   readonly unavailable: string;
   readonly poweredBy: string;
   /** Stand in for the relay's untouched English defaults. */

@@ -42,6 +42,7 @@ export const en: Dictionary = {
   charactersOver: (count) => `Too long by ${count}`,
   connecting: "Connecting…",
   reconnecting: "Reconnecting…",
+  unreachable: "The chat cannot be reached at the moment. Your messages are kept and sent as soon as it can.",
   deviceOffline: "You are offline. Messages are kept and sent when you are back.",
   unavailable: "Chat is not available on this page at the moment.",
   poweredBy: "Powered by Chat Relay",

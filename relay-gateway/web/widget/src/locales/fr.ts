@@ -42,6 +42,7 @@ export const fr: Dictionary = {
   charactersOver: (count) => `Trop long de ${count}`,
   connecting: "Connexion…",
   reconnecting: "Reconnexion…",
+  unreachable: "Le chat est injoignable pour le moment. Vos messages sont conservés et partiront dès que possible.",
   deviceOffline: "Vous êtes hors ligne. Vos messages sont conservés et partiront à votre retour.",
   unavailable: "La discussion n’est pas disponible sur cette page pour le moment.",
   poweredBy: "Propulsé par Chat Relay",

@@ -12,7 +12,7 @@ export class Avatar {
   #shown = "";
 
   show(face: Face): void {
-    const key = JSON.stringify(face);
+    const key = `${face.name} ${face.imageUrl}`;
     if (key === this.#shown) return;
     this.#shown = key;
     this.#showFallback(face);
@@ -25,7 +25,7 @@ export class Avatar {
   }
 
   #showFallback({ name }: Face): void {
-    const initial = Array.from(name?.trim() ?? "")[0]?.toLocaleUpperCase();
+    const initial = [...(name?.trim() ?? "")][0]?.toLocaleUpperCase();
     this.element.replaceChildren(initial ?? icon("chat"));
   }
 }

@@ -1,5 +1,6 @@
 // Where the visitor writes: grows with the text, sends on Enter, leaves input methods alone.
 import { MESSAGE_CHARS } from "@chat-relay/protocol/frames";
+import { typesOnScreen } from "../shape";
 import type { State } from "../state";
 import { localised, type Language } from "../text";
 import { button, el, setAttribute, setText } from "./dom";
@@ -10,12 +11,13 @@ const COUNT_FROM = 200;
 
 export interface ComposerActions {
   send(content: string): void;
-  typed(): void;
+  /** The visitor has written: this is what stands in the field now. */
+  typed(draft: string): void;
 }
 
 export class ComposerView {
   readonly element: HTMLElement;
-  readonly input = el("textarea", { rows: "1", id: "input", autocomplete: "off", enterkeyhint: "send", dir: "auto" });
+  readonly input = el("textarea", { rows: "1", id: "input", autocomplete: "off", dir: "auto" });
   readonly #counter = el("div", { class: "counter", id: "counter" });
   readonly #submit: HTMLButtonElement;
   #blocked = false;
@@ -27,12 +29,11 @@ export class ComposerView {
     this.#submit = button("send", () => this.#send(), icon("send"));
     this.element = el("div", "composer", el("div", "field", this.input, this.#submit), this.#counter);
     this.input.addEventListener("input", () => {
-      this.#actions.typed();
+      this.#actions.typed(this.input.value);
       this.measure();
     });
     this.input.addEventListener("keydown", (event) => {
-      // keyCode 229 is how Safari says that Enter belongs to an input method.
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing || typesOnScreen()) return;
       event.preventDefault();
       this.#send();
     });
@@ -46,7 +47,9 @@ export class ComposerView {
     setAttribute(this.input, "placeholder", placeholder);
     setAttribute(this.input, "aria-label", t.composerLabel);
     setAttribute(this.#submit, "aria-label", t.send);
+    setAttribute(this.input, "enterkeyhint", typesOnScreen() ? "enter" : "send");
     this.input.readOnly = state.blocked;
+    if (this.input.value !== state.draft) this.input.value = state.draft;
     this.measure();
   }
 
@@ -55,7 +58,8 @@ export class ComposerView {
     const { input } = this;
     input.style.setProperty("height", "auto");
     if (input.scrollHeight > 0) input.style.setProperty("height", `${input.scrollHeight}px`);
-    const left = MESSAGE_CHARS - input.value.trim().length;
+    // As the relay counts them: an emoji is one character, or a few.
+    const left = MESSAGE_CHARS - [...input.value.trim()].length;
     this.#submit.disabled = this.#blocked || left < 0 || left === MESSAGE_CHARS;
     const counts = left <= COUNT_FROM && this.#language !== null;
     this.#counter.hidden = !counts;
@@ -70,9 +74,7 @@ export class ComposerView {
 
   #send(): void {
     if (this.#submit.disabled) return;
-    const content = this.input.value.trim();
-    this.input.value = "";
-    this.#actions.send(content);
+    this.#actions.send(this.input.value.trim());
     this.measure();
     this.input.focus();
   }

@@ -21,8 +21,15 @@ export function button(className: string, onClick: () => void, ...children: read
   return node;
 }
 
-/** Writes only what changed: live regions announce every write. */
+const written = new WeakMap<Element, string>();
+
+/**
+ * Writes only what changed: live regions announce every write. What counts is what was written last, not what stands there: a browser that
+ * translates the page has put its own words in the place of ours.
+ */
 export function setText(node: Element, text: string): void {
+  if (written.get(node) === text) return;
+  written.set(node, text);
   if (node.textContent !== text) node.textContent = text;
 }
 

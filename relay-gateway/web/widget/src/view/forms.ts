@@ -54,9 +54,10 @@ export class FormsView {
   #refusedEmail: string | null = null;
 
   constructor(actions: FormsActions, onChange: () => void) {
-    this.#stars = Array.from({ length: RATING_SCORE }, (_, index) =>
-      button("star", () => actions.rate(index + 1, this.#words), icon("star")),
-    );
+    this.#stars = [];
+    for (let score = 1; score <= RATING_SCORE; score += 1) {
+      this.#stars.push(button("star", () => actions.rate(score, this.#words), icon("star")));
+    }
     this.#comment = new LineForm({ maxlength: String(RATING_COMMENT_CHARS), autocomplete: "off" }, (text) => {
       actions.rate(this.#score, text);
       this.#said.focus();
@@ -78,6 +79,8 @@ export class FormsView {
   }
 
   render(state: State, { t }: Language): void {
+    // What the visitor before has begun to write is nobody else's to send.
+    if (state.sessionId === null) for (const { input } of [this.#comment, this.#address]) input.value = "";
     const waiting = state.forms.find((form) => form.type === "rate");
     const rating = waiting ?? state.rating;
     this.#score = rating?.score ?? 0;

@@ -27,10 +27,16 @@ export class HeaderView {
     setText(this.#title, titleText(state, language));
     setText(this.#statusText, statusText(state, language));
     this.#status.hidden = state.blocked;
-    const presence = state.config?.online === false && !isWithOperator ? "away" : "online";
-    setAttribute(this.#presence, "class", `presence ${presence}`);
+    setAttribute(this.#presence, "class", `presence ${presence(state)}`);
     setAttribute(this.#close, "aria-label", language.t.closeChat);
   }
+}
+
+function presence({ config, status, trouble }: State): "online" | "away" | "waiting" {
+  if (trouble !== null) return "away";
+  if (status === "assigned") return "online";
+  if (config?.online === false) return "away";
+  return status === "waiting" ? "waiting" : "online";
 }
 
 export function titleText({ config }: State, { t }: Language): string {

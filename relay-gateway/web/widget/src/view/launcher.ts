@@ -49,5 +49,6 @@ export class LauncherView {
     setText(this.#greetingText, greeting);
     setAttribute(this.#dismiss, "aria-label", t.dismissGreeting);
     this.#greeting.hidden = !showsGreeting || state.open;
+    this.element.hidden = !state.appearance.launcher;
   }
 }

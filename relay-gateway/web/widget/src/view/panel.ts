@@ -1,4 +1,5 @@
 // The open chat: a floating card where there is room, a sheet over the whole screen where there is not.
+import { sheet, typesOnScreen } from "../shape";
 import type { State } from "../state";
 import type { Language } from "../text";
 import { ComposerView, type ComposerActions } from "./composer";
@@ -6,8 +7,8 @@ import { el, setAttribute, setText } from "./dom";
 import { HeaderView, titleText } from "./header";
 import { MessagesView, type MessagesActions } from "./messages";
 
-/** The same condition as in panel.css. */
-const SHEET_QUERY = "(max-width: 479.98px), (max-height: 419.98px)";
+/** A panel less high than this shows little but its header and its field, unless both are made small. */
+const SHORT_PX = 280;
 
 export interface PanelActions extends MessagesActions, ComposerActions {
   close(): void;
@@ -21,8 +22,9 @@ export class PanelView {
   readonly #bar = el("div", { class: "bar", dir: "auto" });
   readonly #notice = el("div", { class: "notice", dir: "auto" });
   readonly #branding = el("div", "branding");
-  readonly #sheet = matchMedia(SHEET_QUERY);
+  readonly #sheet = sheet();
   readonly #listeners = new AbortController();
+  readonly #resizes: ResizeObserver;
 
   constructor(actions: PanelActions, id: string) {
     this.#header = new HeaderView(() => actions.close());
@@ -42,6 +44,8 @@ export class PanelView {
       if (event.key === "Escape" && !event.isComposing) actions.close();
       if (event.key === "Tab" && this.#sheet.matches) this.#trap(event);
     });
+    this.#resizes = new ResizeObserver(() => this.element.classList.toggle("short", this.element.clientHeight < SHORT_PX));
+    this.#resizes.observe(this.element);
     const { signal } = this.#listeners;
     this.#sheet.addEventListener("change", () => this.#applyShape(), { signal });
     for (const name of ["resize", "scroll"]) {
@@ -76,12 +80,19 @@ export class PanelView {
     this.#applyViewport();
   }
 
+  /** Where fingers type, the focus goes to the panel: the keyboard on the screen would hide half of it. */
+  focusOnOpening(): void {
+    if (typesOnScreen()) this.element.focus({ preventScroll: true });
+    else this.focusComposer();
+  }
+
   focusComposer(): void {
     this.composer.input.focus({ preventScroll: true });
   }
 
   destroy(): void {
     this.#listeners.abort();
+    this.#resizes.disconnect();
     this.messages.destroy();
   }
 
@@ -97,8 +108,10 @@ export class PanelView {
   #applyViewport(): void {
     const viewport = window.visualViewport;
     if (!viewport || viewport.scale > 1.01) return;
-    this.element.style.setProperty("--viewport-height", `${viewport.height}px`);
-    this.element.style.setProperty("--viewport-top", `${viewport.offsetTop}px`);
+    // The visual viewport does not know of a page's CSS zoom, which scales what is set here.
+    const zoom = (this.element as { currentCSSZoom?: number }).currentCSSZoom ?? 1;
+    this.element.style.setProperty("--viewport-height", `${viewport.height / zoom}px`);
+    this.element.style.setProperty("--viewport-top", `${viewport.offsetTop / zoom}px`);
   }
 
   /** Keeps Tab within the sheet: behind it the page cannot be seen. */
@@ -116,5 +129,5 @@ export class PanelView {
 
 export function troubleText({ trouble }: State, { t }: Language): string {
   if (trouble === null) return "";
-  return { connecting: t.connecting, reconnecting: t.reconnecting, offline: t.deviceOffline }[trouble];
+  return { connecting: t.connecting, reconnecting: t.reconnecting, offline: t.deviceOffline, unreachable: t.unreachable }[trouble];
 }

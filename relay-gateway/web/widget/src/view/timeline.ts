@@ -32,6 +32,11 @@ export interface LineRow {
   readonly text: string;
 }
 
+/** A line of the widget's own, and whom it is about. */
+interface NoteRow extends LineRow {
+  readonly name: string | null;
+}
+
 export type Row = BubbleRow | LineRow;
 
 export function botFace({ config }: State): Face {
@@ -65,7 +70,8 @@ export function timeline(state: State, language: Language): Row[] {
       const { kind, name, key } = notes[0];
       notes.shift();
       const text = kind === "joined" ? language.t.joined(name) : language.t.resolved;
-      rows.push({ kind: "note", key, text });
+      const note: NoteRow = { kind: "note", key, text, name };
+      rows.push(note);
     }
   };
   for (const message of state.messages) {
@@ -120,13 +126,19 @@ function bubble(row: Pick<BubbleRow, "key" | "role" | "content"> & Partial<Bubbl
   };
 }
 
-/** The relay may tell in a system message what a note tells already: then its words win. */
+/**
+ * The chat backend may tell in a system message what a note tells already: that a person has joined, by their name, or after the change that
+ * the conversation is resolved. Then its words win. Any other system message says something else.
+ */
 function withoutTwinNotes(rows: readonly Row[]): Row[] {
-  const isNote = (row: Row | undefined): boolean => row?.kind === "note";
-  const isOwn = (row: Row): boolean => /^(joined|resolved):/.test(row.key);
+  const systemText = (row: Row | undefined): string | null =>
+    row?.kind === "note" && !/^(joined|resolved):/.test(row.key) ? row.text : null;
   return rows.filter((row, i) => {
-    const beside = [rows[i - 1], rows[i + 1]];
-    return !(isNote(row) && isOwn(row) && beside.some((other) => other && isNote(other) && !isOwn(other)));
+    if (row.kind !== "note" || systemText(row) !== null) return true;
+    const [before, after] = [systemText(rows[i - 1]), systemText(rows[i + 1])];
+    const { name } = row as NoteRow;
+    if (row.key.startsWith("resolved:")) return after === null;
+    return name === null || ![before, after].some((text) => text?.includes(name));
   });
 }
 

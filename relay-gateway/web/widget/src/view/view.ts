@@ -6,6 +6,7 @@ import { unreadCount } from "../state";
 import { language, type Language } from "../text";
 import { el, setAttribute, setText } from "./dom";
 import { statusText } from "./header";
+import { isolate } from "./isolation";
 import { LauncherView, type LauncherActions } from "./launcher";
 import { PanelView, troubleText, type PanelActions } from "./panel";
 
@@ -23,23 +24,20 @@ export class View {
   readonly #root: HTMLElement;
   readonly #announcer = el("div", { class: "sr-only", role: "status" });
   readonly #dark = matchMedia("(prefers-color-scheme: dark)");
-  readonly #onDark = (): void => this.#actions.onChange();
+  readonly #life = new AbortController();
   readonly #greetingTimer: number;
   #greets = false;
   #words: Language | null = null;
   #wordsKey = "";
   #announced = "";
-  readonly #actions: ViewActions;
 
   constructor(shadow: ShadowRoot, actions: ViewActions) {
-    this.#actions = actions;
     this.launcher = new LauncherView(actions, "panel");
     this.panel = new PanelView(actions, "panel");
     this.#root = el("div", "root", this.panel.element, this.launcher.element, this.#announcer);
     shadow.append(this.#root);
-    // Page-wide shortcuts would take what is typed here for commands: from outside, it is no input field.
-    for (const name of ["keydown", "keypress", "keyup"]) this.#root.addEventListener(name, (event) => event.stopPropagation());
-    this.#dark.addEventListener("change", this.#onDark);
+    isolate(shadow.host as HTMLElement, this.#life.signal);
+    this.#dark.addEventListener("change", () => actions.onChange(), { signal: this.#life.signal });
     this.#greetingTimer = window.setTimeout(() => {
       this.#greets = true;
       actions.onChange();
@@ -56,7 +54,7 @@ export class View {
 
   destroy(): void {
     clearTimeout(this.#greetingTimer);
-    this.#dark.removeEventListener("change", this.#onDark);
+    this.#life.abort();
     this.panel.destroy();
     this.#root.remove();
   }
@@ -68,7 +66,8 @@ export class View {
     return this.#words;
   }
 
-  #applyLook({ config, open }: State, { theme, position, colour }: Appearance, { dir, words }: Language): void {
+  #applyLook({ config, open }: State, appearance: Appearance, { dir, words }: Language): void {
+    const { theme, position, colour, offsetX, offsetY, launcher } = appearance;
     const isDark = theme === "auto" ? this.#dark.matches : theme === "dark";
     // The relay always sends a theme colour; its default says nothing about the brand.
     const own = config?.themeColour?.toUpperCase() === DEFAULT_COLOUR ? null : config?.themeColour;
@@ -77,6 +76,11 @@ export class View {
     setAttribute(this.#root, "data-theme", isDark ? "dark" : "light");
     setAttribute(this.#root, "data-position", position ?? config?.position ?? "bottom-right");
     setAttribute(this.#root, "data-open", String(open));
+    setAttribute(this.#root, "data-launcher", launcher ? null : "none");
+    for (const [name, offset] of [["--offset-x", offsetX], ["--offset-y", offsetY]] as const) {
+      if (offset === null) this.#root.style.removeProperty(name);
+      else this.#root.style.setProperty(name, `${offset}px`);
+    }
     setAttribute(this.#root, "dir", dir);
     setAttribute(this.#root, "lang", words);
   }

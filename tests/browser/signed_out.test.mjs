@@ -1,0 +1,127 @@
+// The next person at the same browser finds nothing of the conversation, once the page has said that the visitor signed out.
+import assert from "node:assert/strict";
+import { eventually } from "./browser.mjs";
+import { scene } from "./scene.mjs";
+
+const stage = scene({ withLink: true });
+const GREETING = "Hello! How can we help?";
+const QUESTION = "Where is my order?";
+const ANSWER = "Track your order from the link in your e-mail.";
+
+async function answers(tab) {
+  await tab.open();
+  await tab.write(QUESTION);
+  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+}
+
+const stored = (tab) => tab.page.evaluate(() => [...Object.entries(localStorage), ...Object.entries(sessionStorage)]);
+const token = async (tab) => JSON.parse((await stored(tab)).find(([key]) => key.endsWith(":session"))[1]).visitor_token;
+
+/** Nothing of the visitor before is shown, in the field or kept. */
+async function isFresh(tab) {
+  await eventually(async () => assert.deepEqual(await tab.bubbles(), [GREETING]));
+  assert.equal(await tab.input.inputValue(), "");
+  const left = (await stored(tab)).filter(([key]) => /:(session|out:.*|draft|read)$/.test(key));
+  assert.deepEqual(left, []);
+}
+
+stage.test("reset ends the session at the relay, here and in other tabs, and the next person begins anew", async (come) => {
+  const tenant = await stage.tenant();
+  const url = stage.put(await tenant.embedCode());
+  const visitor = await come();
+  const tabs = [await visitor.visit(url), await visitor.visit(url)];
+  await answers(tabs[0]);
+  await tabs[1].open();
+  await eventually(async () => assert.equal((await tabs[1].bubbles()).at(-1), ANSWER));
+  for (const tab of tabs) await tab.input.fill("a secret draft");
+  const old = await token(tabs[0]);
+
+  await tabs[0].page.evaluate(() => window.ChatRelay.reset());
+  for (const tab of tabs) {
+    assert.equal(await tab.launcher.getAttribute("aria-expanded"), "false");
+    await isFresh(tab);
+  }
+  await eventually(async () => {
+    const answer = await fetch(`${stage.relay.url}/api/v1/refresh/visitor-token`, {
+      method: "POST",
+      headers: { Authorization: `Bearer ${old}`, Origin: stage.pages.origin() },
+    });
+    assert.equal(answer.status, 401, "the session is over at the relay too");
+  });
+
+  await answers(tabs[1]);
+  await tabs[0].open();
+  for (const tab of tabs) {
+    await eventually(async () => assert.deepEqual(await tab.bubbles(), [GREETING, `sent: ${QUESTION}`, ANSWER]));
+  }
+  assert.equal((await tenant.conversations()).length, 2, "each has a conversation of their own");
+  assert.deepEqual(visitor.advice, []);
+});
+
+stage.test("reset without a network leaves nothing behind, and what was not sent is sent by nobody", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  const tab = await visitor.visit(stage.put(await tenant.embedCode()));
+  await answers(tab);
+  stage.link.cut();
+  await tab.write("for nobody else's eyes");
+  await tab.input.fill("nor this");
+  await tab.page.evaluate(() => window.ChatRelay.reset());
+  await isFresh(tab);
+  stage.link.mend();
+  await tab.page.reload();
+  await isFresh(tab);
+  await answers(tab);
+  assert.deepEqual(await tab.bubbles(), [GREETING, `sent: ${QUESTION}`, ANSWER]);
+  const kept = await Promise.all((await tenant.conversations()).map((conversation) => tenant.messages(conversation)));
+  assert.deepEqual(kept.map((messages) => messages.map(({ content }) => content)), [[QUESTION, ANSWER], [QUESTION, ANSWER]]);
+});
+
+stage.test("a session that comes while the visitor signs out is not the next person's", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  await visitor.context.route(/create\/visitor-session/, async (route) => {
+    const response = await route.fetch();
+    await held;
+    await route.fulfill({ response });
+  });
+  const tab = await visitor.visit(stage.put(await tenant.embedCode()));
+  const asked = tab.page.waitForRequest(/create\/visitor-session/);
+  await tab.open();
+  await asked;
+  const answered = tab.page.waitForResponse(/create\/visitor-session/);
+  await tab.page.evaluate(() => window.ChatRelay.reset());
+  release();
+  await (await answered).finished();
+  await tab.page.evaluate(() => new Promise((resolve) => setTimeout(resolve)));
+  await isFresh(tab);
+});
+
+stage.test("a page that signs out by clearing the storage gives the next person a conversation of their own", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  const tab = await visitor.visit(stage.put(await tenant.embedCode()));
+  await answers(tab);
+  await tab.page.evaluate(() => {
+    localStorage.clear();
+    sessionStorage.clear();
+  });
+  await tab.write("I am somebody else");
+  await eventually(async () => assert.equal((await tab.bubbles())[1], "sent: I am somebody else"));
+  assert.ok(!(await tab.bubbles()).includes(ANSWER), "the first one's conversation is not shown");
+  const conversations = await tenant.conversations();
+  assert.equal(conversations.length, 2);
+});
+
+stage.test("a page that clears the storage closes the chat of the visitor before in its other tabs", async (come) => {
+  const tenant = await stage.tenant();
+  const url = stage.put(await tenant.embedCode());
+  const visitor = await come();
+  const tabs = [await visitor.visit(url), await visitor.visit(url)];
+  for (const tab of tabs) await tab.open();
+  await answers(tabs[0]);
+  await tabs[1].page.evaluate(() => localStorage.clear());
+  await isFresh(tabs[0]);
+});
