@@ -151,25 +151,27 @@ impl Visitor {
     /// # Panics
     /// Where nothing is said.
     pub async fn next(&mut self) -> Said {
-        let next = async {
-            loop {
-                match self.0.next().await {
-                    Some(Ok(Message::Text(text))) => {
-                        let frame = serde_json::from_str(&text).expect("frames are JSON");
-                        check_times(&frame);
-                        return Said::Frame(frame);
-                    }
-                    Some(Ok(Message::Close(frame))) => {
-                        return frame.map_or(Said::Closed(1005, String::new()), |frame| {
-                            Said::Closed(frame.code.into(), frame.reason.to_string())
-                        });
-                    }
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) | None => return Said::Closed(1006, String::new()),
+        timeout(PATIENCE, self.next_ever()).await.expect("something is said")
+    }
+
+    /// What is said next, however long that takes.
+    pub async fn next_ever(&mut self) -> Said {
+        loop {
+            match self.0.next().await {
+                Some(Ok(Message::Text(text))) => {
+                    let frame = serde_json::from_str(&text).expect("frames are JSON");
+                    check_times(&frame);
+                    return Said::Frame(frame);
                 }
+                Some(Ok(Message::Close(frame))) => {
+                    return frame.map_or(Said::Closed(1005, String::new()), |frame| {
+                        Said::Closed(frame.code.into(), frame.reason.to_string())
+                    });
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Said::Closed(1006, String::new()),
             }
-        };
-        timeout(PATIENCE, next).await.expect("something is said")
+        }
     }
 
     /// The next frame, which is of this type.

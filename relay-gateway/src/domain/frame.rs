@@ -110,7 +110,11 @@ mod tests {
         ] {
             let frame = Frame::read(&sent.to_string()).expect("well formed");
             assert_eq!(serde_json::from_str::<Value>(&frame.passed(None)).expect("JSON"), written);
-            assert_eq!(frame.client_id.as_deref(), written["client_id"].as_str(), "a refusal names the frame: {written}");
+            assert_eq!(
+                frame.client_id.as_deref(),
+                written["client_id"].as_str(),
+                "a refusal names the frame: {written}"
+            );
         }
     }
 

@@ -8,6 +8,7 @@ export const WELCOME_MESSAGES = 50;
 export const ROUTING_KEY_CHARS = 100;
 export const RATING_COMMENT_CHARS = 500;
 export const EMAIL_CHARS = 254;
+export const HISTORY_MESSAGES = 50;
 export const RATING_SCORE = 5;
 
 export type Role = "visitor" | "agent" | "bot" | "system";
@@ -95,6 +96,12 @@ export type ClientFrame =
   /** The id of the last message that the client has. */
   after: string,
 }
+  | { "type": "history",
+  /** The id of that message. */
+  before: string,
+  /** Messages at most: 1 to 50. */
+  limit: number,
+}
   | { "type": "rate",
   /** The client's own id of the frame: a UUID, which an `error` repeats. */
   client_id: string,
@@ -122,6 +129,8 @@ export type ServerFrame =
   operator: Operator | null,
   /** The newest messages, oldest first. */
   history: Array<Message>,
+  /** Whether they are all that was said. Chat backends that do not answer `history` leave it out. */
+  complete?: boolean,
   /** The id of the last message that the visitor has read. */
   read_up_to: string | null,
   /** Whether the visitor may rate the conversation once it is resolved. Chat backends that know no ratings leave it out. */
@@ -144,6 +153,12 @@ export type ServerFrame =
   | { "type": "message",
   /** The message. */
   message: Message,
+}
+  | { "type": "history",
+  /** The newest of it, oldest first. */
+  messages: Array<Message>,
+  /** Whether nothing was said before these. */
+  complete: boolean,
 }
   | { "type": "typing",
   /** Who writes. */

@@ -31,11 +31,17 @@ const INTERNAL = [
   "sessionId|expiresAt|messageId|readUpTo|retryAfterMs|localeGiven",
   "openedByItself|opensWhenReady|mayGreet|recheckedAt|welcomed|inFlight|heldUntil|unanswered|typingSentAt|seenUpTo|toldUpTo",
   "gapAfter|gapEnd|onChange|onFrame|onState|onBlocked|onTooLarge|openSocket|stopAll|isStoredUnder|changedName|outbox|trouble",
-  "loading|blocked|recycle|obtain|readRecord|transient|showsEnd|connection|timers|apply|config|state|messages",
-  "events|complete|avatarUrl|element|panel|composer|render|measure|words|toEnd|appearance|answers|endWait|stored",
+  "loading|blocked|recycle|obtain|readRecord|transient|showsEnd|connection|timers|apply|config|state",
+  "events|avatarUrl|element|panel|composer|render|measure|words|toEnd|appearance|answers|endWait|stored",
   "notes|sources|revive|mayRate|mayLeaveEmail|emailRefused|refusedEmail|forms|rateTitle|scoreOf|rateComment|emailLabel|emailKept",
   "obtainSession|needsConnection|focusComposer|createSession|refreshToken|fetchConfig|socketUrl",
 ].join("|");
+
+// A field of a frame that were shortened would be read under a name that the relay never sends.
+const frames = await readFile(here("../protocol/frames.ts"), "utf8");
+const onTheWire = [...frames.matchAll(/\b([a-z_]+)\??: /g)].map(([, name]) => name);
+const lost = onTheWire.filter((name) => new RegExp(`^(${INTERNAL})$`).test(name));
+if (lost.length > 0) throw new Error(`fields of frames must keep their names: ${lost.join(", ")}`);
 
 await build({
   absWorkingDir: here("."),

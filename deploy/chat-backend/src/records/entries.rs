@@ -40,7 +40,7 @@ pub(crate) async fn before(
     limit: u64,
 ) -> Result<Vec<EntryRow>, StoreError> {
     let up_to = conversations::last_entry_id(rows, conversation_id).await?;
-    let said = messages::before(rows, conversation_id, (before, &up_to), limit).await?;
+    let said = messages::before(rows, conversation_id, (before, Some(&up_to)), limit).await?;
     let noted = notes::before(rows, conversation_id, (before, &up_to), limit).await?;
     let mut entries = together(said, noted);
     entries.sort_by(|one, other| other.by_id(one));

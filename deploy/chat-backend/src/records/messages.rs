@@ -174,16 +174,17 @@ pub(crate) async fn is_answered(
     Ok(found.is_some_and(|found| found.answers > 0))
 }
 
-/// A conversation's newest messages before an id (the empty one stands after all) and up to another. Newest first.
+/// A conversation's newest messages before an id (the empty one stands after all) and, if a last one is given, up to it. Newest first.
 pub(crate) async fn before(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     conversation_id: &str,
-    (before, up_to): (&str, &str),
+    (before, up_to): (&str, Option<&str>),
     limit: u64,
 ) -> Result<Vec<MessageRow>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM message
-         WHERE tenant_id = $1 AND conversation_id = $2 AND ($3 = '' OR id < $3) AND id <= $4 ORDER BY id DESC LIMIT $5"
+         WHERE tenant_id = $1 AND conversation_id = $2 AND ($3 = '' OR id < $3) AND ($4 IS NULL OR id <= $4)
+         ORDER BY id DESC LIMIT $5"
     );
     rows.all(&sql, [conversation_id.into(), before.into(), up_to.into(), limit.into()]).await
 }
@@ -220,19 +221,6 @@ pub(crate) async fn newest_of_visitor(
 /// There is no such message.
 pub(crate) fn not_found() -> ApiError {
     ApiError::new(ErrorCode::MessageNotFound, "This conversation has no such message: see its history.")
-}
-
-/// The newest messages of a conversation, oldest first.
-pub(crate) async fn newest(
-    rows: &OfTenant<'_, impl ConnectionTrait>,
-    conversation_id: &str,
-    limit: u64,
-) -> Result<Vec<MessageRow>, StoreError> {
-    let sql = format!(
-        "SELECT * FROM (SELECT {COLUMNS} FROM message WHERE tenant_id = $1 AND conversation_id = $2 ORDER BY id DESC LIMIT $3) AS newest
-         ORDER BY id"
-    );
-    rows.all(&sql, [conversation_id.into(), limit.into()]).await
 }
 
 /// The messages of a conversation after one of them and, if a last one is given, up to it: the oldest of them, oldest first.

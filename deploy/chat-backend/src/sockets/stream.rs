@@ -7,7 +7,7 @@ use wire::{
     SessionId, TenantId,
     frames::{
         ClientFrame, Message, Operator, Rating, Role, ServerFrame,
-        limits::{WELCOME_BYTES, WELCOME_MESSAGES},
+        limits::{HISTORY_BYTES, WELCOME_MESSAGES},
     },
     time::WireTime,
 };
@@ -64,6 +64,24 @@ fn newest_within(mut messages: Vec<Message>, most: usize) -> Vec<Message> {
     messages.split_off(messages.len() - kept)
 }
 
+/// The newest messages before one of them, or of all where it is empty, oldest first: `limit` at most, and [`HISTORY_BYTES`]. And whether
+/// nothing was said before these.
+async fn newest_before(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation_id: &str,
+    before: &str,
+    limit: u64,
+) -> Result<(Vec<Message>, bool), ApiError> {
+    // One more than are sent tells whether there are more.
+    let mut found = messages::before(rows, conversation_id, (before, None), limit + 1).await.map_err(unavailable)?;
+    let is_more = found.len() as u64 > limit;
+    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let read = found.len();
+    let kept = newest_within(found.into_iter().rev().map(Message::from).collect(), HISTORY_BYTES);
+    let complete = !is_more && kept.len() == read;
+    Ok((kept, complete))
+}
+
 impl<'a> ConversationStream<'a> {
     /// A place before every message: the visitor was welcomed without a conversation.
     pub(super) fn from_the_start(
@@ -98,9 +116,7 @@ impl<'a> ConversationStream<'a> {
     ) -> Result<Self, Ended> {
         let rows = backend.store.of(tenant_id);
         let conversation = conversations::find(&rows, &conversation_id).await?;
-        let newest = messages::newest(&rows, &conversation_id, PAGE).await.map_err(unavailable)?;
-        let history = newest.into_iter().map(Message::from).collect();
-        let history = newest_within(history, WELCOME_BYTES);
+        let (history, complete) = newest_before(&rows, &conversation_id, "", PAGE).await?;
         let newest = history.last().map(|message| message.id.clone()).unwrap_or_default();
         let (handling, operator) = (conversation.handling, conversation.shown_operator());
         let (rating, email) = (conversation.rating_since_resolved(), conversation.row.answers_email);
@@ -110,6 +126,7 @@ impl<'a> ConversationStream<'a> {
             status: handling.status(),
             operator: operator.clone(),
             history,
+            complete: Some(complete),
             read_up_to: conversation.row.read_up_to,
             may_rate: true,
             rating: rating.clone(),
@@ -184,6 +201,12 @@ impl<'a> ConversationStream<'a> {
             ClientFrame::Resume { after } => {
                 self.expect_message(&after).await?;
                 Ok(self.resume(socket, after).await?)
+            }
+            ClientFrame::History { before, limit } => {
+                self.expect_message(&before).await?;
+                let limit = u64::from(limit);
+                let (messages, complete) = newest_before(&self.rows(), &self.conversation_id, &before, limit).await?;
+                Ok(send(socket, &ServerFrame::History { messages, complete }).await?)
             }
             ClientFrame::Rate { score, comment, .. } => {
                 let (backend, id) = (self.backend, &self.conversation_id);

@@ -30,6 +30,7 @@ pub(super) async fn wait_for_conversation<'a>(
         status: visitor.handling().status(),
         operator: None,
         history: Vec::new(),
+        complete: Some(true),
         read_up_to: None,
         may_rate: true,
         rating: None,
@@ -46,7 +47,7 @@ pub(super) async fn wait_for_conversation<'a>(
                     let span = traces::span(tenant_id, &frame);
                     Some((frame, span))
                 }
-                Some("read" | "resume") => {
+                Some("read" | "resume" | "history") => {
                     let error = ApiError::new(
                         ErrorCode::MessageNotFound,
                         "There is no conversation yet: the first message begins one.",

@@ -3,6 +3,7 @@
 mod admin;
 mod bot;
 mod hand_over;
+mod history;
 mod inbox;
 mod input;
 mod mails;

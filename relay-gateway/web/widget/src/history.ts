@@ -1,8 +1,11 @@
-// How far the visitor has read, and the gap that a lost connection leaves in the history.
+// How far the visitor has read, what was said before, and the gap that a lost connection leaves in the history.
+import { HISTORY_MESSAGES } from "@chat-relay/protocol/frames";
 import type { Parts } from "./parts";
+import type { ServerFrame } from "./protocol";
 import { newestIncomingId } from "./state";
 
 const READ_SENT_EVERY_MS = 1000;
+const ANSWERED_WITHIN_MS = 20_000;
 export const READ_KEY = "read";
 
 export function load(p: Parts): void {
@@ -24,6 +27,29 @@ export function seen(p: Parts): void {
 export function resume(p: Parts): void {
   const { gapAfter } = p.state;
   if (gapAfter !== "") p.connection.send({ type: "resume", after: gapAfter });
+}
+
+/** The visitor comes to the oldest message: asks for what was said before it, once at a time. */
+export function askOlder(p: Parts): void {
+  const { messages, complete, mayAskOlder, askedBefore } = p.state;
+  const oldest = messages[0]?.id;
+  if (complete || !mayAskOlder || askedBefore !== "" || oldest === undefined) return;
+  if (!p.connection.send({ type: "history", before: oldest, limit: HISTORY_MESSAGES })) return;
+  p.patch({ askedBefore: oldest });
+  p.timers.after("older", ANSWERED_WITHIN_MS, () => p.patch({ askedBefore: "" }));
+}
+
+/** After the reducer: the relay has answered. */
+export function answered(p: Parts): void {
+  p.timers.stop("older");
+}
+
+/** Whether a refusal that names no frame is of this question: a relay of another version may not know it. */
+export function refused(p: Parts, { clientId }: Extract<ServerFrame, { type: "error" }>): boolean {
+  if (clientId !== null || p.state.askedBefore === "") return false;
+  answered(p);
+  p.patch({ askedBefore: "", mayAskOlder: false });
+  return true;
 }
 
 /** Tells the relay what was seen, one message for all within a second. */

@@ -32,6 +32,8 @@ export type ServerFrame =
       readonly sessionId: string;
       readonly status: wire.ConversationStatus;
       readonly history: readonly Message[];
+      /** Whether nothing was said before; `null` where the chat backend tells nothing of it, and answers no `history`. */
+      readonly complete: boolean | null;
       readonly readUpTo: string | null;
       readonly operator: Operator | null;
       readonly mayRate: boolean;
@@ -41,6 +43,7 @@ export type ServerFrame =
     }
   | { readonly type: "ack"; readonly clientId: string; readonly messageId: string; readonly createdAt: string }
   | { readonly type: "message"; readonly message: Message }
+  | { readonly type: "history"; readonly messages: readonly Message[]; readonly complete: boolean }
   | { readonly type: "typing"; readonly role: wire.Role }
   | { readonly type: "status"; readonly status: wire.ConversationStatus; readonly operator: Operator | null }
   | { readonly type: "rating"; readonly rating: Rating | null }
@@ -105,6 +108,7 @@ export function parseFrame(data: unknown): ServerFrame | null {
         sessionId: text(json.session_id) ?? "",
         status: status(json.status),
         history: known(list(json.history).map(parseMessage)),
+        complete: typeof json.complete === "boolean" ? json.complete : null,
         readUpTo: text(json.read_up_to),
         operator: parseOperator(json.operator),
         mayRate: json.may_rate === true,
@@ -122,6 +126,8 @@ export function parseFrame(data: unknown): ServerFrame | null {
       const message = parseMessage(json.message);
       return message === null ? null : { type: "message", message };
     }
+    case "history":
+      return { type: "history", messages: known(list(json.messages).map(parseMessage)), complete: json.complete !== false };
     case "typing": {
       const from = role(json.role);
       return from === null ? null : { type: "typing", role: from };

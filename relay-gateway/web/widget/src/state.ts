@@ -29,6 +29,10 @@ export interface State {
   readonly messages: readonly Message[];
   /** Whether `messages` begins where the conversation began. */
   readonly complete: boolean;
+  /** The chat backend answers for what was said before. */
+  readonly mayAskOlder: boolean;
+  /** The message of which the relay was asked what was said before it, until it has answered. */
+  readonly askedBefore: string;
   /** What the visitor has written, and not sent. */
   readonly draft: string;
   readonly outbox: readonly OutboxEntry[];
@@ -81,6 +85,8 @@ export const INITIAL: Omit<State, "appearance"> = {
   mayGreet: false,
   messages: [],
   complete: true,
+  mayAskOlder: false,
+  askedBefore: "",
   draft: "",
   outbox: [],
   notes: [],
@@ -135,6 +141,7 @@ export function newestIncomingId({ messages }: State): string {
 
 /** Entries of the outbox which no message in the list already shows. */
 export function unseenOutbox({ messages, outbox }: State): OutboxEntry[] {
+  if (outbox.length === 0) return [];
   const shown = new Set(messages.map((message) => message.clientId));
   return outbox.filter((entry) => !shown.has(entry.clientId));
 }

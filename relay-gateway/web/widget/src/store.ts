@@ -6,8 +6,8 @@ import type { OutboxEntry } from "./outbox";
 import type { ServerFrame } from "./protocol";
 import { INITIAL, newestId, type Note, type State } from "./state";
 
-/** How many messages stay in memory; older ones are the server's to keep. */
-const KEPT_MESSAGES = 100;
+/** How many messages stay in memory: more than anybody scrolls through. */
+const KEPT_MESSAGES = 12_000;
 
 /** What changes without a rule of its own. */
 type Patched =
@@ -28,6 +28,8 @@ type Patched =
   | "typingSentAt"
   | "seenUpTo"
   | "toldUpTo"
+  | "mayAskOlder"
+  | "askedBefore"
   | "forms"
   | "refusedEmail";
 
@@ -59,6 +61,12 @@ export function reduce(state: State, action: Action): State {
     }
     case "ack":
       return acknowledged(state, action);
+    case "history": {
+      const messages = merge(state, action.messages);
+      // An answer without a message would be asked for again and again.
+      const complete = action.complete || action.messages.length === 0;
+      return { ...state, messages, complete, askedBefore: "" };
+    }
     case "typing":
       return { ...state, typing: action.role === "bot" || action.role === "agent" ? action.role : null };
     case "status":
@@ -104,7 +112,9 @@ function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>
     // Who is welcomed is welcomed by the chat backend: it is there.
     config: base.config && { ...base.config, online: true },
     messages,
-    complete: (first ? frame.history.length < WELCOME_MESSAGES : base.complete) && messages.length < KEPT_MESSAGES,
+    complete: first ? (frame.complete ?? frame.history.length < WELCOME_MESSAGES) : base.complete,
+    mayAskOlder: frame.complete !== null,
+    askedBefore: "",
     sessionId: frame.sessionId,
     status: frame.status,
     operator: frame.operator,
@@ -146,6 +156,8 @@ function acknowledged(state: State, ack: Extract<ServerFrame, { type: "ack" }>):
 
 /** Adds what is new. What was sent from here names its `client_id`, and so takes its outbox entry's place. */
 function merge(state: State, incoming: readonly Message[]): readonly Message[] {
+  const [only] = incoming;
+  if (only && incoming.length === 1 && only.id > newestId(state)) return [...state.messages, only].slice(-KEPT_MESSAGES);
   const byId = new Map(state.messages.map((message) => [message.id, message]));
   for (const message of incoming) if (!byId.has(message.id)) byId.set(message.id, message);
   return [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1)).slice(-KEPT_MESSAGES);

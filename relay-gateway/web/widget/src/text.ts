@@ -23,6 +23,7 @@ export function language(locale: string, localeGiven: boolean): Language {
   const primary = locale.split("-")[0] ?? "";
   // Days stand among our words: where those are English, so are the days.
   const told = primary === words.split("-")[0] ? locale : words;
+  const day = dayNames(told);
   const clock = new Intl.DateTimeFormat(told, { hour: "numeric", minute: "2-digit" });
   return {
     locale,
@@ -30,7 +31,23 @@ export function language(locale: string, localeGiven: boolean): Language {
     words,
     t: DICTIONARIES[words] ?? en,
     time: (iso) => clock.format(new Date(iso)),
-    day: (iso) => capitalised(relativeDay(told, iso) ?? day(told, iso), told),
+    day: remembered((iso) => capitalised(relativeDay(told, iso) ?? day(new Date(iso)), told)),
+  };
+}
+
+/** A day's name is the same for a quarter of an hour in every time zone. Making one takes long, a thousand times. */
+function remembered(name: (iso: string) => string): (iso: string) => string {
+  let today = 0;
+  let names = new Map<number, string>();
+  return (iso) => {
+    // Midnight, too, is at the end of a quarter of an hour.
+    const now = Math.floor(Date.now() / 900_000);
+    if (now !== today) names = new Map();
+    today = now;
+    const quarter = Math.floor(Date.parse(iso) / 900_000);
+    const known = names.get(quarter) ?? name(iso);
+    names.set(quarter, known);
+    return known;
   };
 }
 
@@ -72,11 +89,12 @@ function relativeDay(locale: string, iso: string): string | null {
   return new Intl.RelativeTimeFormat(locale, { numeric: "auto" }).format(days, "day");
 }
 
-/** With its year, unless that is this year. */
-function day(locale: string, iso: string): string {
-  const date = new Date(iso);
-  const year = date.getFullYear() === new Date().getFullYear() ? undefined : "numeric";
-  return date.toLocaleDateString(locale, { weekday: "long", day: "numeric", month: "long", year });
+/** Tells a day, with its year unless that is this year. */
+function dayNames(locale: string): (date: Date) => string {
+  const parts = { weekday: "long", day: "numeric", month: "long" } as const;
+  const thisYear = new Intl.DateTimeFormat(locale, parts);
+  const otherYear = new Intl.DateTimeFormat(locale, { ...parts, year: "numeric" });
+  return (date) => (date.getFullYear() === new Date().getFullYear() ? thisYear : otherYear).format(date);
 }
 
 function capitalised(words: string, locale: string): string {

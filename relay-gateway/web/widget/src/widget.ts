@@ -163,6 +163,11 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     history.seen(this);
   }
 
+  /** The oldest message that is here comes into sight. */
+  askOlder(): void {
+    history.askOlder(this);
+  }
+
   dismissGreeting(): void {
     this.#tab.write("greeted", true);
     this.patch({ mayGreet: false });
@@ -184,7 +189,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       forms.pump(this);
     } else {
       this.timers.stop("ack");
-      this.patch({ inFlight: null, typing: null });
+      history.answered(this);
+      this.patch({ inFlight: null, typing: null, askedBefore: "" });
     }
     updateTrouble(this);
   }
@@ -199,6 +205,9 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       case "ack":
         delivery.acknowledged(this, frame.clientId);
         break;
+      case "history":
+        history.answered(this);
+        break;
       case "rating":
       case "email":
         forms.kept(this);
@@ -208,12 +217,13 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
         break;
       case "error":
         this.events.emit("error", { error_code: frame.code, message: frame.message });
+        if (history.refused(this, frame)) break;
         delivery.refused(this, frame);
         forms.refused(this, frame);
         break;
       default:
     }
-    if (frame.type !== "welcome" || before.welcomed) this.#emitNewMessages(before);
+    if (frame.type !== "history" && (frame.type !== "welcome" || before.welcomed)) this.#emitNewMessages(before);
     if ("status" in frame && (before.status !== frame.status || frame.type === "status")) {
       const { status, operator } = frame;
       const person = operator === null ? null : { display_name: operator.displayName };

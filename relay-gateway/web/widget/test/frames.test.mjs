@@ -24,6 +24,7 @@ test("what a golden frame says reaches the widget", () => {
     history: [
       { id: sent.id, role: "visitor", content: sent.content, createdAt: sent.created_at, sources: [], clientId: sent.client_id },
     ],
+    complete: false,
     readUpTo: sent.id,
     operator: { displayName: "Amina", avatarUrl: "https://cdn.example.com/amina.png" },
     mayRate: true,
@@ -32,6 +33,9 @@ test("what a golden frame says reaches the widget", () => {
     email: "ada@example.com",
   });
   assert.deepEqual(read("welcome_to_a_resolved_conversation").rating, { score: 4, comment: "Quick." });
+  assert.equal(read("welcome_to_a_resolved_conversation").complete, null, "a backend that answers no history");
+  const { messages, complete } = read("history");
+  assert.deepEqual([messages.map(({ content }) => content), complete], [["Good morning!"], true]);
   assert.deepEqual(read("rating"), { type: "rating", rating: { score: 5, comment: null } });
   assert.deepEqual(read("rating_forgotten"), { type: "rating", rating: null });
   assert.deepEqual(read("email"), { type: "email", email: "ada@example.com" });

@@ -72,3 +72,24 @@ test("a pending rating or address goes with its own answer, and a newer one stay
   assert.deepEqual(after(pending, { type: "email", email: "ben@example.com" }).forms, [rate(5), leave]);
   assert.deepEqual(after(pending, { type: "email", email: "ada@xn--bcher-kva.example" }).forms, [rate(5)]);
 });
+
+test("what was said before goes before what is known, once, and is asked for while there is more", () => {
+  const asked = after(welcome([message("3"), message("4")], { complete: false }), { type: "patch", patch: { askedBefore: "3" } });
+  assert.deepEqual([asked.complete, asked.mayAskOlder], [false, true]);
+  const answered = reduce(asked, { type: "history", messages: [message("1"), message("2"), message("3")], complete: false });
+  assert.deepEqual(answered.messages.map(({ id }) => id), ["1", "2", "3", "4"]);
+  assert.deepEqual([answered.complete, answered.askedBefore], [false, ""]);
+  const again = reduce(answered, welcome([message("4"), message("5")], { complete: false }));
+  assert.deepEqual(again.messages.map(({ id }) => id), ["1", "2", "3", "4", "5"], "a reconnect forgets nothing");
+  const ended = reduce(again, { type: "history", messages: [], complete: false });
+  assert.equal(ended.complete, true, "an empty answer is not asked for again");
+  assert.equal(after(welcome([message("1")], { complete: null })).mayAskOlder, false, "a backend that answers no history");
+});
+
+test("a reset leaves nothing of the visitor before", () => {
+  const config = { online: true };
+  const state = { ...INITIAL, appearance: "the page's", config, sessionId: "vs_1", draft: "a secret", messages: [message("1")], open: true, welcomed: true };
+  const { draft, messages, sessionId, open, ...rest } = reduce(state, { type: "reset" });
+  assert.deepEqual([draft, messages, sessionId, open], ["", [], null, false]);
+  assert.deepEqual([rest.appearance, rest.config], ["the page's", config]);
+});

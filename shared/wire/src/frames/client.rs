@@ -31,6 +31,13 @@ pub enum ClientFrame {
         /// The id of the last message that the client has.
         after: String,
     },
+    /// The client asks for what was said before the oldest message that it has.
+    History {
+        /// The id of that message.
+        before: String,
+        /// Messages at most: 1 to 50.
+        limit: u8,
+    },
     /// The visitor rates a conversation that is resolved. The last rating counts.
     Rate {
         /// The client's own id of the frame: a UUID, which an `error` repeats.
@@ -57,10 +64,10 @@ impl ClientFrame {
             Self::Message { client_id, .. } | Self::Rate { client_id, .. } | Self::LeaveEmail { client_id, .. } => {
                 Some(client_id)
             }
-            Self::Typing | Self::Read { .. } | Self::Resume { .. } => None,
+            Self::Typing | Self::Read { .. } | Self::Resume { .. } | Self::History { .. } => None,
         }
     }
 
     /// The values of `type`.
-    pub const TYPES: &[&'static str] = &["message", "typing", "read", "resume", "rate", "leave_email"];
+    pub const TYPES: &[&'static str] = &["message", "typing", "read", "resume", "history", "rate", "leave_email"];
 }

@@ -15,7 +15,7 @@ pub const SIGNED_MESSAGE_CHARS: usize = 8000;
 /// Attachments of a message that comes by a signed call (`add/message`).
 pub const SIGNED_MESSAGE_ATTACHMENTS: usize = 20;
 
-/// Characters of a message's id in `read` and `resume`. The reference backend's ids are UUIDs; other backends may have longer ones.
+/// Characters of a message's id in `read`, `resume` and `history`. The reference backend's ids are UUIDs; other backends may have longer ones.
 pub const MESSAGE_ID_CHARS: usize = 64;
 
 /// Characters of a conversation's id in an operator's frame. The reference backend's ids are UUIDs; other backends may have longer ones.
@@ -42,11 +42,15 @@ pub const BACKEND_READS_BYTES: usize = 256 * 1024;
 /// Bytes of a chat backend's frame. The gateway closes the socket of a backend that sends more.
 pub const SERVER_FRAME_BYTES: usize = 1024 * 1024;
 
-/// Messages in `welcome`. A shorter history is the whole conversation.
+/// Messages in `welcome`. A shorter history is the whole conversation, unless `complete` says otherwise.
 pub const WELCOME_MESSAGES: usize = 50;
 
-/// Bytes of the messages in `welcome`. Fifty of the longest messages are more, so the oldest of them are left out.
-pub const WELCOME_BYTES: usize = 256 * 1024;
+/// Messages in one answer to `history`.
+pub const HISTORY_MESSAGES: u8 = 50;
+
+/// Bytes of the messages in `welcome`, and in one answer to `history`. Fifty of the longest messages are more, so the oldest of them are
+/// left out.
+pub const HISTORY_BYTES: usize = 256 * 1024;
 
 /// Bytes of the metadata with which a page begins a session.
 pub const SESSION_METADATA_BYTES: usize = 4 * 1024;
@@ -87,6 +91,6 @@ const _: () = {
         CLIENT_FRAME_BYTES < BACKEND_READS_BYTES,
         "the chat backend reads every frame that the gateway lets through"
     );
-    assert!(WELCOME_BYTES < SERVER_FRAME_BYTES, "a full history passes the gateway");
+    assert!(HISTORY_BYTES < SERVER_FRAME_BYTES, "a full history passes the gateway");
     assert!(SESSION_METADATA_BYTES <= CONVERSATION_METADATA_BYTES, "a conversation keeps its session's metadata");
 };

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::{
     client::ClientFrame,
     limits::{
-        CLIENT_ID_CHARS, MESSAGE_ATTACHMENTS, MESSAGE_CHARS, MESSAGE_ID_CHARS, RATING_COMMENT_CHARS, RATING_SCORE,
+        CLIENT_ID_CHARS, HISTORY_MESSAGES, MESSAGE_ATTACHMENTS, MESSAGE_CHARS, MESSAGE_ID_CHARS, RATING_COMMENT_CHARS,
+        RATING_SCORE,
     },
 };
 use crate::fields::{Fields, RefusedFields};
@@ -42,6 +43,9 @@ pub fn read(frame: Map<String, Value>) -> Result<ClientFrame, RefusedFields> {
         "leave_email" => ClientFrame::LeaveEmail { client_id: id(&mut fields), email: fields.mailbox("email") },
         "read" => ClientFrame::Read { message_id: fields.text("message_id", MESSAGE_ID_CHARS) },
         "resume" => ClientFrame::Resume { after: fields.text("after", MESSAGE_ID_CHARS) },
+        "history" => {
+            ClientFrame::History { before: fields.text("before", MESSAGE_ID_CHARS), limit: history_limit(&mut fields) }
+        }
         "typing" => ClientFrame::Typing,
         _ => {
             fields.require("type", format!("must be one of {}", ClientFrame::TYPES.join(", ")));
@@ -58,6 +62,12 @@ pub(super) fn required_client_id(fields: &mut Fields, given: Option<&str>) -> St
         fields.require("client_id", "must be a UUID: the same one when the frame is sent again");
     }
     given.unwrap_or_default().to_owned()
+}
+
+/// How many messages a client asks for: as many as it may get, where it does not say.
+fn history_limit(fields: &mut Fields) -> u8 {
+    let most = u32::from(HISTORY_MESSAGES);
+    u8::try_from(fields.number("limit", 1..=most, most)).unwrap_or(HISTORY_MESSAGES)
 }
 
 /// A rating's score, which must be there. 0 where it was refused.

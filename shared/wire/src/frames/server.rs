@@ -29,6 +29,10 @@ pub enum ServerFrame {
         operator: Option<Operator>,
         /// The newest messages, oldest first.
         history: Vec<Message>,
+        /// Whether they are all that was said. Chat backends that do not answer `history` leave it out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        complete: Option<bool>,
         /// The id of the last message that the visitor has read.
         read_up_to: Option<String>,
         /// Whether the visitor may rate the conversation once it is resolved. Chat backends that know no ratings leave it out.
@@ -58,6 +62,13 @@ pub enum ServerFrame {
     Message {
         /// The message.
         message: Message,
+    },
+    /// What was said before the message that the client has named.
+    History {
+        /// The newest of it, oldest first.
+        messages: Vec<Message>,
+        /// Whether nothing was said before these.
+        complete: bool,
     },
     /// Somebody writes.
     Typing {

@@ -48,6 +48,7 @@ fn typescript() -> String {
     ] {
         let _ = writeln!(page, "export const {name} = {limit};");
     }
+    let _ = writeln!(page, "export const HISTORY_MESSAGES = {};", limits::HISTORY_MESSAGES);
     let _ = writeln!(page, "export const RATING_SCORE = {};", limits::RATING_SCORE);
     declare::<Role>(&mut page);
     let _ = writeln!(page, "export const ROLES: readonly Role[] = {:?};", Role::TEXTS);

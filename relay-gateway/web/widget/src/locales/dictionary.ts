@@ -34,6 +34,7 @@ export interface Dictionary {
   readonly emailKept: (email: string) => string;
   readonly emailRefused: string;
   readonly change: string;
+  readonly loadingOlder: string;
   readonly newMessages: string;
   readonly composerLabel: string;
   readonly send: string;

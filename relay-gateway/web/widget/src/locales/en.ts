@@ -35,6 +35,7 @@ export const en: Dictionary = {
   emailKept: (email) => `While you are away, answers also go to ${email}.`,
   emailRefused: "This is not an e-mail address.",
   change: "Change",
+  loadingOlder: "Loading earlier messages…",
   newMessages: "New messages",
   composerLabel: "Your message",
   send: "Send",

@@ -35,6 +35,7 @@ export const fr: Dictionary = {
   emailKept: (email) => `En votre absence, les réponses vont aussi à ${email}.`,
   emailRefused: "Ce n’est pas une adresse e-mail.",
   change: "Modifier",
+  loadingOlder: "Chargement des messages précédents…",
   newMessages: "Nouveaux messages",
   composerLabel: "Votre message",
   send: "Envoyer",

@@ -1,5 +1,5 @@
 // The scrolling conversation: rows kept by key, the typing dots, the pill for what arrived below.
-import { newestIncomingId, type State } from "../state";
+import { newestIncomingId, unseenOutbox, type State } from "../state";
 import type { Language } from "../text";
 import { FormsView, type FormsActions } from "./forms";
 import { Avatar } from "./avatar";
@@ -14,7 +14,12 @@ const END_PX = 60;
 /** More new rows than this at once are history, not news: nobody wants them read out. */
 const ANNOUNCED_ROWS = 4;
 
+/** So close to the oldest message, the ones before it are asked for. */
+const OLDER_PX = 600;
+
 export interface MessagesActions extends RowActions, FormsActions {
+  /** The oldest message that is here comes into sight. */
+  askOlder(): void;
   /** Asks for the next drawing: the newest message came into sight. */
   onChange(): void;
 }
@@ -31,7 +36,8 @@ export class MessagesView {
   readonly #pillText = el("span");
   readonly #pill: HTMLElement;
   #newest = "";
-  #ownRows = 0;
+  #ownNewest = "";
+  #madeOf: readonly unknown[] = [];
   #atEnd = true;
   /** How far it can be scrolled, as last laid out. */
   #range = 0;
@@ -68,8 +74,8 @@ export class MessagesView {
     setAttribute(this.#log, "aria-label", t.messages);
     setText(this.#pillText, t.newMessages);
 
-    const rows = timeline(state, language);
-    this.#sync(rows, language);
+    const rows = this.#changed(state, language);
+    if (rows !== null) this.#sync(rows, language);
     this.#forms.render(state, language);
     const isTyping = state.typing !== null;
     const face = state.typing === "agent" ? operatorFace(state, language) : botFace(state);
@@ -77,13 +83,29 @@ export class MessagesView {
     setText(this.#typingText, isTyping ? t.isTyping(face.name ?? t.chatTitle) : "");
     if (isTyping) this.#typingFace.show(face);
 
-    const ownRows = rows.filter((row) => row.kind === "bubble" && row.role === "visitor").length;
+    const own = newestOwn(state);
     const newest = newestIncomingId(state);
-    const wrote = ownRows > this.#ownRows;
+    // Their own words that come with older messages were not written now.
+    const wrote = own.key !== this.#ownNewest && (own.id === null || own.id > this.#newest);
     if (this.#atEnd || wrote) this.toEnd(false);
     else if (newest > this.#newest) this.#pill.hidden = false;
-    this.#ownRows = ownRows;
+    this.#ownNewest = own.key;
     this.#newest = newest;
+    if (state.open) this.#askOlder();
+  }
+
+  /** The rows, where anything that they are made of has changed. Long conversations are not built again for each key that the visitor types. */
+  #changed(state: State, language: Language): readonly Row[] | null {
+    const { messages, outbox, notes, config, operator, loading, complete, askedBefore } = state;
+    const today = new Date().toDateString();
+    const made = [messages, outbox, notes, config, operator, loading, complete, askedBefore, language, today];
+    if (made.every((part, i) => part === this.#madeOf[i])) return null;
+    this.#madeOf = made;
+    return timeline(state, language);
+  }
+
+  #askOlder(): void {
+    if (this.#scroller.scrollTop < OLDER_PX) this.#actions.askOlder();
   }
 
   toEnd(smooth: boolean): void {
@@ -101,6 +123,9 @@ export class MessagesView {
     const keys = new Set(rows.map((row) => row.key));
     const added = rows.filter((row) => !this.#rows.has(row.key)).length;
     setAttribute(this.#log, "aria-live", added > ANNOUNCED_ROWS ? "off" : "polite");
+    // What comes in above must not move what the visitor reads.
+    const anchor = this.#atEnd ? null : this.#first(rows);
+    const above = anchor === null ? 0 : anchor.offsetTop - this.#scroller.scrollTop;
     for (const [key, view] of this.#rows) {
       if (keys.has(key)) continue;
       view.element.remove();
@@ -112,6 +137,16 @@ export class MessagesView {
       if (view.element === next) next = next.nextElementSibling;
       else this.#log.insertBefore(view.element, next);
     }
+    if (anchor !== null) this.#scroller.scrollTop = anchor.offsetTop - above;
+  }
+
+  /** The oldest message that was shown before and still is. */
+  #first(rows: readonly Row[]): HTMLElement | null {
+    for (const { kind, key } of rows) {
+      const view = kind === "bubble" ? this.#rows.get(key) : undefined;
+      if (view) return view.element;
+    }
+    return null;
   }
 
   #view(row: Row, language: Language): LineView | BubbleView {
@@ -129,6 +164,7 @@ export class MessagesView {
     // Nobody scrolled away where the room has changed: the observer is about to follow.
     if (wasAtEnd && range !== this.#range) return;
     this.#atEnd = range - scrollTop < END_PX;
+    this.#askOlder();
     if (!this.#atEnd || wasAtEnd) return;
     this.#hidePill();
     this.#actions.onChange();
@@ -139,4 +175,16 @@ export class MessagesView {
     if (this.#pill.matches(":focus")) this.#scroller.focus({ preventScroll: true });
     this.#pill.hidden = true;
   }
+}
+
+/** What the visitor wrote last, by the key of its row; it has no id until the relay keeps it. */
+function newestOwn(state: State): { readonly key: string; readonly id: string | null } {
+  const unsent = unseenOutbox(state);
+  const last = unsent[unsent.length - 1];
+  if (last) return { key: last.clientId, id: null };
+  for (let i = state.messages.length - 1; i >= 0; i -= 1) {
+    const message = state.messages[i];
+    if (message?.role === "visitor") return { key: message.clientId ?? message.id, id: message.id };
+  }
+  return { key: "", id: "" };
 }

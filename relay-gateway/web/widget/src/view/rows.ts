@@ -28,6 +28,7 @@ export class BubbleView {
   readonly #sourcesLabel = el("span", "sources-label");
   readonly #meta = el("div", "meta");
   #metaKey = "";
+  #shown: readonly unknown[] = [];
   readonly #actions: RowActions;
 
   constructor(row: BubbleRow, actions: RowActions) {
@@ -39,7 +40,11 @@ export class BubbleView {
   }
 
   update(row: BubbleRow, language: Language): void {
-    const { role, first, last, delivery } = row;
+    const { role, first, last, delivery, failure, at, face } = row;
+    // Of a long conversation nearly every row is as it was: to look into the document for each of them takes long.
+    const shown = [first, last, delivery, failure, at, face.name, face.imageUrl, language];
+    if (shown.every((part, i) => part === this.#shown[i])) return;
+    this.#shown = shown;
     const { t } = language;
     const side = role === "visitor" ? "own" : "theirs";
     setAttribute(

@@ -89,7 +89,8 @@ export function timeline(state: State, language: Language): Row[] {
     const delivery = failure === null ? "sending" : "failed";
     rows.push(bubble({ key: clientId, role: "visitor", content, at: createdAt, delivery, failure, clientId }));
   }
-  return grouped(withoutTwinNotes(rows));
+  const shown = grouped(withoutTwinNotes(rows));
+  return state.askedBefore === "" ? shown : [{ kind: "note", key: "older", text: language.t.loadingOlder }, ...shown];
 }
 
 function welcomeText(state: State, { t }: Language): string | null {
