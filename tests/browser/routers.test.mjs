@@ -80,6 +80,25 @@ stage.test("a page that replaces its body, its whole document element, or puts c
   assert.deepEqual(sockets(), [1, 1]);
 });
 
+stage.test("a page that is written anew by document.open has a widget that answers", async (come) => {
+  const tenant = await stage.tenant();
+  const code = await tenant.embedCode();
+  const visitor = await come();
+  const tab = await visitor.visit(stage.put(code));
+  await answers(tab);
+  await tab.page.evaluate((html) => {
+    document.open();
+    document.write(`<!doctype html><title>Anew</title><body>${html}</body>`);
+    document.close();
+  }, code);
+  await eventually(async () => assert.equal(await tab.page.locator("chat-relay-widget").count(), 1));
+  await tab.open();
+  await tab.write(QUESTION);
+  await eventually(async () => assert.deepEqual((await tab.bubbles()).slice(-2), [`sent: ${QUESTION}`, ANSWER]));
+  await tab.page.keyboard.press("Escape");
+  await eventually(async () => assert.equal(await tab.launcher.getAttribute("aria-expanded"), "false"));
+});
+
 stage.test("the newest page's snippet says how the widget looks", async (come) => {
   const tenant = await stage.tenant();
   const code = await tenant.embedCode();

@@ -94,9 +94,11 @@ stage.test("a session that comes while the visitor signs out is not the next per
   const answered = tab.page.waitForResponse(/create\/visitor-session/);
   await tab.page.evaluate(() => window.ChatRelay.reset());
   release();
-  await (await answered).finished();
-  await tab.page.evaluate(() => new Promise((resolve) => setTimeout(resolve)));
+  const { session_id } = (await (await answered).json()).data;
   await isFresh(tab);
+  await answers(tab);
+  const now = JSON.parse((await stored(tab)).find(([key]) => key.endsWith(":session"))[1]);
+  assert.notEqual(now.session_id, session_id, "the next person has a session of their own");
 });
 
 stage.test("a page that signs out by clearing the storage gives the next person a conversation of their own", async (come) => {
@@ -124,4 +126,78 @@ stage.test("a page that clears the storage closes the chat of the visitor before
   await answers(tabs[0]);
   await tabs[1].page.evaluate(() => localStorage.clear());
   await isFresh(tabs[0]);
+  assert.equal(await tabs[0].launcher.getAttribute("aria-expanded"), "false");
+});
+
+stage.test("a sign-out page that resets the widget as it starts leaves nothing, and makes nothing new", async (come) => {
+  const tenant = await stage.tenant();
+  const code = await tenant.embedCode();
+  const visitor = await come();
+  const tab = await visitor.visit(stage.put(code));
+  await answers(tab);
+  const made = [];
+  tab.page.on("request", (request) => request.url().includes("create/visitor-session") && made.push(request.url()));
+  await tab.page.goto(stage.put(`<script>window.ChatRelay = { q: [["reset"]] };</script>${code}`));
+  await tab.widget.locator(".greeting").waitFor({ state: "attached" });
+  await isFresh(tab);
+  assert.deepEqual(made, []);
+  assert.equal((await tenant.conversations()).length, 1);
+});
+
+stage.test("a draft in a tab that shows no chat while the visitor signs out is not the next person's", async (come) => {
+  const tenant = await stage.tenant();
+  const url = stage.put(await tenant.embedCode());
+  const visitor = await come();
+  const away = await visitor.visit(url);
+  await away.open();
+  await away.input.fill("a secret draft");
+  await away.page.goto(stage.put("a page without a chat"));
+  const tab = await visitor.visit(url);
+  await answers(tab);
+  await tab.page.evaluate(() => window.ChatRelay.reset());
+  await away.page.goto(url);
+  await away.launcher.waitFor();
+  assert.equal(await away.launcher.getAttribute("aria-expanded"), "false");
+  await isFresh(away);
+});
+
+stage.test("what was never sent goes to nobody once the page has cleared the storage", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  const tab = await visitor.visit(stage.put(await tenant.embedCode()));
+  await tab.launcher.waitFor();
+  stage.link.cut();
+  await tab.open();
+  await tab.write("for nobody else's eyes");
+  await tab.page.evaluate(() => localStorage.clear());
+  stage.link.mend();
+  await answers(tab);
+  assert.deepEqual(await tab.bubbles(), [GREETING, `sent: ${QUESTION}`, ANSWER]);
+  assert.equal((await tenant.messages())[0].content, QUESTION);
+});
+
+stage.test("storage cleared before the reset: the session is ended all the same", async (come) => {
+  const tenant = await stage.tenant();
+  const tab = await (await come()).visit(stage.put(await tenant.embedCode()));
+  await answers(tab);
+  const ended = tab.page.waitForResponse((response) => response.url().includes("end/visitor-session") && response.request().method() === "POST");
+  await tab.page.evaluate(() => {
+    localStorage.clear();
+    window.ChatRelay.reset();
+  });
+  assert.equal((await ended).status(), 200);
+});
+
+stage.test("reset may stand before start", async (come) => {
+  const tenant = await stage.tenant();
+  const code = await tenant.embedCode();
+  const visitor = await come();
+  const tab = await visitor.visit(stage.put(code));
+  await answers(tab);
+  const [, src] = /src="([^"]+)"/.exec(code);
+  const [, publicKey] = /data-public-key="([^"]+)"/.exec(code);
+  const calls = JSON.stringify([["reset"], ["start", { tenantId: tenant.id, publicKey }]]);
+  await tab.page.goto(stage.put(`<script>window.ChatRelay = { q: ${calls} };</script><script src="${src}" async></script>`));
+  await tab.launcher.waitFor();
+  await isFresh(tab);
 });

@@ -35,6 +35,11 @@ stage.test("the page hides and shows it, by code, by the hidden attribute and by
   await tab.page.evaluate(() => window.ChatRelay.open());
   await tab.panel.and(tab.widget.locator("[data-open=true]")).waitFor();
   await hidden(false);
+  await tab.page.evaluate(() => window.ChatRelay.hide());
+  await hidden(true);
+  await tab.page.evaluate(() => window.ChatRelay.toggle());
+  await hidden(false);
+  assert.equal(await tab.launcher.getAttribute("aria-expanded"), "true", "what is hidden is shown, and not closed");
   await tab.page.addStyleTag({ content: "chat-relay-widget { display: none }" });
   await hidden(true);
 });
@@ -126,7 +131,7 @@ const PATCHES = {
       });
     }
   },
-  "another Array.from, find and includes": () => {
+  "another Array.from": () => {
     Array.from = () => {
       throw new Error("the page's Array.from");
     };
@@ -134,10 +139,12 @@ const PATCHES = {
   "no console": () => {
     Object.defineProperty(window, "console", { value: undefined });
   },
-  "another Event and CustomEvent": () => {
-    window.Event = window.CustomEvent = function () {
-      throw new Error("the page's Event");
-    };
+  "other constructors of events": () => {
+    for (const name of ["Event", "CustomEvent", "MouseEvent", "PointerEvent", "KeyboardEvent", "InputEvent"]) {
+      window[name] = function () {
+        throw new Error(`the page's ${name}`);
+      };
+    }
   },
   "enumerable additions to Object.prototype and Array.prototype": () => {
     Object.prototype.extend = function () {};
@@ -174,4 +181,39 @@ stage.test("a widget started by code on a page with another one is a widget of i
   const second = new Tab(tab.page, { index: 1 });
   await second.launcher.waitFor();
   assert.ok((await second.launcher.boundingBox()).x < 100);
+});
+
+stage.test("what comes while the page hides the widget is unread until it is shown", async (come) => {
+  const tenant = await stage.tenant();
+  const tab = await (await come()).visit(stage.put((await snippet(tenant)).code));
+  await answers(tab);
+  await tab.page.evaluate(() => {
+    window.unread = 0;
+    window.ChatRelay.on("unread", ({ count }) => (window.unread = count));
+    window.ChatRelay.hide();
+  });
+  await tenant.say("agent", "Are you there?");
+  await eventually(async () => assert.equal(await tab.page.evaluate(() => window.unread), 1));
+  await tab.page.evaluate(() => window.ChatRelay.show());
+  await eventually(async () => assert.equal(await tab.page.evaluate(() => window.unread), 0));
+});
+
+for (const style of ["html { font-size: 62.5% }", "html { font-size: 30px; letter-spacing: 4px; text-transform: uppercase }"]) {
+  stage.test(`its text is as large as ever on a page with ${style}`, async (come) => {
+    const { code } = await snippet(await stage.tenant());
+    const tab = await (await come()).visit(stage.put(`<style>${style}</style>${code}`));
+    await tab.open();
+    const look = await tab.input.evaluate((node) => {
+      const { fontSize, letterSpacing, textTransform } = getComputedStyle(node);
+      return [fontSize, letterSpacing, textTransform];
+    });
+    assert.deepEqual(look, ["15px", "normal", "none"]);
+  });
+}
+
+stage.test("a frame of another origin with the name ChatRelay is no chat", async (come) => {
+  const { code } = await snippet(await stage.tenant());
+  const frame = stage.put("a frame", { host: "elsewhere" });
+  const tab = await (await come()).visit(stage.put(`<iframe name="ChatRelay" title="a frame" src="${frame}"></iframe>${code}`));
+  await answers(tab);
 });

@@ -56,6 +56,6 @@ export function tellOnConsole(message: string, ...rest: readonly unknown[]): voi
   try {
     console.error(`[chat-relay] ${message}`, ...rest);
   } catch {
-    // Then nobody reads it.
+    // There is no other place to write to.
   }
 }

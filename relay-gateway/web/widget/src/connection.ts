@@ -85,7 +85,13 @@ export class Connection {
 
   close(): void {
     this.#drop();
+    this.#token = null;
     this.state = "idle";
+  }
+
+  /** The token of the newest dial. */
+  get token(): string | null {
+    return this.#token;
   }
 
   send(frame: ClientFrame): boolean {

@@ -13,17 +13,22 @@ export const TAG = "chat-relay-widget";
 
 const EVENTS: readonly EventName[] = ["ready", "open", "close", "message", "unread", "status", "error"];
 
-/** Counts the panels that were opened: the latest is on top. */
+const PROBE = "chat-relay-probe";
+
+/** The widget whose panel was opened last is on top of the others. */
 let raised = 0;
+let topmost: ChatRelayElement | null = null;
 
 export class ChatRelayElement extends HTMLElement implements Slot {
   side: Position = "bottom-right";
   isOpen = false;
+  hasLauncher = true;
   #widget: Widget | null = null;
   #view: View | null = null;
   #root: HTMLElement | null = null;
   #returnFocusTo: HTMLElement | null = null;
   #isDrawing = false;
+  #isHeard = false;
   #onGone: () => void = () => undefined;
 
   /** Called once, before the element is put into the page. `onGone` tells that it was taken out for good. */
@@ -34,6 +39,7 @@ export class ChatRelayElement extends HTMLElement implements Slot {
     widget.events.on("open", () => this.#opened());
     widget.events.on("close", () => this.#closed());
     widget.onChange = () => this.#draw();
+    this.addEventListener(PROBE, () => (this.#isHeard = true));
   }
 
   /** Beside the body: routers swap and morph that, and its transforms and filters would carry the widget along. */
@@ -48,11 +54,21 @@ export class ChatRelayElement extends HTMLElement implements Slot {
 
   disconnectedCallback(): void {
     queueMicrotask(() => {
-      // An element that is only moved has come back. One whose document was written anew comes back there. What was taken out itself is over.
+      // An element that is only moved has come back.
       if (this.isConnected) return;
-      if (this.parentNode !== null && document.body) this.mount();
+      // The page has replaced its document element: the widget goes on in the new one. If the page has taken out the widget itself, it ends.
+      if (this.parentNode !== null && document.body && this.#hears()) this.mount();
       else this.#teardown();
     });
+  }
+
+  /** `document.open()` takes every listener away, also those in here. Then the page's next snippet starts a new widget. */
+  #hears(): boolean {
+    this.#isHeard = false;
+    const probe = document.createEvent("Event");
+    probe.initEvent(PROBE, false, false);
+    this.dispatchEvent(probe);
+    return this.#isHeard;
   }
 
   place(index: number, isCrowded: boolean, shiftPx: number): void {
@@ -99,11 +115,14 @@ export class ChatRelayElement extends HTMLElement implements Slot {
   }
 
   #reads({ state }: Widget): boolean {
-    return state.open && document.visibilityState === "visible" && this.#view?.panel.messages.showsEnd === true;
+    const isShown = document.visibilityState === "visible" && this.getClientRects().length > 0;
+    return state.open && isShown && this.#view?.panel.messages.showsEnd === true;
   }
 
   #settle({ state, side }: Widget): void {
-    if (side === this.side && state.open === this.isOpen) return;
+    const { launcher } = state.appearance;
+    if (side === this.side && state.open === this.isOpen && launcher === this.hasLauncher) return;
+    this.hasLauncher = launcher;
     this.side = side;
     this.isOpen = state.open;
     arrange();
@@ -115,13 +134,15 @@ export class ChatRelayElement extends HTMLElement implements Slot {
     const view = new View(shadow, widget);
     this.#root = shadow.querySelector<HTMLElement>(".root");
     this.side = widget.side;
+    this.hasLauncher = widget.state.appearance.launcher;
     takeSlot(this);
     arrange();
     return view;
   }
 
   #opened(): void {
-    this.style.setProperty("--chat-relay-raised", String((raised += 1)));
+    if (topmost !== this) this.style.setProperty("--chat-relay-raised", String((raised += 1)));
+    topmost = this;
     this.#view?.panel.opened();
     if (this.#widget?.state.openedByItself) return;
     const before = document.activeElement;

@@ -11,6 +11,7 @@ import {
   settingsOf,
   type Settings,
 } from "./options";
+import { isolate } from "./view/isolation";
 import { Widget } from "./widget";
 
 /** One widget in the page. */
@@ -20,6 +21,9 @@ export interface Running {
   /** Takes its looks from another snippet, as a router puts one into each page. */
   follow(settings: Settings, script: HTMLScriptElement | null): void;
 }
+
+/** So long a widget waits for its page to have loaded. */
+const LOADED_WITHIN_MS = 5000;
 
 /** Code may start a widget a moment after its script has run. Only then does a snippet without ids lack them. */
 const EXPLAIN_AFTER_MS = 2000;
@@ -42,7 +46,7 @@ export function withFirst(run: (first: Running) => void): void {
   else waiting.push(run);
 }
 
-/** Starts what the running script, or where nobody knows which that is every script of the page, asks for. */
+/** Starts what the running script asks for. Where the browser does not say which script that is, starts what every script of the page asks for. */
 export function startScripts(current: HTMLScriptElement | null): void {
   const scripts = [...document.querySelectorAll<HTMLScriptElement>("script[src]")].filter(loadsWidget);
   const own = current ?? scripts[0];
@@ -76,6 +80,7 @@ function start(settings: Settings, script: HTMLScriptElement | null): boolean {
   }
   const widget = new Widget(options, readAppearance(settings));
   const element = document.createElement(TAG) as ChatRelayElement;
+  isolate(element);
   let attributes: MutationObserver | null = null;
   const follow = (newest: Settings, from: HTMLScriptElement | null): void => {
     attributes?.disconnect();
@@ -93,16 +98,27 @@ function start(settings: Settings, script: HTMLScriptElement | null): boolean {
     running.delete(key);
   });
   while (waiting.length > 0) waiting.shift()?.(entry);
-  whenBody(() => {
+  whenLoaded(() => {
     element.mount();
     void widget.start();
   });
   return true;
 }
 
-function whenBody(run: () => void): void {
-  if (document.body) run();
-  else document.addEventListener("DOMContentLoaded", run, { once: true });
+/**
+ * Frameworks that take over a document which the server has rendered want it as it was sent: an element more, and they render it anew. They
+ * do so before the page has loaded. A page that loads for ever is not waited for.
+ */
+function whenLoaded(run: () => void): void {
+  let hasRun = false;
+  const once = (): void => {
+    if (hasRun || !document.body) return;
+    hasRun = true;
+    run();
+  };
+  if (document.readyState === "complete") once();
+  window.addEventListener("load", once, { once: true });
+  window.setTimeout(once, LOADED_WITHIN_MS);
 }
 
 function explain(): void {

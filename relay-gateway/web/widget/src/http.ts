@@ -1,4 +1,4 @@
-// The relay's four HTTP calls: envelope in, typed data or a typed failure out.
+// The relay's HTTP calls: envelope in, typed data or a typed failure out.
 import type { Options } from "./options";
 import { toJson } from "@chat-relay/protocol/json";
 import { clean, record, retryAfterMs, text } from "@chat-relay/protocol/untrusted";

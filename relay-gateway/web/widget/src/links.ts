@@ -9,7 +9,7 @@ export type Piece = string | { readonly label: string; readonly url: string };
  */
 const ADDRESS = /https?:\/\/(?:[!#-;=?-_a-~]|(?![\p{P}\p{Z}\p{C}])[^\0-\x7f])+/giu;
 
-/** The text in pieces, in order; their labels joined are the text again, but for hosts, which are told as the browser calls them. */
+/** The text in pieces, in order; their labels joined are the text again, but for hosts, which are shown as the browser spells them. */
 export function withLinks(content: string): Piece[] {
   const pieces: Piece[] = [];
   let end = 0;

@@ -41,9 +41,18 @@ function handle(use: (act: (running: Running) => void) => void): Handle {
         widget.open();
       }),
     close: () => use(({ widget }) => widget.close()),
-    toggle: () => use(({ widget }) => widget.toggle()),
+    toggle: () =>
+      use(({ widget, element }) => {
+        if (element.hidden) widget.open();
+        else widget.toggle();
+        element.hidden = false;
+      }),
     hide: () => use(({ element }) => (element.hidden = true)),
-    show: () => use(({ element }) => (element.hidden = false)),
+    show: () =>
+      use(({ widget, element }) => {
+        element.hidden = false;
+        widget.onChange();
+      }),
     reset: () => use(({ widget }) => widget.reset()),
     on: (event, listener) => {
       let stop: (() => void) | null = null;
@@ -67,7 +76,12 @@ function build(): Api {
     return undefined;
   };
   const api: Api = Object.assign(call, handle(withFirst), {
-    reset: () => all().forEach(({ widget }) => widget.reset()),
+    reset: () => {
+      const running = all();
+      for (const { widget } of running) widget.reset();
+      // A page that resets first and starts then means the visitor whose session is stored.
+      if (running.length === 0) withFirst(({ widget }) => widget.reset());
+    },
     start: startFrom,
     widget: (publicKey: string) => {
       const find = (): Running | undefined => all().find(({ widget }) => widget.options.publicKey === publicKey);
@@ -90,15 +104,14 @@ function build(): Api {
 function boot(): void {
   const current = document.currentScript instanceof HTMLScriptElement ? document.currentScript : null;
   const page = window as unknown as { ChatRelay?: unknown };
-  const existing = page.ChatRelay as Partial<Record<symbol | "q" | "window", unknown>> | undefined;
+  const existing = notNamedElement(page.ChatRelay);
   const restart = existing?.[START];
   if (typeof restart === "function") {
     (restart as typeof startScripts)(current);
     return;
   }
   const queue = existing?.q;
-  const isNamedElement = existing instanceof Element || existing instanceof HTMLCollection || (existing && existing.window === existing);
-  if (existing && !isNamedElement && !Array.isArray(queue)) {
+  if (existing && !Array.isArray(queue)) {
     tellOnConsole("window.ChatRelay is taken by another script: the widget was not started.");
     return;
   }
@@ -108,6 +121,17 @@ function boot(): void {
   page.ChatRelay = api;
   startScripts(current);
   if (Array.isArray(queue)) api.q.push(...queue);
+}
+
+/** An element of that id, or a frame of that name, is no script's: browsers put both on the window. Nothing may be read of another origin's frame. */
+function notNamedElement(value: unknown): Partial<Record<symbol | "q", unknown>> | null {
+  try {
+    const found = value as { readonly window?: unknown } | undefined;
+    const isNamed = found instanceof Element || found instanceof HTMLCollection || found?.window === found;
+    return isNamed ? null : (found as Partial<Record<symbol | "q", unknown>>);
+  } catch {
+    return null;
+  }
 }
 
 function guarded(run: () => void): void {

@@ -26,12 +26,21 @@ export function listenToPage(p: Parts, sessions: Sessions): void {
     { signal },
   );
   window.addEventListener("pagehide", () => connection.pause(), { signal });
-  window.addEventListener("pageshow", () => connection.wake(), { signal });
+  window.addEventListener(
+    "pageshow",
+    () => {
+      // The page may come back from the back/forward cache, after the visitor has signed out on another one.
+      p.checkVisitor();
+      connection.wake();
+    },
+    { signal },
+  );
   window.addEventListener("storage", (event) => otherTabWrote(p, sessions, event), { signal });
   document.addEventListener(
     "visibilitychange",
     () => {
       if (document.visibilityState !== "visible") return;
+      p.checkVisitor();
       connection.revive();
       p.onChange();
     },
@@ -42,7 +51,7 @@ export function listenToPage(p: Parts, sessions: Sessions): void {
 function otherTabWrote(p: Parts, sessions: Sessions, event: StorageEvent): void {
   const name = p.local.changedName(event);
   if (name === undefined) return;
-  if (sessions.isResetBy(name)) p.startOver();
+  if (sessions.mayChangeVisitor(name)) p.checkVisitor();
   if (name === null) return;
   if (name === "opened") p.patch({ mayGreet: false });
   if (name === history.READ_KEY) history.load(p);

@@ -18,8 +18,8 @@ export interface Parts extends Model {
   readonly gone: AbortSignal;
   /** What the developer was told already. */
   readonly told: Set<string>;
-  /** Forgets the visitor in this page: storage is not touched, for the tab that resets has cleared it. */
-  startOver(): void;
+  /** Forgets the visitor in this page, if another one uses the browser now. */
+  checkVisitor(): boolean;
   /** Ends the wait between two attempts to get a configuration. */
   endWait: () => void;
 }

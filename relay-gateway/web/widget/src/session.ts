@@ -5,7 +5,7 @@ import { parseSession, type Session } from "./protocol";
 import type { Storage } from "./storage";
 
 const KEY = "session";
-const RESET_KEY = "reset";
+const VISITOR_KEY = "visitor";
 
 /** A token this close to its end is renewed before it is used. */
 const RENEW_BEFORE_MS = 60_000;
@@ -29,7 +29,7 @@ export class Sessions {
   /** Forgets the session, here and in every other tab, and answers its token. What is being asked of the relay will not be stored. */
   forget(): string | null {
     const token = this.stored()?.token ?? null;
-    this.#storage.write(RESET_KEY, randomId());
+    this.#storage.remove(VISITOR_KEY);
     this.#storage.remove(KEY);
     return token;
   }
@@ -42,9 +42,9 @@ export class Sessions {
     return name === KEY;
   }
 
-  /** Whether another tab's change of this name, or of everything, says that the visitor is not the same any more. */
-  isResetBy(name: string | null): boolean {
-    return name === RESET_KEY || name === null;
+  /** Whether a change of this name in another tab, or of everything, may mean another visitor. */
+  mayChangeVisitor(name: string | null): boolean {
+    return name === VISITOR_KEY || name === null;
   }
 
   /**
@@ -53,7 +53,7 @@ export class Sessions {
    */
   async obtain(rejected: string | null): Promise<Session> {
     return exclusively(this.#lockName, async () => {
-      const visitor = this.#visitor();
+      const visitor = this.nameVisitor();
       const session = this.stored();
       if (session === null) return this.#create(visitor);
       const expiring = Date.parse(session.expiresAt) - Date.now() < RENEW_BEFORE_MS;
@@ -61,22 +61,28 @@ export class Sessions {
     });
   }
 
-  /** Changes with every reset: who was asked for is not who comes next. */
-  #visitor(): string {
-    return String(this.#storage.read(RESET_KEY) ?? "");
+  /** A random name for whoever uses this browser, until a reset, or until the page clears the storage; empty while nothing is kept of them. */
+  visitor(): string {
+    return String(this.#storage.read(VISITOR_KEY) ?? "");
+  }
+
+  /** The same, made where there is none: to be called before anything of the visitor's is kept. */
+  nameVisitor(): string {
+    const known = this.visitor();
+    if (known !== "") return known;
+    this.#storage.write(VISITOR_KEY, randomId());
+    return this.visitor();
   }
 
   async #renew(session: Session, visitor: string): Promise<Session> {
     try {
-      const renewed = await this.#api.refreshToken(session.token);
-      if (this.stored() === null) throw new VisitorChanged();
-      return this.#keep(renewed, visitor);
+      return this.#keep(await this.#api.refreshToken(session.token), visitor);
     } catch (failure) {
       // A VisitorChanged goes on, as every failure but a refusal.
       const isOver = failure instanceof RelayError && (failure.status === 401 || failure.status === 404);
       // A rotated key says nothing about the session: a new one would fail as well.
       if (!isOver || failure.code === "invalid_widget_key") throw failure;
-      if (this.#visitor() === visitor) this.#storage.remove(KEY);
+      if (this.visitor() === visitor) this.#storage.remove(KEY);
       return this.#create(visitor);
     }
   }
@@ -86,7 +92,7 @@ export class Sessions {
   }
 
   #keep(session: Session, visitor: string): Session {
-    if (this.#visitor() !== visitor) throw new VisitorChanged();
+    if (this.visitor() !== visitor) throw new VisitorChanged();
     const { sessionId, token, expiresAt } = session;
     this.#storage.write(KEY, { session_id: sessionId, visitor_token: token, expires_at: expiresAt });
     return session;

@@ -42,7 +42,7 @@ export type Action =
   | { readonly type: "failed"; readonly clientId: string; readonly failure: string | null }
   | { readonly type: "discarded"; readonly clientId: string }
   | { readonly type: "read"; readonly upTo: string }
-  | { readonly type: "reset" };
+  | { readonly type: "reset"; readonly open: boolean };
 
 export function reduce(state: State, action: Action): State {
   switch (action.type) {
@@ -90,9 +90,9 @@ export function reduce(state: State, action: Action): State {
     case "discarded":
       return { ...state, outbox: state.outbox.filter((entry) => entry.clientId !== action.clientId) };
     case "reset": {
-      // What the page and the relay say of this page is the same for the next visitor. All else was the one's before.
+      // Only what the page and the relay say of this page stays. Everything else belongs to the visitor before.
       const { appearance, config, blocked, recheckedAt } = state;
-      return { ...INITIAL, appearance, config, blocked, recheckedAt };
+      return { ...INITIAL, appearance, config, blocked, recheckedAt, open: action.open };
     }
     case "read":
       return { ...state, readUpTo: later(state.readUpTo, action.upTo) };

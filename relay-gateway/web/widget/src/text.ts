@@ -1,4 +1,4 @@
-// Picks the language, its direction and the words, and tells times and days in the same language.
+// Picks the language, its direction and the words. Times are formatted in the locale even where words and days are English.
 import type { Dictionary } from "./locales/dictionary";
 import { en } from "./locales/en";
 import { fr } from "./locales/fr";
@@ -24,7 +24,7 @@ export function language(locale: string, localeGiven: boolean): Language {
   // Days stand among our words: where those are English, so are the days.
   const told = primary === words.split("-")[0] ? locale : words;
   const day = dayNames(told);
-  const clock = new Intl.DateTimeFormat(told, { hour: "numeric", minute: "2-digit" });
+  const clock = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
   return {
     locale,
     dir: documentIsRtl || RIGHT_TO_LEFT.has(primary) ? "rtl" : "ltr",
@@ -65,7 +65,7 @@ function longestPrefix(locale: string): string {
   return "en";
 }
 
-/** The document's locale. Where it says only `en`, and the visitor's browser `en-GB`, times are told as in Great Britain. */
+/** The document's locale. Where it says only `en`, and the visitor's browser `en-GB`, times are formatted as in Great Britain. */
 export function documentLocale(): string {
   const own = canonical(document.documentElement.lang || navigator.language);
   return navigator.languages.map(canonical).find((locale) => locale.startsWith(`${own}-`)) ?? own;

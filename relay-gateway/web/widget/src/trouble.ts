@@ -1,4 +1,4 @@
-// What the visitor is told of a bad connection, once it has been bad for long enough to say so, and the developer of one that does not come.
+// Tells the visitor of a bad connection, once it has been bad for long enough, and tells the page's developer why none comes.
 import { describeUnreachable, tellDeveloper } from "./advice";
 import type { Parts } from "./parts";
 
@@ -14,7 +14,7 @@ export function updateTrouble(p: Parts): void {
   if (state === "waiting" || state === "dialling") {
     if (trouble !== null || !navigator.onLine) show(p);
     else if (!p.timers.has("trouble")) p.timers.after("trouble", SHOWN_AFTER_MS, () => show(p));
-    if (!p.timers.has("unreachable")) p.timers.after("unreachable", UNREACHABLE_AFTER_MS, () => void unreachable(p));
+    if (trouble !== "unreachable" && !p.timers.has("unreachable")) p.timers.after("unreachable", UNREACHABLE_AFTER_MS, () => void unreachable(p));
     return;
   }
   p.timers.stop("trouble");
@@ -30,10 +30,9 @@ function show(p: Parts): void {
 /** Browsers do not say why a WebSocket fails. Whether the relay answers over HTTP tells the network from the relay. */
 async function unreachable(p: Parts): Promise<void> {
   if (!navigator.onLine) return;
-  const answers = await p.api.answers();
-  const { state } = p.connection;
-  if (p.gone.aborted || !navigator.onLine || (state !== "waiting" && state !== "dialling")) return;
   p.patch({ trouble: "unreachable" });
+  const answers = await p.api.answers();
+  if (p.gone.aborted || p.state.trouble !== "unreachable") return;
   const message = describeUnreachable(answers, p.options);
   tellDeveloper(message, p.told);
   p.events.emit("error", { error_code: answers ? "websocket_unavailable" : "unreachable", message });

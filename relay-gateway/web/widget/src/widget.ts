@@ -31,6 +31,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   readonly told = new Set<string>();
   endWait: () => void = () => undefined;
   readonly #tab: Storage;
+  /** Whose words are in this page; empty while there are none. */
+  #visitor = "";
   readonly #sessions: Sessions;
   readonly #life = new AbortController();
 
@@ -62,6 +64,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     const stored = this.#sessions.stored() !== null;
     const mayGreet = this.local.read("opened") === null && this.#tab.read("greeted") === null;
     // A page of the same visit goes on with the panel as it was. A sheet would hide the page that the visitor has just asked for.
+    this.#visitor = this.#sessions.visitor();
+    if (this.#tab.read("visitor") !== this.#visitor) this.#forgetVisit();
     const wasOpen = this.#tab.read("open");
     const opensWhenReady = this.state.opensWhenReady || (wasOpen === null ? this.options.open : wasOpen === true && !sheet().matches);
     const draft = String(this.#tab.read("draft") ?? "");
@@ -70,7 +74,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     history.load(this);
     if (!(await service.begin(this, stored))) return;
     this.events.emit("ready", {});
-    if (stored || nextUnsent(this.state)) this.connection.connect();
+    // The page may have reset it meanwhile: then there is nothing to connect for.
+    if (this.#sessions.stored() !== null || nextUnsent(this.state)) this.connection.connect();
     if (this.state.opensWhenReady) this.open(true);
   }
 
@@ -89,9 +94,9 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       return;
     }
     if (this.state.open) return;
-    this.#checkVisitor();
+    this.checkVisitor();
     this.local.write("opened", true);
-    this.#tab.write("open", true);
+    this.#keepVisit("open", true);
     this.patch({ open: true, openedByItself: byItself, mayGreet: false });
     if (this.state.blocked) void service.returns(this).then((isServed) => isServed && this.connection.connect());
     else this.connection.connect();
@@ -100,7 +105,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
 
   close(): void {
     const { open } = this.state;
-    this.#tab.write("open", false);
+    this.#keepVisit("open", false);
     this.patch({ open: false, opensWhenReady: false });
     if (open) this.events.emit("close", {});
   }
@@ -111,27 +116,53 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   }
 
   send(content: string): void {
-    this.#checkVisitor();
+    this.checkVisitor(true);
     this.#keepDraft("");
     delivery.send(this, content);
   }
 
   /** The visitor has signed out: everything here goes first, so that a relay which cannot be reached leaves nothing behind. */
   reset(): void {
-    const token = this.#sessions.forget();
+    // A page may have cleared the storage before.
+    const token = this.#sessions.forget() ?? this.connection.token;
     this.outbox.clear();
     this.local.remove(history.READ_KEY);
-    this.startOver();
+    this.#startOver(false);
     if (token !== null) this.api.endSession(token);
   }
 
-  startOver(): void {
-    const { open } = this.state;
+  /** Forgets the visitor, if another one uses the browser now; tells whether that is so. Whoever writes keeps the panel open. */
+  checkVisitor(isWriting = false): boolean {
+    const now = this.#sessions.visitor();
+    const isAnother = this.#visitor !== "" && this.#visitor !== now;
+    if (isAnother) this.#startOver(isWriting);
+    else this.#visitor = now;
+    return isAnother;
+  }
+
+  #startOver(staysOpen: boolean): void {
+    const open = this.state.open && staysOpen;
+    const closes = this.state.open && !staysOpen;
     this.connection.close();
     this.timers.stopAll(service.WAIT);
+    this.#visitor = "";
+    this.#forgetVisit();
+    if (open) this.#keepVisit("open", true);
+    this.apply({ type: "reset", open });
+    // What the storage still holds is the new visitor's.
+    delivery.load(this);
+    if (closes) this.events.emit("close", {});
+  }
+
+  /** Keeps something for this tab and this visitor. */
+  #keepVisit(name: "open" | "draft", value: unknown): void {
+    this.#visitor = this.#sessions.nameVisitor();
+    this.#tab.write("visitor", this.#visitor);
+    this.#tab.write(name, value);
+  }
+
+  #forgetVisit(): void {
     for (const name of ["open", "draft"]) this.#tab.remove(name);
-    this.apply({ type: "reset" });
-    if (open) this.events.emit("close", {});
   }
 
   retry(clientId: string): void {
@@ -151,6 +182,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   }
 
   typed(draft: string): void {
+    this.checkVisitor(true);
     this.#keepDraft(draft);
     if (this.state.blocked) return;
     this.connection.wake();
@@ -176,6 +208,9 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   // What the connection asks and tells.
 
   obtainSession(rejectedToken: string | null): Promise<Session> {
+    // Nothing of the visitor before may be sent for the one who comes: then nobody has asked for this connection.
+    if (this.checkVisitor()) return Promise.reject(new Error("another visitor"));
+    this.#visitor = this.#sessions.nameVisitor();
     return this.#sessions.obtain(rejectedToken);
   }
 
@@ -246,17 +281,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   }
 
   #keepDraft(draft: string): void {
-    this.#tab.write("draft", draft);
+    this.#keepVisit("draft", draft);
     this.patch({ draft });
-  }
-
-  /** Pages that sign a visitor out by clearing the storage do not tell: then the session is not the one that this page is connected with. */
-  #checkVisitor(): void {
-    const { sessionId, open } = this.state;
-    if (sessionId === null || this.#sessions.stored()?.sessionId === sessionId) return;
-    this.startOver();
-    delivery.load(this);
-    if (open) this.patch({ open });
   }
 
   #emitNewMessages(before: State): void {

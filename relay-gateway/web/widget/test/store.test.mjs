@@ -89,7 +89,7 @@ test("what was said before goes before what is known, once, and is asked for whi
 test("a reset leaves nothing of the visitor before", () => {
   const config = { online: true };
   const state = { ...INITIAL, appearance: "the page's", config, sessionId: "vs_1", draft: "a secret", messages: [message("1")], open: true, welcomed: true };
-  const { draft, messages, sessionId, open, ...rest } = reduce(state, { type: "reset" });
+  const { draft, messages, sessionId, open, ...rest } = reduce(state, { type: "reset", open: false });
   assert.deepEqual([draft, messages, sessionId, open], ["", [], null, false]);
   assert.deepEqual([rest.appearance, rest.config], ["the page's", config]);
 });

@@ -43,7 +43,8 @@ export function titleText({ config }: State, { t }: Language): string {
   return config?.title ?? config?.brandName ?? t.chatTitle;
 }
 
-export function statusText({ status, operator, config }: State, { t }: Language): string {
+export function statusText({ status, operator, config, trouble }: State, { t }: Language): string {
+  if (trouble !== null) return trouble === "reconnecting" ? t.reconnecting : t.connecting;
   if (status === "assigned") return operator?.displayName ? t.talkingTo(operator.displayName) : t.talkingToPerson;
   if (config?.online === false) return t.offline;
   if (status === "waiting") return t.waiting;

@@ -1,62 +1,63 @@
 // Keeps the page and the widget apart where both would react to the same key, click, touch or focus. Open dialogs take back the focus, close on
 // clicks outside of them, and pages hold hotkeys and scroll by wheel: none of that is meant for the chat.
 
-/** The page hears nothing of these where they happen in the widget. What ends elsewhere than it began (a drag of the page's) is not among them. */
+/** The page does not hear these where they happen in the widget. It hears `pointerup`, `mouseup` and `drop`, which may end a drag of its own. */
 const STOPPED = [
   ..."pointerdown mousedown touchstart touchmove touchend dblclick auxclick contextmenu wheel".split(" "),
   ..."focus blur focusin focusout keyup keypress beforeinput change paste copy cut".split(" "),
   ..."compositionstart compositionupdate compositionend".split(" "),
 ];
 
+/** The widget itself listens to these as well. */
+const HANDLED = ["click", "input", "keydown"];
+
+const hosts = new WeakSet<EventTarget>();
+
 /**
- * Ends events at `host` until `signal` is aborted. Listeners of the page's may sit on the document and run before anything in the widget, so
- * this one sits on the window, before them.
+ * Ends events at `host` from now on. Listeners of the page's may sit on the document and run before anything in the widget, so these sit on
+ * the window, which comes first. To be called as early as possible: among the window's own listeners the first one runs first.
  */
-export function isolate(host: HTMLElement, signal: AbortSignal): void {
-  const early = { capture: true, passive: true, signal };
-  const isOurs = (event: Event): boolean => event.target === host;
-
-  const stop = (event: Event): void => {
-    if (!isOurs(event)) return;
-    if (event.type === "pointerdown") releaseFocus(host);
-    event.stopImmediatePropagation();
-  };
-  for (const name of STOPPED) window.addEventListener(name, stop, early);
-
-  const handle = (event: Event): void => {
-    if (isOurs(event)) handleWithin(event);
-  };
-  for (const name of ["click", "input", "keydown"]) window.addEventListener(name, handle, { capture: true, signal });
+export function isolate(host: HTMLElement): void {
+  hosts.add(host);
+  // A listener that is there already is not added again; `document.open()` takes them all away.
+  for (const name of STOPPED) window.addEventListener(name, stop, { capture: true, passive: true });
+  for (const name of HANDLED) window.addEventListener(name, handle, { capture: true });
 }
 
 /**
  * Takes the focus off the page's element first. A dialog that sees the focus go from its own content to the widget takes it back; when it only
  * goes, the dialog leaves it.
  */
-export function releaseFocus(host: HTMLElement): void {
+export function releaseFocus(host: EventTarget): void {
   const focused = document.activeElement;
   if (focused instanceof HTMLElement && focused !== host && focused !== document.body) focused.blur();
 }
 
-/** Gives the widget's own listeners an event that the page cannot hear, in the place of the one that happened. */
-function handleWithin(event: Event): void {
+function isOurs({ target }: Event): boolean {
+  return target !== null && hosts.has(target);
+}
+
+function stop(event: Event): void {
+  if (!isOurs(event)) return;
+  if (event.type === "pointerdown" && event.target) releaseFocus(event.target);
   event.stopImmediatePropagation();
-  const target = event.composedPath()[0];
-  if (!(target instanceof Element)) return;
-  let inner: Event;
-  if (event instanceof KeyboardEvent) {
-    const { key, code, location, shiftKey, ctrlKey, altKey, metaKey, repeat } = event;
-    // keyCode 229 is how Safari says that a key belongs to an input method.
-    const isComposing = event.isComposing || event.keyCode === 229;
-    const init = { key, code, location, shiftKey, ctrlKey, altKey, metaKey, repeat, isComposing };
-    inner = new KeyboardEvent("keydown", { ...init, bubbles: true, cancelable: true });
-  } else if (event.type === "input") {
-    inner = new InputEvent("input", { bubbles: true });
-  } else {
-    // Only buttons listen to clicks. Links and fields do what the browser does with the click itself.
-    if (target.closest("button") === null) return;
-    inner = new MouseEvent("click", { bubbles: true, cancelable: true, detail: (event as MouseEvent).detail });
-    event.preventDefault();
-  }
-  if (!target.dispatchEvent(inner)) event.preventDefault();
+}
+
+/** Gives the widget's own listeners an event that the page cannot hear, in the place of the one that happened. */
+function handle(event: Event): void {
+  if (!isOurs(event)) return;
+  event.stopImmediatePropagation();
+  const target = event.composedPath()[0] as Partial<Element> & EventTarget;
+  const isClick = event.type === "click";
+  // Only buttons listen to clicks. Links and fields do what the browser does with the click itself.
+  if (isClick && !target.closest?.("button")) return;
+  const { key, code, shiftKey, ctrlKey, altKey, metaKey, repeat, isComposing, keyCode } = event as KeyboardEvent;
+  // keyCode 229 is how Safari says that a key belongs to an input method.
+  const keys = { key, code, shiftKey, ctrlKey, altKey, metaKey, repeat, isComposing: isComposing || keyCode === 229 };
+  // The event's own constructor: the page may have replaced the one of that name.
+  const Constructor = event.constructor as typeof Event;
+  const inner = new Constructor(event.type, { ...(event.type === "keydown" ? keys : {}), bubbles: true, cancelable: true });
+  const isPrevented = !target.dispatchEvent(inner);
+  // The inner click does what a click on a button does.
+  if (isClick || isPrevented) event.preventDefault();
 }

@@ -122,7 +122,7 @@ export class MessagesView {
   #sync(rows: readonly Row[], language: Language): void {
     const keys = new Set(rows.map((row) => row.key));
     const added = rows.filter((row) => !this.#rows.has(row.key)).length;
-    setAttribute(this.#log, "aria-live", added > ANNOUNCED_ROWS ? "off" : "polite");
+    setAttribute(this.#log, "aria-live", this.#rows.size === 0 || added > ANNOUNCED_ROWS ? "off" : "polite");
     // What comes in above must not move what the visitor reads.
     const anchor = this.#atEnd ? null : this.#first(rows);
     const above = anchor === null ? 0 : anchor.offsetTop - this.#scroller.scrollTop;

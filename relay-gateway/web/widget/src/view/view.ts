@@ -6,7 +6,6 @@ import { unreadCount } from "../state";
 import { language, type Language } from "../text";
 import { el, setAttribute, setText } from "./dom";
 import { statusText } from "./header";
-import { isolate } from "./isolation";
 import { LauncherView, type LauncherActions } from "./launcher";
 import { PanelView, troubleText, type PanelActions } from "./panel";
 
@@ -36,7 +35,6 @@ export class View {
     this.panel = new PanelView(actions, "panel");
     this.#root = el("div", "root", this.panel.element, this.launcher.element, this.#announcer);
     shadow.append(this.#root);
-    isolate(shadow.host as HTMLElement, this.#life.signal);
     this.#dark.addEventListener("change", () => actions.onChange(), { signal: this.#life.signal });
     this.#greetingTimer = window.setTimeout(() => {
       this.#greets = true;
