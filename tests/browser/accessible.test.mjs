@@ -2,10 +2,9 @@
 import assert from "node:assert/strict";
 import { findsNothing } from "./axe.mjs";
 import { eventually } from "./browser.mjs";
-import { scene } from "./scene.mjs";
+import { ANSWER, scene } from "./scene.mjs";
 
 const stage = scene();
-const ANSWER = "Track your order from the link in your e-mail.";
 const SMALL = { width: 360, height: 740 };
 const LARGE = { width: 1440, height: 900 };
 

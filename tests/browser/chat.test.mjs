@@ -1,12 +1,9 @@
 // One line pasted into a page, and what a visitor, an agent and the tenant's developers then do with it.
 import assert from "node:assert/strict";
 import { eventually } from "./browser.mjs";
-import { scene } from "./scene.mjs";
+import { ANSWER, GREETING, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene();
-const GREETING = "Hello! How can we help?";
-const QUESTION = "Where is my order?";
-const ANSWER = "Track your order from the link in your e-mail.";
 
 stage.test("a question is answered from the tenant's knowledge, after a reload too, and in every tab", async (come) => {
   const tenant = await stage.tenant();
@@ -62,9 +59,7 @@ stage.test("nothing is said to the relay about a visitor who does not open the c
 stage.test("an agent takes over: the badge counts, the panel says who speaks, and the bot is silent", async (come) => {
   const tenant = await stage.tenant();
   const tab = await (await come()).visit(stage.put(await tenant.embedCode()));
-  await tab.open();
-  await tab.write(QUESTION);
-  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+  await answers(tab);
   assert.equal(await tab.status.textContent(), "Typically replies right away");
   await tab.input.press("Escape");
 
@@ -100,9 +95,7 @@ stage.test("an agent takes over: the badge counts, the panel says who speaks, an
 stage.test("who reads further up stays there, and is told of what comes below", async (come) => {
   const tenant = await stage.tenant();
   const tab = await (await come()).visit(stage.put(await tenant.embedCode()));
-  await tab.open();
-  await tab.write(QUESTION);
-  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+  await answers(tab);
   for (let number = 1; number <= 20; number += 1) await tenant.say("agent", `Step ${number}`);
   const step = (number) => tab.widget.getByText(`Step ${number}`, { exact: true });
   await step(20).waitFor();
@@ -142,9 +135,7 @@ stage.test("a page title cut within an emoji, and half of one in a message, keep
 stage.test("a new look is there at once in a page that is open", async (come) => {
   const tenant = await stage.tenant();
   const tab = await (await come()).visit(stage.put(await tenant.embedCode()));
-  await tab.open();
-  await tab.write(QUESTION);
-  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+  await answers(tab);
   assert.equal(await tab.widget.locator(".branding").isVisible(), true);
 
   await tenant.customize({

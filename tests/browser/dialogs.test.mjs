@@ -1,11 +1,9 @@
 // Pages that want the visitor's keys, clicks and focus for themselves: dialogs that trap the focus, hotkeys, scrolling by script.
 import assert from "node:assert/strict";
 import { eventually } from "./browser.mjs";
-import { scene } from "./scene.mjs";
+import { ANSWER, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene();
-const QUESTION = "Where is my order?";
-const ANSWER = "Track your order from the link in your e-mail.";
 
 /** A dialog of the page's with a field, which is open, has the focus, and says when it is closed. */
 const DIALOGS = {
@@ -114,9 +112,7 @@ stage.test("pages that scroll by script leave the conversation to scroll by itse
     }
   </script>`;
   const tab = await visitor.visit(stage.put(smooth + (await tenant.embedCode())));
-  await tab.open();
-  await tab.write(QUESTION);
-  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+  await answers(tab);
   for (let number = 1; number <= 20; number += 1) await tenant.say("agent", `Step ${number}`);
   await tab.widget.getByText("Step 20", { exact: true }).waitFor();
   const scroller = tab.widget.locator(".scroller");
@@ -132,9 +128,7 @@ stage.test("links in the chat open, with the page's own handlers of clicks and k
     for (const name of ["click", "keydown"]) document.addEventListener(name, (event) => event.preventDefault(), true);
   </script>`;
   const tab = await visitor.visit(stage.put(handlers + (await tenant.embedCode())));
-  await tab.open();
-  await tab.write(QUESTION);
-  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+  await answers(tab);
   await tenant.say("agent", `See ${stage.pages.origin()}/favicon.ico?help`);
   const opened = visitor.context.waitForEvent("page");
   await tab.widget.locator(".bubble a").click();

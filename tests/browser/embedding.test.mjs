@@ -1,17 +1,9 @@
 // Where the line is pasted: in frames, twice, beside another widget, under strict policies, and on /demo.
 import assert from "node:assert/strict";
 import { Tab, eventually } from "./browser.mjs";
-import { scene } from "./scene.mjs";
+import { ANSWER, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene();
-const QUESTION = "Where is my order?";
-const ANSWER = "Track your order from the link in your e-mail.";
-
-async function answers(tab) {
-  await tab.open();
-  await tab.write(QUESTION);
-  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
-}
 
 /** Every violation of a Content-Security-Policy, as the page hears of it. */
 async function comeWatchingPolicies(come) {

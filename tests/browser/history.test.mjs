@@ -1,11 +1,9 @@
 // A conversation longer than what a page is welcomed with: it is read backwards, in place, without stutter.
 import assert from "node:assert/strict";
 import { Tab, eventually } from "./browser.mjs";
-import { scene } from "./scene.mjs";
+import { answers, scene } from "./scene.mjs";
 
 const stage = scene();
-const QUESTION = "Where is my order?";
-const ANSWER = "Track your order from the link in your e-mail.";
 
 /** The page of a visitor who has a conversation in which a person has said this many things. */
 async function talked(come, count) {
@@ -13,9 +11,7 @@ async function talked(come, count) {
   const visitor = await come();
   const url = stage.put(await tenant.embedCode());
   const tab = await visitor.visit(url);
-  await tab.open();
-  await tab.write(QUESTION);
-  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+  await answers(tab);
   const { id } = await tenant.conversation();
   for (let number = 1; number <= count; number += 1) {
     await tenant.signed("POST", `add/message?conversation_id=${id}`, { role: "agent", content: `Step ${number}` });

@@ -5,13 +5,12 @@ import { eventually, picture } from "./browser.mjs";
 import { Adapter } from "./adapters.mjs";
 import { findsNothing } from "./axe.mjs";
 import { Operator } from "./inbox.mjs";
-import { scene } from "./scene.mjs";
+import { ANSWER, scene } from "./scene.mjs";
 
 const stage = scene();
 /** Conversations of the test that scrolls. */
 const CROWD = 10_000;
 const SMALL = { width: 360, height: 740 };
-const ANSWER = "Track your order from the link in your e-mail.";
 
 /** A visitor on a page of the tenant's, with the chat open. */
 async function visit(come, tenant) {

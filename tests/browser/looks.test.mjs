@@ -1,12 +1,11 @@
 // How it looks: everything fits, and a picture of each state is kept in artefacts/ to be looked at.
 import assert from "node:assert/strict";
 import { eventually, picture } from "./browser.mjs";
-import { scene } from "./scene.mjs";
+import { ANSWER, scene } from "./scene.mjs";
 
 const stage = scene();
 const SMALL = { width: 360, height: 740 };
 const LARGE = { width: 1440, height: 900 };
-const ANSWER = "Track your order from the link in your e-mail.";
 
 /** Nothing sticks out of the window, nothing scrolls sideways, the newest message is in sight; a picture is kept of it. */
 async function fits(tab, name, ...parts) {

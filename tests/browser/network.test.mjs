@@ -1,12 +1,9 @@
 // Networks and relays that go away, and come back: each message is there once, on both sides, in the order it was written.
 import assert from "node:assert/strict";
 import { Tab, eventually } from "./browser.mjs";
-import { scene } from "./scene.mjs";
+import { ANSWER, GREETING, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene({ withLink: true });
-const GREETING = "Hello! How can we help?";
-const QUESTION = "Where is my order?";
-const ANSWER = "Track your order from the link in your e-mail.";
 const OFFLINE = "You are offline. Messages are kept and sent when you are back.";
 
 /** A panel with a conversation in which a person answers, so that nothing but what is written here is said. */
@@ -14,9 +11,7 @@ async function talking(come) {
   const tenant = await stage.tenant();
   const visitor = await come();
   const tab = await visitor.visit(stage.put(await tenant.embedCode()));
-  await tab.open();
-  await tab.write(QUESTION);
-  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+  await answers(tab);
   await tenant.say("agent", "I am here.");
   const begun = [GREETING, `sent: ${QUESTION}`, ANSWER, "I am here."];
   await eventually(async () => assert.deepEqual(await tab.bubbles(), begun));

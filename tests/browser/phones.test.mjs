@@ -1,11 +1,9 @@
 // Where fingers type on the screen, and where the screen is low.
 import assert from "node:assert/strict";
 import { eventually, picture } from "./browser.mjs";
-import { scene } from "./scene.mjs";
+import { ANSWER, QUESTION, scene } from "./scene.mjs";
 
 const stage = scene();
-const QUESTION = "Where is my order?";
-const ANSWER = "Track your order from the link in your e-mail.";
 const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
 
 stage.test("opening raises no keyboard, Enter makes a line, and the button sends", async (come) => {

@@ -1,10 +1,9 @@
 // Pages which the relay does not serve, or not any more: what visitors see, and what the page's developer is told.
 import assert from "node:assert/strict";
 import { eventually } from "./browser.mjs";
-import { scene } from "./scene.mjs";
+import { ANSWER, scene } from "./scene.mjs";
 
 const stage = scene();
-const ANSWER = "Track your order from the link in your e-mail.";
 const NOTICE = "Chat is not available on this page at the moment.";
 
 async function chatting(come, tenant) {

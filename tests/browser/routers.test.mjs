@@ -1,17 +1,9 @@
 // Pages that change under the widget: routers that swap the body, copies, transforms, zoom; and what stays for the visit.
 import assert from "node:assert/strict";
 import { eventually, picture } from "./browser.mjs";
-import { scene } from "./scene.mjs";
+import { ANSWER, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene();
-const QUESTION = "Where is my order?";
-const ANSWER = "Track your order from the link in your e-mail.";
-
-async function answers(tab) {
-  await tab.open();
-  await tab.write(QUESTION);
-  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
-}
 
 /** How many sockets the visitor's pages have open, and have opened. */
 function watchSockets(visitor) {

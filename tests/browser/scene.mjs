@@ -1,11 +1,23 @@
 // What every test file starts once: a relay, host pages, a browser; and what every test ends with.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Visitor, launch, picture } from "./browser.mjs";
+import { Visitor, eventually, launch, picture } from "./browser.mjs";
 import { Link } from "./link.mjs";
 import { MailServer } from "./mail.mjs";
 import { Pages } from "./pages.mjs";
 import { Relay } from "./relay.mjs";
+
+export const GREETING = "Hello! How can we help?";
+export const QUESTION = "Where is my order?";
+/** What the bot answers from the document that every tenant here has. */
+export const ANSWER = "Track your order from the link in your e-mail.";
+
+/** Asks the question in the open chat, and waits for the answer. */
+export async function answers(tab) {
+  await tab.open();
+  await tab.write(QUESTION);
+  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+}
 
 /** With `withLink`, browsers reach the relay over a link that can be cut; with `withMail`, the relay sends mail. */
 export function scene({ withLink = false, withMail = false } = {}) {
@@ -13,7 +25,7 @@ export function scene({ withLink = false, withMail = false } = {}) {
     /** A tenant with something to answer from, whose pages are of this host. */
     async tenant(fields) {
       const tenant = await stage.relay.provision([stage.pages.origin()], fields);
-      await tenant.ingest("Orders", "Track your order from the link in your e-mail.");
+      await tenant.ingest("Orders", ANSWER);
       return tenant;
     },
 

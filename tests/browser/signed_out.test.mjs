@@ -1,18 +1,9 @@
 // The next person at the same browser finds nothing of the conversation, once the page has said that the visitor signed out.
 import assert from "node:assert/strict";
 import { eventually } from "./browser.mjs";
-import { scene } from "./scene.mjs";
+import { ANSWER, GREETING, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene({ withLink: true });
-const GREETING = "Hello! How can we help?";
-const QUESTION = "Where is my order?";
-const ANSWER = "Track your order from the link in your e-mail.";
-
-async function answers(tab) {
-  await tab.open();
-  await tab.write(QUESTION);
-  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
-}
 
 const stored = (tab) => tab.page.evaluate(() => [...Object.entries(localStorage), ...Object.entries(sessionStorage)]);
 const token = async (tab) => JSON.parse((await stored(tab)).find(([key]) => key.endsWith(":session"))[1]).visitor_token;

@@ -1,17 +1,9 @@
 // What the page's owner decides: when the widget is seen, where it stands, how it starts; and pages that have changed what they run on.
 import assert from "node:assert/strict";
 import { Tab, eventually } from "./browser.mjs";
-import { scene } from "./scene.mjs";
+import { ANSWER, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene();
-const QUESTION = "Where is my order?";
-const ANSWER = "Track your order from the link in your e-mail.";
-
-async function answers(tab) {
-  await tab.open();
-  await tab.write(QUESTION);
-  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
-}
 
 /** What the embed code says: the address of the script, and its ids. */
 async function snippet(tenant) {
@@ -215,5 +207,33 @@ stage.test("a frame of another origin with the name ChatRelay is no chat", async
   const { code } = await snippet(await stage.tenant());
   const frame = stage.put("a frame", { host: "elsewhere" });
   const tab = await (await come()).visit(stage.put(`<iframe name="ChatRelay" title="a frame" src="${frame}"></iframe>${code}`));
+  await answers(tab);
+});
+
+stage.test("calls that mean nothing are told on the console, and harm nothing", async (come) => {
+  const { code } = await snippet(await stage.tenant());
+  const visitor = await come();
+  const tab = await visitor.visit(stage.put(code));
+  await tab.launcher.waitFor();
+  await tab.page.evaluate(() => {
+    for (const settings of [null, undefined, "pk_1", 7, [], { tenantId: "t" }, { publicKey: "pk_1", baseUrl: "javascript:alert(1)", tenantId: "t" }]) {
+      window.ChatRelay.start(settings);
+    }
+    window.ChatRelay("constructor");
+    window.ChatRelay("q");
+    window.ChatRelay.q.push(null, 7, [], ["nonsense"], {});
+  });
+  const told = (pattern) => visitor.advice.filter((line) => pattern.test(line)).length;
+  assert.equal(told(/start needs tenantId and publicKey/), 7);
+  assert.equal(told(/has no method/), 4);
+  assert.equal(visitor.advice.length, 14, visitor.advice.join("\n"));
+  assert.equal(await tab.page.locator("chat-relay-widget").count(), 1);
+  await tab.stands();
+  const { x, y } = await tab.launcher.boundingBox();
+  for (const offset of ["-5", "1e9", "a lot", "NaN", ""]) {
+    await tab.page.evaluate((value) => Object.assign(document.querySelector("script[data-public-key]").dataset, { offsetX: value, offsetY: value }), offset);
+    const box = await tab.launcher.boundingBox();
+    assert.deepEqual([box.x, box.y], [x, y], offset);
+  }
   await answers(tab);
 });

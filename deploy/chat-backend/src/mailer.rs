@@ -42,7 +42,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long it may take to connect to the mail server, and to send one mail.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(45);
-/// How long the other mailers leave a mail alone that one of them sends.
+/// While one mailer sends a mail, the other mailers do not send it for this long.
 const CLAIM: Duration = Duration::from_secs(120);
 /// The pauses after the first failures, and after every later one.
 const PAUSES: [Duration; 3] = [Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(1800)];

@@ -100,6 +100,10 @@ mod tests {
             (json!({"type": "read", "message_id": "m1"}), json!({"type": "read", "message_id": "m1"})),
             (json!({"type": "resume", "after": "m1"}), json!({"type": "resume", "after": "m1"})),
             (
+                json!({"type": "history", "before": "m1", "tenant_id": "x"}),
+                json!({"type": "history", "before": "m1", "limit": 50}),
+            ),
+            (
                 json!({"type": "rate", "client_id": ID, "score": 5, "rated_at": "forged"}),
                 json!({"type": "rate", "client_id": ID, "score": 5, "comment": null}),
             ),
@@ -165,6 +169,12 @@ mod tests {
             (message("attachments", json!(vec![attachment(); MESSAGE_ATTACHMENTS + 1])), true),
             (json!({"type": "read"}).to_string(), false),
             (json!({"type": "resume", "after": "x".repeat(65)}).to_string(), false),
+            (json!({"type": "history"}).to_string(), false),
+            (json!({"type": "history", "before": "x".repeat(65)}).to_string(), false),
+            (json!({"type": "history", "before": "m1", "limit": 0}).to_string(), false),
+            (json!({"type": "history", "before": "m1", "limit": 51}).to_string(), false),
+            (json!({"type": "history", "before": "m1", "limit": -1}).to_string(), false),
+            (json!({"type": "history", "before": "m1", "limit": "50"}).to_string(), false),
         ] {
             let shown: String = hostile.chars().take(80).collect();
             let refused = Frame::read(&hostile).expect_err(&shown);

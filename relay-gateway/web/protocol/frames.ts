@@ -129,7 +129,7 @@ export type ServerFrame =
   operator: Operator | null,
   /** The newest messages, oldest first. */
   history: Array<Message>,
-  /** Whether they are all that was said. Chat backends that do not answer `history` leave it out. */
+  /** Whether nothing was said before them. Chat backends that do not answer `history` leave it out. */
   complete?: boolean,
   /** The id of the last message that the visitor has read. */
   read_up_to: string | null,

@@ -64,15 +64,15 @@ fn newest_within(mut messages: Vec<Message>, most: usize) -> Vec<Message> {
     messages.split_off(messages.len() - kept)
 }
 
-/// The newest messages before one of them, or of all where it is empty, oldest first: `limit` at most, and [`HISTORY_BYTES`]. And whether
-/// nothing was said before these.
+/// The newest messages before the message `before`, oldest first, and whether nothing was said before these. An empty `before` stands for
+/// the end of the conversation. At most `limit` messages are read, and fewer are kept where they have more than [`HISTORY_BYTES`].
 async fn newest_before(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     conversation_id: &str,
     before: &str,
     limit: u64,
 ) -> Result<(Vec<Message>, bool), ApiError> {
-    // One more than are sent tells whether there are more.
+    // One message more is read than is sent: it tells whether there are more.
     let mut found = messages::before(rows, conversation_id, (before, None), limit + 1).await.map_err(unavailable)?;
     let is_more = found.len() as u64 > limit;
     found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));

@@ -5,18 +5,6 @@ use wire::{SessionId, TenantId};
 
 use crate::{sockets::Relay, support::Backend};
 
-async fn welcomed(backend: &Backend, tenant: TenantId, session: SessionId) -> (Relay, Value) {
-    let mut socket = Relay::connect(backend, tenant, session).await;
-    socket
-        .say(&json!({
-            "type": "hello", "session_id": session, "bot_id": "b", "locale": "en", "metadata": {}, "routing_key": null, "mode": "human",
-            "origin": null,
-        }))
-        .await;
-    let welcome = socket.hear().await;
-    (socket, welcome)
-}
-
 async fn add(backend: &Backend, tenant: TenantId, conversation: &str, content: &str) {
     let message = json!({"role": "agent", "content": content});
     backend.post(tenant, &format!("/add/message?conversation_id={conversation}"), message).await;
@@ -42,7 +30,7 @@ fn id(message: &Value) -> &str {
 async fn a_long_conversation_is_read_backwards_whole_and_in_order() {
     let backend = Backend::start().await;
     let (tenant, session) = (TenantId::generate(), SessionId::generate());
-    let (_, welcome) = welcomed(&backend, tenant, session).await;
+    let (_, welcome) = Relay::welcomed(&backend, tenant, session).await;
     assert_eq!(welcome["complete"], true, "nothing was said");
     let conversation = welcome["conversation_id"].as_str().expect("an id").to_owned();
     let said: Vec<String> = (0..120).map(|number| format!("message {number}")).collect();
@@ -50,7 +38,7 @@ async fn a_long_conversation_is_read_backwards_whole_and_in_order() {
         add(&backend, tenant, &conversation, content).await;
     }
 
-    let (mut socket, welcome) = welcomed(&backend, tenant, session).await;
+    let (mut socket, welcome) = Relay::welcomed(&backend, tenant, session).await;
     assert_eq!(welcome["complete"], false);
     let mut known = welcome["history"].as_array().expect("a list").clone();
     assert_eq!(contents(&known), said[70..]);
@@ -64,9 +52,9 @@ async fn a_long_conversation_is_read_backwards_whole_and_in_order() {
     assert_eq!((contents(&page), complete), (vec!["message 0"], true));
     assert_eq!(before(&mut socket, id(&page[0]), 50).await, (Vec::new(), true));
 
-    // Nobody's message before this one: not another conversation's, and not what is no id.
+    // A message of another conversation, and what is no id, are not found here.
     let other = TenantId::generate();
-    let (_, theirs) = welcomed(&backend, other, SessionId::generate()).await;
+    let (_, theirs) = Relay::welcomed(&backend, other, SessionId::generate()).await;
     add(&backend, other, theirs["conversation_id"].as_str().expect("an id"), "theirs").await;
     let items = backend
         .get(other, &format!("/fetch/messages?conversation_id={}", theirs["conversation_id"].as_str().expect("an id")))
@@ -81,13 +69,13 @@ async fn a_long_conversation_is_read_backwards_whole_and_in_order() {
 async fn long_messages_come_in_smaller_pages_and_none_is_left_out() {
     let backend = Backend::start().await;
     let (tenant, session) = (TenantId::generate(), SessionId::generate());
-    let (_, welcome) = welcomed(&backend, tenant, session).await;
+    let (_, welcome) = Relay::welcomed(&backend, tenant, session).await;
     let conversation = welcome["conversation_id"].as_str().expect("an id").to_owned();
     let said: Vec<String> = (0..60).map(|number| format!("{number} {}", "é".repeat(7990))).collect();
     for content in &said {
         add(&backend, tenant, &conversation, content).await;
     }
-    let (mut socket, welcome) = welcomed(&backend, tenant, session).await;
+    let (mut socket, welcome) = Relay::welcomed(&backend, tenant, session).await;
     let mut known = welcome["history"].as_array().expect("a list").clone();
     let mut complete = welcome["complete"].as_bool().expect("said");
     let mut pages = 1;

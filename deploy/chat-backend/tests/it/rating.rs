@@ -11,18 +11,6 @@ use crate::{
     support::Backend,
 };
 
-/// A tab of a visitor's, and its welcome.
-async fn tab(backend: &Backend, tenant: TenantId, session: SessionId) -> (Relay, Value) {
-    let mut tab = Relay::connect(backend, tenant, session).await;
-    tab.say(&json!({
-        "type": "hello", "session_id": session, "bot_id": "b", "locale": "en", "metadata": {}, "routing_key": null, "mode": "human",
-        "origin": null,
-    }))
-    .await;
-    let welcome = tab.hear().await;
-    (tab, welcome)
-}
-
 async fn rate(tab: &mut Relay, score: u8, comment: Option<&str>) -> Value {
     let id = Uuid::new_v4().to_string();
     tab.say(&json!({"type": "rate", "client_id": id, "score": score, "comment": comment})).await;
@@ -49,8 +37,8 @@ async fn a_visitor_rates_what_is_resolved_and_everybody_sees_it() {
     let backend = Backend::start().await;
     let (tenant, session) = (TenantId::generate(), SessionId::generate());
     let mut ada = desk(&backend, tenant, "ada", &[]).await;
-    let (mut one, welcome) = tab(&backend, tenant, session).await;
-    let (mut other, _) = tab(&backend, tenant, session).await;
+    let (mut one, welcome) = Relay::welcomed(&backend, tenant, session).await;
+    let (mut other, _) = Relay::welcomed(&backend, tenant, session).await;
     assert_eq!((&welcome["may_rate"], &welcome["rating"]), (&json!(true), &Value::Null));
     let conversation = welcome["conversation_id"].as_str().expect("an id").to_owned();
     ask(&mut one, "Is anybody there?").await;
@@ -77,14 +65,14 @@ async fn a_visitor_rates_what_is_resolved_and_everybody_sees_it() {
     assert_eq!(rate(&mut one, 4, Some("Quick, thank you.")).await["rating"], first);
     let second = rate(&mut one, 2, None).await["rating"].clone();
     assert_eq!((&second["score"], &second["comment"]), (&json!(2), &Value::Null));
-    assert_eq!(tab(&backend, tenant, session).await.1["rating"], second);
+    assert_eq!(Relay::welcomed(&backend, tenant, session).await.1["rating"], second);
 
     // A conversation that is resolved again may be rated again. Until then the tenant sees the last rating.
     ask(&mut one, "One more thing.").await;
     assert_eq!(rated(&mut one).await, Value::Null);
     act(&mut ada, "claim", &conversation).await;
     act(&mut ada, "resolve", &conversation).await;
-    assert_eq!(tab(&backend, tenant, session).await.1["rating"], Value::Null);
+    assert_eq!(Relay::welcomed(&backend, tenant, session).await.1["rating"], Value::Null);
     assert_eq!(backend.get(tenant, &path).await["rating"], second);
     assert_eq!(rate(&mut one, 5, None).await["rating"]["score"], 5);
 }
@@ -94,7 +82,7 @@ async fn a_rating_that_cannot_be_is_refused_and_nothing_is_kept() {
     let backend = Backend::start().await;
     let (tenant, session) = (TenantId::generate(), SessionId::generate());
     let mut ada = desk(&backend, tenant, "ada", &[]).await;
-    let (mut tab, welcome) = tab(&backend, tenant, session).await;
+    let (mut tab, welcome) = Relay::welcomed(&backend, tenant, session).await;
     let conversation = welcome["conversation_id"].as_str().expect("an id").to_owned();
     ask(&mut tab, "Hello?").await;
     act(&mut ada, "claim", &conversation).await;

@@ -39,6 +39,18 @@ impl Relay {
         Self(client_async(request, stream).await.expect("a WebSocket").0)
     }
 
+    /// A tab of a visitor who asks for a person, and its welcome.
+    pub(crate) async fn welcomed(backend: &Backend, tenant: TenantId, session: SessionId) -> (Self, Value) {
+        let mut tab = Self::connect(backend, tenant, session).await;
+        tab.say(&json!({
+            "type": "hello", "session_id": session, "bot_id": "b", "locale": "en", "metadata": {}, "routing_key": null, "mode": "human",
+            "origin": null,
+        }))
+        .await;
+        let welcome = tab.hear().await;
+        (tab, welcome)
+    }
+
     pub(crate) async fn say(&mut self, frame: &Value) {
         self.0.send(Message::text(frame.to_string())).await.expect("sent");
     }

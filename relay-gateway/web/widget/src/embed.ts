@@ -106,8 +106,8 @@ function start(settings: Settings, script: HTMLScriptElement | null): boolean {
 }
 
 /**
- * Frameworks that take over a document which the server has rendered want it as it was sent: an element more, and they render it anew. They
- * do so before the page has loaded. A page that loads for ever is not waited for.
+ * Runs `run` once the page has loaded, or after some seconds. Frameworks that hydrate a whole document (React 18) render it anew if they find an
+ * element that the server did not send, and they hydrate before the page has loaded.
  */
 function whenLoaded(run: () => void): void {
   let hasRun = false;

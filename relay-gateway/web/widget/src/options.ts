@@ -64,7 +64,7 @@ export function loadsWidget(script: HTMLScriptElement): boolean {
   return /\/widget\.js([?#]|$)/.test(script.src);
 }
 
-/** The relay's address, as far as the address of its script tells. */
+/** The relay's address, taken from the script's. */
 export function addressOf(script: HTMLScriptElement): string {
   return script.src.replace(/[?#].*$/, "").replace(/\/widget\.js$/, "");
 }

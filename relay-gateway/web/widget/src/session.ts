@@ -10,7 +10,7 @@ const VISITOR_KEY = "visitor";
 /** A token this close to its end is renewed before it is used. */
 const RENEW_BEFORE_MS = 60_000;
 
-/** A reset came while the relay was asked: its answer is for the visitor before. */
+/** The visitor was reset while the relay was asked, so that its answer must not be kept. */
 class VisitorChanged extends Error {}
 
 export class Sessions {
@@ -26,7 +26,7 @@ export class Sessions {
     this.#lockName = lockName;
   }
 
-  /** Forgets the session, here and in every other tab, and answers its token. What is being asked of the relay will not be stored. */
+  /** Forgets the session, here and in every other tab, and answers its token. A session that the relay is being asked for is not kept. */
   forget(): string | null {
     const token = this.stored()?.token ?? null;
     this.#storage.remove(VISITOR_KEY);
@@ -78,7 +78,7 @@ export class Sessions {
     try {
       return this.#keep(await this.#api.refreshToken(session.token), visitor);
     } catch (failure) {
-      // A VisitorChanged goes on, as every failure but a refusal.
+      // Only a refusal tells that the session is over. The caller hears of every other failure.
       const isOver = failure instanceof RelayError && (failure.status === 401 || failure.status === 404);
       // A rotated key says nothing about the session: a new one would fail as well.
       if (!isOver || failure.code === "invalid_widget_key") throw failure;

@@ -29,9 +29,9 @@ export interface State {
   readonly messages: readonly Message[];
   /** Whether `messages` begins where the conversation began. */
   readonly complete: boolean;
-  /** The chat backend answers for what was said before. */
+  /** Whether the chat backend answers what was said before. */
   readonly mayAskOlder: boolean;
-  /** The message of which the relay was asked what was said before it, until it has answered. */
+  /** The relay was asked what was said before this message, and has not answered yet. Empty otherwise. */
   readonly askedBefore: string;
   /** What the visitor has written, and not sent. */
   readonly draft: string;

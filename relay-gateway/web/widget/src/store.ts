@@ -63,7 +63,7 @@ export function reduce(state: State, action: Action): State {
       return acknowledged(state, action);
     case "history": {
       const messages = merge(state, action.messages);
-      // An answer without a message would be asked for again and again.
+      // The widget asks for what was before the oldest message: after an empty answer, it would ask the same again for ever.
       const complete = action.complete || action.messages.length === 0;
       return { ...state, messages, complete, askedBefore: "" };
     }

@@ -35,12 +35,15 @@ export function language(locale: string, localeGiven: boolean): Language {
   };
 }
 
-/** A day's name is the same for a quarter of an hour in every time zone. Making one takes long, a thousand times. */
+/**
+ * Keeps the names of days, since a long conversation asks for thousands. Midnight falls on a quarter of an hour in every time zone, so that all
+ * times within a quarter have the same name.
+ */
 function remembered(name: (iso: string) => string): (iso: string) => string {
   let today = 0;
   let names = new Map<number, string>();
   return (iso) => {
-    // Midnight, too, is at the end of a quarter of an hour.
+    // At midnight, today becomes yesterday.
     const now = Math.floor(Date.now() / 900_000);
     if (now !== today) names = new Map();
     today = now;

@@ -18,6 +18,7 @@ import { Storage } from "./storage";
 import { Timers } from "./timers";
 import { updateTrouble } from "./trouble";
 import type { ViewActions } from "./view/view";
+import { Visit } from "./visit";
 
 const TYPING_SHOWN_MS = 6000;
 const TYPING_SENT_EVERY_MS = 3000;
@@ -31,8 +32,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   readonly told = new Set<string>();
   endWait: () => void = () => undefined;
   readonly #tab: Storage;
-  /** Whose words are in this page; empty while there are none. */
-  #visitor = "";
+  readonly #visit: Visit;
   readonly #sessions: Sessions;
   readonly #life = new AbortController();
 
@@ -48,6 +48,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     this.outbox = new Outbox(this.local);
     const locale = (): string => this.state.appearance.locale;
     this.#sessions = new Sessions(this.api, this.local, locale, `chat-relay:${tenantId}:${publicKey}`);
+    this.#visit = new Visit(this.#tab, this.#sessions);
   }
 
   get gone(): AbortSignal {
@@ -64,11 +65,9 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     const stored = this.#sessions.stored() !== null;
     const mayGreet = this.local.read("opened") === null && this.#tab.read("greeted") === null;
     // A page of the same visit goes on with the panel as it was. A sheet would hide the page that the visitor has just asked for.
-    this.#visitor = this.#sessions.visitor();
-    if (this.#tab.read("visitor") !== this.#visitor) this.#forgetVisit();
-    const wasOpen = this.#tab.read("open");
-    const opensWhenReady = this.state.opensWhenReady || (wasOpen === null ? this.options.open : wasOpen === true && !sheet().matches);
-    const draft = String(this.#tab.read("draft") ?? "");
+    this.#visit.begin();
+    const { wasOpen, draft } = this.#visit;
+    const opensWhenReady = this.state.opensWhenReady || (wasOpen === null ? this.options.open : wasOpen && !sheet().matches);
     delivery.load(this);
     this.patch({ loading: stored, mayGreet, opensWhenReady, draft });
     history.load(this);
@@ -96,7 +95,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     if (this.state.open) return;
     this.checkVisitor();
     this.local.write("opened", true);
-    this.#keepVisit("open", true);
+    this.#visit.keep("open", true);
     this.patch({ open: true, openedByItself: byItself, mayGreet: false });
     if (this.state.blocked) void service.returns(this).then((isServed) => isServed && this.connection.connect());
     else this.connection.connect();
@@ -105,7 +104,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
 
   close(): void {
     const { open } = this.state;
-    this.#keepVisit("open", false);
+    this.#visit.keep("open", false);
     this.patch({ open: false, opensWhenReady: false });
     if (open) this.events.emit("close", {});
   }
@@ -121,7 +120,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     delivery.send(this, content);
   }
 
-  /** The visitor has signed out: everything here goes first, so that a relay which cannot be reached leaves nothing behind. */
+  /** The visitor has signed out. What is kept here goes first: nothing of it may stay if the relay cannot be reached. */
   reset(): void {
     // A page may have cleared the storage before.
     const token = this.#sessions.forget() ?? this.connection.token;
@@ -131,12 +130,10 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     if (token !== null) this.api.endSession(token);
   }
 
-  /** Forgets the visitor, if another one uses the browser now; tells whether that is so. Whoever writes keeps the panel open. */
+  /** Forgets the visitor, if another one uses the browser now, and answers whether that is so. A visitor who is writing keeps the panel open. */
   checkVisitor(isWriting = false): boolean {
-    const now = this.#sessions.visitor();
-    const isAnother = this.#visitor !== "" && this.#visitor !== now;
+    const isAnother = this.#visit.isAnothers();
     if (isAnother) this.#startOver(isWriting);
-    else this.#visitor = now;
     return isAnother;
   }
 
@@ -145,24 +142,12 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     const closes = this.state.open && !staysOpen;
     this.connection.close();
     this.timers.stopAll(service.WAIT);
-    this.#visitor = "";
-    this.#forgetVisit();
-    if (open) this.#keepVisit("open", true);
+    this.#visit.end();
+    if (open) this.#visit.keep("open", true);
     this.apply({ type: "reset", open });
     // What the storage still holds is the new visitor's.
     delivery.load(this);
     if (closes) this.events.emit("close", {});
-  }
-
-  /** Keeps something for this tab and this visitor. */
-  #keepVisit(name: "open" | "draft", value: unknown): void {
-    this.#visitor = this.#sessions.nameVisitor();
-    this.#tab.write("visitor", this.#visitor);
-    this.#tab.write(name, value);
-  }
-
-  #forgetVisit(): void {
-    for (const name of ["open", "draft"]) this.#tab.remove(name);
   }
 
   retry(clientId: string): void {
@@ -195,7 +180,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     history.seen(this);
   }
 
-  /** The oldest message that is here comes into sight. */
+  /** The oldest loaded message comes into sight. */
   askOlder(): void {
     history.askOlder(this);
   }
@@ -208,9 +193,9 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   // What the connection asks and tells.
 
   obtainSession(rejectedToken: string | null): Promise<Session> {
-    // Nothing of the visitor before may be sent for the one who comes: then nobody has asked for this connection.
+    // The connection would send the words of the visitor before in the name of the one who has come.
     if (this.checkVisitor()) return Promise.reject(new Error("another visitor"));
-    this.#visitor = this.#sessions.nameVisitor();
+    this.#visit.beginWords();
     return this.#sessions.obtain(rejectedToken);
   }
 
@@ -281,7 +266,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   }
 
   #keepDraft(draft: string): void {
-    this.#keepVisit("draft", draft);
+    this.#visit.keep("draft", draft);
     this.patch({ draft });
   }
 

@@ -55,7 +55,8 @@ pub fn read(frame: Map<String, Value>) -> Result<ClientFrame, RefusedFields> {
     fields.finish().map(|()| frame)
 }
 
-/// The `client_id` of a frame that must have one. `given` is what [`client_id`] has found. Empty where it was refused.
+/// The `client_id` of a frame that must have one. `given` is what [`client_id`] has found. If the field is refused, this is empty, and
+/// `finish` refuses the frame.
 pub(super) fn required_client_id(fields: &mut Fields, given: Option<&str>) -> String {
     let text = fields.text("client_id", CLIENT_ID_CHARS);
     if given.is_none() && !text.is_empty() {
@@ -64,7 +65,7 @@ pub(super) fn required_client_id(fields: &mut Fields, given: Option<&str>) -> St
     given.unwrap_or_default().to_owned()
 }
 
-/// How many messages a client asks for: as many as it may get, where it does not say.
+/// How many messages a client asks for. A client that does not say gets as many as it may.
 fn history_limit(fields: &mut Fields) -> u8 {
     let most = u32::from(HISTORY_MESSAGES);
     u8::try_from(fields.number("limit", 1..=most, most)).unwrap_or(HISTORY_MESSAGES)

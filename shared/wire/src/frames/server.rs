@@ -29,7 +29,7 @@ pub enum ServerFrame {
         operator: Option<Operator>,
         /// The newest messages, oldest first.
         history: Vec<Message>,
-        /// Whether they are all that was said. Chat backends that do not answer `history` leave it out.
+        /// Whether nothing was said before them. Chat backends that do not answer `history` leave it out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[cfg_attr(test, ts(optional))]
         complete: Option<bool>,

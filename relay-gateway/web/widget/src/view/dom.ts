@@ -24,8 +24,8 @@ export function button(className: string, onClick: () => void, ...children: read
 const written = new WeakMap<Element, string>();
 
 /**
- * Writes only what changed: live regions announce every write. What counts is what was written last, not what stands there: a browser that
- * translates the page has put its own words in the place of ours.
+ * Writes only what changed: live regions announce every write. It compares with what it wrote last, since a browser that translates the page
+ * changes the text in the document.
  */
 export function setText(node: Element, text: string): void {
   if (written.get(node) === text) return;

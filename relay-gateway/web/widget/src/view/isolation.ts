@@ -1,5 +1,5 @@
 // Keeps the page and the widget apart where both would react to the same key, click, touch or focus. Open dialogs take back the focus, close on
-// clicks outside of them, and pages hold hotkeys and scroll by wheel: none of that is meant for the chat.
+// clicks outside of them. Pages have hotkeys, and scroll by script. Nothing that happens in the chat is meant for them.
 
 /** The page does not hear these where they happen in the widget. It hears `pointerup`, `mouseup` and `drop`, which may end a drag of its own. */
 const STOPPED = [
@@ -43,7 +43,7 @@ function stop(event: Event): void {
   event.stopImmediatePropagation();
 }
 
-/** Gives the widget's own listeners an event that the page cannot hear, in the place of the one that happened. */
+/** Stops the event, and dispatches another one inside the widget: the widget's listeners hear it, and the page cannot. */
 function handle(event: Event): void {
   if (!isOurs(event)) return;
   event.stopImmediatePropagation();
@@ -58,6 +58,6 @@ function handle(event: Event): void {
   const Constructor = event.constructor as typeof Event;
   const inner = new Constructor(event.type, { ...(event.type === "keydown" ? keys : {}), bubbles: true, cancelable: true });
   const isPrevented = !target.dispatchEvent(inner);
-  // The inner click does what a click on a button does.
+  // The inner click has already submitted the button's form.
   if (isClick || isPrevented) event.preventDefault();
 }

@@ -18,7 +18,7 @@ const ANNOUNCED_ROWS = 4;
 const OLDER_PX = 600;
 
 export interface MessagesActions extends RowActions, FormsActions {
-  /** The oldest message that is here comes into sight. */
+  /** The oldest loaded message comes into sight. */
   askOlder(): void;
   /** Asks for the next drawing: the newest message came into sight. */
   onChange(): void;
@@ -85,7 +85,7 @@ export class MessagesView {
 
     const own = newestOwn(state);
     const newest = newestIncomingId(state);
-    // Their own words that come with older messages were not written now.
+    // The visitor's own messages in an older page are not new.
     const wrote = own.key !== this.#ownNewest && (own.id === null || own.id > this.#newest);
     if (this.#atEnd || wrote) this.toEnd(false);
     else if (newest > this.#newest) this.#pill.hidden = false;
@@ -94,7 +94,7 @@ export class MessagesView {
     if (state.open) this.#askOlder();
   }
 
-  /** The rows, where anything that they are made of has changed. Long conversations are not built again for each key that the visitor types. */
+  /** The rows, or `null` if nothing that they are made of has changed: a long conversation must not be built again for each key that is typed. */
   #changed(state: State, language: Language): readonly Row[] | null {
     const { messages, outbox, notes, config, operator, loading, complete, askedBefore } = state;
     const today = new Date().toDateString();
@@ -123,7 +123,7 @@ export class MessagesView {
     const keys = new Set(rows.map((row) => row.key));
     const added = rows.filter((row) => !this.#rows.has(row.key)).length;
     setAttribute(this.#log, "aria-live", this.#rows.size === 0 || added > ANNOUNCED_ROWS ? "off" : "polite");
-    // What comes in above must not move what the visitor reads.
+    // Rows that are added above must not move what the visitor reads.
     const anchor = this.#atEnd ? null : this.#first(rows);
     const above = anchor === null ? 0 : anchor.offsetTop - this.#scroller.scrollTop;
     for (const [key, view] of this.#rows) {
