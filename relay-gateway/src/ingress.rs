@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`relay_endpoints`] and [`relay_events`], or relayed; before the router, which they do not need |
 //! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`passthrough`], where they are exposed |
-//! | `/api/v1/{create/visitor-session,fetch/widget-config,refresh/visitor-token,end/visitor-session}` | [`visitors`]: checked by origin |
+//! | `/api/v1/{create/visitor-session,fetch/widget-config,refresh/visitor-token,end/visitor-session,send/visitor-frame,poll/visitor-frames}` | [`visitors`]: checked by origin |
 //! | `/api/v1/operator/*` | [`operators`]: by an operator's token; answered here, or relayed |
 //! | `/api/v1/ws/widget`, `/api/v1/ws/operator` | [`socket`], [`operator_socket`]: becomes a WebSocket |
 //! | `/widget.js` | [`widget`]: what pages embed |
@@ -132,6 +132,8 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
             options(visitors::refresh_token::<D>).post(visitors::refresh_token::<D>),
         )
         .route("/api/v1/end/visitor-session", options(visitors::end_session::<D>).post(visitors::end_session::<D>))
+        .route("/api/v1/send/visitor-frame", options(visitors::send_frame::<D>).post(visitors::send_frame::<D>))
+        .route("/api/v1/poll/visitor-frames", options(visitors::poll_frames::<D>).get(visitors::poll_frames::<D>))
         .route(
             "/api/v1/operator/{*rest}",
             any(operators::answer::<D>).get(operators::pass_through_read::<D>).post(operators::pass_through::<D>),

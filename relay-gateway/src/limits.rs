@@ -13,6 +13,6 @@ mod signature_use;
 pub use bounds::{LimitsConfig, MemoryConfig, SocketBounds};
 pub use limit::{Allowance, Exceeded, Lane, Limit, Now, PERIOD_S, SocketLimit};
 pub use local::{AdmittedCall, NotAdmitted, SignedUse, TenantRate};
-pub(crate) use local::{FailureGuard, HeldBytes};
+pub(crate) use local::{FailureGuard, HeldBytes, SocketPlace};
 pub use port::Limits;
 pub use signature_use::{Target, Use};

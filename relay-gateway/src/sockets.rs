@@ -3,15 +3,18 @@
 //! A socket is open under the same terms as a call is answered. While the directory is current, a change that forbids the socket closes
 //! it before the change is acknowledged; where it is not, each frame is judged, or waits.
 //!
-//! [`accept`], [`registry`], [`pump`], [`close`] and [`changes`] work for any [`Participant`], and know
+//! [`accept`], [`registry`], [`pump`], [`polling`], [`close`] and [`changes`] work for any [`Participant`], and know
 //! neither visitors nor operators: [`visitor`] and [`operator`] are the two kinds of participants.
 
 mod accept;
+mod backend_end;
 mod changes;
 mod close;
 mod closing;
 mod operator;
 mod participant;
+mod passed_frame;
+mod polling;
 mod pump;
 mod registry;
 mod visitor;
@@ -20,4 +23,5 @@ pub(crate) use accept::{SocketDeps, Sockets};
 pub(crate) use closing::Closing;
 pub(crate) use operator::{Operator, OperatorJudge};
 pub(crate) use participant::Participant;
+pub(crate) use polling::{Poll, Polled};
 pub(crate) use visitor::{Visitor, VisitorJudge};

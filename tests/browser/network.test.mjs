@@ -284,37 +284,111 @@ stage.test("a time that cannot be read stops nothing, and what is seen is told o
   assert.ok(reads <= seconds + 2, `${reads} in ${seconds} s`);
 });
 
-for (const [name, headers, swallow] of [
-  ["a policy without the relay's wss: address", (url) => ({ "Content-Security-Policy": `connect-src ${url}` }), false],
-  ["a network that swallows WebSockets", () => ({}), true],
-]) {
-  stage.test(`${name}: the visitor is told so in words, the developer why, and what is written is kept`, async (come) => {
-    const tenant = await stage.tenant();
-    const visitor = await come();
-    const page = await visitor.context.newPage();
-    // Opened, and then silent: no frame of the relay's ever comes.
-    if (swallow) await page.routeWebSocket(/\/ws\/widget/, () => undefined);
-    await page.clock.install();
-    await page.goto(stage.put(await tenant.embedCode(), { headers: headers(stage.link.url) }));
-    const tab = new Tab(page);
-    await page.evaluate(() => {
-      window.errors = [];
-      window.ChatRelay.on("error", ({ error_code }) => window.errors.push(error_code));
-    });
-    await tab.open();
-    await tab.write("is anybody there?");
-    await tab.trouble.waitFor();
-    assert.equal(await tab.widget.locator(".presence").getAttribute("class"), "presence away");
-    await page.clock.fastForward("00:16");
-    const words = "The chat cannot be reached at the moment. Your messages are kept and sent as soon as it can.";
-    await eventually(async () => assert.equal(await tab.trouble.textContent(), words));
-    const advice = () => visitor.said.filter(({ text }) => text.startsWith("[chat-relay]")).map(({ text }) => text);
-    await eventually(() => assert.equal(advice().length, 1));
-    assert.match(advice()[0], /^\[chat-relay\] No WebSocket to ws:.* opens, although .* answers: .*network.*connect-src/);
-    assert.deepEqual(await page.evaluate(() => window.errors), ["websocket_unavailable"]);
-    assert.deepEqual((await tab.bubbles()).at(-1), "sending: is anybody there?");
+const NO_SOCKETS = [
+  ["a policy without the relay's wss: address", (url) => ({ "Content-Security-Policy": `connect-src ${url}` }), null],
+  // Opened, and then silent: no frame of the relay's ever comes.
+  ["a network that swallows WebSockets", () => ({}), () => undefined],
+  ["a network that refuses WebSockets", () => ({}), (socket) => socket.close({ code: 1006 })],
+  ["a network that ends each WebSocket soon", () => ({}), endSoon],
+];
+
+/** Lets a WebSocket through for as long as a greeting takes. */
+function endSoon(socket) {
+  const server = socket.connectToServer();
+  server.onMessage((frame) => {
+    socket.send(frame);
+    void socket.close({ code: 1006 });
   });
 }
+
+/** A visitor's page from which no WebSocket gets through. */
+async function withoutSockets(come, headers, stop) {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  const page = await visitor.context.newPage();
+  if (stop) await page.routeWebSocket(/\/ws\/widget/, stop);
+  await page.clock.install();
+  await page.goto(stage.put(await tenant.embedCode(), { headers: headers(stage.link.url) }));
+  const tab = new Tab(page);
+  await tab.launcher.waitFor();
+  await page.evaluate(() => {
+    window.errors = [];
+    window.ChatRelay.on("error", ({ error_code }) => window.errors.push(error_code));
+  });
+  const advice = () => visitor.said.filter(({ text }) => text.startsWith("[chat-relay]")).map(({ text }) => text);
+  return { tenant, visitor, page, tab, advice };
+}
+
+for (const [name, headers, stop] of NO_SOCKETS) {
+  stage.test(`${name}: the chat goes on by calls, and the developer is told once`, async (come) => {
+    const { tenant, page, tab, advice } = await withoutSockets(come, headers, stop);
+    const answered = answers(tab);
+    // The widget waits for so long before it gives a WebSocket up.
+    if (stop) await page.clock.fastForward("00:11");
+    await answered;
+    assert.equal(await tab.widget.locator(".presence").getAttribute("class"), "presence online");
+    assert.equal(await tab.trouble.isVisible(), false);
+    const shown = [GREETING, `sent: ${QUESTION}`, ANSWER];
+    await eventually(async () => assert.deepEqual(await tab.bubbles(), shown));
+    // What others say comes when it is said, by a call that waits for it; in the order in which it was said, and once.
+    for (let number = 1; number <= 3; number += 1) await tenant.say("agent", `Step ${number}`);
+    shown.push("Step 1", "Step 2", "Step 3");
+    await eventually(async () => assert.deepEqual(await tab.bubbles(), shown));
+    for (const text of ["first", "second", "third"]) await tab.write(text);
+    shown.push("sent: first", "sent: second", "sent: third");
+    await eventually(async () => assert.deepEqual(await tab.bubbles(), shown));
+    assert.equal(advice().length, 1);
+    assert.match(advice()[0], /^\[chat-relay\] No WebSocket to ws:.* opens, although .* answers: .*network.*connect-src.*by calls/);
+    assert.deepEqual(await page.evaluate(() => window.errors), ["websocket_unavailable"]);
+
+    // The reload shows what is kept, in the same order.
+    await agrees(tenant, tab, shown);
+  });
+}
+
+stage.test("where neither WebSockets nor calls get through, the visitor is told so in words, and what is written is kept", async (come) => {
+  const { page, tab, advice } = await withoutSockets(come, () => ({}), () => undefined);
+  await page.route(/visitor-frame/, (route) => route.abort());
+  await tab.open();
+  await tab.write("is anybody there?");
+  await tab.trouble.waitFor();
+  assert.equal(await tab.widget.locator(".presence").getAttribute("class"), "presence away");
+  await page.clock.fastForward("00:16");
+  const words = "The chat cannot be reached at the moment. Your messages are kept and sent as soon as it can.";
+  await eventually(async () => assert.equal(await tab.trouble.textContent(), words));
+  await eventually(() => assert.equal(advice().length, 1));
+  assert.match(advice()[0], /^\[chat-relay\] No WebSocket to ws:.* opens, although .* answers: .*Nor do calls get through/);
+  assert.deepEqual(await page.evaluate(() => window.errors), ["websocket_unavailable"]);
+  assert.deepEqual((await tab.bubbles()).at(-1), "sending: is anybody there?");
+});
+
+stage.test("calls carry a conversation over to the next page, and give way to a WebSocket once one gets through", async (come) => {
+  const { tenant, page, tab } = await withoutSockets(come, NO_SOCKETS[2][1], NO_SOCKETS[2][2]);
+  await answers(tab);
+  const shown = [GREETING, `sent: ${QUESTION}`, ANSWER];
+  await eventually(async () => assert.deepEqual(await tab.bubbles(), shown));
+  let sockets = 0;
+  let passes = false;
+  await page.routeWebSocket(/\/ws\/widget/, (socket) => {
+    sockets += 1;
+    if (passes) socket.connectToServer();
+    else void socket.close({ code: 1006 });
+  });
+  await page.reload();
+  await eventually(async () => assert.deepEqual(await tab.bubbles(), shown));
+  assert.equal(sockets, 0, "the page before has found out");
+  await page.clock.fastForward("00:11");
+  await eventually(() => assert.equal(sockets, 1));
+  passes = true;
+  await page.clock.fastForward("00:21");
+  // One that was tried, and the one that stays.
+  await eventually(() => assert.equal(sockets, 3));
+  let calls = 0;
+  page.on("request", (request) => (calls += /visitor-frame/.test(request.url()) ? 1 : 0));
+  await tenant.say("agent", "Over a socket");
+  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), "Over a socket"));
+  assert.equal(calls, 0);
+});
 
 stage.test("a connection that was good for five seconds is no failure: the next one is dialled soon", async (come) => {
   const { tenant, visitor, tab, begun } = await talking(come);

@@ -180,8 +180,8 @@ class Tenant {
     this.#accountKey = accountKey;
   }
 
-  ingest(title, body, language = "en") {
-    return this.signed("POST", "ingest/knowledge", { title, body, language });
+  ingest(title, body, language = "en", fields = {}) {
+    return this.signed("POST", "ingest/knowledge", { title, body, language, ...fields });
   }
 
   /** The conversations there are, newest first. */

@@ -8,8 +8,8 @@ use wire::{
     frames::{
         Role,
         limits::{
-            CONVERSATION_METADATA_BYTES, LOCALE_CHARS, SIGNED_MESSAGE_ATTACHMENTS, SIGNED_MESSAGE_CHARS,
-            VISITOR_USER_ID_CHARS,
+            CITATION_URL_CHARS, CONVERSATION_METADATA_BYTES, LOCALE_CHARS, SIGNED_MESSAGE_ATTACHMENTS,
+            SIGNED_MESSAGE_CHARS, VISITOR_USER_ID_CHARS,
         },
     },
 };
@@ -105,6 +105,9 @@ pub(crate) struct NewKnowledge {
     pub(crate) category: String,
     #[schema(required = false, default = "fr", max_length = 35)]
     pub(crate) language: String,
+    /// Where people read the document: http or https. The bot's answers link to it.
+    #[schema(max_length = 2048)]
+    pub(crate) url: Option<String>,
     #[schema(required = false, max_items = 50)]
     pub(crate) tags: Vec<String>,
 }
@@ -121,6 +124,7 @@ impl NewKnowledge {
             body: fields.text("body", LONGEST_DOCUMENT),
             category: fields.optional_text("category", 100).unwrap_or_else(|| "general".to_owned()),
             language: fields.optional_text("language", LOCALE_CHARS).unwrap_or_else(|| DEFAULT_LOCALE.to_owned()),
+            url: fields.optional_web_address("url", CITATION_URL_CHARS),
             tags: fields.optional_texts("tags", 50, 100).unwrap_or_default(),
         };
         fields.finish()?;

@@ -65,10 +65,11 @@ fn judge(candidates: Vec<Candidate>, terms: usize) -> Reply {
         .into_iter()
         .filter(|candidate| share(candidate.covered) >= THRESHOLD && candidate.category != RESTRICTED)
         .take(3)
-        .map(|Candidate { id, document_id, title, document_version, covered, .. }| Citation {
+        .map(|Candidate { id, document_id, title, url, document_version, covered, .. }| Citation {
             chunk_id: id,
             document_id,
             title,
+            url,
             document_version,
             score: share(covered),
         })
@@ -179,6 +180,7 @@ mod tests {
             id: "c".into(),
             document_id: "d".into(),
             title: "t".into(),
+            url: None,
             document_version: 1,
             text: "passage".into(),
             covered,

@@ -103,6 +103,7 @@ impl DemoKnowledge {
                 body: body.to_owned(),
                 category: "general".to_owned(),
                 language: language.to_owned(),
+                url: None,
                 tags: Vec::new(),
             };
             documents::insert(&OfTenant::new(&connection, OWNER), new).await?;

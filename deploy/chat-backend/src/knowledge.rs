@@ -25,8 +25,8 @@ pub(crate) async fn ingest_knowledge(
     Tenant(tenant_id): Tenant,
     Object(object): Object,
 ) -> Result<Success<KnowledgeDocument>, ApiError> {
-    let body::NewKnowledge { title, body, category, language, tags } = body::NewKnowledge::read(object)?;
-    let new = NewDocument { title, body, category, language, tags };
+    let body::NewKnowledge { title, body, category, language, url, tags } = body::NewKnowledge::read(object)?;
+    let new = NewDocument { title, body, category, language, url, tags };
     let transaction = store.begin().await.map_err(unavailable)?;
     let document = documents::insert(&OfTenant::new(&transaction, tenant_id), new).await.map_err(unavailable)?;
     let document = document.ok_or_else(|| ApiError::internal("a document that was just written is not there"))?;

@@ -54,14 +54,26 @@ pub(super) async fn upgrade<D: TenantDirectory>(
     handshake::complete(&gateway, request, (Lane::Visitor, &gateway.sockets), authenticate).await
 }
 
-/// Checks the visitor's token and page alone. The tenant is judged later, once the socket has its slot.
 async fn authenticate<D: TenantDirectory>(
     gateway: &Gateway<D>,
     parts: &Parts,
     client: IpAddr,
 ) -> Result<Visitor<D>, Closing> {
     let text = token(parts).ok_or(Closing::Token)?;
-    let verified = gateway.signing_keys.verify(&text).await;
+    visitor(gateway, parts, &text, client).await
+}
+
+/// The visitor whose token this is. The token and the page are checked alone: the tenant is judged once the visitor has a slot.
+///
+/// # Errors
+/// What a socket is closed with.
+pub(super) async fn visitor<D: TenantDirectory>(
+    gateway: &Gateway<D>,
+    parts: &Parts,
+    text: &str,
+    client: IpAddr,
+) -> Result<Visitor<D>, Closing> {
+    let verified = gateway.signing_keys.verify(text).await;
     let token = verified
         .map_err(|_| Closing::TryAgain("the relay cannot check tokens right now: connect again later"))?
         .filter(|token| !token.has_ended(now_unix_ms()))

@@ -13,12 +13,15 @@ use axum::{
 use service::{Envelope, Failure};
 
 use super::{
-    shapes::visitors::{BegunSession, EndedSession, NewSession, RefreshedToken, WidgetConfig},
+    shapes::visitors::{BegunSession, EndedSession, NewSession, PolledFrames, RefreshedToken, SentFrame, WidgetConfig},
     state::Gateway,
 };
 use crate::directory::TenantDirectory;
 
 mod call;
+mod held;
+mod polling;
+mod refused_socket;
 mod sessions;
 mod tokens;
 
@@ -107,4 +110,62 @@ pub(super) async fn end_session<D: TenantDirectory>(
     request: Request,
 ) -> Response {
     answer(&gateway, request, "POST", async |call, _| call.end_session().await).await
+}
+
+/// Send one frame, where no WebSocket gets through.
+///
+/// The body is a frame as it is sent over `/ws/widget`. It is checked and counted in the same way, and the answer holds the frame
+/// that answers it: `ack`, `history`, `rating`, `email` or `error`. `typing` and `read` are answered with `null`. What other people say comes
+/// by `poll/visitor-frames`, and so does what a `resume` asks for. The same `client_id` again is the same message.
+#[utoipa::path(
+    post, path = "/api/v1/send/visitor-frame", tag = "visitors", security(("visitor_token" = [])),
+    request_body(content = Object, description = "One frame, such as `{\"type\":\"message\",\"client_id\":\"<uuid>\",\"content\":\"…\",\"attachments\":[]}`"),
+    responses(
+        (status = 200, description = "The frame that answers it; a refused frame is answered with `error`", body = Envelope<SentFrame>),
+        (status = 400, description = "`malformed_json`: the body is not UTF-8", body = Failure),
+        (status = 401, description = "`invalid_visitor_token`, `invalid_widget_key`", body = Failure),
+        (status = 403, description = "`origin_not_allowed`, `tenant_suspended`", body = Failure),
+        (status = 413, description = "`body_too_large`", body = Failure),
+        (status = 429, description = "`rate_limited`: too many frames, or sockets, of the session or the address", body = Failure),
+        (status = 502, description = "`backend_bad_response`", body = Failure),
+        (status = 503, description = "`backend_unreachable`, `directory_unavailable`, `overloaded`", body = Failure),
+    )
+)]
+pub(super) async fn send_frame<D: TenantDirectory>(
+    State(gateway): State<Arc<Gateway<D>>>,
+    request: Request,
+) -> Response {
+    answer(&gateway, request, "POST", async |call, body| call.send_frame(body).await).await
+}
+
+/// Wait for frames, where no WebSocket gets through.
+///
+/// Without `after`, the answer is the `welcome`, at once. Each answer names the `after` of the next poll. With it, the answer comes as soon
+/// as there are frames, or after `wait_s`; its first frame is a `status`. Frames that tell of a moment, such as `typing`, are lost between
+/// two polls; messages are not.
+///
+/// A poll counts as a socket for every limit, and as a frame. A change that closes sockets ends it with 401 or 403 before the change
+/// returns.
+#[utoipa::path(
+    get, path = "/api/v1/poll/visitor-frames", tag = "visitors", security(("visitor_token" = [])),
+    params(
+        ("after" = Option<String>, Query, description = "What the last poll answered; or the id of the newest message that the caller has"),
+        ("wait_s" = Option<u64>, Query, minimum = 0, maximum = 25, description = "Seconds to wait for a frame; 0 unless said otherwise"),
+        ("status" = Option<String>, Query, description = "The status that the caller shows: where it has changed, the answer comes at once"),
+    ),
+    responses(
+        (status = 200, description = "What was heard", body = Envelope<PolledFrames>),
+        (status = 401, description = "`invalid_visitor_token`, `invalid_widget_key`", body = Failure),
+        (status = 403, description = "`origin_not_allowed`, `tenant_suspended`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 429, description = "`rate_limited`: too many frames, or sockets, of the session or the address", body = Failure),
+        (status = 502, description = "`backend_bad_response`", body = Failure),
+        (status = 503, description = "`backend_unreachable`, `directory_unavailable`, `overloaded`", body = Failure),
+    )
+)]
+pub(super) async fn poll_frames<D: TenantDirectory>(
+    State(gateway): State<Arc<Gateway<D>>>,
+    request: Request,
+) -> Response {
+    answer(&gateway, request, "GET", async |call, _| call.poll_frames().await).await
 }

@@ -22,5 +22,6 @@ pub(super) use sessions::SessionRates;
 pub(super) use signed_calls::SignedCalls;
 pub use signed_calls::{AdmittedCall, NotAdmitted, SignedUse};
 pub(super) use slots::{Slot, Slots};
-pub(super) use sockets::{SocketCounts, SocketPlace};
+pub(super) use sockets::SocketCounts;
+pub(crate) use sockets::SocketPlace;
 pub use tenants::TenantRate;

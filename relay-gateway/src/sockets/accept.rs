@@ -8,7 +8,7 @@ use service::{
     serve::Peer,
     websocket::{self, Socket},
 };
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 use tokio_tungstenite::tungstenite::{Message, protocol::Role};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
@@ -19,24 +19,24 @@ use super::{
     closing::Closing,
     participant::{Admitted, Judge, Participant},
     pump::Pump,
-    registry::{Registry, SocketSlot},
+    registry::{Registry, SocketCommand, SocketSlot},
 };
 use crate::{
     backend::Backend,
     config::SocketConfig,
-    limits::{Limits, SocketLimit},
-    metrics::{GatewayMetrics, SocketMetrics},
+    limits::{Limits, SocketLimit, SocketPlace},
+    metrics::{GatewayMetrics, OpenSocket, SocketMetrics},
 };
 
 /// The sockets of one kind of participants.
 pub(crate) struct Sockets<P: Participant> {
-    config: SocketConfig,
+    pub(super) config: SocketConfig,
     pub(super) judge: Arc<P::Judge>,
     pub(super) registry: Arc<Registry<<P::Judge as Judge>::Grounds>>,
     backend: Arc<Backend>,
-    limits: Arc<Limits>,
-    metrics: SocketMetrics,
-    refusals: GatewayMetrics,
+    pub(super) limits: Arc<Limits>,
+    pub(super) metrics: SocketMetrics,
+    pub(super) refusals: GatewayMetrics,
     tasks: TaskTracker,
 }
 
@@ -49,7 +49,22 @@ pub(crate) struct SocketDeps {
     pub(crate) refusals: GatewayMetrics,
 }
 
-type Slot<P> = SocketSlot<<<P as Participant>::Judge as Judge>::Grounds>;
+pub(super) type Slot<P> = SocketSlot<<<P as Participant>::Judge as Judge>::Grounds>;
+
+/// What a participant holds while it converses. Nothing of the conversation may pass once it is dropped.
+pub(crate) struct Held<P: Participant> {
+    _told: watch::Receiver<SocketCommand>,
+    _slot: Slot<P>,
+    _place: SocketPlace,
+    _open: OpenSocket,
+}
+
+/// The chat backend's end of a conversation.
+pub(super) struct BackendEnd {
+    pub(super) socket: Socket,
+    /// When the participant's admission ends, in Unix milliseconds.
+    pub(super) ends_at_ms: i64,
+}
 
 impl<P: Participant> Sockets<P> {
     pub(crate) fn new(config: SocketConfig, judge: P::Judge, deps: SocketDeps) -> Self {
@@ -108,68 +123,83 @@ impl<P: Participant> Sockets<P> {
         Box::new(move |frames, bytes| limits.admits_frames(session, frames, bytes, std::time::Instant::now()))
     }
 
-    /// Holds a slot for as long as the socket is open.
+    /// Serves an open socket until there is a reason to close.
     async fn speak(&self, browser: &mut Socket, participant: &P) -> Closing {
-        let about = participant.about();
-        let slot = match self.registry.take(about.tenant_id, participant.grounds()) {
-            Ok(slot) => slot,
-            Err(closing) => return refuse(browser, closing).await,
-        };
-        let place = match self.limits.take_socket(about.tenant_id, about.counted_as, about.client) {
-            Ok(place) => place,
-            Err(limit) => {
-                drop(slot);
-                return refuse(browser, too_many(limit)).await;
-            }
-        };
-        let _open = self.metrics.open();
-        let mut told = slot.command.clone();
-        let closing = tokio::select! {
-            biased;
-            // Wherever the conversation is, it stops here.
-            told = told.wait_for(|command| command.close.is_some()) => {
-                told.ok().and_then(|command| command.close.clone()).unwrap_or(Closing::Restarting)
-            }
-            closing = self.converse(browser, participant, &slot) => closing,
-        };
+        let (closing, held) =
+            self.hold(participant, async |slot| self.converse(browser, participant, slot).await).await;
+        let closing = closing.map_or_else(|closing| closing, |never| match never {});
         say_goodbye(browser, &closing).await;
-        // A change that waits for this socket to close waits until both `told` and the slot are dropped.
-        drop(told);
-        drop((slot, place));
+        drop(held);
         closing
     }
 
-    async fn converse(&self, browser: &mut Socket, participant: &P, slot: &Slot<P>) -> Closing {
-        let Admitted { path, actor, hello, ends_at_ms } = match participant.admit().await {
-            Ok(admitted) => admitted,
-            Err(closing) => return closing,
+    /// Converses while the participant holds a slot and a place, until the conversation is over or the registry says to close. A change
+    /// that forbids the conversation waits until the caller has dropped [`Held`]: by then, it must have told the participant.
+    pub(super) async fn hold<T>(
+        &self,
+        participant: &P,
+        conversing: impl AsyncFnOnce(&Slot<P>) -> Result<T, Closing>,
+    ) -> (Result<T, Closing>, Option<Held<P>>) {
+        let about = participant.about();
+        let slot = match self.registry.take(about.tenant_id, participant.grounds()) {
+            Ok(slot) => slot,
+            Err(closing) => return (Err(closing), None),
         };
-        let mut backend = match self.backend.open_socket(participant.about().tenant_id, path, &actor).await {
-            Ok(backend) => backend,
-            Err(error) => {
-                tracing::debug!(cause = error.cause(), code = error.code().as_str(), "no socket to the chat backend");
-                return Closing::BackendAway;
+        let place = match self.limits.take_socket(about.tenant_id, about.counted_as, about.client) {
+            Ok(place) => place,
+            Err(limit) => return (Err(too_many(limit)), None),
+        };
+        let open = self.metrics.open();
+        let mut told = slot.command.clone();
+        let ended = tokio::select! {
+            biased;
+            // Wherever the conversation is, it stops here.
+            told = told.wait_for(|command| command.close.is_some()) => {
+                Err(told.ok().and_then(|command| command.close.clone()).unwrap_or(Closing::Restarting))
             }
+            ended = conversing(&slot) => ended,
         };
-        let closing = match timeout(self.config.send_timeout, backend.send(Message::text(hello))).await {
-            Ok(Ok(())) => {
-                let pump = Pump {
-                    config: self.config,
-                    metrics: &self.metrics,
-                    refusals: &self.refusals,
-                    participant,
-                    browser,
-                    backend: &mut backend,
-                    command: slot.command.clone(),
-                    ends_at_ms,
-                    welcomed: false,
-                };
-                pump.run().await
-            }
-            _ => Closing::BackendAway,
+        (ended, Some(Held { _told: told, _slot: slot, _place: place, _open: open }))
+    }
+
+    async fn converse(
+        &self,
+        browser: &mut Socket,
+        participant: &P,
+        slot: &Slot<P>,
+    ) -> Result<std::convert::Infallible, Closing> {
+        let mut end = self.open_backend(participant).await?;
+        let pump = Pump {
+            config: self.config,
+            metrics: &self.metrics,
+            refusals: &self.refusals,
+            participant,
+            browser,
+            backend: &mut end.socket,
+            command: slot.command.clone(),
+            ends_at_ms: end.ends_at_ms,
+            welcomed: false,
         };
-        let _ = timeout(FAREWELL, backend.close(None)).await;
-        closing
+        let ended = pump.run().await;
+        let _ = timeout(FAREWELL, end.socket.close(None)).await;
+        ended
+    }
+
+    /// Has the participant judged, connects the chat backend, and tells it who speaks. The participant must have its slot.
+    ///
+    /// # Errors
+    /// Why there is no conversation.
+    pub(super) async fn open_backend(&self, participant: &P) -> Result<BackendEnd, Closing> {
+        let Admitted { path, actor, hello, ends_at_ms } = participant.admit().await?;
+        let opened = self.backend.open_socket(participant.about().tenant_id, path, &actor).await;
+        let mut socket = opened.map_err(|error| {
+            tracing::debug!(cause = error.cause(), code = error.code().as_str(), "no socket to the chat backend");
+            Closing::BackendAway
+        })?;
+        match timeout(self.config.send_timeout, socket.send(Message::text(hello))).await {
+            Ok(Ok(())) => Ok(BackendEnd { socket, ends_at_ms }),
+            _ => Err(Closing::BackendAway),
+        }
     }
 
     /// Closes every socket because the gateway stops, within about `over`. Opens no more.
@@ -177,6 +207,11 @@ impl<P: Participant> Sockets<P> {
         drain(self.registry.close(), over).await;
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// Bytes that a frame may have.
+    pub(crate) fn frame_limit(&self) -> usize {
+        self.config.frame_limit
     }
 
     /// How many are open.

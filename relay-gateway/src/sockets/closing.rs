@@ -50,6 +50,11 @@ pub(super) fn unchecked(error: &ApiError) -> Closing {
 }
 
 impl Closing {
+    /// Whether the relay could not check the participant's tenant.
+    pub(crate) fn is_unchecked(&self) -> bool {
+        *self == UNCHECKED
+    }
+
     /// What went wrong with reading from a browser.
     pub(super) fn of_browser(error: &WsError) -> Self {
         match error {

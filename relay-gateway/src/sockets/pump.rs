@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Message, Utf8Bytes};
 use wire::time::now_unix_ms;
 
 use super::{
+    backend_end::heard,
     closing::Closing,
     participant::{Checked, Participant},
     registry::SocketCommand,
@@ -44,7 +45,7 @@ pub(super) struct Pump<'a, P> {
 const LONGEST_TIMER: Duration = Duration::from_secs(3600 * 24 * 365);
 
 /// When each side was last heard of.
-struct Heard {
+struct LastHeard {
     browser: Instant,
     backend: Instant,
     /// A frame of the participant's own, not an answer to a ping.
@@ -53,17 +54,10 @@ struct Heard {
 
 impl<P: Participant> Pump<'_, P> {
     /// Moves frames until there is a reason to close.
-    pub(super) async fn run(mut self) -> Closing {
-        match self.pump().await {
-            Err(closing) => closing,
-            Ok(never) => match never {},
-        }
-    }
-
-    async fn pump(&mut self) -> Result<std::convert::Infallible, Closing> {
+    pub(super) async fn run(mut self) -> Result<std::convert::Infallible, Closing> {
         let config = self.config;
         let now = Instant::now();
-        let mut heard = Heard { browser: now, backend: now, participant: now };
+        let mut last = LastHeard { browser: now, backend: now, participant: now };
         // Starts at a random moment, so that sockets opened together are not all pinged together.
         let mut tick = pin!(sleep_until(now + config.ping_every.mul_f64(fastrand::f64())));
         let left_ms = u64::try_from(self.ends_at_ms.saturating_sub(now_unix_ms())).unwrap_or_default();
@@ -75,19 +69,17 @@ impl<P: Participant> Pump<'_, P> {
             tokio::select! {
                 () = &mut end => return Err(Closing::Token),
                 said = self.browser.next() => {
-                    heard.browser = Instant::now();
+                    last.browser = Instant::now();
                     let message = said.ok_or(Closing::Gone)?.map_err(|error| Closing::of_browser(&error))?;
                     if self.heard_from_browser(message).await? {
-                        heard.participant = heard.browser;
+                        last.participant = last.browser;
                     }
                 }
                 answered = self.backend.next() => {
-                    heard.backend = Instant::now();
-                    let message = answered.ok_or(Closing::BackendAway)?.map_err(|error| {
-                        tracing::warn!(%error, "the chat backend's socket broke");
-                        Closing::BackendAway
-                    })?;
-                    self.heard_from_backend(message).await?;
+                    last.backend = Instant::now();
+                    if let Some(text) = heard(answered)? {
+                        self.pass_on(text).await?;
+                    }
                 }
                 told = self.command.changed(), if welcomed => {
                     told.map_err(|_| Closing::Restarting)?;
@@ -97,7 +89,7 @@ impl<P: Participant> Pump<'_, P> {
                     }
                 }
                 () = &mut tick => {
-                    self.check_pulse(&heard).await?;
+                    self.check_pulse(&last).await?;
                     // At most `ping_every`: a longer pause could exceed the timeout of a proxy, which would then close the connection.
                     let pause = config.ping_every.mul_f64(0.8 + fastrand::f64() / 5.0);
                     tick.as_mut().reset(Instant::now() + pause);
@@ -129,41 +121,28 @@ impl<P: Participant> Pump<'_, P> {
         sent.map_err(|_| Closing::BackendAway)
     }
 
-    async fn heard_from_backend(&mut self, message: Message) -> Result<(), Closing> {
-        match message {
-            Message::Text(text) => {
-                self.participant.may_hear().await?;
-                self.metrics.relayed(Direction::ToBrowser);
-                self.welcomed = true;
-                self.tell(Message::Text(text)).await
-            }
-            Message::Binary(_) => {
-                tracing::warn!("the chat backend sent a frame that is not text");
-                Err(Closing::BackendAway)
-            }
-            Message::Close(frame) => Err(match frame {
-                Some(frame) if (4000..5000).contains(&u16::from(frame.code)) => Closing::Backend(frame),
-                _ => Closing::BackendAway,
-            }),
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
-        }
+    async fn pass_on(&mut self, text: Utf8Bytes) -> Result<(), Closing> {
+        self.participant.may_hear().await?;
+        self.metrics.relayed(Direction::ToBrowser);
+        self.welcomed = true;
+        self.tell(Message::Text(text)).await
     }
 
     /// Leaves a side that has been silent for too long, and pings both.
-    async fn check_pulse(&mut self, heard: &Heard) -> Result<(), Closing> {
+    async fn check_pulse(&mut self, last: &LastHeard) -> Result<(), Closing> {
         let config = self.config;
         // Two pings unanswered, and some time for the second.
         let silence = config.ping_every * 5 / 2;
-        if heard.browser.elapsed() > silence {
+        if last.browser.elapsed() > silence {
             return Err(Closing::Gone);
         }
-        if heard.backend.elapsed() > silence {
+        if last.backend.elapsed() > silence {
             return Err(Closing::BackendAway);
         }
         if now_unix_ms() >= self.ends_at_ms {
             return Err(Closing::Token);
         }
-        if heard.participant.elapsed() > config.idle_timeout {
+        if last.participant.elapsed() > config.idle_timeout {
             return Err(Closing::Idle("nothing was said for long: connect again when there is something to say"));
         }
         self.tell(Message::Ping(Bytes::new())).await?;

@@ -12,7 +12,7 @@ mod tokens;
 pub(crate) use admin::{EVENT_ID, EXPIRED_CURSOR, event_body};
 pub(crate) use answers::{ok, refusal};
 pub(crate) use backend::BackendSocket;
-pub(crate) use fixture::{Fixture, tenant};
+pub(crate) use fixture::{Fixture, LEASE_MS, tenant};
 pub(crate) use net::{loopback, nobody};
 pub(crate) use sockets::{another, connect, talk};
 pub(crate) use tokens::{operator_token, visitor_token};

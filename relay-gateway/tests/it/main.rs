@@ -12,6 +12,7 @@ mod operator_sockets;
 mod operators;
 mod passthrough;
 mod patience;
+mod polling;
 mod refusals;
 mod relay_endpoints;
 mod relay_events;

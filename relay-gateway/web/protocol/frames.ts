@@ -39,6 +39,8 @@ export type Citation = {
  *
  * Empty in citations that earlier builds of the reference backend kept. */
   title: string,
+  /** Where people read the document: http or https. */
+  url?: string,
   /** The document's version. */
   document_version: number,
   /** The share of the question's words that the passage holds, 0 to 1. */

@@ -1,17 +1,22 @@
 // A message and a person, as a client of the relay shows them: made from untrusted JSON.
 import { RATING_SCORE, ROLES, STATUSES } from "./frames";
 import type * as wire from "./frames";
-import { known, list, moment, record, text, webUrl } from "./untrusted";
+import { list, moment, record, text, webUrl } from "./untrusted";
 
 export interface Message {
   readonly id: string;
   readonly role: wire.Role;
   readonly content: string;
   readonly createdAt: string;
-  /** The titles of the documents it cites, each once. */
-  readonly sources: readonly string[];
+  /** The documents it cites, each once. */
+  readonly sources: readonly Source[];
   /** The `client_id` it was sent with, where a widget sent it. */
   readonly clientId: string | null;
+}
+
+export interface Source {
+  readonly title: string;
+  readonly url: string | null;
 }
 
 export interface Operator {
@@ -48,9 +53,21 @@ export function parseMessage(value: unknown): Message | null {
     role: from,
     content: text(json.content) ?? "",
     createdAt: moment(json.created_at),
-    sources: [...new Set(known(list(json.citations).map((citation) => text(record<wire.Citation>(citation).title))))],
+    sources: sources(json.citations),
     clientId: text(json.client_id),
   };
+}
+
+/** Several passages of one document are one source. */
+function sources(citations: unknown): Source[] {
+  const made = new Map<string, Source>();
+  for (const citation of list(citations)) {
+    const json = record<wire.Citation>(citation);
+    const title = text(json.title);
+    const url = webUrl(json.url);
+    if (title !== null) made.set(`${title} ${url}`, { title, url });
+  }
+  return [...made.values()];
 }
 
 export function parseOperator(value: unknown): Operator | null {

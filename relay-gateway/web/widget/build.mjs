@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, transform } from "esbuild";
 
-const GZIP_BUDGET_BYTES = 27_000;
+const GZIP_BUDGET_BYTES = 34_000;
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 // Style sheets are minified on their way in and become strings: the widget adopts them itself.

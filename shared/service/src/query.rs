@@ -47,6 +47,12 @@ impl Query {
         parsed.map_err(|message| self.refuse(name, message)).ok()
     }
 
+    /// Whether a parameter is there, if only with an empty value.
+    #[must_use]
+    pub fn is_given(&self, name: &str) -> bool {
+        self.pairs.iter().any(|(key, _)| key == name)
+    }
+
     /// A parameter that must be there; `None` where it was refused.
     pub fn required<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
         let missing = !self.pairs.iter().any(|(key, value)| key == name && !value.is_empty());

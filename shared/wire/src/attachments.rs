@@ -62,8 +62,7 @@ fn one(item: Value) -> Result<Attachment, String> {
     let size = fields.remove("size").as_ref().and_then(Value::as_u64).filter(|size| *size <= ATTACHMENT_SIZE);
     let size = size.ok_or("size must be a whole number of bytes from 0")?;
     let url = text(&mut fields, "url", ATTACHMENT_URL_CHARS)?;
-    let is_web = Url::parse(&url).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
-    if !is_web || url.contains(|character: char| character.is_whitespace() || character.is_control()) {
+    if !is_web_address(&url) {
         return Err("url must begin with http:// or https://".to_owned());
     }
     let name = match fields.get("name") {
@@ -87,6 +86,13 @@ fn text(fields: &mut Map<String, Value>, name: &str, longest: usize) -> Result<S
         }
         _ => Err(format!("{name} must be a text of 1 to {longest} characters")),
     }
+}
+
+/// Whether a text is the address of something on the web: http or https, with a host and without spaces.
+#[must_use]
+pub(crate) fn is_web_address(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
+        && !text.contains(|character: char| character.is_whitespace() || character.is_control())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::{
-    attachments::{self, Attachment},
+    attachments::{self, Attachment, is_web_address},
     error_code::FieldError,
     frames::limits::EMAIL_CHARS,
 };
@@ -70,6 +70,16 @@ impl Fields {
             Value::String(text) => return Some(text),
             _ => self.refuse(name, "must be a string"),
         }
+        None
+    }
+
+    /// The address of something on the web, which may be absent or null.
+    pub fn optional_web_address(&mut self, name: &str, longest: usize) -> Option<String> {
+        let text = self.optional_text(name, longest)?;
+        if is_web_address(&text) {
+            return Some(text);
+        }
+        self.refuse(name, "must begin with http:// or https://");
         None
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct DocumentRow {
     pub(crate) body: String,
     pub(crate) category: String,
     pub(crate) language: String,
+    /// Where people read it.
+    pub(crate) url: Option<String>,
     tags: String,
     pub(crate) status: String,
     pub(crate) version: i64,
@@ -31,8 +33,8 @@ pub(crate) struct DocumentRow {
 }
 
 const COLUMNS: &str =
-    "id, tenant_id, title, body, category, language, tags, status, version, created_at, updated_at, published_at,
-     archived_at";
+    "id, tenant_id, title, body, category, language, url, tags, status, version, created_at, updated_at,
+     published_at, archived_at";
 
 impl DocumentRow {
     /// A list of texts.
@@ -47,6 +49,7 @@ pub(crate) struct NewDocument {
     pub(crate) body: String,
     pub(crate) category: String,
     pub(crate) language: String,
+    pub(crate) url: Option<String>,
     pub(crate) tags: Vec<String>,
 }
 
@@ -55,14 +58,14 @@ pub(crate) async fn insert(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     new: NewDocument,
 ) -> Result<Option<DocumentRow>, StoreError> {
-    let NewDocument { title, body, category, language, tags } = new;
+    let NewDocument { title, body, category, language, url, tags } = new;
     let now = now_unix_ms();
     let sql = format!(
-        "INSERT INTO document (tenant_id, id, title, body, category, language, tags, status, version, created_at,
+        "INSERT INTO document (tenant_id, id, title, body, category, language, url, tags, status, version, created_at,
              updated_at, published_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, 'published', 1, $8, $9, $10)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'published', 1, $9, $10, $11)
          ON CONFLICT (tenant_id, language, title) DO UPDATE SET
-             body = excluded.body, category = excluded.category, tags = excluded.tags, status = 'published',
+             body = excluded.body, category = excluded.category, url = excluded.url, tags = excluded.tags, status = 'published',
              version = document.version + 1, updated_at = excluded.updated_at, published_at = excluded.published_at
          RETURNING {COLUMNS}"
     );
@@ -75,6 +78,7 @@ pub(crate) async fn insert(
                 body.clone().into(),
                 category.into(),
                 language.into(),
+                url.into(),
                 json!(tags).to_string().into(),
                 now.into(),
                 now.into(),

@@ -14,6 +14,8 @@ pub(crate) struct Candidate {
     pub(crate) id: String,
     pub(crate) document_id: String,
     pub(crate) title: String,
+    /// Where people read the document.
+    pub(crate) url: Option<String>,
     pub(crate) document_version: i64,
     pub(crate) text: String,
     pub(crate) category: String,
@@ -48,7 +50,7 @@ async fn best_by_fts5(
             SELECT rowid, -bm25(chunk_search, 0.0, 1.0, 2.0) AS score
             FROM chunk_search WHERE chunk_search MATCH $2 ORDER BY bm25(chunk_search, 0.0, 1.0, 2.0) LIMIT $3
         )
-        SELECT chunk.id, chunk.document_id, document.title, chunk.document_version, chunk.text, document.category,
+        SELECT chunk.id, chunk.document_id, document.title, document.url, chunk.document_version, chunk.text, document.category,
             (SELECT count(*) FROM json_each($4) AS term WHERE EXISTS (
                 SELECT 1 FROM chunk_search WHERE chunk_search MATCH term.value AND chunk_search.rowid = best.rowid
             )) AS covered
@@ -87,7 +89,8 @@ async fn best_by_tsvector(
             SELECT chunk.*, (SELECT count(*) FROM term WHERE chunk.search @@ term.query) AS covered
             FROM chunk WHERE tenant_id = $1 AND search @@ to_tsquery('passage', $4)
         )
-        SELECT found.id, found.document_id, document.title, found.document_version, found.text, document.category, found.covered
+        SELECT found.id, found.document_id, document.title, document.url, found.document_version, found.text, document.category,
+            found.covered
         FROM found JOIN document ON document.id = found.document_id
         WHERE document.tenant_id = $1
         -- A title is shared by all passages of its document: what a passage says itself decides between them.

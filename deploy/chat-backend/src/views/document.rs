@@ -16,6 +16,8 @@ pub(crate) struct KnowledgeDocument {
     body: String,
     category: String,
     language: String,
+    /// Where people read it.
+    url: Option<String>,
     #[schema(value_type = Vec<String>)]
     tags: Value,
     /// `draft`, `in_review`, `published` or `archived`.
@@ -41,6 +43,7 @@ impl From<DocumentRow> for KnowledgeDocument {
             body: row.body,
             category: row.category,
             language: row.language,
+            url: row.url,
             status: row.status,
             version: row.version,
             created_at: WireTime::from_unix_ms(row.created_at),

@@ -22,6 +22,8 @@ async fn bad_input_is_named() {
         (add.as_str(), json!({"content": "x", "attachments": ["x"]}), "attachments"),
         ("/add/message", json!({"content": "x"}), "conversation_id"),
         ("/ingest/knowledge", json!({"title": "t"}), "body"),
+        ("/ingest/knowledge", json!({"title": "t", "body": "b", "url": "javascript:alert(1)"}), "url"),
+        ("/ingest/knowledge", json!({"title": "t", "body": "b", "url": "/help"}), "url"),
         ("/create/contact-ticket", json!({"customer_email": "a@b.c"}), "customer_name"),
     ] {
         let (status, answer) = backend.call(tenant, Method::POST, path, Some(body)).await;

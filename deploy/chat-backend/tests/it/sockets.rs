@@ -94,7 +94,8 @@ fn fields(frame: &Value) -> BTreeSet<&str> {
 async fn golden_frames_of_the_relay_are_read_and_answered_as_the_golden_ones_say() {
     let backend = Backend::start().await;
     let tenant = TenantId::generate();
-    let knowledge = json!({"title": "Orders", "body": "Votre commande est en route.", "language": "fr"});
+    let url = "https://shop.demo.com/help/orders";
+    let knowledge = json!({"title": "Orders", "body": "Votre commande est en route.", "language": "fr", "url": url});
     backend.post(tenant, "/ingest/knowledge", knowledge).await;
     let mut relay = Relay::connect(&backend, tenant, SessionId::generate()).await;
     relay.say(&golden("hello", "minted_token")).await;
@@ -120,6 +121,7 @@ async fn golden_frames_of_the_relay_are_read_and_answered_as_the_golden_ones_say
     let told = golden("server", "message");
     assert_eq!(fields(&answer["message"]), fields(&told["message"]));
     assert_eq!(fields(&answer["message"]["citations"][0]), fields(&told["message"]["citations"][0]));
+    assert_eq!(answer["message"]["citations"][0]["url"], url);
 
     relay.say(&golden("client", "message_with_attachments")).await;
     assert_eq!(relay.hear().await["type"], "typing");

@@ -1,7 +1,7 @@
 //! Bodies and answers of the visitor lane. A body is read field by field, so that every refused field is named.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 use service::{ApiError, body::json_object};
 use utoipa::ToSchema;
 use wire::{
@@ -89,6 +89,24 @@ pub(crate) struct RefreshedToken {
 pub(crate) struct EndedSession {
     #[schema(pattern = "^vs_[0-9a-f]{32}$")]
     pub(crate) session_id: String,
+}
+
+/// What became of a frame.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SentFrame {
+    /// The frame that answers it; `null` where frames of its type are not answered.
+    #[schema(value_type = Option<Object>)]
+    pub(crate) frame: Option<Box<RawValue>>,
+}
+
+/// What was heard.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PolledFrames {
+    /// As they come over a socket, in their order.
+    #[schema(value_type = Vec<Object>)]
+    pub(crate) frames: Vec<Box<RawValue>>,
+    /// The `after` of the next poll: the id of the newest message, or empty where there is none.
+    pub(crate) after: String,
 }
 
 /// What a widget draws itself from.

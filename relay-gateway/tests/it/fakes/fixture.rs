@@ -28,7 +28,7 @@ use super::{
 };
 
 /// How long the leases are, unless a test says otherwise: longer than any test.
-const LEASE_MS: u32 = 600_000;
+pub(crate) const LEASE_MS: u32 = 600_000;
 
 /// A gateway and what it stands between.
 pub(crate) struct Fixture {

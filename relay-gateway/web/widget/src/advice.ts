@@ -36,12 +36,24 @@ export function describeFailure(failure: unknown, relayAnswers: boolean, options
 }
 
 /** For a page that has its configuration, and gets no connection. */
-export function describeUnreachable(relayAnswers: boolean, { baseUrl }: Options): string {
-  const socket = baseUrl.replace(/^http/, "ws");
+export function describeUnreachable(relayAnswers: boolean, options: Options): string {
+  const { baseUrl } = options;
   return relayAnswers
-    ? `No WebSocket to ${socket} opens, although ${baseUrl} answers: the network or a proxy does not let WebSockets through, or the page's ` +
-        `connect-src policy lacks ${socket.replace(/^(wss?:\/\/[^/]*).*/, "$1")}.`
+    ? `${noSocket(options)}. Nor do calls get through in its place. Messages are kept, and sent when one of both works.`
     : `The relay at ${baseUrl} does not answer. Messages are kept, and sent when it does.`;
+}
+
+/** For a page that chats by calls. */
+export function describeOverHttp(options: Options): string {
+  return `${noSocket(options)}. The chat goes on by calls, which cost more and are slower.`;
+}
+
+function noSocket({ baseUrl }: Options): string {
+  const socket = baseUrl.replace(/^http/, "ws");
+  return (
+    `No WebSocket to ${socket} opens, although ${baseUrl} answers: the network or a proxy does not let WebSockets through, or the page's ` +
+    `connect-src policy lacks ${socket.replace(/^(wss?:\/\/[^/]*).*/, "$1")}`
+  );
 }
 
 /** Speaks once per text, so that retries do not fill the console. */

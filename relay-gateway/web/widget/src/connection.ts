@@ -1,7 +1,8 @@
-// The WebSocket and its life: dial, stay, back off, sleep, or stop. What frames mean is the owner's business.
+// The connection and its life: dial, stay, back off, sleep, or stop; by a WebSocket, or by calls where none gets through. What frames
+// mean is the owner's business.
 import { RelayError } from "./http";
+import { BROKEN, type Carrier, type Line, type LineOwner } from "./line";
 import type { ClientFrame } from "@chat-relay/protocol/frames";
-import { toJson } from "@chat-relay/protocol/json";
 import { parseFrame, type ServerFrame, type Session } from "./protocol";
 
 /** idle: never asked for. asleep: the relay closed an idle connection. blocked: this page is not served. */
@@ -9,11 +10,13 @@ export type LinkState = "idle" | "dialling" | "ready" | "waiting" | "asleep" | "
 
 export interface ConnectionOwner {
   obtainSession(rejectedToken: string | null): Promise<Session>;
-  openSocket(token: string): WebSocket;
+  openLine(carrier: Carrier, token: string, owner: LineOwner): Line;
   onState(state: LinkState): void;
   onFrame(frame: ServerFrame): void;
   /** The relay refused this page, by HTTP or by closing the socket with 4403. */
   onBlocked(failure: RelayError): void;
+  /** Whether the relay answers a call. */
+  answers(): Promise<boolean>;
   /** Whether an idle connection is worth another: something is unsent, or a person about to answer who is looking. */
   needsConnection(): boolean;
   /** The frame in flight was too large for the relay. */
@@ -23,7 +26,14 @@ export interface ConnectionOwner {
 const BACKOFF_MIN_MS = 500;
 const BACKOFF_MAX_MS = 30_000;
 const FLOOD_BACKOFF_MS = 10_000;
-const WELCOME_TIMEOUT_MS = 20_000;
+const WELCOME_TIMEOUT_MS = 10_000;
+
+/** So many WebSockets in a row that were welcomed and broke soon are as bad as one that never was: then frames go by calls. */
+const BROKEN_SOCKETS = 3;
+
+/** While frames go by calls, a WebSocket is tried this long after the connection, and later each time. */
+const SOCKET_TRIED_AFTER_MS = 10_000;
+const SOCKET_TRIED_AFTER_MOST_MS = 10 * 60_000;
 
 /** So that the browsers do not all come back in the same second: to a relay that restarts (1012), or is overburdened (1013). */
 const SPREAD_MS: Readonly<Record<number, number>> = { 1012: 3000, 1013: 10_000 };
@@ -39,7 +49,11 @@ const SUSPICIOUS_FAILURES = 4;
 
 export class Connection {
   state: LinkState = "idle";
-  #socket: WebSocket | null = null;
+  #line: Line | null = null;
+  /** A WebSocket that is tried while frames go by calls. */
+  #trial: Line | null = null;
+  #carrier: Carrier;
+  #brokenSockets = 0;
   #token: string | null = null;
   #rejected: string | null = null;
   #attempt = 0;
@@ -51,8 +65,9 @@ export class Connection {
   #stableTimer = 0;
   readonly #owner: ConnectionOwner;
 
-  constructor(owner: ConnectionOwner) {
+  constructor(owner: ConnectionOwner, carrier: Carrier) {
     this.#owner = owner;
+    this.#carrier = carrier;
   }
 
   /** Dials now, unless it is dialling or connected already. */
@@ -89,14 +104,18 @@ export class Connection {
     this.state = "idle";
   }
 
+  get carrier(): Carrier {
+    return this.#carrier;
+  }
+
   /** The token of the newest dial. */
   get token(): string | null {
     return this.#token;
   }
 
   send(frame: ClientFrame): boolean {
-    if (this.state !== "ready" || this.#socket?.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(toJson(frame));
+    if (this.state !== "ready" || !this.#line?.isOpen) return false;
+    this.#line.send(frame);
     return true;
   }
 
@@ -110,7 +129,7 @@ export class Connection {
       if (!isCurrent()) return;
       this.#rejected = null;
       this.#token = session.token;
-      this.#listen(this.#owner.openSocket(session.token), isCurrent);
+      this.#listen(session.token, isCurrent);
     } catch (failure) {
       if (!isCurrent()) return;
       if (failure instanceof RelayError && !failure.transient) this.#block(failure);
@@ -118,28 +137,78 @@ export class Connection {
     }
   }
 
-  #listen(socket: WebSocket, isCurrent: () => boolean): void {
-    this.#socket = socket;
-    this.#timer = window.setTimeout(() => this.#backOff(0), WELCOME_TIMEOUT_MS);
-    socket.onmessage = ({ data }) => {
-      if (!isCurrent()) return;
-      this.#heardAt = Date.now();
-      const frame = parseFrame(data);
-      if (frame === null) return;
-      if (frame.type === "welcome") {
+  #listen(token: string, isCurrent: () => boolean): void {
+    let isWelcome = false;
+    const lost = (): void => this.#lost(isWelcome);
+    this.#timer = window.setTimeout(lost, WELCOME_TIMEOUT_MS);
+    this.#line = this.#owner.openLine(this.#carrier, token, {
+      heard: (data) => {
+        if (!isCurrent()) return;
+        this.#heardAt = Date.now();
+        const frame = parseFrame(data);
+        if (frame === null) return;
+        if (frame.type === "welcome") {
+          isWelcome = true;
+          clearTimeout(this.#timer);
+          this.#stableTimer = window.setTimeout(() => {
+            this.#attempt = 0;
+            this.#brokenSockets = 0;
+            this.#mayRetryAtOnce = true;
+          }, STABLE_AFTER_MS);
+          this.state = "ready";
+          if (this.#carrier === "http") this.#trySocket(token, SOCKET_TRIED_AFTER_MS, isCurrent);
+        }
+        this.#owner.onFrame(frame);
+        if (frame.type === "welcome") this.#owner.onState("ready");
+      },
+      closed: (code, reason) => {
+        if (!isCurrent()) return;
+        if (code === BROKEN) lost();
+        else this.#closed(code, reason);
+      },
+    });
+  }
+
+  /** A connection broke, or none came. Where the relay answers calls and no WebSocket lasts, the next connection is by calls. */
+  #lost(wasWelcome: boolean): void {
+    this.#brokenSockets += wasWelcome ? 1 : BROKEN_SOCKETS;
+    const wasSocket = this.#carrier === "socket";
+    this.#carrier = "socket";
+    this.#backOff(0);
+    if (!wasSocket || this.#brokenSockets < BROKEN_SOCKETS) return;
+    const generation = this.#generation;
+    void this.#owner.answers().then((answers) => {
+      if (answers && generation === this.#generation) this.#carrier = "http";
+    });
+  }
+
+  /** Tries a WebSocket beside the calls, and moves to WebSockets once one gets through. */
+  #trySocket(token: string, afterMs: number, isCurrent: () => boolean): void {
+    this.#timer = window.setTimeout(() => {
+      let isOver = false;
+      const end = (gotThrough: boolean): void => {
+        if (isOver || !isCurrent()) return;
+        isOver = true;
+        this.#trial?.close();
         clearTimeout(this.#timer);
-        this.#stableTimer = window.setTimeout(() => {
-          this.#attempt = 0;
-          this.#mayRetryAtOnce = true;
-        }, STABLE_AFTER_MS);
-        this.state = "ready";
+        if (gotThrough) {
+          this.#carrier = "socket";
+          this.#brokenSockets = 0;
+          void this.#dial();
+        } else this.#trySocket(token, Math.min(afterMs * 2, SOCKET_TRIED_AFTER_MOST_MS), isCurrent);
+      };
+      this.#timer = window.setTimeout(() => end(false), WELCOME_TIMEOUT_MS);
+      try {
+        this.#trial = this.#owner.openLine("socket", token, {
+          heard: () => end(true),
+          // Every code but this one was sent by the relay.
+          closed: (code) => end(code !== BROKEN),
+        });
+      } catch {
+        // A policy of the page's may forbid it outright.
+        end(false);
       }
-      this.#owner.onFrame(frame);
-      if (frame.type === "welcome") this.#owner.onState("ready");
-    };
-    socket.onclose = ({ code, reason }) => {
-      if (isCurrent()) this.#closed(code, reason);
-    };
+    }, afterMs);
   }
 
   #closed(code: number, reason: string): void {
@@ -189,8 +258,9 @@ export class Connection {
     this.#generation += 1;
     clearTimeout(this.#timer);
     clearTimeout(this.#stableTimer);
-    this.#socket?.close(1000);
-    this.#socket = null;
+    this.#line?.close();
+    this.#trial?.close();
+    this.#line = this.#trial = null;
   }
 
   #become(state: LinkState): void {

@@ -1,7 +1,8 @@
 // The relay's HTTP calls: envelope in, typed data or a typed failure out.
+import { BROKEN, type Line, type LineOwner } from "./line";
 import type { Options } from "./options";
 import { toJson } from "@chat-relay/protocol/json";
-import { clean, record, retryAfterMs, text } from "@chat-relay/protocol/untrusted";
+import { clean, list, record, retryAfterMs, text } from "@chat-relay/protocol/untrusted";
 import { parseConfig, parseSession, type Session, type WidgetConfig } from "./protocol";
 
 const TIMEOUT_MS = 15_000;
@@ -21,6 +22,11 @@ export class RelayError extends Error {
   get transient(): boolean {
     return this.status >= 500 || this.status === 429 || this.status === 408;
   }
+}
+
+export interface Polled {
+  readonly frames: readonly unknown[];
+  readonly after: string;
 }
 
 export class RelayApi {
@@ -67,9 +73,34 @@ export class RelayApi {
   }
 
   /** The token goes among the subprotocols, of which the relay selects the first: a URL would be logged on its way. */
-  openSocket(token: string): WebSocket {
+  openSocket(token: string, owner: LineOwner): Line {
     const url = `${this.#options.baseUrl.replace(/^http/, "ws")}/api/v1/ws/widget`;
-    return new WebSocket(url, ["chat-relay.v1", `bearer.${token}`]);
+    const socket = new WebSocket(url, ["chat-relay.v1", `bearer.${token}`]);
+    socket.onmessage = ({ data }) => owner.heard(parsed(data));
+    socket.onclose = ({ code, reason }) => owner.closed(code, reason);
+    // Where the page's policy forbids it, some browsers tell nothing but this. Any other error is followed by its close at once.
+    socket.onerror = () => window.setTimeout(() => owner.closed(BROKEN, ""));
+    return {
+      get isOpen() {
+        return socket.readyState === WebSocket.OPEN;
+      },
+      send: (frame) => socket.send(toJson(frame)),
+      close: () => socket.close(1000),
+    };
+  }
+
+  /** Sends a frame without a WebSocket; the frame that answers it, or `null`. */
+  async sendFrame(token: string, body: string, signal: AbortSignal): Promise<unknown> {
+    const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+    const answer = record(await this.#call(this.#url("send/visitor-frame", {}), { method: "POST", body, headers, signal }));
+    return answer["frame"] ?? null;
+  }
+
+  /** Waits for frames without a WebSocket. */
+  async pollFrames(token: string, query: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Polled> {
+    const headers = { Authorization: `Bearer ${token}` };
+    const answer = record(await this.#call(this.#url("poll/visitor-frames", query), { headers, signal }));
+    return { frames: list(answer["frames"]), after: text(answer["after"]) ?? "" };
   }
 
   /** Whether anything answers at the relay's address, readable for this origin or not. */
@@ -108,6 +139,16 @@ export class RelayApi {
 
   #fetch(url: string, init: RequestInit): Promise<Response> {
     // Browsers without AbortSignal.timeout have a timeout of their own, only longer.
-    return fetch(url, { ...init, credentials: "omit", cache: "no-store", signal: AbortSignal.timeout?.(TIMEOUT_MS) ?? null });
+    const signal = init.signal ?? AbortSignal.timeout?.(TIMEOUT_MS) ?? null;
+    return fetch(url, { ...init, credentials: "omit", cache: "no-store", signal });
+  }
+}
+
+/** What cannot be parsed is no frame. */
+function parsed(data: unknown): unknown {
+  try {
+    return JSON.parse(String(data));
+  } catch {
+    return null;
   }
 }

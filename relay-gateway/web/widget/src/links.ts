@@ -1,7 +1,12 @@
 // Finds web addresses in message text, so that the view can build links without ever parsing HTML.
 import { webUrl } from "@chat-relay/protocol/untrusted";
 
-export type Piece = string | { readonly label: string; readonly url: string };
+export interface Link {
+  readonly label: string;
+  readonly url: string;
+}
+
+export type Piece = string | Link;
 
 /**
  * An address is ASCII without spaces, quotation marks and angle brackets, and letters of any script. Everything else ends it: the punctuation
@@ -39,7 +44,7 @@ function withoutPunctuation(address: string): string {
 }
 
 /** `null` for what is no address, or names a user: `https://bank.example@evil.example` leads elsewhere than it looks. */
-function linkTo(address: string): Piece | null {
+export function linkTo(address: string): Link | null {
   const url = webUrl(address);
   if (url === null) return null;
   const { host, protocol, username, password } = new URL(url);

@@ -1,7 +1,7 @@
 // What the widget makes of the wire: parsers turn untrusted JSON into these types or into null.
 import type * as wire from "@chat-relay/protocol/frames";
 import { parseMessage, parseOperator, parseRating, role, status, type Message, type Operator, type Rating } from "@chat-relay/protocol/message";
-import { known, list, moment, record, retryAfterMs, text, webUrl, type Fields } from "@chat-relay/protocol/untrusted";
+import { known, list, moment, record, retryAfterMs, text, webUrl } from "@chat-relay/protocol/untrusted";
 
 export type Position = "bottom-right" | "bottom-left";
 
@@ -13,6 +13,7 @@ export interface WidgetConfig {
   readonly avatarUrl: string | null;
   readonly showBranding: boolean;
   readonly title: string | null;
+  readonly tenantName: string | null;
   readonly placeholder: string;
   readonly brandName: string | null;
   readonly brandLogoUrl: string | null;
@@ -78,6 +79,7 @@ export function parseConfig(value: unknown): WidgetConfig {
     avatarUrl: webUrl(look["avatar_url"]),
     showBranding: look["show_branding"] !== false,
     title: text(look["widget_title"]),
+    tenantName: text(json["tenant_name"]),
     placeholder: text(look["placeholder_text"]) ?? "",
     brandName: text(brand["display_name"]),
     brandLogoUrl: webUrl(brand["logo_url"]),
@@ -94,13 +96,8 @@ export function parseSession(value: unknown): Session | null {
 }
 
 /** `null` for what is malformed or of a kind this version does not know: both are ignored. */
-export function parseFrame(data: unknown): ServerFrame | null {
-  let json: Fields<wire.ServerFrame>;
-  try {
-    json = record<wire.ServerFrame>(JSON.parse(String(data)));
-  } catch {
-    return null;
-  }
+export function parseFrame(value: unknown): ServerFrame | null {
+  const json = record<wire.ServerFrame>(value);
   switch (json.type) {
     case "welcome":
       return {

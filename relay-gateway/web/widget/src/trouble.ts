@@ -1,5 +1,5 @@
 // Tells the visitor of a bad connection, once it has been bad for long enough, and tells the page's developer why none comes.
-import { describeUnreachable, tellDeveloper } from "./advice";
+import { describeOverHttp, describeUnreachable, tellDeveloper } from "./advice";
 import type { Parts } from "./parts";
 
 const SHOWN_AFTER_MS = 2000;
@@ -36,4 +36,12 @@ async function unreachable(p: Parts): Promise<void> {
   const message = describeUnreachable(answers, p.options);
   tellDeveloper(message, p.told);
   p.events.emit("error", { error_code: answers ? "websocket_unavailable" : "unreachable", message });
+}
+
+/** No WebSocket gets through, and the chat goes on without: visitors notice nothing, developers may want to know. */
+export function tellOverHttp(p: Parts): void {
+  const message = describeOverHttp(p.options);
+  if (p.told.has(message)) return;
+  tellDeveloper(message, p.told);
+  p.events.emit("error", { error_code: "websocket_unavailable", message });
 }

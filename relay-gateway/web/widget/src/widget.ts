@@ -4,11 +4,13 @@ import { Connection, type ConnectionOwner, type LinkState } from "./connection";
 import * as delivery from "./delivery";
 import * as history from "./history";
 import { RelayApi, type RelayError } from "./http";
+import type { Carrier, Line, LineOwner } from "./line";
 import { Model } from "./model";
 import type { Appearance, Options } from "./options";
 import { Outbox } from "./outbox";
 import { listenToPage } from "./page";
 import type { Parts } from "./parts";
+import { Polling } from "./polling";
 import type { Position, ServerFrame, Session } from "./protocol";
 import * as service from "./service";
 import { Sessions } from "./session";
@@ -16,18 +18,19 @@ import { sheet } from "./shape";
 import { nextUnsent, type State } from "./state";
 import { Storage } from "./storage";
 import { Timers } from "./timers";
-import { updateTrouble } from "./trouble";
+import { tellOverHttp, updateTrouble } from "./trouble";
 import type { ViewActions } from "./view/view";
 import { Visit } from "./visit";
 
 const TYPING_SHOWN_MS = 6000;
 const TYPING_SENT_EVERY_MS = 3000;
+const CARRIER_KEY = "carrier";
 
 export class Widget extends Model implements Parts, ConnectionOwner, ViewActions {
   readonly api: RelayApi;
   readonly local: Storage;
   readonly outbox: Outbox;
-  readonly connection = new Connection(this);
+  readonly connection: Connection;
   readonly timers = new Timers();
   readonly told = new Set<string>();
   endWait: () => void = () => undefined;
@@ -45,6 +48,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     this.api = new RelayApi(options);
     this.local = new Storage("localStorage", tenantId, publicKey);
     this.#tab = new Storage("sessionStorage", tenantId, publicKey);
+    // A page of the same visit need not find out again that no WebSocket gets through.
+    this.connection = new Connection(this, this.#tab.read(CARRIER_KEY) === "http" ? "http" : "socket");
     this.outbox = new Outbox(this.local);
     const locale = (): string => this.state.appearance.locale;
     this.#sessions = new Sessions(this.api, this.local, locale, `chat-relay:${tenantId}:${publicKey}`);
@@ -199,12 +204,18 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     return this.#sessions.obtain(rejectedToken);
   }
 
-  openSocket(token: string): WebSocket {
-    return this.api.openSocket(token);
+  openLine(carrier: Carrier, token: string, owner: LineOwner): Line {
+    return carrier === "http" ? new Polling(this.api, token, owner) : this.api.openSocket(token, owner);
+  }
+
+  answers(): Promise<boolean> {
+    return this.api.answers();
   }
 
   onState(link: LinkState): void {
     if (link === "ready") {
+      this.#tab.write(CARRIER_KEY, this.connection.carrier);
+      if (this.connection.carrier === "http") tellOverHttp(this);
       delivery.pump(this);
       forms.pump(this);
     } else {

@@ -82,6 +82,9 @@ pub const ATTACHMENT_NAME_CHARS: usize = 255;
 /// Characters of an attachment's `url`.
 pub const ATTACHMENT_URL_CHARS: usize = 2048;
 
+/// Characters of the address of a cited document.
+pub const CITATION_URL_CHARS: usize = 2048;
+
 /// Bytes of an attached file: some readers of JSON round a larger number.
 pub const ATTACHMENT_SIZE: u64 = (1 << 53) - 1;
 

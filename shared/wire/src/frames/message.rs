@@ -42,6 +42,10 @@ pub struct Citation {
     /// Empty in citations that earlier builds of the reference backend kept.
     #[serde(default)]
     pub title: String,
+    /// Where people read the document: http or https.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub url: Option<String>,
     /// The document's version.
     #[cfg_attr(test, ts(type = "number"))]
     pub document_version: i64,

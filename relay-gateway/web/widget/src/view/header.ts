@@ -4,7 +4,7 @@ import type { Language } from "../text";
 import { Avatar } from "./avatar";
 import { button, el, setAttribute, setText } from "./dom";
 import { icon } from "./icons";
-import { botFace, operatorFace } from "./timeline";
+import { botFace, nameOf, operatorFace } from "./timeline";
 
 export class HeaderView {
   readonly element: HTMLElement;
@@ -40,7 +40,7 @@ function presence({ config, status, trouble }: State): "online" | "away" | "wait
 }
 
 export function titleText({ config }: State, { t }: Language): string {
-  return config?.title ?? config?.brandName ?? t.chatTitle;
+  return nameOf(config) ?? t.chatTitle;
 }
 
 export function statusText({ status, operator, config, trouble }: State, { t }: Language): string {

@@ -1,10 +1,15 @@
 // One row of the conversation as DOM. Rows are updated in place: a live region announces what is replaced.
 import { withLinks } from "../links";
+import { blocks, type Block, type Inline } from "../markdown";
+import type { Source } from "@chat-relay/protocol/message";
 import type { Language } from "../text";
 import { Avatar } from "./avatar";
 import { button, el, setAttribute, setText } from "./dom";
 import { icon } from "./icons";
 import type { BubbleRow, LineRow } from "./timeline";
+
+/** A link leaves the visitor's page where it is, and tells nothing of it. */
+const ELSEWHERE = { target: "_blank", rel: "noopener noreferrer" };
 
 export interface RowActions {
   retry(clientId: string): void;
@@ -33,7 +38,7 @@ export class BubbleView {
 
   constructor(row: BubbleRow, actions: RowActions) {
     this.#actions = actions;
-    const body = el("div", "body", this.#name, this.#author, bubble(row.content));
+    const body = el("div", "body", this.#name, this.#author, bubble(row));
     if (row.sources.length > 0) body.append(this.#sources(row.sources));
     body.append(this.#meta);
     this.element = el("div", "", this.#avatar.element, body);
@@ -84,21 +89,40 @@ export class BubbleView {
     this.#meta.replaceChildren(...parts);
   }
 
-  #sources(titles: readonly string[]): HTMLElement {
-    const list = el("ul");
-    for (const title of titles) list.append(el("li", { dir: "auto" }, title));
+  #sources(sources: readonly Source[]): HTMLElement {
+    const list = el("ol");
+    for (const { title, url } of sources) {
+      const label = el("span", { dir: "auto" }, title);
+      list.append(el("li", "", url === null ? label : el("a", { href: url, ...ELSEWHERE }, label)));
+    }
     return el("div", "sources", this.#sourcesLabel, list);
   }
 }
 
-function bubble(content: string): HTMLElement {
+/** A visitor's own words stay as they were typed. */
+function bubble({ role, content }: BubbleRow): HTMLElement {
   const node = el("div", { class: "bubble", dir: "auto" });
-  for (const piece of withLinks(content)) {
-    node.append(typeof piece === "string" ? piece : link(piece.url, piece.label));
-  }
+  if (role === "visitor") node.append(...withLinks(content).map(inlineNode));
+  else node.append(...blocks(content).map(blockNode));
   return node;
 }
 
-function link(url: string, label: string): HTMLAnchorElement {
-  return el("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, label);
+function blockNode(block: Block): HTMLElement {
+  switch (block.kind) {
+    case "text":
+      return el("div", { dir: "auto" }, ...block.inner.map(inlineNode));
+    case "code":
+      // Code is written from left to right in every language.
+      return el("pre", { dir: "ltr", tabindex: "0" }, el("code", "", block.text));
+    case "list": {
+      const items = block.items.map((item) => el("li", { dir: "auto" }, ...item.map(inlineNode)));
+      return block.start === null ? el("ul", "", ...items) : el("ol", { start: String(block.start) }, ...items);
+    }
+  }
+}
+
+function inlineNode(piece: Inline): Node | string {
+  if (typeof piece === "string") return piece;
+  if ("url" in piece) return el("a", { href: piece.url, ...ELSEWHERE }, piece.label);
+  return el(piece.tag, "", ...piece.inner.map(inlineNode));
 }

@@ -1,6 +1,6 @@
 // Turns the state into the rows of the conversation: days, groups, notes, own unsent messages. Pure.
 import type { Role } from "@chat-relay/protocol/frames";
-import type { Message } from "@chat-relay/protocol/message";
+import type { Message, Source } from "@chat-relay/protocol/message";
 import { unseenOutbox, type State } from "../state";
 import { localised, type Language } from "../text";
 import type { Face } from "./avatar";
@@ -21,7 +21,7 @@ export interface BubbleRow {
   readonly delivery: Delivery | null;
   readonly failure: string | null;
   readonly clientId: string | null;
-  readonly sources: readonly string[];
+  readonly sources: readonly Source[];
   readonly first: boolean;
   readonly last: boolean;
 }
@@ -39,9 +39,14 @@ interface NoteRow extends LineRow {
 
 export type Row = BubbleRow | LineRow;
 
+/** What the chat is called: as its owner calls it, or by the name of whom it is. */
+export function nameOf(config: State["config"]): string | null {
+  return config?.title ?? config?.brandName ?? config?.tenantName ?? null;
+}
+
 export function botFace({ config }: State): Face {
   return {
-    name: config?.title ?? config?.brandName ?? null,
+    name: nameOf(config),
     imageUrl: config?.avatarUrl ?? config?.brandLogoUrl ?? null,
   };
 }
