@@ -31,6 +31,7 @@ fn tenant() -> TenantState {
         key: TenantKey::new(b"sk_a-secret-of-the-usual-length-00"),
         rate_limit_per_min: NonZeroU32::MAX,
         file_upload_enabled: true,
+        storage_gb_quota: 0,
         token_generation: 0,
         visitor_revocations: 0,
         sessions_ended: 0,

@@ -17,6 +17,7 @@ use crate::limits::LimitsConfig;
 use descriptors::Bounded;
 
 mod admin;
+mod attachments;
 mod backend;
 mod behaviour;
 mod descriptors;
@@ -28,6 +29,7 @@ mod values;
 mod wiring;
 
 pub use admin::{AdminBounds, AdminConfig};
+pub use attachments::{AttachmentConfig, MediaRange, is_token};
 pub use backend::{BackendBounds, BackendConfig, UpstreamTimeouts};
 pub use behaviour::Behaviour;
 pub use public::{Exposed, Public};
@@ -69,6 +71,8 @@ pub struct Config {
     pub exposed: Exposed,
     /// Bounds of visitors' sockets.
     pub sockets: SocketConfig,
+    /// Which files visitors and operators may send.
+    pub attachments: AttachmentConfig,
     /// How much of everything there may be.
     pub limits: LimitsConfig,
     /// Query parameters that are part of what a signature with a body is good once for.
@@ -105,7 +109,7 @@ impl Config {
     /// Puts both halves together.
     #[must_use]
     pub fn new(wiring: Wiring, behaviour: Behaviour) -> Self {
-        let Behaviour { admin, backend, public, sockets, limits, signed, access_log } = behaviour;
+        let Behaviour { admin, backend, public, sockets, attachments, limits, signed, access_log } = behaviour;
         Self {
             listen: wiring.listen,
             ops_listen: wiring.ops_listen,
@@ -116,6 +120,7 @@ impl Config {
             admin_rest: wiring.admin_rest,
             exposed: public.exposed,
             sockets,
+            attachments,
             limits,
             replay_parameters: signed.replay_parameters,
             call_deadline: signed.call_deadline,

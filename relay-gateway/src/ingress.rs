@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`relay_endpoints`] and [`relay_events`], or relayed; before the router, which they do not need |
 //! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`passthrough`], where they are exposed |
-//! | `/api/v1/{create/visitor-session,fetch/widget-config,refresh/visitor-token,end/visitor-session,send/visitor-frame,poll/visitor-frames}` | [`visitors`]: checked by origin |
+//! | `/api/v1/{create/visitor-session,fetch/widget-config,refresh/visitor-token,end/visitor-session,send/visitor-frame,poll/visitor-frames,upload/attachment}` | [`visitors`]: checked by origin |
 //! | `/api/v1/operator/*` | [`operators`]: by an operator's token; answered here, or relayed |
 //! | `/api/v1/ws/widget`, `/api/v1/ws/operator` | [`socket`], [`operator_socket`]: becomes a WebSocket |
+//! | `/api/v1/attachments/*` | [`attachments`]: a file that a visitor or an operator has sent, by its unguessable address |
 //! | `/widget.js` | [`widget`]: what pages embed |
 //! | `/inbox` | [`inbox`]: the page in which operators answer |
 //! | `/.well-known/jwks.json` | [`jwks`] |
@@ -17,7 +18,7 @@ use std::{any::Any, net::IpAddr, sync::Arc};
 
 use axum::{
     Router,
-    routing::{any, get, options},
+    routing::{any, get, options, post},
 };
 use http::Response;
 use service::{
@@ -32,18 +33,21 @@ use crate::{directory::TenantDirectory, limits::Limits};
 
 mod admin_call;
 mod asset;
+mod attachments;
 mod body;
 mod client_address;
 mod cors;
 mod document;
 mod exceeded;
 mod handshake;
+mod held;
 mod inbox;
 mod jwks;
 mod messages;
 mod operator_socket;
 mod operators;
 mod passthrough;
+mod refused_socket;
 mod relay_endpoints;
 mod relay_events;
 mod request;
@@ -55,6 +59,7 @@ mod socket;
 mod state;
 mod target;
 mod tickets;
+mod uploads;
 mod visitors;
 mod widget;
 
@@ -134,6 +139,9 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
         .route("/api/v1/end/visitor-session", options(visitors::end_session::<D>).post(visitors::end_session::<D>))
         .route("/api/v1/send/visitor-frame", options(visitors::send_frame::<D>).post(visitors::send_frame::<D>))
         .route("/api/v1/poll/visitor-frames", options(visitors::poll_frames::<D>).get(visitors::poll_frames::<D>))
+        .route("/api/v1/upload/attachment", options(visitors::upload::<D>).post(visitors::upload::<D>))
+        .route("/api/v1/operator/upload/attachment", post(operators::uploads::upload::<D>))
+        .route("/api/v1/attachments/{tenant_id}/{id}/{name}", get(attachments::fetch::<D>))
         .route(
             "/api/v1/operator/{*rest}",
             any(operators::answer::<D>).get(operators::pass_through_read::<D>).post(operators::pass_through::<D>),

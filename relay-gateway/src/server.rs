@@ -156,6 +156,7 @@ pub async fn start_on(
         replay_parameters: config.replay_parameters.0.into_iter().map(|name| name.0).collect(),
         call_deadline: config.call_deadline,
         body: config.body,
+        attachments: config.attachments,
         trusted_proxies: config.trusted_proxies,
         metrics: own_metrics,
     });

@@ -37,7 +37,7 @@ stage.test("marks in what the bot and people say are shown, as elements and neve
   assert.deepEqual(links, [
     ["our help", "https://shop.example/help", ...safe],
     ["a map", "https://maps.example/shop.png", ...safe],
-    ["https://evil.example", "https://evil.example/", ...safe],
+    ["bank.example (evil.example)", "https://evil.example/", ...safe],
   ]);
   // A visitor's own words stay as they were typed.
   await tab.write("2 * 3 and **this** stay");

@@ -42,6 +42,7 @@ const HOMES: [(&str, &[&str]); 8] = [
             "relay-gateway/src/ingress",
             "relay-gateway/src/sockets",
             "deploy/chat-backend/src/publisher",
+            "deploy/chat-backend/src/files/s3",
         ],
     ),
     ("sea_orm", &["shared/database/src", "admin-service/src/store", "deploy/chat-backend/src"]),

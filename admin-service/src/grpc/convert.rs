@@ -70,6 +70,7 @@ pub(super) fn state(opened: OpenedTenant) -> TenantState {
         visitor_revocations: tenant.visitor_revocations,
         sessions_ended: tenant.sessions_ended,
         operators_changed: tenant.operators_changed,
+        storage_gb_quota: tenant.settings.storage_gb_quota,
     }
 }
 

@@ -11,8 +11,10 @@ use service::{
 
 use super::events_url::EventsUrl;
 
+mod files;
 mod mail;
 
+pub use files::{FilesConfig, FilesSettings};
 pub use mail::MailConfig;
 
 const SPEC: Spec = Spec {
@@ -39,6 +41,8 @@ pub struct Config {
     pub relay_secret: Option<SecretList>,
     /// Where events and usage are published to, if anywhere.
     pub events_url: Option<EventsUrl>,
+    /// Where the files that visitors and operators send are kept.
+    pub files: FilesSettings,
     /// Where answers are mailed from, if they are.
     pub mail: Option<MailConfig>,
     /// Whether requests leave log lines.
@@ -86,6 +90,7 @@ impl Config {
         let database_url = settings.optional("database_url");
         let relay_secret = settings.optional_secrets("relay_secret");
         let events_url = settings.optional("events_url");
+        let files = FilesSettings::read(&mut settings);
         let mail = MailConfig::read(&mut settings);
         let access_log = settings.required("access_log");
         let telemetry = TelemetryConfig::read(&mut settings);
@@ -96,6 +101,7 @@ impl Config {
             database_url: database_url?,
             relay_secret: relay_secret?,
             events_url: events_url?,
+            files: files?,
             mail: mail?,
             access_log: access_log?,
             telemetry: telemetry?,

@@ -17,6 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use wire::signature::{RelayKey, RelayKeys};
 
 mod answers_email;
+mod attachments;
 mod body;
 mod bot;
 mod channel;
@@ -27,8 +28,9 @@ mod document;
 mod events;
 mod events_url;
 mod extract;
+mod files;
+mod files_url;
 mod handling;
-
 mod inbox;
 mod inbox_frames;
 mod knowledge;
@@ -56,6 +58,8 @@ mod views;
 
 use document::{Document, SignedByTheRelay};
 pub use events_url::EventsUrl;
+pub use files::ObjectsError;
+pub use files_url::FilesUrl;
 pub use state::Backend;
 pub use store::{Store, StoreError};
 
@@ -70,6 +74,9 @@ fn routes() -> OpenApiRouter<Backend> {
         .routes(routes!(tickets::fetch_ticket))
         .routes(routes!(tickets::fetch_tickets))
         .routes(routes!(knowledge::ingest_knowledge))
+        .routes(routes!(attachments::upload_attachment))
+        .routes(routes!(attachments::fetch_attachment))
+        .routes(routes!(attachments::delete_attachment))
         .routes(routes!(sockets::visitor_socket))
         .routes(routes!(sockets::operator_socket))
         .merge(operators::routes())

@@ -7,6 +7,7 @@ pub(crate) mod conversations;
 pub(crate) mod documents;
 pub(crate) mod entries;
 mod entry_id;
+pub(crate) mod files;
 mod json;
 pub(crate) mod mails;
 pub(crate) mod messages;

@@ -15,6 +15,7 @@ use super::{
     handling::{Handling, WaitingReason},
     records::{
         conversations::{self, Conversation, Draft},
+        files,
         messages::{self, Inserted, MessageRow, NewMessage},
         takeovers,
         tickets::{self, NewTicket, TicketNumber, TicketRef},
@@ -34,6 +35,9 @@ pub(crate) struct Said<'a> {
     pub(crate) client_id: Option<&'a str>,
     /// The operator who says it, if one does.
     pub(crate) operator_id: Option<&'a str>,
+    /// Whose files the attachments may name: `visitor:<session>` or `operator:<id>`. `None` for a tenant's backend, which may name any
+    /// address.
+    pub(crate) uploader: Option<&'a str>,
 }
 
 /// Keeps a message and what it sets off, and wakes the conversation's sockets. The message is kept first, so that everybody sees it
@@ -66,7 +70,7 @@ async fn keep(
     said: Said<'_>,
     may_say: impl Fn(&Conversation) -> Result<(), ApiError>,
 ) -> Result<(MessageRow, Conversation), ApiError> {
-    let Said { role, content, attachments, client_id, operator_id } = said;
+    let Said { role, content, attachments, client_id, operator_id, uploader } = said;
     let transaction = backend.store.begin().await.map_err(unavailable)?;
     let rows = OfTenant::new(&transaction, tenant_id);
     let conversation = conversations::find_to_change(&rows, conversation_id).await?;
@@ -81,8 +85,17 @@ async fn keep(
         return Ok((there, conversation));
     }
     judged?;
+    let (attachments, files) = match &backend.files {
+        Some(files) if !attachments.is_empty() => files.claim(&rows, uploader, attachments).await?,
+        _ => (attachments, Vec::new()),
+    };
     let new = NewMessage { attachments, client_id, operator_id, ..NewMessage::plain(role, content) };
     let kept = messages::insert(&rows, conversation_id, new).await.map_err(unavailable)?;
+    for id in &files {
+        if !files::note_message(&rows, id, &kept.id).await.map_err(unavailable)? && uploader.is_some() {
+            return Err(ApiError::field("attachments", "name a file that another message has named meanwhile"));
+        }
+    }
     let exchange = Exchange { rows, backend, conversation: &conversation, question: None };
     exchange.follow(role, content, &kept, operator_id.is_some()).await.map_err(unavailable)?;
     let message = messages::find(&exchange.rows, conversation_id, &kept.id).await.map_err(unavailable)?;

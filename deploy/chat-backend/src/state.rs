@@ -9,9 +9,10 @@ use wire::TenantId;
 
 use super::{
     bot::{self, Reply},
-    config::MailConfig,
+    config::{FilesConfig, MailConfig},
     demo_knowledge::DemoKnowledge,
     events_url::EventsUrl,
+    files::{Files, ObjectsError, sweep},
     inbox::Inbox,
     mailer::Mailer,
     mails::Mails,
@@ -30,6 +31,8 @@ pub struct Backend {
     pub(crate) store: Store,
     pub(crate) notifier: ConversationNotifier,
     pub(crate) inbox: Inbox,
+    /// The files that visitors and operators send, if they are kept here.
+    pub(crate) files: Option<Files>,
     replicas: Replicas,
     /// What the bot answers visitors of local pages from, for tenants that have ingested nothing; only on a laptop where `/demo`
     /// is on.
@@ -64,6 +67,7 @@ impl Backend {
         }
         Self {
             inbox,
+            files: None,
             replicas,
             store,
             notifier,
@@ -87,6 +91,18 @@ impl Backend {
         let publisher = Publisher::new(self.store.clone(), self.outbox.clone(), url, secrets, metrics);
         self.senders.spawn(publisher.run(self.drained.clone()));
         self
+    }
+
+    /// Keeps the files that visitors and operators send, until [`Backend::close`]. Call it once, inside the runtime, before the first request
+    /// is served.
+    ///
+    /// # Errors
+    /// Those of the place where they are kept.
+    pub fn keeping_files(mut self, config: &FilesConfig) -> Result<Self, ObjectsError> {
+        let files = Files::open(config, self.store.clone())?;
+        self.senders.spawn(sweep(files.clone(), self.drained.clone()));
+        self.files = Some(files);
+        Ok(self)
     }
 
     /// Mails what people answer to visitors who do not read it, until [`Backend::close`]. Call it once, inside the runtime, before the first

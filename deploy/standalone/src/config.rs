@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use admin_service::{MasterKeys, config::check_database_url};
-use chat_backend::config::MailConfig;
+use chat_backend::config::{FilesSettings, MailConfig};
 use relay_gateway::config::HttpUrl;
 use secrecy::SecretString;
 use service::{
@@ -130,6 +130,8 @@ impl Config {
 pub struct BackendConfig {
     /// Where it is, if it is not the embedded one.
     pub url: Option<HttpUrl>,
+    /// Where the embedded one keeps the files that visitors and operators send.
+    pub files: FilesSettings,
     /// Where the embedded one mails answers from, if it does.
     pub mail: Option<MailConfig>,
 }
@@ -137,14 +139,15 @@ pub struct BackendConfig {
 impl BackendConfig {
     fn read(settings: &mut Settings) -> Read<Self> {
         let url = settings.optional("chat_backend_url");
+        let files = FilesSettings::read(settings);
         let mail = MailConfig::read(settings);
-        let (url, mail) = (url?, mail?);
+        let (url, files, mail) = (url?, files?, mail?);
         if url.is_some() && mail.is_some() {
             return Err(settings.problem(
                 "smtp_url is the embedded chat backend's: where chat_backend_url names another, that one sends the mail".to_owned(),
             ));
         }
-        Ok(Self { url, mail })
+        Ok(Self { url, files, mail })
     }
 }
 

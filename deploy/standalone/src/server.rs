@@ -3,7 +3,10 @@
 use std::{io, net::SocketAddr};
 
 use axum::Router;
-use chat_backend::{EventsUrl, config::DatabaseUrl};
+use chat_backend::{
+    EventsUrl, FilesUrl,
+    config::{DatabaseUrl, FilesConfig, FilesSettings},
+};
 use relay_gateway::config::HttpUrl;
 use service::{
     config::SecretList,
@@ -14,6 +17,7 @@ use service::{
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::{
     config::Config,
@@ -24,6 +28,9 @@ use crate::{
 };
 
 const BACKEND_DATABASE: &str = "chat-backend.db";
+
+/// Where gateways serve, where nobody says otherwise.
+const DEFAULT_RELAY_URL: &str = "http://127.0.0.1:7811";
 
 /// Why it did not start.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +53,9 @@ pub enum StartError {
     /// The chat backend.
     #[error("the chat backend's database: {0}")]
     Backend(#[from] chat_backend::StoreError),
+    /// The place where the chat backend keeps files.
+    #[error("attachments_url: {0}")]
+    Files(#[from] chat_backend::ObjectsError),
 }
 
 /// Everything that was started.
@@ -112,7 +122,7 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
             master_keys: config.master_keys.clone().map_or_else(|| data.master_keys(), Ok)?,
             grpc_token: grpc_token.clone(),
             relay_secret: relay_secret.clone(),
-            relay_url,
+            relay_url: relay_url.clone(),
         },
     );
     let admin =
@@ -133,6 +143,7 @@ pub async fn start(config: Config, stopping: CancellationToken) -> Result<Runnin
             let events_url = EventsUrl::at(serve::from_this_machine(admin.rest));
             let mut backend = open_backend(&data, None, behind.clone()).await?;
             backend = backend.publishing_to(&events_url, &relay_secret, &metrics);
+            backend = backend.keeping_files(&files_config(&data, &config.backend.files, relay_url.as_url())?)?;
             if config.demo_knowledge {
                 backend = backend.with_demo_knowledge().await?;
             }
@@ -214,6 +225,8 @@ pub async fn start_backend(
     if let Some(url) = &config.events_url {
         backend = backend.publishing_to(url, &relay_secret, &metrics);
     }
+    let relay_url = Url::parse(DEFAULT_RELAY_URL).expect("it is a URL");
+    backend = backend.keeping_files(&files_config(&data, &config.files, &relay_url)?)?;
     if let Some(mail) = &config.mail {
         backend = backend.mailing(mail, &metrics);
     }
@@ -232,6 +245,15 @@ async fn open_backend(
         None => chat_backend::Store::open(&data.sqlite_url(BACKEND_DATABASE)?).await?,
     };
     Ok(chat_backend::Backend::new(store, stopping))
+}
+
+/// Where files are kept and served, unless the settings say otherwise: beside the database, and at the relay.
+fn files_config(data: &DataDir, settings: &FilesSettings, relay_url: &Url) -> Result<FilesConfig, StartError> {
+    let url = match &settings.url {
+        Some(url) => url.clone(),
+        None => FilesUrl::folder(&std::path::absolute(data.path("attachments"))?),
+    };
+    Ok(FilesConfig::new(url, settings.base_url.clone().unwrap_or_else(|| relay_url.clone())))
 }
 
 async fn serve_backend(

@@ -144,6 +144,7 @@ fn keyed(id: TenantId, wire: rpc::TenantState) -> Result<TenantState, ApiError> 
         rate_limit_per_min: NonZeroU32::new(wire.rate_limit_per_min).unwrap_or(NonZeroU32::MIN),
         // An older admin service does not send this field: then the tenant takes files, as by default.
         file_upload_enabled: wire.file_upload_enabled.unwrap_or(true),
+        storage_gb_quota: wire.storage_gb_quota,
         token_generation: wire.token_generation,
         visitor_revocations: wire.visitor_revocations,
         sessions_ended: wire.sessions_ended,

@@ -15,12 +15,19 @@ use wire::{
 
 use crate::{config::BackendConfig, metrics::GatewayMetrics};
 
-use super::{headers, streamed::Streamed, upstream::Upstream, upstream_error::UpstreamError};
+use super::{
+    headers,
+    streamed::Streamed,
+    upload_client::{UploadClient, upload_client},
+    upstream::Upstream,
+    upstream_error::UpstreamError,
+};
 
 /// The chat backend.
 pub(crate) struct Backend {
     key: RelayKey,
     pub(super) upstream: Upstream,
+    pub(super) uploads: UploadClient,
 }
 
 /// A verified call on its way to the backend.
@@ -44,10 +51,9 @@ pub(crate) struct Relayed<'a> {
 
 impl Backend {
     pub(crate) fn new(config: &BackendConfig, metrics: GatewayMetrics) -> Self {
-        Self {
-            key: RelayKey::new(config.relay_secret.first().expose_secret().as_bytes()),
-            upstream: Upstream::that_authenticates("chat-backend", &config.url, config.timeouts, metrics),
-        }
+        let upstream = Upstream::that_authenticates("chat-backend", &config.url, config.timeouts, metrics);
+        let key = RelayKey::new(config.relay_secret.first().expose_secret().as_bytes());
+        Self { key, uploads: upload_client(upstream.connector()), upstream }
     }
 
     /// Whether it could be reached, and accepted the relay's signature, when it was last tried.
@@ -69,7 +75,8 @@ impl Backend {
         headers::strip_call(call.headers);
         let mut request = Request::new(Full::new(call.body));
         *request.headers_mut() = mem::take(call.headers);
-        let signed = Signed { tenant_id: call.tenant_id, actor: call.actor, at_ms: call.at_ms, body: call.digest };
+        let signed =
+            Signed { tenant_id: call.tenant_id, actor: call.actor, at_ms: call.at_ms, body: Some(call.digest) };
         self.sign(request.headers_mut(), call.method, path.as_str(), &signed);
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = path.into();
@@ -82,7 +89,10 @@ impl Backend {
         let timestamp = time.format(signed.at_ms);
         let actor = signed.actor;
         let call = RelayedCall { timestamp, method: method.as_str(), path_and_query, tenant_id, actor };
-        let signature = self.key.sign(&call, signed.body);
+        let signature = match signed.body {
+            Some(digest) => self.key.sign(&call, digest),
+            None => self.key.sign_without_body(&call),
+        };
         for (name, text) in [
             (relay_headers::TENANT_ID, tenant_id),
             (relay_headers::TIMESTAMP, timestamp),
@@ -100,5 +110,6 @@ pub(super) struct Signed<'a> {
     pub(super) actor: &'a str,
     /// Unix milliseconds.
     pub(super) at_ms: i64,
-    pub(super) body: &'a BodyDigest,
+    /// `None` where the body is sent on as it arrives.
+    pub(super) body: Option<&'a BodyDigest>,
 }

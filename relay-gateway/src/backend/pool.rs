@@ -221,6 +221,10 @@ impl Pool {
             && now.saturating_duration_since(connection.traffic.opened()) < self.timeouts.connection_age
     }
 
+    pub(super) fn connector(&self) -> HttpsConnector<HttpConnector> {
+        self.connector.clone()
+    }
+
     pub(super) fn target(&self) -> &Uri {
         &self.target
     }

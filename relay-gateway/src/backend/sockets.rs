@@ -37,7 +37,7 @@ impl Backend {
             headers.insert(name, HeaderValue::from_static(value));
         }
         headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(&key).map_err(ApiError::internal)?);
-        let signed = Signed { tenant_id, actor, at_ms: now_unix_ms(), body: &BodyDigest::of(b"") };
+        let signed = Signed { tenant_id, actor, at_ms: now_unix_ms(), body: Some(&BodyDigest::of(b"")) };
         self.sign(&mut headers, &Method::GET, path.as_str(), &signed);
         let mut request = Request::new(Full::default());
         *request.uri_mut() = path.into();

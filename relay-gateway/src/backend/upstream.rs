@@ -10,9 +10,11 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
 use service::{ApiError, call_span, telemetry};
 use tracing::{Instrument as _, field::Empty};
 use wire::{ErrorCode, request_id::X_REQUEST_ID};
@@ -108,6 +110,35 @@ impl Upstream {
             .map_err(|error| ApiError::new(ErrorCode::MalformedRequest, "The path cannot be sent on.").caused_by(error))
     }
 
+    /// Scheme and authority.
+    pub(super) fn target(&self) -> &Uri {
+        self.0.pool.target()
+    }
+
+    /// What connects to it.
+    pub(super) fn connector(&self) -> HttpsConnector<HttpConnector> {
+        self.0.pool.connector()
+    }
+
+    /// Notes how an exchange ended that was not made here.
+    pub(super) fn exchanged(&self, answer: Result<StatusCode, &UpstreamError>, started: Instant) {
+        let outcome = answer.map_or_else(UpstreamError::outcome, class);
+        self.0.metrics.upstream_answered(self.0.name, outcome, started.elapsed());
+        self.0.reached(answer.err());
+    }
+
+    /// Whether an answer accepts a signature without a body. A refusal is not noted: a chat backend that takes no files may refuse such
+    /// signatures alone.
+    ///
+    /// # Errors
+    /// [`UpstreamError::RefusedRelay`].
+    pub(super) fn check_accepted(&self, status: StatusCode, headers: &HeaderMap) -> Result<(), UpstreamError> {
+        if self.0.acceptance.is_some() && refuses_relay(status, headers) {
+            return Err(UpstreamError::RefusedRelay(describe_refusal(status, headers)));
+        }
+        Ok(())
+    }
+
     /// Sends one request to a [path](Self::path) under a span of its own, and answers with a body that streams.
     pub(crate) fn send(
         &self,
@@ -171,7 +202,7 @@ impl Upstream {
                 // Judged here, so that the metric has an outcome of its own for it.
                 match &inner.acceptance {
                     Some(acceptance) if refuses_relay(answered.0.status(), answered.0.headers()) => {
-                        let cause = describe_refusal(&answered.0);
+                        let cause = describe_refusal(answered.0.status(), answered.0.headers());
                         acceptance.refused(&cause);
                         Err(UpstreamError::RefusedRelay(cause))
                     }
@@ -198,9 +229,9 @@ impl Upstream {
 }
 
 /// Status and `Date`: a backend whose clock is wrong refuses what the relay signs.
-fn describe_refusal(answer: &Response<Incoming>) -> String {
-    let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok()).unwrap_or("not given");
-    format!("it answered {}; its Date: {date}", answer.status())
+fn describe_refusal(status: StatusCode, headers: &HeaderMap) -> String {
+    let date = headers.get(header::DATE).and_then(|date| date.to_str().ok()).unwrap_or("not given");
+    format!("it answered {status}; its Date: {date}")
 }
 
 fn class(status: StatusCode) -> &'static str {

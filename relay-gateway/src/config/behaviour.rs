@@ -3,7 +3,8 @@
 use service::config::{Read, Settings};
 
 use super::{
-    admin::AdminBounds, backend::BackendBounds, limits, public::Public, signed::SignedConfig, sockets::SocketConfig,
+    admin::AdminBounds, attachments::AttachmentConfig, backend::BackendBounds, limits, public::Public,
+    signed::SignedConfig, sockets::SocketConfig,
 };
 use crate::limits::LimitsConfig;
 
@@ -18,6 +19,8 @@ pub struct Behaviour {
     pub public: Public,
     /// Bounds of visitors' sockets.
     pub sockets: SocketConfig,
+    /// Which files visitors and operators may send.
+    pub attachments: AttachmentConfig,
     /// How much of everything there may be.
     pub limits: LimitsConfig,
     /// The signed lane.
@@ -36,6 +39,7 @@ impl Behaviour {
         let backend = BackendBounds::read(settings);
         let public = Public::read(settings);
         let sockets = SocketConfig::read(settings);
+        let attachments = AttachmentConfig::read(settings);
         let limits = limits::read(settings);
         let signed = SignedConfig::read(settings);
         let access_log = settings.required("access_log");
@@ -44,6 +48,15 @@ impl Behaviour {
         let (public, sockets) = (public?, sockets?);
         fits?;
         let limits = limits?.complete(public.bounds.max_connections, sockets.limits.most);
-        Ok(Self { admin: admin?, backend: backend?, public, sockets, limits, signed: signed?, access_log: access_log? })
+        Ok(Self {
+            admin: admin?,
+            backend: backend?,
+            public,
+            sockets,
+            attachments: attachments?,
+            limits,
+            signed: signed?,
+            access_log: access_log?,
+        })
     }
 }

@@ -168,6 +168,7 @@ mod tests {
             key: TenantKey::new(secret),
             rate_limit_per_min: NonZeroU32::MIN,
             file_upload_enabled: true,
+            storage_gb_quota: 0,
             token_generation: 0,
             visitor_revocations: 0,
             sessions_ended: 0,

@@ -17,6 +17,8 @@ pub struct TenantState {
     pub rate_limit_per_min: NonZeroU32,
     /// Whether messages may have attachments.
     pub file_upload_enabled: bool,
+    /// Gigabytes of files that the tenant may keep; 0 is no limit.
+    pub storage_gb_quota: u64,
     /// Minted tokens of an earlier generation are over.
     pub token_generation: u64,
     /// How often visitors of the tenant were revoked. Where it has not moved, no visitor was revoked since.

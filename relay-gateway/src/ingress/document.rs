@@ -8,7 +8,8 @@ use utoipa::{
 };
 
 use super::{
-    inbox, operator_socket, operators as operator_lane, relay_endpoints, relay_events, socket, visitors, widget,
+    attachments, inbox, operator_socket, operators as operator_lane, relay_endpoints, relay_events, socket, visitors,
+    widget,
 };
 
 mod operators;
@@ -35,12 +36,12 @@ use signed::SignedCalls;
     ),
     servers((url = "/", description = "this gateway")),
     paths(
-        visitors::create_session, visitors::fetch_config, visitors::refresh_token, visitors::end_session, visitors::send_frame, visitors::poll_frames, socket::upgrade,
+        visitors::create_session, visitors::fetch_config, visitors::refresh_token, visitors::end_session, visitors::send_frame, visitors::poll_frames, visitors::upload, attachments::fetch, socket::upgrade,
         widget::script,
         relay_endpoints::provision_operator, relay_endpoints::operator_token, relay_endpoints::revoke_operator, relay_endpoints::fetch_operators, relay_endpoints::visitor_token, relay_endpoints::revoke_visitor, relay_endpoints::tenant_info,
         relay_events::fetch_events, relay_events::fetch_event, relay_events::replay_event, relay_events::replay_events,
         relay_events::send_test_event, relay_events::start_endpoint,
-        operator_lane::own::fetch_me, operator_lane::own::refresh_token, operator_lane::own::create_socket_ticket, operator_lane::own::fetch_operators, inbox::page, operator_socket::upgrade, operator_lane::pass_through, operator_lane::pass_through_read,
+        operator_lane::own::fetch_me, operator_lane::own::refresh_token, operator_lane::own::create_socket_ticket, operator_lane::own::fetch_operators, operator_lane::uploads::upload, inbox::page, operator_socket::upgrade, operator_lane::pass_through, operator_lane::pass_through_read,
         signed::create_contact_ticket, signed::pass_through, signed::pass_through_read
     ),
     components(schemas(Failure)),

@@ -26,6 +26,7 @@ use wire::{
 
 mod caller;
 pub(super) mod own;
+pub(super) mod uploads;
 
 use caller::{Caller, authenticate, told};
 use own::OwnEndpoint;

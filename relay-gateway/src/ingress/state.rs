@@ -8,7 +8,7 @@ use super::tickets::Tickets;
 use crate::{
     admin::AdminClient,
     backend::{Backend, Upstream},
-    config::{Exposed, List, Network},
+    config::{AttachmentConfig, Exposed, List, Network},
     directory::TenantDirectory,
     limits::Limits,
     metrics::GatewayMetrics,
@@ -36,6 +36,7 @@ pub(crate) struct Gateway<D: TenantDirectory> {
     /// How long a signed call may wait for the relay.
     pub(crate) call_deadline: Duration,
     pub(crate) body: BodyBounds,
+    pub(crate) attachments: AttachmentConfig,
     pub(crate) trusted_proxies: List<Network>,
     pub(crate) metrics: GatewayMetrics,
 }

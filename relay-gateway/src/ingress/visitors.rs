@@ -11,6 +11,7 @@ use axum::{
     response::Response,
 };
 use service::{Envelope, Failure};
+use wire::attachments::Attachment;
 
 use super::{
     shapes::visitors::{BegunSession, EndedSession, NewSession, PolledFrames, RefreshedToken, SentFrame, WidgetConfig},
@@ -19,11 +20,10 @@ use super::{
 use crate::directory::TenantDirectory;
 
 mod call;
-mod held;
 mod polling;
-mod refused_socket;
 mod sessions;
 mod tokens;
+mod uploads;
 
 use call::answer;
 
@@ -136,6 +136,35 @@ pub(super) async fn send_frame<D: TenantDirectory>(
     request: Request,
 ) -> Response {
     answer(&gateway, request, "POST", async |call, body| call.send_frame(body).await).await
+}
+
+/// Send a file, to be named by a message afterwards.
+///
+/// The body is the file itself, of the length and the type that the headers declare; both are checked before the first byte is read. The
+/// answer is an attachment, as `message` frames take it. A file that no message names within a day is removed.
+#[utoipa::path(
+    post, path = "/api/v1/upload/attachment", tag = "visitors", security(("visitor_token" = [])),
+    params(
+        ("name" = String, Query, description = "The file's name, for people: 255 characters at most"),
+        ("content-length" = u64, Header, description = "Bytes; the relay's limit is 10 MiB unless its operator says otherwise"),
+        ("content-type" = String, Header, description = "A media type such as `image/png`"),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 201, description = "Kept", body = Envelope<Attachment>),
+        (status = 401, description = "`invalid_visitor_token`, `invalid_widget_key`", body = Failure),
+        (status = 403, description = "`origin_not_allowed`, `tenant_suspended`, `feature_disabled`, `storage_quota_exceeded`", body = Failure),
+        (status = 408, description = "`request_timeout`", body = Failure),
+        (status = 413, description = "`body_too_large`", body = Failure),
+        (status = 415, description = "`unsupported_media_type`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 429, description = "`rate_limited`", body = Failure),
+        (status = 502, description = "`backend_bad_response`, `backend_refused_relay`", body = Failure),
+        (status = 503, description = "`backend_unreachable`, `directory_unavailable`", body = Failure),
+    )
+)]
+pub(super) async fn upload<D: TenantDirectory>(State(gateway): State<Arc<Gateway<D>>>, request: Request) -> Response {
+    answer(&gateway, request, "POST", async |call, body| call.upload(body).await).await
 }
 
 /// Wait for frames, where no WebSocket gets through.

@@ -162,6 +162,15 @@ impl<P: Participant> Sockets<P> {
         (ended, Some(Held { _told: told, _slot: slot, _place: place, _open: open }))
     }
 
+    /// Has a participant judged like one with a socket, and acts in its name while a change cannot forbid it unseen.
+    pub(crate) async fn act<T>(
+        &self,
+        participant: &P,
+        acting: impl AsyncFnOnce(String) -> Result<T, Closing>,
+    ) -> (Result<T, Closing>, Option<Held<P>>) {
+        self.hold(participant, async |_| acting(participant.admit().await?.actor).await).await
+    }
+
     async fn converse(
         &self,
         browser: &mut Socket,

@@ -108,59 +108,73 @@ impl<P: Participant> Sockets<P> {
         let welcome = PassedFrame::read(&welcome_text);
         let history = welcome.history();
         let newest = history.last().map_or("", |message| &*message.id);
-        let Some(mut after) = poll.after else {
-            return Ok(Polled { frames: vec![passed(welcome_text.clone())?], after: newest.to_owned() });
-        };
-        let mut gathered = Gathered::default();
-        let known = history.iter().position(|message| message.id == after);
-        // The welcome holds the newest messages. The chat backend is asked for what was missed only if the gap begins before them.
-        let is_gap = known.is_none() && !after.is_empty() && !history.is_empty();
-        if is_gap {
-            let resume = serde_json::json!({"type": "resume", "after": after}).to_string();
-            match participant.check(&resume).await? {
-                Checked::Forward(resume) => self.forward(&mut backend, resume).await?,
-                Checked::Refuse { error, client_id } => {
-                    self.refusals.refused(error.code());
-                    return Ok(Polled { frames: vec![own(&error.frame(client_id))?], after });
+        let whole = || Ok(Polled { frames: vec![passed(welcome_text.clone())?], after: newest.to_owned() });
+        let known = poll.after.as_ref().and_then(|after| history.iter().position(|message| message.id == *after));
+        let mut gathered = match poll.after {
+            None => return whole(),
+            // What was said since the caller's welcome may be more than this one holds: the caller starts from this one.
+            Some(after) if after.is_empty() && !history.is_empty() => return whole(),
+            // The welcome holds the newest messages. What was missed before them is asked for.
+            Some(after) if known.is_none() && !history.is_empty() => {
+                let resume = serde_json::json!({"type": "resume", "after": after}).to_string();
+                match participant.check(&resume).await? {
+                    Checked::Forward(resume) => self.forward(&mut backend, resume).await?,
+                    Checked::Refuse { error, client_id } => {
+                        self.refusals.refused(error.code());
+                        return Ok(Polled { frames: vec![own(&error.frame(client_id))?], after });
+                    }
                 }
+                Gathered { after, gap_ends: Some(newest.to_owned()), ..Gathered::default() }
             }
-        } else {
-            for message in &history[known.map_or(0, |known| known + 1)..] {
-                gathered.take(passed(message.as_frame())?);
+            Some(after) => {
+                let mut gathered = Gathered { after, ..Gathered::default() };
+                for message in &history[known.map_or(0, |known| known + 1)..] {
+                    gathered.take(message.as_frame())?;
+                }
+                gathered
             }
-            newest.clone_into(&mut after);
-        }
+        };
         let is_news = poll.status.is_some_and(|shown| welcome.status.as_deref().is_some_and(|status| status != shown));
         let mut answers_at = None;
         while gathered.bytes < GATHERED_BYTES {
-            let until = if is_news || !gathered.frames.is_empty() {
-                *answers_at.get_or_insert_with(|| Instant::now() + GATHERED_FOR)
-            } else if is_gap {
+            let until = if gathered.gap_ends.is_some() {
                 within
+            } else if is_news || !gathered.frames.is_empty() {
+                *answers_at.get_or_insert_with(|| Instant::now() + GATHERED_FOR)
             } else {
                 deadline
             };
-            let text = tokio::select! {
-                said = self.next(participant, &mut backend, until) => match said {
-                    Ok(Some(text)) => text,
-                    Ok(None) => break,
-                    // What was said before it left is the caller's.
-                    Err(Closing::BackendAway) if !gathered.frames.is_empty() => break,
-                    Err(closing) => return Err(closing),
+            let answered = tokio::select! {
+                answered = timeout_at(until, backend.next()) => match answered {
+                    Ok(answered) => answered,
+                    Err(_) => break,
                 },
                 changed = told.changed() => {
                     changed.map_err(|_| Closing::Restarting)?;
-                    let Some(frame) = told.borrow_and_update().frame.clone() else { continue };
-                    frame.to_string()
+                    if let Some(frame) = told.borrow_and_update().frame.clone() {
+                        gathered.take(frame.to_string())?;
+                    }
+                    continue;
                 }
             };
-            if let Some(message) = PassedFrame::read(&text).message() {
-                after = message.id.into_owned();
+            // Not in the arm above: what was read there must not be lost where the other arm is first.
+            let text = match heard(answered) {
+                Ok(Some(text)) => text.as_str().to_owned(),
+                Ok(None) => continue,
+                // What was said before it left is the caller's.
+                Err(Closing::BackendAway) if !gathered.frames.is_empty() => break,
+                Err(closing) => return Err(closing),
+            };
+            participant.may_hear().await?;
+            self.metrics.relayed(Direction::ToBrowser);
+            if gathered.gap_ends.is_some() && PassedFrame::read(&text).kind == "error" {
+                // The message is of another conversation than the visitor is in now.
+                return whole();
             }
-            gathered.take(passed(text)?);
+            gathered.take(text)?;
         }
         let _ = timeout(FAREWELL, backend.close(None)).await;
-        let mut frames = gathered.frames;
+        let Gathered { mut frames, after, .. } = gathered;
         if let Some(status) = welcome.as_status() {
             frames.insert(0, passed(status)?);
         }
@@ -186,16 +200,47 @@ impl<P: Participant> Sockets<P> {
     }
 }
 
+/// What a poll brings, as it comes.
 #[derive(Default)]
 struct Gathered {
     frames: Vec<Box<RawValue>>,
     bytes: usize,
+    /// The newest message among the frames, or the one that the caller has.
+    after: String,
+    /// The newest message of those that were missed, until it has come.
+    gap_ends: Option<String>,
+    /// Messages that were said while the missed ones come. They follow those; if those do not all come, the next poll brings both.
+    later: Vec<String>,
 }
 
 impl Gathered {
-    fn take(&mut self, frame: Box<RawValue>) {
-        self.bytes += frame.get().len();
-        self.frames.push(frame);
+    fn take(&mut self, text: String) -> Result<(), Closing> {
+        let id = PassedFrame::read(&text).message().map(|message| message.id.into_owned());
+        match (&self.gap_ends, id) {
+            (Some(end), Some(id)) if id > *end => {
+                self.later.push(text);
+                return Ok(());
+            }
+            (end, Some(id)) => {
+                let closes = end.as_ref() == Some(&id);
+                self.after = id;
+                self.add(text)?;
+                if closes {
+                    self.gap_ends = None;
+                    for text in std::mem::take(&mut self.later) {
+                        self.take(text)?;
+                    }
+                }
+            }
+            (_, None) => self.add(text)?,
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, text: String) -> Result<(), Closing> {
+        self.bytes += text.len();
+        self.frames.push(passed(text)?);
+        Ok(())
     }
 }
 

@@ -21,5 +21,6 @@ mod signing_keys;
 mod socket_changes;
 mod socket_closes;
 mod sockets;
+mod uploads;
 mod visitor_tokens;
 mod visitors;

@@ -75,10 +75,10 @@ async fn the_first_poll_brings_the_welcome_at_once_and_each_says_where_the_next_
         backend(&mut fixture, history).await;
         assert_eq!(data(first).await, json!({"frames": [welcome(history)], "after": after}));
     }
-    // The caller has a welcome without messages: whatever the next one holds is new.
+    // The caller has a welcome without messages. What was said since may be more than this one holds: the caller begins with it.
     let next = begun(poll(&fixture, &token, "after=&wait_s=25"));
     backend(&mut fixture, &["m1"]).await;
-    assert_eq!(data(next).await, json!({"frames": [status(), brought("m1")], "after": "m1"}));
+    assert_eq!(data(next).await, json!({"frames": [welcome(&["m1"])], "after": "m1"}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,6 +123,51 @@ async fn a_gap_that_begins_before_the_welcome_is_resumed() {
     }
     let expected = json!({"frames": [status(), brought("m2"), brought("m3"), brought("m4")], "after": "m4"});
     assert_eq!(data(resumed).await, expected);
+
+    // What is said meanwhile comes after what was missed, whichever the backend sends first.
+    let overtaken = begun(poll(&fixture, &token, "after=m1&wait_s=25"));
+    let mut its_backend = backend(&mut fixture, &["m3", "m4"]).await;
+    its_backend.hear().await.expect("the resume");
+    its_backend.say(&brought("m5")).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for id in ["m2", "m3", "m4"] {
+        its_backend.say(&brought(id)).await;
+    }
+    let ids = |polled: &Value| -> Vec<Value> {
+        polled["frames"]
+            .as_array()
+            .expect("frames")
+            .iter()
+            .skip(1)
+            .map(|frame| frame["message"]["id"].clone())
+            .collect()
+    };
+    let polled = data(overtaken).await;
+    assert_eq!(
+        (ids(&polled), &polled["after"]),
+        (vec!["m2".into(), "m3".into(), "m4".into(), "m5".into()], &json!("m5"))
+    );
+
+    // Where what was missed does not all come, nothing later is taken for it: the next poll goes on from there.
+    let broken = begun(poll(&fixture, &token, "after=m1&wait_s=25"));
+    let mut its_backend = backend(&mut fixture, &["m3", "m4"]).await;
+    its_backend.hear().await.expect("the resume");
+    its_backend.say(&brought("m5")).await;
+    its_backend.say(&brought("m2")).await;
+    its_backend.send(Message::Close(None)).await;
+    let polled = data(broken).await;
+    assert_eq!((ids(&polled), &polled["after"]), (vec!["m2".into()], &json!("m2")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_another_conversation_leads_to_the_one_that_the_visitor_is_in() {
+    let mut fixture = Fixture::leased().await;
+    let token = visitor_token(&fixture.tenant, &json!({}));
+    let lost = begun(poll(&fixture, &token, "after=a9&wait_s=25"));
+    let mut its_backend = backend(&mut fixture, &["m1"]).await;
+    its_backend.hear().await.expect("the resume");
+    its_backend.say(&json!({"type": "error", "error_code": "message_not_found", "message": "No such message."})).await;
+    assert_eq!(data(lost).await, json!({"frames": [welcome(&["m1"])], "after": "m1"}));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,18 +1,21 @@
 // A message and a person, as a client of the relay shows them: made from untrusted JSON.
 import { RATING_SCORE, ROLES, STATUSES } from "./frames";
 import type * as wire from "./frames";
-import { list, moment, record, text, webUrl } from "./untrusted";
+import { known, list, moment, record, text, webUrl } from "./untrusted";
 
 export interface Message {
   readonly id: string;
   readonly role: wire.Role;
   readonly content: string;
   readonly createdAt: string;
+  readonly attachments: readonly Attachment[];
   /** The documents it cites, each once. */
   readonly sources: readonly Source[];
   /** The `client_id` it was sent with, where a widget sent it. */
   readonly clientId: string | null;
 }
+
+export type Attachment = wire.Attachment;
 
 export interface Source {
   readonly title: string;
@@ -53,9 +56,25 @@ export function parseMessage(value: unknown): Message | null {
     role: from,
     content: text(json.content) ?? "",
     createdAt: moment(json.created_at),
+    attachments: parseAttachments(json.attachments),
     sources: sources(json.citations),
     clientId: text(json.client_id),
   };
+}
+
+/** The files of a message, without those that no browser should open. */
+export function parseAttachments(value: unknown): Attachment[] {
+  return known(
+    list(value).map((attachment) => {
+      const json = record<wire.Attachment>(attachment);
+      const url = webUrl(json.url);
+      const mime = text(json.mime);
+      if (url === null || mime === null) return null;
+      const size = typeof json.size === "number" ? json.size : 0;
+      const name = text(json.name);
+      return { type: text(json.type) ?? "file", mime, size, url, ...(name === null ? {} : { name }) };
+    }),
+  );
 }
 
 /** Several passages of one document are one source. */

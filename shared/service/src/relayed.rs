@@ -47,30 +47,62 @@ where
     B: http_body::Body<Data = Bytes, Error: std::fmt::Display> + Unpin,
 {
     let (parts, body) = request.into_parts();
-    let headers = &parts.headers;
-    let timestamp = single(headers, &relay_headers::TIMESTAMP)?;
-    let signed_at: i64 = timestamp.parse().map_err(|_| NotRelayed::Signature("a timestamp that is no number"))?;
-    if signed_at.saturating_sub(now_unix_ms()).unsigned_abs() > WINDOW_MS.unsigned_abs() {
-        return Err(NotRelayed::Signature("the timestamp is out of the window: check both clocks"));
+    let head = Head::read(&parts.headers)?;
+    let (bytes, digest) = body::read(&parts.headers, body, bounds, &mut ()).await.map_err(NotRelayed::Body)?;
+    if !keys.verify(&head.call(&parts), &digest, &head.signature) {
+        return Err(NOT_ITS_SIGNATURE);
     }
-    let tenant_text = single(headers, &relay_headers::TENANT_ID)?;
-    let tenant_id = tenant_text.parse().map_err(|_| NotRelayed::Signature("a tenant id that is no UUID"))?;
-    let actor = single(headers, &relay_headers::ACTOR)?;
-    let signature = Signature::from_hex(single(headers, &relay_headers::SIGNATURE)?.as_bytes())
-        .ok_or(NotRelayed::Signature("a signature that is not 64 hexadecimal digits"))?;
-    let (bytes, digest) = body::read(headers, body, bounds, &mut ()).await.map_err(NotRelayed::Body)?;
-    let call = RelayedCall {
-        timestamp,
-        method: parts.method.as_str(),
-        path_and_query: parts.uri.path_and_query().map_or("/", |path| path.as_str()),
-        tenant_id: tenant_text,
-        actor,
-    };
-    if !keys.verify(&call, &digest, &signature) {
-        return Err(NotRelayed::Signature("the signature does not match"));
-    }
-    let relayed = Relayed { tenant_id, actor: actor.to_owned(), body: bytes };
+    let relayed = Relayed { tenant_id: head.tenant_id, actor: head.actor.to_owned(), body: bytes };
     Ok((parts, relayed))
+}
+
+/// Verifies a call whose body is not signed, and leaves the body unread. [`Relayed::body`] is empty.
+///
+/// # Errors
+/// [`NotRelayed::Signature`].
+pub fn verify_without_body(keys: &RelayKeys, parts: &Parts) -> Result<Relayed, NotRelayed> {
+    let head = Head::read(&parts.headers)?;
+    if !keys.verify_without_body(&head.call(parts), &head.signature) {
+        return Err(NOT_ITS_SIGNATURE);
+    }
+    Ok(Relayed { tenant_id: head.tenant_id, actor: head.actor.to_owned(), body: Bytes::new() })
+}
+
+const NOT_ITS_SIGNATURE: NotRelayed = NotRelayed::Signature("the signature does not match");
+
+/// What the headers of a call say of its signature.
+struct Head<'a> {
+    timestamp: &'a str,
+    tenant_text: &'a str,
+    tenant_id: TenantId,
+    actor: &'a str,
+    signature: Signature,
+}
+
+impl<'a> Head<'a> {
+    fn read(headers: &'a HeaderMap) -> Result<Self, NotRelayed> {
+        let timestamp = single(headers, &relay_headers::TIMESTAMP)?;
+        let signed_at: i64 = timestamp.parse().map_err(|_| NotRelayed::Signature("a timestamp that is no number"))?;
+        if signed_at.saturating_sub(now_unix_ms()).unsigned_abs() > WINDOW_MS.unsigned_abs() {
+            return Err(NotRelayed::Signature("the timestamp is out of the window: check both clocks"));
+        }
+        let tenant_text = single(headers, &relay_headers::TENANT_ID)?;
+        let tenant_id = tenant_text.parse().map_err(|_| NotRelayed::Signature("a tenant id that is no UUID"))?;
+        let actor = single(headers, &relay_headers::ACTOR)?;
+        let signature = Signature::from_hex(single(headers, &relay_headers::SIGNATURE)?.as_bytes())
+            .ok_or(NotRelayed::Signature("a signature that is not 64 hexadecimal digits"))?;
+        Ok(Self { timestamp, tenant_text, tenant_id, actor, signature })
+    }
+
+    fn call(&self, parts: &'a Parts) -> RelayedCall<'a> {
+        RelayedCall {
+            timestamp: self.timestamp,
+            method: parts.method.as_str(),
+            path_and_query: parts.uri.path_and_query().map_or("/", |path| path.as_str()),
+            tenant_id: self.tenant_text,
+            actor: self.actor,
+        }
+    }
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, NotRelayed> {

@@ -43,6 +43,7 @@ impl ErrorCode {
                 "Add the page's origin to the tenant's `allowed_origins` or the key's `allowed_domains`."
             }
             E::FeatureDisabled => "Ask the platform's operator to switch the feature on for the tenant.",
+            E::StorageQuotaExceeded => "Delete files, or ask the platform's operator for more room.",
             E::TenantSuspended => "Ask the platform's operator to reactivate the tenant.",
             E::TenantNotFound => "List the tenants and take an id from there.",
             E::OperatorNotFound => "Provision the operator first.",

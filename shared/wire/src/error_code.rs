@@ -108,6 +108,8 @@ error_codes! {
     OriginNotAllowed = "origin_not_allowed", FORBIDDEN, PermissionDenied;
     /// The tenant may not use this: the feature is off in its settings.
     FeatureDisabled = "feature_disabled", FORBIDDEN, PermissionDenied;
+    /// The tenant keeps as many bytes of files as it may.
+    StorageQuotaExceeded = "storage_quota_exceeded", FORBIDDEN, ResourceExhausted;
     /// The tenant is suspended.
     TenantSuspended = "tenant_suspended", FORBIDDEN, PermissionDenied;
     /// No such tenant.

@@ -137,6 +137,9 @@ pub fn signing_string(timestamp: &str, body: &BodyDigest) -> String {
 #[derive(Clone)]
 pub struct RelayKey(Key);
 
+/// What stands in the place of the body's digest where the body is not signed. No digest looks like it.
+const UNSIGNED_PAYLOAD: &[u8] = b"UNSIGNED-PAYLOAD";
+
 /// What HMAC#2 vouches for.
 #[derive(Clone, Copy, Debug)]
 pub struct RelayedCall<'a> {
@@ -162,6 +165,16 @@ impl RelayKey {
     /// Signs the call's fields and its body's digest, a line each.
     #[must_use]
     pub fn sign(&self, call: &RelayedCall<'_>, body: &BodyDigest) -> Signature {
+        self.sign_with(call, &body.0)
+    }
+
+    /// Signs the call's fields, and says that the body is not signed: an upload's, which is sent on as it arrives.
+    #[must_use]
+    pub fn sign_without_body(&self, call: &RelayedCall<'_>) -> Signature {
+        self.sign_with(call, UNSIGNED_PAYLOAD)
+    }
+
+    fn sign_with(&self, call: &RelayedCall<'_>, digest: &[u8]) -> Signature {
         let line = b"\n".as_slice();
         self.0.sign([
             call.timestamp.as_bytes(),
@@ -174,7 +187,7 @@ impl RelayKey {
             line,
             call.actor.as_bytes(),
             line,
-            &body.0,
+            digest,
         ])
     }
 
@@ -182,6 +195,12 @@ impl RelayKey {
     #[must_use]
     pub fn verify(&self, call: &RelayedCall<'_>, body: &BodyDigest, signature: &Signature) -> bool {
         self.sign(call, body).matches(signature)
+    }
+
+    /// Whether `signature` is this key's over a call whose body is not signed, in constant time.
+    #[must_use]
+    pub fn verify_without_body(&self, call: &RelayedCall<'_>, signature: &Signature) -> bool {
+        self.sign_without_body(call).matches(signature)
     }
 }
 
@@ -206,6 +225,12 @@ impl RelayKeys {
     #[must_use]
     pub fn verify(&self, call: &RelayedCall<'_>, body: &BodyDigest, signature: &Signature) -> bool {
         self.0.iter().fold(false, |verified, key| key.verify(call, body, signature) | verified)
+    }
+
+    /// The same for a call whose body is not signed.
+    #[must_use]
+    pub fn verify_without_body(&self, call: &RelayedCall<'_>, signature: &Signature) -> bool {
+        self.0.iter().fold(false, |verified, key| key.verify_without_body(call, signature) | verified)
     }
 }
 

@@ -216,12 +216,17 @@ async fn what_operators_are_answered_is_what_is_documented() {
         "/api/v1/fetch/*",
         "/api/v1/refresh/*",
         "/api/v1/end/*",
+        "/api/v1/send/*",
+        "/api/v1/poll/*",
+        "/api/v1/upload/*",
+        "/api/v1/attachments/*",
+        "/api/v1/operator/upload/attachment",
         "/api/v1/ws/*",
         "/widget.js",
         "/inbox",
     ];
     let signed = ["/api/v1/relay/*"];
     gateway.comparison.finish(&[&others[..], &signed].concat());
-    let of_tenants = ["/create/*", "/fetch/*", "/add/*", "/ingest/*", "/ws/*"];
+    let of_tenants = ["/create/*", "/fetch/*", "/add/*", "/ingest/*", "/ws/*", "/upload/*", "/delete/*"];
     backend.comparison.finish(&of_tenants);
 }

@@ -57,7 +57,12 @@ async fn what_a_gateway_answers_is_what_is_documented() {
         calls.page("GET", page, query, None, None).await;
     }
     calls.page("GET", page, &format!("?tenant_id={}&widget_public_key=pk_{}", tenant.id, long(32)), None, None).await;
+    let typing = json!({"type": "typing"});
     for token in [None, Some("nonsense"), Some(&*token)] {
+        calls.page("POST", "/api/v1/send/visitor-frame", "", token, Some(typing.clone())).await;
+        for query in ["", "?after=&wait_s=0&status=bot", "?wait_s=26"] {
+            calls.page("GET", "/api/v1/poll/visitor-frames", query, token, None).await;
+        }
         for path in ["/api/v1/refresh/visitor-token", "/api/v1/end/visitor-session"] {
             calls.page("POST", path, "", token, None).await;
         }
@@ -122,8 +127,10 @@ async fn what_a_gateway_answers_is_what_is_documented() {
     calls.signed("POST", "mint/visitor-token", "/api/v1/relay/mint/visitor-token", "", Some(visitor)).await;
     calls.page("GET", page, &key, None, None).await;
     calls.page("POST", "/api/v1/refresh/visitor-token", "", Some(&token), None).await;
-    // The first three answer no JSON. Each has its own tests; those of events are the gateway's.
+    // The first five take or answer no JSON. Each has its own tests; those of events are the gateway's.
     calls.comparison.finish(&[
+        "/api/v1/upload/attachment",
+        "/api/v1/attachments/*",
         "/api/v1/ws/*",
         "/widget.js",
         "/inbox",
@@ -201,5 +208,6 @@ async fn what_the_reference_backend_answers_is_what_is_documented() {
     let url = format!("http://{}/create/contact-ticket", world.backend_address);
     let unsigned = calls.client.post(url).json(&form);
     calls.send("POST", "/create/contact-ticket", unsigned, None).await;
-    calls.comparison.finish(&["/ws/*", "/operator/*"]);
+    let files = ["/upload/attachment", "/fetch/attachment", "/delete/attachment"];
+    calls.comparison.finish(&[&["/ws/*", "/operator/*"], &files[..]].concat());
 }

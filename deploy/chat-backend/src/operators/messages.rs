@@ -93,12 +93,14 @@ pub(crate) async fn add_message(
         backend.commit(transaction, ReplicaMessage::Changed { tenant_id, conversation_id: id }).await?;
         return Ok(Success::created(note.into(), "Note added."));
     }
+    let uploader = format!("operator:{}", acting.operator.operator_id);
     let said = Said {
         role: Role::Agent,
         content: &new.content,
         attachments: new.attachments,
         client_id: new.client_id.as_deref(),
         operator_id: Some(&acting.operator.operator_id),
+        uploader: Some(&uploader),
     };
     let may_say = |conversation: &Conversation| acting.may_answer(conversation);
     let message = say(&backend, tenant_id, &id, said, may_say).await?;

@@ -152,12 +152,14 @@ impl Desk<'_> {
                 self.read(&conversation_id, &message_id).await.map(|()| None)
             }
             OperatorFrame::Message { client_id, conversation_id, content, attachments } => {
+                let uploader = format!("operator:{}", self.acting.operator.operator_id);
                 let said = Said {
                     role: Role::Agent,
                     content: &content,
                     attachments,
                     client_id: Some(&client_id),
                     operator_id: Some(&self.acting.operator.operator_id),
+                    uploader: Some(&uploader),
                 };
                 let may_say = |conversation: &Conversation| self.acting.may_answer(conversation);
                 let message = say(self.backend, self.tenant_id, &conversation_id, said, may_say).await?;

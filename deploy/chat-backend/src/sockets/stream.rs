@@ -32,6 +32,7 @@ const PAGE: u64 = WELCOME_MESSAGES as u64;
 pub(super) struct ConversationStream<'a> {
     backend: &'a Backend,
     tenant_id: TenantId,
+    session: SessionId,
     conversation_id: String,
     /// Who answers, as it was last said.
     handling: Handling,
@@ -86,13 +87,14 @@ impl<'a> ConversationStream<'a> {
     /// A place before every message: the visitor was welcomed without a conversation.
     pub(super) fn from_the_start(
         backend: &'a Backend,
-        tenant_id: TenantId,
+        (tenant_id, session): (TenantId, SessionId),
         conversation_id: String,
         handling: Handling,
     ) -> Self {
         Self {
             backend,
             tenant_id,
+            session,
             conversation_id,
             handling,
             operator: None,
@@ -137,6 +139,7 @@ impl<'a> ConversationStream<'a> {
         Ok(Self {
             backend,
             tenant_id,
+            session,
             conversation_id,
             handling,
             operator,
@@ -178,7 +181,15 @@ impl<'a> ConversationStream<'a> {
                     send(socket, &ServerFrame::Typing { role: Role::Bot }).await?;
                 }
                 let (role, client) = (Role::Visitor, Some(client_id.as_str()));
-                let said = Said { role, content: &content, attachments, client_id: client, operator_id: None };
+                let uploader = format!("visitor:{}", self.session);
+                let said = Said {
+                    role,
+                    content: &content,
+                    attachments,
+                    client_id: client,
+                    operator_id: None,
+                    uploader: Some(&uploader),
+                };
                 let message = say(self.backend, self.tenant_id, &self.conversation_id, said, |_| Ok(())).await?;
                 if message.id > self.sent {
                     // `catch_up` acknowledges it, in the order of ids. If it were acknowledged here, a client that resumes after it

@@ -83,7 +83,7 @@ pub(super) async fn wait_for_conversation<'a>(
             },
         };
         let listener = backend.notifier.listen(&id);
-        let mut stream = ConversationStream::from_the_start(backend, tenant_id, id, visitor.handling());
+        let mut stream = ConversationStream::from_the_start(backend, (tenant_id, session), id, visitor.handling());
         if let Some((frame, span)) = first {
             stream.answer(socket, frame).instrument(span).await?;
         }

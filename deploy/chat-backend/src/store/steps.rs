@@ -10,7 +10,7 @@ use super::{
 };
 
 /// The schema in steps: a database says how many it has taken. A step that has landed is never edited.
-pub(crate) const STEPS: [&str; 9] = [
+pub(crate) const STEPS: [&str; 10] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2_sockets.sql"),
     include_str!("schema_3_waiting.sql"),
@@ -20,14 +20,16 @@ pub(crate) const STEPS: [&str; 9] = [
     include_str!("schema_7_ratings.sql"),
     include_str!("schema_8_resolutions.sql"),
     include_str!("schema_9_document_urls.sql"),
+    include_str!("schema_10_files.sql"),
 ];
 
 /// The same on PostgreSQL.
-pub(super) const POSTGRES_STEPS: [&str; 4] = [
+pub(super) const POSTGRES_STEPS: [&str; 5] = [
     include_str!("postgres_1.sql"),
     include_str!("postgres_2.sql"),
     include_str!("postgres_3.sql"),
     include_str!("postgres_4.sql"),
+    include_str!("postgres_5.sql"),
 ];
 
 /// The PostgreSQL schema that the tables are in: the admin service may keep its own in the same database.

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use chat_backend::{Store, config::MailConfig};
+use chat_backend::{
+    Store,
+    config::{FilesConfig, MailConfig},
+};
 use e2e::postgres::{Pooler, Postgres};
 use http::Method;
 use serde_json::{Value, json};
@@ -14,7 +17,7 @@ use service::{
 use tokio_util::sync::CancellationToken;
 use wire::{
     TenantId,
-    signature::{BodyDigest, RelayKey, RelayedCall},
+    signature::{BodyDigest, RelayKey, RelayedCall, Signature},
     time::now_unix_ms,
 };
 
@@ -123,6 +126,12 @@ impl Backend {
         Self::serve(backend, place.clone()).await
     }
 
+    /// One that keeps files.
+    pub(crate) async fn start_keeping_files(place: &TestDatabase, config: &FilesConfig) -> Self {
+        let backend = Self::open(place).await.keeping_files(config).expect("it opens");
+        Self::serve(backend, place.clone()).await
+    }
+
     async fn open(place: &TestDatabase) -> chat_backend::Backend {
         let store = Store::open(&place.url).await.expect("it opens");
         chat_backend::Backend::new(store, CancellationToken::new())
@@ -167,6 +176,18 @@ impl Backend {
         body: &[u8],
         timestamp: i64,
     ) -> Vec<(&'static str, String)> {
+        let sign = |call: &RelayedCall<'_>| RelayKey::new(SECRET.as_bytes()).sign(call, &BodyDigest::of(body));
+        Self::signed_by(sign, actor, tenant, method, path, timestamp)
+    }
+
+    fn signed_by(
+        sign: impl Fn(&RelayedCall<'_>) -> Signature,
+        actor: &str,
+        tenant: &str,
+        method: &Method,
+        path: &str,
+        timestamp: i64,
+    ) -> Vec<(&'static str, String)> {
         let timestamp = timestamp.to_string();
         let call = RelayedCall {
             timestamp: &timestamp,
@@ -175,13 +196,29 @@ impl Backend {
             tenant_id: tenant,
             actor,
         };
-        let signature = RelayKey::new(SECRET.as_bytes()).sign(&call, &BodyDigest::of(body)).to_hex();
+        let signature = sign(&call).to_hex();
         vec![
             ("x-relay-tenant-id", tenant.to_owned()),
             ("x-relay-timestamp", timestamp),
             ("x-relay-actor", actor.to_owned()),
             ("x-relay-signature", signature),
         ]
+    }
+
+    /// A POST whose body is not signed.
+    pub(crate) fn unsigned(&self, tenant: TenantId, actor: &str, path: &str) -> reqwest::RequestBuilder {
+        let sign = |call: &RelayedCall<'_>| RelayKey::new(SECRET.as_bytes()).sign_without_body(call);
+        let headers = Self::signed_by(sign, actor, &tenant.to_string(), &Method::POST, path, now_unix_ms());
+        let request = self.client.post(format!("{}{path}", self.base));
+        headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))
+    }
+
+    /// The answer to a GET, whatever it is.
+    pub(crate) async fn raw(&self, tenant: TenantId, path: &str) -> reqwest::Response {
+        let headers = Self::headers(&tenant.to_string(), &Method::GET, path, b"", now_unix_ms());
+        let request = self.client.get(format!("{}{path}", self.base));
+        let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        request.send().await.expect("an answer")
     }
 
     pub(crate) async fn send(

@@ -11,15 +11,13 @@ use service::{
 };
 use wire::{ErrorCode, frames::limits::MESSAGE_ID_CHARS};
 
-use super::{
-    call::Call,
-    held::until_sent,
-    refused_socket::{refused, without_token},
-};
+use super::call::Call;
 use crate::{
     directory::TenantDirectory,
     ingress::{
         cors::RequestOrigin,
+        held::until_sent,
+        refused_socket::{refused, without_token},
         request::bearer,
         shapes::visitors::{PolledFrames, SentFrame},
         socket,
@@ -62,7 +60,7 @@ impl<D: TenantDirectory> Call<'_, D> {
     }
 
     /// The visitor, by the token and the page that sends it. The tenant is judged later, as a socket is.
-    async fn visitor(&mut self) -> Result<Visitor<D>, ApiError> {
+    pub(super) async fn visitor(&mut self) -> Result<Visitor<D>, ApiError> {
         let text = bearer(&self.parts.headers).ok_or_else(without_token)?;
         let visitor = socket::visitor(self.gateway, &self.parts, text, self.client).await;
         let visitor = visitor.map_err(|closing| refused(&closing))?;
@@ -73,7 +71,7 @@ impl<D: TenantDirectory> Call<'_, D> {
     }
 
     /// A visitor who was authenticated, and refused. The failure was counted where the visitor was judged.
-    fn refuse_socket(&self, closing: &Closing) -> Response {
+    pub(super) fn refuse_socket(&self, closing: &Closing) -> Response {
         let error = refused(closing);
         self.gateway.metrics.refused(error.code());
         error.into_response()

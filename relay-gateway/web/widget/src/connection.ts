@@ -1,7 +1,7 @@
 // The connection and its life: dial, stay, back off, sleep, or stop; by a WebSocket, or by calls where none gets through. What frames
 // mean is the owner's business.
 import { RelayError } from "./http";
-import { BROKEN, type Carrier, type Line, type LineOwner } from "./line";
+import type { Carrier, Line, LineOwner } from "./line";
 import type { ClientFrame } from "@chat-relay/protocol/frames";
 import { parseFrame, type ServerFrame, type Session } from "./protocol";
 
@@ -54,6 +54,7 @@ export class Connection {
   #trial: Line | null = null;
   #carrier: Carrier;
   #brokenSockets = 0;
+  #trialAfterMs = SOCKET_TRIED_AFTER_MS;
   #token: string | null = null;
   #rejected: string | null = null;
   #attempt = 0;
@@ -141,7 +142,7 @@ export class Connection {
     let isWelcome = false;
     const lost = (): void => this.#lost(isWelcome);
     this.#timer = window.setTimeout(lost, WELCOME_TIMEOUT_MS);
-    this.#line = this.#owner.openLine(this.#carrier, token, {
+    const lineOwner: LineOwner = {
       heard: (data) => {
         if (!isCurrent()) return;
         this.#heardAt = Date.now();
@@ -152,38 +153,51 @@ export class Connection {
           clearTimeout(this.#timer);
           this.#stableTimer = window.setTimeout(() => {
             this.#attempt = 0;
-            this.#brokenSockets = 0;
             this.#mayRetryAtOnce = true;
+            if (this.#carrier === "http") return;
+            this.#brokenSockets = 0;
+            this.#trialAfterMs = SOCKET_TRIED_AFTER_MS;
           }, STABLE_AFTER_MS);
           this.state = "ready";
-          if (this.#carrier === "http") this.#trySocket(token, SOCKET_TRIED_AFTER_MS, isCurrent);
+          if (this.#carrier === "http") this.#trySocket(token, isCurrent);
         }
         this.#owner.onFrame(frame);
         if (frame.type === "welcome") this.#owner.onState("ready");
       },
       closed: (code, reason) => {
         if (!isCurrent()) return;
-        if (code === BROKEN) lost();
-        else this.#closed(code, reason);
+        if (isRelays(code)) this.#closed(code, reason);
+        else lost();
       },
-    });
+    };
+    try {
+      this.#line = this.#owner.openLine(this.#carrier, token, lineOwner);
+    } catch {
+      // A policy of the page's may forbid it outright, and some pages take WebSockets away.
+      lost();
+    }
   }
 
   /** A connection broke, or none came. Where the relay answers calls and no WebSocket lasts, the next connection is by calls. */
   #lost(wasWelcome: boolean): void {
     this.#brokenSockets += wasWelcome ? 1 : BROKEN_SOCKETS;
     const wasSocket = this.#carrier === "socket";
-    this.#carrier = "socket";
+    // Calls that got through before may do so again at once.
+    this.#carrier = !wasSocket && wasWelcome ? "http" : "socket";
     this.#backOff(0);
     if (!wasSocket || this.#brokenSockets < BROKEN_SOCKETS) return;
-    const generation = this.#generation;
     void this.#owner.answers().then((answers) => {
-      if (answers && generation === this.#generation) this.#carrier = "http";
+      const isTrying = this.state === "waiting" || this.state === "dialling";
+      if (!answers || !isTrying || this.#carrier === "http") return;
+      this.#carrier = "http";
+      if (this.state === "dialling") void this.#dial();
     });
   }
 
   /** Tries a WebSocket beside the calls, and moves to WebSockets once one gets through. */
-  #trySocket(token: string, afterMs: number, isCurrent: () => boolean): void {
+  #trySocket(token: string, isCurrent: () => boolean): void {
+    const afterMs = this.#trialAfterMs;
+    this.#trialAfterMs = Math.min(afterMs * 2, SOCKET_TRIED_AFTER_MOST_MS);
     this.#timer = window.setTimeout(() => {
       let isOver = false;
       const end = (gotThrough: boolean): void => {
@@ -193,16 +207,16 @@ export class Connection {
         clearTimeout(this.#timer);
         if (gotThrough) {
           this.#carrier = "socket";
-          this.#brokenSockets = 0;
+          // One that breaks soon leads back to calls.
+          this.#brokenSockets = BROKEN_SOCKETS - 1;
           void this.#dial();
-        } else this.#trySocket(token, Math.min(afterMs * 2, SOCKET_TRIED_AFTER_MOST_MS), isCurrent);
+        } else this.#trySocket(token, isCurrent);
       };
       this.#timer = window.setTimeout(() => end(false), WELCOME_TIMEOUT_MS);
       try {
         this.#trial = this.#owner.openLine("socket", token, {
           heard: () => end(true),
-          // Every code but this one was sent by the relay.
-          closed: (code) => end(code !== BROKEN),
+          closed: (code) => end(isRelays(code)),
         });
       } catch {
         // A policy of the page's may forbid it outright.
@@ -267,6 +281,11 @@ export class Connection {
     this.state = state;
     this.#owner.onState(state);
   }
+}
+
+/** Whether the relay has sent this code. Every other one is the network's or a proxy's. */
+function isRelays(code: number): boolean {
+  return code >= 4000 || code === 1012 || code === 1013;
 }
 
 /** A 4403's reason begins with an error code, unless something between has replaced it. */

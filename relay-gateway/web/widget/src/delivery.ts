@@ -2,6 +2,7 @@
 import { MESSAGE_CHARS } from "@chat-relay/protocol/frames";
 import { clean } from "@chat-relay/protocol/untrusted";
 import { randomId } from "@chat-relay/protocol/id";
+import * as files from "./files";
 import type { Parts } from "./parts";
 import type { ServerFrame } from "./protocol";
 import { nextUnsent } from "./state";
@@ -25,9 +26,13 @@ export function load(p: Parts): void {
   p.apply({ type: "queued", entries: p.outbox.load() });
 }
 
-export function send(p: Parts, content: string): void {
-  if (content === "" || [...content].length > MESSAGE_CHARS) return;
-  const entry = { clientId: randomId(), content: clean(content), createdAt: new Date().toISOString(), failure: null };
+export function send(p: Parts, written: string): void {
+  if ([...written].length > MESSAGE_CHARS) return;
+  const attachments = files.take(p);
+  // A message has words: those of a file that is sent without any are its name.
+  const content = clean(written || attachments.map(({ name = "file" }) => name).join(", "));
+  if (content === "") return;
+  const entry = { clientId: randomId(), content, attachments, createdAt: new Date().toISOString(), failure: null };
   p.outbox.save(entry);
   p.apply({ type: "queued", entries: [entry] });
   p.patch({ typingSentAt: 0 });
@@ -56,8 +61,8 @@ export function pump(p: Parts): void {
     p.timers.after("held", wait, () => pump(p));
     return;
   }
-  const { clientId, content } = next;
-  if (!p.connection.send({ type: "message", client_id: clientId, content, attachments: [] })) return;
+  const { clientId, content, attachments } = next;
+  if (!p.connection.send({ type: "message", client_id: clientId, content, attachments: [...attachments] })) return;
   p.patch({ inFlight: clientId });
   p.timers.after("ack", ACK_TIMEOUT_MS, () => unanswered(p, clientId));
 }

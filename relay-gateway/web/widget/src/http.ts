@@ -7,6 +7,9 @@ import { parseConfig, parseSession, type Session, type WidgetConfig } from "./pr
 
 const TIMEOUT_MS = 15_000;
 
+/** An upload of which nothing is heard for this long has met a dead connection. */
+const STALLED_AFTER_MS = 30_000;
+
 /** The relay answered, and refused. Any other failure of a call means: no readable answer. */
 export class RelayError extends Error {
   constructor(
@@ -93,14 +96,49 @@ export class RelayApi {
   async sendFrame(token: string, body: string, signal: AbortSignal): Promise<unknown> {
     const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
     const answer = record(await this.#call(this.#url("send/visitor-frame", {}), { method: "POST", body, headers, signal }));
-    return answer["frame"] ?? null;
+    if (!("frame" in answer)) throw new Error("not the relay's answer");
+    return answer["frame"];
+  }
+
+  /** Sends a file; `told` hears what share of it has arrived. `fetch` would tell nothing of that. */
+  upload(token: string, name: string, file: File, told: (share: number) => void, signal: AbortSignal): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      // An abort that has been is not told to those who listen now.
+      if (signal.aborted) return reject(new Error("let go"));
+      const request = new XMLHttpRequest();
+      let stalled = 0;
+      const wait = (): void => {
+        clearTimeout(stalled);
+        stalled = window.setTimeout(() => request.abort(), STALLED_AFTER_MS);
+      };
+      request.open("POST", this.#url("upload/attachment", { name }));
+      request.setRequestHeader("Authorization", `Bearer ${token}`);
+      // An empty type would become the page's guess.
+      request.setRequestHeader("Content-Type", file.type || "application/octet-stream");
+      request.upload.onprogress = ({ loaded, total }) => {
+        wait();
+        told(total > 0 ? loaded / total : 0);
+      };
+      request.onloadend = () => clearTimeout(stalled);
+      request.onload = () => {
+        const body = record(parsed(request.responseText));
+        if (request.status === 201) resolve(body["data"]);
+        else reject(refusal(request.status, body, request.getResponseHeader("Retry-After")));
+      };
+      request.onerror = request.onabort = () => reject(new Error("no answer"));
+      signal.addEventListener("abort", () => request.abort());
+      wait();
+      request.send(file);
+    });
   }
 
   /** Waits for frames without a WebSocket. */
   async pollFrames(token: string, query: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Polled> {
     const headers = { Authorization: `Bearer ${token}` };
     const answer = record(await this.#call(this.#url("poll/visitor-frames", query), { headers, signal }));
-    return { frames: list(answer["frames"]), after: text(answer["after"]) ?? "" };
+    const after = answer["after"];
+    if (typeof after !== "string") throw new Error("not the relay's answer");
+    return { frames: list(answer["frames"]), after };
   }
 
   /** Whether anything answers at the relay's address, readable for this origin or not. */
@@ -129,12 +167,7 @@ export class RelayApi {
     const response = await this.#fetch(url, init);
     const body = record(await response.json().catch(() => null));
     if (response.ok) return body["data"];
-    throw new RelayError(
-      response.status,
-      text(body["error_code"]) ?? `http_${response.status}`,
-      text(body["message"]) ?? `HTTP ${response.status}`,
-      retryAfterMs(body["retry_after_seconds"] ?? response.headers.get("Retry-After")),
-    );
+    throw refusal(response.status, body, response.headers.get("Retry-After"));
   }
 
   #fetch(url: string, init: RequestInit): Promise<Response> {
@@ -142,6 +175,12 @@ export class RelayApi {
     const signal = init.signal ?? AbortSignal.timeout?.(TIMEOUT_MS) ?? null;
     return fetch(url, { ...init, credentials: "omit", cache: "no-store", signal });
   }
+}
+
+function refusal(status: number, body: Record<string, unknown>, retryAfter: string | null): RelayError {
+  const code = text(body["error_code"]) ?? `http_${status}`;
+  const message = text(body["message"]) ?? `HTTP ${status}`;
+  return new RelayError(status, code, message, retryAfterMs(body["retry_after_seconds"] ?? retryAfter));
 }
 
 /** What cannot be parsed is no frame. */

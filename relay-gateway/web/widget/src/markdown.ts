@@ -9,9 +9,14 @@ export type Block =
   | { readonly kind: "code"; readonly text: string }
   | { readonly kind: "list"; readonly start: number | null; readonly items: readonly (readonly Inline[])[] };
 
-const FENCE = /^ {0,3}```/;
+/** Where code begins and ends. More than three spaces, so that it may stand under an item. */
+const FENCE = /^ {0,8}```[^`]*$/;
+const FENCE_END = /^ {0,8}```\s*$/;
 const ITEM = /^\s{0,8}(?:[-*+]|(\d{1,3})[.)])\s+(?=\S)/;
-const HEADING = /^ {0,3}#{1,6}\s+(.*?)\s*#*$/;
+const HEADING = /^ {0,3}#{1,6}\s+(\S.*)$/s;
+
+/** Letters that one pair of marks may stand around. */
+const MOST_MARKED = 400;
 
 /** More than anybody nests; marks further inside stay text. */
 const DEEPEST = 4;
@@ -23,14 +28,14 @@ export function blocks(content: string): Block[] {
   let text: string[] = [];
   const endText = (): void => {
     // Empty lines around a list or code are what separates it; within text they stay.
-    const whole = text.join("\n").replace(/^\n+|\s+$/g, "");
+    const whole = text.join("\n").replace(/^\n+/, "").trimEnd();
     if (whole !== "") made.push({ kind: "text", inner: inline(whole) });
     text = [];
   };
   for (let i = 0; i < lines.length; i += 1) {
     const line = lines[i] as string;
     if (FENCE.test(line)) {
-      const end = lines.findIndex((other, at) => at > i && FENCE.test(other));
+      const end = lines.findIndex((other, at) => at > i && FENCE_END.test(other));
       if (end !== -1) {
         endText();
         made.push({ kind: "code", text: lines.slice(i + 1, end).join("\n") });
@@ -45,6 +50,7 @@ export function blocks(content: string): Block[] {
       const items: string[] = [];
       for (; i < lines.length; i += 1) {
         const next = lines[i] as string;
+        if (FENCE.test(next)) break;
         const mark = ITEM.exec(next);
         if (mark !== null && (mark[1] !== undefined) === isOrdered) items.push(next.slice(mark[0].length));
         else if (mark === null && /^\s+\S/.test(next)) items.push(`${items.pop() ?? ""}\n${next.trim()}`);
@@ -55,7 +61,7 @@ export function blocks(content: string): Block[] {
       continue;
     }
     const heading = HEADING.exec(line);
-    text.push(heading?.[1] ? `**${heading[1].replace(/\*\*/g, "")}**` : line);
+    text.push(heading?.[1] ? `**${heading[1].replace(/\*\*/g, "").trimEnd()}**` : line);
   }
   endText();
   return made;
@@ -86,8 +92,10 @@ function inline(text: string, depth = 0): Inline[] {
     }
     const found = rest === "[" || rest === "!" ? link(text, i) : depth < DEEPEST ? marked(text, i, depth, unclosed) : null;
     if (found === null) {
-      plain += rest;
-      i += 1;
+      // A row of backticks is one mark.
+      const run = rest === "`" ? (/^`+/.exec(text.slice(i))?.[0] ?? rest) : rest;
+      plain += run;
+      i += run.length;
       continue;
     }
     endPlain();
@@ -103,38 +111,53 @@ interface Found {
   readonly end: number;
 }
 
-/** `[label](https://…)`, unless the label looks like another address; an image's is a link too, since pictures tell their server who looks. */
+/**
+ * `[label](https://…)`. A label that looks like an address says where the link leads too, unless it leads there. An image's is a link as
+ * well, since pictures tell their server who looks.
+ */
 function link(text: string, at: number): Found | null {
   const match = /^!?\[([^[\]\n]{1,300})\]\((https:\/\/[^\s()]{1,2048}(?:\([^\s()]*\)[^\s()]*)?)\)/i.exec(text.slice(at, at + 2500));
   if (match === null) return null;
   const [whole, label = "", address = ""] = match;
   const target = linkTo(address);
   if (target === null) return null;
-  const shown = label.replace(/[*_`\\]/g, "").trim();
+  const shown = label.replace(/(\*\*|\*|`)([^*`]+)\1/g, "$2").trim();
   const { host } = new URL(target.url);
-  if (shown === "" || (/[^\s.]\.[\p{L}]{2,}|:\/\//u.test(shown) && !shown.toLowerCase().includes(host))) return null;
-  return { inline: { url: target.url, label: shown }, end: at + whole.length };
+  const honest = leadsElsewhere(shown, host) ? `${shown} (${host})` : shown;
+  return shown === "" ? null : { inline: { url: target.url, label: honest }, end: at + whole.length };
+}
+
+/** Whether a label looks like the address of another host. Letters that are not seen, or look like others, do not hide it. */
+function leadsElsewhere(label: string, host: string): boolean {
+  const plain = label.normalize("NFKC").replace(/\p{Cf}/gu, "").replace(/[\u3002\uff61]/g, ".");
+  if (!/[^\s.]\.[\p{L}\d]+|:\/\//u.test(plain)) return false;
+  try {
+    return new URL(/^https?:\/\//i.test(plain) ? plain : `https://${plain}`).host !== host;
+  } catch {
+    return true;
+  }
 }
 
 function marked(text: string, at: number, depth: number, unclosed: Set<string>): Found | null {
-  const mark = /^(?:`|\*\*|__|\*|_)/.exec(text.slice(at, at + 2))?.[0];
+  const mark = /^(?:`+|\*\*|__|\*|_)/.exec(text.slice(at, at + MOST_MARKED))?.[0];
   if (mark === undefined || unclosed.has(mark)) return null;
+  const isCode = mark.startsWith("`");
   const begin = at + mark.length;
-  if (mark !== "`" && (!isStart(text, at) || /^\s?$/.test(text.charAt(begin)))) return null;
-  for (let end = text.indexOf(mark, begin + 1); end !== -1; end = text.indexOf(mark, end + 1)) {
-    const isClosing = mark === "`" || (/\S/.test(text.charAt(end - 1)) && text.charAt(end - 1) !== "\\" && isEnd(text, end + mark.length));
-    // A single star does not close at the first of two.
-    const isOfTwo = mark.length === 1 && mark !== "`" && text.charAt(end + 1) === mark;
-    if (isOfTwo) {
-      end += 1;
+  if (!isCode && (!isStart(text, at) || /^\s?$/.test(text.charAt(begin)))) return null;
+  const most = Math.min(text.length, begin + MOST_MARKED);
+  for (let end = text.indexOf(mark, begin + 1); end !== -1 && end < most; end = text.indexOf(mark, end + 1)) {
+    const after = end + mark.length;
+    // A single mark does not close at the first of two.
+    if (text.charAt(after) === mark.charAt(0) && (isCode || mark.length === 1)) {
+      while (end < most && text.charAt(end) === mark.charAt(0)) end += 1;
       continue;
     }
-    if (!isClosing) continue;
+    if (!isCode && (/\s|\\/.test(text.charAt(end - 1)) || !isEnd(text, after))) continue;
     const inner = text.slice(begin, end);
-    const tag = mark === "`" ? "code" : mark.length === 2 ? "strong" : "em";
-    return { inline: { tag, inner: mark === "`" ? [inner] : inline(inner, depth + 1) }, end: end + mark.length };
+    if (isCode) return { inline: { tag: "code", inner: [inner.trim() || inner] }, end: after };
+    return { inline: { tag: mark.length === 2 ? "strong" : "em", inner: inline(inner, depth + 1) }, end: after };
   }
-  unclosed.add(mark);
+  if (most === text.length) unclosed.add(mark);
   return null;
 }
 

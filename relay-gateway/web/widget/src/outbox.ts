@@ -1,10 +1,12 @@
 // Messages the relay has not acknowledged yet, kept so that neither a reload nor a dead network loses one.
+import { parseAttachments, type Attachment } from "@chat-relay/protocol/message";
 import { clean, moment, text } from "@chat-relay/protocol/untrusted";
 import type { Storage } from "./storage";
 
 export interface OutboxEntry {
   readonly clientId: string;
   readonly content: string;
+  readonly attachments: readonly Attachment[];
   readonly createdAt: string;
   /** Why the relay refused it; `null` while it is still to be sent. */
   readonly failure: string | null;
@@ -30,9 +32,10 @@ export class Outbox {
 
   /** The entry, or nothing where none that can be read is kept. */
   read(clientId: string): OutboxEntry[] {
-    const { content, createdAt, failure } = this.#storage.readRecord(PREFIX + clientId);
+    const { content, attachments, createdAt, failure } = this.#storage.readRecord(PREFIX + clientId);
     if (typeof content !== "string") return [];
-    return [{ clientId, content: clean(content, Infinity), createdAt: moment(createdAt), failure: text(failure) }];
+    const entry = { clientId, content: clean(content, Infinity), attachments: parseAttachments(attachments) };
+    return [{ ...entry, createdAt: moment(createdAt), failure: text(failure) }];
   }
 
   /** Which entry a name in the storage is about. */

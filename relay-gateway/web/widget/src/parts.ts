@@ -4,6 +4,7 @@ import type { RelayApi } from "./http";
 import type { Model } from "./model";
 import type { Options } from "./options";
 import type { Outbox } from "./outbox";
+import type { Session } from "./protocol";
 import type { Storage } from "./storage";
 import type { Timers } from "./timers";
 
@@ -20,6 +21,10 @@ export interface Parts extends Model {
   readonly told: Set<string>;
   /** Forgets the visitor in this page, if another one uses the browser now. */
   checkVisitor(): boolean;
+  /** The session, with another token where this one was refused. */
+  obtainSession(rejectedToken: string | null): Promise<Session>;
+  /** Keeps the files that have arrived, for the next page of the visit. */
+  keepFiles(): void;
   /** Ends the wait between two attempts to get a configuration. */
   endWait: () => void;
 }

@@ -19,6 +19,7 @@ export interface WidgetConfig {
   readonly brandLogoUrl: string | null;
   readonly brandColour: string | null;
   readonly online: boolean;
+  readonly takesFiles: boolean;
 }
 
 export interface Session {
@@ -85,6 +86,7 @@ export function parseConfig(value: unknown): WidgetConfig {
     brandLogoUrl: webUrl(brand["logo_url"]),
     brandColour: hexColour(brand["primary_color"]),
     online: json["is_online"] !== false,
+    takesFiles: json["file_upload_enabled"] === true,
   };
 }
 

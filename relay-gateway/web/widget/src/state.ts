@@ -3,6 +3,7 @@ import type { ConversationStatus, Role } from "@chat-relay/protocol/frames";
 import type { Form } from "./forms";
 import type { Message, Operator, Rating } from "@chat-relay/protocol/message";
 import type { Appearance } from "./options";
+import type { FileInHand } from "./files";
 import type { OutboxEntry } from "./outbox";
 import type { WidgetConfig } from "./protocol";
 
@@ -35,6 +36,8 @@ export interface State {
   readonly askedBefore: string;
   /** What the visitor has written, and not sent. */
   readonly draft: string;
+  /** The files beside it: those that have arrived, are on their way, or were refused. */
+  readonly files: readonly FileInHand[];
   readonly outbox: readonly OutboxEntry[];
   readonly notes: readonly Note[];
   readonly sessionId: string | null;
@@ -88,6 +91,7 @@ export const INITIAL: Omit<State, "appearance"> = {
   mayAskOlder: false,
   askedBefore: "",
   draft: "",
+  files: [],
   outbox: [],
   notes: [],
   sessionId: null,
@@ -124,6 +128,10 @@ export function unreadCount({ messages, readUpTo }: State): number {
     else if (role !== "system" && id > readUpTo) count += 1;
   }
   return count;
+}
+
+export function isSamePerson(one: Operator | null, other: Operator | null): boolean {
+  return one?.displayName === other?.displayName && one?.avatarUrl === other?.avatarUrl;
 }
 
 export function newestId(state: State): string {

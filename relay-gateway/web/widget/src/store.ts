@@ -4,7 +4,7 @@ import type { Form } from "./forms";
 import type { Message, Operator, Rating } from "@chat-relay/protocol/message";
 import type { OutboxEntry } from "./outbox";
 import type { ServerFrame } from "./protocol";
-import { INITIAL, newestId, type Note, type State } from "./state";
+import { INITIAL, isSamePerson, newestId, type Note, type State } from "./state";
 
 /** How many messages stay in memory: more than anybody scrolls through. */
 const KEPT_MESSAGES = 12_000;
@@ -17,6 +17,7 @@ type Patched =
   | "opensWhenReady"
   | "mayGreet"
   | "draft"
+  | "files"
   | "trouble"
   | "blocked"
   | "loading"
@@ -70,6 +71,7 @@ export function reduce(state: State, action: Action): State {
     case "typing":
       return { ...state, typing: action.role === "bot" || action.role === "agent" ? action.role : null };
     case "status":
+      if (state.status === action.status && isSamePerson(state.operator, action.operator)) return state;
       return { ...state, status: action.status, operator: action.operator, notes: noted(state, action) };
     case "rating":
       return { ...state, rating: action.rating, forms: state.forms.filter((form) => !isAnswered(form, action.rating)) };
@@ -147,6 +149,7 @@ function acknowledged(state: State, ack: Extract<ServerFrame, { type: "ack" }>):
     id: ack.messageId,
     role: "visitor",
     content: entry.content,
+    attachments: entry.attachments,
     createdAt: ack.createdAt,
     sources: [],
     clientId: ack.clientId,

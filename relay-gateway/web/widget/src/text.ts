@@ -15,6 +15,8 @@ export interface Language {
   readonly t: Dictionary;
   readonly time: (iso: string) => string;
   readonly day: (iso: string) => string;
+  /** A size of a file. */
+  readonly bytes: (count: number) => string;
 }
 
 export function language(locale: string, localeGiven: boolean): Language {
@@ -31,6 +33,7 @@ export function language(locale: string, localeGiven: boolean): Language {
     words,
     t: DICTIONARIES[words] ?? en,
     time: (iso) => clock.format(new Date(iso)),
+    bytes: (count) => size(locale, count),
     day: remembered((iso) => capitalised(relativeDay(told, iso) ?? day(new Date(iso)), told)),
   };
 }
@@ -52,6 +55,11 @@ function remembered(name: (iso: string) => string): (iso: string) => string {
     names.set(quarter, known);
     return known;
   };
+}
+
+function size(locale: string, count: number): string {
+  const [unit, shown] = count < 1e6 ? ["kilobyte", Math.max(1, Math.round(count / 1e3))] : ["megabyte", count / 1e6];
+  return new Intl.NumberFormat(locale, { style: "unit", unit, maximumFractionDigits: 1 }).format(shown as number);
 }
 
 /** The tenant's own words stay as they are; the relay's English defaults are ours to translate. */

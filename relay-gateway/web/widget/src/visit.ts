@@ -1,8 +1,8 @@
-// What one tab keeps of a visit: the open panel and the draft, for as long as the same visitor uses the browser.
+// What one tab keeps of a visit: the open panel, the draft and the files beside it, for as long as the same visitor uses the browser.
 import type { Sessions } from "./session";
 import type { Storage } from "./storage";
 
-const KEPT = ["open", "draft"] as const;
+const KEPT = ["open", "draft", "files"] as const;
 const VISITOR_KEY = "visitor";
 
 export class Visit {
@@ -32,7 +32,11 @@ export class Visit {
     return String(this.#tab.read("draft") ?? "");
   }
 
-  keep(name: (typeof KEPT)[number], value: boolean | string): void {
+  get files(): unknown {
+    return this.#tab.read("files");
+  }
+
+  keep(name: (typeof KEPT)[number], value: unknown): void {
     this.beginWords();
     this.#tab.write(VISITOR_KEY, this.#visitor);
     this.#tab.write(name, value);

@@ -1,4 +1,5 @@
 // One widget without its looks: what the relay says and the visitor does becomes state; state goes to the view.
+import * as files from "./files";
 import * as forms from "./forms";
 import { Connection, type ConnectionOwner, type LinkState } from "./connection";
 import * as delivery from "./delivery";
@@ -15,7 +16,7 @@ import type { Position, ServerFrame, Session } from "./protocol";
 import * as service from "./service";
 import { Sessions } from "./session";
 import { sheet } from "./shape";
-import { nextUnsent, type State } from "./state";
+import { isSamePerson, nextUnsent, type State } from "./state";
 import { Storage } from "./storage";
 import { Timers } from "./timers";
 import { tellOverHttp, updateTrouble } from "./trouble";
@@ -74,7 +75,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     const { wasOpen, draft } = this.#visit;
     const opensWhenReady = this.state.opensWhenReady || (wasOpen === null ? this.options.open : wasOpen && !sheet().matches);
     delivery.load(this);
-    this.patch({ loading: stored, mayGreet, opensWhenReady, draft });
+    this.patch({ loading: stored, mayGreet, opensWhenReady, draft, files: files.restored(this.#visit.files) });
     history.load(this);
     if (!(await service.begin(this, stored))) return;
     this.events.emit("ready", {});
@@ -146,6 +147,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     const open = this.state.open && staysOpen;
     const closes = this.state.open && !staysOpen;
     this.connection.close();
+    files.clear(this);
     this.timers.stopAll(service.WAIT);
     this.#visit.end();
     if (open) this.#visit.keep("open", true);
@@ -153,6 +155,24 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     // What the storage still holds is the new visitor's.
     delivery.load(this);
     if (closes) this.events.emit("close", {});
+  }
+
+  addFiles(chosen: readonly File[]): void {
+    this.checkVisitor(true);
+    files.add(this, chosen);
+  }
+
+  keepFiles(): void {
+    const { files } = this.state;
+    this.#visit.keep("files", files.flatMap(({ attachment }) => attachment ?? []));
+  }
+
+  removeFile(key: string): void {
+    files.remove(this, key);
+  }
+
+  retryFile(key: string): void {
+    files.retry(this, key);
   }
 
   retry(clientId: string): void {
@@ -255,7 +275,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       default:
     }
     if (frame.type !== "history" && (frame.type !== "welcome" || before.welcomed)) this.#emitNewMessages(before);
-    if ("status" in frame && (before.status !== frame.status || frame.type === "status")) {
+    // Calls in the place of a WebSocket tell again and again who answers.
+    if ("status" in frame && (before.status !== frame.status || !isSamePerson(before.operator, frame.operator))) {
       const { status, operator } = frame;
       const person = operator === null ? null : { display_name: operator.displayName };
       this.events.emit("status", { status, operator: person });

@@ -22,7 +22,7 @@ test("what a golden frame says reaches the widget", () => {
     sessionId: golden.server.welcome.session_id,
     status: "assigned",
     history: [
-      { id: sent.id, role: "visitor", content: sent.content, createdAt: sent.created_at, sources: [], clientId: sent.client_id },
+      { id: sent.id, role: "visitor", content: sent.content, createdAt: sent.created_at, attachments: [], sources: [], clientId: sent.client_id },
     ],
     complete: false,
     readUpTo: sent.id,

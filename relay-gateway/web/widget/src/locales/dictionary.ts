@@ -20,6 +20,13 @@ export interface Dictionary {
   readonly said: (name: string) => string;
   readonly isTyping: (name: string) => string;
   readonly sources: string;
+  readonly attach: string;
+  readonly files: string;
+  readonly removeFile: (name: string) => string;
+  readonly fileReady: string;
+  readonly fileTooLarge: string;
+  readonly fileType: string;
+  readonly fileRefused: string;
   readonly sending: string;
   readonly sent: string;
   readonly notSent: string;

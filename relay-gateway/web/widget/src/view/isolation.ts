@@ -4,12 +4,12 @@
 /** The page does not hear these where they happen in the widget. It hears `pointerup`, `mouseup` and `drop`, which may end a drag of its own. */
 const STOPPED = [
   ..."pointerdown mousedown touchstart touchmove touchend dblclick auxclick contextmenu wheel".split(" "),
-  ..."focus blur focusin focusout keyup keypress beforeinput change paste copy cut".split(" "),
+  ..."focus blur focusin focusout keyup keypress beforeinput change copy cut".split(" "),
   ..."compositionstart compositionupdate compositionend".split(" "),
 ];
 
 /** The widget itself listens to these as well. */
-const HANDLED = ["click", "input", "keydown"];
+const HANDLED = ["click", "input", "keydown", "paste"];
 
 const hosts = new WeakSet<EventTarget>();
 
@@ -56,7 +56,10 @@ function handle(event: Event): void {
   const keys = { key, code, shiftKey, ctrlKey, altKey, metaKey, repeat, isComposing: isComposing || keyCode === 229 };
   // The event's own constructor: the page may have replaced the one of that name.
   const Constructor = event.constructor as typeof Event;
+  const { clipboardData } = event as ClipboardEvent;
   const inner = new Constructor(event.type, { ...(event.type === "keydown" ? keys : {}), bubbles: true, cancelable: true });
+  // Not every browser's constructor takes it.
+  if (clipboardData) Object.defineProperty(inner, "clipboardData", { value: clipboardData });
   const isPrevented = !target.dispatchEvent(inner);
   // The inner click has already submitted the button's form.
   if (isClick || isPrevented) event.preventDefault();

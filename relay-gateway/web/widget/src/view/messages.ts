@@ -150,7 +150,7 @@ export class MessagesView {
   }
 
   #view(row: Row, language: Language): LineView | BubbleView {
-    const view = this.#rows.get(row.key) ?? (row.kind === "bubble" ? new BubbleView(row, this.#actions) : new LineView());
+    const view = this.#rows.get(row.key) ?? (row.kind === "bubble" ? new BubbleView(row, this.#actions, language) : new LineView());
     if (view instanceof LineView) view.update(row as LineRow);
     else view.update(row as BubbleRow, language);
     this.#rows.set(row.key, view);

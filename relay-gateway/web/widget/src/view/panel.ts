@@ -44,6 +44,15 @@ export class PanelView {
       if (event.key === "Escape" && !event.isComposing) actions.close();
       if (event.key === "Tab" && this.#sheet.matches) this.#trap(event);
     });
+    for (const name of ["dragenter", "dragover", "drop"] as const) {
+      this.element.addEventListener(name, (event) => {
+        if (!event.dataTransfer?.types.includes("Files")) return;
+        // Else the browser would leave the page for the file, and a page that takes files itself would take it too.
+        event.preventDefault();
+        event.stopPropagation();
+        if (name === "drop") actions.addFiles([...event.dataTransfer.files]);
+      });
+    }
     this.#resizes = new ResizeObserver(() => this.element.classList.toggle("short", this.element.clientHeight < SHORT_PX));
     this.#resizes.observe(this.element);
     const { signal } = this.#listeners;
@@ -67,9 +76,10 @@ export class PanelView {
     this.#header.render(state, language);
     const focused = this.#focused;
     this.messages.render(state, language);
-    // It went with its message, as Retry and Delete do: the visitor goes on where they write.
-    if (focused?.isConnected === false) this.focusComposer();
     this.composer.render(state, language);
+    // It went with its message or its file, as Retry and Delete do: the visitor goes on where they write.
+    const isGone = focused instanceof HTMLElement && (!focused.isConnected || focused.hidden);
+    if (isGone) this.focusComposer();
     this.#applyShape();
   }
 

@@ -5,11 +5,9 @@ import type { Source } from "@chat-relay/protocol/message";
 import type { Language } from "../text";
 import { Avatar } from "./avatar";
 import { button, el, setAttribute, setText } from "./dom";
+import { ELSEWHERE, attached, saysOnlyNames } from "./files";
 import { icon } from "./icons";
 import type { BubbleRow, LineRow } from "./timeline";
-
-/** A link leaves the visitor's page where it is, and tells nothing of it. */
-const ELSEWHERE = { target: "_blank", rel: "noopener noreferrer" };
 
 export interface RowActions {
   retry(clientId: string): void;
@@ -36,9 +34,11 @@ export class BubbleView {
   #shown: readonly unknown[] = [];
   readonly #actions: RowActions;
 
-  constructor(row: BubbleRow, actions: RowActions) {
+  constructor(row: BubbleRow, actions: RowActions, language: Language) {
     this.#actions = actions;
-    const body = el("div", "body", this.#name, this.#author, bubble(row));
+    const body = el("div", "body", this.#name, this.#author);
+    if (!saysOnlyNames(row.content, row.attachments)) body.append(bubble(row));
+    if (row.attachments.length > 0) body.append(attached(row.attachments, language));
     if (row.sources.length > 0) body.append(this.#sources(row.sources));
     body.append(this.#meta);
     this.element = el("div", "", this.#avatar.element, body);
@@ -110,12 +110,12 @@ function bubble({ role, content }: BubbleRow): HTMLElement {
 function blockNode(block: Block): HTMLElement {
   switch (block.kind) {
     case "text":
-      return el("div", { dir: "auto" }, ...block.inner.map(inlineNode));
+      return el("div", "", ...block.inner.map(inlineNode));
     case "code":
       // Code is written from left to right in every language.
       return el("pre", { dir: "ltr", tabindex: "0" }, el("code", "", block.text));
     case "list": {
-      const items = block.items.map((item) => el("li", { dir: "auto" }, ...item.map(inlineNode)));
+      const items = block.items.map((item) => el("li", "", ...item.map(inlineNode)));
       return block.start === null ? el("ul", "", ...items) : el("ol", { start: String(block.start) }, ...items);
     }
   }

@@ -1,6 +1,6 @@
 // Turns the state into the rows of the conversation: days, groups, notes, own unsent messages. Pure.
 import type { Role } from "@chat-relay/protocol/frames";
-import type { Message, Source } from "@chat-relay/protocol/message";
+import type { Attachment, Message, Source } from "@chat-relay/protocol/message";
 import { unseenOutbox, type State } from "../state";
 import { localised, type Language } from "../text";
 import type { Face } from "./avatar";
@@ -21,6 +21,7 @@ export interface BubbleRow {
   readonly delivery: Delivery | null;
   readonly failure: string | null;
   readonly clientId: string | null;
+  readonly attachments: readonly Attachment[];
   readonly sources: readonly Source[];
   readonly first: boolean;
   readonly last: boolean;
@@ -89,10 +90,10 @@ export function timeline(state: State, language: Language): Row[] {
     );
   }
   addNotes(() => true);
-  for (const { clientId, content, createdAt, failure } of unseenOutbox(state)) {
+  for (const { clientId, content, attachments, createdAt, failure } of unseenOutbox(state)) {
     startDay(createdAt);
     const delivery = failure === null ? "sending" : "failed";
-    rows.push(bubble({ key: clientId, role: "visitor", content, at: createdAt, delivery, failure, clientId }));
+    rows.push(bubble({ key: clientId, role: "visitor", content, attachments, at: createdAt, delivery, failure, clientId }));
   }
   const shown = grouped(withoutTwinNotes(rows));
   return state.askedBefore === "" ? shown : [{ kind: "note", key: "older", text: language.t.loadingOlder }, ...shown];
@@ -113,6 +114,7 @@ function messageRow(message: Message, face: Face): BubbleRow {
     at: message.createdAt,
     face,
     delivery: message.role === "visitor" ? "sent" : null,
+    attachments: message.attachments,
     sources: message.sources,
   });
 }
@@ -125,6 +127,7 @@ function bubble(row: Pick<BubbleRow, "key" | "role" | "content"> & Partial<Bubbl
     delivery: null,
     failure: null,
     clientId: null,
+    attachments: [],
     sources: [],
     first: true,
     last: true,
