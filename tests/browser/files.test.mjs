@@ -106,6 +106,49 @@ stage.test("a file that cannot be sent says why, and stands in nobody's way", as
   assert.deepEqual(sent.attachments.map(({ name }) => name), ["a cat.png"]);
 });
 
+stage.test("ten files at once arrive, wait on the next page of the visit, and go with one message", async (come) => {
+  const { tenant, visitor, tab, inHand, chooser } = await chatting(come);
+  const names = Array.from({ length: 11 }, (_, number) => `${number}.png`);
+  await chooser.setInputFiles(names.map((name) => ({ ...CAT, name })));
+  const states = inHand.locator(".file-state");
+  // One more than a message may have is not taken.
+  await eventually(async () => assert.deepEqual(await states.allTextContents(), Array(10).fill("Ready")));
+  await tab.page.goto(stage.put(await tenant.embedCode()));
+  await tab.open();
+  await eventually(async () => assert.deepEqual(await states.allTextContents(), Array(10).fill("Ready")));
+  await tab.write("All of them");
+  await eventually(async () => assert.equal(await namesIn(tab).count(), 10));
+  const sent = (await tenant.messages()).find(({ content }) => content === "All of them");
+  assert.deepEqual(sent.attachments.map(({ name }) => name), names.slice(0, 10));
+  // They went, and are no other tab's and no later page's.
+  await tab.page.reload();
+  await tab.open();
+  await eventually(async () => assert.equal(await namesIn(tab).count(), 10));
+  assert.equal(await inHand.count(), 0);
+  const other = await visitor.visit(tab.page.url());
+  await other.open();
+  assert.equal(await other.widget.locator(".in-hand li").count(), 0);
+});
+
+stage.test("a message goes as soon as its file has arrived", async (come) => {
+  const { tenant, tab, inHand, chooser } = await chatting(come);
+  let pass;
+  const held = new Promise((resolve) => (pass = resolve));
+  await tab.page.route(/upload\/attachment/, async (route) => {
+    await held;
+    await route.continue();
+  });
+  await chooser.setInputFiles(CAT);
+  await tab.write("Look at her");
+  assert.equal(await tab.input.inputValue(), "Look at her");
+  pass();
+  await eventually(async () => assert.equal(await inHand.count(), 0));
+  await eventually(async () => assert.equal(await namesIn(tab).count(), 1));
+  assert.equal(await tab.input.inputValue(), "");
+  const sent = (await tenant.messages()).find(({ content }) => content === "Look at her");
+  assert.equal(sent.attachments.length, 1);
+});
+
 stage.test("where the tenant takes no files, none can be chosen; a reset forgets those in hand", async (come) => {
   const { tab, inHand, chooser } = await chatting(come);
   await chooser.setInputFiles(CAT);

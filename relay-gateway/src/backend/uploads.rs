@@ -38,10 +38,11 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// Bytes that the chat backend's answer to an upload may have.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// What was wrong with a body: nothing, a pause that was too long, or its end.
-const NO_FAULT: u8 = 0;
+/// How far a body has come: it arrives, a pause was too long, it broke off, or it is there.
+const ARRIVES: u8 = 0;
 const LATE: u8 = 1;
 const BROKE_OFF: u8 = 2;
+const WHOLE: u8 = 3;
 
 /// A file that is sent on.
 pub(crate) struct Upload<'a, B> {
@@ -81,8 +82,8 @@ impl Backend {
             path.as_str(),
             &Signed { tenant_id, actor, at_ms: now_unix_ms(), body: None },
         );
-        let fault = Arc::new(AtomicU8::new(NO_FAULT));
-        let body = Arriving { body, left: bytes, patience, silence: None, fault: Arc::clone(&fault) };
+        let state = Arc::new(AtomicU8::new(ARRIVES));
+        let body = Arriving { body, left: bytes, patience, silence: None, state: Arc::clone(&state) };
         let mut request = Request::new(body.boxed_unsync());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = at(self.upstream.target(), path)?;
@@ -92,12 +93,16 @@ impl Backend {
         let exchanged = timeout(LONGEST, self.exchange_upload(request)).await;
         let answer = exchanged.unwrap_or(Err(UpstreamError::Timeout("five minutes")));
         // Where the sender is to blame, it says nothing of the chat backend.
-        match (answer, fault.load(Ordering::Relaxed)) {
+        match (answer, state.load(Ordering::Relaxed)) {
             (Err(_), LATE) => {
                 Err(ApiError::new(ErrorCode::RequestTimeout, "The file did not arrive in time. Send it again."))
             }
             (Err(_), BROKE_OFF) => {
                 Err(ApiError::new(ErrorCode::MalformedRequest, "The file could not be read to its end. Send it again."))
+            }
+            // No piece was late, and all of them together were.
+            (Err(UpstreamError::Timeout(_)), state) if state != WHOLE => {
+                Err(ApiError::new(ErrorCode::RequestTimeout, "The file took too long to arrive. Send a smaller one."))
             }
             (answer, _) => {
                 self.upstream.exchanged(answer.as_ref().map(|(status, _)| *status), started);
@@ -133,7 +138,7 @@ struct Arriving<B> {
     left: u64,
     patience: Duration,
     silence: Option<Pin<Box<Sleep>>>,
-    fault: Arc<AtomicU8>,
+    state: Arc<AtomicU8>,
 }
 
 impl<B> Body for Arriving<B>
@@ -148,18 +153,21 @@ where
             self.silence = None;
             return Poll::Ready(piece.map(|piece| {
                 let piece = piece.map_err(|error| {
-                    self.fault.store(BROKE_OFF, Ordering::Relaxed);
+                    self.state.store(BROKE_OFF, Ordering::Relaxed);
                     error.into()
                 })?;
                 let bytes = piece.data_ref().map_or(0, |data| data.len() as u64);
                 self.left = self.left.checked_sub(bytes).ok_or("more bytes than were declared")?;
+                if self.left == 0 {
+                    self.state.store(WHOLE, Ordering::Relaxed);
+                }
                 Ok(piece)
             }));
         }
         let patience = self.patience;
         let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(silence.as_mut().poll(cx));
-        self.fault.store(LATE, Ordering::Relaxed);
+        self.state.store(LATE, Ordering::Relaxed);
         Poll::Ready(Some(Err("the next piece did not arrive in time".into())))
     }
 

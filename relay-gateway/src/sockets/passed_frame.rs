@@ -12,6 +12,7 @@ pub(super) struct PassedFrame<'a> {
     pub(super) kind: Cow<'a, str>,
     pub(super) client_id: Option<Cow<'a, str>>,
     pub(super) status: Option<Cow<'a, str>>,
+    pub(super) error_code: Option<Cow<'a, str>>,
     operator: Option<&'a RawValue>,
     history: Option<&'a RawValue>,
     message: Option<&'a RawValue>,
@@ -33,6 +34,8 @@ struct Fields<'a> {
     #[serde(borrow)]
     status: Option<&'a RawValue>,
     #[serde(borrow)]
+    error_code: Option<&'a RawValue>,
+    #[serde(borrow)]
     operator: Option<&'a RawValue>,
     #[serde(borrow)]
     history: Option<&'a RawValue>,
@@ -45,10 +48,11 @@ struct Fields<'a> {
 impl<'a> PassedFrame<'a> {
     /// Reads what there is of these fields.
     pub(super) fn read(text: &'a str) -> Self {
-        let Fields { kind, client_id, status, operator, history, message, .. } =
+        let Fields { kind, client_id, status, error_code, operator, history, message, .. } =
             serde_json::from_str(text).unwrap_or_default();
         let kind = text_of(kind).unwrap_or_default();
-        Self { kind, client_id: text_of(client_id), status: text_of(status), operator, history, message }
+        let (client_id, status, error_code) = (text_of(client_id), text_of(status), text_of(error_code));
+        Self { kind, client_id, status, error_code, operator, history, message }
     }
 
     /// The type of the frame that answers this one; `None` where none does.

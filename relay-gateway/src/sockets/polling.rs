@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use service::{ApiError, websocket::Socket};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
-use wire::{frames::ServerFrame, time::now_unix_ms};
+use wire::{ErrorCode, frames::ServerFrame, time::now_unix_ms};
 
 use super::{
     accept::{Held, Slot, Sockets},
@@ -112,10 +112,11 @@ impl<P: Participant> Sockets<P> {
         let known = poll.after.as_ref().and_then(|after| history.iter().position(|message| message.id == *after));
         let mut gathered = match poll.after {
             None => return whole(),
-            // What was said since the caller's welcome may be more than this one holds: the caller starts from this one.
-            Some(after) if after.is_empty() && !history.is_empty() => return whole(),
+            // What was said since the caller's welcome may be more than this one holds, and a conversation without messages is another than
+            // the caller's: the caller starts from this one.
+            Some(after) if after.is_empty() != history.is_empty() => return whole(),
             // The welcome holds the newest messages. What was missed before them is asked for.
-            Some(after) if known.is_none() && !history.is_empty() => {
+            Some(after) if known.is_none() && !after.is_empty() => {
                 let resume = serde_json::json!({"type": "resume", "after": after}).to_string();
                 match participant.check(&resume).await? {
                     Checked::Forward(resume) => self.forward(&mut backend, resume).await?,
@@ -168,8 +169,12 @@ impl<P: Participant> Sockets<P> {
             participant.may_hear().await?;
             self.metrics.relayed(Direction::ToBrowser);
             if gathered.gap_ends.is_some() && PassedFrame::read(&text).kind == "error" {
-                // The message is of another conversation than the visitor is in now.
-                return whole();
+                // The message is of another conversation than the visitor is in now; any other error may pass.
+                if PassedFrame::read(&text).error_code.as_deref() == Some(ErrorCode::MessageNotFound.as_str()) {
+                    return whole();
+                }
+                gathered.take(text)?;
+                break;
             }
             gathered.take(text)?;
         }

@@ -1,11 +1,10 @@
 //! The files of every tenant: kept, named by messages, read, deleted.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::body::Body;
 use sea_orm::ConnectionTrait;
 use service::ApiError;
-use tokio::time::timeout;
 use url::Url;
 use wire::{ErrorCode, TenantId, attachments::Attachment};
 
@@ -18,9 +17,6 @@ use crate::{
     records::files::{self, FileRow, NewFile, Reserved},
     store::{OfTenant, Store, commit, unavailable},
 };
-
-/// How long a file may take to come as a whole; gateways give up sooner.
-const LONGEST: Duration = Duration::from_secs(330);
 
 /// The files of every tenant.
 #[derive(Clone, Debug)]
@@ -52,10 +48,7 @@ impl Files {
 
     async fn keep_to_the_end(&self, tenant_id: TenantId, new: NewFile, body: Body) -> Result<Attachment, ApiError> {
         let id = self.reserve(tenant_id, &new).await?;
-        // A bound of the store's own: a caller that is gone without a word must not keep its room.
-        let written = timeout(LONGEST, self.objects.write(tenant_id, &id, body, new.bytes)).await;
-        let written = written.unwrap_or_else(|_| Err(ObjectsError::Body("it took too long".to_owned())));
-        let kept = match written {
+        let kept = match self.objects.write(tenant_id, &id, body, new.bytes).await {
             Ok(head) => {
                 let shown_as = content::shown_as(&new.mime, &head);
                 let noted = files::note_stored(&self.store.of(tenant_id), &id, shown_as).await;

@@ -1,6 +1,6 @@
 //! The bytes of files, in a folder or an S3-compatible store.
 
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -8,7 +8,10 @@ use futures_util::{Stream, StreamExt as _};
 use object_store::{ObjectStore, ObjectStoreExt as _, buffered::BufWriter, path::Path};
 use secrecy::SecretString;
 use service::ApiError;
-use tokio::io::AsyncWriteExt as _;
+use tokio::{
+    io::AsyncWriteExt as _,
+    time::{Instant, timeout_at},
+};
 use wire::{ErrorCode, TenantId};
 
 use super::{content::HEAD_BYTES, s3};
@@ -16,6 +19,9 @@ use crate::files_url::FilesUrl;
 
 /// Bytes of a part of a file: S3 takes parts of no less than 5 MiB. A few of them are held while they are sent.
 const PART_BYTES: usize = 5 * 1024 * 1024;
+
+/// How long a file may take to come as a whole; gateways give up sooner.
+const LONGEST: Duration = Duration::from_secs(330);
 
 /// A file's bytes.
 pub(crate) type FileStream = Pin<Box<dyn Stream<Item = Result<Bytes, object_store::Error>> + Send>>;
@@ -106,8 +112,13 @@ impl Objects {
     ) -> Result<Vec<u8>, ObjectsError> {
         let mut writer = BufWriter::with_capacity(Arc::clone(&self.store), self.path(tenant_id, id), PART_BYTES);
         let (mut pieces, mut written, mut head) = (body.into_data_stream(), 0, Vec::with_capacity(HEAD_BYTES));
+        // Within the loop, so that a file that takes too long is aborted like any other.
+        let late = Instant::now() + LONGEST;
         let taken = loop {
-            match pieces.next().await {
+            let Ok(next) = timeout_at(late, pieces.next()).await else {
+                break Err(ObjectsError::Body("it took too long".to_owned()));
+            };
+            match next {
                 Some(Ok(piece)) => {
                     written += piece.len() as u64;
                     if written > bytes {

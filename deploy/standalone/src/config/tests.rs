@@ -30,6 +30,7 @@ fn another_value(part: &Part, key: &str) -> String {
         "expose_admin_api" => "true",
         "trusted_proxies" | "webhook_allowed_networks" => "10.0.0.0/8",
         "webhook_ports" => "443",
+        "attachment_types" => "image/*",
         "replay_parameters" | "token_issuer" | "log_filter" => "warn",
         "max_connections_per_address" | "max_sockets_per_address" => "7",
         "log_format" => "json",

@@ -148,7 +148,8 @@ export class Connection {
         this.#heardAt = Date.now();
         const frame = parseFrame(data);
         if (frame === null) return;
-        if (frame.type === "welcome") {
+        // Calls may be welcomed again, to another conversation.
+        if (frame.type === "welcome" && !isWelcome) {
           isWelcome = true;
           clearTimeout(this.#timer);
           this.#stableTimer = window.setTimeout(() => {

@@ -2,6 +2,7 @@
 import { MESSAGE_ATTACHMENTS } from "@chat-relay/protocol/frames";
 import { randomId } from "@chat-relay/protocol/id";
 import { parseAttachments, type Attachment } from "@chat-relay/protocol/message";
+import { record } from "@chat-relay/protocol/untrusted";
 import { RelayError } from "./http";
 import type { Parts } from "./parts";
 
@@ -20,6 +21,11 @@ export interface FileInHand {
 
 const UNNAMED = "file";
 
+const AT_ONCE = 2;
+
+/** The relay removes a file that no message has named for a day. */
+const KEPT_FOR_MS = 23 * 3600_000;
+
 const running = new Map<string, AbortController>();
 
 /** Takes files in hand, as many as a message may have. */
@@ -32,14 +38,24 @@ export function add(p: Parts, chosen: readonly File[]): void {
     return { key: randomId(), name, file, progress: 0, attachment: null, failure: null };
   });
   p.patch({ files: [...p.state.files, ...added] });
-  for (const each of added) void send(p, each);
+  pump(p);
+}
+
+/** Sends what is not sent yet, a few files at once: each takes a place of those that the relay gives a visitor. */
+function pump(p: Parts): void {
+  const { files } = p.state;
+  let sending = files.filter(({ key }) => running.has(key)).length;
+  for (const each of files) {
+    const isDone = each.attachment !== null || each.failure !== null || running.has(each.key);
+    if (isDone || sending >= AT_ONCE) continue;
+    sending += 1;
+    void send(p, each);
+  }
 }
 
 export function retry(p: Parts, key: string): void {
-  const found = p.state.files.find((each) => each.key === key);
-  if (!found) return;
   update(p, key, { progress: 0, failure: null });
-  void send(p, found);
+  pump(p);
 }
 
 export function remove(p: Parts, key: string): void {
@@ -48,9 +64,10 @@ export function remove(p: Parts, key: string): void {
   p.keepFiles();
 }
 
-/** Lets go of all files, sent or not. */
+/** Lets go of all files, sent or not: they are another visitor's. */
 export function clear(p: Parts): void {
-  for (const { key } of p.state.files) remove(p, key);
+  for (const { key } of p.state.files) running.get(key)?.abort();
+  p.patch({ files: [] });
 }
 
 /** Takes what has arrived, for a message. What has not stays in hand, with the reason why. */
@@ -61,9 +78,16 @@ export function take(p: Parts): Attachment[] {
   return arrived.flatMap(({ attachment }) => attachment ?? []);
 }
 
-/** What has arrived on another page of the visit. */
-export function restored(kept: unknown): FileInHand[] {
-  return parseAttachments(kept).map((attachment) => {
+/** What is kept of the files that have arrived, for the next page of the visit. */
+export function kept({ state }: Parts, session: string | null): unknown {
+  return { session, at: Date.now(), files: state.files.flatMap(({ attachment }) => attachment ?? []) };
+}
+
+/** What has arrived on another page of the visit, unless the relay will not take it any more. */
+export function restored(value: unknown, session: string | null): FileInHand[] {
+  const { session: of, at, files } = record(value);
+  if (of !== session || typeof at !== "number" || Date.now() - at > KEPT_FOR_MS) return [];
+  return parseAttachments(files).map((attachment) => {
     const { name = UNNAMED } = attachment;
     return { key: randomId(), name, file: null, progress: 1, attachment, failure: null };
   });
@@ -85,6 +109,8 @@ async function send(p: Parts, { key, name, file }: FileInHand): Promise<void> {
       ({ token } = await p.obtainSession(token));
       return upload();
     });
+    // It took its time: another visitor may use the browser now.
+    if (ending.signal.aborted || p.checkVisitor()) return;
     const [attachment] = parseAttachments([answer]);
     if (!attachment) throw new Error("the answer holds no attachment");
     update(p, key, { progress: 1, attachment });
@@ -95,6 +121,7 @@ async function send(p: Parts, { key, name, file }: FileInHand): Promise<void> {
     update(p, key, { failure: code });
   } finally {
     running.delete(key);
+    if (!p.gone.aborted) pump(p);
     p.gone.removeEventListener("abort", end);
   }
 }

@@ -22,6 +22,8 @@ const IDLE_AFTER_MS = 30 * 60_000;
 export class Polling implements Line {
   isOpen = true;
   #after: string | null = null;
+  /** What the last poll asked for, if it was answered with a welcome instead. */
+  #inVain: string | null = null;
   #status = "";
   #spokeAt = Date.now();
   #sending: Promise<void> = Promise.resolve();
@@ -39,8 +41,8 @@ export class Polling implements Line {
 
   send(frame: ClientFrame): void {
     if (frame.type === "resume") {
-      // The next poll asks for the same.
-      this.#after = frame.after;
+      // The next poll asks for the same, unless the last one did in vain: the message is of another conversation.
+      if (frame.after !== this.#inVain) this.#after = frame.after;
       return;
     }
     this.#spokeAt = Date.now();
@@ -67,8 +69,10 @@ export class Polling implements Line {
       while (this.isOpen) {
         const begun = Date.now();
         if (begun - this.#spokeAt > IDLE_AFTER_MS) return this.#close(4408, "");
+        const asked = this.#after;
         const { frames, after } = await this.#inTime(this.#api.pollFrames(this.#token, this.#query(), signal));
         this.#after = after;
+        this.#inVain = frames.some((frame) => record(frame)["type"] === "welcome") ? asked : null;
         for (const frame of frames) this.#hear(frame);
         await untilSeen(isSeen() ? begun + POLLED_EVERY_MS - Date.now() : POLLED_EVERY_MS_UNSEEN, signal);
       }

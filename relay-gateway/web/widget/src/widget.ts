@@ -75,7 +75,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     const { wasOpen, draft } = this.#visit;
     const opensWhenReady = this.state.opensWhenReady || (wasOpen === null ? this.options.open : wasOpen && !sheet().matches);
     delivery.load(this);
-    this.patch({ loading: stored, mayGreet, opensWhenReady, draft, files: files.restored(this.#visit.files) });
+    this.patch({ loading: stored, mayGreet, opensWhenReady, draft, files: files.restored(this.#visit.files, this.#sessionId) });
     history.load(this);
     if (!(await service.begin(this, stored))) return;
     this.events.emit("ready", {});
@@ -163,11 +163,15 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   }
 
   keepFiles(): void {
-    const { files } = this.state;
-    this.#visit.keep("files", files.flatMap(({ attachment }) => attachment ?? []));
+    this.#visit.keep("files", files.kept(this, this.#sessionId));
+  }
+
+  get #sessionId(): string | null {
+    return this.#sessions.stored()?.sessionId ?? null;
   }
 
   removeFile(key: string): void {
+    this.checkVisitor(true);
     files.remove(this, key);
   }
 
