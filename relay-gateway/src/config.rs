@@ -29,7 +29,8 @@ mod values;
 mod wiring;
 
 pub use admin::{AdminBounds, AdminConfig};
-pub use attachments::{AttachmentConfig, MediaRange, is_token};
+pub(crate) use attachments::is_token;
+pub use attachments::{AttachmentConfig, MediaRange};
 pub use backend::{BackendBounds, BackendConfig, UpstreamTimeouts};
 pub use behaviour::Behaviour;
 pub use public::{Exposed, Public};

@@ -41,6 +41,7 @@ const HOMES: [(&str, &[&str]); 8] = [
             "relay-gateway/src/backend",
             "relay-gateway/src/ingress",
             "relay-gateway/src/sockets",
+            "deploy/chat-backend/src/connector",
             "deploy/chat-backend/src/publisher",
             "deploy/chat-backend/src/files/s3",
         ],

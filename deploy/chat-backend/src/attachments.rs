@@ -1,4 +1,4 @@
-//! Files: sent by visitors and operators, read by whoever has the address, deleted by the tenant. PROTOCOL.md, section 5.12.
+//! The calls that keep, read and delete files. Visitors and operators send files; the tenant deletes them. PROTOCOL.md, section 5.12.
 
 use axum::{
     body::Body,
@@ -20,7 +20,10 @@ use super::{
     views::given,
 };
 
-/// Keep a file that a visitor or an operator sends. The body is the file, with its `Content-Length` and `Content-Type`, and is not signed: `UNSIGNED-PAYLOAD` stands in the place of its hash.
+/// Keep a file that a visitor or an operator sends.
+///
+/// The body is the file, with its `Content-Length` and `Content-Type`. The signature does not cover the body: `UNSIGNED-PAYLOAD` stands in the
+/// place of its hash.
 #[utoipa::path(
     post, path = "/upload/attachment", tag = "attachments",
     params(
@@ -116,7 +119,7 @@ pub(crate) struct Deleted {
     id: String,
 }
 
-/// Delete a file, such as one that a person wants to be forgotten. Messages keep its name and an address that leads nowhere.
+/// Delete a file, for example when a person asks for it. Messages keep its name, and its address answers 404 from then on.
 #[utoipa::path(
     post, path = "/delete/attachment", tag = "attachments", request_body = NamedFile,
     responses(

@@ -1,7 +1,7 @@
 //! Files that visitors and operators send: where they are kept, and what their addresses are. PROTOCOL.md, section 5.12.
 //!
-//! Bytes are in an object store, and what is known of them in the database (`records/files.rs`). A file's row is there before its first
-//! byte, and goes after its last, so that the sweeper finds everything that nobody needs.
+//! The bytes are in an object store, and a row for each file is in the database (`records/files.rs`). The row is written before the first
+//! byte and removed after the last one, so that the sweeper, which reads rows, finds everything that nobody needs.
 
 mod content;
 mod kept;

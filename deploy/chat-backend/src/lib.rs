@@ -22,6 +22,7 @@ mod body;
 mod bot;
 mod channel;
 pub mod config;
+mod connector;
 mod conversations;
 mod demo_knowledge;
 mod document;

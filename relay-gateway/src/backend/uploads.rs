@@ -2,10 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -38,11 +35,16 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// Bytes that the chat backend's answer to an upload may have.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// How far a body has come: it arrives, a pause was too long, it broke off, or it is there.
-const ARRIVES: u8 = 0;
-const LATE: u8 = 1;
-const BROKE_OFF: u8 = 2;
-const WHOLE: u8 = 3;
+/// How a body ended.
+#[derive(Clone, Copy)]
+enum Ended {
+    /// All of it has arrived.
+    Whole,
+    /// It broke off, or was longer than declared.
+    Broken,
+    /// The next piece did not arrive in time.
+    Late,
+}
 
 /// A file that is sent on.
 pub(crate) struct Upload<'a, B> {
@@ -82,8 +84,8 @@ impl Backend {
             path.as_str(),
             &Signed { tenant_id, actor, at_ms: now_unix_ms(), body: None },
         );
-        let state = Arc::new(AtomicU8::new(ARRIVES));
-        let body = Arriving { body, left: bytes, patience, silence: None, state: Arc::clone(&state) };
+        let ended = Arc::new(OnceLock::new());
+        let body = Arriving { body, left: bytes, patience, silence: None, ended: Arc::clone(&ended) };
         let mut request = Request::new(body.boxed_unsync());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = at(self.upstream.target(), path)?;
@@ -92,16 +94,16 @@ impl Backend {
         let started = Instant::now();
         let exchanged = timeout(LONGEST, self.exchange_upload(request)).await;
         let answer = exchanged.unwrap_or(Err(UpstreamError::Timeout("five minutes")));
-        // Where the sender is to blame, it says nothing of the chat backend.
-        match (answer, state.load(Ordering::Relaxed)) {
-            (Err(_), LATE) => {
+        // If the sender is to blame, the failure says nothing of the chat backend, and must not open its circuit breaker.
+        match (answer, ended.get()) {
+            (Err(_), Some(Ended::Late)) => {
                 Err(ApiError::new(ErrorCode::RequestTimeout, "The file did not arrive in time. Send it again."))
             }
-            (Err(_), BROKE_OFF) => {
+            (Err(_), Some(Ended::Broken)) => {
                 Err(ApiError::new(ErrorCode::MalformedRequest, "The file could not be read to its end. Send it again."))
             }
-            // No piece was late, and all of them together were.
-            (Err(UpstreamError::Timeout(_)), state) if state != WHOLE => {
+            // Each piece came in time, and the whole file did not.
+            (Err(UpstreamError::Timeout(_)), None) => {
                 Err(ApiError::new(ErrorCode::RequestTimeout, "The file took too long to arrive. Send a smaller one."))
             }
             (answer, _) => {
@@ -132,13 +134,26 @@ fn at(target: &Uri, path: PathAndQuery) -> Result<Uri, ApiError> {
     Uri::from_parts(parts).map_err(ApiError::internal)
 }
 
-/// A body as it arrives: of a known length, and each piece in time.
+/// A body as it arrives. It fails if a piece is late, or if it has not exactly its declared length.
 struct Arriving<B> {
     body: B,
     left: u64,
     patience: Duration,
     silence: Option<Pin<Box<Sleep>>>,
-    state: Arc<AtomicU8>,
+    ended: Arc<OnceLock<Ended>>,
+}
+
+impl<B> Arriving<B> {
+    fn count(&mut self, piece: Frame<Bytes>) -> Result<Frame<Bytes>, BoxError> {
+        let bytes = piece.data_ref().map_or(0, |data| data.len() as u64);
+        self.left = self.left.checked_sub(bytes).ok_or("more bytes than were declared")?;
+        Ok(piece)
+    }
+
+    /// Notes how the body ended; the first note stays.
+    fn end(&self, how: Ended) {
+        let _ = self.ended.set(how);
+    }
 }
 
 impl<B> Body for Arriving<B>
@@ -151,23 +166,22 @@ where
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Poll::Ready(piece) = Pin::new(&mut self.body).poll_frame(cx) {
             self.silence = None;
-            return Poll::Ready(piece.map(|piece| {
-                let piece = piece.map_err(|error| {
-                    self.state.store(BROKE_OFF, Ordering::Relaxed);
-                    error.into()
-                })?;
-                let bytes = piece.data_ref().map_or(0, |data| data.len() as u64);
-                self.left = self.left.checked_sub(bytes).ok_or("more bytes than were declared")?;
-                if self.left == 0 {
-                    self.state.store(WHOLE, Ordering::Relaxed);
-                }
-                Ok(piece)
-            }));
+            let counted = match piece {
+                None if self.left == 0 => return Poll::Ready(None),
+                None => Err("fewer bytes than were declared".into()),
+                Some(piece) => piece.map_err(Into::into).and_then(|piece| self.count(piece)),
+            };
+            match &counted {
+                Err(_) => self.end(Ended::Broken),
+                Ok(_) if self.left == 0 => self.end(Ended::Whole),
+                Ok(_) => {}
+            }
+            return Poll::Ready(Some(counted));
         }
         let patience = self.patience;
         let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(silence.as_mut().poll(cx));
-        self.state.store(LATE, Ordering::Relaxed);
+        self.end(Ended::Late);
         Poll::Ready(Some(Err("the next piece did not arrive in time".into())))
     }
 

@@ -120,7 +120,7 @@ impl Upstream {
         self.0.pool.connector()
     }
 
-    /// Notes how an exchange ended that was not made here.
+    /// Notes how an exchange ended that another client made: that of uploads.
     pub(super) fn exchanged(&self, answer: Result<StatusCode, &UpstreamError>, started: Instant) {
         let outcome = answer.map_or_else(UpstreamError::outcome, class);
         self.0.metrics.upstream_answered(self.0.name, outcome, started.elapsed());

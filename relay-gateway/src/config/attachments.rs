@@ -52,7 +52,7 @@ impl FromStr for MediaRange {
 
 /// Whether a text is one half of a media type (RFC 6838, section 4.2).
 #[must_use]
-pub fn is_token(text: &str) -> bool {
+pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&byte))
 }
 

@@ -1,7 +1,7 @@
 //! `GET /api/v1/attachments/<tenant>/<id>/<name>`: a file that a visitor or an operator has sent. PROTOCOL.md, section 5.12.
 //!
-//! Whoever has the address may read the file: it holds 122 random bits, and stands in a conversation alone. A suspended tenant's files are
-//! read by nobody. What is in a file is a stranger's: a browser is told to save it, and never to run it.
+//! Anybody who has the address may read the file, unless the tenant is suspended. Nobody can guess an address: its id has 122 random bits.
+//! A stranger has made the file, so the answer tells browsers to save it, or to show it as a picture, and never to run it.
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
@@ -12,7 +12,10 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use service::{ApiError, Failure, edge::ConcernedTenant};
-use wire::{ErrorCode, TenantId, request_id::X_REQUEST_ID, signature::BodyDigest, time::now_unix_ms};
+use wire::{
+    ErrorCode, TenantId, attachments::SHOWN_PICTURES, request_id::X_REQUEST_ID, signature::BodyDigest,
+    time::now_unix_ms,
+};
 
 use super::{
     body::Body,
@@ -20,9 +23,6 @@ use super::{
     state::Gateway,
 };
 use crate::{backend::Relayed, directory::TenantDirectory, errors::suspended, limits::Lane};
-
-/// The pictures that browsers show on a page; the chat backend names one of these types only if the content is of the type.
-const SHOWN: [&str; 4] = ["image/png", "image/jpeg", "image/webp", "image/gif"];
 
 /// A file that a visitor or an operator has sent, by its address.
 ///
@@ -60,7 +60,7 @@ async fn read<D: TenantDirectory>(
     (tenant_id, id, name): (&str, &str, &str),
     parts: &Parts,
 ) -> Result<Response, ApiError> {
-    // An address that leads nowhere has cost a look-up: it is charged unless it leads somewhere, or the caller is not to blame.
+    // A caller who tries addresses at random makes the gateway look each of them up, so each failed try is charged to the caller's address.
     let charged = gateway.limits.charge_failure(Lane::Visitor, client, Instant::now())?;
     let found = find(gateway, (tenant_id, id), parts).await;
     let is_guess = found.as_ref().is_err_and(|error| error.code() == ErrorCode::NotFound);
@@ -118,7 +118,7 @@ async fn find<D: TenantDirectory>(
 /// Digits of a file's id.
 const ID_DIGITS: usize = 32;
 
-/// The answer with the headers that make it safe, and none of the chat backend's but what it says of the content.
+/// The answer with the headers that make it safe. Of the chat backend's headers, it keeps those that describe the content.
 fn safe(answer: Response, name: &str) -> Response {
     let (mut parts, body) = answer.into_parts();
     let from_backend = std::mem::take(&mut parts.headers);
@@ -127,15 +127,16 @@ fn safe(answer: Response, name: &str) -> Response {
             parts.headers.insert(name, value.clone());
         }
     }
-    let is_shown = from_backend.get(header::CONTENT_TYPE).is_some_and(|mime| SHOWN.iter().any(|shown| mime == shown));
+    let mime = from_backend.get(header::CONTENT_TYPE);
+    let is_shown = mime.is_some_and(|mime| SHOWN_PICTURES.iter().any(|shown| mime == shown));
     let how = if is_shown { "inline" } else { "attachment" };
-    // RFC 6266: the encoded form alone, since every browser reads it.
+    // Every browser reads the encoded form of RFC 6266, so the plain form is left out.
     let disposition = format!("{how}; filename*=UTF-8''{}", utf8_percent_encode(name, NON_ALPHANUMERIC));
     for (name, value) in [
         (header::CONTENT_DISPOSITION, HeaderValue::try_from(disposition).expect("an encoded name is ASCII")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'")),
-        // A suspension must reach those who have it too: they ask again.
+        // A browser that has the file asks again before it shows it, so a suspension reaches that browser too.
         (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     ] {

@@ -1,4 +1,5 @@
-//! An answer that holds something until it is written: a change that forbids the conversation waits until its caller was told.
+//! An answer that holds a participant's slot until the answer is written. A change that forbids the conversation waits for the slot, so it
+//! returns only after the caller has its answer.
 
 use std::{
     pin::Pin,

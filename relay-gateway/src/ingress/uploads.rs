@@ -39,11 +39,8 @@ impl Declared {
     pub(super) fn read(parts: &Parts, allowed: &AttachmentConfig) -> Result<Self, ApiError> {
         body::check_not_encoded(&parts.headers)?;
         let mut query = Query::parse(parts.uri.query());
-        let name = query.required::<String>("name").unwrap_or_default();
-        let is_long = name.chars().count() > ATTACHMENT_NAME_CHARS;
-        // Browsers take a segment of dots out of an address.
-        let is_nothing = ["", ".", ".."].contains(&name.trim());
-        if is_long || is_nothing || name.chars().any(|letter| letter.is_control() || "/\\".contains(letter)) {
+        let name = query.required::<String>("name");
+        if name.as_deref().is_some_and(|name| !is_file_name(name)) {
             let most = ATTACHMENT_NAME_CHARS;
             query.refuse(
                 "name",
@@ -58,7 +55,9 @@ impl Declared {
             Some(_) => {}
         }
         query.finish()?;
-        let bytes = bytes.unwrap_or_default();
+        let (Some(name), Some(bytes)) = (name, bytes) else {
+            return Err(ApiError::internal("a name or a length was neither read nor refused"));
+        };
         if bytes > allowed.limit {
             let message = format!("The file may have at most {} bytes. Send a smaller one.", allowed.limit);
             return Err(ApiError::new(ErrorCode::BodyTooLarge, message));
@@ -72,6 +71,14 @@ impl Declared {
         })?;
         Ok(Self { name, mime, bytes })
     }
+}
+
+/// Whether a text can be a file's name, and a segment of the file's address.
+fn is_file_name(text: &str) -> bool {
+    let is_long = text.chars().count() > ATTACHMENT_NAME_CHARS;
+    // Browsers take a segment of dots out of an address.
+    let is_nothing = ["", ".", ".."].contains(&text.trim());
+    !is_long && !is_nothing && !text.chars().any(|letter| letter.is_control() || "/\\".contains(letter))
 }
 
 /// The declared media type, in lower case and without parameters.

@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 use wire::SessionId;
 
 use super::{
+    backend_end::BackendEnd,
     close::{FAREWELL, drain, linger, say_goodbye},
     closing::Closing,
     participant::{Admitted, Judge, Participant},
@@ -57,13 +58,6 @@ pub(crate) struct Held<P: Participant> {
     _slot: Slot<P>,
     _place: SocketPlace,
     _open: OpenSocket,
-}
-
-/// The chat backend's end of a conversation.
-pub(super) struct BackendEnd {
-    pub(super) socket: Socket,
-    /// When the participant's admission ends, in Unix milliseconds.
-    pub(super) ends_at_ms: i64,
 }
 
 impl<P: Participant> Sockets<P> {
@@ -162,7 +156,8 @@ impl<P: Participant> Sockets<P> {
         (ended, Some(Held { _told: told, _slot: slot, _place: place, _open: open }))
     }
 
-    /// Has a participant judged like one with a socket, and acts in its name while a change cannot forbid it unseen.
+    /// Judges a participant like one with a socket, and runs `acting` in its name. A change that forbids it stops `acting`, and returns once
+    /// the caller has dropped [`Held`].
     pub(crate) async fn act<T>(
         &self,
         participant: &P,

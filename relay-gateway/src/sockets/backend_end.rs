@@ -8,6 +8,13 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
 
 use super::{close::FAREWELL, closing::Closing};
 
+/// The chat backend's end of a conversation.
+pub(super) struct BackendEnd {
+    pub(super) socket: Socket,
+    /// When the participant's admission ends, in Unix milliseconds.
+    pub(super) ends_at_ms: i64,
+}
+
 /// What the chat backend has said: a frame's text, or `None` for what is no frame of its conversation.
 ///
 /// # Errors

@@ -18,7 +18,7 @@ use super::{
     close::FAREWELL,
     closing::Closing,
     participant::{Checked, Participant},
-    passed_frame::PassedFrame,
+    passed_frame::{PassedFrame, PassedMessage},
 };
 use crate::metrics::Direction;
 
@@ -109,32 +109,17 @@ impl<P: Participant> Sockets<P> {
         let history = welcome.history();
         let newest = history.last().map_or("", |message| &*message.id);
         let whole = || Ok(Polled { frames: vec![passed(welcome_text.clone())?], after: newest.to_owned() });
-        let known = poll.after.as_ref().and_then(|after| history.iter().position(|message| message.id == *after));
-        let mut gathered = match poll.after {
-            None => return whole(),
-            // What was said since the caller's welcome may be more than this one holds, and a conversation without messages is another than
-            // the caller's: the caller starts from this one.
-            Some(after) if after.is_empty() != history.is_empty() => return whole(),
-            // The welcome holds the newest messages. What was missed before them is asked for.
-            Some(after) if known.is_none() && !after.is_empty() => {
-                let resume = serde_json::json!({"type": "resume", "after": after}).to_string();
-                match participant.check(&resume).await? {
-                    Checked::Forward(resume) => self.forward(&mut backend, resume).await?,
-                    Checked::Refuse { error, client_id } => {
-                        self.refusals.refused(error.code());
-                        return Ok(Polled { frames: vec![own(&error.frame(client_id))?], after });
-                    }
+        let Some(mut gathered) = Gathered::begin(poll.after, &history)? else { return whole() };
+        if gathered.gap_ends.is_some() {
+            let resume = serde_json::json!({"type": "resume", "after": gathered.after}).to_string();
+            match participant.check(&resume).await? {
+                Checked::Forward(resume) => self.forward(&mut backend, resume).await?,
+                Checked::Refuse { error, client_id } => {
+                    self.refusals.refused(error.code());
+                    return Ok(Polled { frames: vec![own(&error.frame(client_id))?], after: gathered.after });
                 }
-                Gathered { after, gap_ends: Some(newest.to_owned()), ..Gathered::default() }
             }
-            Some(after) => {
-                let mut gathered = Gathered { after, ..Gathered::default() };
-                for message in &history[known.map_or(0, |known| known + 1)..] {
-                    gathered.take(message.as_frame())?;
-                }
-                gathered
-            }
-        };
+        }
         let is_news = poll.status.is_some_and(|shown| welcome.status.as_deref().is_some_and(|status| status != shown));
         let mut answers_at = None;
         while gathered.bytes < GATHERED_BYTES {
@@ -158,25 +143,26 @@ impl<P: Participant> Sockets<P> {
                     continue;
                 }
             };
-            // Not in the arm above: what was read there must not be lost where the other arm is first.
+            // Only the wait stands in `select!`, which drops an arm that is not ready first: a frame that was read there would be lost.
             let text = match heard(answered) {
                 Ok(Some(text)) => text.as_str().to_owned(),
                 Ok(None) => continue,
-                // What was said before it left is the caller's.
+                // The chat backend has left. The caller still gets the frames that came before.
                 Err(Closing::BackendAway) if !gathered.frames.is_empty() => break,
                 Err(closing) => return Err(closing),
             };
             participant.may_hear().await?;
             self.metrics.relayed(Direction::ToBrowser);
-            if gathered.gap_ends.is_some() && PassedFrame::read(&text).kind == "error" {
-                // The message is of another conversation than the visitor is in now; any other error may pass.
-                if PassedFrame::read(&text).error_code.as_deref() == Some(ErrorCode::MessageNotFound.as_str()) {
-                    return whole();
-                }
-                gathered.take(text)?;
-                break;
+            let frame = PassedFrame::read(&text);
+            let is_refusal = gathered.gap_ends.is_some() && frame.kind == "error";
+            // The caller's message is of another conversation than the visitor is in now. Any other error is passed on.
+            if is_refusal && frame.error_code.as_deref() == Some(ErrorCode::MessageNotFound.as_str()) {
+                return whole();
             }
             gathered.take(text)?;
+            if is_refusal {
+                break;
+            }
         }
         let _ = timeout(FAREWELL, backend.close(None)).await;
         let Gathered { mut frames, after, .. } = gathered;
@@ -209,6 +195,7 @@ impl<P: Participant> Sockets<P> {
 #[derive(Default)]
 struct Gathered {
     frames: Vec<Box<RawValue>>,
+    /// Bytes of `frames` and `later`.
     bytes: usize,
     /// The newest message among the frames, or the one that the caller has.
     after: String,
@@ -219,10 +206,34 @@ struct Gathered {
 }
 
 impl Gathered {
+    /// What a `welcome` with these messages brings to a caller who has `after`; `None` if the caller must start from that `welcome`.
+    fn begin(after: Option<String>, history: &[PassedMessage<'_>]) -> Result<Option<Self>, Closing> {
+        let Some(after) = after else { return Ok(None) };
+        // Either the caller's welcome was empty, and more may have been said since than this one holds. Or this one is empty, and so of
+        // another conversation than the caller's.
+        if after.is_empty() != history.is_empty() {
+            return Ok(None);
+        }
+        let known = history.iter().position(|message| message.id == *after);
+        let mut begun = Self { after, ..Self::default() };
+        match (known, history.last()) {
+            // The welcome holds the newest messages alone. The ones between are missing: `resume` asks for them.
+            (None, Some(newest)) => begun.gap_ends = Some(newest.id.clone().into_owned()),
+            (Some(known), _) => {
+                for message in &history[known + 1..] {
+                    begun.take(message.as_frame())?;
+                }
+            }
+            (None, None) => {}
+        }
+        Ok(Some(begun))
+    }
+
     fn take(&mut self, text: String) -> Result<(), Closing> {
         let id = PassedFrame::read(&text).message().map(|message| message.id.into_owned());
         match (&self.gap_ends, id) {
             (Some(end), Some(id)) if id > *end => {
+                self.bytes += text.len();
                 self.later.push(text);
                 return Ok(());
             }
@@ -233,6 +244,7 @@ impl Gathered {
                 if closes {
                     self.gap_ends = None;
                     for text in std::mem::take(&mut self.later) {
+                        self.bytes -= text.len();
                         self.take(text)?;
                     }
                 }
@@ -260,4 +272,49 @@ fn passed(text: String) -> Result<Box<RawValue>, Closing> {
         tracing::warn!(%error, "the chat backend sent a frame that is not JSON");
         Closing::BackendAway
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(id: &str) -> String {
+        format!(r#"{{"type":"message","message":{{"id":"{id}"}}}}"#)
+    }
+
+    fn begin(after: &str, ids: &[&str]) -> Option<Gathered> {
+        let messages: Vec<_> = ids.iter().map(|id| serde_json::json!({"id": id})).collect();
+        let welcome = serde_json::json!({"type": "welcome", "history": messages}).to_string();
+        Gathered::begin(Some(after.to_owned()), &PassedFrame::read(&welcome).history()).expect("frames")
+    }
+
+    fn ids(gathered: &Gathered) -> Vec<String> {
+        let ids = gathered.frames.iter().map(|frame| PassedFrame::read(frame.get()).message().expect("a message").id);
+        ids.map(std::borrow::Cow::into_owned).collect()
+    }
+
+    #[test]
+    fn a_welcome_brings_what_follows_the_callers_message() {
+        let gathered = begin("b", &["a", "b", "c", "d"]).expect("it follows");
+        assert_eq!((ids(&gathered), gathered.after.as_str()), (vec!["c".to_owned(), "d".to_owned()], "d"));
+        assert_eq!(gathered.gap_ends, None);
+        assert!(begin("", &[]).expect("nothing was said").frames.is_empty());
+        assert!(begin("", &["a"]).is_none() && begin("a", &[]).is_none());
+        assert!(Gathered::begin(None, &[]).expect("frames").is_none());
+    }
+
+    #[test]
+    fn what_is_said_while_missed_messages_come_follows_them_and_counts_as_they_do() {
+        let mut gathered = begin("a", &["c", "d"]).expect("a gap");
+        assert_eq!(gathered.gap_ends.as_deref(), Some("d"));
+        for id in ["e", "b", "c", "f"] {
+            gathered.take(message(id)).expect("taken");
+        }
+        assert_eq!((ids(&gathered), gathered.after.as_str()), (vec!["b".to_owned(), "c".to_owned()], "c"));
+        assert_eq!(gathered.bytes, 4 * message("b").len());
+        gathered.take(message("d")).expect("taken");
+        assert_eq!(ids(&gathered), ["b", "c", "d", "e", "f"]);
+        assert_eq!((gathered.bytes, gathered.after.as_str()), (5 * message("b").len(), "f"));
+        assert!(gathered.gap_ends.is_none() && gathered.later.is_empty());
+    }
 }

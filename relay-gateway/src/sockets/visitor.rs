@@ -9,7 +9,7 @@ use std::{
 };
 
 use uuid::Uuid;
-use wire::{SessionId, TenantId, request_id::RequestId};
+use wire::{SessionId, request_id::RequestId};
 
 use super::{
     closing::Closing,
@@ -50,10 +50,6 @@ impl<D: TenantDirectory> Visitor<D> {
         let about = About { tenant_id: token.tenant_id, counted_as: counted_as(&token), client, request_id };
         let grounds = Arc::new(Grounds::of(&token));
         Self { judge: Arc::clone(judge), about, token, grounds }
-    }
-
-    pub(crate) fn tenant_id(&self) -> TenantId {
-        self.about.tenant_id
     }
 }
 

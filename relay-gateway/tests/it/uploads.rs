@@ -130,6 +130,30 @@ async fn a_suspension_has_ended_an_upload_when_it_is_acknowledged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_counts_as_a_socket_of_its_session() {
+    let fixture = Fixture::leased_with(LEASE_MS, &[("GATEWAY_MAX_SOCKETS_PER_SESSION", "1")]).await;
+    keeps(&fixture);
+    let token = visitor_token(&fixture.tenant, &json!({"sub": SessionId::generate().to_string()}));
+    let stream = begin_slowly(&fixture, &token).await;
+    let second = upload(&fixture, "upload/attachment", &token, "name=a").body("x");
+    assert_eq!(refusal(second).await, (429, "rate_limited".to_owned()));
+    let of_another_session = upload(
+        &fixture,
+        "upload/attachment",
+        &visitor_token(&fixture.tenant, &json!({"sub": SessionId::generate().to_string()})),
+        "name=a",
+    );
+    assert_eq!(of_another_session.body("x").send().await.expect("an answer").status(), StatusCode::CREATED);
+    // A sender that is gone holds nothing.
+    drop(stream);
+    while !fixture.shown_metrics().contains("visitor_sockets_open 0") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let next = upload(&fixture, "upload/attachment", &token, "name=a").body("x").send().await.expect("an answer");
+    assert_eq!(next.status(), StatusCode::CREATED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_not_the_backends_own_is_not_passed_on() {
     let fixture = Fixture::leased().await;
     let token = visitor_token(&fixture.tenant, &json!({}));

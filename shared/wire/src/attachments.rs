@@ -12,6 +12,10 @@ use crate::frames::limits::{
     ATTACHMENT_MIME_CHARS, ATTACHMENT_NAME_CHARS, ATTACHMENT_SIZE, ATTACHMENT_TYPE_CHARS, ATTACHMENT_URL_CHARS,
 };
 
+/// The pictures that browsers show on a page (PROTOCOL.md, section 5.12). The chat backend names one of these types only if the content is of
+/// the type, so the gateway may let a browser show it.
+pub const SHOWN_PICTURES: [&str; 4] = ["image/png", "image/jpeg", "image/webp", "image/gif"];
+
 /// A file that goes with a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[cfg_attr(test, derive(ts_rs::TS))]

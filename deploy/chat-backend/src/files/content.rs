@@ -1,21 +1,20 @@
-//! What a file is, by what it is called and by its first bytes.
+//! What a file is: by its declared media type and its first bytes. And what its address ends with.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use wire::attachments::SHOWN_PICTURES;
 
-/// Bytes that tell what a file is.
+/// How many of a file's first bytes tell whether it is a picture.
 pub(super) const HEAD_BYTES: usize = 16;
 
-/// What browsers may be told that a file is. Browsers show pictures of these four types, so a file is called one only if it begins like one.
+/// The media type that browsers are told. Browsers show pictures, so a file is called a picture only if its first bytes are a picture's.
 pub(super) fn shown_as<'a>(declared: &'a str, head: &[u8]) -> &'a str {
     let picture = picture(head);
     match picture {
         Some(picture) => picture,
-        None if PICTURES.contains(&declared) => "application/octet-stream",
+        None if SHOWN_PICTURES.contains(&declared) => "application/octet-stream",
         None => declared,
     }
 }
-
-const PICTURES: [&str; 4] = ["image/png", "image/jpeg", "image/webp", "image/gif"];
 
 fn picture(head: &[u8]) -> Option<&'static str> {
     match head {
@@ -24,16 +23,6 @@ fn picture(head: &[u8]) -> Option<&'static str> {
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some("image/gif"),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("image/webp"),
         _ => None,
-    }
-}
-
-/// The `type` of an attachment.
-pub(super) fn kind(mime: &str) -> &'static str {
-    match mime.split('/').next() {
-        Some("image") => "image",
-        Some("audio") => "audio",
-        Some("video") => "video",
-        _ => "file",
     }
 }
 

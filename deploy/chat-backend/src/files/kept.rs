@@ -35,7 +35,7 @@ impl Files {
         Ok(Self { objects: Objects::open(&config.url, &config.s3_options)?, store, base })
     }
 
-    /// Keeps a file. A caller who leaves half-way leaves nothing behind.
+    /// Keeps a file. If the caller leaves half-way, nothing of the file stays.
     ///
     /// # Errors
     /// `storage_quota_exceeded`, `malformed_request`, `store_unavailable`.
@@ -57,7 +57,7 @@ impl Files {
             Err(error) => Err(error.into_refusal()),
         };
         if let Err(refusal) = kept {
-            // So that the sweeper comes for it soon where it cannot be dropped now.
+            // If the file cannot be dropped now, the sweeper drops it soon.
             let _ = files::take_out(&self.store.of(tenant_id), &id).await;
             self.drop_file(tenant_id, &id).await;
             return Err(refusal);
@@ -78,7 +78,7 @@ impl Files {
         }
     }
 
-    /// Forgets a file: first the bytes, then that there were any. Answers whether both are gone; the sweeper tries again.
+    /// Removes a file's bytes, and its row after them. Answers whether both are gone; if not, the sweeper tries again.
     pub(super) async fn drop_file(&self, tenant_id: TenantId, id: &str) -> bool {
         let dropped = async {
             self.objects.delete(tenant_id, id).await.map_err(ObjectsError::into_refusal)?;
@@ -96,9 +96,12 @@ impl Files {
     }
 
     fn attachment(&self, tenant_id: TenantId, id: &str, file: NewFile) -> Attachment {
-        let url = format!("{}{}", self.prefix(tenant_id), content::path(id, &file.name));
-        let kind = content::kind(&file.mime).to_owned();
-        Attachment { kind, mime: file.mime, size: file.bytes, url, name: Some(file.name) }
+        let url = self.address(tenant_id, id, &file.name);
+        Attachment { kind: file.kind().to_owned(), mime: file.mime, size: file.bytes, url, name: Some(file.name) }
+    }
+
+    fn address(&self, tenant_id: TenantId, id: &str, name: &str) -> String {
+        format!("{}{}", self.prefix(tenant_id), content::path(id, name))
     }
 
     /// What the address of each of a tenant's files begins with.
@@ -121,7 +124,7 @@ impl Files {
         self.objects.read(tenant_id, id).await.map_err(ObjectsError::into_refusal)
     }
 
-    /// Removes a file, whoever names it. Messages keep that there was one.
+    /// Removes a file, even if a message names it. That message keeps the file's name and address, which answers 404 from now on.
     ///
     /// # Errors
     /// `not_found`, `store_unavailable`.
@@ -139,8 +142,11 @@ impl Files {
         ))
     }
 
-    /// The attachments of a message as they are known here, and the ids of those that are kept here. A visitor may name the files that its own
-    /// session has sent, once each; an operator may name its own and other addresses, and the tenant (no `sender`) any address.
+    /// Checks which files a message names. Answers the attachments, of files that are kept here as they were kept, and the ids of those files:
+    /// the caller notes the message of each.
+    ///
+    /// A visitor may name the files that its own session has sent, each in one message. An operator may name the files that it has sent, and
+    /// addresses elsewhere. The tenant (no `sender`) may name any address.
     ///
     /// # Errors
     /// `validation_failed`, `store_unavailable`.
@@ -177,11 +183,7 @@ impl Files {
                 return Err(refuse("names a file that stands in a message already: send the file again"));
             }
             ids.push(row.id.clone());
-            attachments.push(row.as_attachment(format!(
-                "{}{}",
-                self.prefix(rows.tenant_id()),
-                content::path(&row.id, &row.name)
-            )));
+            attachments.push(row.as_attachment(self.address(rows.tenant_id(), &row.id, &row.name)));
         }
         Ok((attachments, ids))
     }

@@ -102,7 +102,7 @@ impl Objects {
         self.prefix.clone().join(tenant_id.to_string()).join(id)
     }
 
-    /// Writes a file of this many bytes, and answers how it begins. A file that comes otherwise is not kept.
+    /// Writes a file, and answers its first bytes. A file that has not exactly `bytes` bytes is not kept.
     pub(super) async fn write(
         &self,
         tenant_id: TenantId,
@@ -112,7 +112,7 @@ impl Objects {
     ) -> Result<Vec<u8>, ObjectsError> {
         let mut writer = BufWriter::with_capacity(Arc::clone(&self.store), self.path(tenant_id, id), PART_BYTES);
         let (mut pieces, mut written, mut head) = (body.into_data_stream(), 0, Vec::with_capacity(HEAD_BYTES));
-        // Within the loop, so that a file that takes too long is aborted like any other.
+        // The deadline is within the loop, so that the parts of a file that takes too long are removed, too.
         let late = Instant::now() + LONGEST;
         let taken = loop {
             let Ok(next) = timeout_at(late, pieces.next()).await else {
@@ -137,11 +137,11 @@ impl Objects {
             }
         };
         if let Err(error) = taken {
-            // It fails where nothing was begun.
+            // `abort` fails if no part was sent yet: there is nothing to remove then.
             let _ = writer.abort().await;
             return Err(error);
         }
-        // It aborts by itself where it fails.
+        // If `shutdown` fails, it has removed the parts by itself.
         writer.shutdown().await.map_err(|error| ObjectsError::Store(error.to_string()))?;
         Ok(head)
     }

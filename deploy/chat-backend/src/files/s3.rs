@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http_body_util::BodyExt as _;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector as Tcp},
     rt::TokioExecutor,
@@ -21,6 +21,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::timeout;
 use url::Url;
 
+use crate::connector::connector;
+
 /// How long the store may take to begin its answer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 
@@ -28,7 +30,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
 pub(super) fn open(url: &Url, options: &[(String, SecretString)]) -> object_store::Result<AmazonS3> {
     let mut builder = AmazonS3Builder::new().with_url(url.as_str()).with_http_connector(OwnClient);
     for (name, value) in options {
-        // Other programs' variables begin with the same letters.
+        // The environment may hold variables of other programs that begin with AWS_, too.
         if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
             builder = builder.with_config(key, value.expose_secret());
         }
@@ -41,10 +43,8 @@ struct OwnClient;
 
 impl HttpConnector for OwnClient {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        let builder = HttpsConnectorBuilder::new().with_native_roots();
-        let builder = builder.map_err(|error| object_store::Error::Generic { store: "S3", source: error.into() })?;
-        let connector = builder.https_or_http().enable_http1().build();
-        Ok(HttpClient::new(Service(Client::builder(TokioExecutor::new()).build(connector))))
+        // An option may name an endpoint of either scheme.
+        Ok(HttpClient::new(Service(Client::builder(TokioExecutor::new()).build(connector(true)))))
     }
 }
 

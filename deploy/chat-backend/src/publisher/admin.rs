@@ -5,12 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 use wire::{
     TenantId,
@@ -19,15 +18,13 @@ use wire::{
 };
 
 use super::verdict::{Failure, verdict};
-use crate::{events_url::EventsUrl, records::outbox::OutboxRow};
+use crate::{connector::connector, events_url::EventsUrl, records::outbox::OutboxRow};
 
 const ACTOR: &str = "backend";
 /// An answer names each event that was sent: it is shorter.
 const LONGEST_ANSWER: usize = 256 * 1024;
 /// A connection that was idle for longer is not used again: the other side may close it just as something is sent on it.
 const IDLE: Duration = Duration::from_secs(4);
-/// How long a connection may take. It must be shorter than a call may take: an admin service that cannot be reached concerns every tenant.
-const CONNECT: Duration = Duration::from_secs(3);
 
 /// The admin service.
 pub(super) struct Admin {
@@ -44,7 +41,7 @@ impl Admin {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(1)
-            .build(connector(url));
+            .build(connector(url.is_https()));
         Self { client, uri: url.publish_uri(), key, patience }
     }
 
@@ -101,27 +98,6 @@ fn body(rows: &[OutboxRow]) -> String {
         bodies.join(",")
     };
     format!(r#"{{"events":[{}],"usage":[{}]}}"#, list(true), list(false))
-}
-
-fn connector(url: &EventsUrl) -> HttpsConnector<HttpConnector> {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(CONNECT));
-    let nobody = || {
-        let config = ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-        HttpsConnectorBuilder::new().with_tls_config(config)
-    };
-    // Plain HTTP needs no certificates, and they take memory.
-    let builder = if url.is_https() {
-        HttpsConnectorBuilder::new().with_native_roots().unwrap_or_else(|error| {
-            tracing::warn!(%error, "no CA certificates: events cannot be published over https");
-            nobody()
-        })
-    } else {
-        nobody()
-    };
-    builder.https_or_http().enable_http1().wrap_connector(tcp)
 }
 
 /// An error with its causes: the client's own words say only that it failed.

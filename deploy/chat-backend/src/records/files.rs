@@ -46,6 +46,18 @@ pub(crate) struct NewFile {
     pub(crate) quota: Option<u64>,
 }
 
+impl NewFile {
+    /// The `type` of its attachment.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.mime.split('/').next() {
+            Some("image") => "image",
+            Some("audio") => "audio",
+            Some("video") => "video",
+            _ => "file",
+        }
+    }
+}
+
 /// Whether there was room.
 pub(crate) enum Reserved {
     /// There was: the file has this id.
@@ -70,15 +82,14 @@ pub(crate) async fn reserve(rows: &OfTenant<'_, impl ConnectionTrait>, new: &New
     if used.is_none() {
         return Ok(Reserved::Full);
     }
-    // Random, and no time in it: whoever has the address may read the file.
+    // Anybody who has the address may read the file, so nobody may be able to guess the id: all of its bits are random.
     let id = Uuid::new_v4().simple().to_string();
-    let kind = new.mime.split('/').next().filter(|kind| ["image", "audio", "video"].contains(kind)).unwrap_or("file");
     let sql = "INSERT INTO file (tenant_id, id, uploader, kind, mime, size, name, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     let values = [
         id.clone().into(),
         new.uploader.clone().into(),
-        kind.into(),
+        new.kind().into(),
         new.mime.clone().into(),
         bytes.into(),
         new.name.clone().into(),

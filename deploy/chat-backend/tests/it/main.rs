@@ -8,6 +8,7 @@ mod history;
 mod inbox;
 mod input;
 mod mails;
+mod named_files;
 mod openapi;
 mod operators;
 mod outbox;
