@@ -8,7 +8,7 @@
 //! | `/api/v1/operator/*` | [`operators`]: by an operator's token; answered here, or relayed |
 //! | `/api/v1/ws/widget`, `/api/v1/ws/operator` | [`socket`], [`operator_socket`]: becomes a WebSocket |
 //! | `/api/v1/attachments/*` | [`attachments`]: a file that a visitor or an operator has sent, by its unguessable address |
-//! | `/widget.js` | [`widget`]: what pages embed |
+//! | `/widget.js`, `/api/v1/widget/texts/*` | [`widget`]: what pages embed |
 //! | `/inbox` | [`inbox`]: the page in which operators answer |
 //! | `/.well-known/jwks.json` | [`jwks`] |
 //! | `/openapi.json` | [`document`]: the three lanes |
@@ -151,6 +151,7 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
         .route("/widget.js", get(widget::script))
         // Beside the API, for deployments that publish only `/api` under their URL.
         .route("/api/v1/widget.js", get(widget::script))
+        .route("/api/v1/widget/texts/{file}", get(widget::texts))
         .route("/inbox", get(inbox::page))
         .route("/inbox/", get(inbox::without_slash))
         .route("/inbox/inbox.js", get(inbox::script))

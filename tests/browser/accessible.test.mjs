@@ -194,17 +194,22 @@ stage.test("a French page has a French chat, and a French answer", async (come) 
   });
 });
 
-stage.test("an Arabic page has its chat from right to left", async (come) => {
-  const tenant = await stage.tenant();
-  const tab = await (await come()).visit(stage.put(await tenant.embedCode(), { lang: "ar", dir: "rtl" }));
-  await tab.open();
-  await tab.write("Where is my order?");
-  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
-  const root = tab.widget.locator(".root");
-  assert.equal(await root.getAttribute("dir"), "rtl");
-  assert.equal(await root.getAttribute("lang"), "en", "the words are English, and read as such");
-  const left = async (selector) => (await tab.widget.locator(selector).last().boundingBox()).x;
-  assert.ok((await left(".close")) < (await left(".header .avatar")), "the header is mirrored");
-  assert.ok((await left(".log .own .bubble")) < (await left(".log .theirs .bubble")), "own messages are on the left");
-  assert.ok((await left(".send")) < (await left("textarea")) + 10, "the button is on the left");
-});
+for (const [name, lang, words] of [
+  ["an Arabic", "ar", "ar"],
+  ["a Hebrew", "he", "en"],
+]) {
+  stage.test(`${name} page has its chat from right to left`, async (come) => {
+    const tenant = await stage.tenant();
+    const tab = await (await come()).visit(stage.put(await tenant.embedCode(), { lang, dir: "rtl" }));
+    await tab.open();
+    await tab.write("Where is my order?");
+    await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+    const root = tab.widget.locator(".root");
+    assert.equal(await root.getAttribute("dir"), "rtl");
+    assert.equal(await root.getAttribute("lang"), words, "words are read aloud in their own language");
+    const left = async (selector) => (await tab.widget.locator(selector).last().boundingBox()).x;
+    assert.ok((await left(".close")) < (await left(".header .avatar")), "the header is mirrored");
+    assert.ok((await left(".log .own .bubble")) < (await left(".log .theirs .bubble")), "own messages are on the left");
+    assert.ok((await left(".send")) < (await left("textarea")) + 10, "the button is on the left");
+  });
+}

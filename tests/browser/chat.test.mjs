@@ -114,6 +114,22 @@ stage.test("who reads further up stays there, and is told of what comes below", 
   await eventually(async () => assert.equal(await isInSight(), true));
 });
 
+stage.test("what comes while the visitor scrolls up does not stop them", async (come) => {
+  const tenant = await stage.tenant();
+  const tab = await (await come()).visit(stage.put(await tenant.embedCode()));
+  await answers(tab);
+  for (let number = 1; number <= 20; number += 1) await tenant.say("agent", `Step ${number}`);
+  await tab.widget.getByText("Step 20", { exact: true }).waitFor();
+  const scroller = tab.widget.locator(".scroller");
+  await scroller.focus();
+  await Promise.all([
+    tab.page.keyboard.press("Home"),
+    ...Array.from({ length: 8 }, (_, number) => tenant.say("agent", `Meanwhile ${number}`)),
+  ]);
+  await tab.widget.getByRole("button", { name: "New messages" }).waitFor();
+  await eventually(async () => assert.equal(await scroller.evaluate((node) => node.scrollTop), 0));
+});
+
 stage.test("a page title cut within an emoji, and half of one in a message, keep nobody from writing", async (come) => {
   const tenant = await stage.tenant();
   const visitor = await come();

@@ -120,6 +120,31 @@ stage.test("a page that clears the storage closes the chat of the visitor before
   assert.equal(await tabs[0].launcher.getAttribute("aria-expanded"), "false");
 });
 
+stage.test("two tabs that open the chat in one moment, and name the visitor differently, keep it open", async (come) => {
+  const tenant = await stage.tenant();
+  const url = stage.put(await tenant.embedCode());
+  const visitor = await come();
+  let begin;
+  const held = new Promise((resolve) => (begin = resolve));
+  await visitor.context.route(/create\/visitor-session/, async (route) => {
+    await held;
+    await route.continue();
+  });
+  const [tab, other] = [await visitor.visit(url), await visitor.visit(url)];
+  await tab.open();
+  await other.page.evaluate(() => {
+    const key = Object.keys(localStorage).find((name) => name.endsWith(":visitor"));
+    localStorage.setItem(key, JSON.stringify("the name that the other tab gave"));
+  });
+  await other.open();
+  begin();
+  for (const each of [tab, other]) {
+    assert.equal(await each.launcher.getAttribute("aria-expanded"), "true");
+    await answers(each);
+  }
+  assert.equal((await tenant.conversations()).length, 1);
+});
+
 stage.test("a sign-out page that resets the widget as it starts leaves nothing, and makes nothing new", async (come) => {
   const tenant = await stage.tenant();
   const code = await tenant.embedCode();

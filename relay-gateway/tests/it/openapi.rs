@@ -22,6 +22,7 @@ fn every_path_is_documented() {
         ("post", "/api/v1/end/visitor-session", ["200", "401"]),
         ("get", "/api/v1/ws/widget", ["101", "426"]),
         ("get", "/widget.js", ["200", "304"]),
+        ("get", "/api/v1/widget/texts/{file}", ["200", "404"]),
         ("get", "/inbox", ["200", "304"]),
         ("post", "/api/v1/relay/provision/operator", ["201", "422"]),
         ("post", "/api/v1/relay/fetch/operator-token", ["200", "404"]),

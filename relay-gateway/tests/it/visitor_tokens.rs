@@ -100,8 +100,25 @@ async fn the_widget_is_served_to_be_kept_for_a_while() {
     assert_eq!(zipped.headers()[header::CONTENT_ENCODING], "gzip");
     assert_ne!(zipped.headers()[header::ETAG], etag, "another body, another tag");
     let zipped = zipped.bytes().await.expect("a body").len();
-    assert!(zipped < 34_000 && zipped < size, "{zipped} of {size} bytes");
+    assert!(zipped < 36_000 && zipped < size, "{zipped} of {size} bytes");
     let beside =
         fixture.client.get(format!("http://{}/api/v1/widget.js", fixture.relay)).send().await.expect("an answer");
     assert_eq!(beside.headers()[header::ETAG], etag);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_widgets_texts_are_served_by_language() {
+    let fixture = Fixture::start().await;
+    let get = |file: &str| fixture.client.get(format!("http://{}/api/v1/widget/texts/{file}", fixture.relay));
+    let german = get("de.json").send().await.expect("an answer");
+    assert_eq!(german.headers()[header::CONTENT_TYPE], "application/json");
+    assert_eq!(german.headers()[header::CACHE_CONTROL], "public, max-age=300");
+    assert_eq!(german.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+    let etag = german.headers()[header::ETAG].clone();
+    assert_eq!(german.json::<serde_json::Value>().await.expect("JSON")["openChat"], "Chat öffnen");
+    let known = get("de.json").header(header::IF_NONE_MATCH, &etag).send().await.expect("an answer");
+    assert_eq!(known.status(), 304);
+    for none in ["en.json", "de", "xx.json", "..%2Fbuild.mjs", "de.json.json"] {
+        assert_eq!(refusal(get(none)).await, (404, "not_found".to_owned()), "{none}");
+    }
 }

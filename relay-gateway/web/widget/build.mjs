@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, transform } from "esbuild";
 
-const GZIP_BUDGET_BYTES = 34_000;
+const GZIP_BUDGET_BYTES = 36_000;
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 // Style sheets are minified on their way in and become strings: the widget adopts them itself.
@@ -25,15 +25,13 @@ const BROWSERS = ["chrome94", "edge94", "firefox93", "safari15.4"];
 // Long names of properties that never leave the bundle, neither to the wire nor to storage nor to the DOM, are shortened. None may
 // be looked up by a string.
 const INTERNAL = [
-  "openChat|closeChat|dismissGreeting|chatTitle|repliesAtOnce|talkingTo|talkingToPerson|youSaid|isTyping|notSent|tooLong",
-  "newMessages|composerLabel|charactersLeft|charactersOver|deviceOffline|unavailable|poweredBy",
-  "defaultGreeting|defaultPlaceholder|themeColour|showBranding|brandName|brandLogoUrl|brandColour|displayName|imageUrl",
+  "themeColour|showBranding|brandName|brandLogoUrl|brandColour|displayName|imageUrl",
   "sessionId|expiresAt|messageId|readUpTo|retryAfterMs|localeGiven",
   "openedByItself|opensWhenReady|mayGreet|recheckedAt|welcomed|inFlight|heldUntil|unanswered|typingSentAt|seenUpTo|toldUpTo",
   "gapAfter|gapEnd|onChange|onFrame|onState|onBlocked|onTooLarge|openSocket|stopAll|isStoredUnder|changedName|outbox|trouble",
   "loading|blocked|recycle|obtain|readRecord|transient|showsEnd|connection|timers|apply|config|state",
   "events|avatarUrl|element|panel|composer|render|measure|words|toEnd|appearance|answers|endWait|stored",
-  "notes|sources|revive|mayRate|mayLeaveEmail|emailRefused|refusedEmail|forms|rateTitle|scoreOf|rateComment|emailLabel|emailKept",
+  "notes|revive|mayRate|mayLeaveEmail|refusedEmail|forms",
   "obtainSession|needsConnection|focusComposer|createSession|refreshToken|fetchConfig|socketUrl",
 ].join("|");
 

@@ -1,6 +1,7 @@
 // <chat-relay-widget>: ties one widget to its view, and to the life of the element in the page.
 import { tellOnConsole } from "./advice";
 import type { EventMap, EventName } from "./events";
+import { Place } from "./place";
 import type { Position } from "./protocol";
 import { arrange, leaveSlot, takeSlot, type Slot } from "./slots";
 import { setAttribute } from "./view/dom";
@@ -28,6 +29,15 @@ export class ChatRelayElement extends HTMLElement implements Slot {
   #root: HTMLElement | null = null;
   #returnFocusTo: HTMLElement | null = null;
   #isDrawing = false;
+  readonly #place = new Place(this);
+  /** The selector that it was placed by. */
+  #container: string | null = null;
+  /** In a container, what is read is only what the visitor has scrolled to. */
+  readonly #sight = new IntersectionObserver((entries) => {
+    this.#isInSight = entries[entries.length - 1]?.isIntersecting === true;
+    this.#draw();
+  });
+  #isInSight = false;
   #isHeard = false;
   #onGone: () => void = () => undefined;
 
@@ -42,9 +52,16 @@ export class ChatRelayElement extends HTMLElement implements Slot {
     this.addEventListener(PROBE, () => (this.#isHeard = true));
   }
 
-  /** Beside the body: routers swap and morph that, and its transforms and filters would carry the widget along. */
   mount(): void {
-    document.documentElement.append(this);
+    this.#container = this.#widget?.state.appearance.container ?? null;
+    this.#place.take(this.#container);
+  }
+
+  /** Brings a chat that stands in the page into sight, for the visitor to write. */
+  reveal(): void {
+    if (this.#container === null) return;
+    this.scrollIntoView({ block: "nearest" });
+    this.#view?.panel.focusOnOpening();
   }
 
   connectedCallback(): void {
@@ -78,6 +95,8 @@ export class ChatRelayElement extends HTMLElement implements Slot {
   }
 
   #teardown(): void {
+    this.#place.leave();
+    this.#sight.disconnect();
     this.#widget?.destroy();
     this.#widget = null;
     this.#view?.destroy();
@@ -116,11 +135,16 @@ export class ChatRelayElement extends HTMLElement implements Slot {
 
   #reads({ state }: Widget): boolean {
     const isShown = document.visibilityState === "visible" && this.getClientRects().length > 0;
-    return state.open && isShown && this.#view?.panel.messages.showsEnd === true;
+    const isInSight = this.#container === null || this.#isInSight;
+    return state.open && isShown && isInSight && this.#view?.panel.messages.showsEnd === true;
   }
 
   #settle({ state, side }: Widget): void {
-    const { launcher } = state.appearance;
+    const { launcher, container } = state.appearance;
+    if (container !== this.#container) {
+      this.mount();
+      this.#takeSlot();
+    }
     if (side === this.side && state.open === this.isOpen && launcher === this.hasLauncher) return;
     this.hasLauncher = launcher;
     this.side = side;
@@ -135,9 +159,17 @@ export class ChatRelayElement extends HTMLElement implements Slot {
     this.#root = shadow.querySelector<HTMLElement>(".root");
     this.side = widget.side;
     this.hasLauncher = widget.state.appearance.launcher;
-    takeSlot(this);
-    arrange();
+    this.#takeSlot();
+    // The newest message stands right above it.
+    this.#sight.observe(view.panel.composer.element);
     return view;
+  }
+
+  /** A chat in a container stands beside no other. */
+  #takeSlot(): void {
+    if (this.#container === null) takeSlot(this);
+    else leaveSlot(this);
+    arrange();
   }
 
   #opened(): void {

@@ -85,9 +85,9 @@ function start(settings: Settings, script: HTMLScriptElement | null): boolean {
   const follow = (newest: Settings, from: HTMLScriptElement | null): void => {
     attributes?.disconnect();
     attributes = null;
-    widget.patch({ appearance: readAppearance(newest) });
+    widget.dress(readAppearance(newest));
     if (from === null) return;
-    attributes = new MutationObserver(() => widget.patch({ appearance: readAppearance(settingsOf(from)) }));
+    attributes = new MutationObserver(() => widget.dress(readAppearance(settingsOf(from))));
     attributes.observe(from, { attributeFilter: LIVE_ATTRIBUTES });
   };
   follow(settings, script);

@@ -26,6 +26,7 @@ const AT_ONCE = 2;
 /** The relay removes a file that no message has named for a day. */
 const KEPT_FOR_MS = 23 * 3600_000;
 
+/** Uploads that are under way, by the key of their file: `remove` and `clear` abort them. */
 const running = new Map<string, AbortController>();
 
 /** Takes files in hand, as many as a message may have. */

@@ -36,19 +36,34 @@ export function askOlder(p: Parts): void {
   if (complete || !mayAskOlder || askedBefore !== "" || oldest === undefined) return;
   if (!p.connection.send({ type: "history", before: oldest, limit: HISTORY_MESSAGES })) return;
   p.patch({ askedBefore: oldest });
-  p.timers.after("older", ANSWERED_WITHIN_MS, () => p.patch({ askedBefore: "" }));
+  p.timers.after("older", ANSWERED_WITHIN_MS, () => {
+    p.patch({ askedBefore: "" });
+    stopFetching(p);
+  });
+}
+
+/** The visitor saves the conversation: asks for all that is not loaded. Once it is there, or cannot be had, the transcript is ready. */
+export function fetchAll(p: Parts): void {
+  p.patch({ transcript: "fetching" });
+  askOlder(p);
+  if (p.state.askedBefore === "") stopFetching(p);
 }
 
 /** After the reducer: the relay has answered. */
 export function answered(p: Parts): void {
   p.timers.stop("older");
+  if (p.state.transcript === "fetching") fetchAll(p);
+}
+
+function stopFetching(p: Parts): void {
+  if (p.state.transcript === "fetching") p.patch({ transcript: "ready" });
 }
 
 /** Whether a refusal that names no frame is of this question: a relay of another version may not know it. */
 export function refused(p: Parts, { clientId }: Extract<ServerFrame, { type: "error" }>): boolean {
   if (clientId !== null || p.state.askedBefore === "") return false;
-  answered(p);
   p.patch({ askedBefore: "", mayAskOlder: false });
+  answered(p);
   return true;
 }
 

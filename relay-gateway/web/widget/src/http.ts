@@ -43,6 +43,14 @@ export class RelayApi {
     return parseConfig(await this.#call(this.#url("fetch/widget-config", { locale }), {}));
   }
 
+  /** The texts of a language. The browser may keep them for a while, as it keeps the script. */
+  async fetchTexts(language: string): Promise<Readonly<Record<string, unknown>>> {
+    const signal = AbortSignal.timeout?.(TIMEOUT_MS) ?? null;
+    const response = await fetch(`${this.#options.baseUrl}/api/v1/widget/texts/${language}.json`, { credentials: "omit", signal });
+    if (!response.ok) throw new Error("no texts");
+    return record(await response.json());
+  }
+
   async createSession(locale: string): Promise<Session> {
     const { tenantId, publicKey, routingKey, mode } = this.#options;
     const body = {

@@ -39,6 +39,7 @@ function handle(use: (act: (running: Running) => void) => void): Handle {
       use(({ widget, element }) => {
         element.hidden = false;
         widget.open();
+        element.reveal();
       }),
     close: () => use(({ widget }) => widget.close()),
     toggle: () =>

@@ -67,6 +67,14 @@ export function blocks(content: string): Block[] {
   return made;
 }
 
+/** The words without their marks, on one line. */
+export function plainText(made: readonly Block[]): string {
+  const words = (parts: readonly Inline[]): string =>
+    parts.map((part) => (typeof part === "string" ? part : "tag" in part ? words(part.inner) : part.label)).join("");
+  const texts = made.map((block) => (block.kind === "text" ? words(block.inner) : block.kind === "code" ? block.text : block.items.map(words).join(", ")));
+  return texts.join(" ").replace(/\s+/g, " ").trim();
+}
+
 function inline(text: string, depth = 0): Inline[] {
   const made: Inline[] = [];
   let plain = "";

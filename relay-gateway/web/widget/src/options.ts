@@ -17,6 +17,10 @@ export interface Appearance {
   readonly colour: string | null;
   /** Whether there is a launcher. Without one, the page opens the chat. */
   readonly launcher: boolean;
+  /** A selector of the page's element that the chat stands in, always open; `null`: it floats in a corner. */
+  readonly container: string | null;
+  /** Whether the page's title counts unread messages while the visitor looks at another tab. */
+  readonly titleCount: boolean;
   /** How far from the window's edges it stands, in CSS pixels; `null` where the page's style sheet may say so. */
   readonly offsetX: number | null;
   readonly offsetY: number | null;
@@ -36,7 +40,7 @@ export interface Options {
 /** Settings by the names that `dataset` gives them: `tenantId` for `data-tenant-id`. */
 export type Settings = Readonly<Record<string, string | undefined>>;
 
-export const LIVE_ATTRIBUTES = ["locale", "position", "theme", "color", "launcher", "offset-x", "offset-y"].map((name) => `data-${name}`);
+export const LIVE_ATTRIBUTES = ["locale", "position", "theme", "color", "launcher", "container", "title-count", "offset-x", "offset-y"].map((name) => `data-${name}`);
 
 const MOST_OFFSET_PX = 2000;
 
@@ -78,6 +82,8 @@ export function readAppearance(settings: Settings): Appearance {
     theme: theme === "light" || theme === "dark" ? theme : "auto",
     colour: hexColour(settings.color),
     launcher: settings.launcher !== "none" && settings.launcher !== "false",
+    titleCount: settings.titleCount !== "none" && settings.titleCount !== "false",
+    container: settings.container?.trim() || null,
     offsetX: pixels(settings.offsetX),
     offsetY: pixels(settings.offsetY),
   };

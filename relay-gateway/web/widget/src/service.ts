@@ -62,7 +62,8 @@ export function refused(p: Parts, failure: RelayError): void {
 }
 
 async function fetchConfig(p: Parts): Promise<void> {
-  const config = await p.api.fetchConfig(p.state.appearance.locale);
+  // Together: neither is asked for later than it need be, and nothing is drawn in a language that changes at once.
+  const [config] = await Promise.all([p.api.fetchConfig(p.state.appearance.locale), p.obtainWords()]);
   if (!p.gone.aborted) p.apply({ type: "config", config });
 }
 

@@ -34,6 +34,12 @@ export interface State {
   readonly mayAskOlder: boolean;
   /** The relay was asked what was said before this message, and has not answered yet. Empty otherwise. */
   readonly askedBefore: string;
+  /** The visitor saves the conversation: what is not loaded yet is asked for, and then it is written. */
+  readonly transcript: "none" | "fetching" | "ready";
+  /** Whether a sound tells of new messages. */
+  readonly sound: boolean;
+  /** The newest message whose preview beside the launcher the visitor has sent away. */
+  readonly previewedUpTo: string;
   /** What the visitor has written, and not sent. */
   readonly draft: string;
   /** The files beside it: those that have arrived, are on their way, or were refused. */
@@ -90,6 +96,9 @@ export const INITIAL: Omit<State, "appearance"> = {
   complete: true,
   mayAskOlder: false,
   askedBefore: "",
+  transcript: "none",
+  sound: false,
+  previewedUpTo: "",
   draft: "",
   files: [],
   outbox: [],
@@ -128,6 +137,17 @@ export function unreadCount({ messages, readUpTo }: State): number {
     else if (role !== "system" && id > readUpTo) count += 1;
   }
   return count;
+}
+
+/** Whether anything of a visitor's is in the page. */
+export function hasWords({ sessionId, messages, outbox, draft, files }: State): boolean {
+  return sessionId !== null || draft !== "" || [messages, outbox, files].some(({ length }) => length > 0);
+}
+
+/** The newest unread message, to be shown beside the launcher, unless the visitor has sent it away. */
+export function previewed(state: State): Message | null {
+  const newest = [...state.messages].reverse().find(({ role }) => role !== "system");
+  return newest && newest.id > state.previewedUpTo && unreadCount(state) > 0 ? newest : null;
 }
 
 export function isSamePerson(one: Operator | null, other: Operator | null): boolean {

@@ -31,6 +31,9 @@ type Patched =
   | "toldUpTo"
   | "mayAskOlder"
   | "askedBefore"
+  | "transcript"
+  | "sound"
+  | "previewedUpTo"
   | "forms"
   | "refusedEmail";
 

@@ -1,9 +1,13 @@
 // Picks the language, its direction and the words. Times are formatted in the locale even where words and days are English.
-import type { Dictionary } from "./locales/dictionary";
-import { en } from "./locales/en";
-import { fr } from "./locales/fr";
+import { dictionary, type Dictionary } from "./locales/dictionary";
 
-const DICTIONARIES: Readonly<Record<string, Dictionary>> = { en, fr };
+/** The languages that the relay has texts of, beside English: the files of `locales/`. */
+export const FETCHED = ["ar", "de", "es", "fr", "it", "ja", "nl", "pl", "pt", "tr", "zh"];
+
+const english = dictionary({}, "en");
+const dictionaries = new Map<string, Dictionary>();
+const coming = new Map<string, Promise<void>>();
+
 const MAX_LOCALE_CHARS = 35;
 const RIGHT_TO_LEFT = new Set(["ar", "he", "iw", "fa", "ur", "ps", "sd", "ug", "yi", "dv", "ckb"]);
 
@@ -20,7 +24,8 @@ export interface Language {
 }
 
 export function language(locale: string, localeGiven: boolean): Language {
-  const words = longestPrefix(locale);
+  const known = dictionaries.get(languageOf(locale));
+  const words = known ? languageOf(locale) : "en";
   const documentIsRtl = !localeGiven && document.documentElement.dir === "rtl";
   const primary = locale.split("-")[0] ?? "";
   // Days stand among our words: where those are English, so are the days.
@@ -31,7 +36,7 @@ export function language(locale: string, localeGiven: boolean): Language {
     locale,
     dir: documentIsRtl || RIGHT_TO_LEFT.has(primary) ? "rtl" : "ltr",
     words,
-    t: DICTIONARIES[words] ?? en,
+    t: known ?? english,
     time: (iso) => clock.format(new Date(iso)),
     bytes: (count) => size(locale, count),
     day: remembered((iso) => capitalised(relativeDay(told, iso) ?? day(new Date(iso)), told)),
@@ -67,11 +72,32 @@ export function localised(own: string, english: string, translated: string): str
   return own === english || own === "" ? translated : own;
 }
 
-function longestPrefix(locale: string): string {
-  const parts = locale.split("-");
+/** Whether the words of this locale are there, or need not be fetched. */
+export function hasWords(locale: string): boolean {
+  const wanted = languageOf(locale);
+  return wanted === "en" || dictionaries.has(wanted);
+}
+
+/** Has the words of a locale fetched, once for all widgets. Until they are there, and if they do not come, the words are English. */
+export async function fetchWords(locale: string, fetchTexts: (language: string) => Promise<Readonly<Record<string, unknown>>>): Promise<void> {
+  if (hasWords(locale)) return;
+  const wanted = languageOf(locale);
+  const texts =
+    coming.get(wanted) ??
+    fetchTexts(wanted)
+      .then((given) => void dictionaries.set(wanted, dictionary(given, wanted)))
+      .catch(() => undefined)
+      .then(() => void coming.delete(wanted));
+  coming.set(wanted, texts);
+  await texts;
+}
+
+/** The longest beginning of a locale that there are texts of. */
+function languageOf(locale: string): string {
+  const parts = locale.toLowerCase().split("-");
   for (let length = parts.length; length > 0; length -= 1) {
-    const prefix = parts.slice(0, length).join("-").toLowerCase();
-    if (prefix in DICTIONARIES) return prefix;
+    const prefix = parts.slice(0, length).join("-");
+    if (FETCHED.includes(prefix)) return prefix;
   }
   return "en";
 }

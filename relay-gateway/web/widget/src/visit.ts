@@ -47,10 +47,13 @@ export class Visit {
     this.#visitor = this.#sessions.nameVisitor();
   }
 
-  /** Whether another visitor uses the browser now than the one whose words are in this page. */
-  isAnothers(): boolean {
+  /**
+   * Whether another visitor uses the browser now than the one whose words are in this page. A page without words belongs to nobody: two tabs that
+   * open the chat in one moment may name the same visitor differently, and then the later name counts in both.
+   */
+  isAnothers(hasWords: boolean): boolean {
     const now = this.#sessions.visitor();
-    const isAnother = this.#visitor !== "" && this.#visitor !== now;
+    const isAnother = hasWords && this.#visitor !== "" && this.#visitor !== now;
     if (!isAnother) this.#visitor = now;
     return isAnother;
   }

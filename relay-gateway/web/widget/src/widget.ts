@@ -1,4 +1,5 @@
 // One widget without its looks: what the relay says and the visitor does becomes state; state goes to the view.
+import * as alerts from "./alerts";
 import * as files from "./files";
 import * as forms from "./forms";
 import { Connection, type ConnectionOwner, type LinkState } from "./connection";
@@ -16,8 +17,9 @@ import type { Position, ServerFrame, Session } from "./protocol";
 import * as service from "./service";
 import { Sessions } from "./session";
 import { sheet } from "./shape";
-import { isSamePerson, nextUnsent, type State } from "./state";
+import { hasWords, isSamePerson, nextUnsent, previewed, type State } from "./state";
 import { Storage } from "./storage";
+import { fetchWords } from "./text";
 import { Timers } from "./timers";
 import { tellOverHttp, updateTrouble } from "./trouble";
 import type { ViewActions } from "./view/view";
@@ -25,7 +27,10 @@ import { Visit } from "./visit";
 
 const TYPING_SHOWN_MS = 6000;
 const TYPING_SENT_EVERY_MS = 3000;
+/** So long the chat waits for the words of its language. Then it is drawn in English, until they come. */
+const WORDS_WITHIN_MS = 2500;
 const CARRIER_KEY = "carrier";
+const PREVIEWED_KEY = "previewed";
 
 export class Widget extends Model implements Parts, ConnectionOwner, ViewActions {
   readonly api: RelayApi;
@@ -73,15 +78,29 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     // A page of the same visit goes on with the panel as it was. A sheet would hide the page that the visitor has just asked for.
     this.#visit.begin();
     const { wasOpen, draft } = this.#visit;
-    const opensWhenReady = this.state.opensWhenReady || (wasOpen === null ? this.options.open : wasOpen && !sheet().matches);
+    const opens = this.#isInline || (wasOpen === null ? this.options.open : wasOpen && !sheet().matches);
+    const opensWhenReady = this.state.opensWhenReady || opens;
     delivery.load(this);
     this.patch({ loading: stored, mayGreet, opensWhenReady, draft, files: files.restored(this.#visit.files, this.#sessionId) });
+    this.patch({ previewedUpTo: String(this.#tab.read(PREVIEWED_KEY) ?? "") });
     history.load(this);
+    alerts.begin(this);
     if (!(await service.begin(this, stored))) return;
     this.events.emit("ready", {});
     // The page may have reset it meanwhile: then there is nothing to connect for.
     if (this.#sessions.stored() !== null || nextUnsent(this.state)) this.connection.connect();
     if (this.state.opensWhenReady) this.open(true);
+  }
+
+  /** Takes other looks. Where the chat comes to stand in a container it is open, and where it leaves one it is as the visitor left it. */
+  dress(appearance: Appearance): void {
+    const wasInline = this.#isInline;
+    this.patch({ appearance });
+    alerts.count(this);
+    void this.obtainWords();
+    if (this.#isInline === wasInline || this.state.config === null) return;
+    if (this.#isInline) this.open(true);
+    else if (this.#visit.wasOpen !== true || sheet().matches) this.close();
   }
 
   destroy(): void {
@@ -100,6 +119,12 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     }
     if (this.state.open) return;
     this.checkVisitor();
+    // In a container it is open on every page, whether the visitor wants to chat or not: the relay hears of those who write.
+    if (this.#isInline) {
+      this.patch({ open: true, openedByItself: true });
+      this.events.emit("open", {});
+      return;
+    }
     this.local.write("opened", true);
     this.#visit.keep("open", true);
     this.patch({ open: true, openedByItself: byItself, mayGreet: false });
@@ -109,6 +134,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   }
 
   close(): void {
+    if (this.#isInline) return;
     const { open } = this.state;
     this.#visit.keep("open", false);
     this.patch({ open: false, opensWhenReady: false });
@@ -132,25 +158,27 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     const token = this.#sessions.forget() ?? this.connection.token;
     this.outbox.clear();
     this.local.remove(history.READ_KEY);
+    this.local.remove(alerts.SOUND_KEY);
     this.#startOver(false);
     if (token !== null) this.api.endSession(token);
   }
 
   /** Forgets the visitor, if another one uses the browser now, and answers whether that is so. A visitor who is writing keeps the panel open. */
   checkVisitor(isWriting = false): boolean {
-    const isAnother = this.#visit.isAnothers();
+    const isAnother = this.#visit.isAnothers(hasWords(this.state));
     if (isAnother) this.#startOver(isWriting);
     return isAnother;
   }
 
   #startOver(staysOpen: boolean): void {
-    const open = this.state.open && staysOpen;
-    const closes = this.state.open && !staysOpen;
+    const stays = staysOpen || this.#isInline;
+    const open = this.state.open && stays;
+    const closes = this.state.open && !stays;
     this.connection.close();
     files.clear(this);
     this.timers.stopAll(service.WAIT);
     this.#visit.end();
-    if (open) this.#visit.keep("open", true);
+    if (open && !this.#isInline) this.#visit.keep("open", true);
     this.apply({ type: "reset", open });
     // What the storage still holds is the new visitor's.
     delivery.load(this);
@@ -164,6 +192,10 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
 
   keepFiles(): void {
     this.#visit.keep("files", files.kept(this, this.#sessionId));
+  }
+
+  get #isInline(): boolean {
+    return this.state.appearance.container !== null;
   }
 
   get #sessionId(): string | null {
@@ -199,6 +231,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     this.checkVisitor(true);
     this.#keepDraft(draft);
     if (this.state.blocked) return;
+    if (this.#isInline && this.connection.state === "idle") this.connection.connect();
     this.connection.wake();
     if (Date.now() - this.state.typingSentAt < TYPING_SENT_EVERY_MS) return;
     if (this.connection.send({ type: "typing" })) this.patch({ typingSentAt: Date.now() });
@@ -214,12 +247,38 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     history.askOlder(this);
   }
 
+  toggleSound(): void {
+    alerts.toggleSound(this);
+  }
+
+  saveTranscript(): void {
+    history.fetchAll(this);
+  }
+
+  /** The transcript was written. */
+  saved(): void {
+    this.patch({ transcript: "none" });
+  }
+
+  /** Sends away what stands beside the launcher: the greeting, or the preview of a message. */
   dismissGreeting(): void {
+    const shown = previewed(this.state);
+    if (shown !== null) {
+      this.#tab.write(PREVIEWED_KEY, shown.id);
+      this.patch({ previewedUpTo: shown.id });
+      return;
+    }
     this.#tab.write("greeted", true);
     this.patch({ mayGreet: false });
   }
 
   // What the connection asks and tells.
+
+  obtainWords(): Promise<void> {
+    const words = fetchWords(this.state.appearance.locale, (language) => this.api.fetchTexts(language)).then(() => this.onChange());
+    const patience = new Promise<void>((resolve) => this.timers.after("words", WORDS_WITHIN_MS, resolve));
+    return Promise.race([words, patience]);
+  }
 
   obtainSession(rejectedToken: string | null): Promise<Session> {
     // The connection would send the words of the visitor before in the name of the one who has come.
@@ -244,8 +303,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       forms.pump(this);
     } else {
       this.timers.stop("ack");
-      history.answered(this);
       this.patch({ inFlight: null, typing: null, askedBefore: "" });
+      history.answered(this);
     }
     updateTrouble(this);
   }
@@ -312,5 +371,6 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     for (const { id, role, content } of this.state.messages) {
       if (!known.has(id)) this.events.emit("message", { role, content });
     }
+    alerts.heard(this);
   }
 }

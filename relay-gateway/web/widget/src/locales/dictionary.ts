@@ -1,59 +1,36 @@
-// The shape of a translation: a text missing from a language does not compile.
+// The texts of one language, ready for the views: text by text its own, or English where it has none.
+import { record } from "@chat-relay/protocol/untrusted";
+import { en } from "./en";
 
-export interface Dictionary {
-  readonly openChat: string;
-  readonly closeChat: string;
-  readonly dismissGreeting: string;
-  readonly unread: (count: number) => string;
-  readonly chatTitle: string;
-  readonly online: string;
-  readonly repliesAtOnce: string;
-  readonly offline: string;
-  readonly waiting: string;
-  readonly talkingTo: (name: string) => string;
-  readonly talkingToPerson: string;
-  readonly joined: (name: string | null) => string;
-  readonly resolved: string;
-  readonly agent: string;
-  readonly messages: string;
-  readonly youSaid: string;
-  readonly said: (name: string) => string;
-  readonly isTyping: (name: string) => string;
-  readonly sources: string;
-  readonly attach: string;
-  readonly files: string;
-  readonly removeFile: (name: string) => string;
-  readonly fileReady: string;
-  readonly fileTooLarge: string;
-  readonly fileType: string;
-  readonly fileRefused: string;
-  readonly sending: string;
-  readonly sent: string;
-  readonly notSent: string;
-  readonly tooLong: string;
-  readonly retry: string;
-  readonly remove: string;
-  readonly rateTitle: string;
-  readonly scoreOf: (score: number, best: number) => string;
-  readonly rateComment: string;
-  readonly thanks: string;
-  readonly emailLabel: string;
-  readonly emailKept: (email: string) => string;
-  readonly emailRefused: string;
-  readonly change: string;
-  readonly loadingOlder: string;
-  readonly newMessages: string;
-  readonly composerLabel: string;
-  readonly send: string;
-  readonly charactersLeft: (count: number) => string;
-  readonly charactersOver: (count: number) => string;
-  readonly connecting: string;
-  readonly reconnecting: string;
-  readonly deviceOffline: string;
-  readonly unreachable: string;
-  readonly unavailable: string;
-  readonly poweredBy: string;
-  /** Stand in for the relay's untouched English defaults. */
-  readonly defaultGreeting: string;
-  readonly defaultPlaceholder: string;
+type Fill = (...values: readonly (string | number)[]) => string;
+type Ready<T> = T extends `${string}{${string}` ? Fill : T extends string ? string : Fill;
+export type Dictionary = { readonly [K in keyof typeof en]: Ready<(typeof en)[K]> };
+
+/** The forms by the names of the Unicode plural rules; `other` is always there. A text that does not count has no other form. */
+type Forms = Readonly<Record<string, string>> & { readonly other: string };
+
+/** `given` comes from a relay that may be of another version: what it lacks is English, and what nobody knows is left out. */
+export function dictionary(given: Readonly<Record<string, unknown>>, locale: string): Dictionary {
+  const texts = Object.entries(en).map(([name, english]) => {
+    const original = forms(english) as Forms;
+    const own = forms(given[name]);
+    const places = [...original.other.matchAll(/\{(\w+)\}/g)].map(([, place]) => place);
+    return [name, places.length === 0 ? (own ?? original).other : fill(own ?? original, own === null ? "en" : locale, places)];
+  });
+  return Object.fromEntries(texts) as Dictionary;
+}
+
+function forms(text: unknown): Forms | null {
+  const all = typeof text === "string" ? { other: text } : record(text);
+  return Object.values(all).every((form) => typeof form === "string") && all["other"] ? (all as Forms) : null;
+}
+
+/** Takes the values in the order in which the English text has their places. What counts stands first. */
+function fill(text: Forms, locale: string, places: readonly (string | undefined)[]): Fill {
+  const plurals = new Intl.PluralRules(locale);
+  return (...values) => {
+    const [count] = values;
+    const form = (typeof count === "number" ? text[plurals.select(count)] : undefined) ?? text.other;
+    return form.replace(/\{(\w+)\}/g, (whole, place: string) => String(values[places.indexOf(place)] ?? whole));
+  };
 }

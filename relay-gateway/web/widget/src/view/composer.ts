@@ -83,7 +83,7 @@ export class ComposerView {
     this.measure();
     if (!this.#goesWithFiles || this.#awaitsFiles) return;
     this.#goesWithFiles = false;
-    // One that did not arrive is the visitor's to decide about. Not within a drawing: what is sent is drawn too.
+    // If a file did not arrive, the visitor decides whether the message goes without it. `#send` draws too, so it must not run within `render`.
     if (!state.files.some(({ failure }) => failure !== null)) queueMicrotask(() => this.#send(false));
   }
 

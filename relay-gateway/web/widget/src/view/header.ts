@@ -4,7 +4,12 @@ import type { Language } from "../text";
 import { Avatar } from "./avatar";
 import { button, el, setAttribute, setText } from "./dom";
 import { icon } from "./icons";
+import { MenuView, type MenuActions } from "./menu";
 import { botFace, nameOf, operatorFace } from "./timeline";
+
+export interface HeaderActions extends MenuActions {
+  close(): void;
+}
 
 export class HeaderView {
   readonly element: HTMLElement;
@@ -13,12 +18,14 @@ export class HeaderView {
   readonly #presence = el("span", "presence");
   readonly #statusText = el("span", { dir: "auto" });
   readonly #status = el("div", "status", this.#presence, this.#statusText);
+  readonly #menu: MenuView;
   readonly #close: HTMLButtonElement;
 
-  constructor(onClose: () => void) {
-    this.#close = button("close", onClose, icon("close"));
+  constructor(actions: HeaderActions) {
+    this.#menu = new MenuView(actions);
+    this.#close = button("close", () => actions.close(), icon("close"));
     const names = el("div", "names", this.#title, this.#status);
-    this.element = el("header", "header", this.#avatar.element, names, this.#close);
+    this.element = el("header", "header", this.#avatar.element, names, this.#menu.element, this.#close);
   }
 
   render(state: State, language: Language): void {
@@ -28,7 +35,9 @@ export class HeaderView {
     setText(this.#statusText, statusText(state, language));
     this.#status.hidden = state.blocked;
     setAttribute(this.#presence, "class", `presence ${presence(state)}`);
+    this.#menu.render(state, language);
     setAttribute(this.#close, "aria-label", language.t.closeChat);
+    this.#close.hidden = state.appearance.container !== null;
   }
 }
 

@@ -1,8 +1,10 @@
-// The round button in the corner, its unread badge, and the greeting beside it.
-import { unreadCount, type State } from "../state";
+// The round button in the corner, its unread badge, and beside it the greeting or a preview of what is unread.
+import { blocks, plainText } from "../markdown";
+import { previewed, unreadCount, type State } from "../state";
 import { localised, type Language } from "../text";
 import { button, el, setAttribute, setText } from "./dom";
 import { icon } from "./icons";
+import { botFace, operatorFace } from "./timeline";
 
 export interface LauncherActions {
   open(): void;
@@ -14,7 +16,8 @@ export class LauncherView {
   readonly button: HTMLButtonElement;
   readonly element: HTMLElement;
   readonly #badge = el("span", { class: "badge", "aria-hidden": "true" });
-  readonly #greetingText = el("span", { dir: "auto" });
+  readonly #sayer = el("span", { class: "sayer", dir: "auto" });
+  readonly #greetingText = el("span", { class: "said", dir: "auto" });
   readonly #greeting: HTMLElement;
   readonly #dismiss: HTMLButtonElement;
 
@@ -32,13 +35,15 @@ export class LauncherView {
     this.#greeting = el(
       "div",
       "greeting",
-      button("greeting-open", () => actions.open(), this.#greetingText),
+      button("greeting-open", () => actions.open(), this.#sayer, this.#greetingText),
       this.#dismiss,
     );
     this.element = el("div", "corner", this.#greeting, this.button);
   }
 
-  render(state: State, { t }: Language, showsGreeting: boolean): void {
+  /** `settled`: the page has been there for a moment, and may be spoken to. */
+  render(state: State, language: Language, settled: boolean): void {
+    const { t } = language;
     const unread = unreadCount(state);
     const label = state.open ? t.closeChat : unread > 0 ? `${t.openChat}, ${t.unread(unread)}` : t.openChat;
     setAttribute(this.button, "aria-label", label);
@@ -46,9 +51,12 @@ export class LauncherView {
     setText(this.#badge, unread > 9 ? "9+" : String(unread));
     this.#badge.hidden = unread === 0 || state.open;
     const greeting = localised(state.config?.greeting ?? "", "Hello! How can we help?", t.defaultGreeting);
-    setText(this.#greetingText, greeting);
+    const preview = state.open ? null : previewed(state);
+    const sayer = preview?.role === "agent" ? operatorFace(state, language) : botFace(state);
+    setText(this.#sayer, preview === null ? "" : (sayer.name ?? t.chatTitle));
+    setText(this.#greetingText, preview === null ? greeting : plainText(blocks(preview.content)));
     setAttribute(this.#dismiss, "aria-label", t.dismissGreeting);
-    this.#greeting.hidden = !showsGreeting || state.open;
-    this.element.hidden = !state.appearance.launcher;
+    this.#greeting.hidden = !settled || state.open || state.blocked || (preview === null && !state.mayGreet);
+    this.element.hidden = !state.appearance.launcher || state.appearance.container !== null;
   }
 }

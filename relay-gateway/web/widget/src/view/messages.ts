@@ -10,6 +10,7 @@ import { botFace, operatorFace, timeline, type BubbleRow, type LineRow, type Row
 
 /** This close to the end counts as being there. */
 const END_PX = 60;
+const UP_KEYS: readonly string[] = ["Home", "PageUp", "ArrowUp"];
 
 /** More new rows than this at once are history, not news: nobody wants them read out. */
 const ANNOUNCED_ROWS = 4;
@@ -41,6 +42,8 @@ export class MessagesView {
   #atEnd = true;
   /** How far it can be scrolled, as last laid out. */
   #range = 0;
+  /** How far it was scrolled, as last told. */
+  #top = 0;
   readonly #resizes: ResizeObserver;
   readonly #actions: MessagesActions;
 
@@ -55,6 +58,10 @@ export class MessagesView {
     this.#scroller.append(this.#log, this.#typing, this.#forms.element);
     this.element = el("div", "messages", this.#scroller, this.#pill);
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.#scroller.addEventListener("wheel", ({ deltaY }) => deltaY < 0 && this.#leaveEnd(), { passive: true });
+    this.#scroller.addEventListener("keydown", ({ key, target }) => {
+      if (target === this.#scroller && UP_KEYS.includes(key)) this.#leaveEnd();
+    });
     // Keyboards, growing composers and loading images must not hide the newest message.
     this.#resizes = new ResizeObserver(() => {
       if (this.#atEnd) this.toEnd(false);
@@ -110,8 +117,12 @@ export class MessagesView {
 
   toEnd(smooth: boolean): void {
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: smooth && !calm ? "smooth" : "auto" });
+    // Where there is nothing to scroll, a call would still end the scrolling that the visitor has begun.
+    if (this.#left() >= 1) {
+      this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: smooth && !calm ? "smooth" : "auto" });
+    }
     if (!smooth) this.#atEnd = true;
+    this.#top = this.#scroller.scrollTop;
     this.#hidePill();
   }
 
@@ -137,7 +148,10 @@ export class MessagesView {
       if (view.element === next) next = next.nextElementSibling;
       else this.#log.insertBefore(view.element, next);
     }
-    if (anchor !== null) this.#scroller.scrollTop = anchor.offsetTop - above;
+    if (anchor === null) return;
+    const top = anchor.offsetTop - above;
+    // Setting the position, even to what it is, ends the scrolling that a key or a wheel has begun.
+    if (Math.abs(top - this.#scroller.scrollTop) >= 1) this.#scroller.scrollTop = top;
   }
 
   /** The oldest message that was shown before and still is. */
@@ -157,13 +171,27 @@ export class MessagesView {
     return view;
   }
 
+  /** The pixels below what is in sight. */
+  #left(): number {
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    return scrollHeight - clientHeight - scrollTop;
+  }
+
+  /** The visitor begins to scroll up: a message that comes before the first frame of it must not take them back. */
+  #leaveEnd(): void {
+    this.#top = this.#scroller.scrollTop;
+    if (this.#top > 0) this.#atEnd = false;
+  }
+
   #scrolled(): void {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
     const range = scrollHeight - clientHeight;
     const wasAtEnd = this.#atEnd;
     // Nobody scrolled away where the room has changed: the observer is about to follow.
     if (wasAtEnd && range !== this.#range) return;
-    this.#atEnd = range - scrollTop < END_PX;
+    // Who scrolls up leaves the end with the first pixel, and is back as soon as they come near it. An event that moves nothing is a late one.
+    if (scrollTop !== this.#top) this.#atEnd = range - scrollTop < (scrollTop < this.#top ? 1 : END_PX);
+    this.#top = scrollTop;
     this.#askOlder();
     if (!this.#atEnd || wasAtEnd) return;
     this.#hidePill();

@@ -1,18 +1,16 @@
-// The open chat: a floating card where there is room, a sheet over the whole screen where there is not.
+// The open chat: a part of the page in a container; else a floating card where there is room, a sheet over the whole screen where there is not.
 import { sheet, typesOnScreen } from "../shape";
 import type { State } from "../state";
 import type { Language } from "../text";
 import { ComposerView, type ComposerActions } from "./composer";
 import { el, setAttribute, setText } from "./dom";
-import { HeaderView, titleText } from "./header";
+import { HeaderView, titleText, type HeaderActions } from "./header";
 import { MessagesView, type MessagesActions } from "./messages";
 
 /** A panel less high than this shows little but its header and its field, unless both are made small. */
 const SHORT_PX = 280;
 
-export interface PanelActions extends MessagesActions, ComposerActions {
-  close(): void;
-}
+export interface PanelActions extends MessagesActions, ComposerActions, HeaderActions {}
 
 export class PanelView {
   readonly element: HTMLElement;
@@ -23,16 +21,18 @@ export class PanelView {
   readonly #notice = el("div", { class: "notice", dir: "auto" });
   readonly #branding = el("div", "branding");
   readonly #sheet = sheet();
+  /** It stands in a container of the page. */
+  #isInline = false;
   readonly #listeners = new AbortController();
   readonly #resizes: ResizeObserver;
 
   constructor(actions: PanelActions, id: string) {
-    this.#header = new HeaderView(() => actions.close());
+    this.#header = new HeaderView(actions);
     this.messages = new MessagesView(actions);
     this.composer = new ComposerView(actions);
     this.element = el(
       "div",
-      { class: "panel", id, role: "dialog", tabindex: "-1" },
+      { class: "panel", id, tabindex: "-1" },
       this.#header.element,
       this.#bar,
       this.messages.element,
@@ -42,7 +42,7 @@ export class PanelView {
     );
     this.element.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !event.isComposing) actions.close();
-      if (event.key === "Tab" && this.#sheet.matches) this.#trap(event);
+      if (event.key === "Tab" && this.#isSheet) this.#trap(event);
     });
     for (const name of ["dragenter", "dragover", "drop"] as const) {
       this.element.addEventListener(name, (event) => {
@@ -64,6 +64,8 @@ export class PanelView {
 
   render(state: State, language: Language): void {
     const { t } = language;
+    this.#isInline = state.appearance.container !== null;
+    setAttribute(this.element, "role", this.#isInline ? "region" : "dialog");
     setAttribute(this.element, "aria-label", titleText(state, language));
     this.element.toggleAttribute("inert", !state.open);
     setAttribute(this.element, "data-open", String(state.open));
@@ -111,7 +113,11 @@ export class PanelView {
   }
 
   #applyShape(): void {
-    setAttribute(this.element, "aria-modal", this.#sheet.matches ? "true" : null);
+    setAttribute(this.element, "aria-modal", this.#isSheet ? "true" : null);
+  }
+
+  get #isSheet(): boolean {
+    return this.#sheet.matches && !this.#isInline;
   }
 
   /** On-screen keyboards shrink the visual viewport only: the sheet follows it, so that they hide nothing. */

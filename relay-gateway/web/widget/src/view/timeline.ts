@@ -75,7 +75,7 @@ export function timeline(state: State, language: Language): Row[] {
     while (notes[0] && reached(notes[0].after)) {
       const { kind, name, key } = notes[0];
       notes.shift();
-      const text = kind === "joined" ? language.t.joined(name) : language.t.resolved;
+      const text = kind === "joined" ? (name === null ? language.t.personJoined : language.t.joined(name)) : language.t.resolved;
       const note: NoteRow = { kind: "note", key, text, name };
       rows.push(note);
     }

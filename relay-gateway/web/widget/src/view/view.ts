@@ -3,9 +3,10 @@ import { palette } from "../colour";
 import type { Appearance } from "../options";
 import type { State } from "../state";
 import { unreadCount } from "../state";
-import { language, type Language } from "../text";
+import { hasWords, language, type Language } from "../text";
 import { el, setAttribute, setText } from "./dom";
 import { statusText } from "./header";
+import { download, transcript } from "./transcript";
 import { LauncherView, type LauncherActions } from "./launcher";
 import { PanelView, troubleText, type PanelActions } from "./panel";
 
@@ -15,11 +16,12 @@ const DEFAULT_COLOUR = "#2563EB";
 const GREETING_DELAY_MS = 1200;
 
 /** What the visitor can do; the widget does it. */
-export type ViewActions = PanelActions & LauncherActions;
+export type ViewActions = PanelActions & LauncherActions & { saved(): void };
 
 export class View {
   readonly panel: PanelView;
   readonly launcher: LauncherView;
+  readonly #actions: ViewActions;
   readonly #root: HTMLElement;
   readonly #announcer = el("div", { class: "sr-only", role: "status" });
   readonly #dark = matchMedia("(prefers-color-scheme: dark)");
@@ -31,6 +33,7 @@ export class View {
   #announced = "";
 
   constructor(shadow: ShadowRoot, actions: ViewActions) {
+    this.#actions = actions;
     this.launcher = new LauncherView(actions, "panel");
     this.panel = new PanelView(actions, "panel");
     this.#root = el("div", "root", this.panel.element, this.launcher.element, this.#announcer);
@@ -46,8 +49,11 @@ export class View {
     const words = this.#language(state.appearance);
     this.#applyLook(state, state.appearance, words);
     this.panel.render(state, words);
-    this.launcher.render(state, words, this.#greets && state.mayGreet && !state.blocked);
+    this.launcher.render(state, words, this.#greets);
     this.#announce(state, words);
+    if (state.transcript !== "ready") return;
+    this.#actions.saved();
+    download(transcript(state, words));
   }
 
   destroy(): void {
@@ -58,14 +64,14 @@ export class View {
   }
 
   #language({ locale, localeGiven }: Appearance): Language {
-    const key = `${locale}:${localeGiven}:${document.documentElement.dir}`;
+    const key = `${locale}:${localeGiven}:${document.documentElement.dir}:${hasWords(locale)}`;
     if (this.#words === null || this.#wordsKey !== key) this.#words = language(locale, localeGiven);
     this.#wordsKey = key;
     return this.#words;
   }
 
   #applyLook({ config, open }: State, appearance: Appearance, { dir, words }: Language): void {
-    const { theme, position, colour, offsetX, offsetY, launcher } = appearance;
+    const { theme, position, colour, offsetX, offsetY, launcher, container } = appearance;
     const isDark = theme === "auto" ? this.#dark.matches : theme === "dark";
     // The relay always sends a theme colour; its default says nothing about the brand.
     const own = config?.themeColour?.toUpperCase() === DEFAULT_COLOUR ? null : config?.themeColour;
@@ -75,6 +81,7 @@ export class View {
     setAttribute(this.#root, "data-position", position ?? config?.position ?? "bottom-right");
     setAttribute(this.#root, "data-open", String(open));
     setAttribute(this.#root, "data-launcher", launcher ? null : "none");
+    this.#root.toggleAttribute("data-inline", container !== null);
     for (const [name, offset] of [["--offset-x", offsetX], ["--offset-y", offsetY]] as const) {
       if (offset === null) this.#root.style.removeProperty(name);
       else this.#root.style.setProperty(name, `${offset}px`);

@@ -1,0 +1,87 @@
+// The menu in the header: what a visitor needs once in a while.
+import type { State } from "../state";
+import type { Language } from "../text";
+import { button, el, setAttribute, setText } from "./dom";
+import { icon } from "./icons";
+
+export interface MenuActions {
+  toggleSound(): void;
+  saveTranscript(): void;
+}
+
+export class MenuView {
+  readonly element: HTMLElement;
+  readonly #button: HTMLButtonElement;
+  readonly #sound: HTMLButtonElement;
+  readonly #save: HTMLButtonElement;
+  readonly #list: HTMLElement;
+  /** Lies under the open menu and over the rest of the panel: a click anywhere else closes the menu. */
+  readonly #cover = button("menu-cover", () => this.#toggle(false));
+
+  constructor(actions: MenuActions) {
+    this.#button = button("more", () => this.#toggle(this.#list.hidden), icon("more"));
+    this.#sound = button("menu-item", () => actions.toggleSound(), icon("check"), el("span"));
+    this.#save = button(
+      "menu-item",
+      () => {
+        this.#toggle(false);
+        actions.saveTranscript();
+      },
+      icon("file"),
+      el("span"),
+    );
+    this.#list = el("div", { class: "menu", id: "menu", role: "menu" }, this.#sound, this.#save);
+    this.element = el("div", "menu-place", this.#cover, this.#button, this.#list);
+    setAttribute(this.#button, "aria-haspopup", "menu");
+    setAttribute(this.#button, "aria-controls", "menu");
+    setAttribute(this.#sound, "role", "menuitemcheckbox");
+    setAttribute(this.#save, "role", "menuitem");
+    setAttribute(this.#cover, "aria-hidden", "true");
+    for (const part of [this.#cover, this.#sound, this.#save]) setAttribute(part, "tabindex", "-1");
+    this.#show(false);
+    this.element.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  render({ open, sound, messages }: State, { t }: Language): void {
+    setAttribute(this.#button, "aria-label", t.menu);
+    setText(this.#sound.lastElementChild as Element, t.sound);
+    setText(this.#save.lastElementChild as Element, t.saveTranscript);
+    setAttribute(this.#sound, "aria-checked", String(sound));
+    this.#save.disabled = messages.length === 0;
+    if (!open) this.#show(false);
+  }
+
+  #toggle(isOpen: boolean): void {
+    this.#show(isOpen);
+    (isOpen ? this.#sound : this.#button).focus();
+  }
+
+  #show(isOpen: boolean): void {
+    this.#list.hidden = !isOpen;
+    this.#cover.hidden = !isOpen;
+    setAttribute(this.#button, "aria-expanded", String(isOpen));
+  }
+
+  #key(event: KeyboardEvent): void {
+    const { key } = event;
+    if (this.#list.hidden) {
+      if (key !== "ArrowDown") return;
+      this.#toggle(true);
+    } else if (key === "Escape") {
+      // Of the two things that are open it closes the upper one.
+      event.stopPropagation();
+      this.#toggle(false);
+    } else if (key === "Tab") {
+      // The focus goes on from the menu's button.
+      this.#toggle(false);
+      return;
+    } else {
+      const items = [this.#sound, this.#save].filter(({ disabled }) => !disabled);
+      const at = items.findIndex((item) => item.matches(":focus"));
+      const to = { ArrowDown: at + 1, ArrowUp: at - 1 + items.length, Home: 0, End: items.length - 1 }[key];
+      if (to === undefined) return;
+      items[to % items.length]?.focus();
+    }
+    event.preventDefault();
+  }
+}
