@@ -1,7 +1,8 @@
 // What messages look like: marks, sources, and whose chat it is.
 import assert from "node:assert/strict";
+import { findsNothing } from "./axe.mjs";
 import { eventually, picture } from "./browser.mjs";
-import { ANSWER, answers, scene } from "./scene.mjs";
+import { ANSWER, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene();
 
@@ -68,4 +69,31 @@ stage.test("the chat is called as its tenant is, unless it has a title of its ow
   const tab = await visitor.visit(stage.put(await tenant.embedCode()));
   await tab.open();
   assert.equal(await tab.widget.locator(".title").textContent(), "Northwind");
+});
+
+stage.test("a visitor begins with a first message of the owner's, by a click or by keys", async (come) => {
+  const tenant = await stage.tenant();
+  await tenant.customize({ starters: [QUESTION, "I want to talk to a person", "<b>Où</b> est ma commande, que j’attends depuis longtemps déjà ?"] });
+  const visitor = await come({ viewport: { width: 360, height: 740 } });
+  const tab = await visitor.visit(stage.put(await tenant.embedCode()));
+  await tab.open();
+  const group = tab.widget.getByRole("group", { name: "Choose a first message" });
+  await eventually(async () => assert.equal(await group.getByRole("button").count(), 3));
+  await tab.stands();
+  await picture(tab.page, "starters");
+  await findsNothing(tab.page);
+  const { x, width } = await group.boundingBox();
+  assert.ok(x >= 0 && x + width <= 360);
+  await tenant.customize({ starters: [QUESTION, "Another"] });
+  await eventually(async () => assert.deepEqual(await group.getByRole("button").allTextContents(), [QUESTION, "Another"]));
+  await group.getByRole("button", { name: QUESTION }).focus();
+  await tab.page.keyboard.press("Enter");
+  await eventually(async () => assert.deepEqual((await tab.bubbles()).slice(1), [`sent: ${QUESTION}`, ANSWER]));
+  assert.equal(await group.isVisible(), false);
+  assert.equal(await tab.focused(), "input", "the visitor goes on where they write");
+  await tab.page.reload();
+  await tab.open();
+  await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
+  assert.equal(await group.isVisible(), false);
+  assert.equal((await tenant.messages()).filter(({ content }) => content === QUESTION).length, 1);
 });

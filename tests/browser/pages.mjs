@@ -39,6 +39,11 @@ ${body}</body></html>`;
     return path;
   }
 
+  /** Puts up a file as it is. */
+  putRaw(path, body, type = "text/html") {
+    this.#pages.set(path, { html: body, headers: { "Content-Type": `${type}; charset=utf-8` } });
+  }
+
   async stop() {
     this.#server.close();
     this.#server.closeAllConnections();

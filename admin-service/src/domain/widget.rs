@@ -26,6 +26,8 @@ pub const DEFAULT_KEY_NAME: &str = "Default";
 
 const LONGEST_NAME: usize = 100;
 const MOST_DOMAINS: usize = 100;
+const MOST_STARTERS: usize = 6;
+const LONGEST_STARTER: usize = 80;
 const LARGEST_RATE_PER_HOUR: u32 = 1_000_000;
 
 /// A key that a widget on a page carries. It is public.
@@ -139,6 +141,9 @@ pub struct Appearance {
     /// What stands where one types. 1 to 100 characters.
     #[schema(min_length = 1, max_length = 100)]
     pub placeholder_text: String,
+    /// First messages to choose from. At most 6, of 1 to 80 characters.
+    #[schema(max_items = 6)]
+    pub starters: Vec<String>,
 }
 
 impl Default for Appearance {
@@ -152,6 +157,7 @@ impl Default for Appearance {
             show_branding: true,
             widget_title: None,
             placeholder_text: "Write a message".to_owned(),
+            starters: Vec::new(),
         }
     }
 }
@@ -184,6 +190,7 @@ impl Appearance {
             "show_branding" => field!(show_branding, flag(value)),
             "widget_title" => field!(widget_title, nullable(value, |value| text(value, 100))),
             "placeholder_text" => field!(placeholder_text, text(value, 100)),
+            "starters" => field!(starters, starters(value)),
             // What was read may be sent back.
             "bot_id" | "id" | "created_at" | "updated_at" => Ok(None),
             _ => Err(Refusal::hinted("is not a field of a widget's appearance", Hint::ReadReference)),
@@ -206,6 +213,24 @@ fn position(value: &Value) -> Result<String, String> {
         Some(position @ ("bottom-right" | "bottom-left")) => Ok(position.to_owned()),
         _ => Err("must be bottom-right or bottom-left".to_owned()),
     }
+}
+
+fn starters(value: &Value) -> Result<Vec<String>, String> {
+    let Value::Array(items) = value else {
+        return Err("must be a list of texts, such as [\"Where is my order?\"]".to_owned());
+    };
+    if items.len() > MOST_STARTERS {
+        return Err(format!("must have at most {MOST_STARTERS} texts"));
+    }
+    let mut starters = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let starter = text(item, LONGEST_STARTER).map_err(|why| format!("text {} {why}", index + 1))?;
+        if starters.contains(&starter) {
+            return Err(format!("text {} is there twice", index + 1));
+        }
+        starters.push(starter);
+    }
+    Ok(starters)
 }
 
 #[cfg(test)]
@@ -261,6 +286,13 @@ mod tests {
             ("show_branding", json!("yes")),
             ("widget_title", json!(7)),
             ("placeholder_text", json!(null)),
+            ("starters", json!(null)),
+            ("starters", json!("Where is my order?")),
+            ("starters", json!([""])),
+            ("starters", json!(["x".repeat(81)])),
+            ("starters", json!(["a", "a"])),
+            ("starters", json!(["a", 7])),
+            ("starters", json!(["a", "b", "c", "d", "e", "f", "g"])),
             ("css", json!("body{}")),
         ] {
             let refused = Appearance::default().patch(&object(json!({ field: wrong }))).expect_err("refused");
@@ -269,5 +301,9 @@ mod tests {
         let mut cleared = Appearance { widget_title: Some("T".into()), ..Appearance::default() };
         assert_eq!(cleared.patch(&object(json!({"widget_title": null}))), Ok(vec!["widget_title"]));
         assert_eq!(cleared, Appearance::default());
+        let starters = object(json!({"starters": ["Where is my order?", "Où est ma commande ?"]}));
+        assert_eq!(cleared.patch(&starters), Ok(vec!["starters"]));
+        assert_eq!(cleared.patch(&starters), Ok(vec![]));
+        assert_eq!(cleared.patch(&object(json!({"starters": []}))), Ok(vec!["starters"]));
     }
 }

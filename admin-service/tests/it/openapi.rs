@@ -253,6 +253,7 @@ async fn what_is_answered_is_what_is_documented() {
         ("show_branding", vec![json!(false), json!(null), json!("no")]),
         ("widget_title", vec![json!("T"), json!(null), json!(long(101))]),
         ("placeholder_text", vec![json!("P"), json!(null), json!(long(101))]),
+        ("starters", vec![json!(["S"]), json!([]), json!(null), json!(["1", "2", "3", "4", "5", "6", "7"])]),
     ] {
         for value in values {
             let body = json!({"bot_id": bot, field: value});

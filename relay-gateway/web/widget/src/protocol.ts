@@ -20,6 +20,8 @@ export interface WidgetConfig {
   readonly brandColour: string | null;
   readonly online: boolean;
   readonly takesFiles: boolean;
+  /** First messages to choose from. */
+  readonly starters: readonly string[];
 }
 
 export interface Session {
@@ -87,6 +89,7 @@ export function parseConfig(value: unknown): WidgetConfig {
     brandColour: hexColour(brand["primary_color"]),
     online: json["is_online"] !== false,
     takesFiles: json["file_upload_enabled"] === true,
+    starters: known(list(look["starters"]).map(text)),
   };
 }
 

@@ -22,6 +22,7 @@ export const en = {
   resolved: "This conversation was marked as resolved. Write again any time.",
   agent: "Support",
   messages: "Messages",
+  starters: "Choose a first message",
   youSaid: "You said:",
   said: "{name} said:",
   isTyping: "{name} is typing…",
