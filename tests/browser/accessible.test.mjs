@@ -171,7 +171,7 @@ stage.test("over a small screen the focus stays in the sheet", async (come) => {
     seen.add(await tab.focused());
     await tab.page.keyboard.press("Tab");
   }
-  assert.deepEqual([...seen].sort(), ["attach", "close", "input", "scroller"]);
+  assert.deepEqual([...seen].sort(), ["attach", "close", "input", "more", "scroller"]);
 });
 
 stage.test("a French page has a French chat, and a French answer", async (come) => {

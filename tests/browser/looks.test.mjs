@@ -33,12 +33,12 @@ async function fits(tab, name, ...parts) {
   await picture(tab.page, name);
 }
 
-async function conversation(tab, tenant) {
+async function conversation(tab, tenant, waiting = "Waiting for a person") {
   await tab.open();
   await tab.write("Where is my order?");
   await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
   await tab.write("And how long does https://shop.example/a-very-long-address/that-does-not-want-to-break-anywhere take?");
-  await eventually(async () => assert.equal(await tab.status.textContent(), "Waiting for a person"));
+  await eventually(async () => assert.equal(await tab.status.textContent(), waiting));
   await tenant.say("agent", "Good morning! It left our house yesterday.\nTwo days, usually.");
   await tenant.say("agent", "Anything else?");
   await eventually(async () => assert.equal((await tab.bubbles()).at(-1), "Anything else?"));
@@ -121,7 +121,7 @@ stage.test("what is too long is said to be, before it is sent and when the relay
 stage.test("from right to left", async (come) => {
   const tenant = await stage.tenant({ branding_display_name: "Northwind", branding_primary_color: "#0F766E" });
   const tab = await (await come()).visit(stage.put(await tenant.embedCode(), { lang: "ar", dir: "rtl" }));
-  await conversation(tab, tenant);
+  await conversation(tab, tenant, "في انتظار أحد الموظفين");
   await fits(tab, "rtl-1440", tab.panel);
   await tab.page.setViewportSize(SMALL);
   await fits(tab, "rtl-360", tab.panel);

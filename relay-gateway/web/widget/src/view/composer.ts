@@ -89,9 +89,12 @@ export class ComposerView {
 
   /** Fits the height to the text, and says how much room is left. */
   measure(): void {
-    const { input } = this;
+    const { input, element } = this;
+    // The composer must not become smaller while it is measured: the conversation above it would become larger, and the browser would scroll it.
+    element.style.setProperty("min-height", `${element.offsetHeight + 1}px`);
     input.style.setProperty("height", "auto");
     if (input.scrollHeight > 0) input.style.setProperty("height", `${input.scrollHeight}px`);
+    element.style.removeProperty("min-height");
     // As the relay counts them: an emoji is one character, or a few.
     const left = MESSAGE_CHARS - [...input.value.trim()].length;
     const isEmpty = left === MESSAGE_CHARS && !this.#hasFiles;

@@ -51,16 +51,26 @@ function handle(event: Event): void {
   const isClick = event.type === "click";
   // Only buttons listen to clicks. Links and fields do what the browser does with the click itself.
   if (isClick && !target.closest?.("button")) return;
-  const { key, code, shiftKey, ctrlKey, altKey, metaKey, repeat, isComposing, keyCode } = event as KeyboardEvent;
+  const { key, shiftKey, isComposing, keyCode } = event as KeyboardEvent;
   // keyCode 229 is how Safari says that a key belongs to an input method.
-  const keys = { key, code, shiftKey, ctrlKey, altKey, metaKey, repeat, isComposing: isComposing || keyCode === 229 };
-  // The event's own constructor: the page may have replaced the one of that name.
-  const Constructor = event.constructor as typeof Event;
+  const keys = { key, shiftKey, isComposing: isComposing || keyCode === 229 };
   const { clipboardData } = event as ClipboardEvent;
-  const inner = new Constructor(event.type, { ...(event.type === "keydown" ? keys : {}), bubbles: true, cancelable: true });
-  // Not every browser's constructor takes it.
-  if (clipboardData) Object.defineProperty(inner, "clipboardData", { value: clipboardData });
+  const inner = isClick ? innerClick(event) : innerEvent(event.type, { ...keys, clipboardData });
   const isPrevented = !target.dispatchEvent(inner);
   // The inner click has already submitted the button's form.
   if (isClick || isPrevented) event.preventDefault();
+}
+
+/** A click submits the form of its button only if it is an event of the same kind. The page may have replaced the constructor of that name. */
+function innerClick(event: Event): Event {
+  const Constructor = event.constructor as typeof Event;
+  return new Constructor(event.type, { bubbles: true, cancelable: true });
+}
+
+/** A plain event with these fields: Firefox lets a KeyboardEvent out of the shadow root even where it is made not to leave it. */
+function innerEvent(type: string, fields: Readonly<Record<string, unknown>>): Event {
+  const inner = document.createEvent("Event");
+  inner.initEvent(type, true, true);
+  for (const name of Object.keys(fields)) Object.defineProperty(inner, name, { value: fields[name] });
+  return inner;
 }
