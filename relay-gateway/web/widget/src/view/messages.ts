@@ -61,7 +61,6 @@ export class MessagesView {
     this.#scroller.append(this.#log, this.#starters.element, this.#typing, this.#forms.element);
     this.element = el("div", "messages", this.#scroller, this.#pill);
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    this.#scroller.addEventListener("wheel", ({ deltaY }) => deltaY < 0 && this.#leaveEnd(), { passive: true });
     this.#scroller.addEventListener("keydown", ({ key, target }) => {
       if (target === this.#scroller && UP_KEYS.includes(key)) this.#leaveEnd();
     });
