@@ -9,10 +9,22 @@ const RUNG_KEY = "rung";
 
 /** Until the widget is gone. */
 export function begin(p: Parts): void {
-  p.patch({ sound: p.local.read(SOUND_KEY) === true });
+  load(p);
   p.events.on("unread", () => count(p));
-  document.addEventListener("visibilitychange", showCount, { signal: p.gone });
+  // A function of its own for each widget: the same one would be registered once, and go with the first of them.
+  document.addEventListener("visibilitychange", () => showCount(), { signal: p.gone });
   p.gone.addEventListener("abort", () => countInTitle(p, 0));
+}
+
+/** Reads whether the visitor wants the sound, which another tab may have changed. */
+export function load(p: Parts): void {
+  p.patch({ sound: p.local.read(SOUND_KEY) === true });
+}
+
+/** The next visitor has not asked for a sound, and heard nothing. */
+export function forget(p: Parts): void {
+  p.local.remove(SOUND_KEY);
+  p.local.remove(RUNG_KEY);
 }
 
 /** To be called when the page wants its title counted, or not any more. */

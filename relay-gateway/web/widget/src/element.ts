@@ -29,7 +29,7 @@ export class ChatRelayElement extends HTMLElement implements Slot {
   #root: HTMLElement | null = null;
   #returnFocusTo: HTMLElement | null = null;
   #isDrawing = false;
-  readonly #place = new Place(this);
+  readonly #place = new Place(this, () => this.#view?.panel.messages.moved());
   /** The selector that it was placed by. */
   #container: string | null = null;
   /** In a container, what is read is only what the visitor has scrolled to. */
@@ -134,7 +134,8 @@ export class ChatRelayElement extends HTMLElement implements Slot {
   }
 
   #reads({ state }: Widget): boolean {
-    const isShown = document.visibilityState === "visible" && this.getClientRects().length > 0;
+    const isDrawn = this.#root?.checkVisibility?.({ visibilityProperty: true }) ?? true;
+    const isShown = document.visibilityState === "visible" && this.getClientRects().length > 0 && isDrawn;
     const isInSight = this.#container === null || this.#isInSight;
     return state.open && isShown && isInSight && this.#view?.panel.messages.showsEnd === true;
   }

@@ -45,14 +45,19 @@ export function askOlder(p: Parts): void {
 /** The visitor saves the conversation: asks for all that is not loaded. Once it is there, or cannot be had, the transcript is ready. */
 export function fetchAll(p: Parts): void {
   p.patch({ transcript: "fetching" });
-  askOlder(p);
+  fetchMore(p, "");
+}
+
+function fetchMore(p: Parts, askedLast: string): void {
+  // Of a conversation longer than what is kept here, the same page would come again and again.
+  if (p.state.messages[0]?.id !== askedLast) askOlder(p);
   if (p.state.askedBefore === "") stopFetching(p);
 }
 
-/** After the reducer: the relay has answered. */
-export function answered(p: Parts): void {
+/** After the reducer: the relay has answered what it was asked before this message. */
+export function answered(p: Parts, askedBefore: string): void {
   p.timers.stop("older");
-  if (p.state.transcript === "fetching") fetchAll(p);
+  if (p.state.transcript === "fetching") fetchMore(p, askedBefore);
 }
 
 function stopFetching(p: Parts): void {
@@ -61,9 +66,10 @@ function stopFetching(p: Parts): void {
 
 /** Whether a refusal that names no frame is of this question: a relay of another version may not know it. */
 export function refused(p: Parts, { clientId }: Extract<ServerFrame, { type: "error" }>): boolean {
-  if (clientId !== null || p.state.askedBefore === "") return false;
+  const { askedBefore } = p.state;
+  if (clientId !== null || askedBefore === "") return false;
   p.patch({ askedBefore: "", mayAskOlder: false });
-  answered(p);
+  answered(p, askedBefore);
   return true;
 }
 

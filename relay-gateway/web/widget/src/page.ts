@@ -1,4 +1,5 @@
 // What happens to the page around a widget.
+import * as alerts from "./alerts";
 import * as delivery from "./delivery";
 import * as history from "./history";
 import type { Parts } from "./parts";
@@ -41,6 +42,7 @@ export function listenToPage(p: Parts, sessions: Sessions): void {
     () => {
       if (document.visibilityState !== "visible") return;
       p.checkVisitor();
+      p.recheck();
       connection.revive();
       p.onChange();
     },
@@ -53,6 +55,7 @@ function otherTabWrote(p: Parts, sessions: Sessions, event: StorageEvent): void 
   if (name === undefined) return;
   if (sessions.mayChangeVisitor(name)) p.checkVisitor();
   if (name === null) return;
+  if (name === alerts.SOUND_KEY) alerts.load(p);
   if (name === "opened") p.patch({ mayGreet: false });
   if (name === history.READ_KEY) history.load(p);
   const isServed = p.state.config !== null;

@@ -21,6 +21,8 @@ export interface Parts extends Model {
   readonly told: Set<string>;
   /** Forgets the visitor in this page, if another one uses the browser now. */
   checkVisitor(): boolean;
+  /** Asks again for a page that was refused, where the chat is always open. */
+  recheck(): void;
   /** Waits for the words of the visitor's language, though not for long. */
   obtainWords(): Promise<void>;
   /** The session, with another token where this one was refused. */

@@ -8,11 +8,14 @@ export class Place {
   readonly #element: HTMLElement;
   // A page that takes out the element itself ends the widget: then the element has no parent.
   readonly #changes = new MutationObserver(() => this.#element.parentNode !== null && this.#stand());
+  readonly #onMoved: () => void;
   #selector: string | null = null;
   #timer = 0;
 
-  constructor(element: HTMLElement) {
+  /** `onMoved`: browsers forget how far the parts of an element that is moved were scrolled. */
+  constructor(element: HTMLElement, onMoved: () => void) {
     this.#element = element;
+    this.#onMoved = onMoved;
   }
 
   /**
@@ -26,7 +29,8 @@ export class Place {
     if (selector !== null) {
       this.#changes.observe(document, { childList: true, subtree: true });
       this.#timer = window.setTimeout(() => {
-        if (find(selector) === null) tellOnConsole(`no element matches data-container="${selector}": the chat is shown in it once there is one.`);
+        if (!isSelector(selector)) tellOnConsole(`data-container="${selector}" is no selector. Write, for example, #chat.`);
+        else if (this.#find() === null) console.info(`[chat-relay] No element matches data-container="${selector}" yet: the chat waits for it.`);
       }, TOLD_AFTER_MS);
     }
     this.#stand();
@@ -38,20 +42,28 @@ export class Place {
   }
 
   #stand(): void {
-    const container = this.#selector === null ? null : find(this.#selector);
+    const container = this.#find();
     // While there is no container, the element waits unseen.
     if (this.#selector !== null && container === null) this.#element.style.setProperty("display", "none");
     else this.#element.style.removeProperty("display");
     const parent = container ?? document.documentElement;
-    if (this.#element.parentNode !== parent) parent.append(this.#element);
+    if (this.#element.parentNode === parent) return;
+    parent.append(this.#element);
+    this.#onMoved();
+  }
+
+  #find(): Element | null {
+    if (this.#selector === null || !isSelector(this.#selector)) return null;
+    const found = document.querySelector(this.#selector);
+    return found !== null && this.#element.contains(found) ? null : found;
   }
 }
 
-function find(selector: string): Element | null {
+function isSelector(text: string): boolean {
   try {
-    return document.querySelector(selector);
+    document.querySelector(text);
+    return true;
   } catch {
-    // It is no selector.
-    return null;
+    return false;
   }
 }

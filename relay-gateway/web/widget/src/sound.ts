@@ -3,7 +3,7 @@
 /** Of the two notes, in hertz. */
 const NOTES = [660, 880];
 const NOTE_S = 0.12;
-/** What would be heard later than this is not played: browsers hold back a page's sound until the visitor has touched it. */
+/** A sound that would start later than this is dropped. Browsers hold sound back until the visitor has clicked. */
 const LATEST_MS = 500;
 
 let context: AudioContext | null = null;

@@ -140,7 +140,7 @@ export function unreadCount({ messages, readUpTo }: State): number {
 }
 
 /** Whether anything of a visitor's is in the page. */
-export function hasWords({ sessionId, messages, outbox, draft, files }: State): boolean {
+export function hasVisitorData({ sessionId, messages, outbox, draft, files }: State): boolean {
   return sessionId !== null || draft !== "" || [messages, outbox, files].some(({ length }) => length > 0);
 }
 

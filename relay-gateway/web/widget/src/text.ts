@@ -94,6 +94,8 @@ export async function fetchWords(locale: string, fetchTexts: (language: string) 
 
 /** The longest beginning of a locale that there are texts of. */
 function languageOf(locale: string): string {
+  // These read traditional characters; the texts are in simplified ones.
+  if (/^zh-(hant|tw|hk|mo)\b/i.test(locale)) return "en";
   const parts = locale.toLowerCase().split("-");
   for (let length = parts.length; length > 0; length -= 1) {
     const prefix = parts.slice(0, length).join("-");

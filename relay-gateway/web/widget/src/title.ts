@@ -17,10 +17,11 @@ export function countInTitle(widget: object, count: number): void {
 export function showCount(): void {
   // The page has given itself another title meanwhile: that one is its own now.
   if (counted === null || document.title !== counted) own = document.title;
-  const total = [...unread.values()].reduce((sum, count) => sum + count, 0);
+  let total = 0;
+  for (const count of unread.values()) total += count;
   const wanted = total > 0 && document.visibilityState !== "visible" ? `(${total}) ${own}` : null;
   // A title that nobody changed stays as it is written: the browser would trim it.
   if (wanted !== null || counted !== null) document.title = wanted ?? own;
-  // As the browser has kept it.
+  // The browser may trim the title.
   counted = wanted === null ? null : document.title;
 }

@@ -48,12 +48,12 @@ export class Visit {
   }
 
   /**
-   * Whether another visitor uses the browser now than the one whose words are in this page. A page without words belongs to nobody: two tabs that
-   * open the chat in one moment may name the same visitor differently, and then the later name counts in both.
+   * Whether another visitor uses the browser now than the one of this page. While nothing of a visitor is in the page, a new name is taken over
+   * without a reset: two tabs that open the chat in one moment may name the same visitor differently.
    */
-  isAnothers(hasWords: boolean): boolean {
+  isAnothers(hasVisitorData: boolean): boolean {
     const now = this.#sessions.visitor();
-    const isAnother = hasWords && this.#visitor !== "" && this.#visitor !== now;
+    const isAnother = hasVisitorData && this.#visitor !== "" && this.#visitor !== now;
     if (!isAnother) this.#visitor = now;
     return isAnother;
   }

@@ -17,7 +17,7 @@ import type { Position, ServerFrame, Session } from "./protocol";
 import * as service from "./service";
 import { Sessions } from "./session";
 import { sheet } from "./shape";
-import { hasWords, isSamePerson, nextUnsent, previewed, type State } from "./state";
+import { hasVisitorData, isSamePerson, nextUnsent, previewed, type State } from "./state";
 import { Storage } from "./storage";
 import { fetchWords } from "./text";
 import { Timers } from "./timers";
@@ -27,7 +27,7 @@ import { Visit } from "./visit";
 
 const TYPING_SHOWN_MS = 6000;
 const TYPING_SENT_EVERY_MS = 3000;
-/** So long the chat waits for the words of its language. Then it is drawn in English, until they come. */
+/** The chat waits this long for the words of its language. After that it is drawn in English until they come. */
 const WORDS_WITHIN_MS = 2500;
 const CARRIER_KEY = "carrier";
 const PREVIEWED_KEY = "previewed";
@@ -77,11 +77,9 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     const mayGreet = this.local.read("opened") === null && this.#tab.read("greeted") === null;
     // A page of the same visit goes on with the panel as it was. A sheet would hide the page that the visitor has just asked for.
     this.#visit.begin();
-    const { wasOpen, draft } = this.#visit;
-    const opens = this.#isInline || (wasOpen === null ? this.options.open : wasOpen && !sheet().matches);
-    const opensWhenReady = this.state.opensWhenReady || opens;
+    const { draft } = this.#visit;
     delivery.load(this);
-    this.patch({ loading: stored, mayGreet, opensWhenReady, draft, files: files.restored(this.#visit.files, this.#sessionId) });
+    this.patch({ loading: stored, mayGreet, draft, files: files.restored(this.#visit.files, this.#sessionId) });
     this.patch({ previewedUpTo: String(this.#tab.read(PREVIEWED_KEY) ?? "") });
     history.load(this);
     alerts.begin(this);
@@ -89,7 +87,9 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     this.events.emit("ready", {});
     // The page may have reset it meanwhile: then there is nothing to connect for.
     if (this.#sessions.stored() !== null || nextUnsent(this.state)) this.connection.connect();
-    if (this.state.opensWhenReady) this.open(true);
+    const { wasOpen } = this.#visit;
+    const opens = this.#isInline || (wasOpen === null ? this.options.open : wasOpen && !sheet().matches);
+    if (this.state.opensWhenReady || opens) this.open(true);
   }
 
   /** Takes other looks. Where the chat comes to stand in a container it is open, and where it leaves one it is as the visitor left it. */
@@ -100,7 +100,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     void this.obtainWords();
     if (this.#isInline === wasInline || this.state.config === null) return;
     if (this.#isInline) this.open(true);
-    else if (this.#visit.wasOpen !== true || sheet().matches) this.close();
+    else if (this.#visit.wasOpen !== true || sheet().matches) this.patch({ open: false, opensWhenReady: false });
   }
 
   destroy(): void {
@@ -117,7 +117,10 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       this.patch({ opensWhenReady: true });
       return;
     }
-    if (this.state.open) return;
+    if (this.state.open) {
+      if (this.#isInline) this.recheck();
+      return;
+    }
     this.checkVisitor();
     // In a container it is open on every page, whether the visitor wants to chat or not: the relay hears of those who write.
     if (this.#isInline) {
@@ -131,6 +134,12 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     if (this.state.blocked) void service.returns(this).then((isServed) => isServed && this.connection.connect());
     else this.connection.connect();
     this.events.emit("open", {});
+  }
+
+  /** A chat in a container is never opened again: if the relay has refused the page, it is asked when the visitor or the page comes back to it. */
+  recheck(): void {
+    if (!this.state.blocked || !this.#isInline) return;
+    void service.returns(this).then((isServed) => isServed && this.#sessions.stored() !== null && this.connection.connect());
   }
 
   close(): void {
@@ -148,6 +157,9 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
 
   send(content: string): void {
     this.checkVisitor(true);
+    // Who chats in a container needs no greeting on the next page.
+    this.local.write("opened", true);
+    this.patch({ mayGreet: false });
     this.#keepDraft("");
     delivery.send(this, content);
   }
@@ -158,14 +170,17 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     const token = this.#sessions.forget() ?? this.connection.token;
     this.outbox.clear();
     this.local.remove(history.READ_KEY);
-    this.local.remove(alerts.SOUND_KEY);
+    alerts.forget(this);
     this.#startOver(false);
     if (token !== null) this.api.endSession(token);
   }
 
   /** Forgets the visitor, if another one uses the browser now, and answers whether that is so. A visitor who is writing keeps the panel open. */
   checkVisitor(isWriting = false): boolean {
-    const isAnother = this.#visit.isAnothers(hasWords(this.state));
+    // A connection that is being made will bring the words of whom its token is.
+    const { token } = this.connection;
+    const isDialling = token !== null && token !== this.#sessions.stored()?.token;
+    const isAnother = this.#visit.isAnothers(isDialling || hasVisitorData(this.state));
     if (isAnother) this.#startOver(isWriting);
     return isAnother;
   }
@@ -178,6 +193,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     files.clear(this);
     this.timers.stopAll(service.WAIT);
     this.#visit.end();
+    this.#tab.remove(PREVIEWED_KEY);
     if (open && !this.#isInline) this.#visit.keep("open", true);
     this.apply({ type: "reset", open });
     // What the storage still holds is the new visitor's.
@@ -276,7 +292,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
 
   obtainWords(): Promise<void> {
     const words = fetchWords(this.state.appearance.locale, (language) => this.api.fetchTexts(language)).then(() => this.onChange());
-    const patience = new Promise<void>((resolve) => this.timers.after("words", WORDS_WITHIN_MS, resolve));
+    // Not one of the timers that a reset stops: the start waits for it.
+    const patience = new Promise<void>((resolve) => window.setTimeout(resolve, WORDS_WITHIN_MS));
     return Promise.race([words, patience]);
   }
 
@@ -303,8 +320,9 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       forms.pump(this);
     } else {
       this.timers.stop("ack");
+      const { askedBefore } = this.state;
       this.patch({ inFlight: null, typing: null, askedBefore: "" });
-      history.answered(this);
+      history.answered(this, askedBefore);
     }
     updateTrouble(this);
   }
@@ -320,7 +338,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
         delivery.acknowledged(this, frame.clientId);
         break;
       case "history":
-        history.answered(this);
+        history.answered(this, before.askedBefore);
         break;
       case "rating":
       case "email":

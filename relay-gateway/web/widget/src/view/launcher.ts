@@ -56,7 +56,7 @@ export class LauncherView {
     setText(this.#sayer, preview === null ? "" : (sayer.name ?? t.chatTitle));
     setText(this.#greetingText, preview === null ? greeting : plainText(blocks(preview.content)));
     setAttribute(this.#dismiss, "aria-label", t.dismissGreeting);
-    this.#greeting.hidden = !settled || state.open || state.blocked || (preview === null && !state.mayGreet);
+    this.#greeting.hidden = !settled || state.open || state.blocked || (preview === null && (!state.mayGreet || state.messages.length > 0));
     this.element.hidden = !state.appearance.launcher || state.appearance.container !== null;
   }
 }

@@ -15,7 +15,7 @@ export class MenuView {
   readonly #sound: HTMLButtonElement;
   readonly #save: HTMLButtonElement;
   readonly #list: HTMLElement;
-  /** Lies under the open menu and over the rest of the panel: a click anywhere else closes the menu. */
+  /** Lies under the open menu and over the rest of the panel: a click elsewhere in the panel closes the menu. */
   readonly #cover = button("menu-cover", () => this.#toggle(false));
 
   constructor(actions: MenuActions) {

@@ -67,9 +67,10 @@ export class MessagesView {
     // Keyboards, growing composers and loading images must not hide the newest message.
     this.#resizes = new ResizeObserver(() => {
       if (this.#atEnd) this.toEnd(false);
+      else if (this.#left() < 1) this.#arrive();
       this.#range = this.#scroller.scrollHeight - this.#scroller.clientHeight;
     });
-    for (const part of [this.#scroller, this.#log, this.#typing, this.#forms.element]) this.#resizes.observe(part);
+    for (const part of [this.#scroller, this.#log, this.#starters.element, this.#typing, this.#forms.element]) this.#resizes.observe(part);
   }
 
   /** Whether the newest message is in sight. */
@@ -124,9 +125,15 @@ export class MessagesView {
     if (this.#left() >= 1) {
       this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: smooth && !calm ? "smooth" : "auto" });
     }
-    if (!smooth) this.#atEnd = true;
+    if (!smooth || this.#left() < 1) this.#atEnd = true;
     this.#top = this.#scroller.scrollTop;
     this.#hidePill();
+  }
+
+  /** The element was moved in the page: shows again what was in sight. */
+  moved(): void {
+    if (this.#atEnd) this.toEnd(false);
+    else this.#scroller.scrollTop = this.#top;
   }
 
   destroy(): void {
@@ -153,8 +160,9 @@ export class MessagesView {
     }
     if (anchor === null) return;
     const top = anchor.offsetTop - above;
-    // Setting the position, even to what it is, ends the scrolling that a key or a wheel has begun.
+    // Setting the position, even to what it is, ends the scrolling that the visitor has begun.
     if (Math.abs(top - this.#scroller.scrollTop) >= 1) this.#scroller.scrollTop = top;
+    this.#top = this.#scroller.scrollTop;
   }
 
   /** The oldest message that was shown before and still is. */
@@ -196,7 +204,12 @@ export class MessagesView {
     if (scrollTop !== this.#top) this.#atEnd = range - scrollTop < (scrollTop < this.#top ? 1 : END_PX);
     this.#top = scrollTop;
     this.#askOlder();
-    if (!this.#atEnd || wasAtEnd) return;
+    if (this.#atEnd && !wasAtEnd) this.#arrive();
+  }
+
+  /** The newest message has come into sight. */
+  #arrive(): void {
+    this.#atEnd = true;
     this.#hidePill();
     this.#actions.onChange();
   }

@@ -1,4 +1,5 @@
 // Everything the visitor sees, in one shadow root: launcher, panel, theme, and what is announced.
+import { tellOnConsole } from "../advice";
 import { palette } from "../colour";
 import type { Appearance } from "../options";
 import type { State } from "../state";
@@ -53,7 +54,12 @@ export class View {
     this.#announce(state, words);
     if (state.transcript !== "ready") return;
     this.#actions.saved();
-    download(transcript(state, words));
+    try {
+      download(transcript(state, words));
+    } catch (failure) {
+      // Pages replace what a download is made of.
+      tellOnConsole("the conversation could not be saved:", failure);
+    }
   }
 
   destroy(): void {
