@@ -1,11 +1,11 @@
 // Chromium, what a visitor does in it, and waiting for what shall come true.
 import { AssertionError } from "node:assert";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
-const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+const CHROMIUM = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /** Long enough for the slowest machine: what is waited for either comes much sooner or never. */
 const PATIENCE_MS = 20_000;
@@ -13,22 +13,22 @@ const LOOK_EVERY_MS = 25;
 
 const artefacts = fileURLToPath(new URL("artefacts/", import.meta.url));
 
-function executable() {
-  if (process.env.CHROMIUM) return process.env.CHROMIUM;
-  if (existsSync("/usr/bin/chromium")) return "/usr/bin/chromium";
-  for (const name of NAMES) {
+/** The browser that a variable of the environment names, or the first of these programs that is there. */
+export function executable(variable, names) {
+  if (process.env[variable]) return process.env[variable];
+  for (const name of names) {
     try {
       return execFileSync("which", [name], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
     } catch {
       // The next one, then.
     }
   }
-  throw new Error("there is no Chromium: install it, or name one in CHROMIUM");
+  throw new Error(`there is no ${names[0]}: install it, or name another in ${variable}`);
 }
 
 export function launch() {
   const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
-  return chromium.launch({ executablePath: executable(), args });
+  return chromium.launch({ executablePath: executable("CHROMIUM", CHROMIUM), args });
 }
 
 /** Looks again until `check` fails no more, and answers what it answers. Its last failure is ours. */

@@ -1,22 +1,14 @@
 // Pages that want the visitor's keys, clicks and focus for themselves: dialogs that trap the focus, hotkeys, scrolling by script.
 import assert from "node:assert/strict";
 import { eventually } from "./browser.mjs";
+import { MODAL, bootstrap } from "./fixtures.mjs";
 import { ANSWER, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene();
 
 /** A dialog of the page's with a field, which is open, has the focus, and says when it is closed. */
 const DIALOGS = {
-  "a Bootstrap modal": () => `
-    <link rel="stylesheet" href="${stage.pages.library("bootstrap/dist/css/bootstrap.css")}">
-    <script src="${stage.pages.library("bootstrap/dist/js/bootstrap.bundle.js")}"></script>
-    <div class="modal" id="dialog" tabindex="-1"><div class="modal-dialog"><div class="modal-content"><input id="field"></div></div></div>
-    <script>
-      const dialog = document.getElementById("dialog");
-      dialog.addEventListener("hidden.bs.modal", () => (window.isClosed = true));
-      dialog.addEventListener("shown.bs.modal", () => document.getElementById("field").focus());
-      new bootstrap.Modal(dialog).show();
-    </script>`,
+  "a Bootstrap modal": () => bootstrap(stage.pages) + MODAL,
   "a focus-trap that closes on clicks outside": () => `
     <script src="${stage.pages.library("tabbable/dist/index.umd.js")}"></script>
     <script src="${stage.pages.library("focus-trap/dist/focus-trap.umd.js")}"></script>

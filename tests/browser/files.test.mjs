@@ -2,12 +2,11 @@
 import assert from "node:assert/strict";
 import { findsNothing } from "./axe.mjs";
 import { eventually, picture } from "./browser.mjs";
+import { PNG } from "./fixtures.mjs";
 import { answers, scene } from "./scene.mjs";
 
 const stage = scene();
 
-/** A picture of one pixel. */
-const PNG = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
 const CAT = { name: "a cat.png", mimeType: "image/png", buffer: PNG };
 const BILL = { name: "bill.pdf", mimeType: "application/pdf", buffer: Buffer.from("%PDF-1.7 a bill") };
 

@@ -1,25 +1,10 @@
 // Firefox, and what a visitor does in it. It is driven by WebDriver BiDi, the protocol that an unchanged Firefox speaks.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import puppeteer from "puppeteer-core";
-import { eventually } from "./browser.mjs";
-
-const NAMES = ["firefox-esr", "firefox"];
-
-function executable() {
-  if (process.env.FIREFOX) return process.env.FIREFOX;
-  for (const name of NAMES) {
-    try {
-      return execFileSync("which", [name], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
-    } catch {
-      // The next one, then.
-    }
-  }
-  throw new Error("there is no Firefox: install it, or name one in FIREFOX");
-}
+import { eventually, executable } from "./browser.mjs";
 
 export function launchFirefox() {
-  return puppeteer.launch({ browser: "firefox", executablePath: executable(), headless: true });
+  return puppeteer.launch({ browser: "firefox", executablePath: executable("FIREFOX", ["firefox-esr", "firefox"]), headless: true });
 }
 
 /** A page that has the widget. */

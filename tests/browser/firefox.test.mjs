@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { eventually } from "./browser.mjs";
 import { FirefoxTab, launchFirefox } from "./firefox.mjs";
+import { MODAL, PNG, bootstrap } from "./fixtures.mjs";
 import { ANSWER, GREETING, QUESTION, scene } from "./scene.mjs";
 
 const stage = scene();
@@ -61,19 +62,7 @@ firefoxTest("a conversation, its marks, and the next page of the visit", async (
 });
 
 firefoxTest("a Bootstrap modal is open, and what is typed is the chat's", async ({ code, visit }) => {
-  const library = (file) => stage.pages.library(`bootstrap/dist/${file}`);
-  const tab = await visit(
-    stage.put(`${code}
-      <link rel="stylesheet" href="${library("css/bootstrap.css")}">
-      <script src="${library("js/bootstrap.bundle.js")}"></script>
-      <div class="modal" id="dialog" tabindex="-1"><div class="modal-dialog"><div class="modal-content"><input id="field"></div></div></div>
-      <script>
-        const dialog = document.getElementById("dialog");
-        dialog.addEventListener("hidden.bs.modal", () => (window.isClosed = true));
-        dialog.addEventListener("shown.bs.modal", () => document.getElementById("field").focus());
-        new bootstrap.Modal(dialog).show();
-      </script>`),
-  );
+  const tab = await visit(stage.put(code + bootstrap(stage.pages) + MODAL));
   await eventually(async () => assert.equal(await tab.page.evaluate(() => document.activeElement.id), "field"));
   await tab.open();
   await tab.write(QUESTION);
@@ -128,9 +117,8 @@ firefoxTest("a policy without the relay's wss: address: the chat goes on by call
 firefoxTest("a picture is sent and shown", async ({ tenant, code, visit }) => {
   const tab = await visit(stage.put(code));
   await tab.open();
-  const png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
   const path = join(folder, "a cat.png");
-  writeFileSync(path, Buffer.from(png, "base64"));
+  writeFileSync(path, PNG);
   const chooser = await tab.page.$("chat-relay-widget >>> input[type=file]");
   await chooser.uploadFile(path);
   await eventually(async () => assert.deepEqual(await tab.all(".in-hand .file-state", (node) => node.textContent), ["Ready"]));

@@ -1,6 +1,7 @@
 // The widget in pages that React and Vue draw: started by code or by a snippet, in a corner or in a component that comes and goes.
 import assert from "node:assert/strict";
 import { eventually } from "./browser.mjs";
+import { snippet } from "./fixtures.mjs";
 import { ANSWER, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene();
@@ -10,13 +11,8 @@ const VUE = ["vue/dist/vue.global.prod.js"];
 
 const scripts = (files) => files.map((file) => `<script src="${stage.pages.library(file)}"></script>`).join("");
 
-/** The snippet, and what is in it; the ids as code gives them. */
-async function partsOf(tenant) {
-  const code = await tenant.embedCode();
-  const [, src] = /src="([^"]+)"/.exec(code);
-  const [, publicKey] = /data-public-key="([^"]+)"/.exec(code);
-  return { code, src, publicKey, ids: JSON.stringify({ tenantId: tenant.id, publicKey, container: "#chat" }) };
-}
+/** What code starts the widget with. */
+const settings = ({ tenantId, publicKey }) => JSON.stringify({ tenantId, publicKey, container: "#chat" });
 
 const start = (ids) => `(window.ChatRelay = window.ChatRelay || { q: [] }).q.push(["start", ${ids}]);`;
 
@@ -55,10 +51,10 @@ for (const [framework, files, app] of [
 ]) {
   stage.test(`${framework}: in a component that comes and goes, the chat is the same one`, async (come) => {
     const tenant = await stage.tenant();
-    const { src, ids } = await partsOf(tenant);
-    const script = `<script src="${src}" async></script>`;
+    const made = await snippet(tenant);
+    const script = `<script src="${made.src}" async></script>`;
     const visitor = await come();
-    const tab = await visitor.visit(stage.put(`<div id="app"></div><script>${app(ids)}</script>${script}`, { head: scripts(files) }));
+    const tab = await visitor.visit(stage.put(`<div id="app"></div><script>${app(settings(made))}</script>${script}`, { head: scripts(files) }));
     await tab.panel.waitFor();
     await tab.write(QUESTION);
     await eventually(async () => assert.equal((await tab.bubbles()).at(-1), ANSWER));
@@ -79,7 +75,7 @@ for (const [framework, files, app] of [
 
 stage.test("React: a document that is hydrated whole keeps the widget of its snippet", async (come) => {
   const tenant = await stage.tenant();
-  const { code, src, publicKey } = await partsOf(tenant);
+  const { code, src, publicKey } = await snippet(tenant);
   const files = [...REACT.map((file) => stage.pages.library(file)), "/hydrate.js"];
   const body = `<div id="main"><button id="count">0</button></div>${code}${files.map((file) => `<script src="${file}"></script>`).join("")}`;
   const url = stage.put("");

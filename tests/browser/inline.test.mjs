@@ -114,9 +114,13 @@ stage.test("a container that comes late, goes, and comes back has the same chat 
   await tab.panel.waitFor();
   await tab.write(QUESTION);
   await shows(tab, [`sent: ${QUESTION}`, ANSWER]);
+  for (let number = 0; number < 12; number += 1) await tenant.say("agent", `Step ${number}`);
+  await shows(tab, ["Step 11"]);
+  const left = () => tab.widget.locator(".scroller").evaluate((node) => node.scrollHeight - node.clientHeight - node.scrollTop);
   await tab.input.fill("and when");
   await tab.widget.evaluate((element) => (window.widgetBefore = element));
   await put();
+  await eventually(async () => assert.ok((await left()) < 1, "the newest message is in sight"));
   await tab.page.evaluate(() => (document.querySelector("section:last-of-type").innerHTML += "<p>drawn anew</p>"));
   await tab.page.evaluate(() => document.querySelector("section:last-of-type").remove());
   await tab.panel.waitFor({ state: "hidden" });
@@ -125,7 +129,7 @@ stage.test("a container that comes late, goes, and comes back has the same chat 
   await tab.panel.waitFor();
   assert.equal(await tab.widget.evaluate((element) => element === window.widgetBefore && element.parentNode.id), "chat");
   assert.equal(await tab.input.inputValue(), "and when");
-  await shows(tab, [`sent: ${QUESTION}`, ANSWER]);
+  await shows(tab, ["Step 11"]);
   assert.deepEqual(visitor.advice, []);
 });
 
@@ -161,6 +165,7 @@ stage.test("with a router it stands in the page that has the container, and floa
   await tab.page.locator("#next").click();
   await tab.launcher.waitFor();
   assert.equal(await tab.launcher.getAttribute("aria-expanded"), "false", "the visitor has not opened it over the shop");
+  assert.notEqual(await tab.focused(), "launcher", "the page keeps its focus");
   await tab.open();
   await shows(tab, [`sent: ${QUESTION}`, ANSWER]);
   await tab.page.locator("#next").click();
@@ -170,4 +175,30 @@ stage.test("with a router it stands in the page that has the container, and floa
   await tab.launcher.waitFor();
   assert.equal(await tab.launcher.getAttribute("aria-expanded"), "true", "here it was left open");
   assert.equal(await tab.page.locator("chat-relay-widget").count(), 1);
+});
+
+stage.test("a page that names or drops the container before the configuration has come", async (come) => {
+  const tenant = await stage.tenant();
+  for (const isInline of [true, false]) {
+    const visitor = await come();
+    let comes;
+    const held = new Promise((resolve) => (comes = resolve));
+    await visitor.context.route(/fetch\/widget-config/, async (route) => {
+      await held;
+      await route.continue();
+    });
+    const heard = calls(visitor);
+    const tab = await visitor.visit(stage.put(CONTAINER + (isInline ? await tenant.embedCode() : await inline(tenant))));
+    await tab.widget.waitFor({ state: "attached" });
+    await tab.page.evaluate((isInline) => {
+      const { dataset } = document.querySelector("script[data-public-key]");
+      if (isInline) dataset.container = "#chat";
+      else delete dataset.container;
+    }, isInline);
+    comes();
+    if (isInline) await tab.panel.waitFor();
+    else await tab.launcher.waitFor();
+    assert.equal(await tab.panel.isVisible(), isInline);
+    assert.deepEqual(heard.filter((path) => !path.includes("/widget/texts/")), []);
+  }
 });

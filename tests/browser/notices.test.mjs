@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { findsNothing } from "./axe.mjs";
-import { eventually, picture } from "./browser.mjs";
+import { Tab, eventually, picture } from "./browser.mjs";
+import { snippet } from "./fixtures.mjs";
 import { ANSWER, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene();
@@ -84,6 +85,28 @@ stage.test("the page's title counts what is unread while the visitor looks at an
   await titled("(1) Another title");
   await tab.widget.evaluate((element) => element.remove());
   await titled("Another title");
+});
+
+stage.test("two widgets count in one title, and the title is the page's again when both have gone", async (come) => {
+  const { tenant, tab } = await chatting(come);
+  const other = await stage.tenant();
+  const { src, tenantId, publicKey } = await snippet(other);
+  await tab.page.evaluate(
+    (data) => document.body.append(Object.assign(document.createElement("script"), { src: `${data.src}?tenant_id=${data.tenantId}&public_key=${data.publicKey}` })),
+    { src, tenantId, publicKey },
+  );
+  const second = new Tab(tab.page, { index: 1 });
+  await answers(second);
+  const titled = (title) => eventually(async () => assert.equal(await tab.page.title(), title));
+  await tab.page.evaluate(() => window.look("hidden"));
+  await tenant.say("agent", "Are you there?");
+  await titled("(1) A shop");
+  await other.say("agent", "Hello?");
+  await titled("(2) A shop");
+  await tab.page.locator("chat-relay-widget").first().evaluate((element) => element.remove());
+  await titled("(1) A shop");
+  await tab.page.evaluate(() => window.look("visible"));
+  await titled("A shop");
 });
 
 stage.test("a sound is off until it is asked for, and tells only what the visitor does not see", async (come) => {

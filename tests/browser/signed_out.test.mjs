@@ -12,7 +12,7 @@ const token = async (tab) => JSON.parse((await stored(tab)).find(([key]) => key.
 async function isFresh(tab) {
   await eventually(async () => assert.deepEqual(await tab.bubbles(), [GREETING]));
   assert.equal(await tab.input.inputValue(), "");
-  const left = (await stored(tab)).filter(([key]) => /:(session|out:.*|draft|read)$/.test(key));
+  const left = (await stored(tab)).filter(([key]) => /:(session|out:.*|draft|read|sound|rung|previewed)$/.test(key));
   assert.deepEqual(left, []);
 }
 

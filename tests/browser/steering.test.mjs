@@ -1,17 +1,10 @@
 // What the page's owner decides: when the widget is seen, where it stands, how it starts; and pages that have changed what they run on.
 import assert from "node:assert/strict";
 import { Tab, eventually } from "./browser.mjs";
+import { snippet } from "./fixtures.mjs";
 import { ANSWER, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene();
-
-/** What the embed code says: the address of the script, and its ids. */
-async function snippet(tenant) {
-  const code = await tenant.embedCode();
-  const [, src] = /src="([^"]+)"/.exec(code);
-  const [, publicKey] = /data-public-key="([^"]+)"/.exec(code);
-  return { code, src, tenantId: tenant.id, publicKey };
-}
 
 stage.test("the page hides and shows it, by code, by the hidden attribute and by its style sheet", async (come) => {
   const { code } = await snippet(await stage.tenant());

@@ -2,30 +2,16 @@
 // is lost, nothing comes twice, and everything is in order.
 import assert from "node:assert/strict";
 import { eventually, picture } from "./browser.mjs";
+import { MODAL, PNG, bootstrap } from "./fixtures.mjs";
 import { Operator } from "./inbox.mjs";
 import { ANSWER, GREETING, QUESTION, scene } from "./scene.mjs";
 
 const stage = scene({ withLink: true });
 
-const PNG = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
-
-const MODAL = `
-  <div class="modal" id="modal" tabindex="-1"><div class="modal-dialog"><div class="modal-content"><input id="field"></div></div></div>
-  <script>
-    {
-      const modal = document.getElementById("modal");
-      modal.addEventListener("shown.bs.modal", () => document.getElementById("field").focus());
-      new bootstrap.Modal(modal).show();
-    }
-  </script>`;
 
 /** Five pages with the snippet, a router, and a modal that is open on each. */
 async function fivePages(tenant) {
-  const head =
-    `<link rel="stylesheet" href="${stage.pages.library("bootstrap/dist/css/bootstrap.css")}">` +
-    ["bootstrap/dist/js/bootstrap.bundle.js", "@hotwired/turbo/dist/turbo.es2017-umd.js"]
-      .map((file) => `<script src="${stage.pages.library(file)}"></script>`)
-      .join("");
+  const head = `${bootstrap(stage.pages)}<script src="${stage.pages.library("@hotwired/turbo/dist/turbo.es2017-umd.js")}"></script>`;
   const code = await tenant.embedCode();
   return Array.from({ length: 5 }, (_, number) => stage.put(`<p id="page">${number}</p>${MODAL}${code}`, { head }));
 }

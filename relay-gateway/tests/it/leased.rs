@@ -21,7 +21,8 @@ fn held(fixture: &Fixture) -> bool {
     fixture.shown_metrics().contains("\ndirectory_lease_held 1\n")
 }
 
-async fn until(mut holds: impl AsyncFnMut() -> bool) {
+/// Waits for a condition, for as long as the slowest machine needs.
+pub(crate) async fn until(mut holds: impl AsyncFnMut() -> bool) {
     let deadline = std::time::Instant::now() + e2e::process::PATIENCE;
     while !holds().await {
         assert!(std::time::Instant::now() < deadline, "what was waited for did not come");

@@ -12,7 +12,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use uuid::Uuid;
 use wire::SessionId;
 
-use crate::fakes::{Fixture, LEASE_MS, another, operator_token, refusal, visitor_token};
+use crate::{
+    fakes::{Fixture, LEASE_MS, another, operator_token, refusal, visitor_token},
+    leased::until,
+};
 
 const KEPT: &str = r#"{"success":true,"status_code":201,"data":{"type":"image"},"message":"File kept."}"#;
 
@@ -146,9 +149,7 @@ async fn an_upload_counts_as_a_socket_of_its_session() {
     assert_eq!(of_another_session.body("x").send().await.expect("an answer").status(), StatusCode::CREATED);
     // A sender that is gone holds nothing.
     drop(stream);
-    while !fixture.shown_metrics().contains("visitor_sockets_open 0") {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || fixture.shown_metrics().contains("visitor_sockets_open 0")).await;
     let next = upload(&fixture, "upload/attachment", &token, "name=a").body("x").send().await.expect("an answer");
     assert_eq!(next.status(), StatusCode::CREATED);
 }

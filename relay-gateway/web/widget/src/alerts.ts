@@ -7,11 +7,11 @@ import { countInTitle, showCount } from "./title";
 export const SOUND_KEY = "sound";
 const RUNG_KEY = "rung";
 
-/** Until the widget is gone. */
+/** Reads whether the visitor wants the sound, and keeps the title's count until the widget is gone. */
 export function begin(p: Parts): void {
   load(p);
   p.events.on("unread", () => count(p));
-  // A function of its own for each widget: the same one would be registered once, and go with the first of them.
+  // Each widget adds a function of its own. A shared one would be added once, and removed with the first widget.
   document.addEventListener("visibilitychange", () => showCount(), { signal: p.gone });
   p.gone.addEventListener("abort", () => countInTitle(p, 0));
 }
@@ -27,12 +27,12 @@ export function forget(p: Parts): void {
   p.local.remove(RUNG_KEY);
 }
 
-/** To be called when the page wants its title counted, or not any more. */
+/** Counts again. To be called when the page turns the count on or off. */
 export function count(p: Parts): void {
   countInTitle(p, p.state.appearance.titleCount ? unreadCount(p.state) : 0);
 }
 
-/** Somebody has said something. One tab rings for all. */
+/** A message has arrived: rings if the visitor does not see it. One tab rings for all. */
 export function heard(p: Parts): void {
   const newest = newestIncomingId(p.state);
   if (!p.state.sound || unreadCount(p.state) === 0 || String(p.local.read(RUNG_KEY) ?? "") >= newest) return;
@@ -44,6 +44,6 @@ export function toggleSound(p: Parts): void {
   const sound = !p.state.sound;
   p.local.write(SOUND_KEY, sound);
   p.patch({ sound });
-  // It is heard as it is turned on, and the browser learns that the visitor wants it.
+  // The visitor hears what they have turned on, and their click lets the browser play sounds later.
   if (sound) void ring();
 }

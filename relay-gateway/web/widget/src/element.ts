@@ -32,7 +32,7 @@ export class ChatRelayElement extends HTMLElement implements Slot {
   readonly #place = new Place(this, () => this.#view?.panel.messages.moved());
   /** The selector that it was placed by. */
   #container: string | null = null;
-  /** In a container, what is read is only what the visitor has scrolled to. */
+  /** In a container, a message counts as read only once the visitor has scrolled to it. */
   readonly #sight = new IntersectionObserver((entries) => {
     this.#isInSight = entries[entries.length - 1]?.isIntersecting === true;
     this.#draw();

@@ -42,14 +42,14 @@ export function askOlder(p: Parts): void {
   });
 }
 
-/** The visitor saves the conversation: asks for all that is not loaded. Once it is there, or cannot be had, the transcript is ready. */
+/** The visitor saves the conversation: asks for all that is not loaded. When all of it is loaded, or the relay does not answer, the transcript is ready. */
 export function fetchAll(p: Parts): void {
   p.patch({ transcript: "fetching" });
   fetchMore(p, "");
 }
 
 function fetchMore(p: Parts, askedLast: string): void {
-  // Of a conversation longer than what is kept here, the same page would come again and again.
+  // The widget keeps a bounded number of messages. Beyond it, the same page would be asked for again and again.
   if (p.state.messages[0]?.id !== askedLast) askOlder(p);
   if (p.state.askedBefore === "") stopFetching(p);
 }

@@ -1,14 +1,16 @@
 // Where the widget's element stands: beside the page's body, or in the element of the page that `data-container` names.
 import { tellOnConsole } from "./advice";
 
-/** A framework may take so long to put the container into the page. */
+/** A framework may take this long to put the container into the page. */
 const TOLD_AFTER_MS = 5000;
 
 export class Place {
   readonly #element: HTMLElement;
-  // A page that takes out the element itself ends the widget: then the element has no parent.
+  // An element without a parent was taken out by the page itself, which ends the widget.
   readonly #changes = new MutationObserver(() => this.#element.parentNode !== null && this.#stand());
   readonly #onMoved: () => void;
+  #isInline = false;
+  /** The container's selector, where the page names one that is valid. */
   #selector: string | null = null;
   #timer = 0;
 
@@ -19,17 +21,19 @@ export class Place {
   }
 
   /**
-   * Puts the element where it belongs: in the first element that matches `selector`, also if that one comes later or is replaced by another;
-   * without a selector, beside the body. Routers swap and morph the body, and its transforms and filters would carry the widget along.
+   * Puts the element into the first element that matches `selector`. If that one comes later, or another takes its place, the element follows.
+   *
+   * Without a selector, the element stands beside the body. Inside, it would move with the body's transforms, and go when a router swaps the body.
    */
   take(selector: string | null): void {
     this.leave();
-    this.#selector = selector;
+    this.#isInline = selector !== null;
+    this.#selector = selector !== null && isSelector(selector) ? selector : null;
     this.#element.toggleAttribute("data-inline", selector !== null);
     if (selector !== null) {
       this.#changes.observe(document, { childList: true, subtree: true });
       this.#timer = window.setTimeout(() => {
-        if (!isSelector(selector)) tellOnConsole(`data-container="${selector}" is no selector. Write, for example, #chat.`);
+        if (this.#selector === null) tellOnConsole(`data-container="${selector}" is no selector. Write, for example, #chat.`);
         else if (this.#find() === null) console.info(`[chat-relay] No element matches data-container="${selector}" yet: the chat waits for it.`);
       }, TOLD_AFTER_MS);
     }
@@ -44,7 +48,7 @@ export class Place {
   #stand(): void {
     const container = this.#find();
     // While there is no container, the element waits unseen.
-    if (this.#selector !== null && container === null) this.#element.style.setProperty("display", "none");
+    if (this.#isInline && container === null) this.#element.style.setProperty("display", "none");
     else this.#element.style.removeProperty("display");
     const parent = container ?? document.documentElement;
     if (this.#element.parentNode === parent) return;
@@ -53,8 +57,7 @@ export class Place {
   }
 
   #find(): Element | null {
-    if (this.#selector === null || !isSelector(this.#selector)) return null;
-    const found = document.querySelector(this.#selector);
+    const found = this.#selector === null ? null : document.querySelector(this.#selector);
     return found !== null && this.#element.contains(found) ? null : found;
   }
 }

@@ -62,7 +62,7 @@ export function refused(p: Parts, failure: RelayError): void {
 }
 
 async function fetchConfig(p: Parts): Promise<void> {
-  // Together: neither is asked for later than it need be, and nothing is drawn in a language that changes at once.
+  // Both are asked for at once. The first drawing waits for both: else its language would change a moment later.
   const [config] = await Promise.all([p.api.fetchConfig(p.state.appearance.locale), p.obtainWords()]);
   if (!p.gone.aborted) p.apply({ type: "config", config });
 }

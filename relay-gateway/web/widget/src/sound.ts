@@ -1,6 +1,6 @@
 // A short sound for a message that comes while the visitor looks elsewhere. Off until the visitor asks for it.
 
-/** Of the two notes, in hertz. */
+/** The two notes, in hertz. */
 const NOTES = [660, 880];
 const NOTE_S = 0.12;
 /** A sound that would start later than this is dropped. Browsers hold sound back until the visitor has clicked. */
@@ -16,7 +16,7 @@ export async function ring(): Promise<void> {
     await context.resume();
     if (Date.now() - asked < LATEST_MS) play(context);
   } catch {
-    // No sound is to be had here: the badge tells as well.
+    // The browser plays no sound here. The badge still tells of the message.
   }
 }
 

@@ -146,8 +146,12 @@ export function hasVisitorData({ sessionId, messages, outbox, draft, files }: St
 
 /** The newest unread message, to be shown beside the launcher, unless the visitor has sent it away. */
 export function previewed(state: State): Message | null {
-  const newest = [...state.messages].reverse().find(({ role }) => role !== "system");
-  return newest && newest.id > state.previewedUpTo && unreadCount(state) > 0 ? newest : null;
+  if (unreadCount(state) === 0) return null;
+  for (let i = state.messages.length - 1; i >= 0; i -= 1) {
+    const message = state.messages[i];
+    if (message && message.role !== "system") return message.id > state.previewedUpTo ? message : null;
+  }
+  return null;
 }
 
 export function isSamePerson(one: Operator | null, other: Operator | null): boolean {

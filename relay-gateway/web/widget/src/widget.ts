@@ -75,24 +75,24 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     listenToPage(this, this.#sessions);
     const stored = this.#sessions.stored() !== null;
     const mayGreet = this.local.read("opened") === null && this.#tab.read("greeted") === null;
-    // A page of the same visit goes on with the panel as it was. A sheet would hide the page that the visitor has just asked for.
     this.#visit.begin();
     const { draft } = this.#visit;
     delivery.load(this);
-    this.patch({ loading: stored, mayGreet, draft, files: files.restored(this.#visit.files, this.#sessionId) });
-    this.patch({ previewedUpTo: String(this.#tab.read(PREVIEWED_KEY) ?? "") });
+    const previewedUpTo = String(this.#tab.read(PREVIEWED_KEY) ?? "");
+    this.patch({ loading: stored, mayGreet, draft, previewedUpTo, files: files.restored(this.#visit.files, this.#sessionId) });
     history.load(this);
     alerts.begin(this);
     if (!(await service.begin(this, stored))) return;
     this.events.emit("ready", {});
     // The page may have reset it meanwhile: then there is nothing to connect for.
     if (this.#sessions.stored() !== null || nextUnsent(this.state)) this.connection.connect();
+    // A page of the same visit goes on with the panel as it was. A sheet would hide the page that the visitor has just asked for.
     const { wasOpen } = this.#visit;
     const opens = this.#isInline || (wasOpen === null ? this.options.open : wasOpen && !sheet().matches);
     if (this.state.opensWhenReady || opens) this.open(true);
   }
 
-  /** Takes other looks. Where the chat comes to stand in a container it is open, and where it leaves one it is as the visitor left it. */
+  /** Takes the page's new settings. A chat that moves into a container opens. A chat that leaves one stays open only if the visitor has opened it elsewhere. */
   dress(appearance: Appearance): void {
     const wasInline = this.#isInline;
     this.patch({ appearance });
@@ -122,7 +122,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       return;
     }
     this.checkVisitor();
-    // In a container it is open on every page, whether the visitor wants to chat or not: the relay hears of those who write.
+    // In a container the chat is open for every visitor. Only those who write get a session: without this, each page view would begin one.
     if (this.#isInline) {
       this.patch({ open: true, openedByItself: true });
       this.events.emit("open", {});
@@ -136,7 +136,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     this.events.emit("open", {});
   }
 
-  /** A chat in a container is never opened again: if the relay has refused the page, it is asked when the visitor or the page comes back to it. */
+  /** Asks a relay that has refused the page again. A chat in a container needs it: it is never closed and opened, which asks elsewhere. */
   recheck(): void {
     if (!this.state.blocked || !this.#isInline) return;
     void service.returns(this).then((isServed) => isServed && this.#sessions.stored() !== null && this.connection.connect());
@@ -177,7 +177,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
 
   /** Forgets the visitor, if another one uses the browser now, and answers whether that is so. A visitor who is writing keeps the panel open. */
   checkVisitor(isWriting = false): boolean {
-    // A connection that is being made will bring the words of whom its token is.
+    // A connection that is being made will bring the conversation of its token's visitor.
     const { token } = this.connection;
     const isDialling = token !== null && token !== this.#sessions.stored()?.token;
     const isAnother = this.#visit.isAnothers(isDialling || hasVisitorData(this.state));

@@ -1,4 +1,4 @@
-// The texts of one language, ready for the views: text by text its own, or English where it has none.
+// Makes the texts of one language ready for the views. A text that the language lacks is English.
 import { record } from "@chat-relay/protocol/untrusted";
 import { en } from "./en";
 
@@ -9,7 +9,7 @@ export type Dictionary = { readonly [K in keyof typeof en]: Ready<(typeof en)[K]
 /** The forms by the names of the Unicode plural rules; `other` is always there. A text that does not count has no other form. */
 type Forms = Readonly<Record<string, string>> & { readonly other: string };
 
-/** `given` comes from a relay that may be of another version: what it lacks is English, and what nobody knows is left out. */
+/** `given` comes from a relay that may be of another version: a text that it lacks is English, and a text that is unknown here is left out. */
 export function dictionary(given: Readonly<Record<string, unknown>>, locale: string): Dictionary {
   const texts = Object.entries(en).map(([name, english]) => {
     const original = forms(english) as Forms;
@@ -25,7 +25,7 @@ function forms(text: unknown): Forms | null {
   return Object.values(all).every((form) => typeof form === "string") && all["other"] ? (all as Forms) : null;
 }
 
-/** Takes the values in the order in which the English text has their places. What counts stands first. */
+/** Takes the values in the order of the places in the English text. A count stands first. */
 function fill(text: Forms, locale: string, places: readonly (string | undefined)[]): Fill {
   const plurals = new Intl.PluralRules(locale);
   return (...values) => {

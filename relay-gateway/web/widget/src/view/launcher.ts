@@ -41,7 +41,7 @@ export class LauncherView {
     this.element = el("div", "corner", this.#greeting, this.button);
   }
 
-  /** `settled`: the page has been there for a moment, and may be spoken to. */
+  /** `settled`: the page has been open for a moment, so a greeting does not jump at the visitor. */
   render(state: State, language: Language, settled: boolean): void {
     const { t } = language;
     const unread = unreadCount(state);

@@ -1,4 +1,4 @@
-// The menu in the header: what a visitor needs once in a while.
+// The menu in the header: the sound for new messages, and the conversation as a file.
 import type { State } from "../state";
 import type { Language } from "../text";
 import { button, el, setAttribute, setText } from "./dom";
@@ -68,7 +68,7 @@ export class MenuView {
       if (key !== "ArrowDown") return;
       this.#toggle(true);
     } else if (key === "Escape") {
-      // Of the two things that are open it closes the upper one.
+      // Escape closes the menu alone, and not the chat under it.
       event.stopPropagation();
       this.#toggle(false);
     } else if (key === "Tab") {

@@ -44,7 +44,7 @@ export class MessagesView {
   #atEnd = true;
   /** How far it can be scrolled, as last laid out. */
   #range = 0;
-  /** How far it was scrolled, as last told. */
+  /** The scroller's `scrollTop` as it was last read. */
   #top = 0;
   readonly #resizes: ResizeObserver;
   readonly #actions: MessagesActions;
@@ -121,7 +121,7 @@ export class MessagesView {
 
   toEnd(smooth: boolean): void {
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    // Where there is nothing to scroll, a call would still end the scrolling that the visitor has begun.
+    // At the end already, the call would only stop the scrolling that the visitor has begun.
     if (this.#left() >= 1) {
       this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: smooth && !calm ? "smooth" : "auto" });
     }
@@ -188,7 +188,7 @@ export class MessagesView {
     return scrollHeight - clientHeight - scrollTop;
   }
 
-  /** The visitor begins to scroll up: a message that comes before the first frame of it must not take them back. */
+  /** The visitor begins to scroll up. A message that arrives before the first scroll event must not take them back to the end. */
   #leaveEnd(): void {
     this.#top = this.#scroller.scrollTop;
     if (this.#top > 0) this.#atEnd = false;
@@ -200,7 +200,7 @@ export class MessagesView {
     const wasAtEnd = this.#atEnd;
     // Nobody scrolled away where the room has changed: the observer is about to follow.
     if (wasAtEnd && range !== this.#range) return;
-    // Who scrolls up leaves the end with the first pixel, and is back as soon as they come near it. An event that moves nothing is a late one.
+    // Scrolling up leaves the end at the first pixel; scrolling down reaches it within END_PX. An event without a move tells of an earlier one.
     if (scrollTop !== this.#top) this.#atEnd = range - scrollTop < (scrollTop < this.#top ? 1 : END_PX);
     this.#top = scrollTop;
     this.#askOlder();

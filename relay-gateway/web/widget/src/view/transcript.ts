@@ -4,7 +4,7 @@ import type { Language } from "../text";
 import { titleText } from "./header";
 import { timeline } from "./timeline";
 
-/** What has been said, day by day, as the visitor sees it; without what was not sent. */
+/** What was said, day by day, as the visitor sees it. Messages that were not sent are left out. */
 export function transcript(state: State, language: Language): string {
   const { t, time } = language;
   const lines = [titleText(state, language)];
@@ -19,11 +19,11 @@ export function transcript(state: State, language: Language): string {
       for (const { title, url } of row.sources) lines.push(`${title} ${url ?? ""}`.trim());
     }
   }
-  // Windows' own editor takes a file for UTF-8 by its first character.
+  // Windows' own editor recognises UTF-8 by this first character.
   return `\ufeff${lines.join("\r\n")}\r\n`;
 }
 
-/** Has the browser keep a text as a file. */
+/** Gives a text to the browser as a download. */
 export function download(text: string): void {
   const url = URL.createObjectURL(new Blob([text], { type: "text/plain;charset=utf-8" }));
   const link = document.createElement("a");
