@@ -80,6 +80,9 @@ pub(crate) enum UseCaseError {
     /// There is no such session, or not any more.
     #[error("no such session")]
     SessionOver,
+    /// The minted token is over that says who a visitor is.
+    #[error("a minted token that is over")]
+    IdentityOver,
     /// The tenant is suspended.
     #[error("the tenant is suspended")]
     TenantSuspended,

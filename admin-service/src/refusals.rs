@@ -120,6 +120,7 @@ impl From<UseCaseError> for ApiError {
             UseCaseError::InvalidWidgetKey => Self::invalid_widget_key(),
             UseCaseError::OriginNotAllowed(origin) => Self::origin_not_allowed(origin),
             UseCaseError::SessionOver => Self::invalid_visitor_token(),
+            UseCaseError::IdentityOver => Self::invalid_identity_token(),
             UseCaseError::OperatorTokenSuperseded => Self::operator_token_superseded(),
             UseCaseError::Invalid(fields) => Self::refused_fields(fields.into_iter().map(refused_field)),
             UseCaseError::Conflict => {
@@ -190,7 +191,8 @@ mod tests {
             Some(E::LimitReached { .. }) => E::InvalidWidgetKey,
             Some(E::InvalidWidgetKey) => E::OriginNotAllowed("https://a.com".parse().expect("an origin")),
             Some(E::OriginNotAllowed(_)) => E::SessionOver,
-            Some(E::SessionOver) => E::OperatorTokenSuperseded,
+            Some(E::SessionOver) => E::IdentityOver,
+            Some(E::IdentityOver) => E::OperatorTokenSuperseded,
             Some(E::OperatorTokenSuperseded) => E::TenantSuspended,
             Some(E::TenantSuspended) => E::Invalid(vec![RefusedField::new("a", "is wrong")]),
             Some(E::Invalid(_)) => E::Conflict,

@@ -19,9 +19,9 @@ pub use error::{InUse, Limited, Missing, StoreError};
 pub use page::{Page, PageStart};
 pub use ports::{
     AccountKeyStore, AttemptRecord, AttemptResult, BotStore, Claim, Done, DueEvent, EventFilter, EventStore,
-    EventsAfter, Failing, KeyedTenant, KnownVisitor, LogStore, NextStep, OperatorStore, OutboxStore, Position,
-    PropagationStore, Publication, PublishError, Recorded, Replacement, Replayed, Replica, SigningKeyStore,
-    StoredAppearance, TenantStore, VisitorStore, Waiting, WidgetStore,
+    EventsAfter, Failing, Identified, KeyedTenant, KnownVisitor, LogStore, NextStep, OperatorStore, OutboxStore,
+    Position, PropagationStore, Publication, PublishError, Recorded, Replacement, Replayed, Replica, SigningKeyStore,
+    StoredAppearance, TenantStore, VisitorStore, Vouched, Waiting, WidgetStore,
 };
 pub use revision::AtRevision;
 pub use sea::SeaStore;

@@ -64,7 +64,7 @@ struct Claims<'a> {
     /// [`crate::domain::visitor::UsedTokens`].
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<u64>,
-    /// [`Tenant::token_generation`] when it was issued.
+    /// [`Tenant::token_generation`] when it was issued. Of a session's: when the tenant's backend vouched for the visitor, where it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant_generation: Option<u64>,
     /// [`Operator::version`] when it was issued.
@@ -160,6 +160,7 @@ impl Tokens {
             widget_key: Some(session.widget_key.as_str()),
             origin: Some(&origin),
             generation: Some(generation),
+            tenant_generation: session.identity.as_ref().map(|identity| identity.tenant_generation),
             ..Claims::of(session.tenant_id, "visitor", SESSION_AUDIENCE, &subject)
         };
         self.sign(self.session_ttl, claims).await

@@ -21,7 +21,7 @@ use crate::{
     domain::{
         audit::{Action, AuditEntry, Caller, Subject},
         credentials::WidgetKey,
-        tenant::TenantStatus,
+        tenant::{Tenant, TenantStatus},
         visitor::{Mode, SESSION_LIFETIME, UsedTokens, VisitorSession, WidgetAccess},
         widget::BotKey,
     },
@@ -29,7 +29,7 @@ use crate::{
     last_used::LastUsed,
     propagation::Propagation,
     sealing::{MasterKeys, SealContext},
-    store::{AtRevision, SigningKeyStore, StoreError, VisitorStore},
+    store::{AtRevision, Identified, SigningKeyStore, StoreError, VisitorStore, Vouched},
     tokens::{SignedToken, Tokens},
 };
 
@@ -57,14 +57,30 @@ pub(crate) struct Visitors {
 /// What the token says with which a session is ended.
 pub(crate) enum EndingToken {
     /// A widget session's.
-    Session {
-        id: SessionId,
-        generation: u64,
-        /// Whether its time is over.
-        has_ended: bool,
-    },
+    Session(SessionToken),
     /// A minted one, whose time is not over.
     Minted { visitor_user_id: String, generation: u64, tenant_generation: u64 },
+}
+
+/// What a widget session's token says.
+pub(crate) struct SessionToken {
+    pub(crate) id: SessionId,
+    pub(crate) generation: u64,
+    /// Whether its time is over.
+    pub(crate) has_ended: bool,
+}
+
+impl SessionToken {
+    /// An expired token is good for the session only while it could still be refreshed.
+    fn is_superseded(&self, session: &VisitorSession) -> bool {
+        self.has_ended && session.used_tokens.supersede(self.generation, now().as_millisecond())
+    }
+}
+
+/// The key that a page may use, and its tenant.
+struct Admitted {
+    key: BotKey,
+    tenant: Tenant,
 }
 
 /// What a session is begun with.
@@ -158,11 +174,10 @@ impl Visitors {
         };
         let store = Arc::clone(&self.store);
         match token {
-            EndingToken::Session { id, generation, has_ended } => {
+            EndingToken::Session(token) => {
+                let id = token.id;
                 let session = self.store.session(tenant_id, id).await?.filter(|session| !session.is_ended);
-                let is_superseded =
-                    |session: &VisitorSession| session.used_tokens.supersede(generation, now().as_millisecond());
-                if has_ended && session.is_some_and(|session| is_superseded(&session)) {
+                if session.is_some_and(|session| token.is_superseded(&session)) {
                     return Err(UseCaseError::SessionOver);
                 }
                 let audit = entry(id, "visitor_session");
@@ -189,6 +204,38 @@ impl Visitors {
         }
     }
 
+    /// Ends a session and begins the one that follows it, for the visitor whom a minted token names. Waits as [`Visitors::revoke`] does,
+    /// and answers whether the end is true on every gateway.
+    pub(crate) async fn identify(
+        &self,
+        request_id: String,
+        tenant_id: TenantId,
+        token: SessionToken,
+        vouched: Vouched,
+        wait: Option<Duration>,
+    ) -> Result<(SessionId, SignedToken, bool), UseCaseError> {
+        let before = self.store.session(tenant_id, token.id).await?.ok_or(UseCaseError::SessionOver)?;
+        if token.is_superseded(&before) {
+            return Err(UseCaseError::SessionOver);
+        }
+        let key = self.admit(tenant_id, before.widget_key.as_str(), &before.origin).await?.key;
+        let caller = Caller { actor: format!("visitor:{}", token.id), request_id };
+        let audit = AuditEntry::new(tenant_id, &caller, Action::IdentifyVisitor, ["visitor_session"]);
+        let audit = audit.about(Subject::Session(token.id));
+        let store = Arc::clone(&self.store);
+        let change = async move { store.identify_visitor(tenant_id, token.id, vouched, audit).await };
+        let (identified, is_everywhere) = self.propagation.commit_within(change, wait).await?;
+        let session = match identified {
+            Identified::Now(session) => session,
+            Identified::SessionOver => return Err(UseCaseError::SessionOver),
+            Identified::TokenOver => return Err(UseCaseError::IdentityOver),
+        };
+        self.used.note(key.id, now());
+        // The session may be one that followed before: whoever hears of it now may have heard of none of its tokens.
+        let signed = self.tokens.for_session(&session, session.used_tokens.newest()).await?;
+        Ok((session.id, signed, is_everywhere))
+    }
+
     /// A tenant's sessions that were ended by changes after this revision.
     pub(crate) async fn ended(&self, tenant_id: TenantId, after: u64) -> Result<Vec<SessionId>, UseCaseError> {
         Ok(self.store.ended_sessions(tenant_id, after).await?)
@@ -209,7 +256,7 @@ impl Visitors {
     /// Begins a session and signs its first token.
     pub(crate) async fn open(&self, new: NewSession) -> Result<(SessionId, SignedToken), UseCaseError> {
         let NewSession { tenant_id, widget_key, origin, locale, mode, routing_key, metadata } = new;
-        let key = self.admit(tenant_id, &widget_key, &origin).await?;
+        let key = self.admit(tenant_id, &widget_key, &origin).await?.key;
         let created_at = now();
         let session = VisitorSession {
             id: SessionId::generate(),
@@ -225,6 +272,7 @@ impl Visitors {
             expires_at: created_at.saturating_add(SESSION_LIFETIME).map_err(|_| UseCaseError::SessionOver)?,
             is_ended: false,
             used_tokens: UsedTokens::default(),
+            identity: None,
         };
         let token = self.tokens.for_session(&session, 0).await?;
         self.store.create_session(&session).await?;
@@ -246,7 +294,10 @@ impl Visitors {
         if session.widget_key.as_str() != widget_key || session.origin != *origin {
             return Err(UseCaseError::SessionOver);
         }
-        let key = self.admit(tenant_id, widget_key, origin).await?;
+        let Admitted { key, tenant } = self.admit(tenant_id, widget_key, origin).await?;
+        if session.identity.as_ref().is_some_and(|identity| identity.tenant_generation < tenant.token_generation) {
+            return Err(UseCaseError::SessionOver);
+        }
         let at = now();
         let generation = generation.unwrap_or_else(|| session.used_tokens.newest());
         self.use_token(&mut session, generation, at).await?;
@@ -303,17 +354,18 @@ impl Visitors {
     }
 
     /// Whether pages of this origin may use this key.
-    async fn admit(&self, tenant_id: TenantId, key: &str, origin: &Origin) -> Result<BotKey, UseCaseError> {
+    async fn admit(&self, tenant_id: TenantId, key: &str, origin: &Origin) -> Result<Admitted, UseCaseError> {
         let access = self.widget_access(tenant_id, key).await?.ok_or(UseCaseError::InvalidWidgetKey)?;
-        let (key, _) = access.opened.ok_or(UseCaseError::InvalidWidgetKey)?;
-        if access.tenant.status == TenantStatus::Suspended {
+        let WidgetAccess { tenant, opened } = access;
+        let (key, _) = opened.ok_or(UseCaseError::InvalidWidgetKey)?;
+        if tenant.status == TenantStatus::Suspended {
             return Err(UseCaseError::TenantSuspended);
         }
-        let origins = access.tenant.settings.allowed_origins;
+        let origins = tenant.settings.allowed_origins.clone();
         if !(OriginPolicy { origins, domains: key.allowed_domains.clone() }).allows(origin) {
             return Err(UseCaseError::OriginNotAllowed(origin.clone()));
         }
-        Ok(key)
+        Ok(Admitted { key, tenant })
     }
 
     /// Writes when keys were last used.

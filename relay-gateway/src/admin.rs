@@ -20,5 +20,5 @@ pub(crate) use events::{Attempt, Event, Replay};
 pub(crate) use identity::NewVisitorToken;
 pub(crate) use operators::{NewOperator, OldToken, Operator, OperatorName};
 pub(crate) use transport::{AdminClient, InvalidAdmin};
-pub(crate) use visitors::{Ended, EndingToken, NewSession, Revoked, Session};
+pub(crate) use visitors::{Ended, EndingToken, Identity, NewSession, Revoked, Session, SessionToken, Vouched};
 pub(crate) use watch::{Position, Update, Watch, WatchError};

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/api/v1/relay/*` | [`signed`]: verified, then answered by [`relay_endpoints`] and [`relay_events`], or relayed; before the router, which they do not need |
 //! | `/api/v1/{provision,update,…}/*`, `/api/v1/{bots,widgets/…}` | [`passthrough`], where they are exposed |
-//! | `/api/v1/{create/visitor-session,fetch/widget-config,refresh/visitor-token,end/visitor-session,send/visitor-frame,poll/visitor-frames,upload/attachment}` | [`visitors`]: checked by origin |
+//! | `/api/v1/{create/visitor-session,fetch/widget-config,refresh/visitor-token,end/visitor-session,identify/visitor,send/visitor-frame,poll/visitor-frames,upload/attachment}` | [`visitors`]: checked by origin |
 //! | `/api/v1/operator/*` | [`operators`]: by an operator's token; answered here, or relayed |
 //! | `/api/v1/ws/widget`, `/api/v1/ws/operator` | [`socket`], [`operator_socket`]: becomes a WebSocket |
 //! | `/api/v1/attachments/*` | [`attachments`]: a file that a visitor or an operator has sent, by its unguessable address |
@@ -136,6 +136,7 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
             "/api/v1/refresh/visitor-token",
             options(visitors::refresh_token::<D>).post(visitors::refresh_token::<D>),
         )
+        .route("/api/v1/identify/visitor", options(visitors::identify::<D>).post(visitors::identify::<D>))
         .route("/api/v1/end/visitor-session", options(visitors::end_session::<D>).post(visitors::end_session::<D>))
         .route("/api/v1/send/visitor-frame", options(visitors::send_frame::<D>).post(visitors::send_frame::<D>))
         .route("/api/v1/poll/visitor-frames", options(visitors::poll_frames::<D>).get(visitors::poll_frames::<D>))

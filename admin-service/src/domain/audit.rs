@@ -51,6 +51,8 @@ pub enum Action {
     RevokeVisitor,
     /// A visitor's session was ended before its time.
     EndVisitorSession,
+    /// A visitor's session was ended, and another begun for the visitor whom the tenant's backend vouched for.
+    IdentifyVisitor,
     /// A widget's look or copy was written.
     CustomizeWidget,
     /// A key that signs tokens was made.
@@ -84,6 +86,7 @@ impl Action {
             Self::RevokeWidgetKey => "revoke_widget_key",
             Self::RevokeVisitor => "revoke_visitor",
             Self::EndVisitorSession => "end_visitor_session",
+            Self::IdentifyVisitor => "identify_visitor",
             Self::CustomizeWidget => "customize_widget",
             Self::RotateSigningKey => "rotate_signing_key",
             Self::RetireSigningKey => "retire_signing_key",

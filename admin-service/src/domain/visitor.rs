@@ -72,6 +72,49 @@ pub struct VisitorSession {
     pub is_ended: bool,
     /// Which of its tokens were used.
     pub used_tokens: UsedTokens,
+    /// Who the visitor is, where the tenant's backend has vouched for it.
+    pub identity: Option<Identity>,
+}
+
+/// A visitor whom the tenant's backend knows, in a widget's session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The tenant's own id of the visitor.
+    pub visitor_user_id: String,
+    /// What the page calls the visitor.
+    pub name: Option<String>,
+    /// The visitor's e-mail address, as the page tells it.
+    pub email: Option<String>,
+    /// [`Tenant::token_generation`] when the tenant's backend vouched for the visitor. The session is over once the tenant has a later
+    /// one.
+    pub tenant_generation: u64,
+    /// The visitor's session from before it was known who the visitor is: its conversation goes on in this one.
+    pub continues: Option<SessionId>,
+}
+
+impl VisitorSession {
+    /// The session that follows this one once it is known who the visitor is. What was said of the same visitor before, and is not
+    /// said again, stays. Nothing of this session passes to another visitor.
+    #[must_use]
+    pub fn followed_by(&self, identity: Identity, id: SessionId, at: Timestamp) -> Self {
+        let before = self.identity.as_ref();
+        let same = before.filter(|before| before.visitor_user_id == identity.visitor_user_id);
+        let continues = match before {
+            None => Some(self.id),
+            Some(_) => same.and_then(|same| same.continues),
+        };
+        let name = identity.name.or_else(|| same?.name.clone());
+        let email = identity.email.or_else(|| same?.email.clone());
+        Self {
+            id,
+            created_at: at,
+            expires_at: at.saturating_add(SESSION_LIFETIME).unwrap_or(Timestamp::MAX),
+            is_ended: false,
+            used_tokens: UsedTokens::default(),
+            identity: Some(Identity { name, email, continues, ..identity }),
+            ..self.clone()
+        }
+    }
 }
 
 /// How long a token may be refreshed once a newer one of its session was used: for a second tab, and for an answer that was lost.
@@ -134,6 +177,46 @@ pub struct WidgetAccess {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_passes_on_its_conversation_to_the_same_visitor_alone() {
+        let (at, tenant_id) = (Timestamp::UNIX_EPOCH, TenantId::generate());
+        let anonymous = VisitorSession {
+            id: SessionId::generate(),
+            tenant_id,
+            bot_id: Uuid::nil(),
+            widget_key: WidgetKey::from_stored("pk_1".to_owned()),
+            origin: "https://a.example".parse().expect("an origin"),
+            locale: "de".to_owned(),
+            mode: Mode::Human,
+            routing_key: Some("vip".to_owned()),
+            metadata: Map::new(),
+            created_at: at,
+            expires_at: at,
+            is_ended: true,
+            used_tokens: UsedTokens(vec![(3, 1)]),
+            identity: None,
+        };
+        let told = |visitor: &str, name: Option<&str>| Identity {
+            visitor_user_id: visitor.to_owned(),
+            name: name.map(str::to_owned),
+            email: None,
+            tenant_generation: 4,
+            continues: None,
+        };
+        let follow = |session: &VisitorSession, identity| session.followed_by(identity, SessionId::generate(), at);
+        let ada = follow(&anonymous, told("ada", Some("Ada")));
+        let identity = ada.identity.clone().expect("an identity");
+        assert_eq!((identity.continues, identity.name.as_deref()), (Some(anonymous.id), Some("Ada")));
+        assert_eq!((ada.locale.as_str(), ada.routing_key.as_deref(), ada.mode), ("de", Some("vip"), Mode::Human));
+        assert_eq!((ada.is_ended, ada.used_tokens.newest()), (false, 0));
+        assert_eq!(ada.expires_at, at.saturating_add(SESSION_LIFETIME).expect("a time"));
+
+        let again = follow(&ada, told("ada", None)).identity.expect("an identity");
+        assert_eq!((again.continues, again.name.as_deref()), (Some(anonymous.id), Some("Ada")), "the same visitor");
+        let other = follow(&ada, told("ben", None)).identity.expect("an identity");
+        assert_eq!((other.continues, other.name), (None, None), "another visitor");
+    }
 
     const MINUTE: i64 = REFRESHED_AFTER_NEWER_MS;
 

@@ -1,22 +1,30 @@
 //! `Visitors`: sessions and tokens for the browsers that gateways have judged.
 
 use proto::visitors::v1::{
-    AdmitVisitorRequest, EndSessionRequest, EndSessionResponse, GetSessionRequest, ListEndedSessionsRequest,
-    ListEndedSessionsResponse, ListRevokedVisitorsRequest, ListRevokedVisitorsResponse, MintedToken,
-    OpenSessionRequest, OpenSessionResponse, RefreshTokenRequest, RefreshTokenResponse, RevokeVisitorRequest,
-    RevokeVisitorResponse, RevokedVisitor, Session, SessionToken, end_session_request::Token,
-    visitors_server::Visitors as Service,
+    self as rpc, AdmitVisitorRequest, EndSessionRequest, EndSessionResponse, GetSessionRequest, IdentifyVisitorRequest,
+    IdentifyVisitorResponse, ListEndedSessionsRequest, ListEndedSessionsResponse, ListRevokedVisitorsRequest,
+    ListRevokedVisitorsResponse, MintedToken, OpenSessionRequest, OpenSessionResponse, RefreshTokenRequest,
+    RefreshTokenResponse, RevokeVisitorRequest, RevokeVisitorResponse, RevokedVisitor, Session, SessionToken,
+    end_session_request::Token, visitors_server::Visitors as Service,
 };
 use serde_json::{Map, Value};
 use service::ApiError;
 use tonic::{Request, Response, Status};
-use wire::{SessionId, origin::Origin};
+use wire::{
+    SessionId,
+    frames::limits::{EMAIL_CHARS, VISITOR_NAME_CHARS},
+    origin::Origin,
+};
 
 use super::{convert, edge::logged, metadata::request_id};
 use crate::{
-    domain::{audit::Caller, visitor::Mode},
+    domain::{
+        audit::Caller,
+        visitor::{Identity, Mode},
+    },
     errors::UseCaseError,
-    visitors::{EndingToken, NewSession, Visitors},
+    store::Vouched,
+    visitors::{self, EndingToken, NewSession, Visitors},
 };
 
 pub(super) struct VisitorsService {
@@ -36,6 +44,19 @@ fn origin(text: &str) -> Result<Origin, ApiError> {
 /// A text that is no session's id names no session.
 fn session_id(text: &str) -> Result<SessionId, ApiError> {
     text.parse().map_err(|_| UseCaseError::SessionOver.into())
+}
+
+fn session_token(token: SessionToken) -> Result<visitors::SessionToken, ApiError> {
+    let SessionToken { session_id: id, generation, has_ended } = token;
+    Ok(visitors::SessionToken { id: session_id(&id)?, generation, has_ended })
+}
+
+/// Checks what a page tells of a visitor.
+fn check_told(field: &'static str, text: Option<&str>, most: usize) -> Result<(), ApiError> {
+    if text.is_some_and(|text| text.trim().is_empty() || text.chars().count() > most || text.contains('\0')) {
+        return Err(ApiError::field(field, format!("must be 1 to {most} characters")));
+    }
+    Ok(())
 }
 
 fn check_visitor_user_id(text: &str) -> Result<(), ApiError> {
@@ -131,9 +152,7 @@ impl Service for VisitorsService {
         let EndSessionRequest { tenant_id, token, wait_ms } = request.into_inner();
         let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
         let token = match token.ok_or_else(|| ApiError::field("token", "is required"))? {
-            Token::Session(SessionToken { session_id: id, generation, has_ended }) => {
-                EndingToken::Session { id: session_id(&id)?, generation, has_ended }
-            }
+            Token::Session(token) => EndingToken::Session(session_token(token)?),
             Token::Minted(MintedToken { visitor_user_id, generation, tenant_generation }) => {
                 check_visitor_user_id(&visitor_user_id)?;
                 EndingToken::Minted { visitor_user_id, generation, tenant_generation }
@@ -142,6 +161,32 @@ impl Service for VisitorsService {
         let ended = self.visitors.end(request_id, tenant_id, token, convert::wait(wait_ms)).await;
         let (id, is_everywhere) = ended.map_err(logged)?;
         Ok(Response::new(EndSessionResponse { session_id: id.to_string(), is_everywhere }))
+    }
+
+    async fn identify_visitor(
+        &self,
+        request: Request<IdentifyVisitorRequest>,
+    ) -> Result<Response<IdentifyVisitorResponse>, Status> {
+        let request_id = request_id(request.metadata());
+        let IdentifyVisitorRequest { tenant_id, session, identity, name, email, wait_ms } = request.into_inner();
+        let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
+        let session = session.ok_or_else(|| ApiError::field("session", "is required"))?;
+        let identity = identity.ok_or_else(|| ApiError::field("identity", "is required"))?;
+        let MintedToken { visitor_user_id, generation, tenant_generation } = identity;
+        check_visitor_user_id(&visitor_user_id)?;
+        check_told("name", name.as_deref(), VISITOR_NAME_CHARS)?;
+        check_told("email", email.as_deref(), EMAIL_CHARS)?;
+        let identity = Identity { visitor_user_id, name, email, tenant_generation, continues: None };
+        let vouched = Vouched { identity, generation };
+        let wait = convert::wait(wait_ms);
+        let identified = self.visitors.identify(request_id, tenant_id, session_token(session)?, vouched, wait).await;
+        let (id, signed, is_everywhere) = identified.map_err(logged)?;
+        Ok(Response::new(IdentifyVisitorResponse {
+            session_id: id.to_string(),
+            token: signed.token,
+            expires_at: Some(convert::timestamp(signed.expires_at)),
+            is_everywhere,
+        }))
     }
 
     async fn list_ended_sessions(
@@ -168,6 +213,12 @@ impl Service for VisitorsService {
             mode: session.mode.as_str().to_owned(),
             created_at: Some(convert::timestamp(session.created_at)),
             expires_at: Some(convert::timestamp(session.expires_at)),
+            identity: session.identity.map(|identity| rpc::Identity {
+                visitor_user_id: identity.visitor_user_id,
+                name: identity.name,
+                email: identity.email,
+                continues: identity.continues.map(|id| id.to_string()),
+            }),
         }))
     }
 }

@@ -227,6 +227,16 @@ pub(super) mod visitor_session {
         pub ended_revision: Option<i64>,
         /// Which of its tokens were used; `NULL` where only the first was.
         pub used_tokens: Option<Json>,
+        /// The tenant's own id of the visitor; `NULL` where nobody told who the visitor is.
+        pub visitor_user_id: Option<String>,
+        pub visitor_name: Option<String>,
+        pub visitor_email: Option<String>,
+        /// Where there is a `visitor_user_id`: the session is over once the tenant has a later generation.
+        pub tenant_generation: Option<i64>,
+        /// The visitor's session from before it was known who the visitor is.
+        pub continues: Option<Uuid>,
+        /// The session that began when this one ended.
+        pub succeeded_by: Option<Uuid>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

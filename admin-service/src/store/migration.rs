@@ -14,6 +14,7 @@ mod m0008_signing_keys;
 mod m0009_audit_subject;
 mod m0010_events;
 mod m0011_memberships;
+mod m0012_identities;
 
 use m0001_initial::M0001Initial;
 use m0002_replicas::M0002Replicas;
@@ -26,6 +27,7 @@ use m0008_signing_keys::M0008SigningKeys;
 use m0009_audit_subject::M0009AuditSubject;
 use m0010_events::M0010Events;
 use m0011_memberships::M0011Memberships;
+use m0012_identities::M0012Identities;
 
 pub(super) struct Migrator;
 
@@ -43,6 +45,7 @@ impl MigratorTrait for Migrator {
             Box::new(M0009AuditSubject),
             Box::new(M0010Events),
             Box::new(M0011Memberships),
+            Box::new(M0012Identities),
         ]
     }
 }

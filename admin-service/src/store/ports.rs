@@ -22,5 +22,5 @@ pub use operators::OperatorStore;
 pub use propagation::{Done, Position, PropagationStore, Replica};
 pub use signing_keys::SigningKeyStore;
 pub use tenants::{KeyedTenant, Replacement, TenantStore};
-pub use visitors::{KnownVisitor, VisitorStore};
+pub use visitors::{Identified, KnownVisitor, VisitorStore, Vouched};
 pub use widgets::{StoredAppearance, WidgetStore};

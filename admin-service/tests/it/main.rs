@@ -5,6 +5,7 @@ mod audit_subjects;
 mod delivery;
 mod failover;
 mod grpc;
+mod identities;
 mod logs;
 mod openapi;
 mod rest;

@@ -20,7 +20,7 @@ use crate::{
     support::{Service, TestDatabase, postgres, sqlite},
 };
 
-fn opening(tenant: &Tenant) -> OpenSessionRequest {
+pub(crate) fn opening(tenant: &Tenant) -> OpenSessionRequest {
     OpenSessionRequest {
         tenant_id: bytes(&tenant.id),
         widget_public_key: tenant.widget_public_key.clone(),
@@ -32,11 +32,11 @@ fn opening(tenant: &Tenant) -> OpenSessionRequest {
     }
 }
 
-fn refusal<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> ErrorCode {
+pub(crate) fn refusal<T: std::fmt::Debug>(answer: Result<Response<T>, Status>) -> ErrorCode {
     ApiError::from_status(&answer.expect_err("refused")).expect("one of ours").code()
 }
 
-fn claims(token: &str) -> Value {
+pub(crate) fn claims(token: &str) -> Value {
     let claims = token.split('.').nth(1).expect("three parts");
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).expect("base64")).expect("JSON")
 }

@@ -8,6 +8,7 @@ pub(crate) mod documents;
 pub(crate) mod entries;
 mod entry_id;
 pub(crate) mod files;
+pub(crate) mod identities;
 mod json;
 pub(crate) mod mails;
 pub(crate) mod messages;

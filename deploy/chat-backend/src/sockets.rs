@@ -23,6 +23,7 @@ use wire::{
 
 use super::{state::Backend, verify::Actor};
 
+mod identity;
 mod operator;
 mod relay;
 mod stream;
@@ -38,9 +39,10 @@ use visitor::Visitor;
 /// `visitor:<session>`, with an empty body under HMAC#2; frames are JSON text, and are not signed again.
 ///
 /// **The relay says**, first, whose conversation it is: `{"type":"hello","session_id","bot_id","locale","metadata":{},
-/// "routing_key":null|"…","mode":"bot|human","origin":null|"…","visitor_user_id"?}`. Where `visitor_user_id` is there, the tenant's
+/// "routing_key":null|"…","mode":"bot|human","origin":null|"…","visitor_user_id"?,"visitor_display_name"?,"visitor_email"?,"continues"?}`. Where `visitor_user_id` is there, the tenant's
 /// backend knows the visitor: the socket joins that visitor's newest active conversation, and where there is none, the first message
-/// begins one (`welcome` then has `conversation_id: null`). Then what the visitor says, checked and written anew:
+/// begins one (`welcome` then has `conversation_id: null`). `continues` names the visitor's session from before the tenant told who the
+/// visitor is: a conversation in which the visitor said something there is this visitor's from now on. Then what the visitor says, checked and written anew:
 /// `{"type":"message","client_id":"<uuid>","content":"…","attachments":[]}`, `{"type":"typing"}`,
 /// `{"type":"read","message_id"}`, `{"type":"resume","after":"<message_id>"}`, `{"type":"rate","client_id","score","comment"}` and
 /// `{"type":"leave_email","client_id","email"}`. A message whose trace is recorded also has

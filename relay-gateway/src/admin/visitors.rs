@@ -47,6 +47,30 @@ pub(crate) struct Session {
     pub(crate) mode: String,
     /// When the session ends by itself, in Unix milliseconds.
     pub(crate) ends_at_ms: i64,
+    /// Who the visitor is, where the tenant's backend has vouched for it.
+    pub(crate) identity: Option<Identity>,
+}
+
+/// A visitor whom the tenant's backend knows.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    /// The tenant's own id of the visitor.
+    pub(crate) visitor_user_id: String,
+    /// What the page calls the visitor.
+    pub(crate) name: Option<String>,
+    /// The visitor's e-mail address, as the page tells it.
+    pub(crate) email: Option<String>,
+    /// The visitor's session from before it was known who the visitor is.
+    pub(crate) continues: Option<SessionId>,
+}
+
+/// Who a visitor is, by a minted token, and what the page says beside it.
+pub(crate) struct Vouched {
+    pub(crate) visitor_user_id: String,
+    pub(crate) generation: u64,
+    pub(crate) tenant_generation: u64,
+    pub(crate) name: Option<String>,
+    pub(crate) email: Option<String>,
 }
 
 /// Visitors of one tenant that were revoked, each with the generation that its valid tokens have.
@@ -55,17 +79,23 @@ pub(crate) type Revoked = HashMap<String, u64>;
 /// Sessions of one tenant that were ended before their time.
 pub(crate) type Ended = HashSet<SessionId>;
 
+/// A widget's session's token.
+pub(crate) struct SessionToken {
+    pub(crate) session: SessionId,
+    pub(crate) generation: u64,
+    /// Whether the token's own time is over.
+    pub(crate) has_ended: bool,
+}
+
 /// The token by which a visitor ends a session.
 pub(crate) enum EndingToken {
-    /// A widget's session's.
-    Session {
-        session: SessionId,
-        generation: u64,
-        /// Whether the token's own time is over.
-        has_ended: bool,
-    },
+    Session(SessionToken),
     /// A minted one: with it, every token that was minted for its visitor ends.
-    Minted { visitor_user_id: String, generation: u64, tenant_generation: u64 },
+    Minted {
+        visitor_user_id: String,
+        generation: u64,
+        tenant_generation: u64,
+    },
 }
 
 /// A change that was committed, and what it answers once it is true everywhere.
@@ -158,8 +188,10 @@ impl AdminClient {
         request_id: &RequestId,
     ) -> Result<Session, ApiError> {
         let visitor_user_id = visitor_user_id.to_owned();
+        let identity = Identity { visitor_user_id: visitor_user_id.clone(), name: None, email: None, continues: None };
         let message = rpc::AdmitVisitorRequest { tenant_id: bytes(tenant_id), visitor_user_id, generation };
-        session_of(self.call(request_id, message).await?)
+        let session = session_of(self.call(request_id, message).await?)?;
+        Ok(Session { identity: Some(identity), ..session })
     }
 
     /// The tenant's visitors that were revoked after its count of revocations was `after`.
@@ -196,10 +228,7 @@ impl AdminClient {
         request_id: &RequestId,
     ) -> Result<Committed<String>, ApiError> {
         let token = match token {
-            EndingToken::Session { session, generation, has_ended } => {
-                let session_id = session.to_string();
-                rpc::end_session_request::Token::Session(rpc::SessionToken { session_id, generation, has_ended })
-            }
+            EndingToken::Session(token) => rpc::end_session_request::Token::Session(token_of(token)),
             EndingToken::Minted { visitor_user_id, generation, tenant_generation } => {
                 rpc::end_session_request::Token::Minted(rpc::MintedToken {
                     visitor_user_id,
@@ -212,6 +241,31 @@ impl AdminClient {
         let message = rpc::EndSessionRequest { tenant_id: bytes(tenant_id), token: Some(token), wait_ms };
         let answer = self.change(request_id, message, within).await?;
         Ok(Committed { answer: answer.session_id, is_everywhere: answer.is_everywhere })
+    }
+
+    /// Ends a session, and begins the one that follows it for a visitor whom the tenant's backend vouches for. Waits at most `within`
+    /// until the end is true everywhere.
+    pub(crate) async fn identify_visitor(
+        &self,
+        tenant_id: TenantId,
+        token: SessionToken,
+        vouched: Vouched,
+        within: Duration,
+        request_id: &RequestId,
+    ) -> Result<Committed<OpenedSession>, ApiError> {
+        let Vouched { visitor_user_id, generation, tenant_generation, name, email } = vouched;
+        let message = rpc::IdentifyVisitorRequest {
+            tenant_id: bytes(tenant_id),
+            session: Some(token_of(token)),
+            identity: Some(rpc::MintedToken { visitor_user_id, generation, tenant_generation }),
+            name,
+            email,
+            wait_ms: propagation_wait_ms(within),
+        };
+        let answer = self.change(request_id, message, within).await?;
+        let token = Issued { token: answer.token, expires_at: time(answer.expires_at)? };
+        let answered = OpenedSession { session_id: answer.session_id, token };
+        Ok(Committed { answer: answered, is_everywhere: answer.is_everywhere })
     }
 
     /// Ends a visitor's minted tokens, and answers when. Waits at most `within` until the change is true everywhere.
@@ -233,9 +287,22 @@ fn bytes(tenant_id: TenantId) -> Vec<u8> {
     tenant_id.as_uuid().as_bytes().to_vec()
 }
 
+fn token_of(token: SessionToken) -> rpc::SessionToken {
+    let SessionToken { session, generation, has_ended } = token;
+    rpc::SessionToken { session_id: session.to_string(), generation, has_ended }
+}
+
 fn session_of(session: rpc::Session) -> Result<Session, ApiError> {
-    let rpc::Session { session_id, bot_id, locale, metadata_json, routing_key, mode, expires_at, .. } = session;
-    let session_id = session_id.parse().map_err(|_| ApiError::internal("a session without an id"))?;
+    let rpc::Session { session_id, bot_id, locale, metadata_json, routing_key, mode, expires_at, identity, .. } =
+        session;
+    let parsed = |id: String| id.parse().map_err(|_| ApiError::internal("a session without an id"));
     let ends_at_ms = expires_at.map_or(0, |at| at.seconds.saturating_mul(1000));
-    Ok(Session { session_id, bot_id, locale, metadata_json, routing_key, mode, ends_at_ms })
+    let identity = match identity {
+        Some(rpc::Identity { visitor_user_id, name, email, continues }) => {
+            Some(Identity { visitor_user_id, name, email, continues: continues.map(parsed).transpose()? })
+        }
+        None => None,
+    };
+    let session_id = parsed(session_id)?;
+    Ok(Session { session_id, bot_id, locale, metadata_json, routing_key, mode, ends_at_ms, identity })
 }

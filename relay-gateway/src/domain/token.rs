@@ -50,6 +50,8 @@ pub(crate) enum Opens {
         origin: Origin,
         /// Its place among the session's tokens.
         generation: u64,
+        /// Where the visitor is identified: the session is over where the tenant has a later generation.
+        tenant_generation: Option<u64>,
     },
     /// The session of a visitor that the tenant's backend knows.
     Minted {
@@ -121,8 +123,7 @@ struct Claims {
     /// Tokens from before generations do not have it; they count as generation 0.
     #[serde(default)]
     generation: u64,
-    #[serde(default)]
-    tenant_generation: u64,
+    tenant_generation: Option<u64>,
 }
 
 /// What an operator's token says. Tokens of earlier builds name neither the membership's version, which counts as 0, nor when the tenant
@@ -148,9 +149,11 @@ impl Claims {
                 widget_key: self.widget_key?,
                 origin: self.origin?.parse().ok()?,
                 generation: self.generation,
+                tenant_generation: self.tenant_generation,
             }
         } else {
-            let Self { sub, generation, tenant_generation, .. } = self;
+            let Self { sub, generation, .. } = self;
+            let tenant_generation = self.tenant_generation.unwrap_or_default();
             Opens::Minted { visitor_user_id: Some(sub).filter(|sub| !sub.is_empty())?, generation, tenant_generation }
         })
     }
@@ -258,7 +261,10 @@ mod tests {
         let read = ring(&key).verify(&token).expect("verified");
         let origin = "https://shop.demo.com".parse().expect("an origin");
         assert_eq!(read.tenant_id, tenant);
-        assert_eq!(read.opens, Opens::Session { session, widget_key: "pk_1".to_owned(), origin, generation: 0 });
+        assert_eq!(
+            read.opens,
+            Opens::Session { session, widget_key: "pk_1".to_owned(), origin, generation: 0, tenant_generation: None }
+        );
         assert!(!read.has_ended(NOW_MS + 3_599_999) && read.has_ended(NOW_MS + 3_600_000));
     }
 

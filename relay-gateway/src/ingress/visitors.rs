@@ -14,12 +14,16 @@ use service::{Envelope, Failure};
 use wire::attachments::Attachment;
 
 use super::{
-    shapes::visitors::{BegunSession, EndedSession, NewSession, PolledFrames, RefreshedToken, SentFrame, WidgetConfig},
+    shapes::visitors::{
+        BegunSession, EndedSession, IdentifiedVisitor, NewSession, PolledFrames, RefreshedToken, SentFrame,
+        WidgetConfig,
+    },
     state::Gateway,
 };
 use crate::directory::TenantDirectory;
 
 mod call;
+mod identity;
 mod polling;
 mod sessions;
 mod tokens;
@@ -110,6 +114,30 @@ pub(super) async fn end_session<D: TenantDirectory>(
     request: Request,
 ) -> Response {
     answer(&gateway, request, "POST", async |call, _| call.end_session().await).await
+}
+
+/// Say who a visitor is: a session of the visitor's own begins, and the one before ends as by `end/visitor-session`, everywhere when
+/// this returns.
+///
+/// The `identity_token` is a token of `mint/visitor-token`: the tenant's backend mints it for the visitor who is signed in there. The new
+/// session has the key, the origin and the language of the old one. What the visitor said before goes on in it, unless the session
+/// before was another visitor's. `revoke/visitor` ends it, on every device. The same call again, with the old session's token, answers
+/// the session that followed.
+#[utoipa::path(
+    post, path = "/api/v1/identify/visitor", tag = "visitors", security(("visitor_token" = [])), request_body = IdentifiedVisitor,
+    responses(
+        (status = 201, description = "Identified", body = Envelope<RefreshedToken>),
+        (status = 400, description = "`malformed_json`", body = Failure),
+        (status = 401, description = "`invalid_visitor_token`, `invalid_identity_token`, `invalid_widget_key`", body = Failure),
+        (status = 403, description = "`origin_not_allowed`, `tenant_suspended`", body = Failure),
+        (status = 413, description = "`body_too_large`", body = Failure),
+        (status = 422, description = "`validation_failed`", body = Failure),
+        (status = 429, description = "`rate_limited`: of the key, or of the address", body = Failure),
+        (status = 503, description = "`directory_unavailable`; `change_propagating`: done, and not on every gateway yet", body = Failure),
+    )
+)]
+pub(super) async fn identify<D: TenantDirectory>(State(gateway): State<Arc<Gateway<D>>>, request: Request) -> Response {
+    answer(&gateway, request, "POST", async |call, body| call.identify(body).await).await
 }
 
 /// Send one frame, where no WebSocket gets through.

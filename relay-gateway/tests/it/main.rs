@@ -5,6 +5,7 @@ mod ending;
 mod fakes;
 mod framing;
 mod holding;
+mod identifying;
 mod known_visitors;
 mod leased;
 mod openapi;

@@ -98,6 +98,20 @@ impl ApiError {
         )
     }
 
+    /// A token that was to say who a visitor is, and that does not.
+    #[must_use]
+    pub fn invalid_identity_token() -> Self {
+        Self::new(
+            ErrorCode::InvalidIdentityToken,
+            "The identity_token does not say who the visitor is: it was not minted for this tenant, or its time is over, or its visitor was \
+             revoked.",
+        )
+        .advise(
+            "The tenant's backend mints another with POST /api/v1/relay/mint/visitor-token.",
+            "Identity.MintVisitorToken makes another.",
+        )
+    }
+
     /// A visitor's token that the relay signed, and that opens no session any more.
     #[must_use]
     pub fn invalid_visitor_token() -> Self {

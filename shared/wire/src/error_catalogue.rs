@@ -38,6 +38,9 @@ impl ErrorCode {
             E::OperatorTokenSuperseded => {
                 "Ask the tenant's backend for a new token. It gets none for an operator who is revoked."
             }
+            E::InvalidIdentityToken => {
+                "Ask the tenant's backend for another: it mints one with `POST /relay/mint/visitor-token`."
+            }
             E::InvalidVisitorToken => "Refresh the token, or begin another session.",
             E::OriginNotAllowed => {
                 "Add the page's origin to the tenant's `allowed_origins` or the key's `allowed_domains`."

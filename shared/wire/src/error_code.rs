@@ -100,6 +100,8 @@ error_codes! {
     InvalidWidgetKey = "invalid_widget_key", UNAUTHORIZED, Unauthenticated;
     /// The visitor's token is missing, not the relay's, or its session is over: one answer for all.
     InvalidVisitorToken = "invalid_visitor_token", UNAUTHORIZED, Unauthenticated;
+    /// The token that says who a visitor is was not minted for this tenant, or is over: one answer for all.
+    InvalidIdentityToken = "invalid_identity_token", UNAUTHORIZED, Unauthenticated;
     /// The operator's token is missing, not the relay's, or its time is over: one answer for all.
     InvalidOperatorToken = "invalid_operator_token", UNAUTHORIZED, Unauthenticated;
     /// The operator's membership was changed or revoked after the token was issued, or the tenant has ended all its tokens.

@@ -216,6 +216,7 @@ async fn what_operators_are_answered_is_what_is_documented() {
         "/api/v1/fetch/*",
         "/api/v1/refresh/*",
         "/api/v1/end/*",
+        "/api/v1/identify/*",
         "/api/v1/send/*",
         "/api/v1/poll/*",
         "/api/v1/upload/*",

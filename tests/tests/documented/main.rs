@@ -57,11 +57,20 @@ async fn what_a_gateway_answers_is_what_is_documented() {
         calls.page("GET", page, query, None, None).await;
     }
     calls.page("GET", page, &format!("?tenant_id={}&widget_public_key=pk_{}", tenant.id, long(32)), None, None).await;
+    let body = Some(json!({"visitor_user_id": "u"}));
+    let minted = calls.signed("POST", "mint/visitor-token", "/api/v1/relay/mint/visitor-token", "", body).await;
+    let known = json!({"identity_token": minted["token"], "name": "Ada", "email": "ada@example.com"});
+    let known = calls.page("POST", "/api/v1/identify/visitor", "", Some(&token), Some(known)).await;
+    let token = known["visitor_token"].as_str().expect("a token").to_owned();
     let typing = json!({"type": "typing"});
     for token in [None, Some("nonsense"), Some(&*token)] {
         calls.page("POST", "/api/v1/send/visitor-frame", "", token, Some(typing.clone())).await;
         for query in ["", "?after=&wait_s=0&status=bot", "?wait_s=26"] {
             calls.page("GET", "/api/v1/poll/visitor-frames", query, token, None).await;
+        }
+        for identity in [None, Some(json!("a.b.c")), Some(json!(7))] {
+            let said = with(&json!({"name": "Ada"}), "identity_token", identity);
+            calls.page("POST", "/api/v1/identify/visitor", "", token, Some(said)).await;
         }
         for path in ["/api/v1/refresh/visitor-token", "/api/v1/end/visitor-session"] {
             calls.page("POST", path, "", token, None).await;

@@ -9,7 +9,7 @@ use crate::{
     domain::{
         audit::AuditEntry,
         tenant::Tenant,
-        visitor::{UsedTokens, VisitorSession, WidgetAccess},
+        visitor::{Identity, UsedTokens, VisitorSession, WidgetAccess},
     },
     store::{error::StoreError, revision::AtRevision},
 };
@@ -50,10 +50,24 @@ pub trait VisitorStore: Send + Sync {
         audit: AuditEntry,
     ) -> Result<AtRevision<()>, StoreError>;
 
+    /// Ends a session, and begins the one that follows it for the visitor whom a minted token names. If the session was ended so before,
+    /// for the same visitor, this changes nothing and answers the session that followed.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is no such tenant.
+    async fn identify_visitor(
+        &self,
+        tenant_id: TenantId,
+        from: SessionId,
+        vouched: Vouched,
+        audit: AuditEntry,
+    ) -> Result<AtRevision<Identified>, StoreError>;
+
     /// A tenant's sessions that were ended by changes after this revision.
     async fn ended_sessions(&self, tenant_id: TenantId, after: u64) -> Result<Vec<SessionId>, StoreError>;
 
-    /// Ends a visitor's minted tokens: those of the tenant's generation from now on are good. Answers when.
+    /// Ends a visitor's minted tokens: those of the tenant's generation from now on are good. With them end the widget sessions in which
+    /// the visitor was identified. Answers when.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] where there is no such tenant.
@@ -80,6 +94,26 @@ pub trait VisitorStore: Send + Sync {
 
     /// Notes when widget keys were last used.
     async fn widget_keys_used(&self, used: &[(Uuid, Timestamp)]) -> Result<(), StoreError>;
+}
+
+/// What a minted token says of a visitor, and what the page says.
+#[derive(Clone, Debug)]
+pub struct Vouched {
+    /// The minted token's visitor, with what the page calls it.
+    pub identity: Identity,
+    /// The minted token's generation.
+    pub generation: u64,
+}
+
+/// What became of a session whose visitor was identified.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Identified {
+    /// The session that follows it.
+    Now(Box<VisitorSession>),
+    /// It was over before.
+    SessionOver,
+    /// The minted token is over: its visitor, or the tenant, has a later generation.
+    TokenOver,
 }
 
 /// What a minted token rests on.

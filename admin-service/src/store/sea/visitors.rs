@@ -3,11 +3,13 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sea_orm::{ActiveValue::Set, QueryOrder as _, QuerySelect as _, prelude::*, sea_query::OnConflict};
-use wire::{SessionId, TenantId, time::from_unix_ms};
+use wire::{SessionId, TenantId};
 
 use super::{
     change::LockedTenant,
-    connection::{SeaStore, Transaction, commit, end_read, translate},
+    connection::{SeaStore, commit, end_read, translate},
+    identities,
+    sessions::{insert_session, lock_session, used_tokens},
     uses::note_last_used,
     values::{broken_row, number_from_row, stored_number, stored_time},
     widgets,
@@ -15,59 +17,16 @@ use super::{
 use crate::{
     domain::{
         audit::AuditEntry,
-        credentials::WidgetKey,
         tenant::Tenant,
-        visitor::{Mode, UsedTokens, VisitorSession, WidgetAccess},
+        visitor::{UsedTokens, VisitorSession, WidgetAccess},
     },
     store::{
         entity::{bot, tenant, visitor_revocation, visitor_session, widget_key},
         error::StoreError,
-        ports::{KnownVisitor, VisitorStore},
+        ports::{Identified, KnownVisitor, VisitorStore, Vouched},
         revision::AtRevision,
     },
 };
-
-impl TryFrom<visitor_session::Model> for VisitorSession {
-    type Error = StoreError;
-
-    fn try_from(row: visitor_session::Model) -> Result<Self, StoreError> {
-        let broken = |error: &dyn std::fmt::Display| broken_row("visitor_session", error);
-        Ok(Self {
-            id: row.id.into(),
-            tenant_id: row.tenant_id.into(),
-            bot_id: row.bot_id,
-            widget_key: WidgetKey::from_stored(row.widget_key),
-            origin: row.origin.parse().map_err(|error| broken(&error))?,
-            locale: row.locale,
-            mode: Mode::from_text(&row.mode).ok_or_else(|| broken(&"mode"))?,
-            routing_key: row.routing_key,
-            metadata: serde_json::from_value(row.metadata).map_err(|error| broken(&error))?,
-            created_at: from_unix_ms(row.created_at),
-            expires_at: from_unix_ms(row.expires_at),
-            is_ended: row.ended_revision.is_some(),
-            used_tokens: used_tokens(row.used_tokens)?,
-        })
-    }
-}
-
-fn used_tokens(stored: Option<Json>) -> Result<UsedTokens, StoreError> {
-    let read = stored.map(serde_json::from_value).transpose();
-    read.map(Option::unwrap_or_default).map_err(|error| broken_row("visitor_session.used_tokens", error))
-}
-
-/// A session's row, which others cannot change until the transaction is over.
-async fn lock_session(
-    transaction: &Transaction,
-    tenant_id: TenantId,
-    id: SessionId,
-) -> Result<Option<visitor_session::Model>, StoreError> {
-    visitor_session::Entity::find_by_id(id.as_uuid())
-        .filter(visitor_session::Column::TenantId.eq(tenant_id.as_uuid()))
-        .lock_exclusive()
-        .one(transaction)
-        .await
-        .map_err(translate)
-}
 
 #[async_trait]
 impl VisitorStore for SeaStore {
@@ -95,23 +54,7 @@ impl VisitorStore for SeaStore {
     }
 
     async fn create_session(&self, session: &VisitorSession) -> Result<(), StoreError> {
-        let row = visitor_session::ActiveModel {
-            id: Set(session.id.as_uuid()),
-            tenant_id: Set(session.tenant_id.as_uuid()),
-            bot_id: Set(session.bot_id),
-            widget_key: Set(session.widget_key.as_str().to_owned()),
-            origin: Set(session.origin.to_string()),
-            locale: Set(session.locale.clone()),
-            mode: Set(session.mode.as_str().to_owned()),
-            routing_key: Set(session.routing_key.clone()),
-            metadata: Set(session.metadata.clone().into()),
-            created_at: Set(stored_time(session.created_at)),
-            expires_at: Set(stored_time(session.expires_at)),
-            ended_revision: Set(None),
-            used_tokens: Set(None),
-        };
-        let inserted = visitor_session::Entity::insert(row).exec_without_returning(&self.connection).await;
-        inserted.map(drop).map_err(translate)
+        insert_session(&self.connection, session).await
     }
 
     async fn session(&self, tenant_id: TenantId, id: SessionId) -> Result<Option<VisitorSession>, StoreError> {
@@ -179,11 +122,18 @@ impl VisitorStore for SeaStore {
             ..Default::default()
         };
         visitor_session::Entity::update(ended).exec(change.rows()).await.map_err(translate)?;
-        // The tenant's own `revision` and `updated_at` stay: its settings are as they were, and no visitor makes an operator's
-        // update conflict.
-        let changed = tenant::ActiveModel { id: Set(id), sessions_ended: Set(change.revision()), ..Default::default() };
-        tenant::Entity::update(changed).exec(change.rows()).await.map_err(translate)?;
+        identities::note_ended(&change, id).await?;
         Ok(AtRevision { value: (), revision: change.commit(audit, at).await? })
+    }
+
+    async fn identify_visitor(
+        &self,
+        tenant_id: TenantId,
+        from: SessionId,
+        vouched: Vouched,
+        audit: AuditEntry,
+    ) -> Result<AtRevision<Identified>, StoreError> {
+        identities::identify(self, tenant_id, from, vouched, audit).await
     }
 
     async fn ended_sessions(&self, tenant_id: TenantId, after: u64) -> Result<Vec<SessionId>, StoreError> {
@@ -208,6 +158,7 @@ impl VisitorStore for SeaStore {
         let locked = LockedTenant::lock(self, tenant_id).await?;
         let at = locked.time_of_change();
         let (id, generation) = (locked.row.id, locked.row.visitor_revocations + 1);
+        let sessions = identities::lock_sessions_of(&locked, visitor_user_id).await?;
         let change = locked.take_revision().await?;
         let changed = tenant::ActiveModel {
             id: Set(id),
@@ -230,6 +181,7 @@ impl VisitorStore for SeaStore {
             .exec_without_returning(change.rows())
             .await
             .map_err(translate)?;
+        identities::end_sessions(&change, id, sessions).await?;
         Ok(AtRevision { value: at, revision: change.commit(audit, at).await? })
     }
 

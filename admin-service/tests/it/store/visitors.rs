@@ -35,6 +35,7 @@ fn session(tenant: &Tenant, bot_id: uuid::Uuid, created_at: Timestamp) -> Visito
         expires_at: created_at.saturating_add(SESSION_LIFETIME).expect("a time"),
         is_ended: false,
         used_tokens: UsedTokens::default(),
+        identity: None,
     }
 }
 

@@ -6,11 +6,17 @@ use wire::{
     SessionId, TenantId,
     frames::{
         Mode,
-        limits::{CONVERSATION_METADATA_BYTES, HELLO_TEXT_CHARS, LOCALE_CHARS, VISITOR_USER_ID_CHARS},
+        limits::{
+            CONVERSATION_METADATA_BYTES, EMAIL_CHARS, HELLO_TEXT_CHARS, LOCALE_CHARS, VISITOR_NAME_CHARS,
+            VISITOR_USER_ID_CHARS,
+        },
     },
 };
 
-use super::relay::Ended;
+use super::{
+    identity::{self, Told},
+    relay::Ended,
+};
 use crate::{
     channel::Channel,
     events::Scene,
@@ -29,6 +35,10 @@ pub(super) struct Visitor {
     pub(super) user_id: String,
     /// Whether the tenant knows the visitor: then its conversation begins with the first message.
     is_known: bool,
+    /// What the page says of a visitor whom the tenant knows.
+    told: Told,
+    /// The visitor's session from before the tenant told who the visitor is.
+    continues: Option<SessionId>,
     locale: String,
     mode: Mode,
     metadata: Map<String, Value>,
@@ -42,6 +52,11 @@ impl Visitor {
         let locale = fields.optional_text("locale", LOCALE_CHARS).unwrap_or_else(|| "fr".to_owned());
         let mode = fields.choice("mode", Mode::TEXTS, Mode::Bot.as_str());
         let known = fields.optional_text("visitor_user_id", VISITOR_USER_ID_CHARS);
+        let told = Told {
+            name: fields.optional_text("visitor_display_name", VISITOR_NAME_CHARS),
+            email: fields.optional_text("visitor_email", EMAIL_CHARS),
+        };
+        let continues = fields.optional_text("continues", HELLO_TEXT_CHARS).map(|id| id.parse());
         let mut metadata = fields.object("metadata", CONVERSATION_METADATA_BYTES);
         for field in ["origin", "bot_id", "routing_key"] {
             if let Some(text) = fields.optional_text(field, HELLO_TEXT_CHARS) {
@@ -49,10 +64,11 @@ impl Visitor {
             }
         }
         fields.finish().map_err(|_| Ended::Relay("hello is not of its form"))?;
+        let continues = continues.transpose().map_err(|_| Ended::Relay("hello is not of its form"))?;
         let mode = Mode::from_wire(mode).unwrap_or(Mode::Bot);
         let is_known = known.is_some();
         let user_id = known.unwrap_or_else(|| session.to_string());
-        Ok(Self { tenant_id, session, user_id, is_known, locale, mode, metadata })
+        Ok(Self { tenant_id, session, user_id, is_known, told, continues, locale, mode, metadata })
     }
 
     /// Who answers first.
@@ -69,8 +85,15 @@ impl Visitor {
         if !self.is_known {
             return self.begin(backend).await.map(Some);
         }
+        if let Some(before) = self.continues {
+            identity::take_over(backend, self.tenant_id, (before, &self.user_id)).await?;
+        }
         let rows = backend.store.of(self.tenant_id);
-        Ok(conversations::find_newest_active(&rows, &self.user_id).await.map_err(unavailable)?)
+        let found = conversations::find_newest_active(&rows, &self.user_id).await.map_err(unavailable)?;
+        if let Some(id) = &found {
+            identity::note_told(backend, self.tenant_id, id, &self.told).await?;
+        }
+        Ok(found)
     }
 
     /// The id of the visitor's newest conversation that is not closed; of a new one, if there is none.
@@ -85,8 +108,8 @@ impl Visitor {
         }
         let new = NewConversation {
             visitor_user_id: self.user_id.clone(),
-            visitor_display_name: None,
-            visitor_email: None,
+            visitor_display_name: self.told.name.clone(),
+            visitor_email: self.told.email.clone(),
             visitor_phone: None,
             locale: self.locale.clone(),
             channel: Channel::Text,

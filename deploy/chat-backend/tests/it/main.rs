@@ -5,6 +5,7 @@ mod bot;
 mod files;
 mod hand_over;
 mod history;
+mod identities;
 mod inbox;
 mod input;
 mod mails;

@@ -9,12 +9,15 @@ use wire::{
     fields::Fields,
     frames::{
         Mode,
-        limits::{LOCALE_CHARS, ROUTING_KEY_CHARS, SESSION_METADATA_BYTES},
+        limits::{EMAIL_CHARS, LOCALE_CHARS, ROUTING_KEY_CHARS, SESSION_METADATA_BYTES, VISITOR_NAME_CHARS},
     },
     origin::Origin,
     time::WireTime,
     widget::WidgetLook,
 };
+
+/// Characters of an `identity_token`. A minted token names its visitor by at most 255 characters and has two more texts as long.
+const IDENTITY_TOKEN_CHARS: usize = 16 * 1024;
 
 /// What begins a session.
 #[derive(ToSchema)]
@@ -62,6 +65,32 @@ impl NewSession {
     }
 }
 
+/// Who a visitor is.
+#[derive(ToSchema)]
+pub(crate) struct IdentifiedVisitor {
+    /// A token that the tenant's backend got from `mint/visitor-token`.
+    pub(crate) identity_token: String,
+    /// What operators are shown.
+    #[schema(max_length = 200)]
+    pub(crate) name: Option<String>,
+    /// What operators are shown; nobody has checked that it is the visitor's.
+    #[schema(max_length = 254)]
+    pub(crate) email: Option<String>,
+}
+
+impl IdentifiedVisitor {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let mut fields = Fields::new(json_object(body)?);
+        let read = Self {
+            identity_token: fields.text("identity_token", IDENTITY_TOKEN_CHARS),
+            name: fields.optional_text("name", VISITOR_NAME_CHARS),
+            email: fields.optional_text("email", EMAIL_CHARS),
+        };
+        fields.finish()?;
+        Ok(read)
+    }
+}
+
 /// A session's beginning.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct BegunSession {
@@ -74,7 +103,7 @@ pub(crate) struct BegunSession {
     pub(crate) widget_config: WidgetConfig,
 }
 
-/// Another token for the same session.
+/// Another token, for the same session or for the one that follows it.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct RefreshedToken {
     #[schema(pattern = "^vs_[0-9a-f]{32}$")]

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use axum::body::Bytes;
 use axum::response::{IntoResponse as _, Response};
 use service::{
     ApiError, Success,
@@ -23,11 +24,7 @@ const BODY_LIMIT: usize = 64 * 1024;
 
 impl<D: TenantDirectory> Call<'_, D> {
     pub(super) async fn create_session(&mut self, body: axum::body::Body) -> Result<Response, ApiError> {
-        body::check_not_encoded(&self.parts.headers)?;
-        let bounds = BodyBounds { limit: self.gateway.body.limit.min(BODY_LIMIT), ..self.gateway.body };
-        let mut held = self.gateway.limits.hold_body(self.client);
-        let (body, _) = body::read(&self.parts.headers, body, bounds, &mut held).await?;
-        let given = shapes::NewSession::read(&body)?;
+        let given = shapes::NewSession::read(&self.small_body(body).await?)?;
         let shapes::NewSession { tenant_id, widget_public_key, origin, locale, metadata, routing_key, mode } = given;
 
         let access = self.admit(tenant_id, &widget_public_key).await?;
@@ -62,6 +59,15 @@ impl<D: TenantDirectory> Call<'_, D> {
             .into_response())
     }
 
+    /// A body of a few fields, whole.
+    pub(super) async fn small_body(&self, body: axum::body::Body) -> Result<Bytes, ApiError> {
+        body::check_not_encoded(&self.parts.headers)?;
+        let bounds = BodyBounds { limit: self.gateway.body.limit.min(BODY_LIMIT), ..self.gateway.body };
+        let mut held = self.gateway.limits.hold_body(self.client);
+        let (body, _) = body::read(&self.parts.headers, body, bounds, &mut held).await?;
+        Ok(body)
+    }
+
     pub(super) async fn fetch_config(&mut self) -> Result<Response, ApiError> {
         let mut query = Query::parse(self.parts.uri.query());
         let tenant_id = query.required::<TenantId>("tenant_id");
@@ -85,6 +91,6 @@ impl<D: TenantDirectory> Call<'_, D> {
     }
 }
 
-fn opened(access: &WidgetAccess) -> Result<&Widget, ApiError> {
+pub(super) fn opened(access: &WidgetAccess) -> Result<&Widget, ApiError> {
     access.widget.as_ref().ok_or_else(|| ApiError::internal("the widget key was admitted, but its widget is missing"))
 }

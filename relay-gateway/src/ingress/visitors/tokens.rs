@@ -6,7 +6,7 @@ use wire::{ErrorCode, origin::Origin, time::now_unix_ms};
 
 use super::call::Call;
 use crate::{
-    admin::EndingToken,
+    admin::{EndingToken, SessionToken},
     directory::TenantDirectory,
     domain::token::Opens,
     ingress::{
@@ -22,7 +22,7 @@ impl<D: TenantDirectory> Call<'_, D> {
         let token = self.gateway.signing_keys.verify(text).await?.ok_or_else(invalid)?;
         ConcernedTenant::note(&self.parts.extensions, token.tenant_id);
         // A minted token is not refreshed here: the tenant's backend mints the next one.
-        let Opens::Session { session, widget_key, origin, generation } = token.opens else { return Err(invalid()) };
+        let Opens::Session { session, widget_key, origin, generation, .. } = token.opens else { return Err(invalid()) };
         let access = self.admit(token.tenant_id, &widget_key).await?;
         if let RequestOrigin::Page(asker, _) = RequestOrigin::read(&self.parts.headers)
             && asker != origin
@@ -60,7 +60,7 @@ impl<D: TenantDirectory> Call<'_, D> {
                     RequestOrigin::Page(page, _) => return Err(another_page(&origin, &page)),
                     RequestOrigin::Opaque => return Err(ApiError::origin_not_allowed("no origin")),
                 }
-                EndingToken::Session { session, generation, has_ended }
+                EndingToken::Session(SessionToken { session, generation, has_ended })
             }
             Opens::Minted { visitor_user_id, generation, tenant_generation } => {
                 // A minted token is bound to no page: any page that has it may read the answer.
@@ -83,7 +83,7 @@ impl<D: TenantDirectory> Call<'_, D> {
     }
 }
 
-fn invalid() -> ApiError {
+pub(super) fn invalid() -> ApiError {
     ApiError::new(
         ErrorCode::InvalidVisitorToken,
         "Send `Authorization: Bearer <visitor_token>` with a token of this relay's, ended or not; where its session is over, or a \
@@ -91,7 +91,7 @@ fn invalid() -> ApiError {
     )
 }
 
-fn another_page(origin: &Origin, page: &Origin) -> ApiError {
+pub(super) fn another_page(origin: &Origin, page: &Origin) -> ApiError {
     let message = format!("The token is for pages of {origin}, and this page's Origin is {page}.");
     ApiError::new(ErrorCode::OriginNotAllowed, message)
 }

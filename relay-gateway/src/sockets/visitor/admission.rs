@@ -32,13 +32,12 @@ pub(super) async fn admit<D: TenantDirectory>(
     }
     // Asked after the judgement: what ended before it is known to the admin service, and what ends later is a change.
     let (admin, tenant_id, request_id) = (&judge.sources.admin, about.tenant_id, &about.request_id);
-    let (session, origin, visitor_user_id) = match &token.opens {
+    let (session, origin) = match &token.opens {
         Opens::Session { session, origin, generation, .. } => {
-            (admin.session(tenant_id, *session, *generation, request_id).await, Some(origin), None)
+            (admin.session(tenant_id, *session, *generation, request_id).await, Some(origin))
         }
         Opens::Minted { visitor_user_id, generation, .. } => {
-            let admitted = admin.admit_visitor(tenant_id, visitor_user_id, *generation, request_id).await;
-            (admitted, None, Some(visitor_user_id))
+            (admin.admit_visitor(tenant_id, visitor_user_id, *generation, request_id).await, None)
         }
     };
     let session = session.map_err(|error| over(&error))?;
@@ -48,6 +47,6 @@ pub(super) async fn admit<D: TenantDirectory>(
         Opens::Minted { .. } => token.ends_at_ms(),
     };
     let actor = format!("visitor:{}", session.session_id);
-    let hello = hello(session, origin.cloned(), visitor_user_id.cloned());
+    let hello = hello(session, origin.cloned());
     Ok(Admitted { path: PATH, actor, hello: hello.to_json(), ends_at_ms })
 }

@@ -28,6 +28,8 @@ pub(super) enum RestsOn {
         session: SessionId,
         key: Arc<str>,
         origin: Origin,
+        /// Where the visitor is identified: the tenant's generation when its backend vouched for the visitor.
+        tenant_generation: Option<u64>,
         /// The tenant's `sessions_ended` when this session was last known not to be ended.
         seen: Seen,
     },
@@ -75,10 +77,11 @@ impl Seen {
 impl Grounds {
     pub(super) fn of(token: &VisitorToken) -> Self {
         let rests_on = match &token.opens {
-            Opens::Session { session, widget_key, origin, .. } => RestsOn::Widget {
+            Opens::Session { session, widget_key, origin, tenant_generation, .. } => RestsOn::Widget {
                 session: *session,
                 key: widget_key.as_str().into(),
                 origin: origin.clone(),
+                tenant_generation: *tenant_generation,
                 seen: Seen::not_yet(),
             },
             Opens::Minted { visitor_user_id, generation, tenant_generation } => RestsOn::Minted {

@@ -43,10 +43,14 @@ impl<D: TenantDirectory> VisitorJudge<D> {
         grounds: &Grounds,
     ) -> Result<Option<Arc<WidgetAccess>>, Closing> {
         match &grounds.rests_on {
-            RestsOn::Widget { session, key, origin, seen } => {
+            RestsOn::Widget { session, key, origin, tenant_generation, seen } => {
                 let access = answers.widget_access(&self.sources, key).await?;
                 allowed(&access, origin)?;
-                let now = answers.active_tenant(&self.sources).await?.sessions_ended;
+                let tenant = answers.active_tenant(&self.sources).await?;
+                if tenant_generation.is_some_and(|vouched| vouched < tenant.token_generation) {
+                    return Err(Closing::Token);
+                }
+                let now = tenant.sessions_ended;
                 if seen.has_moved(now) && answers.ended(&self.sources, now).await?.contains(session) {
                     return Err(Closing::Token);
                 }

@@ -5,20 +5,42 @@ use wire::{
     origin::Origin,
 };
 
-use crate::{admin::Session, domain::widget_access::Widget};
+use crate::{
+    admin::{Identity, Session},
+    domain::widget_access::Widget,
+};
 
 /// The chat backend's first frame: whose conversation the socket is for.
 ///
 /// A newer admin service may name a mode that this gateway does not know. The conversation then waits for a person: the gateway must
 /// not let a bot answer where nobody asked for one.
-pub(super) fn hello(session: Session, origin: Option<Origin>, visitor_user_id: Option<String>) -> Hello {
-    let Session { session_id, bot_id, locale, metadata_json, routing_key, mode, .. } = session;
+pub(super) fn hello(session: Session, origin: Option<Origin>) -> Hello {
+    let Session { session_id, bot_id, locale, metadata_json, routing_key, mode, identity, .. } = session;
     let mode = Mode::from_wire(&mode).unwrap_or_else(|| {
         tracing::warn!(mode, "the admin service names a mode that this gateway does not know: a person is to answer");
         Mode::Human
     });
     let metadata = serde_json::from_str(&metadata_json).unwrap_or_default();
-    Hello { session_id, bot_id, locale, metadata, routing_key, mode, origin, visitor_user_id }
+    let (visitor_user_id, rest) = identity
+        .map(|identity| {
+            let Identity { visitor_user_id, name, email, continues } = identity;
+            (visitor_user_id, (name, email, continues))
+        })
+        .unzip();
+    let (visitor_display_name, visitor_email, continues) = rest.unwrap_or_default();
+    Hello {
+        session_id,
+        bot_id,
+        locale,
+        metadata,
+        routing_key,
+        mode,
+        origin,
+        visitor_user_id,
+        visitor_display_name,
+        visitor_email,
+        continues,
+    }
 }
 
 /// Tells a widget its new look.
@@ -51,9 +73,10 @@ mod tests {
             mode: "human".to_owned(),
             session_id: id,
             ends_at_ms: 0,
+            identity: None,
         };
         let origin = "https://shop.example.com".parse().expect("an origin");
-        let sent = hello(session.clone(), Some(origin), None);
+        let sent = hello(session.clone(), Some(origin));
         assert_eq!(json!(sent), golden("hello", "session"));
         let minted = Session {
             locale: "en".to_owned(),
@@ -62,9 +85,18 @@ mod tests {
             mode: "bot".to_owned(),
             ..session.clone()
         };
-        let sent = hello(minted, None, Some("customer-42".to_owned()));
+        let known = |name: Option<&str>| Identity {
+            visitor_user_id: "customer-42".to_owned(),
+            name: name.map(str::to_owned),
+            email: name.map(|_| "ada@example.com".to_owned()),
+            continues: name.map(|_| "vs_019e4ae71a2b7c3d8e4f5a6b7c8d9e11".parse().expect("an id")),
+        };
+        let sent = hello(Session { identity: Some(known(None)), ..minted }, None);
         assert_eq!(json!(sent), golden("hello", "minted_token"));
-        let sent = hello(Session { mode: "oracle".to_owned(), ..session }, None, None);
+        let origin = "https://shop.example.com".parse().expect("an origin");
+        let sent = hello(Session { identity: Some(known(Some("Ada"))), ..session.clone() }, Some(origin));
+        assert_eq!(json!(sent), golden("hello", "identified"));
+        let sent = hello(Session { mode: "oracle".to_owned(), ..session }, None);
         assert_eq!(sent.mode, Mode::Human, "a mode that this gateway does not know waits for a person");
     }
 

@@ -13,7 +13,7 @@ use proto::{
     directory::v1::{
         Changes, OperatorMembership, Position, TenantState, TenantStatus, WatchResponse, Widget, watch_request::Message,
     },
-    visitors::v1::{EndSessionRequest, RevokedVisitor},
+    visitors::v1::{EndSessionRequest, IdentifyVisitorRequest, Identity, RevokedVisitor},
 };
 use serde_json::json;
 use service::ApiError;
@@ -51,6 +51,10 @@ pub(crate) struct FakeAdmin {
     /// Sessions that were ended, and what was asked to end one.
     pub(crate) ended: Arc<Mutex<Vec<String>>>,
     pub(crate) endings: Arc<Mutex<Vec<EndSessionRequest>>>,
+    /// What it was asked to identify visitors by.
+    pub(crate) identified: Arc<Mutex<Vec<IdentifyVisitorRequest>>>,
+    /// Who the visitor of every session is.
+    pub(crate) identity: Arc<Mutex<Option<Identity>>>,
     /// Whether changes take longer to be true everywhere than anybody waits.
     pub(crate) is_slow: Arc<AtomicBool>,
     /// Whose events were asked for, and what was asked.

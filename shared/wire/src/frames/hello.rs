@@ -24,9 +24,19 @@ pub struct Hello {
     pub mode: Mode,
     /// The page's origin; `None` for a minted token, which is bound to no page.
     pub origin: Option<Origin>,
-    /// The tenant's own name for the visitor, if the token was minted for one.
+    /// The tenant's own name for the visitor, if the token was minted for one, or the visitor was identified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub visitor_user_id: Option<String>,
+    /// What the page calls an identified visitor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visitor_display_name: Option<String>,
+    /// An identified visitor's e-mail address, as the page tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub visitor_email: Option<String>,
+    /// An identified visitor's session from before it was known who the visitor is. The conversation of that session is the visitor's
+    /// from now on, if the visitor has said anything there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continues: Option<SessionId>,
 }
 
 impl Hello {

@@ -64,6 +64,9 @@ pub const LOCALE_CHARS: usize = 35;
 /// Characters of a tenant's own name for a visitor.
 pub const VISITOR_USER_ID_CHARS: usize = 255;
 
+/// Characters of the name by which a page calls its visitor.
+pub const VISITOR_NAME_CHARS: usize = 200;
+
 /// Characters of a session's `routing_key`.
 pub const ROUTING_KEY_CHARS: usize = 100;
 

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use proto::visitors::v1::{
-    AdmitVisitorRequest, EndSessionRequest, EndSessionResponse, GetSessionRequest, ListEndedSessionsRequest,
-    ListEndedSessionsResponse, ListRevokedVisitorsRequest, ListRevokedVisitorsResponse, OpenSessionRequest,
-    OpenSessionResponse, RefreshTokenRequest, RefreshTokenResponse, RevokeVisitorRequest, RevokeVisitorResponse,
-    Session, visitors_server::Visitors,
+    AdmitVisitorRequest, EndSessionRequest, EndSessionResponse, GetSessionRequest, IdentifyVisitorRequest,
+    IdentifyVisitorResponse, ListEndedSessionsRequest, ListEndedSessionsResponse, ListRevokedVisitorsRequest,
+    ListRevokedVisitorsResponse, OpenSessionRequest, OpenSessionResponse, RefreshTokenRequest, RefreshTokenResponse,
+    RevokeVisitorRequest, RevokeVisitorResponse, Session, visitors_server::Visitors,
 };
 use serde_json::json;
 use service::ApiError;
@@ -89,6 +89,21 @@ impl Visitors for FakeAdmin {
         Ok(Answer::new(EndSessionResponse { session_id: "vs_1".into(), is_everywhere }))
     }
 
+    async fn identify_visitor(
+        &self,
+        request: Rpc<IdentifyVisitorRequest>,
+    ) -> Result<Answer<IdentifyVisitorResponse>, Status> {
+        self.called("IdentifyVisitor", &request)?;
+        let request = request.into_inner();
+        self.identified.lock().expect("not poisoned").push(request.clone());
+        let is_everywhere = !self.is_slow.load(Ordering::SeqCst);
+        if !is_everywhere {
+            tokio::time::sleep(std::time::Duration::from_millis(request.wait_ms.into())).await;
+        }
+        let (session_id, token) = ("vs_2".into(), "the next token".into());
+        Ok(Answer::new(IdentifyVisitorResponse { session_id, token, expires_at: later(), is_everywhere }))
+    }
+
     async fn list_ended_sessions(
         &self,
         request: Rpc<ListEndedSessionsRequest>,
@@ -109,6 +124,7 @@ impl Visitors for FakeAdmin {
             mode: "bot".into(),
             created_at: later(),
             expires_at: self.session_ends.lock().expect("not poisoned").or_else(later),
+            identity: self.identity.lock().expect("not poisoned").clone(),
         }))
     }
 }
