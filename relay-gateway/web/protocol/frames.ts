@@ -6,6 +6,7 @@ export const MESSAGE_ID_CHARS = 64;
 export const CLIENT_FRAME_BYTES = 65536;
 export const WELCOME_MESSAGES = 50;
 export const ROUTING_KEY_CHARS = 100;
+export const VISITOR_NAME_CHARS = 200;
 export const RATING_COMMENT_CHARS = 500;
 export const EMAIL_CHARS = 254;
 export const HISTORY_MESSAGES = 50;

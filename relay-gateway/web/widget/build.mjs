@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, transform } from "esbuild";
 
-const GZIP_BUDGET_BYTES = 36_000;
+const GZIP_BUDGET_BYTES = 38_000;
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 // Style sheets are minified on their way in and become strings: the widget adopts them itself.
@@ -32,7 +32,7 @@ const INTERNAL = [
   "loading|blocked|recycle|obtain|readRecord|transient|showsEnd|connection|timers|apply|config|state",
   "events|avatarUrl|element|panel|composer|render|measure|words|toEnd|appearance|answers|endWait|stored",
   "notes|revive|mayRate|mayLeaveEmail|refusedEmail|forms",
-  "obtainSession|needsConnection|focusComposer|createSession|refreshToken|fetchConfig|socketUrl",
+  "identityToken|obtainSession|needsConnection|focusComposer|createSession|refreshToken|fetchConfig|socketUrl",
 ].join("|");
 
 // A field of a frame that were shortened would be read under a name that the relay never sends.

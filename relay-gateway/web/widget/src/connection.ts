@@ -81,6 +81,11 @@ export class Connection {
     if (this.state === "waiting" || this.state === "asleep") this.connect();
   }
 
+  /** Dials anew, for a session that is not the one of before. */
+  renew(): void {
+    if (this.state !== "idle" && this.state !== "blocked") void this.#dial();
+  }
+
   /** For a page that comes into sight again. */
   revive(): void {
     if (this.state === "ready" && Date.now() - this.#heardAt > TRUSTED_FOR_MS) void this.#dial();

@@ -71,6 +71,14 @@ export function clear(p: Parts): void {
   p.patch({ files: [] });
 }
 
+/** Sends anew what has arrived: the relay takes a file in the session that has sent it. What arrived on another page of the visit is gone. */
+export function resend(p: Parts): void {
+  const kept = p.state.files.filter(({ file, attachment }) => file !== null || attachment === null);
+  p.patch({ files: kept.map((each) => (each.attachment === null ? each : { ...each, progress: 0, attachment: null })) });
+  p.keepFiles();
+  pump(p);
+}
+
 /** Takes what has arrived, for a message. What has not stays in hand, with the reason why. */
 export function take(p: Parts): Attachment[] {
   const arrived = p.state.files.filter(({ attachment }) => attachment !== null);

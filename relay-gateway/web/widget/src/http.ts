@@ -1,4 +1,5 @@
 // The relay's HTTP calls: envelope in, typed data or a typed failure out.
+import type { Identity } from "./identity";
 import { BROKEN, type Line, type LineOwner } from "./line";
 import type { Options } from "./options";
 import { toJson } from "@chat-relay/protocol/json";
@@ -75,6 +76,14 @@ export class RelayApi {
 
   async refreshToken(token: string): Promise<Session> {
     return this.#session("refresh/visitor-token", { headers: { Authorization: `Bearer ${token}` } });
+  }
+
+  /** Tells who the visitor is: the session ends, and the visitor's own begins. */
+  async identify(token: string, identity: Identity): Promise<Session> {
+    const { identityToken: identity_token, name, email } = identity;
+    const body = toJson({ identity_token, ...(name === null ? {} : { name }), ...(email === null ? {} : { email }) });
+    const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
+    return { ...(await this.#session("identify/visitor", { body, headers })), identity };
   }
 
   /** Ends the session, although the page may be on its way out. Nobody waits for the answer. */

@@ -16,6 +16,8 @@ interface Handle {
   show(): void;
   /** For when the visitor signs out: the next person at this browser finds nothing of the conversation. */
   reset(): void;
+  /** For when the visitor has signed in: `{ token, name, email }`, with a token that the tenant's backend has minted. */
+  identify(identity: unknown): void;
   on<K extends EventName>(event: K, listener: Listener<K>): () => void;
 }
 
@@ -55,6 +57,7 @@ function handle(use: (act: (running: Running) => void) => void): Handle {
         widget.onChange();
       }),
     reset: () => use(({ widget }) => widget.reset()),
+    identify: (identity) => use(({ widget }) => widget.identify(identity)),
     on: (event, listener) => {
       let stop: (() => void) | null = null;
       let isStopped = false;

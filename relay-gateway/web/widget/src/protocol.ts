@@ -1,5 +1,6 @@
 // What the widget makes of the wire: parsers turn untrusted JSON into these types or into null.
 import type * as wire from "@chat-relay/protocol/frames";
+import { parseIdentity, type Identity } from "./identity";
 import { parseMessage, parseOperator, parseRating, role, status, type Message, type Operator, type Rating } from "@chat-relay/protocol/message";
 import { known, list, moment, record, retryAfterMs, text, webUrl } from "@chat-relay/protocol/untrusted";
 
@@ -28,6 +29,8 @@ export interface Session {
   readonly sessionId: string;
   readonly token: string;
   readonly expiresAt: string;
+  /** Who the visitor is, where the relay was told. */
+  readonly identity: Identity | null;
 }
 
 export type ServerFrame =
@@ -97,7 +100,9 @@ export function parseSession(value: unknown): Session | null {
   const json = record(value);
   const sessionId = text(json["session_id"]);
   const token = text(json["visitor_token"]);
-  return sessionId === null || token === null ? null : { sessionId, token, expiresAt: text(json["expires_at"]) ?? "" };
+  return sessionId === null || token === null 
+    ? null
+    : { sessionId, token, expiresAt: text(json["expires_at"]) ?? "", identity: parseIdentity(json["identity"]) };
 }
 
 /** `null` for what is malformed or of a kind this version does not know: both are ignored. */

@@ -61,6 +61,11 @@ export function refused(p: Parts, failure: RelayError): void {
   p.patch({ blocked: true, typing: null });
 }
 
+/** The relay does not take the visitor for the one the page says, and the chat goes on without. */
+export function identityRefused(p: Parts, failure: RelayError): void {
+  tell(p, failure.code, failure, true);
+}
+
 async function fetchConfig(p: Parts): Promise<void> {
   // Both are asked for at once. The first drawing waits for both: else its language would change a moment later.
   const [config] = await Promise.all([p.api.fetchConfig(p.state.appearance.locale), p.obtainWords()]);

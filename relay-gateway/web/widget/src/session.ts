@@ -1,6 +1,7 @@
 // The visitor's session: made once, kept for every tab of the site, its token renewed when it must be.
 import { randomId } from "@chat-relay/protocol/id";
 import { RelayError, type RelayApi } from "./http";
+import { isToldBy, type Identity } from "./identity";
 import { parseSession, type Session } from "./protocol";
 import type { Storage } from "./storage";
 
@@ -18,12 +19,24 @@ export class Sessions {
   readonly #storage: Storage;
   readonly #locale: () => string;
   readonly #lockName: string;
+  /** Who the visitor is, and under which name the browser knew the visitor when the page said so. */
+  #told: { readonly identity: Identity; readonly by: string } | null = null;
+  readonly #onRefused: (failure: RelayError) => void;
 
-  constructor(api: RelayApi, storage: Storage, locale: () => string, lockName: string) {
+  /** `onRefused` hears why the relay does not take a visitor for the one the page says. */
+  constructor(api: RelayApi, storage: Storage, locale: () => string, lockName: string, onRefused: (failure: RelayError) => void) {
     this.#api = api;
     this.#storage = storage;
     this.#locale = locale;
     this.#lockName = lockName;
+    this.#onRefused = onRefused;
+  }
+
+  /** From now on, sessions are this visitor's. Answers whether the session that is kept has to be told. */
+  tell(identity: Identity): boolean {
+    this.#told = { identity, by: this.nameVisitor() };
+    const session = this.stored();
+    return session !== null && !isToldBy(session, identity);
   }
 
   /** Forgets the session, here and in every other tab, and answers its token. A session that the relay is being asked for is not kept. */
@@ -31,6 +44,7 @@ export class Sessions {
     const token = this.stored()?.token ?? null;
     this.#storage.remove(VISITOR_KEY);
     this.#storage.remove(KEY);
+    this.#told = null;
     return token;
   }
 
@@ -55,10 +69,31 @@ export class Sessions {
     return exclusively(this.#lockName, async () => {
       const visitor = this.nameVisitor();
       const session = this.stored();
-      if (session === null) return this.#create(visitor);
+      if (session === null) return this.#identified(await this.#create(visitor), visitor);
       const expiring = Date.parse(session.expiresAt) - Date.now() < RENEW_BEFORE_MS;
-      return expiring || session.token === rejected ? this.#renew(session, visitor) : session;
+      const usable = expiring || session.token === rejected ? await this.#renew(session, visitor) : session;
+      return this.#identified(usable, visitor);
     });
+  }
+
+  /** The session, once the relay knows whose it is. If it does not believe the page, the visitor chats on unknown. */
+  async #identified(session: Session, visitor: string, isRepeated = false): Promise<Session> {
+    // What this page was told of the visitor before holds for nobody who has come since.
+    const identity = this.#told?.by === visitor ? this.#told.identity : null;
+    if (identity === null || isToldBy(session, identity)) return session;
+    try {
+      return this.#keep(await this.#api.identify(session.token, identity), visitor);
+    } catch (failure) {
+      if (!(failure instanceof RelayError) || failure.transient) throw failure;
+      if (failure.code === "invalid_visitor_token" && !isRepeated) {
+        if (this.visitor() === visitor) this.#storage.remove(KEY);
+        return this.#identified(await this.#create(visitor), visitor, true);
+      }
+      // A relay of before knows no identities. One that refuses the page will say so again.
+      if (this.#told?.identity === identity) this.#told = null;
+      this.#onRefused(failure);
+      return session;
+    }
   }
 
   /** A random name for whoever uses this browser, until a reset, or until the page clears the storage; empty while nothing is kept of them. */
@@ -76,7 +111,8 @@ export class Sessions {
 
   async #renew(session: Session, visitor: string): Promise<Session> {
     try {
-      return this.#keep(await this.#api.refreshToken(session.token), visitor);
+      const renewed = await this.#api.refreshToken(session.token);
+      return this.#keep({ ...renewed, identity: session.identity }, visitor);
     } catch (failure) {
       // Only a refusal tells that the session is over. The caller hears of every other failure.
       const isOver = failure instanceof RelayError && (failure.status === 401 || failure.status === 404);
@@ -93,8 +129,9 @@ export class Sessions {
 
   #keep(session: Session, visitor: string): Session {
     if (this.visitor() !== visitor) throw new VisitorChanged();
-    const { sessionId, token, expiresAt } = session;
-    this.#storage.write(KEY, { session_id: sessionId, visitor_token: token, expires_at: expiresAt });
+    const { sessionId, token, expiresAt, identity } = session;
+    const told = identity && { visitor: identity.visitor, name: identity.name, email: identity.email };
+    this.#storage.write(KEY, { session_id: sessionId, visitor_token: token, expires_at: expiresAt, identity: told });
     return session;
   }
 }

@@ -1,10 +1,12 @@
 // One widget without its looks: what the relay says and the visitor does becomes state; state goes to the view.
+import { tellDeveloper } from "./advice";
 import * as alerts from "./alerts";
 import * as files from "./files";
 import * as forms from "./forms";
 import { Connection, type ConnectionOwner, type LinkState } from "./connection";
 import * as delivery from "./delivery";
 import * as history from "./history";
+import { readIdentity } from "./identity";
 import { RelayApi, type RelayError } from "./http";
 import type { Carrier, Line, LineOwner } from "./line";
 import { Model } from "./model";
@@ -58,7 +60,9 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     this.connection = new Connection(this, this.#tab.read(CARRIER_KEY) === "http" ? "http" : "socket");
     this.outbox = new Outbox(this.local);
     const locale = (): string => this.state.appearance.locale;
-    this.#sessions = new Sessions(this.api, this.local, locale, `chat-relay:${tenantId}:${publicKey}`);
+    this.#sessions = new Sessions(this.api, this.local, locale, `chat-relay:${tenantId}:${publicKey}`, (failure) =>
+      service.identityRefused(this, failure),
+    );
     this.#visit = new Visit(this.#tab, this.#sessions);
   }
 
@@ -173,6 +177,19 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     alerts.forget(this);
     this.#startOver(false);
     if (token !== null) this.api.endSession(token);
+  }
+
+  /** The visitor has signed in: the conversation goes on as theirs. If somebody else had signed in before, that conversation is left. */
+  identify(given: unknown): void {
+    const identity = readIdentity(given);
+    if (identity === null) {
+      tellDeveloper("ChatRelay.identify needs { token }: a token of mint/visitor-token, from your backend.", this.told);
+      return;
+    }
+    const before = this.#sessions.stored()?.identity ?? null;
+    if (before !== null && before.visitor !== identity.visitor) this.reset();
+    this.checkVisitor();
+    if (this.#sessions.tell(identity)) this.connection.renew();
   }
 
   /** Forgets the visitor, if another one uses the browser now, and answers whether that is so. A visitor who is writing keeps the panel open. */
@@ -332,6 +349,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     this.apply(frame);
     switch (frame.type) {
       case "welcome":
+        if (before.sessionId !== null && before.sessionId !== frame.sessionId) files.resend(this);
         history.resume(this);
         break;
       case "ack":

@@ -43,6 +43,7 @@ fn typescript() -> String {
         CLIENT_FRAME_BYTES,
         WELCOME_MESSAGES,
         ROUTING_KEY_CHARS,
+        VISITOR_NAME_CHARS,
         RATING_COMMENT_CHARS,
         EMAIL_CHARS
     ] {
