@@ -40,6 +40,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             ".chatrelay.admin.v1.RotateTenantSecretResponse",
             ".chatrelay.identity.v1.IssueOperatorTokenResponse",
             ".chatrelay.identity.v1.MintVisitorTokenResponse",
+            ".chatrelay.visitors.v1.Identity",
+            ".chatrelay.visitors.v1.IdentifyVisitorRequest",
             ".chatrelay.visitors.v1.IdentifyVisitorResponse",
             ".chatrelay.visitors.v1.OpenSessionResponse",
             ".chatrelay.visitors.v1.RefreshTokenResponse",

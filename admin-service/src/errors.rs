@@ -80,7 +80,7 @@ pub(crate) enum UseCaseError {
     /// There is no such session, or not any more.
     #[error("no such session")]
     SessionOver,
-    /// The minted token is over that says who a visitor is.
+    /// The minted token that says who a visitor is has ended or was revoked.
     #[error("a minted token that is over")]
     IdentityOver,
     /// The tenant is suspended.

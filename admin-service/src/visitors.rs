@@ -226,12 +226,12 @@ impl Visitors {
         let change = async move { store.identify_visitor(tenant_id, token.id, vouched, audit).await };
         let (identified, is_everywhere) = self.propagation.commit_within(change, wait).await?;
         let session = match identified {
-            Identified::Now(session) => session,
+            Identified::As(session) => session,
             Identified::SessionOver => return Err(UseCaseError::SessionOver),
             Identified::TokenOver => return Err(UseCaseError::IdentityOver),
         };
         self.used.note(key.id, now());
-        // The session may be one that followed before: whoever hears of it now may have heard of none of its tokens.
+        // Where the answer is given again, its caller may have none of the session's tokens: the newest that was used can be refreshed.
         let signed = self.tokens.for_session(&session, session.used_tokens.newest()).await?;
         Ok((session.id, signed, is_everywhere))
     }

@@ -90,6 +90,8 @@ redacted_debug!(
     admin::v1::RotateTenantSecretResponse,
     identity::v1::IssueOperatorTokenResponse,
     identity::v1::MintVisitorTokenResponse,
+    visitors::v1::Identity,
+    visitors::v1::IdentifyVisitorRequest,
     visitors::v1::IdentifyVisitorResponse,
     visitors::v1::OpenSessionResponse,
     visitors::v1::RefreshTokenResponse,

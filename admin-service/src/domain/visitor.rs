@@ -94,7 +94,7 @@ pub struct Identity {
 
 impl VisitorSession {
     /// The session that follows this one once it is known who the visitor is. What was said of the same visitor before, and is not
-    /// said again, stays. Nothing of this session passes to another visitor.
+    /// said again, stays. What the page said of its visitor, and who was to answer, does not pass to another visitor.
     #[must_use]
     pub fn followed_by(&self, identity: Identity, id: SessionId, at: Timestamp) -> Self {
         let before = self.identity.as_ref();
@@ -105,8 +105,16 @@ impl VisitorSession {
         };
         let name = identity.name.or_else(|| same?.name.clone());
         let email = identity.email.or_else(|| same?.email.clone());
+        let (mode, routing_key, metadata) = if before.is_none() || same.is_some() {
+            (self.mode, self.routing_key.clone(), self.metadata.clone())
+        } else {
+            (Mode::Bot, None, Map::new())
+        };
         Self {
             id,
+            mode,
+            routing_key,
+            metadata,
             created_at: at,
             expires_at: at.saturating_add(SESSION_LIFETIME).unwrap_or(Timestamp::MAX),
             is_ended: false,
@@ -190,7 +198,7 @@ mod tests {
             locale: "de".to_owned(),
             mode: Mode::Human,
             routing_key: Some("vip".to_owned()),
-            metadata: Map::new(),
+            metadata: Map::from_iter([("customer".to_owned(), "Ada".into())]),
             created_at: at,
             expires_at: at,
             is_ended: true,
@@ -209,13 +217,16 @@ mod tests {
         let identity = ada.identity.clone().expect("an identity");
         assert_eq!((identity.continues, identity.name.as_deref()), (Some(anonymous.id), Some("Ada")));
         assert_eq!((ada.locale.as_str(), ada.routing_key.as_deref(), ada.mode), ("de", Some("vip"), Mode::Human));
+        assert_eq!(ada.metadata["customer"], "Ada");
         assert_eq!((ada.is_ended, ada.used_tokens.newest()), (false, 0));
         assert_eq!(ada.expires_at, at.saturating_add(SESSION_LIFETIME).expect("a time"));
 
         let again = follow(&ada, told("ada", None)).identity.expect("an identity");
         assert_eq!((again.continues, again.name.as_deref()), (Some(anonymous.id), Some("Ada")), "the same visitor");
-        let other = follow(&ada, told("ben", None)).identity.expect("an identity");
-        assert_eq!((other.continues, other.name), (None, None), "another visitor");
+        let other = follow(&ada, told("ben", None));
+        assert_eq!((other.mode, other.routing_key, other.metadata), (Mode::Bot, None, Map::new()), "another visitor");
+        let identity = other.identity.expect("an identity");
+        assert_eq!((identity.continues, identity.name), (None, None));
     }
 
     const MINUTE: i64 = REFRESHED_AFTER_NEWER_MS;

@@ -52,7 +52,7 @@ fn session_token(token: SessionToken) -> Result<visitors::SessionToken, ApiError
 }
 
 /// Checks what a page tells of a visitor.
-fn check_told(field: &'static str, text: Option<&str>, most: usize) -> Result<(), ApiError> {
+fn check_detail(field: &'static str, text: Option<&str>, most: usize) -> Result<(), ApiError> {
     if text.is_some_and(|text| text.trim().is_empty() || text.chars().count() > most || text.contains('\0')) {
         return Err(ApiError::field(field, format!("must be 1 to {most} characters")));
     }
@@ -174,8 +174,8 @@ impl Service for VisitorsService {
         let identity = identity.ok_or_else(|| ApiError::field("identity", "is required"))?;
         let MintedToken { visitor_user_id, generation, tenant_generation } = identity;
         check_visitor_user_id(&visitor_user_id)?;
-        check_told("name", name.as_deref(), VISITOR_NAME_CHARS)?;
-        check_told("email", email.as_deref(), EMAIL_CHARS)?;
+        check_detail("name", name.as_deref(), VISITOR_NAME_CHARS)?;
+        check_detail("email", email.as_deref(), EMAIL_CHARS)?;
         let identity = Identity { visitor_user_id, name, email, tenant_generation, continues: None };
         let vouched = Vouched { identity, generation };
         let wait = convert::wait(wait_ms);

@@ -135,7 +135,9 @@ async fn the_visitors_own_session_follows_and_the_one_before_is_over() {
         assert_eq!(fixture.identify(&anonymous, other.clone()).await.map(drop), Err(ErrorCode::InvalidVisitorToken));
         // The other visitor's session has nothing of the one before.
         let others = fixture.identify(&next.session_id, other).await.expect("identified");
-        let known = fixture.session(&others.session_id).await.expect("there").identity.expect("an identity");
+        let session = fixture.session(&others.session_id).await.expect("there");
+        assert_eq!((session.metadata_json.as_str(), session.mode.as_str(), session.routing_key), ("{}", "bot", None));
+        let known = session.identity.expect("an identity");
         assert_eq!((known.visitor_user_id.as_str(), known.continues), ("ben", None));
         assert_eq!(fixture.identify(&anonymous, identity).await.map(drop), Err(ErrorCode::InvalidVisitorToken));
 
@@ -193,6 +195,30 @@ async fn a_leaked_secret_leaves_no_identified_sessions_behind() {
     assert_eq!(fixture.refresh(&identified).await, Err(ErrorCode::InvalidVisitorToken));
     assert_eq!(fixture.refresh(&anonymous).await, Ok(()), "nobody vouched for this one");
     assert_eq!(fixture.identify(&anonymous, ada).await.map(drop), Err(ErrorCode::InvalidIdentityToken));
+    // Not even with a token that was minted since does a session go on that is over, or that followed one.
+    let minted_since = fixture.minted("ada").await;
+    for over in [&identified, &first] {
+        let refused = fixture.identify(over, minted_since.clone()).await.map(drop);
+        assert_eq!(refused, Err(ErrorCode::InvalidVisitorToken));
+    }
+    fixture.identify(&anonymous, minted_since).await.expect("identified");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_has_a_bounded_number_of_sessions_and_a_lost_answer_is_found_again() {
+    let mut fixture = Fixture::on(postgres()).await;
+    let ada = fixture.minted("ada").await;
+    let anonymous = fixture.begin().await;
+    let first = fixture.identify(&anonymous, ada.clone()).await.expect("identified").session_id;
+    // The visitor was identified again meanwhile, in another tab.
+    let second = fixture.identify(&first, ada.clone()).await.expect("identified").session_id;
+    assert_eq!(fixture.identify(&anonymous, ada.clone()).await.expect("identified").session_id, second);
+    for _ in 0..100 {
+        fixture.session(&second).await.expect("there");
+        let another = fixture.begin().await;
+        fixture.identify(&another, ada.clone()).await.expect("identified");
+    }
+    assert_eq!(fixture.session(&second).await.map(drop), Err(ErrorCode::InvalidVisitorToken), "the oldest");
 }
 
 #[tokio::test(flavor = "multi_thread")]

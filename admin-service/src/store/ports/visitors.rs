@@ -108,8 +108,8 @@ pub struct Vouched {
 /// What became of a session whose visitor was identified.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Identified {
-    /// The session that follows it.
-    Now(Box<VisitorSession>),
+    /// It was ended, and this session follows it.
+    As(Box<VisitorSession>),
     /// It was over before.
     SessionOver,
     /// The minted token is over: its visitor, or the tenant, has a later generation.

@@ -1,13 +1,13 @@
 //! Sessions whose visitor is known: how one follows another, and how a revocation ends them.
 
-use sea_orm::{ActiveValue::Set, QueryOrder as _, QuerySelect as _, prelude::*};
+use sea_orm::{ActiveValue::Set, Condition, QueryOrder as _, QuerySelect as _, prelude::*, sea_query::IntoCondition};
 use wire::{SessionId, TenantId, time::now};
 
 use super::{
     change::{Change, LockedTenant},
     connection::{SeaStore, translate},
     sessions::{insert_session, lock_session},
-    values::number_from_row,
+    values::{number_from_row, stored_time},
 };
 use crate::{
     domain::{
@@ -15,12 +15,21 @@ use crate::{
         visitor::{Identity, VisitorSession},
     },
     store::{
-        entity::{tenant, visitor_revocation, visitor_session},
+        entity::{
+            tenant, visitor_revocation,
+            visitor_session::{self, Column, Entity},
+        },
         error::StoreError,
         ports::{Identified, Vouched},
         revision::AtRevision,
     },
 };
+
+/// Sessions that one visitor has at a time: with the next one, the oldest ends. Whatever ends them all has a bound.
+const MOST_SESSIONS: usize = 100;
+
+/// How often a visitor may have been identified again before a lost answer can no longer be given.
+const MOST_SUCCESSORS: usize = 8;
 
 /// Ends `from`, and begins the session that follows it.
 pub(super) async fn identify(
@@ -34,13 +43,13 @@ pub(super) async fn identify(
     let locked = LockedTenant::lock(store, tenant_id).await?;
     let row = lock_session(locked.rows(), tenant_id, from).await?;
     let before = row.map(|row| Ok((row.succeeded_by, VisitorSession::try_from(row)?))).transpose()?;
-    let before = match before {
-        _ if is_over(&locked, &vouched).await? => Err(Identified::TokenOver),
-        Some((_, before)) if !before.is_ended && before.expires_at > now() => Ok(before),
-        Some((Some(next), before)) if before.is_ended => Err(successor(&locked, next.into(), &vouched.identity).await?),
+    let found = match before {
+        _ if is_token_over(&locked, &vouched).await? => Err(Identified::TokenOver),
+        Some((_, before)) if is_live(&locked, &before)? => Ok(before),
+        Some((Some(next), before)) if before.is_ended => Err(successor(&locked, next, &vouched.identity).await?),
         _ => Err(Identified::SessionOver),
     };
-    let before = match before {
+    let before = match found {
         Ok(before) => before,
         Err(unchanged) => {
             let revision = number_from_row(locked.row.sessions_ended)?;
@@ -49,6 +58,8 @@ pub(super) async fn identify(
         }
     };
     let (at, tenant_row) = (locked.time_of_change(), locked.row.id);
+    let mut oldest_first = lock_sessions_of(&locked, &vouched.identity.visitor_user_id).await?;
+    oldest_first.truncate((oldest_first.len() + 1).saturating_sub(MOST_SESSIONS));
     let next = before.followed_by(vouched.identity, SessionId::generate(), now());
     let change = locked.take_revision().await?;
     insert_session(change.rows(), &next).await?;
@@ -59,12 +70,13 @@ pub(super) async fn identify(
         ..Default::default()
     };
     visitor_session::Entity::update(ended).exec(change.rows()).await.map_err(translate)?;
+    end_where(&change, Column::Id.is_in(oldest_first)).await?;
     note_ended(&change, tenant_row).await?;
-    Ok(AtRevision { value: Identified::Now(Box::new(next)), revision: change.commit(audit, at).await? })
+    Ok(AtRevision { value: Identified::As(Box::new(next)), revision: change.commit(audit, at).await? })
 }
 
 /// Whether the minted token is over.
-async fn is_over(locked: &LockedTenant<'_>, vouched: &Vouched) -> Result<bool, StoreError> {
+async fn is_token_over(locked: &LockedTenant<'_>, vouched: &Vouched) -> Result<bool, StoreError> {
     if vouched.identity.tenant_generation < number_from_row(locked.row.token_generation)? {
         return Ok(true);
     }
@@ -74,46 +86,72 @@ async fn is_over(locked: &LockedTenant<'_>, vouched: &Vouched) -> Result<bool, S
     Ok(vouched.generation < generation)
 }
 
-/// The session that followed one that is over, for a caller who did not hear the first answer.
-async fn successor(locked: &LockedTenant<'_>, next: SessionId, identity: &Identity) -> Result<Identified, StoreError> {
-    let next = lock_session(locked.rows(), locked.row.id.into(), next).await?;
-    let Some(next) = next.map(VisitorSession::try_from).transpose()? else { return Ok(Identified::SessionOver) };
-    let is_visitors = next.identity.as_ref().is_some_and(|next| next.visitor_user_id == identity.visitor_user_id);
-    let lives = !next.is_ended && next.expires_at > now();
-    Ok(if is_visitors && lives { Identified::Now(Box::new(next)) } else { Identified::SessionOver })
+/// Whether a session is not over. The tenant may have ended, with its secret, all that its backend had vouched for.
+fn is_live(locked: &LockedTenant<'_>, session: &VisitorSession) -> Result<bool, StoreError> {
+    let vouched = session.identity.as_ref().map(|identity| identity.tenant_generation);
+    let valid = number_from_row(locked.row.token_generation)?;
+    Ok(!session.is_ended && session.expires_at > now() && vouched.is_none_or(|vouched| vouched >= valid))
 }
 
-/// Locks the sessions in which a visitor was identified and which are not over.
+/// The live session that followed one that is over, for a caller who did not hear the first answer. The visitor may have been identified
+/// again since.
+async fn successor(locked: &LockedTenant<'_>, next: Uuid, identity: &Identity) -> Result<Identified, StoreError> {
+    let mut next = Some(next);
+    for _ in 0..MOST_SUCCESSORS {
+        let Some(id) = next else { break };
+        let Some(row) = lock_session(locked.rows(), locked.row.id.into(), id.into()).await? else { break };
+        next = row.succeeded_by;
+        let session = VisitorSession::try_from(row)?;
+        if session.identity.as_ref().is_none_or(|next| next.visitor_user_id != identity.visitor_user_id) {
+            break;
+        }
+        if is_live(locked, &session)? {
+            return Ok(Identified::As(Box::new(session)));
+        }
+    }
+    Ok(Identified::SessionOver)
+}
+
+/// Locks the sessions in which a visitor was identified and which are not over. Answers their ids, the oldest first.
 pub(super) async fn lock_sessions_of(
     locked: &LockedTenant<'_>,
     visitor_user_id: &str,
 ) -> Result<Vec<Uuid>, StoreError> {
-    use visitor_session::{Column, Entity};
-    let found = Entity::find()
-        .filter(Column::TenantId.eq(locked.row.id))
-        .filter(Column::VisitorUserId.eq(visitor_user_id))
-        .filter(Column::EndedRevision.is_null())
+    Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(live_sessions_of(locked.row.id, visitor_user_id))
         .order_by_asc(Column::Id)
         .lock_exclusive()
+        .into_tuple()
         .all(locked.rows())
         .await
-        .map_err(translate)?;
-    Ok(found.into_iter().map(|session| session.id).collect())
+        .map_err(translate)
 }
 
-/// Ends these sessions of a tenant.
-pub(super) async fn end_sessions(change: &Change<'_>, tenant_row: Uuid, sessions: Vec<Uuid>) -> Result<(), StoreError> {
-    use visitor_session::{Column, Entity};
-    if sessions.is_empty() {
-        return Ok(());
+/// Ends the sessions in which a visitor was identified, which [`lock_sessions_of`] has locked.
+pub(super) async fn end_sessions_of(
+    change: &Change<'_>,
+    tenant_row: Uuid,
+    visitor_user_id: &str,
+) -> Result<(), StoreError> {
+    if end_where(change, live_sessions_of(tenant_row, visitor_user_id)).await? > 0 {
+        note_ended(change, tenant_row).await?;
     }
-    Entity::update_many()
-        .col_expr(Column::EndedRevision, Expr::value(change.revision()))
-        .filter(Column::Id.is_in(sessions))
-        .exec(change.rows())
-        .await
-        .map_err(translate)?;
-    note_ended(change, tenant_row).await
+    Ok(())
+}
+
+fn live_sessions_of(tenant_row: Uuid, visitor_user_id: &str) -> Condition {
+    Condition::all()
+        .add(Column::TenantId.eq(tenant_row))
+        .add(Column::VisitorUserId.eq(visitor_user_id))
+        .add(Column::EndedRevision.is_null())
+        .add(Column::ExpiresAt.gt(stored_time(now())))
+}
+
+async fn end_where(change: &Change<'_>, which: impl IntoCondition) -> Result<u64, StoreError> {
+    let ending = Entity::update_many().col_expr(Column::EndedRevision, Expr::value(change.revision())).filter(which);
+    Ok(ending.exec(change.rows()).await.map_err(translate)?.rows_affected)
 }
 
 /// Notes at the tenant that sessions were ended by this change. The tenant's own `revision` and `updated_at` stay: its settings are as

@@ -158,7 +158,7 @@ impl VisitorStore for SeaStore {
         let locked = LockedTenant::lock(self, tenant_id).await?;
         let at = locked.time_of_change();
         let (id, generation) = (locked.row.id, locked.row.visitor_revocations + 1);
-        let sessions = identities::lock_sessions_of(&locked, visitor_user_id).await?;
+        identities::lock_sessions_of(&locked, visitor_user_id).await?;
         let change = locked.take_revision().await?;
         let changed = tenant::ActiveModel {
             id: Set(id),
@@ -181,7 +181,7 @@ impl VisitorStore for SeaStore {
             .exec_without_returning(change.rows())
             .await
             .map_err(translate)?;
-        identities::end_sessions(&change, id, sessions).await?;
+        identities::end_sessions_of(&change, id, visitor_user_id).await?;
         Ok(AtRevision { value: at, revision: change.commit(audit, at).await? })
     }
 

@@ -12,52 +12,74 @@ use crate::{
 
 /// What the page says of an identified visitor.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Details {
     pub(super) name: Option<String>,
     pub(super) email: Option<String>,
 }
 
-impl Told {
-    fn texts(&self) -> (Option<&str>, Option<&str>) {
-        (self.name.as_deref(), self.email.as_deref())
+impl Details {
+    /// The name and the address. An address that is the visitor's id says nothing more; a conversation that has it so is a contact
+    /// form's, whose answers are mailed.
+    pub(super) fn of(&self, visitor_user_id: &str) -> (Option<&str>, Option<&str>) {
+        (self.name.as_deref(), self.email.as_deref().filter(|email| *email != visitor_user_id))
     }
 }
 
-/// Gives the visitor the conversations of the session before in which something was said.
+/// Gives the visitor the conversations of the session before in which the visitor said something. If there is none, and the visitor
+/// has no active conversation, gives the visitor the active one of that session: a first message may be on its way to it.
 pub(super) async fn take_over(
     backend: &Backend,
     tenant_id: TenantId,
     (before, visitor_user_id): (SessionId, &str),
 ) -> Result<(), Ended> {
     let before = before.to_string();
-    // Most sockets find nothing to take over: only the first after the visitor was identified does.
-    let found = identities::spoken_in(&backend.store.of(tenant_id), &before).await.map_err(unavailable)?;
-    for id in found {
-        let transaction = backend.store.begin().await.map_err(unavailable)?;
-        let rows = OfTenant::new(&transaction, tenant_id);
-        let conversation = conversations::find_to_change(&rows, &id).await?;
-        // Another socket may have taken it over meanwhile.
-        if conversation.row.visitor_user_id == before {
-            identities::give(&rows, &id, visitor_user_id).await.map_err(unavailable)?;
-        }
-        let changed = ReplicaMessage::Changed { tenant_id, conversation_id: id };
-        backend.commit(transaction, changed).await?;
+    // Only the first socket after the visitor was identified finds something to take over.
+    if identities::of_visitor(&backend.store.of(tenant_id), &before).await.map_err(unavailable)?.is_empty() {
+        return Ok(());
+    }
+    let transaction = backend.store.begin().await.map_err(unavailable)?;
+    let rows = OfTenant::new(&transaction, tenant_id);
+    // Another socket of the visitor may be about to begin a conversation.
+    conversations::take_visitors_turn(&rows, visitor_user_id).await.map_err(unavailable)?;
+    let earlier = identities::of_visitor(&rows, &before).await.map_err(unavailable)?;
+    let mut given: Vec<_> = earlier.iter().filter(|one| one.spoken != 0).collect();
+    let has_own = conversations::find_newest_active(&rows, visitor_user_id).await.map_err(unavailable)?.is_some();
+    if given.is_empty() && !has_own {
+        given.extend(earlier.iter().find(|one| one.status == "active"));
+    }
+    if given.is_empty() {
+        transaction.rollback().await.map_err(unavailable)?;
+        return Ok(());
+    }
+    for one in &given {
+        conversations::find_to_change(&rows, &one.id).await?;
+        identities::give(&rows, &one.id, visitor_user_id).await.map_err(unavailable)?;
+    }
+    let began = ReplicaMessage::Began { tenant_id, visitor_user_id: visitor_user_id.to_owned() };
+    backend.commit(transaction, began).await?;
+    for one in given {
+        backend.tell(&ReplicaMessage::Changed { tenant_id, conversation_id: one.id.clone() });
     }
     Ok(())
 }
 
-/// Notes what the page says of the visitor where the conversation says something else.
-pub(super) async fn note_told(backend: &Backend, tenant_id: TenantId, id: &str, told: &Told) -> Result<(), Ended> {
-    let (name, email) = told.texts();
-    let is_noted = |noted: &Option<String>, told: Option<&str>| told.is_none() || noted.as_deref() == told;
+/// Notes what the page says of the visitor where the conversation does not say it.
+pub(super) async fn note_details(
+    backend: &Backend,
+    tenant_id: TenantId,
+    id: &str,
+    details: (Option<&str>, Option<&str>),
+) -> Result<(), Ended> {
     let row = conversations::find(&backend.store.of(tenant_id), id).await?.row;
-    if is_noted(&row.visitor_display_name, name) && is_noted(&row.visitor_email, email) {
+    let (name, email) = details;
+    let is_new = |known: Option<String>, said: Option<&str>| known.is_none() && said.is_some();
+    if !is_new(row.visitor_display_name, name) && !is_new(row.visitor_email, email) {
         return Ok(());
     }
     let transaction = backend.store.begin().await.map_err(unavailable)?;
     let rows = OfTenant::new(&transaction, tenant_id);
     conversations::find_to_change(&rows, id).await?;
-    identities::set_told(&rows, id, told.texts()).await.map_err(unavailable)?;
+    identities::set_details(&rows, id, details).await.map_err(unavailable)?;
     let changed = ReplicaMessage::Changed { tenant_id, conversation_id: id.to_owned() };
     Ok(backend.commit(transaction, changed).await?)
 }

@@ -14,7 +14,7 @@ use wire::{
 };
 
 use super::{
-    identity::{self, Told},
+    identity::{self, Details},
     relay::Ended,
 };
 use crate::{
@@ -36,7 +36,7 @@ pub(super) struct Visitor {
     /// Whether the tenant knows the visitor: then its conversation begins with the first message.
     is_known: bool,
     /// What the page says of a visitor whom the tenant knows.
-    told: Told,
+    details: Details,
     /// The visitor's session from before the tenant told who the visitor is.
     continues: Option<SessionId>,
     locale: String,
@@ -52,7 +52,7 @@ impl Visitor {
         let locale = fields.optional_text("locale", LOCALE_CHARS).unwrap_or_else(|| "fr".to_owned());
         let mode = fields.choice("mode", Mode::TEXTS, Mode::Bot.as_str());
         let known = fields.optional_text("visitor_user_id", VISITOR_USER_ID_CHARS);
-        let told = Told {
+        let details = Details {
             name: fields.optional_text("visitor_display_name", VISITOR_NAME_CHARS),
             email: fields.optional_text("visitor_email", EMAIL_CHARS),
         };
@@ -68,7 +68,7 @@ impl Visitor {
         let mode = Mode::from_wire(mode).unwrap_or(Mode::Bot);
         let is_known = known.is_some();
         let user_id = known.unwrap_or_else(|| session.to_string());
-        Ok(Self { tenant_id, session, user_id, is_known, told, continues, locale, mode, metadata })
+        Ok(Self { tenant_id, session, user_id, is_known, details, continues, locale, mode, metadata })
     }
 
     /// Who answers first.
@@ -85,19 +85,18 @@ impl Visitor {
         if !self.is_known {
             return self.begin(backend).await.map(Some);
         }
-        if let Some(before) = self.continues {
-            identity::take_over(backend, self.tenant_id, (before, &self.user_id)).await?;
-        }
+        self.take_over(backend).await?;
         let rows = backend.store.of(self.tenant_id);
         let found = conversations::find_newest_active(&rows, &self.user_id).await.map_err(unavailable)?;
         if let Some(id) = &found {
-            identity::note_told(backend, self.tenant_id, id, &self.told).await?;
+            identity::note_details(backend, self.tenant_id, id, self.details.of(&self.user_id)).await?;
         }
         Ok(found)
     }
 
     /// The id of the visitor's newest conversation that is not closed; of a new one, if there is none.
     pub(super) async fn begin(&self, backend: &Backend) -> Result<String, Ended> {
+        self.take_over(backend).await?;
         let transaction = backend.store.begin().await.map_err(unavailable)?;
         let rows = OfTenant::new(&transaction, self.tenant_id);
         // Two sockets of one visitor, on two replicas, must not begin a conversation each.
@@ -106,10 +105,11 @@ impl Visitor {
             transaction.rollback().await.map_err(unavailable)?;
             return Ok(id);
         }
+        let (name, email) = self.details.of(&self.user_id);
         let new = NewConversation {
             visitor_user_id: self.user_id.clone(),
-            visitor_display_name: self.told.name.clone(),
-            visitor_email: self.told.email.clone(),
+            visitor_display_name: name.map(str::to_owned),
+            visitor_email: email.map(str::to_owned),
             visitor_phone: None,
             locale: self.locale.clone(),
             channel: Channel::Text,
@@ -123,5 +123,13 @@ impl Visitor {
         let told = ReplicaMessage::Began { tenant_id: self.tenant_id, visitor_user_id: self.user_id.clone() };
         backend.commit(transaction, told).await?;
         Ok(id)
+    }
+
+    /// Takes over what the visitor said before the tenant told who the visitor is.
+    async fn take_over(&self, backend: &Backend) -> Result<(), Ended> {
+        match self.continues {
+            Some(before) => identity::take_over(backend, self.tenant_id, (before, &self.user_id)).await,
+            None => Ok(()),
+        }
     }
 }

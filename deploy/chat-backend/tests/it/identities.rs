@@ -41,8 +41,8 @@ async fn what_was_said_before_is_the_visitors_and_operators_see_who_it_is() {
     ask(&mut anonymous, "Where is my order?").await;
     drop(anonymous);
 
-    let told = json!({"continues": before, "visitor_display_name": "Grace", "visitor_email": "grace@example.com"});
-    let (_socket, welcome) = identified(&backend, tenant, "customer-7", told.clone()).await;
+    let details = json!({"continues": before, "visitor_display_name": "Grace", "visitor_email": "grace@example.com"});
+    let (_socket, welcome) = identified(&backend, tenant, "customer-7", details).await;
     assert_eq!(welcome["conversation_id"], conversation);
     assert_eq!(welcome["history"][0]["content"], "Where is my order?");
     loop {
@@ -55,17 +55,14 @@ async fn what_was_said_before_is_the_visitors_and_operators_see_who_it_is() {
     let kept = visitor_of(&backend, tenant, &conversation).await;
     assert_eq!((&kept["visitor_user_id"], &kept["visitor_email"]), (&json!("customer-7"), &json!("grace@example.com")));
 
-    // Another device of the same visitor finds it; a name that is not told again stays, and another one takes its place.
+    // Another device of the same visitor finds it. What is known stays: the tenant's backend may have said it.
     let (_phone, welcome) = identified(&backend, tenant, "customer-7", json!({})).await;
     assert_eq!(welcome["conversation_id"], conversation);
     assert_eq!(visitor_of(&backend, tenant, &conversation).await["visitor_display_name"], "Grace");
-    let told = json!({"visitor_display_name": "Grace Hopper"});
-    let _renamed = identified(&backend, tenant, "customer-7", told).await;
+    let details = json!({"visitor_display_name": "Mallory", "visitor_email": "mallory@example.com"});
+    let _renamed = identified(&backend, tenant, "customer-7", details).await;
     let kept = visitor_of(&backend, tenant, &conversation).await;
-    assert_eq!(
-        (&kept["visitor_display_name"], &kept["visitor_email"]),
-        (&json!("Grace Hopper"), &json!("grace@example.com"))
-    );
+    assert_eq!((&kept["visitor_display_name"], &kept["visitor_email"]), (&json!("Grace"), &json!("grace@example.com")));
 
     // Somebody else gets nothing of it, whatever session they name: it is nobody's any more.
     let (_other, welcome) = identified(&backend, tenant, "customer-8", json!({"continues": before})).await;
@@ -90,4 +87,49 @@ async fn a_conversation_in_which_nothing_was_said_hides_none_of_another_device()
     assert_eq!(welcome["history"][0]["content"], "Is anybody there?");
     assert_eq!(visitor_of(&backend, tenant, &welcome["conversation_id"]).await["visitor_display_name"], "Grace");
     assert_eq!(visitor_of(&backend, tenant, &empty).await["visitor_user_id"], before.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_message_that_is_on_its_way_while_the_visitor_signs_in_is_kept_once() {
+    let backend = Backend::start().await;
+    let (tenant, before) = (TenantId::generate(), SessionId::generate());
+    let (mut anonymous, welcome) = Relay::welcomed(&backend, tenant, before).await;
+    let conversation = welcome["conversation_id"].clone();
+    // Nothing is said there yet: the visitor has no other conversation, and goes on in this one.
+    let (mut socket, welcome) = identified(&backend, tenant, "customer-7", json!({"continues": before})).await;
+    assert_eq!(welcome["conversation_id"], conversation);
+    let message = json!({"type": "message", "client_id": uuid::Uuid::new_v4(), "content": "Hello?", "attachments": []});
+    anonymous.say(&message).await;
+    let first = anonymous.next_of("ack").await["message_id"].clone();
+    // The widget did not hear that, and sends it again.
+    socket.say(&message).await;
+    assert_eq!(socket.next_of("ack").await["message_id"], first);
+    let path = format!("/fetch/messages?conversation_id={}", conversation.as_str().expect("an id"));
+    let kept = backend.get(tenant, &path).await["items"].clone();
+    let said = kept.as_array().expect("a list").iter().filter(|message| message["content"] == "Hello?");
+    assert_eq!(said.count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_the_visitors_id_makes_no_contact_form_of_a_conversation() {
+    let backend = Backend::start().await;
+    let tenant = TenantId::generate();
+    let details = json!({"visitor_display_name": "Grace", "visitor_email": "grace@example.com"});
+    let (mut socket, _) = identified(&backend, tenant, "grace@example.com", details).await;
+    ask(&mut socket, "Hello?").await;
+    let (_again, welcome) = identified(&backend, tenant, "grace@example.com", json!({})).await;
+    let kept = visitor_of(&backend, tenant, &welcome["conversation_id"]).await;
+    assert_eq!((&kept["visitor_display_name"], &kept["visitor_email"]), (&json!("Grace"), &json!(null)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_device_that_waits_hears_of_what_is_taken_over() {
+    let backend = Backend::start().await;
+    let (tenant, before) = (TenantId::generate(), SessionId::generate());
+    let (mut phone, welcome) = identified(&backend, tenant, "customer-7", json!({})).await;
+    assert_eq!(welcome["conversation_id"], json!(null));
+    let (mut anonymous, _) = Relay::welcomed(&backend, tenant, before).await;
+    ask(&mut anonymous, "Where is my order?").await;
+    let _laptop = identified(&backend, tenant, "customer-7", json!({"continues": before})).await;
+    assert_eq!(phone.next_of("message").await["message"]["content"], "Where is my order?");
 }

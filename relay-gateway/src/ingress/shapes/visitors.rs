@@ -16,7 +16,8 @@ use wire::{
     widget::WidgetLook,
 };
 
-/// Characters of an `identity_token`. A minted token names its visitor by at most 255 characters and has two more texts as long.
+/// Characters of an `identity_token`. Minted tokens have at most some 5000: those of a visitor's id and an e-mail address's hash, of 255
+/// characters each.
 const IDENTITY_TOKEN_CHARS: usize = 16 * 1024;
 
 /// What begins a session.
