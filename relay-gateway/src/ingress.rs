@@ -152,6 +152,7 @@ fn router<D: TenantDirectory>(gateway: &Arc<Gateway<D>>) -> Router {
         .route("/widget.js", get(widget::script))
         // Beside the API, for deployments that publish only `/api` under their URL.
         .route("/api/v1/widget.js", get(widget::script))
+        .route("/api/v1/widget/chat.js", get(widget::chat))
         .route("/api/v1/widget/texts/{file}", get(widget::texts))
         .route("/inbox", get(inbox::page))
         .route("/inbox/", get(inbox::without_slash))

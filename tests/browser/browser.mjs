@@ -94,6 +94,13 @@ export class Tab {
     this.trouble = this.widget.locator(".bar");
   }
 
+  /** Looks at the launcher until the chat behind it has been fetched. */
+  async approach() {
+    const fetched = this.page.waitForResponse((response) => response.url().includes("/widget/chat.js"));
+    await this.launcher.hover();
+    await (await fetched).finished();
+  }
+
   /** Opens the panel, where a page of the same visit has not left it open. */
   async open() {
     await this.launcher.waitFor({ state: "attached" });

@@ -63,7 +63,7 @@ stage.test("two keys are two widgets side by side, each with its own conversatio
   const [, key] = /data-public-key="([^"]+)"/.exec(codes[1]);
   await page.evaluate((publicKey) => window.ChatRelay.widget(publicKey).close(), key);
   const isOpen = await page.locator("chat-relay-widget").evaluateAll((widgets) =>
-    widgets.map(({ shadowRoot, isOpen }) => [shadowRoot.querySelector(".launcher").getAttribute("aria-expanded"), isOpen].join()),
+    widgets.map(({ shadowRoot }) => [shadowRoot.querySelector(".launcher").getAttribute("aria-expanded"), shadowRoot.querySelector(".root").dataset.open].join()),
   );
   assert.deepEqual(isOpen.sort(), ["false,false", "true,true"]);
 });
@@ -197,10 +197,16 @@ stage.test("who is told that the chat is offline, and gets through all the same,
     const json = await response.json();
     await route.fulfill({ response, json: { ...json, data: { ...json.data, is_online: false } } });
   });
+  let begins;
+  const held = new Promise((resolve) => (begins = resolve));
+  await visitor.context.route(/create\/visitor-session/, async (route) => {
+    await held;
+    await route.continue();
+  });
   const tab = await visitor.visit(stage.put(await tenant.embedCode()));
-  await tab.launcher.waitFor();
-  assert.equal(await tab.status.textContent(), "Offline. Leave us a message.");
   await tab.open();
+  assert.equal(await tab.status.textContent(), "Offline. Leave us a message.");
+  begins();
   await eventually(async () => assert.notEqual(await tab.status.textContent(), "Offline. Leave us a message."));
 });
 

@@ -132,9 +132,9 @@ stage.test("a token that names nobody is told to the page's developer, and the c
   });
   await identify(tab, { token: "nonsense" });
   await identify(tab, undefined);
-  assert.match(visitor.advice[0], /ChatRelay\.identify needs \{ token \}/);
   await identify(tab, { token: await mint(other, "ada") });
   await answers(tab);
+  assert.match(visitor.advice[0], /ChatRelay\.identify needs \{ token \}/);
   await shows(tab, TALK);
   assert.match((await tenant.conversation()).visitor_user_id, /^vs_/);
   assert.deepEqual(await tab.page.evaluate(() => window.errors), ["invalid_identity_token"]);

@@ -38,7 +38,7 @@ stage.test("a new message stands beside the launcher, until it is read or sent a
   await tenant.say("agent", "**Your order** is in [the depot](https://depot.example/7).\n\n- box 1\n- box 2");
   await eventually(async () => assert.equal(await preview.locator(".said").textContent(), "Your order is in the depot. box 1, box 2"));
   assert.equal(await preview.locator(".sayer").textContent(), "Support");
-  assert.equal(await preview.isVisible(), true);
+  await preview.waitFor();
   await picture(tab.page, "preview");
   await findsNothing(tab.page);
   await preview.getByRole("button", { name: "Your order" }).click();

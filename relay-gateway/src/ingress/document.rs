@@ -37,7 +37,7 @@ use signed::SignedCalls;
     servers((url = "/", description = "this gateway")),
     paths(
         visitors::create_session, visitors::fetch_config, visitors::refresh_token, visitors::end_session, visitors::identify, visitors::send_frame, visitors::poll_frames, visitors::upload, attachments::fetch, socket::upgrade,
-        widget::script, widget::texts,
+        widget::script, widget::chat, widget::texts,
         relay_endpoints::provision_operator, relay_endpoints::operator_token, relay_endpoints::revoke_operator, relay_endpoints::fetch_operators, relay_endpoints::visitor_token, relay_endpoints::revoke_visitor, relay_endpoints::tenant_info,
         relay_events::fetch_events, relay_events::fetch_event, relay_events::replay_event, relay_events::replay_events,
         relay_events::send_test_event, relay_events::start_endpoint,

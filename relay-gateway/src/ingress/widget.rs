@@ -1,5 +1,5 @@
-//! `/widget.js`: the widget that pages embed, and its texts in languages other than English. Both are built from `web/widget/` and part of
-//! the binary.
+//! `/widget.js`: the widget that pages embed, the chat that it loads once a visitor wants it, and its texts in languages other than English.
+//! All are built from `web/widget/` and part of the binary.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -10,26 +10,33 @@ use axum::{
 use http::{HeaderValue, header};
 use service::{ApiError, Failure};
 
-use super::asset::Asset;
+use serde::Deserialize;
+
+use super::{asset::Asset, shapes::visitors::LauncherTexts};
 
 static WIDGET: LazyLock<Asset> =
     LazyLock::new(|| Asset::new(include_bytes!("../../web/widget/dist/widget.js"), "text/javascript; charset=utf-8"));
 
+static CHAT: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new(include_bytes!("../../web/widget/dist/chat.js"), "text/javascript; charset=utf-8"));
+
 /// By language.
-static TEXTS: LazyLock<HashMap<&'static str, Asset>> = LazyLock::new(|| {
-    macro_rules! texts {
-        ($($language:literal),*) => {
-            [$(($language, include_bytes!(concat!("../../web/widget/locales/", $language, ".json")).as_slice())),*]
-        };
-    }
-    let files = texts!["ar", "de", "es", "fr", "it", "ja", "nl", "pl", "pt", "tr", "zh"];
-    files.into_iter().map(|(language, bytes)| (language, Asset::new(bytes, "application/json"))).collect()
-});
+static TEXTS: LazyLock<HashMap<&'static str, Asset>> =
+    LazyLock::new(|| FILES.iter().map(|(language, file)| (*language, Asset::new(file, "application/json"))).collect());
+
+macro_rules! texts {
+    ($($language:literal),*) => {
+        &[$(($language, include_bytes!(concat!("../../web/widget/locales/", $language, ".json")))),*]
+    };
+}
+
+/// The texts of each language, as they are sent.
+static FILES: &[(&str, &[u8])] = texts!["ar", "de", "es", "fr", "it", "ja", "nl", "pl", "pt", "tr", "zh"];
 
 /// Pages look for a newer one this often; while there is none that costs them a 304.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-/// The widget that pages embed. `If-None-Match` is answered, and gzip is sent where it is taken.
+/// The widget that pages embed: its launcher. It loads `/api/v1/widget/chat.js` once a visitor wants to chat. `If-None-Match` is answered, and gzip is sent where it is taken.
 #[utoipa::path(
     get, path = "/widget.js", tag = "visitors",
     responses(
@@ -39,6 +46,18 @@ const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 )]
 pub(super) async fn script(request: Request) -> Response {
     answer(&WIDGET, &request)
+}
+
+/// The chat itself, as a module that the widget loads. While a relay is upgraded, each works with the other of another version.
+#[utoipa::path(
+    get, path = "/api/v1/widget/chat.js", tag = "visitors",
+    responses(
+        (status = 200, description = "The module", body = String, content_type = "text/javascript"),
+        (status = 304, description = "It is the one that is known"),
+    )
+)]
+pub(super) async fn chat(request: Request) -> Response {
+    answer(&CHAT, &request)
 }
 
 /// The widget's texts in a language other than English, which the script has itself.
@@ -73,9 +92,62 @@ fn answer(asset: &Asset, request: &Request) -> Response {
     response
 }
 
+/// What a launcher says, by language: read from the texts once.
+static LAUNCHER: LazyLock<HashMap<&'static str, LauncherTexts>> = LazyLock::new(|| {
+    let read = |language: &'static str, file: &[u8]| {
+        let file: FileTexts = serde_json::from_slice(file).expect("the texts are part of the binary");
+        let FileTexts { open_chat, dismiss_greeting, default_greeting } = file;
+        (language, LauncherTexts { language, open_chat, dismiss_greeting, default_greeting })
+    };
+    FILES.iter().map(|(language, file)| read(language, file)).collect()
+});
+
+/// A language's file, as far as the launcher needs it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FileTexts {
+    open_chat: String,
+    dismiss_greeting: String,
+    default_greeting: String,
+}
+
+/// What the launcher says in the language of a locale: of the longest beginning of the locale that there are texts of. English, where
+/// there are none.
+pub(super) fn launcher_texts(locale: &str) -> LauncherTexts {
+    let locale = locale.to_ascii_lowercase();
+    // These read traditional characters; the texts are in simplified ones.
+    let is_traditional = ["zh-hant", "zh-tw", "zh-hk", "zh-mo"]
+        .iter()
+        .any(|beginning| locale.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')));
+    let beginnings = std::iter::successors(Some(locale.as_str()), |longer| Some(longer.rsplit_once('-')?.0));
+    let found = beginnings.filter(|_| !is_traditional).find_map(|beginning| LAUNCHER.get(beginning));
+    found.cloned().unwrap_or_else(|| LauncherTexts {
+        language: "en",
+        open_chat: "Open chat".to_owned(),
+        dismiss_greeting: "Dismiss".to_owned(),
+        default_greeting: "Hello! How can we help?".to_owned(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_launcher_speaks_the_language_of_the_page_as_the_chat_does() {
+        let language = |locale: &str| launcher_texts(locale).language;
+        assert_eq!(["de", "de-CH", "DE-ch-1996"].map(language), ["de"; 3]);
+        assert_eq!(["en-GB", "xx", "", "zh-Hant-TW", "zh-TW", "zh-hk"].map(language), ["en"; 6]);
+        assert_eq!(["zh", "zh-Hans", "zh-CN"].map(language), ["zh"; 3]);
+        assert_eq!(launcher_texts("de").open_chat, "Chat öffnen");
+        let english = include_str!("../../web/widget/src/locales/en.ts");
+        let LauncherTexts { open_chat, dismiss_greeting, default_greeting, .. } = launcher_texts("en");
+        for (name, text) in
+            [("openChat", open_chat), ("dismissGreeting", dismiss_greeting), ("defaultGreeting", default_greeting)]
+        {
+            assert!(english.contains(&format!("  {name}: \"{text}\",")), "{name}: {text}");
+        }
+    }
 
     #[test]
     fn every_language_of_the_widget_is_served() {

@@ -100,7 +100,17 @@ async fn the_widget_is_served_to_be_kept_for_a_while() {
     assert_eq!(zipped.headers()[header::CONTENT_ENCODING], "gzip");
     assert_ne!(zipped.headers()[header::ETAG], etag, "another body, another tag");
     let zipped = zipped.bytes().await.expect("a body").len();
-    assert!(zipped < 38_000 && zipped < size, "{zipped} of {size} bytes");
+    let brotli = get().header(header::ACCEPT_ENCODING, "gzip, br").send().await.expect("an answer");
+    assert_eq!(brotli.headers()[header::CONTENT_ENCODING], "br");
+    let brotli = brotli.bytes().await.expect("a body").len();
+    assert!(brotli < zipped && zipped < size, "{brotli} or {zipped} of {size} bytes");
+    assert!(zipped <= 9_000, "before the first click: {zipped} bytes");
+    let chat = fixture.client.get(format!("http://{}/api/v1/widget/chat.js", fixture.relay));
+    let chat = chat.header(header::ACCEPT_ENCODING, "gzip").send().await.expect("an answer");
+    assert_eq!(chat.headers()[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
+    assert_eq!(chat.headers()[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+    let whole = zipped + chat.bytes().await.expect("a body").len();
+    assert!(whole <= 45_000, "all of it: {whole} bytes");
     let beside =
         fixture.client.get(format!("http://{}/api/v1/widget.js", fixture.relay)).send().await.expect("an answer");
     assert_eq!(beside.headers()[header::ETAG], etag);

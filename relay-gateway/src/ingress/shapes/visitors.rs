@@ -139,6 +139,18 @@ pub(crate) struct PolledFrames {
     pub(crate) after: String,
 }
 
+/// What the launcher says.
+#[derive(Clone, Serialize, ToSchema)]
+pub(crate) struct LauncherTexts {
+    /// The language that they are in: `en` where there are none of the locale's.
+    #[schema(value_type = String)]
+    pub(crate) language: &'static str,
+    pub(crate) open_chat: String,
+    pub(crate) dismiss_greeting: String,
+    /// In the place of the English default of `customization.greeting_text`.
+    pub(crate) default_greeting: String,
+}
+
 /// What a widget draws itself from.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct WidgetConfig {
@@ -147,6 +159,8 @@ pub(crate) struct WidgetConfig {
     #[schema(value_type = WidgetLook)]
     pub(crate) look: Map<String, Value>,
     pub(crate) locale: String,
+    /// What the launcher says, in the language of `locale`.
+    pub(crate) launcher_texts: LauncherTexts,
     /// Whether the chat backend could be reached when it was last tried.
     pub(crate) is_online: bool,
 }

@@ -16,7 +16,7 @@ use crate::{
     admin::NewSession,
     directory::TenantDirectory,
     domain::widget_access::{Widget, WidgetAccess},
-    ingress::{cors::RequestOrigin, shapes::visitors as shapes},
+    ingress::{cors::RequestOrigin, shapes::visitors as shapes, widget::launcher_texts},
 };
 
 /// Bytes a body may have: its fields at their longest, written with escapes.
@@ -87,7 +87,13 @@ impl<D: TenantDirectory> Call<'_, D> {
 
     /// What a widget draws itself from.
     fn config(&self, widget: &Widget, locale: String) -> shapes::WidgetConfig {
-        shapes::WidgetConfig { look: widget.config(), locale, is_online: self.gateway.backend.is_reachable() }
+        let launcher_texts = launcher_texts(&locale);
+        shapes::WidgetConfig {
+            look: widget.config(),
+            locale,
+            launcher_texts,
+            is_online: self.gateway.backend.is_reachable(),
+        }
     }
 }
 

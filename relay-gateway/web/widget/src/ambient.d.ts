@@ -1,4 +1,6 @@
-// Style sheets are imported as text; the build minifies them on the way in.
+// What the build makes of files that are no scripts.
+
+/** A style sheet, minified. */
 declare module "*.css" {
   const text: string;
   export default text;

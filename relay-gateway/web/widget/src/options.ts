@@ -2,7 +2,7 @@
 import { ROUTING_KEY_CHARS } from "@chat-relay/protocol/frames";
 import { clean } from "@chat-relay/protocol/untrusted";
 import { hexColour, position, type Position } from "./protocol";
-import { canonical, documentLocale } from "./text";
+import { canonical, documentLocale } from "./locale";
 
 export type Theme = "light" | "dark" | "auto";
 
@@ -26,15 +26,19 @@ export interface Appearance {
   readonly offsetY: number | null;
 }
 
-export interface Options {
+/** What the loader needs to know of them. */
+export interface Start {
   readonly tenantId: string;
   readonly publicKey: string;
   /** The relay's address without `/api/v1` and without a trailing slash. */
   readonly baseUrl: string;
-  readonly mode: "bot" | "human" | null;
-  readonly routingKey: string | null;
   readonly open: boolean;
   readonly nonce: string | null;
+}
+
+export interface Options extends Start {
+  readonly mode: "bot" | "human" | null;
+  readonly routingKey: string | null;
 }
 
 /** Settings by the names that `dataset` gives them: `tenantId` for `data-tenant-id`. */
@@ -89,17 +93,21 @@ export function readAppearance(settings: Settings): Appearance {
   };
 }
 
-/** The options, or `null` when the settings lack what no widget can do without. */
 export function readOptions(settings: Settings): Options | null {
-  const { tenantId, publicKey, mode, routingKey, open, nonce } = settings;
+  const { mode, routingKey } = settings;
+  const start = readStart(settings);
+  return start && { ...start, mode: mode === "bot" || mode === "human" ? mode : null, routingKey: routingKey ? clean(routingKey, ROUTING_KEY_CHARS) : null };
+}
+
+/** `null` where the settings lack what no widget can do without. */
+export function readStart(settings: Settings): Start | null {
+  const { tenantId, publicKey, open, nonce } = settings;
   const base = relayBase(settings.baseUrl ?? "");
   if (!tenantId || !publicKey || base === null) return null;
   return {
     tenantId: tenantId.trim(),
     publicKey: publicKey.trim(),
     baseUrl: base,
-    mode: mode === "bot" || mode === "human" ? mode : null,
-    routingKey: routingKey ? clean(routingKey, ROUTING_KEY_CHARS) : null,
     open: open !== undefined && open !== "false",
     nonce: nonce || null,
   };

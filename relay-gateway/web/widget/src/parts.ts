@@ -29,6 +29,8 @@ export interface Parts extends Model {
   obtainSession(rejectedToken: string | null): Promise<Session>;
   /** Keeps the files that have arrived, for the next page of the visit. */
   keepFiles(): void;
+  /** The relay's answer to the question for the configuration, where it has come already: it is used once. */
+  answered: unknown;
   /** Ends the wait between two attempts to get a configuration. */
   endWait: () => void;
 }

@@ -6,10 +6,15 @@ import { known, list, moment, record, retryAfterMs, text, webUrl } from "@chat-r
 
 export type Position = "bottom-right" | "bottom-left";
 
-export interface WidgetConfig {
+/** What the launcher is drawn from. */
+export interface Look {
   readonly themeColour: string | null;
+  readonly brandColour: string | null;
   readonly position: Position;
   readonly greeting: string;
+}
+
+export interface WidgetConfig extends Look {
   readonly welcome: string | null;
   readonly avatarUrl: string | null;
   readonly showBranding: boolean;
@@ -18,7 +23,6 @@ export interface WidgetConfig {
   readonly placeholder: string;
   readonly brandName: string | null;
   readonly brandLogoUrl: string | null;
-  readonly brandColour: string | null;
   readonly online: boolean;
   readonly takesFiles: boolean;
   /** First messages to choose from. */
@@ -73,14 +77,24 @@ export function position(value: unknown): Position | null {
   return value === "bottom-left" || value === "bottom-right" ? value : null;
 }
 
+/** What the launcher is drawn from. */
+export function parseLook(value: unknown): Look {
+  const { customization, branding } = record(value);
+  const look = record(customization);
+  return {
+    themeColour: hexColour(look["theme_color"]),
+    brandColour: hexColour(record(branding)["primary_color"]),
+    position: position(look["position"]) ?? "bottom-right",
+    greeting: text(look["greeting_text"]) ?? "",
+  };
+}
+
 export function parseConfig(value: unknown): WidgetConfig {
   const json = record(value);
   const look = record(json["customization"]);
   const brand = record(json["branding"]);
   return {
-    themeColour: hexColour(look["theme_color"]),
-    position: position(look["position"]) ?? "bottom-right",
-    greeting: text(look["greeting_text"]) ?? "",
+    ...parseLook(value),
     welcome: text(look["welcome_message"]),
     avatarUrl: webUrl(look["avatar_url"]),
     showBranding: look["show_branding"] !== false,
@@ -89,7 +103,6 @@ export function parseConfig(value: unknown): WidgetConfig {
     placeholder: text(look["placeholder_text"]) ?? "",
     brandName: text(brand["display_name"]),
     brandLogoUrl: webUrl(brand["logo_url"]),
-    brandColour: hexColour(brand["primary_color"]),
     online: json["is_online"] !== false,
     takesFiles: json["file_upload_enabled"] === true,
     starters: known(list(look["starters"]).map(text)),

@@ -3,6 +3,7 @@ import { describeFailure, tellDeveloper } from "./advice";
 import { backoffMs } from "./connection";
 import { RelayError } from "./http";
 import type { Parts } from "./parts";
+import { parseConfig } from "./protocol";
 
 /** The timer of the wait between two attempts to get a configuration. */
 export const WAIT = "config";
@@ -68,7 +69,10 @@ export function identityRefused(p: Parts, failure: RelayError): void {
 
 async function fetchConfig(p: Parts): Promise<void> {
   // Both are asked for at once. The first drawing waits for both: else its language would change a moment later.
-  const [config] = await Promise.all([p.api.fetchConfig(p.state.appearance.locale), p.obtainWords()]);
+  const { answered } = p;
+  p.answered = null;
+  const asked = answered === null ? p.api.fetchConfig(p.state.appearance.locale) : parseConfig(answered);
+  const [config] = await Promise.all([asked, p.obtainWords()]);
   if (!p.gone.aborted) p.apply({ type: "config", config });
 }
 

@@ -1,15 +1,10 @@
-// Picks the language, its direction and the words. Times are formatted in the locale even where words and days are English.
+// Picks the words of a language. Times are formatted in the locale even where words and days are English.
+import { direction, languageOf } from "./locale";
 import { dictionary, type Dictionary } from "./locales/dictionary";
-
-/** The languages that the relay has texts of, beside English: the files of `locales/`. */
-export const FETCHED = ["ar", "de", "es", "fr", "it", "ja", "nl", "pl", "pt", "tr", "zh"];
 
 const english = dictionary({}, "en");
 const dictionaries = new Map<string, Dictionary>();
 const coming = new Map<string, Promise<void>>();
-
-const MAX_LOCALE_CHARS = 35;
-const RIGHT_TO_LEFT = new Set(["ar", "he", "iw", "fa", "ur", "ps", "sd", "ug", "yi", "dv", "ckb"]);
 
 export interface Language {
   readonly locale: string;
@@ -26,7 +21,6 @@ export interface Language {
 export function language(locale: string, localeGiven: boolean): Language {
   const known = dictionaries.get(languageOf(locale));
   const words = known ? languageOf(locale) : "en";
-  const documentIsRtl = !localeGiven && document.documentElement.dir === "rtl";
   const primary = locale.split("-")[0] ?? "";
   // Days stand among our words: where those are English, so are the days.
   const told = primary === words.split("-")[0] ? locale : words;
@@ -34,7 +28,7 @@ export function language(locale: string, localeGiven: boolean): Language {
   const clock = new Intl.DateTimeFormat(locale, { hour: "numeric", minute: "2-digit" });
   return {
     locale,
-    dir: documentIsRtl || RIGHT_TO_LEFT.has(primary) ? "rtl" : "ltr",
+    dir: direction(locale, localeGiven),
     words,
     t: known ?? english,
     time: (iso) => clock.format(new Date(iso)),
@@ -67,11 +61,6 @@ function size(locale: string, count: number): string {
   return new Intl.NumberFormat(locale, { style: "unit", unit, maximumFractionDigits: 1 }).format(shown as number);
 }
 
-/** The tenant's own words stay as they are; the relay's English defaults are ours to translate. */
-export function localised(own: string, english: string, translated: string): string {
-  return own === english || own === "" ? translated : own;
-}
-
 /** Whether the words of this locale are there, or need not be fetched. */
 export function hasWords(locale: string): boolean {
   const wanted = languageOf(locale);
@@ -90,35 +79,6 @@ export async function fetchWords(locale: string, fetchTexts: (language: string) 
       .then(() => void coming.delete(wanted));
   coming.set(wanted, texts);
   await texts;
-}
-
-/** The longest beginning of a locale that there are texts of. */
-function languageOf(locale: string): string {
-  // These read traditional characters; the texts are in simplified ones.
-  if (/^zh-(hant|tw|hk|mo)\b/i.test(locale)) return "en";
-  const parts = locale.toLowerCase().split("-");
-  for (let length = parts.length; length > 0; length -= 1) {
-    const prefix = parts.slice(0, length).join("-");
-    if (FETCHED.includes(prefix)) return prefix;
-  }
-  return "en";
-}
-
-/** The document's locale. Where it says only `en`, and the visitor's browser `en-GB`, times are formatted as in Great Britain. */
-export function documentLocale(): string {
-  const own = canonical(document.documentElement.lang || navigator.language);
-  return navigator.languages.map(canonical).find((locale) => locale.startsWith(`${own}-`)) ?? own;
-}
-
-/** As BCP 47 writes it; English for what no browser understands, and for what the relay finds too long. */
-export function canonical(locale: string): string {
-  try {
-    const [tag] = Intl.getCanonicalLocales(locale.trim().replace(/_/g, "-"));
-    if (tag && tag.length <= MAX_LOCALE_CHARS) return tag;
-  } catch {
-    // English, then.
-  }
-  return "en";
 }
 
 function relativeDay(locale: string, iso: string): string | null {

@@ -50,6 +50,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   constructor(
     readonly options: Options,
     appearance: Appearance,
+    /** The relay's answer to the first question for the configuration, where it has come already. */
+    public answered: unknown,
   ) {
     super(appearance);
     const { tenantId, publicKey } = options;
@@ -93,7 +95,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     // A page of the same visit goes on with the panel as it was. A sheet would hide the page that the visitor has just asked for.
     const { wasOpen } = this.#visit;
     const opens = this.#isInline || (wasOpen === null ? this.options.open : wasOpen && !sheet().matches);
-    if (this.state.opensWhenReady || opens) this.open(true);
+    const { opensWhenReady, openedByItself } = this.state;
+    if (opensWhenReady || opens) this.open(!opensWhenReady || openedByItself);
   }
 
   /** Takes the page's new settings. A chat that moves into a container opens. A chat that leaves one stays open only if the visitor has opened it elsewhere. */
@@ -118,7 +121,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
 
   open(byItself = false): void {
     if (this.state.config === null) {
-      this.patch({ opensWhenReady: true });
+      this.patch({ opensWhenReady: true, openedByItself: byItself });
       return;
     }
     if (this.state.open) {
@@ -156,7 +159,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
 
   toggle(): void {
     if (this.state.open) this.close();
-    else this.open();
+    else this.open(this.state.config === null);
   }
 
   send(content: string): void {
@@ -180,12 +183,15 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   }
 
   /** The visitor has signed in: the conversation goes on as theirs. If somebody else had signed in before, that conversation is left. */
-  identify(given: unknown): void {
+  /** `by` is the name by which the browser knew the visitor when the page said so, where that was before now. */
+  identify(given: unknown, by?: unknown): void {
     const identity = readIdentity(given);
     if (identity === null) {
       tellDeveloper("ChatRelay.identify needs { token }: a token of mint/visitor-token, from your backend.", this.told);
       return;
     }
+    // Whoever was named before somebody signed out is not named any more.
+    if (by !== undefined && by !== "" && by !== this.#sessions.visitor()) return;
     const before = this.#sessions.stored()?.identity ?? null;
     if (before !== null && before.visitor !== identity.visitor) this.reset();
     this.checkVisitor();

@@ -6,7 +6,7 @@ import { load } from "./source.mjs";
 
 const { en } = await load("locales/en.ts");
 const { dictionary } = await load("locales/dictionary.ts");
-const { FETCHED } = await load("text.ts");
+const { FETCHED } = await load("locale.ts");
 
 const folder = new URL("../locales/", import.meta.url);
 const files = readdirSync(folder).sort();

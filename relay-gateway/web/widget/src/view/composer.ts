@@ -2,7 +2,8 @@
 import { MESSAGE_CHARS } from "@chat-relay/protocol/frames";
 import { typesOnScreen } from "../shape";
 import type { State } from "../state";
-import { localised, type Language } from "../text";
+import { localised } from "../locale";
+import type { Language } from "../text";
 import { button, el, setAttribute, setText } from "./dom";
 import { FilesView, type FileActions } from "./files";
 import { icon } from "./icons";

@@ -1,7 +1,8 @@
 // The round button in the corner, its unread badge, and beside it the greeting or a preview of what is unread.
 import { blocks, plainText } from "../markdown";
 import { previewed, unreadCount, type State } from "../state";
-import { localised, type Language } from "../text";
+import { localised } from "../locale";
+import type { Language } from "../text";
 import { button, el, setAttribute, setText } from "./dom";
 import { icon } from "./icons";
 import { botFace, operatorFace } from "./timeline";

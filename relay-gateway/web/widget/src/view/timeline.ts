@@ -2,7 +2,8 @@
 import type { Role } from "@chat-relay/protocol/frames";
 import type { Attachment, Message, Source } from "@chat-relay/protocol/message";
 import { unseenOutbox, type State } from "../state";
-import { localised, type Language } from "../text";
+import { localised } from "../locale";
+import type { Language } from "../text";
 import type { Face } from "./avatar";
 
 /** Messages of one author this close together stand as one group. */

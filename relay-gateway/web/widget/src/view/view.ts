@@ -1,20 +1,15 @@
 // Everything the visitor sees, in one shadow root: launcher, panel, theme, and what is announced.
 import { tellOnConsole } from "../advice";
-import { palette } from "../colour";
 import type { Appearance } from "../options";
 import type { State } from "../state";
 import { unreadCount } from "../state";
 import { hasWords, language, type Language } from "../text";
-import { el, setAttribute, setText } from "./dom";
+import { el, setText } from "./dom";
 import { statusText } from "./header";
 import { download, transcript } from "./transcript";
+import { applyLook, GREETING_DELAY_MS } from "./look";
 import { LauncherView, type LauncherActions } from "./launcher";
 import { PanelView, troubleText, type PanelActions } from "./panel";
-
-const DEFAULT_COLOUR = "#2563EB";
-
-/** A greeting that jumps at the visitor is rude; this one waits until the page has settled. */
-const GREETING_DELAY_MS = 1200;
 
 /** What the visitor can do; the widget does it. */
 export type ViewActions = PanelActions & LauncherActions & { saved(): void };
@@ -33,7 +28,8 @@ export class View {
   #wordsKey = "";
   #announced = "";
 
-  constructor(shadow: ShadowRoot, actions: ViewActions) {
+  /** `drawnAt`: when the launcher was first drawn, as `performance.now()` tells it. */
+  constructor(shadow: ShadowRoot, actions: ViewActions, drawnAt: number) {
     this.#actions = actions;
     this.launcher = new LauncherView(actions, "panel");
     this.panel = new PanelView(actions, "panel");
@@ -43,12 +39,12 @@ export class View {
     this.#greetingTimer = window.setTimeout(() => {
       this.#greets = true;
       actions.onChange();
-    }, GREETING_DELAY_MS);
+    }, drawnAt + GREETING_DELAY_MS - performance.now());
   }
 
   render(state: State): void {
     const words = this.#language(state.appearance);
-    this.#applyLook(state, state.appearance, words);
+    applyLook(this.#root, state, words, this.#dark.matches);
     this.panel.render(state, words);
     this.launcher.render(state, words, this.#greets);
     this.#announce(state, words);
@@ -74,26 +70,6 @@ export class View {
     if (this.#words === null || this.#wordsKey !== key) this.#words = language(locale, localeGiven);
     this.#wordsKey = key;
     return this.#words;
-  }
-
-  #applyLook({ config, open }: State, appearance: Appearance, { dir, words }: Language): void {
-    const { theme, position, colour, offsetX, offsetY, launcher, container } = appearance;
-    const isDark = theme === "auto" ? this.#dark.matches : theme === "dark";
-    // The relay always sends a theme colour; its default says nothing about the brand.
-    const own = config?.themeColour?.toUpperCase() === DEFAULT_COLOUR ? null : config?.themeColour;
-    const look = palette(colour ?? own ?? config?.brandColour ?? DEFAULT_COLOUR, isDark);
-    for (const [name, value] of Object.entries(look)) this.#root.style.setProperty(`--${name}`, value);
-    setAttribute(this.#root, "data-theme", isDark ? "dark" : "light");
-    setAttribute(this.#root, "data-position", position ?? config?.position ?? "bottom-right");
-    setAttribute(this.#root, "data-open", String(open));
-    setAttribute(this.#root, "data-launcher", launcher ? null : "none");
-    this.#root.toggleAttribute("data-inline", container !== null);
-    for (const [name, offset] of [["--offset-x", offsetX], ["--offset-y", offsetY]] as const) {
-      if (offset === null) this.#root.style.removeProperty(name);
-      else this.#root.style.setProperty(name, `${offset}px`);
-    }
-    setAttribute(this.#root, "dir", dir);
-    setAttribute(this.#root, "lang", words);
   }
 
   /** Says each change once; what merely repeats is not worth an interruption. */

@@ -1,12 +1,10 @@
-// Gives the page window.ChatRelay, does what was asked of it before this script had loaded, and starts the widgets of the embed snippets.
-// The long texts come first, so that all code is near other code: gzip looks no further back than 32 KiB.
-import "./view/stylesheet";
-import "./text";
-import "./advice";
-import { tellOnConsole } from "./advice";
-import { ChatRelayElement, TAG } from "./element";
-import { all, startFrom, startScripts, withFirst, type Running } from "./embed";
-import type { EventName, Listener } from "./events";
+// Gives the page window.ChatRelay, does what was asked of it before this script had loaded, and starts the widgets of the embed snippets. What
+// they are before the first click is drawn here; the chat itself is loaded once it is wanted.
+import { tellOnConsole } from "../advice";
+import type { EventName, Listener } from "../events";
+import { all, startFrom, startScripts, whenChatComes, withFirst } from "./embed";
+import type { Entry } from "./entry";
+import { Host, TAG } from "./host";
 
 interface Handle {
   open(): void;
@@ -35,34 +33,31 @@ type Api = ChatRelay & ((method: string, ...args: readonly unknown[]) => unknown
 /** Where a second copy of this file finds the first, which then serves both snippets. */
 const START = Symbol.for("chat-relay.start");
 
-function handle(use: (act: (running: Running) => void) => void): Handle {
+/** The methods that the chat carries out, beside those that the loader knows. */
+let chatMethods: readonly string[] = [];
+
+function handle(use: (act: (entry: Entry) => void) => void): Handle {
+  const asked = (method: string) => (...args: readonly unknown[]): void => use((entry) => void entry.ask(method, ...args));
+  const shown = (method: string) => (): void =>
+    use((entry) => {
+      entry.host.hidden = false;
+      entry.ask(method);
+    });
   return {
-    open: () =>
-      use(({ widget, element }) => {
-        element.hidden = false;
-        widget.open();
-        element.reveal();
-      }),
-    close: () => use(({ widget }) => widget.close()),
-    toggle: () =>
-      use(({ widget, element }) => {
-        if (element.hidden) widget.open();
-        else widget.toggle();
-        element.hidden = false;
-      }),
-    hide: () => use(({ element }) => (element.hidden = true)),
-    show: () =>
-      use(({ widget, element }) => {
-        element.hidden = false;
-        widget.onChange();
-      }),
-    reset: () => use(({ widget }) => widget.reset()),
-    identify: (identity) => use(({ widget }) => widget.identify(identity)),
+    ...Object.fromEntries(chatMethods.map((name) => [name, asked(name)])),
+    open: shown("open"),
+    close: asked("close"),
+    // A chat that was hidden is shown, whether it was open or not.
+    toggle: () => use((entry) => shown(entry.host.hidden ? "open" : "toggle")()),
+    hide: () => use(({ host }) => void (host.hidden = true)),
+    show: shown("show"),
+    reset: asked("reset"),
+    identify: asked("identify"),
     on: (event, listener) => {
       let stop: (() => void) | null = null;
       let isStopped = false;
-      use(({ widget }) => {
-        if (!isStopped) stop = widget.events.on(event, listener);
+      use(({ emitter }) => {
+        if (!isStopped) stop = emitter.on(event, listener);
       });
       return () => {
         isStopped = true;
@@ -82,14 +77,14 @@ function build(): Api {
   const api: Api = Object.assign(call, handle(withFirst), {
     reset: () => {
       const running = all();
-      for (const { widget } of running) widget.reset();
+      for (const entry of running) entry.ask("reset");
       // A page that resets first and starts then means the visitor whose session is stored.
-      if (running.length === 0) withFirst(({ widget }) => widget.reset());
+      if (running.length === 0) withFirst((entry) => void entry.ask("reset"));
     },
     start: startFrom,
     widget: (publicKey: string) => {
-      const find = (): Running | undefined => all().find(({ widget }) => widget.options.publicKey === publicKey);
-      const use = (act: (running: Running) => void): void => {
+      const find = (): Entry | undefined => all().find(({ options }) => options.publicKey === publicKey);
+      const use = (act: (entry: Entry) => void): void => {
         const found = find();
         if (found) act(found);
       };
@@ -119,8 +114,13 @@ function boot(): void {
     tellOnConsole("window.ChatRelay is taken by another script: the widget was not started.");
     return;
   }
-  if (!customElements.get(TAG)) customElements.define(TAG, ChatRelayElement);
+  if (!customElements.get(TAG)) customElements.define(TAG, Host);
   const api = build();
+  whenChatComes((names) => {
+    chatMethods = names;
+    const known = Object.keys(api);
+    for (const [name, method] of Object.entries(handle(withFirst))) if (!known.includes(name)) Object.assign(api, { [name]: method });
+  });
   Object.defineProperty(api, START, { value: startScripts });
   page.ChatRelay = api;
   startScripts(current);

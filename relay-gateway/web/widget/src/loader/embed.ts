@@ -1,26 +1,8 @@
 // Starts a widget for every embed snippet and every ChatRelay.start, and lets it follow the page's newest snippet.
-import { tellOnConsole } from "./advice";
-import { ChatRelayElement, TAG } from "./element";
-import {
-  LIVE_ATTRIBUTES,
-  addressOf,
-  loadsWidget,
-  readAppearance,
-  readOptions,
-  settingsFrom,
-  settingsOf,
-  type Settings,
-} from "./options";
-import { isolate } from "./view/isolation";
-import { Widget } from "./widget";
-
-/** One widget in the page. */
-export interface Running {
-  readonly widget: Widget;
-  readonly element: ChatRelayElement;
-  /** Takes its looks from another snippet, as a router puts one into each page. */
-  follow(settings: Settings, script: HTMLScriptElement | null): void;
-}
+import { tellOnConsole } from "../advice";
+import type { ChatModule } from "../contract";
+import { addressOf, loadsWidget, readStart, settingsFrom, settingsOf, type Settings } from "../options";
+import { Entry } from "./entry";
 
 /** So long a widget waits for its page to have loaded. */
 const LOADED_WITHIN_MS = 5000;
@@ -28,19 +10,27 @@ const LOADED_WITHIN_MS = 5000;
 /** Code may start a widget a moment after its script has run. Only then does a snippet without ids lack them. */
 const EXPLAIN_AFTER_MS = 2000;
 
-const running = new Map<string, Running>();
+const running = new Map<string, Entry>();
 const started = new WeakSet<HTMLScriptElement>();
-const waiting: ((first: Running) => void)[] = [];
+const waiting: ((first: Entry) => void)[] = [];
 
 /** Where the script came from, for what is started by code. */
 let ownAddress = "";
 
-export function all(): Running[] {
+let chat: ChatModule | null = null;
+let onMethods: (names: readonly string[]) => void = () => undefined;
+
+/** `listener` hears which methods the chat carries out, once it is there. */
+export function whenChatComes(listener: (names: readonly string[]) => void): void {
+  onMethods = listener;
+}
+
+export function all(): Entry[] {
   return [...running.values()];
 }
 
 /** Runs `run` with the first widget: now, or once there is one. */
-export function withFirst(run: (first: Running) => void): void {
+export function withFirst(run: (first: Entry) => void): void {
   const [first] = all();
   if (first) run(first);
   else waiting.push(run);
@@ -51,7 +41,7 @@ export function startScripts(current: HTMLScriptElement | null): void {
   const scripts = [...document.querySelectorAll<HTMLScriptElement>("script[src]")].filter(loadsWidget);
   const own = current ?? scripts[0];
   if (ownAddress === "" && own) ownAddress = addressOf(own);
-  const isComplete = (script: HTMLScriptElement): boolean => readOptions(settingsOf(script)) !== null;
+  const isComplete = (script: HTMLScriptElement): boolean => readStart(settingsOf(script)) !== null;
   const found = current && isComplete(current) ? [current] : scripts.filter(isComplete);
   for (const script of found) {
     if (started.has(script)) continue;
@@ -65,12 +55,12 @@ export function startScripts(current: HTMLScriptElement | null): void {
 export function startFrom(fields: unknown): void {
   const given = typeof fields === "object" && fields !== null ? (fields as Readonly<Record<string, unknown>>) : {};
   if (!start(settingsFrom(given, ownAddress), null)) {
-    tellOnConsole("ChatRelay.start needs tenantId and publicKey, and baseUrl where the script did not come from the relay.");
+    tellOnConsole("ChatRelay.start needs tenantId and publicKey, and baseUrl where the script is not the relay's.");
   }
 }
 
 function start(settings: Settings, script: HTMLScriptElement | null): boolean {
-  const options = readOptions(settings);
+  const options = readStart(settings);
   if (options === null) return false;
   const key = `${options.tenantId} ${options.publicKey}`;
   const known = running.get(key);
@@ -78,31 +68,19 @@ function start(settings: Settings, script: HTMLScriptElement | null): boolean {
     known.follow(settings, script);
     return true;
   }
-  const widget = new Widget(options, readAppearance(settings));
-  const element = document.createElement(TAG) as ChatRelayElement;
-  isolate(element);
-  let attributes: MutationObserver | null = null;
-  const follow = (newest: Settings, from: HTMLScriptElement | null): void => {
-    attributes?.disconnect();
-    attributes = null;
-    widget.dress(readAppearance(newest));
-    if (from === null) return;
-    attributes = new MutationObserver(() => widget.dress(readAppearance(settingsOf(from))));
-    attributes.observe(from, { attributeFilter: LIVE_ATTRIBUTES });
-  };
-  follow(settings, script);
-  const entry = { widget, element, follow };
+  const entry = new Entry(options, settings, takeAll, () => running.delete(key));
+  entry.follow(settings, script);
   running.set(key, entry);
-  element.attach(widget, () => {
-    attributes?.disconnect();
-    running.delete(key);
-  });
   while (waiting.length > 0) waiting.shift()?.(entry);
-  whenLoaded(() => {
-    element.mount();
-    void widget.start();
-  });
+  whenLoaded(() => (chat === null ? void entry.start() : entry.take(chat)));
   return true;
+}
+
+/** The chat has come: it takes every widget of the page, since they stand side by side. */
+function takeAll(module: ChatModule): void {
+  chat ??= module;
+  onMethods(chat.METHODS);
+  for (const entry of all()) if (entry.host.isConnected) entry.take(chat);
 }
 
 /**
@@ -123,7 +101,7 @@ function whenLoaded(run: () => void): void {
 
 function explain(): void {
   tellOnConsole(
-    "The embed snippet is incomplete: its script element needs src, data-tenant-id and data-public-key. Where a tag manager strips the " +
-      'attributes, put them into the address: widget.js?tenant_id=…&public_key=…. Cloudflare\'s Rocket Loader needs data-cfasync="false".',
+    "The embed snippet needs src, data-tenant-id and data-public-key. Where a tag manager strips attributes: widget.js?tenant_id=…&public_key=…. " +
+      'Rocket Loader needs data-cfasync="false".',
   );
 }

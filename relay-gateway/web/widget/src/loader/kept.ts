@@ -1,0 +1,66 @@
+// What the chat has kept in the browser, as far as the loader must know it: whether there is something to go on with, and how all of it is
+// forgotten where a visitor signs out before the chat has come.
+import { record, text } from "@chat-relay/protocol/untrusted";
+import type { Start } from "../options";
+
+/** What says nothing of the visitor's conversation stays. */
+const STAYS = /^(opened|greeted|carrier)$/;
+
+const AREAS = ["localStorage", "sessionStorage"] as const;
+
+export class Kept {
+  readonly #start: string;
+
+  constructor({ tenantId, publicKey }: Start) {
+    this.#start = `chat-relay:${tenantId}:${publicKey}:`;
+  }
+
+  read(area: (typeof AREAS)[number], name: string): unknown {
+    try {
+      return JSON.parse(window[area].getItem(this.#start + name) ?? "null");
+    } catch {
+      return null;
+    }
+  }
+
+  write(area: (typeof AREAS)[number], name: string, value: string | boolean): void {
+    try {
+      window[area].setItem(this.#start + name, JSON.stringify(value));
+    } catch {
+      // A browser that keeps nothing asks again on the next page.
+    }
+  }
+
+  /** Whether a visitor has a session, something unsent, or an open panel here. */
+  holdsChat(): boolean {
+    return this.read("sessionStorage", "open") === true || this.#names("localStorage").some((name) => /^(session$|out:)/.test(name));
+  }
+
+  get token(): string | null {
+    return text(record(this.read("localStorage", "session"))["visitor_token"]);
+  }
+
+  /** The name by which the browser knows the visitor from now on; empty where it keeps nothing. */
+  nameVisitor(): string {
+    const known = (): string => text(this.read("localStorage", "visitor")) ?? "";
+    if (known() === "") this.write("localStorage", "visitor", crypto.getRandomValues(new Uint32Array(4)).join("-"));
+    return known();
+  }
+
+  forget(): void {
+    for (const area of AREAS) {
+      for (const name of this.#names(area)) {
+        if (!STAYS.test(name)) window[area].removeItem(this.#start + name);
+      }
+    }
+  }
+
+  #names(area: (typeof AREAS)[number]): string[] {
+    try {
+      const keys = Object.keys(window[area]).filter((key) => key.startsWith(this.#start));
+      return keys.map((key) => key.slice(this.#start.length));
+    } catch {
+      return [];
+    }
+  }
+}

@@ -1,0 +1,176 @@
+// What a page loads before the first click, and what comes after: also while a relay is upgraded, and where the chat does not come at once.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { eventually } from "./browser.mjs";
+import { ANSWER, GREETING, QUESTION, answers, scene } from "./scene.mjs";
+
+const stage = scene();
+
+const requests = (visitor) => {
+  const paths = [];
+  visitor.context.on("request", (request) => {
+    if (request.url().startsWith(stage.relay.url)) paths.push(new URL(request.url()).pathname);
+  });
+  return paths;
+};
+
+/** How many bytes a file of the relay's has in gzip. */
+const gzipped = async (path) => gzipSync(Buffer.from(await (await fetch(stage.relay.url + path)).arrayBuffer()), { level: 9 }).length;
+
+stage.test("before the first click a page loads the launcher alone, and nothing in it moves", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  await visitor.context.addInitScript(() => {
+    window.shifts = [];
+    new PerformanceObserver((list) => window.shifts.push(...list.getEntries().map(({ value }) => value))).observe({ type: "layout-shift", buffered: true });
+  });
+  const paths = requests(visitor);
+  const tab = await visitor.visit(stage.put(await tenant.embedCode()));
+  await tab.widget.locator(".greeting").waitFor();
+  assert.deepEqual(paths, ["/widget.js", "/api/v1/fetch/widget-config"]);
+  const [loader, chat] = [await gzipped("/widget.js"), await gzipped("/api/v1/widget/chat.js")];
+  assert.ok(loader <= 9_000 && loader + chat <= 45_000, `${loader} and ${chat} bytes`);
+
+  await tab.approach();
+  assert.equal(await tab.panel.count(), 0, "a look opens nothing");
+  const box = await tab.launcher.boundingBox();
+  await tab.launcher.click();
+  await tab.panel.and(tab.widget.locator("[data-open=true]")).waitFor();
+  assert.equal(await tab.focused(), "input");
+  await tab.stands();
+  assert.deepEqual(await tab.launcher.boundingBox(), box, "the launcher stands where it stood");
+  assert.equal(paths.filter((path) => path.endsWith("/fetch/widget-config")).length, 1, "the answer is handed on");
+  assert.deepEqual(await tab.page.evaluate(() => window.shifts), []);
+
+  // Who has chatted here goes on with the next page.
+  await answers(tab);
+  await tab.page.goto(stage.put(await tenant.embedCode()));
+  await eventually(async () => assert.deepEqual(await tab.bubbles(), [GREETING, `sent: ${QUESTION}`, ANSWER]));
+});
+
+stage.test("the launcher speaks the page's language before any text is fetched, and follows it", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  const paths = requests(visitor);
+  const tab = await visitor.visit(stage.put(await tenant.embedCode(), { lang: "de-CH" }));
+  await tab.widget.getByText("Hallo! Wie können wir helfen?").waitFor();
+  assert.equal(await tab.launcher.getAttribute("aria-label"), "Chat öffnen");
+  assert.equal(await tab.widget.locator(".root").getAttribute("lang"), "de");
+  assert.ok(!paths.some((path) => path.includes("/texts/")));
+  await tab.page.evaluate(() => (document.querySelector("script[data-public-key]").dataset.locale = "ar"));
+  await eventually(async () => assert.equal(await tab.widget.locator(".root").getAttribute("lang"), "ar"));
+  assert.equal(await tab.widget.locator(".root").getAttribute("dir"), "rtl");
+  await tab.open();
+  assert.equal(await tab.widget.locator(".root").getAttribute("lang"), "ar");
+});
+
+stage.test("a greeting that was sent away stays away, and one that is clicked opens the chat", async (come) => {
+  const tenant = await stage.tenant();
+  const url = stage.put(await tenant.embedCode());
+  const visitor = await come();
+  const tab = await visitor.visit(url);
+  const greeting = tab.widget.locator(".greeting");
+  await greeting.getByRole("button", { name: "Dismiss" }).click();
+  assert.equal(await greeting.isVisible(), false);
+  await tab.page.reload();
+  await tab.launcher.waitFor();
+  await tab.open();
+  await tab.launcher.click();
+  assert.equal(await greeting.isVisible(), false);
+
+  const other = await (await come()).visit(url);
+  await other.widget.locator(".greeting").getByRole("button", { name: GREETING }).click();
+  await other.panel.and(other.widget.locator("[data-open=true]")).waitFor();
+  assert.equal(await other.focused(), "input");
+});
+
+stage.test("a click is remembered while the chat does not come, and the page's developer is told", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  let isUp = false;
+  await visitor.context.route(/\/widget\/chat\.js/, (route) => (isUp ? route.continue() : route.abort()));
+  const tab = await visitor.visit(stage.put(await tenant.embedCode()));
+  await tab.launcher.click();
+  await eventually(() => assert.equal(visitor.advice.length, 1));
+  assert.match(visitor.advice[0], /widget\/chat\.js cannot be loaded.*script-src/);
+  isUp = true;
+  await tab.panel.and(tab.widget.locator("[data-open=true]")).waitFor();
+  await answers(tab);
+  assert.equal(visitor.advice.length, 1);
+});
+
+stage.test("under a policy that names the relay, and asks for trusted types", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  const relay = stage.relay.url;
+  const policy =
+    `default-src 'none'; script-src ${relay}; connect-src ${relay} ${relay.replace("http", "ws")}; img-src 'none'; ` +
+    "require-trusted-types-for 'script'; trusted-types 'none'";
+  const tab = await visitor.visit(stage.put(await tenant.embedCode(), { headers: { "Content-Security-Policy": policy } }));
+  await answers(tab);
+  assert.deepEqual(visitor.advice, []);
+});
+
+stage.test("a nonce of the page's covers the chat too", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  const relay = stage.relay.url;
+  const policy = `script-src 'nonce-abc' 'strict-dynamic'; connect-src ${relay} ${relay.replace("http", "ws")}`;
+  const code = (await tenant.embedCode()).replace("<script ", '<script nonce="abc" ');
+  const tab = await visitor.visit(stage.put(code, { headers: { "Content-Security-Policy": policy } }));
+  await answers(tab);
+});
+
+const version = (number, file) => readFileSync(new URL(`versions/${number}/${file}`, import.meta.url));
+
+/** A loader or a chat of another version: while a relay is upgraded, browsers have the one from a cache, and the other from another gateway. */
+for (const [name, path] of [["widget.js", "**/widget.js"], ["chat.js", "**/api/v1/widget/chat.js"]]) {
+  stage.test(`version 1 of ${name} works with this version of the other file`, async (come) => {
+    const tenant = await stage.tenant();
+    const visitor = await come();
+    await visitor.context.route(path, (route) =>
+      route.fulfill({ body: version(1, name), headers: { "Content-Type": "text/javascript", "Access-Control-Allow-Origin": "*" } }),
+    );
+    const tab = await visitor.visit(stage.put(await tenant.embedCode()));
+    await tab.widget.locator(".greeting").waitFor();
+    await tab.page.evaluate(() => {
+      window.heard = [];
+      for (const event of ["ready", "open", "message"]) window.ChatRelay.on(event, () => window.heard.push(event));
+    });
+    await answers(tab);
+    await tab.page.reload();
+    await eventually(async () => assert.deepEqual(await tab.bubbles(), [GREETING, `sent: ${QUESTION}`, ANSWER]));
+    await tab.page.evaluate(() => window.ChatRelay.reset());
+    await eventually(async () => assert.deepEqual(await tab.bubbles(), [GREETING]));
+    assert.deepEqual(visitor.advice, []);
+  });
+}
+
+stage.test("a chat that is newer than its loader brings methods, and one that is told less does without", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  const newer = `
+    import * as real from "${stage.relay.url}/api/v1/widget/chat.js?real";
+    export const METHODS = [...real.METHODS, "sparkle"];
+    export function take({ settings, host, tell }) {
+      const chat = real.take({ settings: { ...settings, ofTomorrow: "yes" }, host, tell });
+      return { ...chat, call: (method, ...args) => (method === "sparkle" ? (window.sparkled = args) : chat.call(method, ...args)) };
+    }`;
+  await visitor.context.route(/\/widget\/chat\.js$/, (route) =>
+    route.fulfill({ body: newer, headers: { "Content-Type": "text/javascript", "Access-Control-Allow-Origin": "*" } }),
+  );
+  const tab = await visitor.visit(stage.put(await tenant.embedCode()));
+  await answers(tab);
+  await tab.page.evaluate(() => window.ChatRelay.sparkle(7));
+  assert.deepEqual(await tab.page.evaluate(() => window.sparkled), [7]);
+  assert.deepEqual(visitor.advice, []);
+});
+
+stage.test("the files come compressed as the browser takes them", async () => {
+  for (const path of ["/widget.js", "/api/v1/widget/chat.js"]) {
+    const response = await fetch(stage.relay.url + path, { headers: { "Accept-Encoding": "br, gzip" } });
+    assert.equal(response.headers.get("content-encoding"), "br", path);
+    assert.ok((await response.text()).length > 1000, path);
+  }
+});
