@@ -57,6 +57,26 @@ stage.test("a new message stands beside the launcher, until it is read or sent a
   await preview.getByText("And another").waitFor();
 });
 
+stage.test("a visitor asks for a person from the menu, in the page's language, and keeps what is in the field", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  const tab = await visitor.visit(stage.put(await tenant.embedCode(), { lang: "de" }));
+  await tab.open();
+  await tab.input.fill("ein Entwurf");
+  const more = tab.widget.getByRole("button", { name: "Mehr" });
+  const ask = tab.widget.getByRole("menuitem", { name: "Ich möchte mit einem Menschen sprechen" });
+  await more.click();
+  assert.equal(await ask.evaluate((node) => node.getRootNode().activeElement === node), true, "it comes first");
+  await findsNothing(tab.page);
+  await picture(tab.page, "menu");
+  await ask.click();
+  await eventually(async () => assert.ok((await tab.bubbles()).includes("sent: Ich möchte mit einem Menschen sprechen")));
+  await eventually(async () => assert.equal(await tab.status.textContent(), "Warten auf eine Person"));
+  assert.equal(await tab.input.inputValue(), "ein Entwurf");
+  await more.click();
+  assert.equal(await ask.isVisible(), false, "a person is awaited");
+});
+
 stage.test("the page's title counts what is unread while the visitor looks at another tab", async (come) => {
   const { tenant, tab } = await chatting(come);
   const titled = (title) => eventually(async () => assert.equal(await tab.page.title(), title));

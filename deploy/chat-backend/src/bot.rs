@@ -92,7 +92,7 @@ fn terms(message: &str) -> Vec<String> {
     terms
 }
 
-/// Whether a visitor asks for a person, in English or French. Case, accents' composition and the kind of apostrophe do not count.
+/// Whether a visitor asks for a person, in a language that the widget speaks. Case, accents' composition and the kind of apostrophe do not count.
 fn asks_for_a_person(message: &str) -> bool {
     let message = message.to_lowercase().replace(['\u{2019}', '\u{02bc}'], "'");
     let words: Vec<&str> = message.split_whitespace().collect();
@@ -138,6 +138,30 @@ const REQUESTS_FOR_A_PERSON: &[&str] = &[
     "un vrai humain",
     "une vraie personne",
     "un être humain",
+    "mit einem menschen sprechen",
+    "mit einem menschen reden",
+    "mit einem mitarbeiter sprechen",
+    "mit einer person sprechen",
+    "hablar con una persona",
+    "hablar con un humano",
+    "hablar con un agente",
+    "parlare con una persona",
+    "parlare con un operatore",
+    "met een medewerker praten",
+    "met een medewerker spreken",
+    "met een mens praten",
+    "porozmawiać z człowiekiem",
+    "porozmawiać z konsultantem",
+    "falar com uma pessoa",
+    "falar com um atendente",
+    "yetkiliyle görüşmek",
+    "temsilciyle görüşmek",
+    "担当者と話したい",
+    "オペレーターと話したい",
+    "人工客服",
+    "转人工",
+    "التحدث إلى موظف",
+    "التحدث مع موظف",
 ];
 
 /// English and French words that say nothing of what is asked about.
@@ -197,5 +221,25 @@ mod tests {
         assert!(asks_for_a_person("Can I TALK TO A HUMAN?"));
         assert!(asks_for_a_person("je veux parler à un conseiller"));
         assert!(!asks_for_a_person("is the human resources book in stock?"));
+    }
+
+    #[test]
+    fn what_the_widgets_menu_says_asks_for_a_person_in_every_language() {
+        let web = concat!(env!("CARGO_MANIFEST_DIR"), "/../../relay-gateway/web/widget");
+        let files = std::fs::read_dir(format!("{web}/locales")).expect("the folder");
+        let mut said: Vec<_> = files
+            .map(|file| {
+                let texts = std::fs::read(file.expect("a file").path()).expect("the file");
+                let texts: serde_json::Value = serde_json::from_slice(&texts).expect("JSON");
+                texts["askForPerson"].as_str().expect("a text").to_owned()
+            })
+            .collect();
+        let english = std::fs::read_to_string(format!("{web}/src/locales/en.ts")).expect("the file");
+        let english = english.split_once("askForPerson: \"").expect("a text").1;
+        said.push(english.split_once('"').expect("its end").0.to_owned());
+        assert!(said.len() > 10);
+        for text in said {
+            assert!(asks_for_a_person(&text), "{text}");
+        }
     }
 }

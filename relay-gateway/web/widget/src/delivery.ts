@@ -1,6 +1,7 @@
 // What the visitor writes, on its way to the relay: kept, sent one at a time, sent again, or marked as failed.
 import { MESSAGE_CHARS } from "@chat-relay/protocol/frames";
 import { clean } from "@chat-relay/protocol/untrusted";
+import type { Attachment } from "@chat-relay/protocol/message";
 import { randomId } from "@chat-relay/protocol/id";
 import * as files from "./files";
 import type { Parts } from "./parts";
@@ -30,7 +31,15 @@ export function send(p: Parts, written: string): void {
   if ([...written].length > MESSAGE_CHARS) return;
   const attachments = files.take(p);
   // A message has words: those of a file that is sent without any are its name.
-  const content = clean(written || attachments.map(({ name = "file" }) => name).join(", "));
+  queue(p, clean(written || attachments.map(({ name = "file" }) => name).join(", ")), attachments);
+}
+
+/** Sends a text that is ready-made. What the visitor writes, and the files in hand, wait. */
+export function say(p: Parts, content: string): void {
+  queue(p, content, []);
+}
+
+function queue(p: Parts, content: string, attachments: readonly Attachment[]): void {
   if (content === "") return;
   const entry = { clientId: randomId(), content, attachments, createdAt: new Date().toISOString(), failure: null };
   p.outbox.save(entry);

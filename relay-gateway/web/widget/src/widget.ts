@@ -5,6 +5,7 @@ import * as files from "./files";
 import * as forms from "./forms";
 import { Connection, type ConnectionOwner, type LinkState } from "./connection";
 import * as delivery from "./delivery";
+import * as heard from "./heard";
 import * as history from "./history";
 import { readIdentity } from "./identity";
 import { RelayApi, type RelayError } from "./http";
@@ -19,7 +20,7 @@ import type { Position, ServerFrame, Session } from "./protocol";
 import * as service from "./service";
 import { Sessions } from "./session";
 import { sheet } from "./shape";
-import { hasVisitorData, isSamePerson, nextUnsent, previewed, type State } from "./state";
+import { hasVisitorData, nextUnsent, previewed } from "./state";
 import { Storage } from "./storage";
 import { fetchWords } from "./text";
 import { Timers } from "./timers";
@@ -27,7 +28,6 @@ import { tellOverHttp, updateTrouble } from "./trouble";
 import type { ViewActions } from "./view/view";
 import { Visit } from "./visit";
 
-const TYPING_SHOWN_MS = 6000;
 const TYPING_SENT_EVERY_MS = 3000;
 /** The chat waits this long for the words of its language. After that it is drawn in English until they come. */
 const WORDS_WITHIN_MS = 2500;
@@ -169,6 +169,11 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     this.patch({ mayGreet: false });
     this.#keepDraft("");
     delivery.send(this, content);
+  }
+
+  askForPerson(content: string): void {
+    this.checkVisitor(true);
+    delivery.say(this, content);
   }
 
   /** The visitor has signed out. What is kept here goes first: nothing of it may stay if the relay cannot be reached. */
@@ -351,41 +356,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   }
 
   onFrame(frame: ServerFrame): void {
-    const before = this.state;
-    this.apply(frame);
-    switch (frame.type) {
-      case "welcome":
-        if (before.sessionId !== null && before.sessionId !== frame.sessionId) files.resend(this);
-        history.resume(this);
-        break;
-      case "ack":
-        delivery.acknowledged(this, frame.clientId);
-        break;
-      case "history":
-        history.answered(this, before.askedBefore);
-        break;
-      case "rating":
-      case "email":
-        forms.kept(this);
-        break;
-      case "typing":
-        this.timers.after("typing", TYPING_SHOWN_MS, () => this.patch({ typing: null }));
-        break;
-      case "error":
-        this.events.emit("error", { error_code: frame.code, message: frame.message });
-        if (history.refused(this, frame)) break;
-        delivery.refused(this, frame);
-        forms.refused(this, frame);
-        break;
-      default:
-    }
-    if (frame.type !== "history" && (frame.type !== "welcome" || before.welcomed)) this.#emitNewMessages(before);
-    // Calls in the place of a WebSocket tell again and again who answers.
-    if ("status" in frame && (before.status !== frame.status || !isSamePerson(before.operator, frame.operator))) {
-      const { status, operator } = frame;
-      const person = operator === null ? null : { display_name: operator.displayName };
-      this.events.emit("status", { status, operator: person });
-    }
+    heard.take(this, frame);
   }
 
   onBlocked(failure: RelayError): void {
@@ -405,14 +376,5 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   #keepDraft(draft: string): void {
     this.#visit.keep("draft", draft);
     this.patch({ draft });
-  }
-
-  #emitNewMessages(before: State): void {
-    if (before.messages === this.state.messages) return;
-    const known = new Set(before.messages.map((message) => message.id));
-    for (const { id, role, content } of this.state.messages) {
-      if (!known.has(id)) this.events.emit("message", { role, content });
-    }
-    alerts.heard(this);
   }
 }

@@ -8,6 +8,7 @@ export const en = {
   unread: { one: "{count} unread message", other: "{count} unread messages" },
   chatTitle: "Chat",
   menu: "More",
+  askForPerson: "I want to talk to a person",
   sound: "Sound for new messages",
   saveTranscript: "Save the conversation",
   transcriptCut: "Earlier messages are not in this file.",
