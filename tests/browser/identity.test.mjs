@@ -121,6 +121,39 @@ stage.test("a page in another tab that knew the visitor before names nobody who 
   assert.match((await tenant.conversation()).visitor_user_id, /^vs_/);
 });
 
+stage.test("the newest name counts where the page says several before the chat has come", async (come) => {
+  const tenant = await stage.tenant();
+  const code = await tenant.embedCode();
+  const visitor = await come();
+  const tab = await visitor.visit(stage.put(code));
+  await identify(tab, { token: await mint(tenant, "ada") });
+  await answers(tab);
+  const [ben, ada] = [await mint(tenant, "ben"), await mint(tenant, "ada")];
+  const calls = JSON.stringify([["identify", { token: ben }], ["identify", { token: ada, name: "Ada" }]]);
+  await tab.page.goto(stage.put(`<script>window.ChatRelay = { q: ${calls} };</script>${code}`));
+  await shows(tab, TALK);
+  await eventually(async () => assert.equal((await session(tab)).identity.name, "Ada"));
+  assert.equal((await session(tab)).identity.visitor, "ada");
+  assert.equal((await tenant.conversation()).visitor_display_name, "Ada");
+});
+
+stage.test("a page that named somebody before another one came names the other one so no more", async (come) => {
+  const tenant = await stage.tenant();
+  const url = stage.put(await tenant.embedCode());
+  const visitor = await come();
+  const [old, fresh] = [await visitor.visit(url), await visitor.visit(url)];
+  await identify(old, { token: await mint(tenant, "ada") });
+  await identify(fresh, { token: await mint(tenant, "ben") });
+  await answers(fresh);
+  const { session_id } = await session(fresh);
+  await old.open();
+  await shows(old, TALK);
+  assert.equal((await session(old)).session_id, session_id);
+  await old.write("Still Ben.");
+  await eventually(async () => assert.ok((await old.bubbles()).includes("sent: Still Ben.")));
+  assert.equal((await tenant.conversation()).visitor_user_id, "ben");
+});
+
 stage.test("a token that names nobody is told to the page's developer, and the chat goes on", async (come) => {
   const tenant = await stage.tenant();
   const other = await stage.tenant();
@@ -130,16 +163,16 @@ stage.test("a token that names nobody is told to the page's developer, and the c
     window.errors = [];
     window.ChatRelay.on("error", ({ error_code }) => window.errors.push(error_code));
   });
-  await identify(tab, { token: "nonsense" });
-  await identify(tab, undefined);
   await identify(tab, { token: await mint(other, "ada") });
   await answers(tab);
-  assert.match(visitor.advice[0], /ChatRelay\.identify needs \{ token \}/);
   await shows(tab, TALK);
   assert.match((await tenant.conversation()).visitor_user_id, /^vs_/);
   assert.deepEqual(await tab.page.evaluate(() => window.errors), ["invalid_identity_token"]);
+  assert.equal(visitor.advice.length, 1);
+  assert.match(visitor.advice[0], /invalid_identity_token: .*mint\/visitor-token/);
+  for (const given of [{ token: "nonsense" }, undefined, "ada"]) await identify(tab, given);
   assert.equal(visitor.advice.length, 2);
-  assert.match(visitor.advice[1], /invalid_identity_token: .*mint\/visitor-token/);
+  assert.match(visitor.advice[1], /ChatRelay\.identify needs \{ token \}/);
   // With a good one, it is Ada's.
   await identify(tab, { token: await mint(tenant, "ada") });
   await eventually(async () => assert.equal((await tenant.conversation()).visitor_user_id, "ada"));

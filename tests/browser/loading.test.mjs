@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-import { eventually } from "./browser.mjs";
+import { Tab, eventually } from "./browser.mjs";
 import { ANSWER, GREETING, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene();
@@ -98,6 +98,85 @@ stage.test("a click is remembered while the chat does not come, and the page's d
   await tab.panel.and(tab.widget.locator("[data-open=true]")).waitFor();
   await answers(tab);
   assert.equal(visitor.advice.length, 1);
+});
+
+stage.test("who has chatted before has a launcher even while the chat does not come", async (come) => {
+  const tenant = await stage.tenant();
+  const url = stage.put(await tenant.embedCode());
+  const visitor = await come();
+  const tab = await visitor.visit(url);
+  await answers(tab);
+  let isUp = false;
+  await visitor.context.route(/\/widget\/chat\.js/, (route) => (isUp ? route.continue() : route.abort()));
+  const errors = tab.page.waitForEvent("console", (line) => line.text() === "heard unreachable");
+  await tab.page.goto(stage.put(`<script>document.addEventListener("chat-relay:error", ({ detail }) => console.log("heard " + detail.error_code));</script>${await tenant.embedCode()}`));
+  await tab.launcher.waitFor();
+  await errors;
+  assert.equal(await tab.panel.count(), 0);
+  isUp = true;
+  await eventually(async () => assert.deepEqual(await tab.bubbles(), [GREETING, `sent: ${QUESTION}`, ANSWER]));
+});
+
+stage.test("a conversation that begins in another tab goes on in this one", async (come) => {
+  const tenant = await stage.tenant();
+  const url = stage.put(await tenant.embedCode());
+  const visitor = await come();
+  const [idle, active] = [await visitor.visit(url), await visitor.visit(url)];
+  await idle.widget.locator(".greeting").waitFor();
+  await answers(active);
+  await active.page.close();
+  await tenant.say("agent", "It left this morning.");
+  await eventually(async () => assert.equal(await idle.badge.textContent(), "1"));
+  await idle.widget.locator(".greeting").getByText("It left this morning.").waitFor();
+});
+
+stage.test("what the page asks for before the chat has come is done when it has", async (come) => {
+  const tenant = await stage.tenant();
+  const code = await tenant.embedCode();
+  const visitor = await come();
+  const tab = await visitor.visit(stage.put(code));
+  await answers(tab);
+  // The panel was left open; this page closes it, and says so before anything is there.
+  await tab.page.goto(stage.put(`<script>window.ChatRelay = { q: [["close"]] };</script>${code}`));
+  await eventually(async () => assert.deepEqual(await tab.bubbles(), [GREETING, `sent: ${QUESTION}`, ANSWER]));
+  assert.equal(await tab.launcher.getAttribute("aria-expanded"), "false");
+
+  // A button of the page's own takes the visitor into the chat, the first time too.
+  const own = await (await come()).visit(stage.put(code.replace("<script ", '<script data-launcher="none" ')));
+  await own.page.evaluate(() => new Promise((resolve) => window.ChatRelay.on("ready", resolve)));
+  await own.page.evaluate(() => document.querySelector("#host").addEventListener("click", () => window.ChatRelay.open()));
+  await own.page.locator("#host").click();
+  await own.panel.and(own.widget.locator("[data-open=true]")).waitFor();
+  await eventually(async () => assert.equal(await own.focused(), "input"));
+});
+
+stage.test("a chat that comes late takes the focus from nobody who writes elsewhere", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  let isUp = false;
+  await visitor.context.route(/\/widget\/chat\.js/, (route) => (isUp ? route.continue() : route.abort()));
+  const tab = await visitor.visit(stage.put(`<input id="password">${await tenant.embedCode()}`));
+  await tab.launcher.click();
+  await tab.page.locator("#password").focus();
+  isUp = true;
+  await tab.panel.and(tab.widget.locator("[data-open=true]")).waitFor();
+  await tab.page.keyboard.type("secret");
+  assert.equal(await tab.page.locator("#password").inputValue(), "secret");
+});
+
+stage.test("two launchers keep their places when the chat comes", async (come) => {
+  const tenant = await stage.tenant();
+  const codes = [await tenant.embedCode(), await tenant.furtherEmbedCode("Second")];
+  const visitor = await come();
+  const { page } = await visitor.visit(stage.put(codes.join("\n")));
+  const tabs = [new Tab(page, { index: 0 }), new Tab(page, { index: 1 })];
+  for (const tab of tabs) await tab.launcher.waitFor();
+  for (const tab of tabs) await tab.stands();
+  const places = async () => Promise.all(tabs.map(async ({ launcher }) => (await launcher.boundingBox()).x));
+  const before = await places();
+  await tabs[1].open();
+  for (const tab of tabs) await tab.panel.waitFor({ state: "attached" });
+  assert.deepEqual(await places(), before);
 });
 
 stage.test("under a policy that names the relay, and asks for trusted types", async (come) => {

@@ -97,7 +97,8 @@ static LAUNCHER: LazyLock<HashMap<&'static str, LauncherTexts>> = LazyLock::new(
     let read = |language: &'static str, file: &[u8]| {
         let file: FileTexts = serde_json::from_slice(file).expect("the texts are part of the binary");
         let FileTexts { open_chat, dismiss_greeting, default_greeting } = file;
-        (language, LauncherTexts { language, open_chat, dismiss_greeting, default_greeting })
+        let greeting = default_greeting;
+        (language, LauncherTexts { language, direction: "ltr", open_chat, dismiss_greeting, greeting })
     };
     FILES.iter().map(|(language, file)| read(language, file)).collect()
 });
@@ -111,9 +112,12 @@ struct FileTexts {
     default_greeting: String,
 }
 
+/// What a tenant's greeting is until the tenant writes its own.
+const DEFAULT_GREETING: &str = "Hello! How can we help?";
+
 /// What the launcher says in the language of a locale: of the longest beginning of the locale that there are texts of. English, where
 /// there are none.
-pub(super) fn launcher_texts(locale: &str) -> LauncherTexts {
+pub(super) fn launcher_texts(locale: &str, own_greeting: Option<&str>) -> LauncherTexts {
     let locale = locale.to_ascii_lowercase();
     // These read traditional characters; the texts are in simplified ones.
     let is_traditional = ["zh-hant", "zh-tw", "zh-hk", "zh-mo"]
@@ -121,13 +125,22 @@ pub(super) fn launcher_texts(locale: &str) -> LauncherTexts {
         .any(|beginning| locale.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')));
     let beginnings = std::iter::successors(Some(locale.as_str()), |longer| Some(longer.rsplit_once('-')?.0));
     let found = beginnings.filter(|_| !is_traditional).find_map(|beginning| LAUNCHER.get(beginning));
-    found.cloned().unwrap_or_else(|| LauncherTexts {
+    let primary = locale.split('-').next().unwrap_or_default();
+    let direction = if RIGHT_TO_LEFT.contains(&primary) { "rtl" } else { "ltr" };
+    let texts = found.cloned().unwrap_or_else(|| LauncherTexts {
         language: "en",
+        direction,
         open_chat: "Open chat".to_owned(),
         dismiss_greeting: "Dismiss".to_owned(),
-        default_greeting: "Hello! How can we help?".to_owned(),
-    })
+        greeting: DEFAULT_GREETING.to_owned(),
+    });
+    let greeting = own_greeting.filter(|own| !own.is_empty() && *own != DEFAULT_GREETING);
+    let greeting = greeting.map_or(texts.greeting, str::to_owned);
+    LauncherTexts { direction, greeting, ..texts }
 }
+
+/// Languages that are written from right to left, also those that there are no texts of.
+const RIGHT_TO_LEFT: [&str; 11] = ["ar", "he", "iw", "fa", "ur", "ps", "sd", "ug", "yi", "dv", "ckb"];
 
 #[cfg(test)]
 mod tests {
@@ -135,15 +148,28 @@ mod tests {
 
     #[test]
     fn the_launcher_speaks_the_language_of_the_page_as_the_chat_does() {
-        let language = |locale: &str| launcher_texts(locale).language;
+        let language = |locale: &str| launcher_texts(locale, None).language;
         assert_eq!(["de", "de-CH", "DE-ch-1996"].map(language), ["de"; 3]);
         assert_eq!(["en-GB", "xx", "", "zh-Hant-TW", "zh-TW", "zh-hk"].map(language), ["en"; 6]);
         assert_eq!(["zh", "zh-Hans", "zh-CN"].map(language), ["zh"; 3]);
-        assert_eq!(launcher_texts("de").open_chat, "Chat öffnen");
+        assert_eq!(launcher_texts("de", None).open_chat, "Chat öffnen");
+        assert_eq!(
+            ["ar-EG", "he", "de", "xx"].map(|locale| launcher_texts(locale, None).direction),
+            ["rtl", "rtl", "ltr", "ltr"]
+        );
+        let greeting = |own: &str| launcher_texts("de", Some(own)).greeting;
+        assert_eq!(
+            ["", DEFAULT_GREETING, "Moin!"].map(greeting),
+            ["Hallo! Wie können wir helfen?", "Hallo! Wie können wir helfen?", "Moin!"]
+        );
+        let chats = include_str!("../../web/widget/src/locale.ts");
+        let list = chats.split_once("RIGHT_TO_LEFT = new Set([").expect("the chat's list").1;
+        let list = list.split_once(']').expect("its end").0.replace([' ', '"'], "");
+        assert_eq!(list.split(',').collect::<Vec<_>>(), RIGHT_TO_LEFT);
         let english = include_str!("../../web/widget/src/locales/en.ts");
-        let LauncherTexts { open_chat, dismiss_greeting, default_greeting, .. } = launcher_texts("en");
+        let LauncherTexts { open_chat, dismiss_greeting, greeting, .. } = launcher_texts("en", None);
         for (name, text) in
-            [("openChat", open_chat), ("dismissGreeting", dismiss_greeting), ("defaultGreeting", default_greeting)]
+            [("openChat", open_chat), ("dismissGreeting", dismiss_greeting), ("defaultGreeting", greeting)]
         {
             assert!(english.contains(&format!("  {name}: \"{text}\",")), "{name}: {text}");
         }

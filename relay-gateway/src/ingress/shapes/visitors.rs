@@ -145,10 +145,13 @@ pub(crate) struct LauncherTexts {
     /// The language that they are in: `en` where there are none of the locale's.
     #[schema(value_type = String)]
     pub(crate) language: &'static str,
+    /// `rtl` where the locale is written from right to left, and `ltr` elsewhere.
+    #[schema(value_type = String, pattern = "^(ltr|rtl)$")]
+    pub(crate) direction: &'static str,
     pub(crate) open_chat: String,
     pub(crate) dismiss_greeting: String,
-    /// In the place of the English default of `customization.greeting_text`.
-    pub(crate) default_greeting: String,
+    /// The tenant's own `customization.greeting_text`, or the default in this language.
+    pub(crate) greeting: String,
 }
 
 /// What a widget draws itself from.

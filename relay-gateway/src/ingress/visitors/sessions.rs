@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use axum::body::Bytes;
 use axum::response::{IntoResponse as _, Response};
+use serde_json::Value;
 use service::{
     ApiError, Success,
     body::{self, BodyBounds},
@@ -87,13 +88,11 @@ impl<D: TenantDirectory> Call<'_, D> {
 
     /// What a widget draws itself from.
     fn config(&self, widget: &Widget, locale: String) -> shapes::WidgetConfig {
-        let launcher_texts = launcher_texts(&locale);
-        shapes::WidgetConfig {
-            look: widget.config(),
-            locale,
-            launcher_texts,
-            is_online: self.gateway.backend.is_reachable(),
-        }
+        let look = widget.config();
+        let greeting = look.get("customization").and_then(|look| look.get("greeting_text")).and_then(Value::as_str);
+        let launcher_texts = launcher_texts(&locale, greeting);
+        let is_online = self.gateway.backend.is_reachable();
+        shapes::WidgetConfig { look, locale, launcher_texts, is_online }
     }
 }
 

@@ -23,10 +23,10 @@ export function take(seat: Seat): Chat {
       stage.reveal();
     },
     close: () => widget.close(),
-    toggle: () => widget.toggle(),
+    toggle: (isVisitors) => widget.toggle(isVisitors === true),
     show: () => widget.onChange(),
     reset: () => widget.reset(),
-    identify: (identity, by) => widget.identify(identity, by),
+    identify: (identity, by, after) => widget.identify(identity, by, after),
   };
   stage.mount();
   void widget.start();

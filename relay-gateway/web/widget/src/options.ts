@@ -6,8 +6,8 @@ import { canonical, documentLocale } from "./locale";
 
 export type Theme = "light" | "dark" | "auto";
 
-/** What may change while the widget lives. */
-export interface Appearance {
+/** What may change while the widget lives, as far as the launcher shows it. */
+export interface LauncherAppearance {
   /** As BCP 47 writes it. */
   readonly locale: string;
   /** Whether the page named the locale itself, or it was guessed from the document or browser. */
@@ -19,11 +19,14 @@ export interface Appearance {
   readonly launcher: boolean;
   /** A selector of the page's element that the chat stands in, always open; `null`: it floats in a corner. */
   readonly container: string | null;
-  /** Whether the page's title counts unread messages while the visitor looks at another tab. */
-  readonly titleCount: boolean;
   /** How far from the window's edges it stands, in CSS pixels; `null` where the page's style sheet may say so. */
   readonly offsetX: number | null;
   readonly offsetY: number | null;
+}
+
+export interface Appearance extends LauncherAppearance {
+  /** Whether the page's title counts unread messages while the visitor looks at another tab. */
+  readonly titleCount: boolean;
 }
 
 /** What the loader needs to know of them. */
@@ -43,8 +46,6 @@ export interface Options extends Start {
 
 /** Settings by the names that `dataset` gives them: `tenantId` for `data-tenant-id`. */
 export type Settings = Readonly<Record<string, string | undefined>>;
-
-export const LIVE_ATTRIBUTES = ["locale", "position", "theme", "color", "launcher", "container", "title-count", "offset-x", "offset-y"].map((name) => `data-${name}`);
 
 const MOST_OFFSET_PX = 2000;
 
@@ -78,6 +79,10 @@ export function addressOf(script: HTMLScriptElement): string {
 }
 
 export function readAppearance(settings: Settings): Appearance {
+  return { ...readLauncher(settings), titleCount: settings.titleCount !== "none" && settings.titleCount !== "false" };
+}
+
+export function readLauncher(settings: Settings): LauncherAppearance {
   const { locale, theme } = settings;
   return {
     locale: locale ? canonical(locale) : documentLocale(),
@@ -86,7 +91,6 @@ export function readAppearance(settings: Settings): Appearance {
     theme: theme === "light" || theme === "dark" ? theme : "auto",
     colour: hexColour(settings.color),
     launcher: settings.launcher !== "none" && settings.launcher !== "false",
-    titleCount: settings.titleCount !== "none" && settings.titleCount !== "false",
     container: settings.container?.trim() || null,
     offsetX: pixels(settings.offsetX),
     offsetY: pixels(settings.offsetY),

@@ -81,6 +81,12 @@ export class Sessions {
     // What this page was told of the visitor before holds for nobody who has come since.
     const identity = this.#told?.by === visitor ? this.#told.identity : null;
     if (identity === null || isToldBy(session, identity)) return session;
+    if (session.identity !== null && session.identity.visitor !== identity.visitor) {
+      // The page has named somebody else meanwhile, who gets a session of their own.
+      this.#api.endSession(session.token);
+      this.#storage.remove(KEY);
+      return this.#identified(await this.#create(visitor), visitor);
+    }
     try {
       return this.#keep(await this.#api.identify(session.token, identity), visitor);
     } catch (failure) {
@@ -89,7 +95,7 @@ export class Sessions {
         if (this.visitor() === visitor) this.#storage.remove(KEY);
         return this.#identified(await this.#create(visitor), visitor, true);
       }
-      // A relay of before knows no identities. One that refuses the page will say so again.
+      // An older relay knows no identities. One that refuses the page will say so again.
       if (this.#told?.identity === identity) this.#told = null;
       this.#onRefused(failure);
       return session;

@@ -44,13 +44,14 @@ export class Stage implements Slot {
     this.#widget = widget;
     this.#host = seat.host;
     this.#place = new Place(seat.host, () => this.#view?.panel.messages.moved());
+    // The page's listeners come last: what they do to the focus stands.
+    widget.events.on("open", () => this.#opened());
+    widget.events.on("close", () => this.#closed());
     for (const name of EVENTS) {
       widget.events.on(name, (detail) => {
         if (name !== "ready" || seat.wasReady !== true) seat.tell(name, detail);
       });
     }
-    widget.events.on("open", () => this.#opened());
-    widget.events.on("close", () => this.#closed());
     widget.onChange = () => this.#draw();
   }
 
@@ -130,6 +131,8 @@ export class Stage implements Slot {
     const view = new View(shadow, widget, this.#seat.drawnAt ?? performance.now());
     if (hadFocus) queueMicrotask(() => shadow.activeElement === null && !widget.state.open && view.launcher.button.focus({ preventScroll: true }));
     this.#root = shadow.querySelector<HTMLElement>(".root");
+    // Nothing arrives anew that stood there before.
+    this.#root?.toggleAttribute("data-taken", this.#seat.drawnAt !== undefined);
     this.side = widget.side;
     this.hasLauncher = widget.state.appearance.launcher;
     this.#takeSlot();

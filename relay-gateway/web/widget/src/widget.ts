@@ -157,9 +157,9 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     if (open) this.events.emit("close", {});
   }
 
-  toggle(): void {
+  toggle(isVisitors = true): void {
     if (this.state.open) this.close();
-    else this.open(this.state.config === null);
+    else this.open(this.state.config === null && !isVisitors);
   }
 
   send(content: string): void {
@@ -187,17 +187,20 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     if (token !== null) this.api.endSession(token);
   }
 
-  /** The visitor has signed in: the conversation goes on as theirs. If somebody else had signed in before, that conversation is left. */
-  /** `by` is the name by which the browser knew the visitor when the page said so, where that was before now. */
-  identify(given: unknown, by?: unknown): void {
+  /**
+   * The visitor has signed in: the conversation goes on as theirs. If somebody else had signed in before, that conversation is left.
+   *
+   * Where the page said so before the chat had come, `by` is the name by which the browser knew the visitor then, and `after` whom the session was
+   * told to be: who has come since is not taken for the one the page meant.
+   */
+  identify(given: unknown, by?: unknown, after?: unknown): void {
     const identity = readIdentity(given);
     if (identity === null) {
       tellDeveloper("ChatRelay.identify needs { token }: a token of mint/visitor-token, from your backend.", this.told);
       return;
     }
-    // Whoever was named before somebody signed out is not named any more.
-    if (by !== undefined && by !== "" && by !== this.#sessions.visitor()) return;
     const before = this.#sessions.stored()?.identity ?? null;
+    if (by && (by !== this.#sessions.visitor() || (after ?? "") !== (before?.visitor ?? ""))) return;
     if (before !== null && before.visitor !== identity.visitor) this.reset();
     this.checkVisitor();
     if (this.#sessions.tell(identity)) this.connection.renew();

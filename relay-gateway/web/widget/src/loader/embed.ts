@@ -55,7 +55,7 @@ export function startScripts(current: HTMLScriptElement | null): void {
 export function startFrom(fields: unknown): void {
   const given = typeof fields === "object" && fields !== null ? (fields as Readonly<Record<string, unknown>>) : {};
   if (!start(settingsFrom(given, ownAddress), null)) {
-    tellOnConsole("ChatRelay.start needs tenantId and publicKey, and baseUrl where the script is not the relay's.");
+    tellOnConsole("ChatRelay.start needs tenantId and publicKey, and baseUrl unless the script is the relay's.");
   }
 }
 
@@ -80,7 +80,10 @@ function start(settings: Settings, script: HTMLScriptElement | null): boolean {
 function takeAll(module: ChatModule): void {
   chat ??= module;
   onMethods(chat.METHODS);
-  for (const entry of all()) if (entry.host.isConnected) entry.take(chat);
+  // In the order in which the launchers stand; one that fails stops no other.
+  for (const entry of all().sort((one, other) => one.drawnAt - other.drawnAt)) {
+    if (entry.host.isConnected) queueMicrotask(() => entry.take(module));
+  }
 }
 
 /**
@@ -101,7 +104,7 @@ function whenLoaded(run: () => void): void {
 
 function explain(): void {
   tellOnConsole(
-    "The embed snippet needs src, data-tenant-id and data-public-key. Where a tag manager strips attributes: widget.js?tenant_id=…&public_key=…. " +
+    "The embed snippet needs src, data-tenant-id and data-public-key; where a tag manager strips them, widget.js?tenant_id=…&public_key=…. " +
       'Rocket Loader needs data-cfasync="false".',
   );
 }

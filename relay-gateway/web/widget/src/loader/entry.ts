@@ -2,8 +2,8 @@
 import { tellOnConsole } from "../advice";
 import type { Chat, ChatModule } from "../contract";
 import { Emitter, type EventName } from "../events";
-import { readAppearance, settingsOf, LIVE_ATTRIBUTES, type Appearance, type Start, type Settings } from "../options";
-import { parseLook, type Position } from "../protocol";
+import { readLauncher, settingsOf, type LauncherAppearance, type Start, type Settings } from "../options";
+import type { Position } from "../protocol";
 import { arrange, leaveSlot, takeSlot, type Slot } from "../slots";
 import { setAttribute } from "../view/dom";
 import { isolate } from "../view/isolation";
@@ -16,8 +16,7 @@ import { Kept } from "./kept";
 import { Launcher, type LauncherOwner } from "./launcher";
 
 const CONFIG_WITHIN_MS = 15_000;
-const RETRY_MIN_MS = 1000;
-const RETRY_MAX_MS = 60_000;
+const RETRY_MOST_S = 60;
 
 export class Entry implements Occupant, LauncherOwner, Slot {
   readonly options: Start;
@@ -26,18 +25,21 @@ export class Entry implements Occupant, LauncherOwner, Slot {
   readonly #kept: Kept;
   readonly #onChat: (chat: ChatModule) => void;
   readonly #onGone: () => void;
-  appearance: Appearance;
+  appearance: LauncherAppearance;
   #settings: Settings;
   #attributes: MutationObserver | null = null;
   #launcher: Launcher | null = null;
   #chat: Chat | null = null;
   /** What the page has asked of the chat that is not there yet. */
   #calls: [method: string, ...args: readonly unknown[]][] = [];
+  /** What had the focus when the chat was asked to open. */
+  #askedFrom: Element | null = null;
   #answered: unknown = undefined;
   #wasReady = false;
-  #isGone = false;
+  #isDismissed = false;
   #isLoading = false;
   #failures = 0;
+  readonly #life = new AbortController();
   #retry = 0;
   readonly isOpen = false;
 
@@ -45,13 +47,17 @@ export class Entry implements Occupant, LauncherOwner, Slot {
   constructor(options: Start, settings: Settings, onChat: (chat: ChatModule) => void, onGone: () => void) {
     this.options = options;
     this.#settings = settings;
-    this.appearance = readAppearance(settings);
+    this.appearance = readLauncher(settings);
     this.#kept = new Kept(options);
     this.#onChat = onChat;
     this.#onGone = onGone;
     this.host.occupant = this;
     isolate(this.host);
-    window.addEventListener("online", () => this.#failures > 0 && this.load());
+    const { signal } = this.#life;
+    window.addEventListener("online", () => this.#failures > 0 && this.load(), { signal });
+    // What begins in another tab goes on in this one too.
+    const heard = (): void => (this.#kept.holdsChat() ? this.load() : this.#launcher?.render());
+    window.addEventListener("storage", heard, { signal });
   }
 
   /** Takes its looks from this snippet from now on, as a router puts one into each page. */
@@ -61,19 +67,19 @@ export class Entry implements Occupant, LauncherOwner, Slot {
     this.#dress(settings);
     if (script === null) return;
     this.#attributes = new MutationObserver(() => this.#dress(settingsOf(script)));
-    this.#attributes.observe(script, { attributeFilter: LIVE_ATTRIBUTES });
+    this.#attributes.observe(script, { attributes: true });
   }
 
   #dress(settings: Settings): void {
     const { locale } = this.appearance;
     this.#settings = settings;
-    this.appearance = readAppearance(settings);
+    this.appearance = readLauncher(settings);
     this.#chat?.dress(settings);
     if (this.#chat !== null) return;
     this.#launcher?.render();
     if (this.#launcher !== null) {
       arrange();
-      if (locale !== this.appearance.locale) void this.#translate();
+      if (locale !== this.appearance.locale) this.#show().catch(() => undefined);
     }
     if (this.appearance.container !== null && this.#wasReady) this.load();
   }
@@ -87,45 +93,55 @@ export class Entry implements Occupant, LauncherOwner, Slot {
       return;
     }
     try {
-      this.#answered = await this.#fetchConfig();
+      await this.#show();
     } catch {
       // The chat tries again, and tells the page's developer what is wrong.
       this.load();
-      return;
     }
-    if (this.#isGone || this.#chat !== null) return;
-    if (this.appearance.container !== null) {
-      this.load();
-      return;
-    }
+  }
+
+  /** Draws the launcher, in the page's language. */
+  async #show(): Promise<void> {
+    const { locale } = this.appearance;
+    const answered = await this.#fetchConfig();
+    if (this.#isTaken) return;
+    // The page has changed its language meanwhile.
+    if (locale !== this.appearance.locale) return this.#show();
+    this.#answered = answered;
+    if (this.#launcher !== null) return this.#launcher.update(answered);
+    if (this.appearance.container !== null) return this.load();
     const shadow = this.host.shadowRoot ?? this.host.attachShadow({ mode: "open" });
     adoptStyles(shadow, [baseCss, launcherCss], this.options.nonce);
-    this.#launcher = new Launcher(this, this.#answered, shadow);
+    this.#launcher = new Launcher(this, answered, shadow);
     takeSlot(this);
     arrange();
     this.#wasReady = true;
     this.tell("ready", {});
   }
 
-  /** The page has changed its language. */
-  async #translate(): Promise<void> {
-    try {
-      this.#answered = await this.#fetchConfig();
-      if (this.#chat === null) this.#launcher?.update(this.#answered);
-    } catch {
-      // The chat has the texts itself.
-    }
+  /** Whether the chat has come, or the page has taken out the element. */
+  get #isTaken(): boolean {
+    return this.#chat !== null || this.#life.signal.aborted;
   }
 
   /** Asks the chat for something. What is asked before it is there waits; only some of it has the chat loaded. */
   ask(method: string, ...args: readonly unknown[]): unknown {
     if (this.#chat !== null) return this.#chat.call(method, ...args);
     if (method === "reset") return this.#reset();
+    const opens = method === "open" || method === "toggle";
     if (method === "close") this.#calls = this.#calls.filter(([asked]) => asked !== "open" && asked !== "toggle");
-    // Whoever the page names now is named to nobody who has come since.
-    else if (method === "identify") this.#calls.push([method, ...args, this.#kept.nameVisitor()]);
-    else this.#calls.push([method, ...args]);
-    if (method === "open" || method === "toggle") this.load();
+    // Once the page knows that there is a chat, opening it is the visitor's act.
+    if (opens) args = [args[0] === true || this.#wasReady];
+    if (method === "identify") {
+      this.#calls = this.#calls.filter(([asked]) => asked !== method);
+      // Whoever the page names now is named to nobody who has come since.
+      args = [args[0], this.#kept.nameVisitor(), this.#kept.identified];
+    }
+    this.#calls.push([method, ...args]);
+    if (opens) {
+      this.#askedFrom = document.activeElement;
+      this.load();
+    }
     return undefined;
   }
 
@@ -133,7 +149,7 @@ export class Entry implements Occupant, LauncherOwner, Slot {
   load(): void {
     clearTimeout(this.#retry);
     // Before the page has loaded, nothing may be drawn; `start` comes back to it.
-    if (this.#isLoading || this.#chat !== null || this.#isGone || !this.host.isConnected) return;
+    if (this.#isLoading || this.#isTaken || !this.host.isConnected) return;
     this.#isLoading = true;
     loadChat(this.options.baseUrl).then(
       (module) => this.#onChat(module),
@@ -142,9 +158,8 @@ export class Entry implements Occupant, LauncherOwner, Slot {
   }
 
   take(module: ChatModule): void {
-    if (this.#chat !== null || this.#isGone) return;
+    if (this.#isTaken) return;
     this.#launcher?.leave();
-    leaveSlot(this);
     const chat = module.take({
       settings: this.#settings,
       host: this.host,
@@ -154,20 +169,25 @@ export class Entry implements Occupant, LauncherOwner, Slot {
       tell: (event, detail) => this.tell(event, detail),
     });
     this.#chat = chat;
-    for (const call of this.#calls.splice(0)) chat.call(...call);
+    const isStill = document.activeElement === this.#askedFrom;
+    for (const [method, first, ...rest] of this.#calls.splice(0)) {
+      // Whoever writes elsewhere by now keeps the focus there.
+      chat.call(method, first === true ? isStill : first, ...rest);
+    }
   }
 
   #failed(): void {
     this.#isLoading = false;
     this.#failures += 1;
-    if (this.#isGone) return;
-    if (this.#failures === 1) {
-      tellOnConsole(
-        `${this.options.baseUrl}/api/v1/widget/chat.js cannot be loaded, and is tried again: check the relay, and the page's script-src policy.`,
-      );
+    if (this.#isTaken) return;
+    if (this.#launcher === null) this.#show().catch(() => undefined);
+    if (this.#failures === 1 && navigator.onLine) {
+      const message = `${this.options.baseUrl}/api/v1/widget/chat.js cannot be loaded: check the relay, and script-src.`;
+      tellOnConsole(message);
+      this.tell("error", { error_code: "unreachable", message });
     }
-    const ceiling = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.#failures);
-    this.#retry = window.setTimeout(() => this.load(), ceiling * (0.5 + Math.random() / 2));
+    const ceiling = Math.min(RETRY_MOST_S, 2 ** this.#failures);
+    this.#retry = window.setTimeout(() => this.load(), ceiling * (500 + 500 * Math.random()));
   }
 
   #wants(...methods: readonly string[]): boolean {
@@ -181,7 +201,7 @@ export class Entry implements Occupant, LauncherOwner, Slot {
     this.#calls = [];
     if (token === null) return;
     const init = { method: "POST", headers: { Authorization: `Bearer ${token}` }, keepalive: true, credentials: "omit" } as const;
-    fetch(this.#url("end/visitor-session"), init).catch(() => undefined);
+    void fetch(this.#url("end/visitor-session"), init).catch(() => undefined);
   }
 
   async #fetchConfig(): Promise<unknown> {
@@ -203,7 +223,7 @@ export class Entry implements Occupant, LauncherOwner, Slot {
     try {
       this.host.dispatchEvent(new CustomEvent(`chat-relay:${event}`, { detail, bubbles: true, composed: true }));
     } catch (failure) {
-      tellOnConsole("an event could not be dispatched:", failure);
+      tellOnConsole("an event failed:", failure);
     }
     this.emitter.emit(event as EventName, detail as never);
   }
@@ -217,12 +237,13 @@ export class Entry implements Occupant, LauncherOwner, Slot {
   }
 
   end(): void {
-    this.#isGone = true;
+    this.#life.abort();
     clearTimeout(this.#retry);
     this.#attributes?.disconnect();
     this.#launcher?.leave();
     leaveSlot(this);
     this.#chat?.end();
+    this.#chat = this.#launcher = null;
     this.#onGone();
   }
 
@@ -243,15 +264,21 @@ export class Entry implements Occupant, LauncherOwner, Slot {
   }
 
   get mayGreet(): boolean {
-    return this.#kept.read("localStorage", "opened") === null && this.#kept.read("sessionStorage", "greeted") === null;
+    return !this.#isDismissed && this.#kept.read("localStorage", "opened") === null && this.#kept.read("sessionStorage", "greeted") === null;
   }
 
   dismissGreeting(): void {
+    this.#isDismissed = true;
     this.#kept.write("sessionStorage", "greeted", true);
   }
 
+  /** When the launcher was drawn. */
+  get drawnAt(): number {
+    return this.#launcher?.drawnAt ?? Infinity;
+  }
+
   get side(): Position {
-    return this.appearance.position ?? parseLook(this.#answered).position;
+    return this.appearance.position ?? this.#launcher?.config.position ?? "bottom-right";
   }
 
   get hasLauncher(): boolean {

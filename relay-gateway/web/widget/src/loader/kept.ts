@@ -31,6 +31,11 @@ export class Kept {
     }
   }
 
+  /** Whom the session that is kept was told to be; empty where nobody. */
+  get identified(): string {
+    return text(record(record(this.read("localStorage", "session"))["identity"])["visitor"]) ?? "";
+  }
+
   /** Whether a visitor has a session, something unsent, or an open panel here. */
   holdsChat(): boolean {
     return this.read("sessionStorage", "open") === true || this.#names("localStorage").some((name) => /^(session$|out:)/.test(name));
@@ -49,7 +54,8 @@ export class Kept {
 
   forget(): void {
     for (const area of AREAS) {
-      for (const name of this.#names(area)) {
+      // The name goes first: by that, a tab that is about to write knows that the visitor has gone.
+      for (const name of ["visitor", ...this.#names(area)]) {
         if (!STAYS.test(name)) window[area].removeItem(this.#start + name);
       }
     }

@@ -1,16 +1,13 @@
 // The launcher and the greeting, as they are until the chat takes their place: with the same style sheets and the same marks in the page.
-import { direction, localised } from "../locale";
-import type { Appearance } from "../options";
+import type { LauncherAppearance } from "../options";
 import { parseLook, type Look } from "../protocol";
 import { record, text } from "@chat-relay/protocol/untrusted";
 import { button, el, setAttribute, setText } from "../view/dom";
 import { CHAT, CLOSE, drawn } from "../view/icons";
 import { applyLook, GREETING_DELAY_MS } from "../view/look";
 
-const GREETING = "Hello! How can we help?";
-
 export interface LauncherOwner {
-  readonly appearance: Appearance;
+  readonly appearance: LauncherAppearance;
   /** The visitor looks at the launcher, and may click next. */
   approach(): void;
   open(): void;
@@ -22,7 +19,7 @@ export interface LauncherOwner {
 
 export class Launcher {
   readonly #owner: LauncherOwner;
-  #config: Look = parseLook(null);
+  config: Look = parseLook(null);
   #texts: Readonly<Record<string, unknown>> = {};
   readonly #button: HTMLButtonElement;
   readonly #said = el("span", { class: "said", dir: "auto" });
@@ -54,9 +51,8 @@ export class Launcher {
     this.#corner = el("div", "corner", this.#greeting, this.#button);
     this.root = el("div", "root", this.#corner);
     shadow.append(this.root);
-    const { signal } = this.#life;
-    this.#corner.addEventListener("pointerenter", () => owner.approach(), { signal });
-    this.#dark.addEventListener("change", () => this.render(), { signal });
+    this.#corner.addEventListener("pointerenter", () => owner.approach());
+    this.#dark.addEventListener("change", () => this.render(), { signal: this.#life.signal });
     this.#timer = window.setTimeout(() => {
       this.#greets = true;
       this.render();
@@ -66,21 +62,22 @@ export class Launcher {
 
   /** Takes the relay's answer to the question for the configuration. */
   update(answered: unknown): void {
-    this.#config = parseLook(answered);
+    this.config = parseLook(answered);
     this.#texts = record(record(answered)["launcher_texts"]);
     this.render();
   }
 
   render(): void {
     const { appearance } = this.#owner;
-    const { locale, localeGiven, launcher } = appearance;
-    // A relay of before tells no texts.
+    const { localeGiven, launcher } = appearance;
+    // An older relay tells no texts.
     const say = (name: string, english: string): string => text(this.#texts[name]) ?? english;
-    const look = { dir: direction(locale, localeGiven), words: say("language", "en") };
-    applyLook(this.root, { config: this.#config, open: false, appearance }, look, this.#dark.matches);
+    const isRtl = (!localeGiven && document.documentElement.dir === "rtl") || say("direction", "") === "rtl";
+    const look = { dir: isRtl ? "rtl" : "ltr", words: say("language", "en") };
+    applyLook(this.root, { config: this.config, open: false, appearance }, look, this.#dark.matches);
     setAttribute(this.#button, "aria-label", say("open_chat", "Open chat"));
     setAttribute(this.#dismiss, "aria-label", say("dismiss_greeting", "Dismiss"));
-    setText(this.#said, localised(this.#config.greeting, GREETING, say("default_greeting", GREETING)));
+    setText(this.#said, say("greeting", this.config.greeting));
     this.#greeting.hidden = !this.#greets || !this.#owner.mayGreet;
     this.#corner.hidden = !launcher;
   }

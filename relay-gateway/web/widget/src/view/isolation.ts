@@ -2,11 +2,10 @@
 // clicks outside of them. Pages have hotkeys, and scroll by script. Nothing that happens in the chat is meant for them.
 
 /** The page does not hear these where they happen in the widget. It hears `pointerup`, `mouseup` and `drop`, which may end a drag of its own. */
-const STOPPED = [
-  ..."pointerdown mousedown touchstart touchmove touchend dblclick auxclick contextmenu wheel".split(" "),
-  ..."focus blur focusin focusout keyup keypress beforeinput change copy cut".split(" "),
-  ..."compositionstart compositionupdate compositionend".split(" "),
-];
+const STOPPED = (
+  "pointerdown mousedown touchstart touchmove touchend dblclick auxclick contextmenu wheel focus blur focusin focusout keyup keypress beforeinput " +
+  "change copy cut compositionstart compositionupdate compositionend"
+).split(" ");
 
 /** The widget itself listens to these as well. */
 const HANDLED = ["click", "input", "keydown", "paste"];

@@ -1,6 +1,6 @@
 // How a widget's root looks: colours, side, offsets, direction. Launcher and panel stand in it.
 import { palette } from "../colour";
-import type { Appearance } from "../options";
+import type { LauncherAppearance } from "../options";
 import type { Look } from "../protocol";
 import { setAttribute } from "./dom";
 
@@ -12,7 +12,7 @@ export const GREETING_DELAY_MS = 1200;
 /** `words` is the language that the words are in. */
 export function applyLook(
   root: HTMLElement,
-  { config, open, appearance }: { readonly config: Look | null; readonly open: boolean; readonly appearance: Appearance },
+  { config, open, appearance }: { readonly config: Look | null; readonly open: boolean; readonly appearance: LauncherAppearance },
   { dir, words }: { readonly dir: string; readonly words: string },
   prefersDark: boolean,
 ): void {
