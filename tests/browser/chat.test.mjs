@@ -126,6 +126,8 @@ stage.test("what comes while the visitor scrolls up does not stop them", async (
     tab.page.keyboard.press("Home"),
     ...Array.from({ length: 8 }, (_, number) => tenant.say("agent", `Meanwhile ${number}`)),
   ]);
+  // All of those may have come before the key was heard.
+  await tenant.say("agent", "Afterwards");
   await tab.widget.getByRole("button", { name: "New messages" }).waitFor();
   await eventually(async () => assert.equal(await scroller.evaluate((node) => node.scrollTop), 0));
 });

@@ -34,7 +34,7 @@ const INTERNAL = [
   "gapAfter|gapEnd|onChange|onFrame|onState|onBlocked|onTooLarge|openSocket|stopAll|isStoredUnder|changedName|outbox|trouble",
   "loading|blocked|recycle|obtain|readRecord|transient|showsEnd|connection|timers|apply|config|state",
   "events|avatarUrl|element|panel|composer|render|measure|words|toEnd|appearance|answers|endWait|stored",
-  "notes|revive|mayRate|mayLeaveEmail|refusedEmail|forms|occupant|emitter|holdsChat|nameVisitor|approach|follow|hasLauncher|isOpen",
+  "notes|revive|mayRate|mayLeaveEmail|refusedEmail|forms|occupant|emitter|holdsChat|approach|follow|hasLauncher|isOpen",
   "identityToken|obtainSession|needsConnection|focusComposer|createSession|refreshToken|fetchConfig|socketUrl",
 ].join("|");
 

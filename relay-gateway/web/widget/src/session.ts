@@ -7,6 +7,8 @@ import type { Storage } from "./storage";
 
 const KEY = "session";
 const VISITOR_KEY = "visitor";
+/** When somebody has last signed out. */
+const LEFT_KEY = "left";
 
 /** A token this close to its end is renewed before it is used. */
 const RENEW_BEFORE_MS = 60_000;
@@ -20,7 +22,7 @@ export class Sessions {
   readonly #locale: () => string;
   readonly #lockName: string;
   /** Who the visitor is, and under which name the browser knew the visitor when the page said so. */
-  #told: { readonly identity: Identity; readonly by: string } | null = null;
+  #told: { readonly identity: Identity; readonly by: string; readonly left: string } | null = null;
   readonly #onRefused: (failure: RelayError) => void;
 
   /** `onRefused` hears why the relay does not take a visitor for the one the page says. */
@@ -34,7 +36,7 @@ export class Sessions {
 
   /** From now on, sessions are this visitor's. Answers whether the session that is kept has to be told. */
   tell(identity: Identity): boolean {
-    this.#told = { identity, by: this.nameVisitor() };
+    this.#told = { identity, by: this.visitor(), left: this.#left() };
     const session = this.stored();
     return session !== null && !isToldBy(session, identity);
   }
@@ -44,6 +46,7 @@ export class Sessions {
     const token = this.stored()?.token ?? null;
     this.#storage.remove(VISITOR_KEY);
     this.#storage.remove(KEY);
+    this.#storage.write(LEFT_KEY, Date.now());
     this.#told = null;
     return token;
   }
@@ -79,7 +82,8 @@ export class Sessions {
   /** The session, once the relay knows whose it is. If it does not believe the page, the visitor chats on unknown. */
   async #identified(session: Session, visitor: string, isRepeated = false): Promise<Session> {
     // What this page was told of the visitor before holds for nobody who has come since.
-    const identity = this.#told?.by === visitor ? this.#told.identity : null;
+    const told = this.#told;
+    const identity = told?.by === visitor && told.left === this.#left() ? told.identity : null;
     if (identity === null || isToldBy(session, identity)) return session;
     if (session.identity !== null && session.identity.visitor !== identity.visitor) {
       // The page has named somebody else meanwhile, who gets a session of their own.
@@ -112,7 +116,19 @@ export class Sessions {
     const known = this.visitor();
     if (known !== "") return known;
     this.#storage.write(VISITOR_KEY, randomId());
-    return this.visitor();
+    const name = this.visitor();
+    // The page has told of a visitor whom the browser had no name for yet.
+    if (this.#told?.by === "") this.#told = { ...this.#told, by: name };
+    return name;
+  }
+
+  /** How the browser knows the visitor: by the name, and by when somebody has last signed out. */
+  known(): string {
+    return `${this.visitor()}/${this.#left()}`;
+  }
+
+  #left(): string {
+    return String(this.#storage.read(LEFT_KEY) ?? "");
   }
 
   async #renew(session: Session, visitor: string): Promise<Session> {

@@ -190,7 +190,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   /**
    * The visitor has signed in: the conversation goes on as theirs. If somebody else had signed in before, that conversation is left.
    *
-   * Where the page said so before the chat had come, `by` is the name by which the browser knew the visitor then, and `after` whom the session was
+   * Where the page said so before the chat had come, `by` is how the browser knew the visitor then, and `after` whom the session was
    * told to be: who has come since is not taken for the one the page meant.
    */
   identify(given: unknown, by?: unknown, after?: unknown): void {
@@ -200,7 +200,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       return;
     }
     const before = this.#sessions.stored()?.identity ?? null;
-    if (by && (by !== this.#sessions.visitor() || (after ?? "") !== (before?.visitor ?? ""))) return;
+    if (by !== undefined && (by !== this.#sessions.known() || (after ?? "") !== (before?.visitor ?? ""))) return;
     if (before !== null && before.visitor !== identity.visitor) this.reset();
     this.checkVisitor();
     if (this.#sessions.tell(identity)) this.connection.renew();

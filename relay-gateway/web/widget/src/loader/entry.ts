@@ -135,7 +135,7 @@ export class Entry implements Occupant, LauncherOwner, Slot {
     if (method === "identify") {
       this.#calls = this.#calls.filter(([asked]) => asked !== method);
       // Whoever the page names now is named to nobody who has come since.
-      args = [args[0], this.#kept.nameVisitor(), this.#kept.identified];
+      args = [args[0], this.#kept.visitor, this.#kept.identified];
     }
     this.#calls.push([method, ...args]);
     if (opens) {

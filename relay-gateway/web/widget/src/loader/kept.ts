@@ -4,7 +4,7 @@ import { record, text } from "@chat-relay/protocol/untrusted";
 import type { Start } from "../options";
 
 /** What says nothing of the visitor's conversation stays. */
-const STAYS = /^(opened|greeted|carrier)$/;
+const STAYS = /^(opened|greeted|carrier|left)$/;
 
 const AREAS = ["localStorage", "sessionStorage"] as const;
 
@@ -23,7 +23,7 @@ export class Kept {
     }
   }
 
-  write(area: (typeof AREAS)[number], name: string, value: string | boolean): void {
+  write(area: (typeof AREAS)[number], name: string, value: number | boolean): void {
     try {
       window[area].setItem(this.#start + name, JSON.stringify(value));
     } catch {
@@ -45,17 +45,16 @@ export class Kept {
     return text(record(this.read("localStorage", "session"))["visitor_token"]);
   }
 
-  /** The name by which the browser knows the visitor from now on; empty where it keeps nothing. */
-  nameVisitor(): string {
-    const known = (): string => text(this.read("localStorage", "visitor")) ?? "";
-    if (known() === "") this.write("localStorage", "visitor", crypto.getRandomValues(new Uint32Array(4)).join("-"));
-    return known();
+  /** How the browser knows the visitor: by a name, where it has one, and by when somebody has last signed out. */
+  get visitor(): string {
+    return `${this.read("localStorage", "visitor") ?? ""}/${this.read("localStorage", "left") ?? ""}`;
   }
 
   forget(): void {
+    this.write("localStorage", "left", Date.now());
     for (const area of AREAS) {
-      // The name goes first: by that, a tab that is about to write knows that the visitor has gone.
-      for (const name of ["visitor", ...this.#names(area)]) {
+      // The visitor's name goes first: by that, a tab that is about to write a session knows that the visitor has gone.
+      for (const name of this.#names(area).sort().reverse()) {
         if (!STAYS.test(name)) window[area].removeItem(this.#start + name);
       }
     }
