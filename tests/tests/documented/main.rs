@@ -142,7 +142,7 @@ async fn what_a_gateway_answers_is_what_is_documented() {
         "/api/v1/attachments/*",
         "/api/v1/ws/*",
         "/widget.js",
-        "/api/v1/widget/texts/*",
+        "/api/v1/widget/*",
         "/inbox",
         "/api/v1/relay/fetch/events",
         "/api/v1/relay/fetch/event",
