@@ -98,7 +98,8 @@ export class Tab {
   async approach() {
     const fetched = this.page.waitForResponse((response) => response.url().includes("/widget/chat.js"));
     await this.launcher.hover();
-    await (await fetched).finished();
+    // The same module: this waits until it has run.
+    await this.page.evaluate((url) => import(url).then(() => undefined), (await fetched).url());
   }
 
   /** Opens the panel, where a page of the same visit has not left it open. */
