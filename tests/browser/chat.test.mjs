@@ -132,6 +132,29 @@ stage.test("what comes while the visitor scrolls up does not stop them", async (
   await eventually(async () => assert.equal(await scroller.evaluate((node) => node.scrollTop), 0));
 });
 
+stage.test("who is about to scroll up is not taken back by a change of the room", async (come) => {
+  const tenant = await stage.tenant();
+  const tab = await (await come()).visit(stage.put(await tenant.embedCode()));
+  await answers(tab);
+  for (let number = 1; number <= 20; number += 1) await tenant.say("agent", `Step ${number}`);
+  await tab.widget.getByText("Step 20", { exact: true }).waitFor();
+  const scroller = tab.widget.locator(".scroller");
+  const frames = () => scroller.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  await scroller.evaluate((node) => {
+    const log = node.querySelector(".log");
+    log.style.minHeight = `${log.offsetHeight + 80}px`;
+  });
+  await frames();
+  // The key is heard, nothing has moved yet, and what was below goes: the newest message is in sight.
+  await scroller.evaluate((node) => {
+    node.dispatchEvent(new KeyboardEvent("keydown", { key: "Home", bubbles: true, composed: true }));
+    node.querySelector(".log").style.minHeight = "";
+  });
+  await frames();
+  await tenant.say("agent", "Meanwhile");
+  await tab.widget.getByRole("button", { name: "New messages" }).waitFor();
+});
+
 stage.test("a page title cut within an emoji, and half of one in a message, keep nobody from writing", async (come) => {
   const tenant = await stage.tenant();
   const visitor = await come();

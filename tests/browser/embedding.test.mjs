@@ -1,6 +1,7 @@
 // Where the line is pasted: in frames, twice, beside another widget, under strict policies, and on /demo.
 import assert from "node:assert/strict";
 import { Tab, eventually } from "./browser.mjs";
+import { sideBySide } from "./fixtures.mjs";
 import { ANSWER, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene();
@@ -48,11 +49,7 @@ stage.test("the same line twice is one widget", async (come) => {
 
 stage.test("two keys are two widgets side by side, each with its own conversation", async (come) => {
   const tenant = await stage.tenant();
-  const codes = [await tenant.embedCode(), await tenant.furtherEmbedCode("Second")];
-  const visitor = await come();
-  const { page } = await visitor.visit(stage.put(codes.join("\n")));
-  const tabs = [new Tab(page, { index: 0 }), new Tab(page, { index: 1 })];
-  for (const tab of tabs) await tab.launcher.waitFor();
+  const { codes, page, tabs } = await sideBySide(stage, come, tenant);
   const apart = (boxes) => boxes[0].x + boxes[0].width <= boxes[1].x || boxes[1].x + boxes[1].width <= boxes[0].x;
   assert.ok(apart(await Promise.all(tabs.map(({ launcher }) => launcher.boundingBox()))), "launchers do not overlap");
   for (const tab of tabs) await answers(tab);

@@ -1,4 +1,5 @@
 // What several test files put on their pages or send.
+import { Tab } from "./browser.mjs";
 
 /** A picture of one pixel. */
 export const PNG = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", "base64");
@@ -9,6 +10,15 @@ export async function snippet(tenant) {
   const [, src] = /src="([^"]+)"/.exec(code);
   const [, publicKey] = /data-public-key="([^"]+)"/.exec(code);
   return { code, src, tenantId: tenant.id, publicKey };
+}
+
+/** A page with two widgets of one tenant, and each of them. */
+export async function sideBySide(stage, come, tenant) {
+  const codes = [await tenant.embedCode(), await tenant.furtherEmbedCode("Second")];
+  const { page } = await (await come()).visit(stage.put(codes.join("\n")));
+  const tabs = [new Tab(page, { index: 0 }), new Tab(page, { index: 1 })];
+  for (const tab of tabs) await tab.launcher.waitFor();
+  return { codes, page, tabs };
 }
 
 /** What a page's head needs for Bootstrap. */

@@ -98,6 +98,31 @@ stage.test("what comes while it is scrolled out of sight is unread", async (come
   assert.equal(await tab.focused(), "input", "open() brings it into sight, to write");
 });
 
+stage.test("what comes in the very moment in which it is scrolled out of sight is unread until it is back", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  // The page scrolls as the message comes: the browser draws no frame in between.
+  await visitor.context.addInitScript(() => {
+    window.WebSocket = class extends WebSocket {
+      constructor(...given) {
+        super(...given);
+        this.addEventListener("message", ({ data }) => data.includes("Are you there?") && scrollTo(0, 2000));
+      }
+    };
+  });
+  const tab = await visitor.visit(stage.put(`${CONTAINER}<div style="height: 3000px"></div>${await inline(tenant)}`));
+  await tab.write(QUESTION);
+  await shows(tab, [ANSWER]);
+  await tab.page.evaluate(() => {
+    window.told = [];
+    window.ChatRelay.on("unread", ({ count }) => window.told.push(count));
+  });
+  await tenant.say("agent", "Are you there?");
+  await eventually(async () => assert.deepEqual(await tab.page.evaluate(() => window.told), [1]));
+  await tab.page.evaluate(() => scrollTo(0, 0));
+  await eventually(async () => assert.deepEqual(await tab.page.evaluate(() => window.told), [1, 0]));
+});
+
 stage.test("a container that comes late, goes, and comes back has the same chat in it", async (come) => {
   const tenant = await stage.tenant();
   const visitor = await come();

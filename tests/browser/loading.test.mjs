@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-import { Tab, eventually } from "./browser.mjs";
+import { eventually } from "./browser.mjs";
+import { sideBySide } from "./fixtures.mjs";
 import { ANSWER, GREETING, QUESTION, answers, scene } from "./scene.mjs";
 
 const stage = scene();
@@ -166,11 +167,7 @@ stage.test("a chat that comes late takes the focus from nobody who writes elsewh
 
 stage.test("two launchers keep their places when the chat comes", async (come) => {
   const tenant = await stage.tenant();
-  const codes = [await tenant.embedCode(), await tenant.furtherEmbedCode("Second")];
-  const visitor = await come();
-  const { page } = await visitor.visit(stage.put(codes.join("\n")));
-  const tabs = [new Tab(page, { index: 0 }), new Tab(page, { index: 1 })];
-  for (const tab of tabs) await tab.launcher.waitFor();
+  const { tabs } = await sideBySide(stage, come, tenant);
   for (const tab of tabs) await tab.stands();
   const places = async () => Promise.all(tabs.map(async ({ launcher }) => (await launcher.boundingBox()).x));
   const before = await places();

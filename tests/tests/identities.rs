@@ -60,7 +60,7 @@ async fn one_visitor_has_one_conversation_on_every_device_until_it_is_revoked() 
     assert_eq!(visitor.closed().await, 4401);
     assert_eq!(Visitor::connect(world.relay, &anonymous).await.closed().await, 4401);
     assert_eq!(page(&world, "refresh/visitor-token", &anonymous, &json!({})).await.0, 401);
-    // Whoever lost the answer asks again.
+    // A caller who lost the answer asks again and gets the same session.
     let (status, again) = page(&world, "identify/visitor", &anonymous, &identity).await;
     assert_eq!((status, &again["data"]["session_id"]), (201, &answer["data"]["session_id"]));
 

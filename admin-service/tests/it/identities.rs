@@ -127,7 +127,7 @@ async fn the_visitors_own_session_follows_and_the_one_before_is_over() {
         assert_eq!(fixture.refresh(&anonymous).await, Err(ErrorCode::InvalidVisitorToken));
         assert_eq!(fixture.refresh(&next.session_id).await, Ok(()));
 
-        // Whoever did not hear the answer asks again, as often as need be; and two tabs get the same session.
+        // A caller who lost the answer asks again and gets the same session.
         let again = fixture.identify(&anonymous, identity.clone()).await.expect("identified");
         assert_eq!(again.session_id, next.session_id);
         // For another visitor, the ended session is over.
@@ -242,6 +242,29 @@ async fn identifying_and_revoking_at_once_leaves_no_session_that_a_revocation_mi
                 }
                 refused => assert_eq!(refusal(refused.map(Response::new)), ErrorCode::InvalidIdentityToken),
             }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tabs_that_identify_at_once_get_one_session_and_two_visitors_never_share_one() {
+    for database in [sqlite(), postgres()] {
+        let mut fixture = Fixture::on(database).await;
+        let (ada, ben) = (fixture.minted("ada").await, fixture.minted("ben").await);
+        for _ in 0..5 {
+            let (shared, contested) = (fixture.begin().await, fixture.begin().await);
+            let mut clients = [fixture.visitors.clone(), fixture.visitors.clone()];
+            let [one, other] = &mut clients;
+            let same = [fixture.request(&shared, ada.clone()), fixture.request(&shared, ada.clone())];
+            let [first, second] = same.map(gateway);
+            let (first, second) = tokio::join!(one.identify_visitor(first), other.identify_visitor(second));
+            let [first, second] = [first, second].map(|answer| answer.expect("identified").into_inner().session_id);
+            assert_eq!(first, second);
+
+            let two = [fixture.request(&contested, ada.clone()), fixture.request(&contested, ben.clone())];
+            let [adas, bens] = two.map(gateway);
+            let (adas, bens) = tokio::join!(one.identify_visitor(adas), other.identify_visitor(bens));
+            assert!(adas.is_ok() != bens.is_ok(), "one of them: {adas:?}, {bens:?}");
         }
     }
 }

@@ -8,9 +8,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderValue, header};
-use service::{ApiError, Failure};
-
 use serde::Deserialize;
+use service::{ApiError, Failure};
 
 use super::{asset::Asset, shapes::visitors::LauncherTexts};
 
@@ -36,7 +35,8 @@ static FILES: &[(&str, &[u8])] = texts!["ar", "de", "es", "fr", "it", "ja", "nl"
 /// Pages look for a newer one this often; while there is none that costs them a 304.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-/// The widget that pages embed: its launcher. It loads `/api/v1/widget/chat.js` once a visitor wants to chat. `If-None-Match` is answered, and gzip is sent where it is taken.
+/// The widget that pages embed: its launcher. It loads `/api/v1/widget/chat.js` once a visitor wants to chat. `If-None-Match` is answered,
+/// and brotli or gzip is sent where it is taken.
 #[utoipa::path(
     get, path = "/widget.js", tag = "visitors",
     responses(
@@ -92,18 +92,7 @@ fn answer(asset: &Asset, request: &Request) -> Response {
     response
 }
 
-/// What a launcher says, by language: read from the texts once.
-static LAUNCHER: LazyLock<HashMap<&'static str, LauncherTexts>> = LazyLock::new(|| {
-    let read = |language: &'static str, file: &[u8]| {
-        let file: FileTexts = serde_json::from_slice(file).expect("the texts are part of the binary");
-        let FileTexts { open_chat, dismiss_greeting, default_greeting } = file;
-        let greeting = default_greeting;
-        (language, LauncherTexts { language, direction: "ltr", open_chat, dismiss_greeting, greeting })
-    };
-    FILES.iter().map(|(language, file)| read(language, file)).collect()
-});
-
-/// A language's file, as far as the launcher needs it.
+/// A language's texts, as far as the launcher needs them.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FileTexts {
@@ -115,32 +104,49 @@ struct FileTexts {
 /// What a tenant's greeting is until the tenant writes its own.
 const DEFAULT_GREETING: &str = "Hello! How can we help?";
 
-/// What the launcher says in the language of a locale: of the longest beginning of the locale that there are texts of. English, where
-/// there are none.
-pub(super) fn launcher_texts(locale: &str, own_greeting: Option<&str>) -> LauncherTexts {
-    let locale = locale.to_ascii_lowercase();
-    // These read traditional characters; the texts are in simplified ones.
-    let is_traditional = ["zh-hant", "zh-tw", "zh-hk", "zh-mo"]
-        .iter()
-        .any(|beginning| locale.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')));
-    let beginnings = std::iter::successors(Some(locale.as_str()), |longer| Some(longer.rsplit_once('-')?.0));
-    let found = beginnings.filter(|_| !is_traditional).find_map(|beginning| LAUNCHER.get(beginning));
-    let primary = locale.split('-').next().unwrap_or_default();
-    let direction = if RIGHT_TO_LEFT.contains(&primary) { "rtl" } else { "ltr" };
-    let texts = found.cloned().unwrap_or_else(|| LauncherTexts {
-        language: "en",
-        direction,
+/// What the launcher needs of each language, read once.
+static LAUNCHER: LazyLock<HashMap<&'static str, FileTexts>> = LazyLock::new(|| {
+    let english = FileTexts {
         open_chat: "Open chat".to_owned(),
         dismiss_greeting: "Dismiss".to_owned(),
-        greeting: DEFAULT_GREETING.to_owned(),
-    });
-    let greeting = own_greeting.filter(|own| !own.is_empty() && *own != DEFAULT_GREETING);
-    let greeting = greeting.map_or(texts.greeting, str::to_owned);
-    LauncherTexts { direction, greeting, ..texts }
-}
+        default_greeting: DEFAULT_GREETING.to_owned(),
+    };
+    let read = |file| serde_json::from_slice(file).expect("the texts are part of the binary");
+    FILES.iter().map(|(language, file)| (*language, read(file))).chain([(ENGLISH, english)]).collect()
+});
+
+const ENGLISH: &str = "en";
 
 /// Languages that are written from right to left, also those that there are no texts of.
 const RIGHT_TO_LEFT: [&str; 11] = ["ar", "he", "iw", "fa", "ur", "ps", "sd", "ug", "yi", "dv", "ckb"];
+
+/// What the launcher says on a page of this locale. A greeting that the tenant wrote stays as it is.
+pub(super) fn launcher_texts(locale: &str, own_greeting: Option<&str>) -> LauncherTexts {
+    let locale = locale.to_ascii_lowercase();
+    let language = language_of(&locale);
+    let FileTexts { open_chat, dismiss_greeting, default_greeting } = &LAUNCHER[language];
+    let primary = locale.split_once('-').map_or(locale.as_str(), |(primary, _)| primary);
+    let own_greeting = own_greeting.filter(|own| !own.is_empty() && *own != DEFAULT_GREETING);
+    LauncherTexts {
+        language,
+        direction: if RIGHT_TO_LEFT.contains(&primary) { "rtl" } else { "ltr" },
+        open_chat: open_chat.clone(),
+        dismiss_greeting: dismiss_greeting.clone(),
+        greeting: own_greeting.unwrap_or(default_greeting).to_owned(),
+    }
+}
+
+/// The longest beginning of a locale in lower case that there are texts of; English, where there is none.
+fn language_of(locale: &str) -> &'static str {
+    // These read traditional characters; the texts are in simplified ones.
+    let reads = |beginning| locale.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    if ["zh-hant", "zh-tw", "zh-hk", "zh-mo"].into_iter().any(reads) {
+        return ENGLISH;
+    }
+    let mut beginnings = std::iter::successors(Some(locale), |longer| Some(longer.rsplit_once('-')?.0));
+    let found = beginnings.find_map(|beginning| LAUNCHER.get_key_value(beginning));
+    found.map_or(ENGLISH, |(language, _)| language)
+}
 
 #[cfg(test)]
 mod tests {

@@ -91,6 +91,14 @@ async fn whoever_cannot_be_trusted_is_refused_and_nothing_is_asked() {
         let (status, code) = refusal(identify(&fixture, &token, &body)).await;
         assert_eq!((status, code.as_str()), expected, "{what}");
     }
+    for (body, expected) in [
+        ("{\"identity_token\":".to_owned(), (400, "malformed_json")),
+        (json!({"identity_token": "x".repeat(16 * 1024 + 1)}).to_string(), (422, "validation_failed")),
+        (json!({"identity_token": "x".repeat(70_000)}).to_string(), (413, "body_too_large")),
+    ] {
+        let (status, code) = refusal(identify(&fixture, &good, &json!({})).body(body)).await;
+        assert_eq!((status, code.as_str()), expected);
+    }
     let elsewhere = identify(&fixture, &good, &said(&identity)).header("origin", "https://evil.example");
     assert_eq!(refusal(elsewhere).await.0, 403);
     assert!(fixture.admin.identified.lock().expect("not poisoned").is_empty());

@@ -25,7 +25,8 @@ use crate::{
     },
 };
 
-/// Sessions that one visitor has at a time: with the next one, the oldest ends. Whatever ends them all has a bound.
+/// How many sessions one visitor may have at a time: the next one ends the oldest. So a revocation, which ends them all in one
+/// transaction, has a bound.
 const MOST_SESSIONS: usize = 100;
 
 /// How often a visitor may have been identified again before a lost answer can no longer be given.
@@ -39,7 +40,7 @@ pub(super) async fn identify(
     vouched: Vouched,
     audit: AuditEntry,
 ) -> Result<AtRevision<Identified>, StoreError> {
-    // A revocation locks the tenant's row too: it comes before this change, which then sees it, or after, and ends the new session.
+    // A revocation locks the tenant's row too. If it comes first, this change sees it; if it comes second, it ends the new session.
     let locked = LockedTenant::lock(store, tenant_id).await?;
     let row = lock_session(locked.rows(), tenant_id, from).await?;
     let before = row.map(|row| Ok((row.succeeded_by, VisitorSession::try_from(row)?))).transpose()?;

@@ -6,17 +6,12 @@ use axum::response::{IntoResponse as _, Response};
 use service::{ApiError, Success, edge::ConcernedTenant};
 use wire::time::now_unix_ms;
 
-use super::{
-    call::Call,
-    sessions::opened,
-    tokens::{another_page, invalid},
-};
+use super::{call::Call, sessions::opened, tokens::invalid};
 use crate::{
     admin::{SessionToken, Vouched},
     directory::TenantDirectory,
     domain::token::Opens,
     ingress::{
-        cors::RequestOrigin,
         request::bearer,
         shapes::visitors::{IdentifiedVisitor, RefreshedToken},
     },
@@ -29,17 +24,9 @@ impl<D: TenantDirectory> Call<'_, D> {
         let tenant_id = token.tenant_id;
         ConcernedTenant::note(&self.parts.extensions, tenant_id);
         let has_ended = token.has_ended(now_unix_ms());
-        // A minted token says already who its visitor is.
+        // A minted token already says who its visitor is, and needs no session.
         let Opens::Session { session, widget_key, origin, generation, .. } = token.opens else { return Err(invalid()) };
-        let access = self.admit(tenant_id, &widget_key).await?;
-        if let RequestOrigin::Page(asker, _) = RequestOrigin::read(&self.parts.headers)
-            && asker != origin
-        {
-            return Err(another_page(&origin, &asker));
-        }
-        if !access.allows(&origin) {
-            return Err(ApiError::origin_not_allowed(origin));
-        }
+        let access = self.admit_session(tenant_id, &widget_key, &origin).await?;
         let IdentifiedVisitor { identity_token, name, email } = IdentifiedVisitor::read(&self.small_body(body).await?)?;
         let identity = self.gateway.signing_keys.verify(&identity_token).await?;
         let identity =
@@ -49,7 +36,7 @@ impl<D: TenantDirectory> Call<'_, D> {
         else {
             return Err(ApiError::invalid_identity_token());
         };
-        // Each call that succeeds begins a session.
+        // Counted before the admin service is asked: a refusal there has cost a change's locks.
         let (widget, limits) = (opened(&access)?, &self.gateway.limits);
         limits.begin_session(widget.key_id, widget.sessions_per_hour, self.client, Instant::now()).await?;
         let token = SessionToken { session, generation, has_ended };

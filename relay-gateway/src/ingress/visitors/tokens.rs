@@ -1,14 +1,16 @@
 //! The calls that take a visitor's token: one refreshes the token, the other ends its session.
 
+use std::sync::Arc;
+
 use axum::response::{IntoResponse as _, Response};
 use service::{ApiError, Success, edge::ConcernedTenant};
-use wire::{ErrorCode, origin::Origin, time::now_unix_ms};
+use wire::{ErrorCode, TenantId, origin::Origin, time::now_unix_ms};
 
 use super::call::Call;
 use crate::{
     admin::{EndingToken, SessionToken},
     directory::TenantDirectory,
-    domain::token::Opens,
+    domain::{token::Opens, widget_access::WidgetAccess},
     ingress::{
         cors::RequestOrigin,
         request::bearer,
@@ -23,15 +25,7 @@ impl<D: TenantDirectory> Call<'_, D> {
         ConcernedTenant::note(&self.parts.extensions, token.tenant_id);
         // A minted token is not refreshed here: the tenant's backend mints the next one.
         let Opens::Session { session, widget_key, origin, generation, .. } = token.opens else { return Err(invalid()) };
-        let access = self.admit(token.tenant_id, &widget_key).await?;
-        if let RequestOrigin::Page(asker, _) = RequestOrigin::read(&self.parts.headers)
-            && asker != origin
-        {
-            return Err(another_page(&origin, &asker));
-        }
-        if !access.allows(&origin) {
-            return Err(ApiError::origin_not_allowed(origin));
-        }
+        self.admit_session(token.tenant_id, &widget_key, &origin).await?;
         let admin = &self.gateway.admin;
         let bound_to = (widget_key, &origin);
         let refreshed = admin.refresh_token(token.tenant_id, session, bound_to, generation, &self.request_id).await?;
@@ -41,6 +35,22 @@ impl<D: TenantDirectory> Call<'_, D> {
             expires_at: refreshed.expires_at,
         };
         Ok(Success::ok(data, "Token refreshed.").into_response())
+    }
+
+    /// What the key opens for a session of this origin, whose page asks.
+    pub(super) async fn admit_session(
+        &mut self,
+        tenant_id: TenantId,
+        widget_key: &str,
+        origin: &Origin,
+    ) -> Result<Arc<WidgetAccess>, ApiError> {
+        let access = self.admit(tenant_id, widget_key).await?;
+        if let RequestOrigin::Page(asker, _) = RequestOrigin::read(&self.parts.headers)
+            && asker != *origin
+        {
+            return Err(another_page(origin, &asker));
+        }
+        if access.allows(origin) { Ok(access) } else { Err(ApiError::origin_not_allowed(origin)) }
     }
 
     /// Neither the key nor the tenant is checked: the holder of a token may end its session even while the tenant is suspended.
@@ -91,7 +101,7 @@ pub(super) fn invalid() -> ApiError {
     )
 }
 
-pub(super) fn another_page(origin: &Origin, page: &Origin) -> ApiError {
+fn another_page(origin: &Origin, page: &Origin) -> ApiError {
     let message = format!("The token is for pages of {origin}, and this page's Origin is {page}.");
     ApiError::new(ErrorCode::OriginNotAllowed, message)
 }

@@ -21,14 +21,7 @@ pub(super) fn hello(session: Session, origin: Option<Origin>) -> Hello {
         Mode::Human
     });
     let metadata = serde_json::from_str(&metadata_json).unwrap_or_default();
-    let (visitor_user_id, rest) = identity
-        .map(|identity| {
-            let Identity { visitor_user_id, name, email, continues } = identity;
-            (visitor_user_id, (name, email, continues))
-        })
-        .unzip();
-    let (visitor_display_name, visitor_email, continues) = rest.unwrap_or_default();
-    Hello {
+    let mut hello = Hello {
         session_id,
         bot_id,
         locale,
@@ -36,11 +29,16 @@ pub(super) fn hello(session: Session, origin: Option<Origin>) -> Hello {
         routing_key,
         mode,
         origin,
-        visitor_user_id,
-        visitor_display_name,
-        visitor_email,
-        continues,
+        visitor_user_id: None,
+        visitor_display_name: None,
+        visitor_email: None,
+        continues: None,
+    };
+    if let Some(Identity { visitor_user_id, name, email, continues }) = identity {
+        hello.visitor_user_id = Some(visitor_user_id);
+        (hello.visitor_display_name, hello.visitor_email, hello.continues) = (name, email, continues);
     }
+    hello
 }
 
 /// Tells a widget its new look.

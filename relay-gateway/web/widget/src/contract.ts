@@ -21,8 +21,8 @@ export interface Seat {
 /** What the chat gives back: the same widget, from now on its own. */
 export interface Chat {
   /**
-   * Carries out a method of ChatRelay. Beside what the page gives, `open` and `toggle` are told whether the visitor has asked for it, as a first argument; `identify`
-   * is told how the browser knew the visitor when the page said so, and whom the session was told to be.
+   * Carries out a method of ChatRelay. The loader adds arguments: to `open` and `toggle`, whether the visitor has asked for it; to `identify`, how the
+   * browser knew the visitor when the page called it, and whose session it kept then.
    */
   call(method: string, ...args: readonly unknown[]): unknown;
   /** Takes the page's new settings. */

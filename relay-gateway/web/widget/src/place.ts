@@ -21,7 +21,8 @@ export class Place {
   }
 
   /**
-   * Puts the element into the first element that matches `selector`. If that one comes later, or another takes its place, the element follows.
+   * Puts the widget's element into the container: the first element that matches `selector`. If the container comes later, or another one takes its
+   * place, the widget's element moves into it.
    *
    * Without a selector, the element stands beside the body. Inside, it would move with the body's transforms, and go when a router swaps the body.
    */

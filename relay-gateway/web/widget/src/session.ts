@@ -44,9 +44,9 @@ export class Sessions {
   /** Forgets the session, here and in every other tab, and answers its token. A session that the relay is being asked for is not kept. */
   forget(): string | null {
     const token = this.stored()?.token ?? null;
+    this.#storage.write(LEFT_KEY, Date.now());
     this.#storage.remove(VISITOR_KEY);
     this.#storage.remove(KEY);
-    this.#storage.write(LEFT_KEY, Date.now());
     this.#told = null;
     return token;
   }
@@ -79,9 +79,9 @@ export class Sessions {
     });
   }
 
-  /** The session, once the relay knows whose it is. If it does not believe the page, the visitor chats on unknown. */
+  /** The session, once the relay knows whose it is. If the relay refuses the page's token, the visitor goes on without a name. */
   async #identified(session: Session, visitor: string, isRepeated = false): Promise<Session> {
-    // What this page was told of the visitor before holds for nobody who has come since.
+    // The page has named the visitor of then. If another visitor has come, the name is not theirs.
     const told = this.#told;
     const identity = told?.by === visitor && told.left === this.#left() ? told.identity : null;
     if (identity === null || isToldBy(session, identity)) return session;

@@ -34,7 +34,7 @@ export class Stage implements Slot {
   /** In a container, a message counts as read only once the visitor has scrolled to it. */
   readonly #sight = new IntersectionObserver((entries) => {
     this.#isInSight = entries[entries.length - 1]?.isIntersecting === true;
-    this.#draw();
+    this.#draw(true);
   });
   #isInSight = false;
   #isGone = false;
@@ -84,14 +84,14 @@ export class Stage implements Slot {
   }
 
   /** Draws the state; what drawing itself changes (a message seen) is drawn once more, not in a circle. */
-  #draw(): void {
+  #draw(isObserved = false): void {
     const widget = this.#widget;
     if (this.#isGone || widget.state.config === null || this.#isDrawing) return;
     this.#isDrawing = true;
     try {
       this.#view ??= this.#build(widget);
       this.#view.render(widget.state);
-      if (this.#reads(widget)) {
+      if (this.#reads(widget, isObserved)) {
         const { state } = widget;
         widget.seen();
         if (widget.state !== state) this.#view.render(widget.state);
@@ -102,11 +102,25 @@ export class Stage implements Slot {
     }
   }
 
-  #reads({ state }: Widget): boolean {
+  #reads({ state }: Widget, isObserved: boolean): boolean {
     const isDrawn = this.#root?.checkVisibility?.({ visibilityProperty: true }) ?? true;
     const isShown = document.visibilityState === "visible" && this.#host.getClientRects().length > 0 && isDrawn;
-    const isInSight = this.#container === null || this.#isInSight;
-    return state.open && isShown && isInSight && this.#view?.panel.messages.showsEnd === true;
+    const isRead = state.open && isShown && this.#view?.panel.messages.showsEnd === true;
+    return isRead && (this.#container === null || this.#isSeen(isObserved));
+  }
+
+  /**
+   * Whether the place below the newest message is in sight. The observer tells of a scrolled page up to a frame late. Where it says "in sight"
+   * and the window says otherwise, nothing counts as read until the observer has looked again.
+   */
+  #isSeen(isObserved: boolean): boolean {
+    const element = this.#view?.panel.composer.element;
+    if (!this.#isInSight || isObserved || element === undefined) return this.#isInSight;
+    const { top, bottom, left, right } = element.getBoundingClientRect();
+    if (bottom >= 0 && right >= 0 && top <= innerHeight && left <= innerWidth) return true;
+    this.#sight.unobserve(element);
+    this.#sight.observe(element);
+    return false;
   }
 
   #settle({ state, side }: Widget): void {

@@ -190,8 +190,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   /**
    * The visitor has signed in: the conversation goes on as theirs. If somebody else had signed in before, that conversation is left.
    *
-   * Where the page said so before the chat had come, `by` is how the browser knew the visitor then, and `after` whom the session was
-   * told to be: who has come since is not taken for the one the page meant.
+   * If the page called it before the chat was loaded, `by` is how the browser knew the visitor then, and `after` is whose session it kept then. If
+   * either has changed, another visitor has come, and the call is dropped.
    */
   identify(given: unknown, by?: unknown, after?: unknown): void {
     const identity = readIdentity(given);

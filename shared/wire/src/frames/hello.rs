@@ -33,8 +33,8 @@ pub struct Hello {
     /// An identified visitor's e-mail address, as the page tells it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub visitor_email: Option<String>,
-    /// An identified visitor's session from before it was known who the visitor is. The conversation of that session is the visitor's
-    /// from now on, if the visitor has said anything there.
+    /// An identified visitor's session from before it was known who the visitor is. Its conversations in which the visitor said
+    /// something are the visitor's from now on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub continues: Option<SessionId>,
 }

@@ -134,7 +134,7 @@ export class Entry implements Occupant, LauncherOwner, Slot {
     if (opens) args = [args[0] === true || this.#wasReady];
     if (method === "identify") {
       this.#calls = this.#calls.filter(([asked]) => asked !== method);
-      // Whoever the page names now is named to nobody who has come since.
+      // The chat drops the call if another visitor has come by the time it is loaded.
       args = [args[0], this.#kept.visitor, this.#kept.identified];
     }
     this.#calls.push([method, ...args]);
@@ -171,7 +171,7 @@ export class Entry implements Occupant, LauncherOwner, Slot {
     this.#chat = chat;
     const isStill = document.activeElement === this.#askedFrom;
     for (const [method, first, ...rest] of this.#calls.splice(0)) {
-      // Whoever writes elsewhere by now keeps the focus there.
+      // If the visitor has moved the focus since the click, the chat does not take it.
       chat.call(method, first === true ? isStill : first, ...rest);
     }
   }
@@ -254,13 +254,9 @@ export class Entry implements Occupant, LauncherOwner, Slot {
     loadChat(this.options.baseUrl).catch(() => undefined);
   }
 
+  /** The visitor has clicked. A second click while the chat is being loaded changes nothing. */
   open(): void {
     this.ask("open", true);
-  }
-
-  /** Whoever clicks twice while the chat comes means one click. */
-  toggle(): void {
-    this.open();
   }
 
   get mayGreet(): boolean {

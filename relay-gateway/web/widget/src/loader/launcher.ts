@@ -1,7 +1,7 @@
-// The launcher and the greeting, as they are until the chat takes their place: with the same style sheets and the same marks in the page.
+// The launcher and the greeting, until the chat takes their place. They have the same style sheets and class names as the chat's own.
+import { record, text } from "@chat-relay/protocol/untrusted";
 import type { LauncherAppearance } from "../options";
 import { parseLook, type Look } from "../protocol";
-import { record, text } from "@chat-relay/protocol/untrusted";
 import { button, el, setAttribute, setText } from "../view/dom";
 import { CHAT, CLOSE, drawn } from "../view/icons";
 import { applyLook, GREETING_DELAY_MS } from "../view/look";
@@ -11,7 +11,6 @@ export interface LauncherOwner {
   /** The visitor looks at the launcher, and may click next. */
   approach(): void;
   open(): void;
-  toggle(): void;
   /** Whether a visitor who comes for the first time is greeted. */
   readonly mayGreet: boolean;
   dismissGreeting(): void;
@@ -36,7 +35,7 @@ export class Launcher {
   /** `answered` is the relay's answer to the question for the configuration. */
   constructor(owner: LauncherOwner, answered: unknown, shadow: ShadowRoot) {
     this.#owner = owner;
-    this.#button = button("launcher", () => owner.toggle(), drawn("chat", CHAT));
+    this.#button = button("launcher", () => owner.open(), drawn("chat", CHAT));
     setAttribute(this.#button, "aria-expanded", "false");
     this.#dismiss = button(
       "dismiss",

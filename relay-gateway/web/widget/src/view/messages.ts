@@ -44,6 +44,8 @@ export class MessagesView {
   #atEnd = true;
   /** How far it can be scrolled, as last laid out. */
   #range = 0;
+  /** Whether the visitor has begun to scroll up, and nothing has moved yet. */
+  #leaves = false;
   /** The scroller's `scrollTop` as it was last read. */
   #top = 0;
   readonly #resizes: ResizeObserver;
@@ -67,7 +69,7 @@ export class MessagesView {
     // Keyboards, growing composers and loading images must not hide the newest message.
     this.#resizes = new ResizeObserver(() => {
       if (this.#atEnd) this.toEnd(false);
-      else if (this.#left() < 1) this.#arrive();
+      else if (this.#left() < 1 && !this.#leaves) this.#arrive();
       this.#range = this.#scroller.scrollHeight - this.#scroller.clientHeight;
     });
     for (const part of [this.#scroller, this.#log, this.#starters.element, this.#typing, this.#forms.element]) this.#resizes.observe(part);
@@ -126,6 +128,7 @@ export class MessagesView {
       this.#scroller.scrollTo({ top: this.#scroller.scrollHeight, behavior: smooth && !calm ? "smooth" : "auto" });
     }
     if (!smooth || this.#left() < 1) this.#atEnd = true;
+    this.#leaves = false;
     this.#top = this.#scroller.scrollTop;
     this.#hidePill();
   }
@@ -188,20 +191,25 @@ export class MessagesView {
     return scrollHeight - clientHeight - scrollTop;
   }
 
-  /** The visitor begins to scroll up. A message that arrives before the first scroll event must not take them back to the end. */
+  /** The visitor begins to scroll up. Nothing that happens before the first scroll event may take them back to the end. */
   #leaveEnd(): void {
     this.#top = this.#scroller.scrollTop;
-    if (this.#top > 0) this.#atEnd = false;
+    if (this.#top === 0) return;
+    this.#atEnd = false;
+    this.#leaves = true;
   }
 
   #scrolled(): void {
     const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
     const range = scrollHeight - clientHeight;
     const wasAtEnd = this.#atEnd;
-    // Nobody scrolled away where the room has changed: the observer is about to follow.
-    if (wasAtEnd && range !== this.#range) return;
-    // Scrolling up leaves the end at the first pixel; scrolling down reaches it within END_PX. An event without a move tells of an earlier one.
-    if (scrollTop !== this.#top) this.#atEnd = range - scrollTop < (scrollTop < this.#top ? 1 : END_PX);
+    // Where the room has changed, the move is not the visitor's: the observer is about to follow, or to leave the visitor alone.
+    if ((wasAtEnd || this.#leaves) && range !== this.#range) return;
+    // Scrolling down reaches the end within END_PX. Scrolling up leaves it at the first pixel, and never reaches it. An event without a move tells
+    // of an earlier one.
+    if (scrollTop > this.#top) this.#atEnd = range - scrollTop < END_PX;
+    else if (scrollTop < this.#top) this.#atEnd = wasAtEnd && range - scrollTop < 1;
+    if (scrollTop !== this.#top) this.#leaves = false;
     this.#top = scrollTop;
     this.#askOlder();
     if (this.#atEnd && !wasAtEnd) this.#arrive();
