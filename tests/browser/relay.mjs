@@ -202,9 +202,9 @@ class Tenant {
     return (await this.signed("GET", `fetch/messages?conversation_id=${id}&limit=500`)).items;
   }
 
-  async say(role, content) {
+  async say(role, content, fields = {}) {
     const { id } = await this.conversation();
-    return this.signed("POST", `add/message?conversation_id=${id}`, { role, content });
+    return this.signed("POST", `add/message?conversation_id=${id}`, { role, content, ...fields });
   }
 
   /** The line to paste, with the tenant's own widget key. */

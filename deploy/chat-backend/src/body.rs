@@ -8,8 +8,8 @@ use wire::{
     frames::{
         Role,
         limits::{
-            CITATION_URL_CHARS, CONVERSATION_METADATA_BYTES, LOCALE_CHARS, SIGNED_MESSAGE_ATTACHMENTS,
-            SIGNED_MESSAGE_CHARS, VISITOR_USER_ID_CHARS,
+            CITATION_URL_CHARS, CONVERSATION_METADATA_BYTES, LOCALE_CHARS, QUICK_REPLIES, QUICK_REPLY_CHARS,
+            SIGNED_MESSAGE_ATTACHMENTS, SIGNED_MESSAGE_CHARS, VISITOR_USER_ID_CHARS,
         },
     },
 };
@@ -75,6 +75,9 @@ pub(crate) struct NewMessage {
     pub(crate) content: String,
     #[schema(required = false, max_items = 20)]
     pub(crate) attachments: Vec<Attachment>,
+    /// What the visitor may answer by a click, each of 1 to 80 characters. The widget shows them below the newest message.
+    #[schema(required = false, max_items = 5)]
+    pub(crate) quick_replies: Vec<String>,
 }
 
 impl NewMessage {
@@ -87,8 +90,14 @@ impl NewMessage {
         let role = fields.choice("role", Role::TEXTS, Role::Visitor.as_str());
         let content = fields.text("content", SIGNED_MESSAGE_CHARS);
         let attachments = fields.attachments("attachments", SIGNED_MESSAGE_ATTACHMENTS);
+        let quick_replies =
+            fields.optional_texts("quick_replies", QUICK_REPLIES, QUICK_REPLY_CHARS).unwrap_or_default();
+        let role = Role::from_wire(role).unwrap_or(Role::Visitor);
+        if role == Role::Visitor && !quick_replies.is_empty() {
+            fields.refuse("quick_replies", "must not go with a visitor's message: the visitor chooses one of them");
+        }
         fields.finish()?;
-        Ok(Self { role: Role::from_wire(role).unwrap_or(Role::Visitor), content, attachments })
+        Ok(Self { role, content, attachments, quick_replies })
     }
 }
 

@@ -5,7 +5,7 @@
 //! says is a passage of the tenant's own words, with its source.
 
 use sea_orm::ConnectionTrait;
-use wire::frames::Citation;
+use wire::frames::{Citation, limits::QUICK_REPLY_CHARS};
 
 use super::{
     handling::WaitingReason,
@@ -19,6 +19,8 @@ const THRESHOLD: f64 = 0.5;
 const RESTRICTED: &str = "restricted";
 /// Chunks that are looked at more closely.
 const CANDIDATES: u32 = 5;
+/// Topics that are offered at once.
+const TOPICS: usize = 3;
 /// Words of a question that are looked up; the rest of a very long one adds nothing.
 const MOST_TERMS: usize = 24;
 
@@ -27,16 +29,29 @@ const MOST_TERMS: usize = 24;
 pub(crate) enum Reply {
     /// There was nothing to look up, such as a greeting.
     Greet,
-    /// An answer and where it is from.
-    Answer { content: String, citations: Vec<Citation>, confidence: f64 },
+    Answer(Answer),
     /// A person is needed.
-    HandOver(WaitingReason),
+    HandOver {
+        reason: WaitingReason,
+        /// What the bot can answer meanwhile.
+        topics: Vec<String>,
+    },
+}
+
+/// An answer and where it is from.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) content: String,
+    pub(crate) citations: Vec<Citation>,
+    pub(crate) confidence: f64,
+    /// What the visitor may want to ask next.
+    pub(crate) topics: Vec<String>,
 }
 
 /// What the bot replies to `message`.
 pub(crate) async fn reply(rows: &OfTenant<'_, impl ConnectionTrait>, message: &str) -> Result<Reply, StoreError> {
     if asks_for_a_person(message) {
-        return Ok(Reply::HandOver(WaitingReason::UserRequest));
+        return Ok(Reply::HandOver { reason: WaitingReason::UserRequest, topics: Vec::new() });
     }
     let terms = terms(message);
     if terms.is_empty() {
@@ -52,29 +67,45 @@ fn judge(candidates: Vec<Candidate>, terms: usize) -> Reply {
         let terms = u32::try_from(terms).unwrap_or(u32::MAX);
         f64::from(covered) / f64::from(terms.max(1))
     };
-    let Some(best) = candidates.first() else { return Reply::HandOver(WaitingReason::LowConfidence) };
+    let hand_over = |reason| Reply::HandOver { reason, topics: topics(&candidates, &[]) };
+    let Some(best) = candidates.first() else { return hand_over(WaitingReason::LowConfidence) };
     let confidence = share(best.covered);
     if confidence < THRESHOLD {
-        return Reply::HandOver(WaitingReason::LowConfidence);
+        return hand_over(WaitingReason::LowConfidence);
     }
     if best.category == RESTRICTED {
-        return Reply::HandOver(WaitingReason::RestrictedTopic);
+        return hand_over(WaitingReason::RestrictedTopic);
     }
     let content = best.text.clone();
-    let citations = candidates
-        .into_iter()
+    let citations: Vec<_> = candidates
+        .iter()
         .filter(|candidate| share(candidate.covered) >= THRESHOLD && candidate.category != RESTRICTED)
         .take(3)
-        .map(|Candidate { id, document_id, title, url, document_version, covered, .. }| Citation {
-            chunk_id: id,
-            document_id,
-            title,
-            url,
-            document_version,
-            score: share(covered),
+        .map(|candidate| Citation {
+            chunk_id: candidate.id.clone(),
+            document_id: candidate.document_id.clone(),
+            title: candidate.title.clone(),
+            url: candidate.url.clone(),
+            document_version: candidate.document_version,
+            score: share(candidate.covered),
         })
         .collect();
-    Reply::Answer { content, citations, confidence }
+    let topics = topics(&candidates, &citations);
+    Reply::Answer(Answer { content, citations, confidence, topics })
+}
+
+/// The titles of documents that hold some of the question's words and are not cited. A title finds its document: a visitor who sends one is
+/// answered from it.
+fn topics(candidates: &[Candidate], cited: &[Citation]) -> Vec<String> {
+    let mut topics: Vec<String> = Vec::new();
+    for Candidate { title, category, .. } in candidates {
+        let is_known = topics.contains(title) || cited.iter().any(|citation| citation.title == *title);
+        let fits = !title.trim().is_empty() && title.chars().count() <= QUICK_REPLY_CHARS;
+        if fits && !is_known && category != RESTRICTED && !terms(title).is_empty() && topics.len() < TOPICS {
+            topics.push(title.clone());
+        }
+    }
+    topics
 }
 
 /// A message's words that carry meaning, once each.
@@ -203,17 +234,47 @@ mod tests {
             category: "general".to_owned(),
             id: "c".into(),
             document_id: "d".into(),
-            title: "t".into(),
+            title: "Returns".into(),
             url: None,
             document_version: 1,
             text: "passage".into(),
             covered,
         };
-        assert_eq!(judge(Vec::new(), 2), Reply::HandOver(WaitingReason::LowConfidence));
-        assert_eq!(judge(vec![candidate(1)], 3), Reply::HandOver(WaitingReason::LowConfidence));
-        assert!(
-            matches!(judge(vec![candidate(2)], 4), Reply::Answer { confidence, .. } if (confidence - 0.5).abs() < 1e-9)
-        );
+        let unknown = |topics: &[&str]| {
+            let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
+            Reply::HandOver { reason: WaitingReason::LowConfidence, topics }
+        };
+        assert_eq!(judge(Vec::new(), 2), unknown(&[]));
+        assert_eq!(judge(vec![candidate(1)], 3), unknown(&["Returns"]));
+        let Reply::Answer(answer) = judge(vec![candidate(2)], 4) else { panic!("it knows") };
+        assert!((answer.confidence - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn topics_are_titles_that_are_not_cited_and_that_the_bot_may_answer() {
+        let candidate = |title: &str, category: &str, covered| Candidate {
+            category: category.to_owned(),
+            id: title.into(),
+            document_id: title.into(),
+            title: title.into(),
+            url: None,
+            document_version: 1,
+            text: "passage".into(),
+            covered,
+        };
+        let long = "title ".repeat(20);
+        let found = vec![
+            candidate("Returns", "general", 2),
+            candidate("Delivery", "general", 1),
+            candidate("Returns", "general", 1),
+            candidate("Margins", RESTRICTED, 1),
+            candidate(&long, "general", 1),
+            candidate("How to do it?", "general", 1),
+            candidate("Delivery", "general", 1),
+            candidate("Payment", "general", 1),
+        ];
+        let Reply::Answer(answer) = judge(found, 3) else { panic!("it knows") };
+        assert_eq!(answer.topics, ["Delivery", "Payment"]);
     }
 
     #[test]

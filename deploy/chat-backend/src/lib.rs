@@ -29,6 +29,7 @@ mod document;
 mod events;
 mod events_url;
 mod extract;
+mod feedback;
 mod files;
 mod files_url;
 mod handling;

@@ -35,8 +35,16 @@ pub(crate) async fn add_message(
     let conversation_id = query.required::<String>("conversation_id");
     query.finish()?;
     let conversation_id = given(conversation_id)?;
-    let body::NewMessage { role, content, attachments } = body::NewMessage::read(object)?;
-    let said = Said { role, content: &content, attachments, client_id: None, operator_id: None, uploader: None };
+    let body::NewMessage { role, content, attachments, quick_replies } = body::NewMessage::read(object)?;
+    let said = Said {
+        role,
+        content: &content,
+        attachments,
+        quick_replies,
+        client_id: None,
+        operator_id: None,
+        uploader: None,
+    };
     let message = say(&backend, tenant_id, &conversation_id, said, |_| Ok(())).await?;
     Ok(Success::created(Message::from(message), "Message added."))
 }

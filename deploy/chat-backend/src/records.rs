@@ -3,10 +3,12 @@
 //! This module must not know HTTP, sockets, or what callers are shown.
 
 pub(crate) mod canned_replies;
+pub(crate) mod choices;
 pub(crate) mod conversations;
 pub(crate) mod documents;
 pub(crate) mod entries;
 mod entry_id;
+pub(crate) mod feedback;
 pub(crate) mod files;
 pub(crate) mod identities;
 mod json;
@@ -20,3 +22,4 @@ pub(crate) mod ratings;
 pub(crate) mod search;
 pub(crate) mod takeovers;
 pub(crate) mod tickets;
+pub(crate) mod waits;

@@ -3,14 +3,10 @@
 use sea_orm::ConnectionTrait;
 use service::ApiError;
 use uuid::Uuid;
-use wire::{
-    ErrorCode, TenantId,
-    attachments::Attachment,
-    frames::{Citation, Role},
-};
+use wire::{ErrorCode, TenantId, attachments::Attachment, frames::Role};
 
 use super::{
-    bot::Reply,
+    bot::{Answer, Reply},
     events::{Scene, Usage},
     handling::{Handling, WaitingReason},
     records::{
@@ -31,6 +27,8 @@ pub(crate) struct Said<'a> {
     pub(crate) role: Role,
     pub(crate) content: &'a str,
     pub(crate) attachments: Vec<Attachment>,
+    /// What the visitor may answer by a click.
+    pub(crate) quick_replies: Vec<String>,
     /// The client's own id. A message that is kept under it already is answered, and not written again.
     pub(crate) client_id: Option<&'a str>,
     /// The operator who says it, if one does.
@@ -52,7 +50,9 @@ pub(crate) async fn say(
 ) -> Result<MessageRow, ApiError> {
     let (role, content) = (said.role, said.content);
     let (kept, conversation) = keep(backend, tenant_id, conversation_id, said, may_say).await?;
-    if role == Role::Visitor && conversation.handling.bot_may_answer() {
+    // A message that is sent again may be kept in another conversation: it is answered there.
+    let is_here = kept.conversation_id == conversation_id;
+    if is_here && role == Role::Visitor && conversation.handling.bot_may_answer() {
         let answering = answer(backend, tenant_id, &conversation, &kept, content);
         // The message is kept, and its client must hear of it whatever becomes of the answer.
         if let Err(error) = answering.await {
@@ -70,7 +70,7 @@ async fn keep(
     said: Said<'_>,
     may_say: impl Fn(&Conversation) -> Result<(), ApiError>,
 ) -> Result<(MessageRow, Conversation), ApiError> {
-    let Said { role, content, attachments, client_id, operator_id, uploader } = said;
+    let Said { role, content, attachments, quick_replies, client_id, operator_id, uploader } = said;
     let transaction = backend.store.begin().await.map_err(unavailable)?;
     let rows = OfTenant::new(&transaction, tenant_id);
     let conversation = conversations::find_to_change(&rows, conversation_id).await?;
@@ -79,8 +79,7 @@ async fn keep(
     let may_see = !matches!(&judged, Err(error) if error.code() == ErrorCode::ConversationNotFound);
     if may_see
         && let Some(client_id) = client_id
-        && let Some(there) =
-            messages::find_by_client_id(&rows, conversation_id, client_id).await.map_err(unavailable)?
+        && let Some(there) = find_kept(&rows, &conversation, role, client_id).await.map_err(unavailable)?
     {
         return Ok((there, conversation));
     }
@@ -89,7 +88,7 @@ async fn keep(
         Some(files) if !attachments.is_empty() => files.claim(&rows, uploader, attachments).await?,
         _ => (attachments, Vec::new()),
     };
-    let new = NewMessage { attachments, client_id, operator_id, ..NewMessage::plain(role, content) };
+    let new = NewMessage { attachments, quick_replies, client_id, operator_id, ..NewMessage::plain(role, content) };
     let kept = messages::insert(&rows, conversation_id, new).await.map_err(unavailable)?;
     for id in &files {
         if !files::note_message(&rows, id, &kept.id).await.map_err(unavailable)? && uploader.is_some() {
@@ -104,6 +103,21 @@ async fn keep(
     let conversation_id = conversation_id.to_owned();
     backend.commit(transaction, ReplicaMessage::Changed { tenant_id, conversation_id }).await?;
     Ok((message, now))
+}
+
+/// A message that is kept under the client's own id already.
+async fn find_kept(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation: &Conversation,
+    role: Role,
+    client_id: &str,
+) -> Result<Option<MessageRow>, StoreError> {
+    match role {
+        Role::Visitor => messages::find_of_visitor(rows, &conversation.row.visitor_user_id, client_id).await,
+        Role::Agent | Role::Bot | Role::System => {
+            messages::find_by_client_id(rows, &conversation.row.id, client_id).await
+        }
+    }
 }
 
 /// Lets the bot answer a visitor's message. It composes whenever it might answer as the message was kept: so a person who takes over from
@@ -130,7 +144,7 @@ async fn answer(
     match (reply, conversation.handling) {
         (reply, Handling::Bot) => exchange.answer(content, reply).await,
         (reply, Handling::Waiting(reason)) if reason.bot_may_answer() => exchange.answer_while_waiting(reply).await,
-        (Reply::Answer { content, citations, .. }, Handling::Assigned) => {
+        (Reply::Answer(Answer { content, citations, .. }), Handling::Assigned) => {
             let draft = Draft { content, citations };
             conversations::set_draft(&exchange.rows, conversation_id, Some(&draft)).await
         }
@@ -207,12 +221,12 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
                     self.in_its_language("Bonjour ! Que puis-je faire pour vous ?", "Hello! What can I do for you?");
                 self.say(NewMessage::plain(Role::Bot, text)).await
             }
-            Reply::Answer { content, citations, confidence } => self.say_answer(&content, citations, confidence).await,
-            Reply::HandOver(reason) => {
+            Reply::Answer(answer) => self.say_answer(answer).await,
+            Reply::HandOver { reason, topics } => {
                 let handling = Handling::Waiting(reason);
                 conversations::set_handling(&self.rows, &self.conversation.row.id, handling).await?;
                 let ticket = self.ticket_for(question, reason).await?;
-                self.say_person_comes(Some(ticket.number)).await
+                self.say_person_comes(Some(ticket.number), topics).await
             }
         }
     }
@@ -221,8 +235,8 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
     /// PROTOCOL.md, section 8.
     async fn answer_while_waiting(&self, reply: Reply) -> Result<(), StoreError> {
         match reply {
-            Reply::Answer { content, citations, confidence } => self.say_answer(&content, citations, confidence).await,
-            Reply::HandOver(WaitingReason::UserRequest) => {
+            Reply::Answer(answer) => self.say_answer(answer).await,
+            Reply::HandOver { reason: WaitingReason::UserRequest, .. } => {
                 // From here on the bot is silent, so the visitor is told once more that the request was heard.
                 let handling = Handling::Waiting(WaitingReason::UserRequest);
                 conversations::set_handling(&self.rows, &self.conversation.row.id, handling).await?;
@@ -234,9 +248,9 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
                         .note(&self.rows, &scene.person_requested(ticket, WaitingReason::UserRequest))
                         .await?;
                 }
-                self.say_person_comes(ticket.map(|ticket| ticket.number)).await
+                self.say_person_comes(ticket.map(|ticket| ticket.number), Vec::new()).await
             }
-            Reply::Greet | Reply::HandOver(_) => Ok(()),
+            Reply::Greet | Reply::HandOver { .. } => Ok(()),
         }
     }
 
@@ -290,17 +304,22 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
         Ok(ticket)
     }
 
-    async fn say_answer(&self, content: &str, citations: Vec<Citation>, confidence: f64) -> Result<(), StoreError> {
-        let plain = NewMessage::plain(Role::Bot, content);
-        self.say(NewMessage { citations, confidence: Some(confidence), ..plain }).await
+    async fn say_answer(&self, answer: Answer) -> Result<(), StoreError> {
+        let Answer { content, citations, confidence, topics } = answer;
+        let plain = NewMessage::plain(Role::Bot, &content);
+        self.say(NewMessage { citations, quick_replies: topics, confidence: Some(confidence), ..plain }).await
     }
 
-    async fn say_person_comes(&self, ticket_number: Option<TicketNumber>) -> Result<(), StoreError> {
+    async fn say_person_comes(
+        &self,
+        ticket_number: Option<TicketNumber>,
+        topics: Vec<String>,
+    ) -> Result<(), StoreError> {
         let mut text = self.in_its_language("Une personne va vous répondre.", "A person will answer you.").to_owned();
         if let Some(number) = ticket_number {
             text.push_str(&format!(" {}{number}.", self.in_its_language("Votre ticket : ", "Your ticket: ")));
         }
-        self.say(NewMessage::plain(Role::System, &text)).await
+        self.say(NewMessage { quick_replies: topics, ..NewMessage::plain(Role::System, &text) }).await
     }
 
     async fn say(&self, new: NewMessage<'_>) -> Result<(), StoreError> {

@@ -21,8 +21,9 @@ use wire::{
     frames::{self, ServerFrame, limits::BACKEND_READS_BYTES},
 };
 
-use super::{state::Backend, verify::Actor};
+use super::{notifier::Listener, state::Backend, verify::Actor};
 
+mod history;
 mod identity;
 mod operator;
 mod relay;
@@ -44,19 +45,21 @@ use visitor::Visitor;
 /// begins one (`welcome` then has `conversation_id: null`). `continues` names the visitor's session from before the tenant told who the
 /// visitor is: a conversation in which the visitor said something there is this visitor's from now on. Then what the visitor says, checked and written anew:
 /// `{"type":"message","client_id":"<uuid>","content":"…","attachments":[]}`, `{"type":"typing"}`,
-/// `{"type":"read","message_id"}`, `{"type":"resume","after":"<message_id>"}`, `{"type":"rate","client_id","score","comment"}` and
-/// `{"type":"leave_email","client_id","email"}`. A message whose trace is recorded also has
+/// `{"type":"read","message_id"}`, `{"type":"resume","after":"<message_id>"}`, `{"type":"rate","client_id","score","comment"}`,
+/// `{"type":"leave_email","client_id","email"}`, `{"type":"feedback","client_id","message_id","feedback"}`, `{"type":"conversations"}` and
+/// `{"type":"open_conversation","client_id","conversation_id":null|"…"}`. A message whose trace is recorded also has
 /// `"traceparent":"…"` (W3C Trace Context).
 ///
 /// **The backend answers** `hello` with `{"type":"welcome","session_id","conversation_id","status":"bot|waiting|assigned|resolved",
 /// "operator":null|{"display_name","avatar_url"},"history":[message…],"read_up_to":null|"<message_id>","may_rate","rating","may_leave_email",
-/// "email"}`, the newest 50, oldest
-/// first, fewer where they are long. Each `message` with `{"type":"ack","client_id","message_id","created_at"}` once it is kept: the same `client_id` again
+/// "email","expected_wait_s"?,"may_open"}`, the newest 50, oldest
+/// first, fewer where they are long. Another `welcome` follows whenever the visitor turns to another conversation. Each `message` with `{"type":"ack","client_id","message_id","created_at"}` once it is kept: the same `client_id` again
 /// is the same message. Whatever else is said in the conversation is `{"type":"message","message":{"id","role","content",
-/// "citations":[],"attachments":[],"client_id"?,"created_at"}}`, in the order of its ids, each once; a socket's own messages come as `ack`
+/// "citations":[],"attachments":[],"client_id"?,"feedback"?,"quick_replies"?,"created_at"}}`, in the order of its ids, each once; a socket's own messages come as `ack`
 /// alone, in their place among the others. `resume` is answered with all messages after the named one up to those that were new
 /// since `welcome`, as if they were new too; what is in `history` is among them. Beside these there are
-/// `{"type":"typing","role"}`, `{"type":"status","status","operator"}`, `{"type":"rating","rating"}`, `{"type":"email","email"}` and `{"type":"error","error_code","message","client_id"?,
+/// `{"type":"typing","role"}`, `{"type":"status","status","operator","expected_wait_s"?}`, `{"type":"rating","rating"}`, `{"type":"email","email"}`,
+/// `{"type":"feedback","message_id","feedback"}`, `{"type":"conversations","conversations":[…]}` and `{"type":"error","error_code","message","client_id"?,
 /// "retry_after_seconds"?}`. The relay passes on every text frame unread, up to 1 MiB.
 ///
 /// **Either side pings**; the relay leaves a backend that is silent for 62.5 s. A close code from 4000 to 4999 is passed on to the
@@ -159,14 +162,7 @@ async fn converse(
 ) -> Result<(), Ended> {
     let hello = hello(socket).await?;
     let visitor = Visitor::read(tenant_id, session, hello)?;
-    let (mut stream, mut listener) = match visitor.conversation(backend).await? {
-        Some(id) => {
-            // Listens before it reads: so it hears of what is written in between.
-            let listener = backend.notifier.listen(&id);
-            (ConversationStream::welcome(socket, backend, tenant_id, session, id).await?, listener)
-        }
-        None => waiting::wait_for_conversation(socket, backend, &visitor).await?,
-    };
+    let (mut stream, mut listener) = join(socket, backend, &visitor, None).await?;
     loop {
         match stream.next(socket, &mut listener).await? {
             Heard::Frame(frame) => {
@@ -177,5 +173,25 @@ async fn converse(
             Heard::News => {}
         }
         stream.catch_up(socket).await?;
+        if let Some(client_id) = stream.take_turn() {
+            (stream, listener) = join(socket, backend, &visitor, client_id).await?;
+        }
+    }
+}
+
+/// Takes a place in the conversation that the visitor is in. `client_id` is that of the frame that asked for the conversation.
+async fn join<'a>(
+    socket: &mut Socket,
+    backend: &'a Backend,
+    visitor: &'a Visitor,
+    client_id: Option<String>,
+) -> Result<(ConversationStream<'a>, Listener), Ended> {
+    match visitor.conversation(backend).await? {
+        Some(id) => {
+            // Listens before it reads: so it hears of what is written in between.
+            let listener = backend.notifier.listen(&id);
+            Ok((ConversationStream::welcome(socket, backend, visitor, (id, client_id)).await?, listener))
+        }
+        None => waiting::wait_for_conversation(socket, backend, visitor).await,
     }
 }

@@ -14,6 +14,7 @@ pub(super) struct PassedFrame<'a> {
     pub(super) status: Option<Cow<'a, str>>,
     pub(super) error_code: Option<Cow<'a, str>>,
     operator: Option<&'a RawValue>,
+    expected_wait_s: Option<&'a RawValue>,
     history: Option<&'a RawValue>,
     message: Option<&'a RawValue>,
 }
@@ -38,6 +39,8 @@ struct Fields<'a> {
     #[serde(borrow)]
     operator: Option<&'a RawValue>,
     #[serde(borrow)]
+    expected_wait_s: Option<&'a RawValue>,
+    #[serde(borrow)]
     history: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
@@ -48,11 +51,11 @@ struct Fields<'a> {
 impl<'a> PassedFrame<'a> {
     /// Reads what there is of these fields.
     pub(super) fn read(text: &'a str) -> Self {
-        let Fields { kind, client_id, status, error_code, operator, history, message, .. } =
+        let Fields { kind, client_id, status, error_code, operator, expected_wait_s, history, message, .. } =
             serde_json::from_str(text).unwrap_or_default();
         let kind = text_of(kind).unwrap_or_default();
         let (client_id, status, error_code) = (text_of(client_id), text_of(status), text_of(error_code));
-        Self { kind, client_id, status, error_code, operator, history, message }
+        Self { kind, client_id, status, error_code, operator, expected_wait_s, history, message }
     }
 
     /// The type of the frame that answers this one; `None` where none does.
@@ -62,6 +65,9 @@ impl<'a> PassedFrame<'a> {
             "history" => Some("history"),
             "rate" => Some("rating"),
             "leave_email" => Some("email"),
+            "feedback" => Some("feedback"),
+            "conversations" => Some("conversations"),
+            "open_conversation" => Some("welcome"),
             _ => None,
         }
     }
@@ -82,7 +88,8 @@ impl<'a> PassedFrame<'a> {
     pub(super) fn as_status(&self) -> Option<String> {
         let status = serde_json::Value::from(self.status.as_deref()?);
         let operator = self.operator.map_or("null", RawValue::get);
-        Some(format!(r#"{{"type":"status","status":{status},"operator":{operator}}}"#))
+        let wait = self.expected_wait_s.map(|wait| format!(r#","expected_wait_s":{}"#, wait.get())).unwrap_or_default();
+        Some(format!(r#"{{"type":"status","status":{status},"operator":{operator}{wait}}}"#))
     }
 }
 

@@ -85,7 +85,8 @@ impl<P: Participant> Sockets<P> {
         loop {
             let text = self.next(participant, &mut backend, deadline).await?.ok_or(Closing::BackendAway)?;
             let frame = PassedFrame::read(&text);
-            let is_its = frame.client_id.is_none() || frame.client_id == asked.client_id;
+            // The `welcome` that answers nothing names no frame.
+            let is_its = frame.client_id == asked.client_id || (frame.client_id.is_none() && frame.kind != "welcome");
             if is_its && (frame.kind == answers || frame.kind == "error") {
                 return passed(text).map(Some);
             }
@@ -107,9 +108,7 @@ impl<P: Participant> Sockets<P> {
         let welcome_text = self.next(participant, &mut backend, within).await?.ok_or(Closing::BackendAway)?;
         let welcome = PassedFrame::read(&welcome_text);
         let history = welcome.history();
-        let newest = history.last().map_or("", |message| &*message.id);
-        let whole = || Ok(Polled { frames: vec![passed(welcome_text.clone())?], after: newest.to_owned() });
-        let Some(mut gathered) = Gathered::begin(poll.after, &history)? else { return whole() };
+        let Some(mut gathered) = Gathered::begin(poll.after, &history)? else { return welcomed(welcome_text) };
         if gathered.gap_ends.is_some() {
             let resume = serde_json::json!({"type": "resume", "after": gathered.after}).to_string();
             match participant.check(&resume).await? {
@@ -154,10 +153,14 @@ impl<P: Participant> Sockets<P> {
             participant.may_hear().await?;
             self.metrics.relayed(Direction::ToBrowser);
             let frame = PassedFrame::read(&text);
+            // The visitor has turned to another conversation: the caller must start from its `welcome`.
+            if frame.kind == "welcome" {
+                return welcomed(text);
+            }
             let is_refusal = gathered.gap_ends.is_some() && frame.kind == "error";
             // The caller's message is of another conversation than the visitor is in now. Any other error is passed on.
             if is_refusal && frame.error_code.as_deref() == Some(ErrorCode::MessageNotFound.as_str()) {
-                return whole();
+                return welcomed(welcome_text);
             }
             gathered.take(text)?;
             if is_refusal {
@@ -259,6 +262,12 @@ impl Gathered {
         self.frames.push(passed(text)?);
         Ok(())
     }
+}
+
+/// What a poll brings that the caller must start from: a `welcome` alone.
+fn welcomed(text: String) -> Result<Polled, Closing> {
+    let after = PassedFrame::read(&text).history().last().map(|newest| newest.id.clone().into_owned());
+    Ok(Polled { frames: vec![passed(text)?], after: after.unwrap_or_default() })
 }
 
 /// A frame of the gateway's own.

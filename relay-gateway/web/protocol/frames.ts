@@ -3,6 +3,8 @@
 export const MESSAGE_CHARS = 4000;
 export const MESSAGE_ATTACHMENTS = 10;
 export const MESSAGE_ID_CHARS = 64;
+export const QUICK_REPLIES = 5;
+export const QUICK_REPLY_CHARS = 80;
 export const CLIENT_FRAME_BYTES = 65536;
 export const WELCOME_MESSAGES = 50;
 export const ROUTING_KEY_CHARS = 100;
@@ -17,6 +19,9 @@ export const ROLES: readonly Role[] = ["visitor", "agent", "bot", "system"];
 
 export type ConversationStatus = "bot" | "waiting" | "assigned" | "resolved";
 export const STATUSES: readonly ConversationStatus[] = ["bot", "waiting", "assigned", "resolved"];
+
+export type Feedback = "asked" | "helpful" | "unhelpful";
+export const FEEDBACKS: readonly Feedback[] = ["asked", "helpful", "unhelpful"];
 
 export type Attachment = {
   /** `image`, `audio`, `video` or `file`. */
@@ -61,6 +66,10 @@ export type Message = {
   attachments: Array<Attachment>,
   /** What the client called it, if a client sent it. */
   client_id?: string,
+  /** Whether it helped, as the visitor says. It is left out where the visitor is not asked. */
+  feedback?: Feedback,
+  /** What the visitor may answer by a click. */
+  quick_replies?: Array<string>,
   /** RFC 3339, in UTC, to the millisecond. */
   created_at: string,
 };
@@ -79,6 +88,19 @@ export type Rating = {
   comment: string | null,
   /** RFC 3339, in UTC, to the millisecond. */
   rated_at: string,
+};
+
+export type ConversationSummary = {
+  /** The conversation. */
+  conversation_id: string,
+  /** Who answers. */
+  status: ConversationStatus,
+  /** The beginning of its newest message; empty where that has no words. */
+  preview: string,
+  /** When the newest message was said: RFC 3339, in UTC, to the millisecond. */
+  last_message_at: string,
+  /** Whether something was said since the visitor last read or wrote. */
+  unread: boolean,
 };
 
 export type ClientFrame =
@@ -118,10 +140,27 @@ export type ClientFrame =
   client_id: string,
   /** One address. */
   email: string,
+}
+  | { "type": "feedback",
+  /** The client's own id of the frame: a UUID, which an `error` repeats. */
+  client_id: string,
+  /** The answer's id. */
+  message_id: string,
+  /** `helpful` or `unhelpful`. */
+  feedback: Feedback,
+}
+  | { "type": "conversations" }
+  | { "type": "open_conversation",
+  /** The client's own id of the frame: a UUID, which the `welcome` or the `error` that answers it repeats. */
+  client_id: string,
+  /** One of `conversations`; null for a new one. */
+  conversation_id: string | null,
 };
 
 export type ServerFrame =
   | { "type": "welcome",
+  /** The `client_id` of the `open_conversation` that this answers. */
+  client_id?: string,
   /** The visitor's session. */
   session_id: string,
   /** Null if the first message begins the conversation. */
@@ -144,6 +183,10 @@ export type ServerFrame =
   may_leave_email: boolean,
   /** The address that the visitor has left. */
   email: string | null,
+  /** While a person is awaited: the seconds that visitors have waited lately. It is left out where nobody knows. */
+  expected_wait_s?: number,
+  /** Whether `conversations` and `open_conversation` are answered. */
+  may_open?: boolean,
 }
   | { "type": "ack",
   /** What the client called it. */
@@ -172,6 +215,18 @@ export type ServerFrame =
   status: ConversationStatus,
   /** The person who answers. */
   operator: Operator | null,
+  /** As in `welcome`. */
+  expected_wait_s?: number,
+}
+  | { "type": "feedback",
+  /** The answer's id. */
+  message_id: string,
+  /** `helpful` or `unhelpful`. */
+  feedback: Feedback,
+}
+  | { "type": "conversations",
+  /** The newest, the one with the newest message first. */
+  conversations: Array<ConversationSummary>,
 }
   | { "type": "rating",
   /** The rating. */

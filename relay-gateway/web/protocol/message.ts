@@ -1,5 +1,5 @@
 // A message and a person, as a client of the relay shows them: made from untrusted JSON.
-import { RATING_SCORE, ROLES, STATUSES } from "./frames";
+import { FEEDBACKS, QUICK_REPLIES, QUICK_REPLY_CHARS, RATING_SCORE, ROLES, STATUSES } from "./frames";
 import type * as wire from "./frames";
 import { known, list, moment, record, text, webUrl } from "./untrusted";
 
@@ -13,6 +13,10 @@ export interface Message {
   readonly sources: readonly Source[];
   /** The `client_id` it was sent with, where a widget sent it. */
   readonly clientId: string | null;
+  /** What the visitor says of it; `null` where nobody is asked. */
+  readonly feedback: wire.Feedback | null;
+  /** What the visitor may answer by a click. */
+  readonly quickReplies: readonly string[];
 }
 
 export type Attachment = wire.Attachment;
@@ -46,6 +50,10 @@ export function status(value: unknown): wire.ConversationStatus {
   return STATUSES.find((status) => status === value) ?? "bot";
 }
 
+export function feedback(value: unknown): wire.Feedback | null {
+  return FEEDBACKS.find((feedback) => feedback === value) ?? null;
+}
+
 export function parseMessage(value: unknown): Message | null {
   const json = record<wire.Message>(value);
   const id = text(json.id);
@@ -59,6 +67,10 @@ export function parseMessage(value: unknown): Message | null {
     attachments: parseAttachments(json.attachments),
     sources: sources(json.citations),
     clientId: text(json.client_id),
+    feedback: feedback(json.feedback),
+    quickReplies: known(list(json.quick_replies).map(text))
+      .filter((reply) => [...reply].length <= QUICK_REPLY_CHARS)
+      .slice(0, QUICK_REPLIES),
   };
 }
 

@@ -36,6 +36,7 @@ const INTERNAL = [
   "loading|blocked|recycle|obtain|readRecord|transient|showsEnd|connection|timers|apply|config|state",
   "events|avatarUrl|element|panel|composer|render|measure|words|toEnd|appearance|answers|endWait|stored",
   "notes|revive|mayRate|mayLeaveEmail|refusedEmail|forms|occupant|emitter|holdsChat|approach|follow|hasLauncher|isOpen",
+  "conversationId|mayOpen|expectedWaitS|quickReplies|openConversation|listConversations|closePast|checkVisitor|keepFiles|patch",
   "identityToken|obtainSession|needsConnection|focusComposer|createSession|refreshToken|fetchConfig|socketUrl",
 ].join("|");
 
@@ -66,7 +67,7 @@ async function bundle(entry, outfile, format) {
   const { code } = await minify(outputFiles[0].text, {
     ecma: 2021,
     module: format === "esm",
-    compress: { passes: 3 },
+    compress: { passes: 3, sequences: false, unsafe_arrows: true },
     format: { ascii_only: true },
   });
   const bytes = Buffer.from(code);

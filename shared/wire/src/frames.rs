@@ -30,7 +30,7 @@ pub use message::{Citation, Message};
 pub use passed::PassedFrame;
 pub use rating::Rating;
 pub use reading::{client_id, read};
-pub use server::{Operator, ServerFrame};
-pub use texts::{ConversationStatus, Mode, Role};
+pub use server::{ConversationSummary, Operator, ServerFrame};
+pub use texts::{ConversationStatus, Feedback, Mode, Role};
 
 pub use crate::attachments::Attachment;

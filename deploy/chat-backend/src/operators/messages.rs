@@ -98,6 +98,7 @@ pub(crate) async fn add_message(
         role: Role::Agent,
         content: &new.content,
         attachments: new.attachments,
+        quick_replies: Vec::new(),
         client_id: new.client_id.as_deref(),
         operator_id: Some(&acting.operator.operator_id),
         uploader: Some(&uploader),

@@ -13,7 +13,7 @@ use wire::{
     time::{WireTime, now_unix_ms},
 };
 
-use super::{entry_id, json};
+use super::{entry_id, json, waits};
 use crate::{
     channel::Channel,
     handling::Handling,
@@ -71,13 +71,17 @@ pub(crate) struct ConversationRow {
     rated_at: Option<i64>,
     rated_resolved_at: Option<i64>,
     pub(crate) answers_email: Option<String>,
+    /// The conversation to which the visitor has turned from this one.
+    pub(crate) left_for: Option<String>,
+    /// How often the visitor has said of an answer whether it helped.
+    pub(crate) feedback_count: i64,
 }
 
 pub(super) const COLUMNS: &str =
     "id, tenant_id, visitor_user_id, visitor_display_name, visitor_email, visitor_phone, locale, channel, status,
      handling, waiting_reason, metadata, read_up_to, created_at, updated_at, last_message_at, closed_at, operator_id, operator_name,
      operator_avatar_url, claim_count, claimed_at, released_at, resolved_at, waiting_since, mode, routing_key, tags, snoozed_until,
-     draft, last_entry_id, rating_score, rating_comment, rated_at, rated_resolved_at, answers_email";
+     draft, last_entry_id, rating_score, rating_comment, rated_at, rated_resolved_at, answers_email, left_for, feedback_count";
 
 impl ConversationRow {
     /// What the tenant, or the visitor's page, says of the visitor.
@@ -268,21 +272,6 @@ pub(crate) async fn page(
     found.into_iter().map(Conversation::of_row).collect()
 }
 
-/// The id of the visitor's newest conversation that is not closed.
-pub(crate) async fn find_newest_active(
-    rows: &OfTenant<'_, impl ConnectionTrait>,
-    visitor_user_id: &str,
-) -> Result<Option<String>, StoreError> {
-    #[derive(FromQueryResult)]
-    struct Found {
-        id: String,
-    }
-    let sql = "SELECT id FROM conversation WHERE tenant_id = $1 AND visitor_user_id = $2 AND status = 'active'
-               ORDER BY id DESC LIMIT 1";
-    let found: Option<Found> = rows.one(sql, [visitor_user_id.into()]).await?;
-    Ok(found.map(|found| found.id))
-}
-
 /// The id of the conversation's newest message or note; empty where there is none.
 pub(super) async fn last_entry_id(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<String, StoreError> {
     #[derive(FromQueryResult)]
@@ -308,16 +297,17 @@ pub(crate) async fn set_handling(
     id: &str,
     handling: Handling,
 ) -> Result<(), StoreError> {
-    rows.execute(
-        "UPDATE conversation SET handling = $3, waiting_reason = $4, updated_at = $5,
+    let noted = waits::noted("$3", "$5");
+    let sql = format!(
+        "UPDATE conversation SET handling = $3, waiting_reason = $4, updated_at = $5, {noted},
              waiting_since = CASE WHEN $3 = 'waiting' THEN coalesce(waiting_since, $5) END,
              operator_id = CASE WHEN $3 = 'assigned' THEN operator_id END,
              operator_name = CASE WHEN $3 = 'assigned' THEN operator_name END,
              operator_avatar_url = CASE WHEN $3 = 'assigned' THEN operator_avatar_url END
-         WHERE tenant_id = $1 AND id = $2",
-        [id.into(), handling.as_str().into(), handling.waiting_reason().into(), now_unix_ms().into()],
-    )
-    .await
+         WHERE tenant_id = $1 AND id = $2"
+    );
+    let values = [id.into(), handling.as_str().into(), handling.waiting_reason().into(), now_unix_ms().into()];
+    rows.execute(&sql, values).await
 }
 
 /// Keeps what the bot was about to say, for the person who took over.

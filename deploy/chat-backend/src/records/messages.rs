@@ -6,7 +6,7 @@ use service::ApiError;
 use wire::{
     ErrorCode,
     attachments::{self, Attachment},
-    frames::{Citation, Role},
+    frames::{Citation, Feedback, Role},
     time::now_unix_ms,
 };
 
@@ -27,9 +27,12 @@ pub(crate) struct MessageRow {
     pub(crate) client_id: Option<String>,
     pub(crate) created_at: i64,
     pub(crate) operator_id: Option<String>,
+    feedback: Option<String>,
+    quick_replies: Option<String>,
 }
 
-const COLUMNS: &str = "id, conversation_id, tenant_id, role, content, attachments, citations, confidence, client_id, created_at, operator_id";
+const COLUMNS: &str = "id, conversation_id, tenant_id, role, content, attachments, citations, confidence, client_id, created_at, operator_id,
+     feedback, quick_replies";
 
 impl MessageRow {
     /// Who wrote it. A later build may have written a role that this one does not know: one such row must not hide the others of its
@@ -51,6 +54,18 @@ impl MessageRow {
         let Value::Array(stored) = json::read(&self.citations) else { return Vec::new() };
         stored.into_iter().filter_map(|citation| serde_json::from_value(citation).ok()).collect()
     }
+
+    /// What the visitor says of it. The visitor is asked of each of the bot's answers: those that cite something.
+    pub(crate) fn feedback(&self) -> Option<Feedback> {
+        let said = self.feedback.as_deref().and_then(Feedback::from_wire);
+        let is_answer = self.role == Role::Bot.as_str() && !self.citations().is_empty();
+        said.or(is_answer.then_some(Feedback::Asked))
+    }
+
+    /// What the visitor may answer by a click.
+    pub(crate) fn quick_replies(&self) -> Vec<String> {
+        self.quick_replies.as_deref().and_then(|stored| serde_json::from_str(stored).ok()).unwrap_or_default()
+    }
 }
 
 /// A message to be kept.
@@ -59,6 +74,8 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) content: &'a str,
     pub(crate) attachments: Vec<Attachment>,
     pub(crate) citations: Vec<Citation>,
+    /// What the visitor may answer by a click.
+    pub(crate) quick_replies: Vec<String>,
     pub(crate) confidence: Option<f64>,
     pub(crate) client_id: Option<&'a str>,
     /// The operator who writes it, if one does.
@@ -75,6 +92,7 @@ impl<'a> NewMessage<'a> {
             content,
             attachments: Vec::new(),
             citations: Vec::new(),
+            quick_replies: Vec::new(),
             confidence: None,
             client_id: None,
             operator_id: None,
@@ -100,8 +118,8 @@ pub(crate) async fn insert(
     let now = now_unix_ms();
     rows.execute(
         "INSERT INTO message (tenant_id, id, conversation_id, role, content, attachments, citations, confidence, created_at,
-             client_id, operator_id, in_reply_to)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             client_id, operator_id, in_reply_to, quick_replies)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         [
             id.clone().into(),
             conversation_id.into(),
@@ -114,6 +132,7 @@ pub(crate) async fn insert(
             new.client_id.into(),
             new.operator_id.into(),
             new.in_reply_to.into(),
+            (!new.quick_replies.is_empty()).then(|| json!(new.quick_replies).to_string()).into(),
         ],
     )
     .await?;
@@ -143,6 +162,20 @@ pub(crate) async fn find_by_client_id(
 ) -> Result<Option<MessageRow>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM message WHERE tenant_id = $1 AND conversation_id = $2 AND client_id = $3");
     rows.one(&sql, [conversation_id.into(), client_id.into()]).await
+}
+
+/// The message that a visitor's client sent under its own id, in whichever of the visitor's conversations it is kept: a message that is
+/// sent again after the visitor has turned to another conversation is still the same message.
+pub(crate) async fn find_of_visitor(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    visitor_user_id: &str,
+    client_id: &str,
+) -> Result<Option<MessageRow>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM message WHERE tenant_id = $1 AND client_id = $3 AND conversation_id IN
+             (SELECT id FROM conversation WHERE tenant_id = $1 AND visitor_user_id = $2)"
+    );
+    rows.one(&sql, [visitor_user_id.into(), client_id.into()]).await
 }
 
 /// A page of a conversation's messages after one of them, oldest first.
@@ -261,9 +294,11 @@ mod tests {
             client_id: None,
             created_at: 0,
             operator_id: None,
+            feedback: Some("oracular".to_owned()),
+            quick_replies: Some("not JSON".to_owned()),
         };
         let titles: Vec<_> = row.citations().into_iter().map(|citation| citation.title).collect();
         assert_eq!(titles, ["", "Refunds"]);
-        assert_eq!(row.role(), Role::System);
+        assert_eq!((row.role(), row.feedback(), row.quick_replies()), (Role::System, None, Vec::new()));
     }
 }

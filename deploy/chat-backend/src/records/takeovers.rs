@@ -3,6 +3,7 @@
 use sea_orm::ConnectionTrait;
 use wire::time::now_unix_ms;
 
+use super::waits;
 use crate::{
     handling::Handling,
     store::{OfTenant, StoreError},
@@ -15,20 +16,21 @@ pub(crate) async fn give(
     conversation_id: &str,
     holder: &Holder,
 ) -> Result<(), StoreError> {
-    rows.execute(
-        "UPDATE conversation SET handling = 'assigned', waiting_reason = NULL, waiting_since = NULL, snoozed_until = NULL,
+    let noted = waits::noted("'assigned'", "$6");
+    let sql = format!(
+        "UPDATE conversation SET {noted}, handling = 'assigned', waiting_reason = NULL, waiting_since = NULL, snoozed_until = NULL,
              operator_id = $3, operator_name = $4, operator_avatar_url = $5, claim_count = claim_count + 1, claimed_at = $6,
              released_at = NULL, resolved_at = NULL, updated_at = $6
-         WHERE tenant_id = $1 AND id = $2",
-        [
-            conversation_id.into(),
-            holder.operator_id.clone().into(),
-            holder.display_name.clone().into(),
-            holder.avatar_url.clone().into(),
-            now_unix_ms().into(),
-        ],
-    )
-    .await
+         WHERE tenant_id = $1 AND id = $2"
+    );
+    let values = [
+        conversation_id.into(),
+        holder.operator_id.clone().into(),
+        holder.display_name.clone().into(),
+        holder.avatar_url.clone().into(),
+        now_unix_ms().into(),
+    ];
+    rows.execute(&sql, values).await
 }
 
 /// Takes a conversation from the operator who has it: it is released, handed back or resolved.

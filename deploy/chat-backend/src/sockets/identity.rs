@@ -4,7 +4,7 @@ use wire::{SessionId, TenantId};
 
 use super::relay::Ended;
 use crate::{
-    records::{conversations, identities},
+    records::{choices, conversations, identities},
     replicas::ReplicaMessage,
     state::Backend,
     store::{OfTenant, unavailable},
@@ -43,7 +43,7 @@ pub(super) async fn take_over(
     conversations::take_visitors_turn(&rows, visitor_user_id).await.map_err(unavailable)?;
     let earlier = identities::of_visitor(&rows, &before).await.map_err(unavailable)?;
     let mut given: Vec<_> = earlier.iter().filter(|one| one.spoken != 0).collect();
-    let has_own = conversations::find_newest_active(&rows, visitor_user_id).await.map_err(unavailable)?.is_some();
+    let has_own = choices::current(&rows, visitor_user_id).await.map_err(unavailable)?.is_some();
     if given.is_empty() && !has_own {
         given.extend(earlier.iter().find(|one| one.status == "active"));
     }

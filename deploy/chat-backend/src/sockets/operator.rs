@@ -157,6 +157,7 @@ impl Desk<'_> {
                     role: Role::Agent,
                     content: &content,
                     attachments,
+                    quick_replies: Vec::new(),
                     client_id: Some(&client_id),
                     operator_id: Some(&self.acting.operator.operator_id),
                     uploader: Some(&uploader),

@@ -1,24 +1,29 @@
 //! One socket's place in a conversation: what was sent on it, and what must be sent next.
 
 use sea_orm::ConnectionTrait;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use service::{ApiError, websocket::Socket};
 use wire::{
-    SessionId, TenantId,
-    frames::{
-        ClientFrame, Message, Operator, Rating, Role, ServerFrame,
-        limits::{HISTORY_BYTES, WELCOME_MESSAGES},
-    },
+    frames::{ClientFrame, Message, Operator, Rating, Role, ServerFrame, limits::WELCOME_MESSAGES},
     time::WireTime,
 };
 
-use super::relay::{Ended, Heard, receive, send};
+use super::{
+    history::newest_before,
+    relay::{Ended, Heard, receive, send},
+    visitor::Visitor,
+};
 use crate::{
     answers_email,
+    feedback::judge,
     handling::Handling,
     notifier::{Listener, Signal},
     rating::rate,
-    records::{conversations, messages},
+    records::{
+        choices,
+        conversations::{self, Conversation},
+        feedback, messages, waits,
+    },
     replicas::{ConversationRef, ReplicaMessage},
     saying::{Said, say},
     state::Backend,
@@ -31,8 +36,7 @@ const PAGE: u64 = WELCOME_MESSAGES as u64;
 /// One socket's place in a conversation.
 pub(super) struct ConversationStream<'a> {
     backend: &'a Backend,
-    tenant_id: TenantId,
-    session: SessionId,
+    visitor: &'a Visitor,
     conversation_id: String,
     /// Who answers, as it was last said.
     handling: Handling,
@@ -42,6 +46,10 @@ pub(super) struct ConversationStream<'a> {
     rating: Option<Rating>,
     /// The visitor's address for answers, as it was last said.
     email: Option<String>,
+    /// How much of the visitor's feedback was told: a count.
+    feedback: i64,
+    /// Whether the visitor has turned to another conversation, and the `client_id` of the frame if one on this socket asked for that.
+    turned: Option<Option<String>>,
     /// The queue it is in.
     routing_key: Option<String>,
     /// The newest message that was in `welcome`.
@@ -54,52 +62,19 @@ pub(super) struct ConversationStream<'a> {
     resumed: Option<String>,
 }
 
-/// The newest messages whose JSON has at most `most` bytes together. The newest one is kept even if it alone is longer.
-fn newest_within(mut messages: Vec<Message>, most: usize) -> Vec<Message> {
-    let mut bytes = 0;
-    let fitting = messages.iter().rev().take_while(|message| {
-        bytes += json!(message).to_string().len();
-        bytes <= most
-    });
-    let kept = fitting.count().max(1).min(messages.len());
-    messages.split_off(messages.len() - kept)
-}
-
-/// The newest messages before the message `before`, oldest first, and whether nothing was said before these. An empty `before` stands for
-/// the end of the conversation. At most `limit` messages are read, and fewer are kept where they have more than [`HISTORY_BYTES`].
-async fn newest_before(
-    rows: &OfTenant<'_, impl ConnectionTrait>,
-    conversation_id: &str,
-    before: &str,
-    limit: u64,
-) -> Result<(Vec<Message>, bool), ApiError> {
-    // One message more is read than is sent: it tells whether there are more.
-    let mut found = messages::before(rows, conversation_id, (before, None), limit + 1).await.map_err(unavailable)?;
-    let is_more = found.len() as u64 > limit;
-    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let read = found.len();
-    let kept = newest_within(found.into_iter().rev().map(Message::from).collect(), HISTORY_BYTES);
-    let complete = !is_more && kept.len() == read;
-    Ok((kept, complete))
-}
-
 impl<'a> ConversationStream<'a> {
     /// A place before every message: the visitor was welcomed without a conversation.
-    pub(super) fn from_the_start(
-        backend: &'a Backend,
-        (tenant_id, session): (TenantId, SessionId),
-        conversation_id: String,
-        handling: Handling,
-    ) -> Self {
+    pub(super) fn from_the_start(backend: &'a Backend, visitor: &'a Visitor, conversation_id: String) -> Self {
         Self {
             backend,
-            tenant_id,
-            session,
+            visitor,
             conversation_id,
-            handling,
+            handling: visitor.handling(),
             operator: None,
             rating: None,
             email: None,
+            feedback: 0,
+            turned: None,
             routing_key: None,
             welcomed: String::new(),
             sent: String::new(),
@@ -108,22 +83,23 @@ impl<'a> ConversationStream<'a> {
         }
     }
 
-    /// Welcomes the visitor with the newest messages.
+    /// Welcomes the visitor with the newest messages. `client_id` is that of the frame that asked for the conversation.
     pub(super) async fn welcome(
         socket: &mut Socket,
         backend: &'a Backend,
-        tenant_id: TenantId,
-        session: SessionId,
-        conversation_id: String,
+        visitor: &'a Visitor,
+        (conversation_id, client_id): (String, Option<String>),
     ) -> Result<Self, Ended> {
-        let rows = backend.store.of(tenant_id);
+        let rows = backend.store.of(visitor.tenant_id);
         let conversation = conversations::find(&rows, &conversation_id).await?;
         let (history, complete) = newest_before(&rows, &conversation_id, "", PAGE).await?;
         let newest = history.last().map(|message| message.id.clone()).unwrap_or_default();
         let (handling, operator) = (conversation.handling, conversation.shown_operator());
+        let expected_wait_s = expected_wait_s(&rows, &conversation).await?;
         let (rating, email) = (conversation.rating_since_resolved(), conversation.row.answers_email);
         let welcome = ServerFrame::Welcome {
-            session_id: session,
+            client_id,
+            session_id: visitor.session,
             conversation_id: Some(conversation_id.clone()),
             status: handling.status(),
             operator: operator.clone(),
@@ -134,23 +110,31 @@ impl<'a> ConversationStream<'a> {
             rating: rating.clone(),
             may_leave_email: backend.mails.are_sent(),
             email: email.clone(),
+            expected_wait_s,
+            may_open: true,
         };
         send(socket, &welcome).await?;
         Ok(Self {
             backend,
-            tenant_id,
-            session,
+            visitor,
             conversation_id,
             handling,
             operator,
             rating,
             email,
+            feedback: conversation.row.feedback_count,
+            turned: None,
             routing_key: conversation.row.routing_key,
             welcomed: newest.clone(),
             sent: newest,
             own: Vec::new(),
             resumed: None,
         })
+    }
+
+    /// Says once that the visitor has turned to another conversation, and what the frame that asked for it was called, if one on this socket did.
+    pub(super) fn take_turn(&mut self) -> Option<Option<String>> {
+        self.turned.take()
     }
 
     /// Waits for a frame, or for news in the database.
@@ -181,17 +165,19 @@ impl<'a> ConversationStream<'a> {
                     send(socket, &ServerFrame::Typing { role: Role::Bot }).await?;
                 }
                 let (role, client) = (Role::Visitor, Some(client_id.as_str()));
-                let uploader = format!("visitor:{}", self.session);
+                let uploader = format!("visitor:{}", self.visitor.session);
                 let said = Said {
                     role,
                     content: &content,
                     attachments,
+                    quick_replies: Vec::new(),
                     client_id: client,
                     operator_id: None,
                     uploader: Some(&uploader),
                 };
-                let message = say(self.backend, self.tenant_id, &self.conversation_id, said, |_| Ok(())).await?;
-                if message.id > self.sent {
+                let message =
+                    say(self.backend, self.visitor.tenant_id, &self.conversation_id, said, |_| Ok(())).await?;
+                if message.conversation_id == self.conversation_id && message.id > self.sent {
                     // `catch_up` acknowledges it, in the order of ids. If it were acknowledged here, a client that resumes after it
                     // could miss an earlier message of somebody else.
                     self.own.push((message.id, client_id));
@@ -205,7 +191,7 @@ impl<'a> ConversationStream<'a> {
                 self.expect_message(&message_id).await?;
                 let rows = self.rows();
                 conversations::set_read_up_to(&rows, &self.conversation_id, &message_id).await.map_err(unavailable)?;
-                let (tenant_id, conversation_id) = (self.tenant_id, self.conversation_id.clone());
+                let (tenant_id, conversation_id) = (self.visitor.tenant_id, self.conversation_id.clone());
                 self.backend.tell(&ReplicaMessage::Read { tenant_id, conversation_id });
                 Ok(())
             }
@@ -221,19 +207,37 @@ impl<'a> ConversationStream<'a> {
             }
             ClientFrame::Rate { score, comment, .. } => {
                 let (backend, id) = (self.backend, &self.conversation_id);
-                let rating = rate(backend, self.tenant_id, id, (score, comment.as_deref())).await?;
+                let rating = rate(backend, self.visitor.tenant_id, id, (score, comment.as_deref())).await?;
                 self.rating = Some(rating.clone());
                 Ok(send(socket, &ServerFrame::Rating { rating: Some(rating) }).await?)
             }
             ClientFrame::LeaveEmail { email, .. } => {
                 let (backend, id) = (self.backend, &self.conversation_id);
-                let email = answers_email::leave(backend, self.tenant_id, id, &email).await?;
+                let email = answers_email::leave(backend, self.visitor.tenant_id, id, &email).await?;
                 self.email = Some(email.clone());
                 Ok(send(socket, &ServerFrame::Email { email }).await?)
             }
+            ClientFrame::Feedback { message_id, feedback, .. } => {
+                let (backend, id) = (self.backend, &self.conversation_id);
+                if !judge(backend, self.visitor.tenant_id, id, (&message_id, feedback)).await? {
+                    // `catch_up` tells what is new.
+                    send(socket, &ServerFrame::Feedback { message_id, feedback }).await?;
+                }
+                Ok(())
+            }
+            ClientFrame::Conversations => {
+                let conversations = choices::list(&self.rows(), &self.visitor.user_id).await.map_err(unavailable)?;
+                Ok(send(socket, &ServerFrame::Conversations { conversations }).await?)
+            }
+            ClientFrame::OpenConversation { client_id, conversation_id } => {
+                self.visitor.turn_to(self.backend, conversation_id).await?;
+                self.turned = Some(Some(client_id));
+                Ok(())
+            }
             ClientFrame::Typing => {
                 let (conversation_id, routing_key) = (self.conversation_id.clone(), self.routing_key.clone());
-                let (tenant_id, conversation) = (self.tenant_id, ConversationRef { conversation_id, routing_key });
+                let (tenant_id, conversation) =
+                    (self.visitor.tenant_id, ConversationRef { conversation_id, routing_key });
                 let (role, operator) = (Role::Visitor, None);
                 self.backend.tell(&ReplicaMessage::Typing {
                     tenant_id,
@@ -311,9 +315,18 @@ impl<'a> ConversationStream<'a> {
         // The status does not say why a person is awaited, so a change of the reason alone is none.
         let is_new = conversation.handling.status() != self.handling.status() || operator != self.operator;
         (self.handling, self.operator) = (conversation.handling, operator.clone());
-        self.routing_key = conversation.row.routing_key;
-        let status = is_new.then_some(ServerFrame::Status { status: self.handling.status(), operator });
-        let mut others = Vec::new();
+        self.routing_key.clone_from(&conversation.row.routing_key);
+        let status = match is_new {
+            true => {
+                let expected_wait_s = expected_wait_s(&self.rows(), &conversation).await?;
+                Some(ServerFrame::Status { status: self.handling.status(), operator, expected_wait_s })
+            }
+            false => None,
+        };
+        if conversation.row.left_for.is_some() && self.turned.is_none() {
+            self.turned = Some(None);
+        }
+        let mut others = self.feedback_since(conversation.row.feedback_count).await?;
         if rating != self.rating {
             self.rating.clone_from(&rating);
             others.push(ServerFrame::Rating { rating });
@@ -327,13 +340,36 @@ impl<'a> ConversationStream<'a> {
         Ok(News { status, others })
     }
 
+    /// What the visitor has said of answers, on this socket or another one, until the conversation's feedback has this count.
+    async fn feedback_since(&mut self, count: i64) -> Result<Vec<ServerFrame>, Ended> {
+        if count == self.feedback {
+            return Ok(Vec::new());
+        }
+        let told = std::mem::replace(&mut self.feedback, count);
+        let said = feedback::since(&self.rows(), &self.conversation_id, told).await.map_err(unavailable)?;
+        Ok(said.into_iter().map(|(message_id, feedback)| ServerFrame::Feedback { message_id, feedback }).collect())
+    }
+
     async fn read(&self, after: &str, up_to: Option<&str>) -> Result<Vec<Message>, Ended> {
         let found = messages::between(&self.rows(), &self.conversation_id, after, up_to, PAGE).await;
         Ok(found.map_err(unavailable)?.into_iter().map(Message::from).collect())
     }
 
     fn rows(&self) -> OfTenant<'a, impl ConnectionTrait + use<'a>> {
-        self.backend.store.of(self.tenant_id)
+        self.backend.store.of(self.visitor.tenant_id)
+    }
+}
+
+/// What a visitor who awaits a person is told of the wait.
+async fn expected_wait_s(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    conversation: &Conversation,
+) -> Result<Option<u64>, ApiError> {
+    match conversation.handling {
+        Handling::Waiting(_) => {
+            waits::expected_s(rows, conversation.row.routing_key.as_deref()).await.map_err(unavailable)
+        }
+        Handling::Bot | Handling::Assigned | Handling::Resolved => Ok(None),
     }
 }
 

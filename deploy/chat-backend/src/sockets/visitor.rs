@@ -1,6 +1,7 @@
 //! The visitor of a socket: read from `hello`, found in the database, or begun there.
 
 use serde_json::{Map, Value};
+use service::ApiError;
 use wire::fields::Fields;
 use wire::{
     SessionId, TenantId,
@@ -21,10 +22,13 @@ use crate::{
     channel::Channel,
     events::Scene,
     handling::{Handling, WaitingReason},
-    records::conversations::{self, NewConversation},
+    records::{
+        choices,
+        conversations::{self, NewConversation},
+    },
     replicas::ReplicaMessage,
     state::Backend,
-    store::{OfTenant, unavailable},
+    store::{OfTenant, Transaction, unavailable},
 };
 
 /// The visitor of a socket, and what its conversation begins with.
@@ -79,32 +83,72 @@ impl Visitor {
         }
     }
 
-    /// The id of the visitor's newest conversation that is not closed. If there is none, the socket of a visitor whom the tenant does
-    /// not know begins one, and a known visitor's first message will.
+    /// The id of the conversation that the visitor is in. If there is none, the socket of a visitor whom the tenant does not know begins one,
+    /// and a known visitor's first message will.
     pub(super) async fn conversation(&self, backend: &Backend) -> Result<Option<String>, Ended> {
         if !self.is_known {
             return self.begin(backend).await.map(Some);
         }
         self.take_over(backend).await?;
         let rows = backend.store.of(self.tenant_id);
-        let found = conversations::find_newest_active(&rows, &self.user_id).await.map_err(unavailable)?;
+        let found = choices::current(&rows, &self.user_id).await.map_err(unavailable)?;
         if let Some(id) = &found {
             identity::note_details(backend, self.tenant_id, id, self.details.of(&self.user_id)).await?;
         }
         Ok(found)
     }
 
-    /// The id of the visitor's newest conversation that is not closed; of a new one, if there is none.
+    /// The id of the conversation that the visitor is in; of a new one, if there is none.
     pub(super) async fn begin(&self, backend: &Backend) -> Result<String, Ended> {
         self.take_over(backend).await?;
         let transaction = backend.store.begin().await.map_err(unavailable)?;
         let rows = OfTenant::new(&transaction, self.tenant_id);
         // Two sockets of one visitor, on two replicas, must not begin a conversation each.
         conversations::take_visitors_turn(&rows, &self.user_id).await.map_err(unavailable)?;
-        if let Some(id) = conversations::find_newest_active(&rows, &self.user_id).await.map_err(unavailable)? {
+        if let Some(id) = choices::current(&rows, &self.user_id).await.map_err(unavailable)? {
             transaction.rollback().await.map_err(unavailable)?;
             return Ok(id);
         }
+        let id = self.insert(backend, &rows).await?;
+        let told = ReplicaMessage::Began { tenant_id: self.tenant_id, visitor_user_id: self.user_id.clone() };
+        backend.commit(transaction, told).await?;
+        Ok(id)
+    }
+
+    /// Turns to another conversation of the visitor's, with all sockets, or to a new one. Where nobody but the bot has spoken yet, the
+    /// conversation that the visitor is in is as good as a new one: so a frame that comes twice begins one conversation.
+    ///
+    /// # Errors
+    /// `conversation_not_found`, also for one that is closed; the store's.
+    pub(super) async fn turn_to(&self, backend: &Backend, conversation_id: Option<String>) -> Result<(), ApiError> {
+        let transaction = backend.store.begin().await.map_err(unavailable)?;
+        let rows = OfTenant::new(&transaction, self.tenant_id);
+        conversations::take_visitors_turn(&rows, &self.user_id).await.map_err(unavailable)?;
+        let id = match conversation_id {
+            Some(id) => {
+                let row = conversations::find_to_change(&rows, &id).await?.row;
+                if row.visitor_user_id != self.user_id || row.status != "active" {
+                    return Err(conversations::not_found());
+                }
+                id
+            }
+            None => match choices::current(&rows, &self.user_id).await.map_err(unavailable)? {
+                Some(id) if !choices::has_spoken(&rows, &id).await.map_err(unavailable)? => id,
+                _ => self.insert(backend, &rows).await?,
+            },
+        };
+        let left = choices::turn_to(&rows, &self.user_id, &id).await.map_err(unavailable)?;
+        let (tenant_id, visitor_user_id) = (self.tenant_id, self.user_id.clone());
+        backend.commit(transaction, ReplicaMessage::Began { tenant_id, visitor_user_id }).await?;
+        // The visitor's other sockets are in these.
+        for conversation_id in left {
+            backend.tell(&ReplicaMessage::Changed { tenant_id, conversation_id });
+        }
+        Ok(())
+    }
+
+    /// Begins a conversation.
+    async fn insert(&self, backend: &Backend, rows: &OfTenant<'_, Transaction>) -> Result<String, ApiError> {
         let (name, email) = self.details.of(&self.user_id);
         let new = NewConversation {
             visitor_user_id: self.user_id.clone(),
@@ -117,11 +161,9 @@ impl Visitor {
             mode: self.mode,
             metadata: self.metadata.clone(),
         };
-        let id = conversations::insert(&rows, new).await.map_err(unavailable)?;
+        let id = conversations::insert(rows, new).await.map_err(unavailable)?;
         let scene = Scene { conversation_id: &id, visitor_user_id: &self.user_id };
-        backend.outbox.note(&rows, &scene.conversation_started()).await.map_err(unavailable)?;
-        let told = ReplicaMessage::Began { tenant_id: self.tenant_id, visitor_user_id: self.user_id.clone() };
-        backend.commit(transaction, told).await?;
+        backend.outbox.note(rows, &scene.conversation_started()).await.map_err(unavailable)?;
         Ok(id)
     }
 

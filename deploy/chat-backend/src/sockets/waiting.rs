@@ -1,9 +1,12 @@
 //! A known visitor who has no conversation yet.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use service::{ApiError, websocket::Socket};
 use tracing::Instrument as _;
-use wire::{ErrorCode, frames::ServerFrame};
+use wire::{
+    ErrorCode,
+    frames::{ClientFrame, ServerFrame},
+};
 
 use super::{
     relay::{Ended, Heard, receive, send},
@@ -13,19 +16,22 @@ use super::{
 };
 use crate::{
     notifier::{self, Listener},
+    records::choices,
     state::Backend,
+    store::unavailable,
 };
 
 /// Welcomes a known visitor without a conversation, and waits until the visitor's first message, or another writer, begins one.
 pub(super) async fn wait_for_conversation<'a>(
     socket: &mut Socket,
     backend: &'a Backend,
-    visitor: &Visitor,
+    visitor: &'a Visitor,
 ) -> Result<(ConversationStream<'a>, Listener), Ended> {
-    let (tenant_id, session) = (visitor.tenant_id, visitor.session);
+    let tenant_id = visitor.tenant_id;
     let mut begun = backend.notifier.listen(&notifier::of_visitor(tenant_id, &visitor.user_id));
     let welcome = ServerFrame::Welcome {
-        session_id: session,
+        client_id: None,
+        session_id: visitor.session,
         conversation_id: None,
         status: visitor.handling().status(),
         operator: None,
@@ -36,6 +42,8 @@ pub(super) async fn wait_for_conversation<'a>(
         rating: None,
         may_leave_email: backend.mails.are_sent(),
         email: None,
+        expected_wait_s: None,
+        may_open: true,
     };
     send(socket, &welcome).await?;
     // Another writer may have begun one after the look into the database, and before this socket listened.
@@ -56,13 +64,32 @@ pub(super) async fn wait_for_conversation<'a>(
                     send(socket, &error).await?;
                     None
                 }
-                Some("rate" | "leave_email") => {
+                Some("rate" | "leave_email" | "feedback") => {
                     let error = ApiError::new(
                         ErrorCode::ConversationNotFound,
                         "There is no conversation yet: the first message begins one.",
                     );
                     let error = error.frame(wire::frames::client_id(&frame).map(str::to_owned));
                     send(socket, &error).await?;
+                    None
+                }
+                Some("conversations") => {
+                    let rows = backend.store.of(tenant_id);
+                    let conversations = choices::list(&rows, &visitor.user_id).await.map_err(unavailable)?;
+                    send(socket, &ServerFrame::Conversations { conversations }).await?;
+                    None
+                }
+                Some("open_conversation") => {
+                    let client_id = wire::frames::client_id(&frame).map(str::to_owned);
+                    match open(backend, visitor, frame).await {
+                        Ok(()) => {
+                            let id = visitor.begin(backend).await?;
+                            let listener = backend.notifier.listen(&id);
+                            let stream = ConversationStream::welcome(socket, backend, visitor, (id, client_id)).await?;
+                            return Ok((stream, listener));
+                        }
+                        Err(error) => send(socket, &error.frame(client_id)).await?,
+                    }
                     None
                 }
                 _ => None,
@@ -83,11 +110,19 @@ pub(super) async fn wait_for_conversation<'a>(
             },
         };
         let listener = backend.notifier.listen(&id);
-        let mut stream = ConversationStream::from_the_start(backend, (tenant_id, session), id, visitor.handling());
+        let mut stream = ConversationStream::from_the_start(backend, visitor, id);
         if let Some((frame, span)) = first {
             stream.answer(socket, frame).instrument(span).await?;
         }
         stream.catch_up(socket).await?;
         return Ok((stream, listener));
+    }
+}
+
+/// Carries out an `open_conversation`.
+async fn open(backend: &Backend, visitor: &Visitor, frame: Map<String, Value>) -> Result<(), ApiError> {
+    match wire::frames::read(frame).map_err(ApiError::from)? {
+        ClientFrame::OpenConversation { conversation_id, .. } => visitor.turn_to(backend, conversation_id).await,
+        _ => Ok(()),
     }
 }

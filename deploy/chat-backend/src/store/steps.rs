@@ -10,7 +10,7 @@ use super::{
 };
 
 /// The schema in steps: a database says how many it has taken. A step that has landed is never edited.
-pub(crate) const STEPS: [&str; 10] = [
+pub(crate) const STEPS: [&str; 11] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2_sockets.sql"),
     include_str!("schema_3_waiting.sql"),
@@ -21,15 +21,17 @@ pub(crate) const STEPS: [&str; 10] = [
     include_str!("schema_8_resolutions.sql"),
     include_str!("schema_9_document_urls.sql"),
     include_str!("schema_10_files.sql"),
+    include_str!("schema_11_choices.sql"),
 ];
 
 /// The same on PostgreSQL.
-pub(super) const POSTGRES_STEPS: [&str; 5] = [
+pub(super) const POSTGRES_STEPS: [&str; 6] = [
     include_str!("postgres_1.sql"),
     include_str!("postgres_2.sql"),
     include_str!("postgres_3.sql"),
     include_str!("postgres_4.sql"),
     include_str!("postgres_5.sql"),
+    include_str!("postgres_6.sql"),
 ];
 
 /// The PostgreSQL schema that the tables are in: the admin service may keep its own in the same database.

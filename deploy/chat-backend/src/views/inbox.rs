@@ -5,7 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use wire::{
     attachments::Attachment,
-    frames::{Citation, Rating, Role},
+    frames::{Citation, Feedback, Rating, Role},
     time::{WireTime, now_unix_ms},
 };
 
@@ -219,6 +219,10 @@ pub(crate) struct Entry {
     attachments: Vec<Attachment>,
     /// What a bot's answer was taken from.
     citations: Vec<Citation>,
+    /// Of a bot's answer: `asked`, or what the visitor says of it, `helpful` or `unhelpful`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    feedback: Option<Feedback>,
     /// Whether it is a note, which no visitor and no tenant's backend sees.
     internal: bool,
     /// The operator who wrote it; `null` where none did.
@@ -237,6 +241,7 @@ impl From<MessageRow> for Entry {
             role: row.role().as_str(),
             attachments: row.attachments(),
             citations: row.citations(),
+            feedback: row.feedback(),
             id: row.id,
             content: row.content,
             internal: false,
@@ -255,6 +260,7 @@ impl From<NoteRow> for Entry {
             content: row.content,
             attachments: Vec::new(),
             citations: Vec::new(),
+            feedback: None,
             internal: true,
             operator_id: Some(row.operator_id),
             operator_name: Some(row.operator_name),

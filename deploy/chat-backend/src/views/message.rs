@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use wire::{
     attachments::Attachment,
-    frames::{self, Citation, Role},
+    frames::{self, Citation, Feedback, Role},
     time::WireTime,
 };
 
@@ -28,6 +28,13 @@ pub(crate) struct Message {
     /// What a visitor's browser calls it.
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
+    /// Of a bot's answer: `asked`, or what the visitor says of it, `helpful` or `unhelpful`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    feedback: Option<Feedback>,
+    /// What the visitor may answer by a click.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    quick_replies: Vec<String>,
     #[schema(value_type = String, format = DateTime)]
     created_at: WireTime,
 }
@@ -38,6 +45,8 @@ impl From<MessageRow> for Message {
             role: row.role(),
             attachments: row.attachments(),
             citations: row.citations(),
+            feedback: row.feedback(),
+            quick_replies: row.quick_replies(),
             id: row.id,
             conversation_id: row.conversation_id,
             tenant_id: row.tenant_id,
@@ -55,6 +64,8 @@ impl From<MessageRow> for frames::Message {
             role: row.role(),
             citations: row.citations(),
             attachments: row.attachments(),
+            feedback: row.feedback(),
+            quick_replies: row.quick_replies(),
             id: row.id,
             content: row.content,
             client_id: row.client_id,

@@ -2,6 +2,7 @@
 
 mod admin;
 mod bot;
+mod choices;
 mod files;
 mod hand_over;
 mod history;

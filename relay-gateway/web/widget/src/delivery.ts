@@ -6,7 +6,7 @@ import { randomId } from "@chat-relay/protocol/id";
 import * as files from "./files";
 import type { Parts } from "./parts";
 import type { ServerFrame } from "./protocol";
-import { nextUnsent } from "./state";
+import { isTurning, nextUnsent } from "./state";
 
 export const ACK_TIMEOUT_MS = 20_000;
 export const RETRY_AFTER_MS = 4000;
@@ -63,7 +63,7 @@ export function discard(p: Parts, clientId: string): void {
 export function pump(p: Parts): void {
   const { inFlight, blocked, heldUntil } = p.state;
   const next = nextUnsent(p.state);
-  if (!next || inFlight !== null || blocked) return;
+  if (!next || inFlight !== null || blocked || isTurning(p.state)) return;
   if (p.connection.state === "idle" || p.connection.state === "asleep") p.connection.connect();
   const wait = heldUntil - Date.now();
   if (wait > 0) {

@@ -1,12 +1,15 @@
-// The visitor's two forms, a rating and an address for answers. Each is sent until the relay answers it; the newest of its kind counts.
+// What the visitor asks the relay to keep beside messages: a rating, an address for answers, whether an answer helped, and in which conversation
+// the visitor is. Each is sent until the relay answers it; the newest of its kind counts.
 import type { ClientFrame } from "@chat-relay/protocol/frames";
 import { randomId } from "@chat-relay/protocol/id";
 import { clean } from "@chat-relay/protocol/untrusted";
+import * as delivery from "./delivery";
 import { ACK_TIMEOUT_MS, RETRY_AFTER_MS, TRANSIENT_REFUSALS } from "./delivery";
 import type { Parts } from "./parts";
 import type { ServerFrame } from "./protocol";
+import { nextUnsent } from "./state";
 
-export type Form = Extract<ClientFrame, { type: "rate" | "leave_email" }>;
+export type Form = Extract<ClientFrame, { type: "rate" | "leave_email" | "feedback" | "open_conversation" }>;
 
 export function rate(p: Parts, score: number, comment: string): void {
   say(p, { type: "rate", client_id: randomId(), score, comment: clean(comment.trim()) || null });
@@ -17,6 +20,16 @@ export function leaveEmail(p: Parts, email: string): void {
   say(p, { type: "leave_email", client_id: randomId(), email: clean(email.trim()) });
 }
 
+export function judge(p: Parts, messageId: string, isHelpful: boolean): void {
+  say(p, { type: "feedback", client_id: randomId(), message_id: messageId, feedback: isHelpful ? "helpful" : "unhelpful" });
+}
+
+/** Asks for another conversation, or for a new one. What the visitor has written stays in the one it was written in, so that goes first. */
+export function open(p: Parts, conversationId: string | null): void {
+  if (nextUnsent(p.state)) return;
+  say(p, { type: "open_conversation", client_id: randomId(), conversation_id: conversationId });
+}
+
 /** Sends every form that is not answered yet. */
 export function pump(p: Parts): void {
   for (const form of p.state.forms) p.connection.send(form);
@@ -24,9 +37,11 @@ export function pump(p: Parts): void {
   if (p.state.forms.length > 0) p.timers.after("forms", ACK_TIMEOUT_MS, () => p.connection.recycle());
 }
 
-/** After the reducer: a rating or an address is kept. */
+/** After the reducer: a form is kept. */
 export function kept(p: Parts): void {
   if (p.state.forms.length === 0) p.timers.stop("forms");
+  // It may have waited for the conversation that it belongs to.
+  delivery.pump(p);
 }
 
 /** After the reducer: the relay refused something. */
@@ -46,7 +61,11 @@ export function refused(p: Parts, { code, clientId, retryAfterMs }: Extract<Serv
 }
 
 function say(p: Parts, form: Form): void {
-  p.patch({ forms: [...p.state.forms.filter(({ type }) => type !== form.type), form] });
+  p.patch({ forms: [...p.state.forms.filter((other) => kindOf(other) !== kindOf(form)), form] });
   p.connection.wake();
   pump(p);
+}
+
+function kindOf(form: Form): string {
+  return form.type === "feedback" ? form.message_id : form.type;
 }

@@ -6,7 +6,7 @@ import * as forms from "./forms";
 import * as history from "./history";
 import type { Parts } from "./parts";
 import type { ServerFrame } from "./protocol";
-import { isSamePerson, type State } from "./state";
+import { isElsewhere, isSamePerson, type State } from "./state";
 
 const TYPING_SHOWN_MS = 6000;
 
@@ -18,6 +18,7 @@ export function take(p: Parts, frame: ServerFrame): void {
     case "welcome":
       if (before.sessionId !== null && before.sessionId !== frame.sessionId) files.resend(p);
       history.resume(p);
+      forms.kept(p);
       break;
     case "ack":
       delivery.acknowledged(p, frame.clientId);
@@ -27,6 +28,7 @@ export function take(p: Parts, frame: ServerFrame): void {
       break;
     case "rating":
     case "email":
+    case "feedback":
       forms.kept(p);
       break;
     case "typing":
@@ -40,7 +42,8 @@ export function take(p: Parts, frame: ServerFrame): void {
       break;
     default:
   }
-  if (frame.type !== "history" && (frame.type !== "welcome" || before.welcomed)) emitNewMessages(p, before);
+  const isNews = frame.type === "welcome" ? before.welcomed && !isElsewhere(before, frame) : frame.type !== "history";
+  if (isNews) emitNewMessages(p, before);
   // Calls in the place of a WebSocket tell again and again who answers.
   if ("status" in frame && (before.status !== frame.status || !isSamePerson(before.operator, frame.operator))) {
     const { status, operator } = frame;

@@ -1,7 +1,7 @@
 // What the widget makes of the wire: parsers turn untrusted JSON into these types or into null.
 import type * as wire from "@chat-relay/protocol/frames";
 import { parseIdentity, type Identity } from "./identity";
-import { parseMessage, parseOperator, parseRating, role, status, type Message, type Operator, type Rating } from "@chat-relay/protocol/message";
+import { feedback, parseMessage, parseOperator, parseRating, role, status, type Message, type Operator, type Rating } from "@chat-relay/protocol/message";
 import { known, list, moment, record, retryAfterMs, text, webUrl } from "@chat-relay/protocol/untrusted";
 
 export type Position = "bottom-right" | "bottom-left";
@@ -37,9 +37,20 @@ export interface Session {
   readonly identity: Identity | null;
 }
 
+/** A conversation in the visitor's list. */
+export interface PastConversation {
+  readonly id: string;
+  readonly preview: string;
+  readonly at: string;
+  readonly unread: boolean;
+}
+
 export type ServerFrame =
   | {
       readonly type: "welcome";
+      /** The `client_id` of the frame that asked for the conversation. */
+      readonly clientId: string | null;
+      readonly conversationId: string | null;
       readonly sessionId: string;
       readonly status: wire.ConversationStatus;
       readonly history: readonly Message[];
@@ -51,12 +62,16 @@ export type ServerFrame =
       readonly rating: Rating | null;
       readonly mayLeaveEmail: boolean;
       readonly email: string | null;
+      readonly expectedWaitS: number | null;
+      readonly mayOpen: boolean;
     }
   | { readonly type: "ack"; readonly clientId: string; readonly messageId: string; readonly createdAt: string }
   | { readonly type: "message"; readonly message: Message }
   | { readonly type: "history"; readonly messages: readonly Message[]; readonly complete: boolean }
   | { readonly type: "typing"; readonly role: wire.Role }
-  | { readonly type: "status"; readonly status: wire.ConversationStatus; readonly operator: Operator | null }
+  | { readonly type: "status"; readonly status: wire.ConversationStatus; readonly operator: Operator | null; readonly expectedWaitS: number | null }
+  | { readonly type: "feedback"; readonly messageId: string; readonly feedback: wire.Feedback }
+  | { readonly type: "conversations"; readonly past: readonly PastConversation[] }
   | { readonly type: "rating"; readonly rating: Rating | null }
   | { readonly type: "email"; readonly email: string }
   | { readonly type: "config"; readonly config: WidgetConfig }
@@ -118,6 +133,16 @@ export function parseSession(value: unknown): Session | null {
     : { sessionId, token, expiresAt: text(json["expires_at"]) ?? "", identity: parseIdentity(json["identity"]) };
 }
 
+function seconds(value: unknown): number | null {
+  return typeof value === "number" && value >= 0 ? value : null;
+}
+
+function parsePast(value: unknown): PastConversation | null {
+  const json = record<wire.ConversationSummary>(value);
+  const id = text(json.conversation_id);
+  return id === null ? null : { id, preview: text(json.preview) ?? "", at: moment(json.last_message_at), unread: json.unread === true };
+}
+
 /** `null` for what is malformed or of a kind this version does not know: both are ignored. */
 export function parseFrame(value: unknown): ServerFrame | null {
   const json = record<wire.ServerFrame>(value);
@@ -125,6 +150,8 @@ export function parseFrame(value: unknown): ServerFrame | null {
     case "welcome":
       return {
         type: "welcome",
+        clientId: text(json.client_id),
+        conversationId: text(json.conversation_id),
         sessionId: text(json.session_id) ?? "",
         status: status(json.status),
         history: known(list(json.history).map(parseMessage)),
@@ -135,6 +162,8 @@ export function parseFrame(value: unknown): ServerFrame | null {
         rating: parseRating(json.rating),
         mayLeaveEmail: json.may_leave_email === true,
         email: text(json.email),
+        expectedWaitS: seconds(json.expected_wait_s),
+        mayOpen: json.may_open === true,
       };
     case "ack": {
       const clientId = text(json.client_id);
@@ -153,7 +182,13 @@ export function parseFrame(value: unknown): ServerFrame | null {
       return from === null ? null : { type: "typing", role: from };
     }
     case "status":
-      return { type: "status", status: status(json.status), operator: parseOperator(json.operator) };
+      return { type: "status", status: status(json.status), operator: parseOperator(json.operator), expectedWaitS: seconds(json.expected_wait_s) };
+    case "feedback": {
+      const [messageId, said] = [text(json.message_id), feedback(json.feedback)];
+      return messageId === null || said === null ? null : { type: "feedback", messageId, feedback: said };
+    }
+    case "conversations":
+      return { type: "conversations", past: known(list(json.conversations).map(parsePast)) };
     case "rating":
       return { type: "rating", rating: parseRating(json.rating) };
     case "email": {

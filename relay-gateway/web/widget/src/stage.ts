@@ -105,7 +105,7 @@ export class Stage implements Slot {
   #reads({ state }: Widget, isObserved: boolean): boolean {
     const isDrawn = this.#root?.checkVisibility?.({ visibilityProperty: true }) ?? true;
     const isShown = document.visibilityState === "visible" && this.#host.getClientRects().length > 0 && isDrawn;
-    const isRead = state.open && isShown && this.#view?.panel.messages.showsEnd === true;
+    const isRead = state.open && state.past === null && isShown && this.#view?.panel.messages.showsEnd === true;
     return isRead && (this.#container === null || this.#isSeen(isObserved));
   }
 

@@ -5,7 +5,7 @@ import type { Message, Operator, Rating } from "@chat-relay/protocol/message";
 import type { Appearance } from "./options";
 import type { FileInHand } from "./files";
 import type { OutboxEntry } from "./outbox";
-import type { WidgetConfig } from "./protocol";
+import type { PastConversation, ServerFrame, WidgetConfig } from "./protocol";
 
 /** A line of the widget's own in the conversation, standing after the message `after`. */
 export interface Note {
@@ -47,8 +47,15 @@ export interface State {
   readonly outbox: readonly OutboxEntry[];
   readonly notes: readonly Note[];
   readonly sessionId: string | null;
+  readonly conversationId: string | null;
+  /** Whether the relay lists the visitor's conversations, and opens another one. */
+  readonly mayOpen: boolean;
+  /** The list, while the visitor looks at it. */
+  readonly past: readonly PastConversation[] | null;
   readonly status: ConversationStatus | null;
   readonly operator: Operator | null;
+  /** How long visitors have waited for a person lately. */
+  readonly expectedWaitS: number | null;
   readonly readUpTo: string;
   /** Whether the visitor may rate what is resolved, and what they said of it. */
   readonly mayRate: boolean;
@@ -58,7 +65,7 @@ export interface State {
   readonly email: string | null;
   /** The address that the relay has refused, until the visitor sends another. */
   readonly refusedEmail: string | null;
-  /** The forms that the relay has not answered yet: a rating and an address at most. */
+  /** The forms that the relay has not answered yet: the newest of each kind. */
   readonly forms: readonly Form[];
   readonly typing: Role | null;
   /** What is wrong with the connection, once it has been wrong for long enough to say so. */
@@ -104,8 +111,12 @@ export const INITIAL: Omit<State, "appearance"> = {
   outbox: [],
   notes: [],
   sessionId: null,
+  conversationId: null,
+  mayOpen: false,
+  past: null,
   status: null,
   operator: null,
+  expectedWaitS: null,
   readUpTo: "",
   mayRate: false,
   rating: null,
@@ -152,6 +163,22 @@ export function previewed(state: State): Message | null {
     if (message && message.role !== "system") return message.id > state.previewedUpTo ? message : null;
   }
   return null;
+}
+
+/** Whether a welcome is to another conversation than this one. */
+export function isElsewhere({ conversationId }: State, welcome: Extract<ServerFrame, { type: "welcome" }>): boolean {
+  return conversationId !== null && welcome.conversationId !== null && conversationId !== welcome.conversationId;
+}
+
+/** Whether the visitor has asked for another conversation, and the relay has not answered yet. */
+export function isTurning({ forms }: State): boolean {
+  return forms.some(({ type }) => type === "open_conversation");
+}
+
+/** What the visitor says of an answer, the relay's or one on its way there. */
+export function feedbackOf({ forms }: State, { id, feedback }: Message): Message["feedback"] {
+  const said = forms.find((form) => form.type === "feedback" && form.message_id === id);
+  return said?.type === "feedback" ? said.feedback : feedback;
 }
 
 export function isSamePerson(one: Operator | null, other: Operator | null): boolean {

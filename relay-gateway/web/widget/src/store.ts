@@ -4,7 +4,7 @@ import type { Form } from "./forms";
 import type { Message, Operator, Rating } from "@chat-relay/protocol/message";
 import type { OutboxEntry } from "./outbox";
 import type { ServerFrame } from "./protocol";
-import { INITIAL, isSamePerson, newestId, type Note, type State } from "./state";
+import { INITIAL, isElsewhere, isSamePerson, newestId, type Note, type State } from "./state";
 
 /** How many messages stay in memory: more than anybody scrolls through. */
 const KEPT_MESSAGES = 12_000;
@@ -35,7 +35,8 @@ type Patched =
   | "sound"
   | "previewedUpTo"
   | "forms"
-  | "refusedEmail";
+  | "refusedEmail"
+  | "past";
 
 export type Patch = Partial<Pick<State, Patched>>;
 
@@ -75,7 +76,15 @@ export function reduce(state: State, action: Action): State {
       return { ...state, typing: action.role === "bot" || action.role === "agent" ? action.role : null };
     case "status":
       if (state.status === action.status && isSamePerson(state.operator, action.operator)) return state;
-      return { ...state, status: action.status, operator: action.operator, notes: noted(state, action) };
+      return { ...state, status: action.status, operator: action.operator, expectedWaitS: action.expectedWaitS, notes: noted(state, action) };
+    case "feedback": {
+      const { messageId, feedback } = action;
+      const forms = state.forms.filter((form) => form.type !== "feedback" || form.message_id !== messageId || form.feedback !== feedback);
+      const messages = state.messages.map((message) => (message.id === messageId ? { ...message, feedback } : message));
+      return { ...state, forms, messages };
+    }
+    case "conversations":
+      return { ...state, past: action.past };
     case "rating":
       return { ...state, rating: action.rating, forms: state.forms.filter((form) => !isAnswered(form, action.rating)) };
     case "email":
@@ -105,11 +114,17 @@ export function reduce(state: State, action: Action): State {
 }
 
 function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>): State {
-  const same = state.sessionId === null || state.sessionId === frame.sessionId;
-  const base: State = same ? state : { ...state, messages: [], notes: [], complete: true, readUpTo: "", forms: [], refusedEmail: null };
+  const isSameSession = state.sessionId === frame.sessionId;
+  const isOther = isElsewhere(state, frame);
+  const same = (state.sessionId === null || isSameSession) && !isOther;
+  const forms = state.forms.filter((form) => form.client_id !== frame.clientId && (same || form.type === "open_conversation"));
+  const base: State = same
+    ? { ...state, forms }
+    : { ...state, messages: [], notes: [], complete: true, readUpTo: "", forms: isSameSession ? forms : [], refusedEmail: null };
   const gapEnd = frame.history[0]?.id ?? "";
   // If a resume breaks off half-way, the next one starts from the same message: what has come since hides the gap.
-  const gapAfter = state.sessionId === frame.sessionId ? state.gapAfter || newestId(state) : "";
+  const goesOn = isSameSession && !isOther;
+  const gapAfter = goesOn ? state.gapAfter || newestId(state) : "";
   const first = base.messages.length === 0;
   const messages = merge(base, frame.history);
   return {
@@ -121,8 +136,12 @@ function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>
     mayAskOlder: frame.complete !== null,
     askedBefore: "",
     sessionId: frame.sessionId,
+    conversationId: frame.conversationId,
+    mayOpen: frame.mayOpen,
+    past: isOther || frame.clientId !== null ? null : state.past,
     status: frame.status,
     operator: frame.operator,
+    expectedWaitS: frame.expectedWaitS,
     mayRate: frame.mayRate,
     rating: frame.rating,
     mayLeaveEmail: frame.mayLeaveEmail,
@@ -132,7 +151,7 @@ function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>
     typing: null,
     loading: false,
     welcomed: true,
-    seenUpTo: state.sessionId === frame.sessionId ? state.seenUpTo : "",
+    seenUpTo: goesOn ? state.seenUpTo : "",
     toldUpTo: frame.readUpTo ?? "",
     // Only what is older than all of the history leaves a gap, which a resume fills.
     gapAfter: gapAfter < gapEnd ? gapAfter : "",
@@ -156,6 +175,8 @@ function acknowledged(state: State, ack: Extract<ServerFrame, { type: "ack" }>):
     createdAt: ack.createdAt,
     sources: [],
     clientId: ack.clientId,
+    feedback: null,
+    quickReplies: [],
   };
   return { ...state, inFlight, outbox, messages: merge({ ...state, messages }, [own]) };
 }

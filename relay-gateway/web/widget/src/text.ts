@@ -16,6 +16,8 @@ export interface Language {
   readonly day: (iso: string) => string;
   /** A size of a file. */
   readonly bytes: (count: number) => string;
+  /** A time that passes, in whole minutes or hours. */
+  readonly lasting: (seconds: number) => string;
 }
 
 export function language(locale: string, localeGiven: boolean): Language {
@@ -33,6 +35,7 @@ export function language(locale: string, localeGiven: boolean): Language {
     t: known ?? english,
     time: (iso) => clock.format(new Date(iso)),
     bytes: (count) => size(locale, count),
+    lasting: (seconds) => duration(words, seconds),
     day: remembered((iso) => capitalised(relativeDay(told, iso) ?? day(new Date(iso)), told)),
   };
 }
@@ -59,6 +62,12 @@ function remembered(name: (iso: string) => string): (iso: string) => string {
 function size(locale: string, count: number): string {
   const [unit, shown] = count < 1e6 ? ["kilobyte", Math.max(1, Math.round(count / 1e3))] : ["megabyte", count / 1e6];
   return new Intl.NumberFormat(locale, { style: "unit", unit, maximumFractionDigits: 1 }).format(shown as number);
+}
+
+function duration(locale: string, seconds: number): string {
+  const minutes = Math.max(1, Math.ceil(seconds / 60));
+  const [unit, shown] = minutes < 90 ? ["minute", minutes] : ["hour", Math.round(minutes / 60)];
+  return new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "long" }).format(shown as number);
 }
 
 /** Whether the words of this locale are there, or need not be fetched. */

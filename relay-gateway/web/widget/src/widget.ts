@@ -153,7 +153,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     if (this.#isInline) return;
     const { open } = this.state;
     this.#visit.keep("open", false);
-    this.patch({ open: false, opensWhenReady: false });
+    this.patch({ open: false, opensWhenReady: false, past: null });
     if (open) this.events.emit("close", {});
   }
 
@@ -171,7 +171,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     delivery.send(this, content);
   }
 
-  askForPerson(content: string): void {
+  say(content: string): void {
     this.checkVisitor(true);
     delivery.say(this, content);
   }
@@ -272,6 +272,23 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
 
   leaveEmail(email: string): void {
     forms.leaveEmail(this, email);
+  }
+
+  judge(messageId: string, isHelpful: boolean): void {
+    forms.judge(this, messageId, isHelpful);
+  }
+
+  openConversation(id: string | null): void {
+    forms.open(this, id);
+  }
+
+  /** The list opens once the relay has answered. */
+  listConversations(): void {
+    this.connection.send({ type: "conversations" });
+  }
+
+  closePast(): void {
+    this.patch({ past: null });
   }
 
   typed(draft: string): void {

@@ -19,10 +19,12 @@ test("what a golden frame says reaches the widget", () => {
   const [sent] = golden.server.welcome.history;
   assert.deepEqual(read("welcome"), {
     type: "welcome",
+    clientId: null,
+    conversationId: golden.server.welcome.conversation_id,
     sessionId: golden.server.welcome.session_id,
     status: "assigned",
     history: [
-      { id: sent.id, role: "visitor", content: sent.content, createdAt: sent.created_at, attachments: [], sources: [], clientId: sent.client_id },
+      { id: sent.id, role: "visitor", content: sent.content, createdAt: sent.created_at, attachments: [], sources: [], clientId: sent.client_id, feedback: null, quickReplies: [] },
     ],
     complete: false,
     readUpTo: sent.id,
@@ -31,7 +33,18 @@ test("what a golden frame says reaches the widget", () => {
     rating: null,
     mayLeaveEmail: true,
     email: "ada@example.com",
+    expectedWaitS: null,
+    mayOpen: true,
   });
+  const elsewhere = read("welcome_to_another_conversation");
+  assert.deepEqual([elsewhere.clientId, elsewhere.expectedWaitS, elsewhere.mayOpen], ["6f1c1a52-5a0e-4a53-9d5f-0a4e6f0f3b17", 240, true]);
+  const offering = read("message_with_quick_replies").message;
+  assert.deepEqual([read("message").message.feedback, offering.feedback, offering.quickReplies], ["asked", null, ["Returns", "Payment"]]);
+  assert.deepEqual(read("feedback"), { type: "feedback", messageId: golden.server.message.message.id, feedback: "helpful" });
+  const [listed] = golden.server.conversations.conversations;
+  assert.deepEqual(read("conversations").past, [
+    { id: listed.conversation_id, preview: listed.preview, at: listed.last_message_at, unread: false },
+  ]);
   assert.deepEqual(read("welcome_to_a_resolved_conversation").rating, { score: 4, comment: "Quick." });
   assert.equal(read("welcome_to_a_resolved_conversation").complete, null, "a backend that answers no history");
   const { messages, complete } = read("history");
@@ -48,7 +61,8 @@ test("what a golden frame says reaches the widget", () => {
   });
   assert.deepEqual(read("message").message.sources, [{ title: "Delivery", url: "https://shop.demo.com/help/delivery" }]);
   assert.deepEqual(read("typing"), { type: "typing", role: "bot" });
-  assert.deepEqual(read("status"), { type: "status", status: "waiting", operator: null });
+  assert.deepEqual(read("status"), { type: "status", status: "waiting", operator: null, expectedWaitS: null });
+  assert.equal(read("status_with_expected_wait").expectedWaitS, 240);
   assert.deepEqual(read("status_with_operator").operator, { displayName: "Amina", avatarUrl: null });
   assert.equal(read("config").config.themeColour, "#0055cc");
   const { error_to_come_back_from: error } = golden.server;

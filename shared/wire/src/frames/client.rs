@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::texts::Feedback;
 use crate::attachments::Attachment;
 
 /// A frame from the client. The gateway reads it from what a browser sends, and writes it anew for the chat backend, so that
@@ -54,6 +55,24 @@ pub enum ClientFrame {
         /// One address.
         email: String,
     },
+    /// The visitor says whether an answer helped. The last word counts.
+    Feedback {
+        /// The client's own id of the frame: a UUID, which an `error` repeats.
+        client_id: String,
+        /// The answer's id.
+        message_id: String,
+        /// `helpful` or `unhelpful`.
+        feedback: Feedback,
+    },
+    /// The client asks for a list of the visitor's conversations.
+    Conversations,
+    /// The visitor turns to another conversation, with all of the session's sockets.
+    OpenConversation {
+        /// The client's own id of the frame: a UUID, which the `welcome` or the `error` that answers it repeats.
+        client_id: String,
+        /// One of `conversations`; null for a new one.
+        conversation_id: Option<String>,
+    },
 }
 
 impl ClientFrame {
@@ -61,13 +80,26 @@ impl ClientFrame {
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         match self {
-            Self::Message { client_id, .. } | Self::Rate { client_id, .. } | Self::LeaveEmail { client_id, .. } => {
-                Some(client_id)
-            }
-            Self::Typing | Self::Read { .. } | Self::Resume { .. } | Self::History { .. } => None,
+            Self::Message { client_id, .. }
+            | Self::Rate { client_id, .. }
+            | Self::LeaveEmail { client_id, .. }
+            | Self::Feedback { client_id, .. }
+            | Self::OpenConversation { client_id, .. } => Some(client_id),
+            Self::Typing | Self::Read { .. } | Self::Resume { .. } | Self::History { .. } | Self::Conversations => None,
         }
     }
 
     /// The values of `type`.
-    pub const TYPES: &[&'static str] = &["message", "typing", "read", "resume", "history", "rate", "leave_email"];
+    pub const TYPES: &[&'static str] = &[
+        "message",
+        "typing",
+        "read",
+        "resume",
+        "history",
+        "rate",
+        "leave_email",
+        "feedback",
+        "conversations",
+        "open_conversation",
+    ];
 }

@@ -25,8 +25,20 @@ fn each_golden_frame_is_read_and_written_as_it_stands() {
     let set = |types: &[&str]| types.iter().map(|text| (*text).to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(types_of::<Hello>("hello"), set(&["hello"]));
     assert_eq!(types_of::<ClientFrame>("client"), set(ClientFrame::TYPES));
-    let server =
-        set(&["welcome", "ack", "message", "history", "typing", "status", "rating", "email", "config", "error"]);
+    let server = set(&[
+        "welcome",
+        "ack",
+        "message",
+        "history",
+        "typing",
+        "status",
+        "rating",
+        "email",
+        "config",
+        "error",
+        "feedback",
+        "conversations",
+    ]);
     assert_eq!(types_of::<ServerFrame>("server"), server);
 }
 

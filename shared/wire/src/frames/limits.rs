@@ -30,6 +30,18 @@ pub const RATING_SCORE: u8 = 5;
 /// Characters of what a visitor says with a rating.
 pub const RATING_COMMENT_CHARS: usize = 500;
 
+/// Quick replies of a message.
+pub const QUICK_REPLIES: usize = 5;
+
+/// Characters of a quick reply: it must fit on a button.
+pub const QUICK_REPLY_CHARS: usize = 80;
+
+/// Conversations in the visitor's list.
+pub const LISTED_CONVERSATIONS: usize = 30;
+
+/// Characters of a conversation's newest message in the visitor's list.
+pub const PREVIEW_CHARS: usize = 120;
+
 /// Characters of an e-mail address: RFC 5321 allows no longer one.
 pub const EMAIL_CHARS: usize = 254;
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::texts::Role;
+use super::texts::{Feedback, Role};
 use crate::{attachments::Attachment, time::WireTime};
 
 /// A message of a conversation.
@@ -24,6 +24,14 @@ pub struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     pub client_id: Option<String>,
+    /// Whether it helped, as the visitor says. It is left out where the visitor is not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub feedback: Option<Feedback>,
+    /// What the visitor may answer by a click.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(optional, as = "Option<Vec<String>>"))]
+    pub quick_replies: Vec<String>,
     /// RFC 3339, in UTC, to the millisecond.
     #[cfg_attr(test, ts(type = "string"))]
     pub created_at: WireTime,

@@ -8,9 +8,10 @@ use uuid::Uuid;
 use super::{
     client::ClientFrame,
     limits::{
-        CLIENT_ID_CHARS, HISTORY_MESSAGES, MESSAGE_ATTACHMENTS, MESSAGE_CHARS, MESSAGE_ID_CHARS, RATING_COMMENT_CHARS,
-        RATING_SCORE,
+        CLIENT_ID_CHARS, CONVERSATION_ID_CHARS, HISTORY_MESSAGES, MESSAGE_ATTACHMENTS, MESSAGE_CHARS, MESSAGE_ID_CHARS,
+        RATING_COMMENT_CHARS, RATING_SCORE,
     },
+    texts::Feedback,
 };
 use crate::fields::{Fields, RefusedFields};
 
@@ -41,6 +42,16 @@ pub fn read(frame: Map<String, Value>) -> Result<ClientFrame, RefusedFields> {
             comment: fields.optional_text("comment", RATING_COMMENT_CHARS),
         },
         "leave_email" => ClientFrame::LeaveEmail { client_id: id(&mut fields), email: fields.mailbox("email") },
+        "feedback" => ClientFrame::Feedback {
+            client_id: id(&mut fields),
+            message_id: fields.text("message_id", MESSAGE_ID_CHARS),
+            feedback: feedback(&mut fields),
+        },
+        "conversations" => ClientFrame::Conversations,
+        "open_conversation" => ClientFrame::OpenConversation {
+            client_id: id(&mut fields),
+            conversation_id: fields.optional_text("conversation_id", CONVERSATION_ID_CHARS),
+        },
         "read" => ClientFrame::Read { message_id: fields.text("message_id", MESSAGE_ID_CHARS) },
         "resume" => ClientFrame::Resume { after: fields.text("after", MESSAGE_ID_CHARS) },
         "history" => {
@@ -69,6 +80,15 @@ pub(super) fn required_client_id(fields: &mut Fields, given: Option<&str>) -> St
 fn history_limit(fields: &mut Fields) -> u8 {
     let most = u32::from(HISTORY_MESSAGES);
     u8::try_from(fields.number("limit", 1..=most, most)).unwrap_or(HISTORY_MESSAGES)
+}
+
+/// What the visitor says of an answer, which must be there. Where it was refused, `finish` refuses the frame.
+fn feedback(fields: &mut Fields) -> Feedback {
+    let said = fields.choice("feedback", &[Feedback::Helpful.as_str(), Feedback::Unhelpful.as_str()], "");
+    if said.is_empty() {
+        fields.require("feedback", "is required");
+    }
+    Feedback::from_wire(said).unwrap_or(Feedback::Asked)
 }
 
 /// A rating's score, which must be there. 0 where it was refused.

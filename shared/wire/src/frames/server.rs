@@ -7,7 +7,7 @@ use super::{
     json,
     message::Message,
     rating::Rating,
-    texts::{ConversationStatus, Role},
+    texts::{ConversationStatus, Feedback, Role},
 };
 use crate::{error_code::ErrorCode, session_id::SessionId, time::WireTime};
 
@@ -16,8 +16,12 @@ use crate::{error_code::ErrorCode, session_id::SessionId, time::WireTime};
 #[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerFrame {
-    /// The first frame: where the conversation stands.
+    /// Where the conversation stands. It is the first frame, and comes again when the visitor turns to another conversation.
     Welcome {
+        /// The `client_id` of the `open_conversation` that this answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        client_id: Option<String>,
         /// The visitor's session.
         #[cfg_attr(test, ts(type = "string"))]
         session_id: SessionId,
@@ -47,6 +51,14 @@ pub enum ServerFrame {
         /// The address that the visitor has left.
         #[serde(default)]
         email: Option<String>,
+        /// While a person is awaited: the seconds that visitors have waited lately. It is left out where nobody knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional, type = "number"))]
+        expected_wait_s: Option<u64>,
+        /// Whether `conversations` and `open_conversation` are answered.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+        may_open: bool,
     },
     /// The client's own message is kept.
     Ack {
@@ -81,6 +93,22 @@ pub enum ServerFrame {
         status: ConversationStatus,
         /// The person who answers.
         operator: Option<Operator>,
+        /// As in `welcome`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional, type = "number"))]
+        expected_wait_s: Option<u64>,
+    },
+    /// What the visitor says of an answer, as it is kept.
+    Feedback {
+        /// The answer's id.
+        message_id: String,
+        /// `helpful` or `unhelpful`.
+        feedback: Feedback,
+    },
+    /// The visitor's conversations in which something was said.
+    Conversations {
+        /// The newest, the one with the newest message first.
+        conversations: Vec<ConversationSummary>,
     },
     /// The visitor's rating, as it is kept; `null` once the conversation goes on.
     Rating {
@@ -114,6 +142,23 @@ pub enum ServerFrame {
         #[cfg_attr(test, ts(optional, type = "number"))]
         retry_after_seconds: Option<u64>,
     },
+}
+
+/// A conversation in the visitor's list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ConversationSummary {
+    /// The conversation.
+    pub conversation_id: String,
+    /// Who answers.
+    pub status: ConversationStatus,
+    /// The beginning of its newest message; empty where that has no words.
+    pub preview: String,
+    /// When the newest message was said: RFC 3339, in UTC, to the millisecond.
+    #[cfg_attr(test, ts(type = "string"))]
+    pub last_message_at: WireTime,
+    /// Whether something was said since the visitor last read or wrote.
+    pub unread: bool,
 }
 
 /// A person who answers, as the visitor sees them.

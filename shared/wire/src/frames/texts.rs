@@ -1,4 +1,4 @@
-//! The words that frames choose from: who speaks, who answers, and how a session begins.
+//! The words that frames choose from: who speaks, who answers, whether an answer helped, and how a session begins.
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,16 @@ texts! {
         Assigned = "assigned",
         /// Nothing is left to answer.
         Resolved = "resolved",
+    }
+
+    /// What a visitor says of an answer.
+    Feedback {
+        /// The visitor may say whether it helped, and has not yet.
+        Asked = "asked",
+        /// It helped.
+        Helpful = "helpful",
+        /// It did not help.
+        Unhelpful = "unhelpful",
     }
 
     /// Who answers first in a session's conversation.

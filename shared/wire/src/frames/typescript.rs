@@ -9,8 +9,8 @@ use super::{
     limits,
     message::{Citation, Message},
     rating::Rating,
-    server::{Operator, ServerFrame},
-    texts::{ConversationStatus, Role},
+    server::{ConversationSummary, Operator, ServerFrame},
+    texts::{ConversationStatus, Feedback, Role},
 };
 use crate::attachments::Attachment;
 
@@ -40,6 +40,8 @@ fn typescript() -> String {
         MESSAGE_CHARS,
         MESSAGE_ATTACHMENTS,
         MESSAGE_ID_CHARS,
+        QUICK_REPLIES,
+        QUICK_REPLY_CHARS,
         CLIENT_FRAME_BYTES,
         WELCOME_MESSAGES,
         ROUTING_KEY_CHARS,
@@ -55,11 +57,14 @@ fn typescript() -> String {
     let _ = writeln!(page, "export const ROLES: readonly Role[] = {:?};", Role::TEXTS);
     declare::<ConversationStatus>(&mut page);
     let _ = writeln!(page, "export const STATUSES: readonly ConversationStatus[] = {:?};", ConversationStatus::TEXTS);
+    declare::<Feedback>(&mut page);
+    let _ = writeln!(page, "export const FEEDBACKS: readonly Feedback[] = {:?};", Feedback::TEXTS);
     declare::<Attachment>(&mut page);
     declare::<Citation>(&mut page);
     declare::<Message>(&mut page);
     declare::<Operator>(&mut page);
     declare::<Rating>(&mut page);
+    declare::<ConversationSummary>(&mut page);
     declare::<ClientFrame>(&mut page);
     declare::<ServerFrame>(&mut page);
     page

@@ -52,10 +52,10 @@ export function titleText({ config }: State, { t }: Language): string {
   return nameOf(config) ?? t.chatTitle;
 }
 
-export function statusText({ status, operator, config, trouble }: State, { t }: Language): string {
+export function statusText({ status, operator, config, trouble, expectedWaitS }: State, { t, lasting }: Language): string {
   if (trouble !== null) return trouble === "reconnecting" ? t.reconnecting : t.connecting;
   if (status === "assigned") return operator?.displayName ? t.talkingTo(operator.displayName) : t.talkingToPerson;
   if (config?.online === false) return t.offline;
-  if (status === "waiting") return t.waiting;
+  if (status === "waiting") return expectedWaitS === null ? t.waiting : t.waitingUsually(lasting(expectedWaitS));
   return status === "bot" ? t.repliesAtOnce : t.online;
 }

@@ -1,12 +1,15 @@
-// The menu in the header: a person in the place of the bot, the sound for new messages, and the conversation as a file.
-import type { State } from "../state";
+// The menu in the header: a person in the place of the bot, other conversations, the sound for new messages, and the conversation as a file.
+import { nextUnsent, type State } from "../state";
 import type { Language } from "../text";
 import { button, el, setAttribute, setText } from "./dom";
 import { icon } from "./icons";
 
 export interface MenuActions {
-  /** Says so in the visitor's name. */
-  askForPerson(content: string): void;
+  /** Says a text that is ready-made, and keeps what the visitor writes. */
+  say(content: string): void;
+  /** Goes to a conversation, or to a new one. */
+  openConversation(id: string | null): void;
+  listConversations(): void;
   toggleSound(): void;
   saveTranscript(): void;
 }
@@ -15,8 +18,11 @@ export class MenuView {
   readonly element: HTMLElement;
   readonly #button: HTMLButtonElement;
   readonly #person: HTMLButtonElement;
+  readonly #new: HTMLButtonElement;
+  readonly #past: HTMLButtonElement;
   readonly #sound: HTMLButtonElement;
   readonly #save: HTMLButtonElement;
+  readonly #all: readonly HTMLButtonElement[];
   readonly #list: HTMLElement;
   /** What the visitor says to ask for a person. */
   #request = "";
@@ -24,46 +30,47 @@ export class MenuView {
   readonly #cover = button("menu-cover", () => this.#toggle(false));
 
   constructor(actions: MenuActions) {
+    const item = (name: Parameters<typeof icon>[0], act: () => void): HTMLButtonElement =>
+      button(
+        "menu-item",
+        () => {
+          this.#toggle(false);
+          act();
+        },
+        icon(name),
+        el("span"),
+      );
     this.#button = button("more", () => this.#toggle(this.#list.hidden), icon("more"));
-    this.#person = button(
-      "menu-item",
-      () => {
-        this.#toggle(false);
-        actions.askForPerson(this.#request);
-      },
-      icon("person"),
-      el("span"),
-    );
+    this.#person = item("person", () => actions.say(this.#request));
+    this.#new = item("plus", () => actions.openConversation(null));
+    this.#past = item("list", () => actions.listConversations());
+    // The menu stays open, and shows that the sound is on.
     this.#sound = button("menu-item", () => actions.toggleSound(), icon("check"), el("span"));
-    this.#save = button(
-      "menu-item",
-      () => {
-        this.#toggle(false);
-        actions.saveTranscript();
-      },
-      icon("file"),
-      el("span"),
-    );
-    this.#list = el("div", { class: "menu", id: "menu", role: "menu" }, this.#person, this.#sound, this.#save);
+    this.#save = item("file", () => actions.saveTranscript());
+    this.#all = [this.#person, this.#new, this.#past, this.#sound, this.#save];
+    this.#list = el("div", { class: "menu", id: "menu", role: "menu" }, ...this.#all);
     this.element = el("div", "menu-place", this.#cover, this.#button, this.#list);
     setAttribute(this.#button, "aria-haspopup", "menu");
     setAttribute(this.#button, "aria-controls", "menu");
-    setAttribute(this.#sound, "role", "menuitemcheckbox");
-    for (const item of [this.#person, this.#save]) setAttribute(item, "role", "menuitem");
+    for (const one of this.#all) setAttribute(one, "role", one === this.#sound ? "menuitemcheckbox" : "menuitem");
     setAttribute(this.#cover, "aria-hidden", "true");
-    for (const part of [this.#cover, this.#person, this.#sound, this.#save]) setAttribute(part, "tabindex", "-1");
+    for (const part of [this.#cover, ...this.#all]) setAttribute(part, "tabindex", "-1");
     this.#show(false);
     this.element.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  render({ open, sound, messages, status, blocked }: State, { t }: Language): void {
+  render(state: State, { t }: Language): void {
+    const { open, sound, messages, status, blocked, mayOpen, trouble } = state;
     this.#request = t.askForPerson;
-    setText(this.#person.lastElementChild as Element, t.askForPerson);
+    const texts = [t.askForPerson, t.newConversation, t.conversations, t.sound, t.saveTranscript];
+    for (const [index, one] of this.#all.entries()) setText(one.lastElementChild as Element, texts[index] as string);
     // Where a person is awaited or there, nobody has to ask.
     this.#person.hidden = blocked || status === "waiting" || status === "assigned";
+    this.#new.hidden = this.#past.hidden = blocked || !mayOpen;
+    // What is on its way belongs to the conversation in which it was written.
+    this.#past.disabled = trouble !== null || nextUnsent(state) !== undefined;
+    this.#new.disabled = this.#past.disabled || !messages.some(({ role }) => role === "visitor");
     setAttribute(this.#button, "aria-label", t.menu);
-    setText(this.#sound.lastElementChild as Element, t.sound);
-    setText(this.#save.lastElementChild as Element, t.saveTranscript);
     setAttribute(this.#sound, "aria-checked", String(sound));
     this.#save.disabled = messages.length === 0;
     if (!open) this.#show(false);
@@ -75,7 +82,7 @@ export class MenuView {
   }
 
   #items(): HTMLButtonElement[] {
-    return [this.#person, this.#sound, this.#save].filter(({ disabled, hidden }) => !disabled && !hidden);
+    return this.#all.filter(({ disabled, hidden }) => !disabled && !hidden);
   }
 
   #show(isOpen: boolean): void {

@@ -3,10 +3,10 @@ import { newestIncomingId, unseenOutbox, type State } from "../state";
 import type { Language } from "../text";
 import { FormsView, type FormsActions } from "./forms";
 import { Avatar } from "./avatar";
+import { ChoicesView, type ChoicesActions } from "./choices";
 import { button, el, setAttribute, setText } from "./dom";
 import { icon } from "./icons";
 import { BubbleView, LineView, type RowActions } from "./rows";
-import { StartersView, type StartersActions } from "./starters";
 import { botFace, operatorFace, timeline, type BubbleRow, type LineRow, type Row } from "./timeline";
 
 /** This close to the end counts as being there. */
@@ -19,7 +19,7 @@ const ANNOUNCED_ROWS = 4;
 /** So close to the oldest message, the ones before it are asked for. */
 const OLDER_PX = 600;
 
-export interface MessagesActions extends RowActions, FormsActions, StartersActions {
+export interface MessagesActions extends RowActions, FormsActions, ChoicesActions {
   /** The oldest loaded message comes into sight. */
   askOlder(): void;
   /** Asks for the next drawing: the newest message came into sight. */
@@ -34,7 +34,7 @@ export class MessagesView {
   readonly #typingText = el("span", "sr-only");
   readonly #typing: HTMLElement;
   readonly #forms: FormsView;
-  readonly #starters: StartersView;
+  readonly #choices: ChoicesView;
   readonly #scroller = el("div", { class: "scroller", tabindex: "0", role: "group" });
   readonly #pillText = el("span");
   readonly #pill: HTMLElement;
@@ -59,8 +59,8 @@ export class MessagesView {
     this.#pill = button("pill", () => this.toEnd(true), icon("chevron"), this.#pillText);
     this.#hidePill();
     this.#forms = new FormsView(actions, () => actions.onChange());
-    this.#starters = new StartersView(actions);
-    this.#scroller.append(this.#log, this.#starters.element, this.#typing, this.#forms.element);
+    this.#choices = new ChoicesView(actions);
+    this.#scroller.append(this.#log, this.#choices.element, this.#typing, this.#forms.element);
     this.element = el("div", "messages", this.#scroller, this.#pill);
     this.#scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.#scroller.addEventListener("keydown", ({ key, target }) => {
@@ -72,7 +72,7 @@ export class MessagesView {
       else if (this.#left() < 1 && !this.#leaves) this.#arrive();
       this.#range = this.#scroller.scrollHeight - this.#scroller.clientHeight;
     });
-    for (const part of [this.#scroller, this.#log, this.#starters.element, this.#typing, this.#forms.element]) this.#resizes.observe(part);
+    for (const part of [this.#scroller, this.#log, this.#choices.element, this.#typing, this.#forms.element]) this.#resizes.observe(part);
   }
 
   /** Whether the newest message is in sight. */
@@ -89,7 +89,7 @@ export class MessagesView {
     const rows = this.#changed(state, language);
     if (rows !== null) this.#sync(rows, language);
     this.#forms.render(state, language);
-    this.#starters.render(state, language);
+    this.#choices.render(state, language);
     const isTyping = state.typing !== null;
     const face = state.typing === "agent" ? operatorFace(state, language) : botFace(state);
     this.#typing.hidden = !isTyping;

@@ -6,17 +6,19 @@ import { ComposerView, type ComposerActions } from "./composer";
 import { el, setAttribute, setText } from "./dom";
 import { HeaderView, titleText, type HeaderActions } from "./header";
 import { MessagesView, type MessagesActions } from "./messages";
+import { PastView, type PastActions } from "./past";
 
 /** A panel less high than this shows little but its header and its field, unless both are made small. */
 const SHORT_PX = 280;
 
-export interface PanelActions extends MessagesActions, ComposerActions, HeaderActions {}
+export interface PanelActions extends MessagesActions, ComposerActions, HeaderActions, PastActions {}
 
 export class PanelView {
   readonly element: HTMLElement;
   readonly composer: ComposerView;
   readonly messages: MessagesView;
   readonly #header: HeaderView;
+  readonly #past: PastView;
   readonly #bar = el("div", { class: "bar", dir: "auto" });
   readonly #notice = el("div", { class: "notice", dir: "auto" });
   readonly #branding = el("div", "branding");
@@ -28,6 +30,7 @@ export class PanelView {
 
   constructor(actions: PanelActions, id: string) {
     this.#header = new HeaderView(actions);
+    this.#past = new PastView(actions);
     this.messages = new MessagesView(actions);
     this.composer = new ComposerView(actions);
     this.element = el(
@@ -35,6 +38,7 @@ export class PanelView {
       { class: "panel", id, tabindex: "-1" },
       this.#header.element,
       this.#bar,
+      this.#past.element,
       this.messages.element,
       this.#notice,
       this.composer.element,
@@ -77,8 +81,12 @@ export class PanelView {
     this.#branding.hidden = state.config?.showBranding !== true;
     this.#header.render(state, language);
     const focused = this.#focused;
+    const isTurned = this.#past.render(state, language);
+    this.messages.element.hidden = this.composer.element.hidden = state.past !== null;
     this.messages.render(state, language);
     this.composer.render(state, language);
+    if (isTurned) this.messages.moved();
+    if (isTurned && state.open) state.past === null ? this.focusOnOpening() : this.#past.focus();
     // It went with its message or its file, as Retry and Delete do: the visitor goes on where they write.
     const isGone = focused instanceof HTMLElement && (!focused.isConnected || focused.hidden);
     if (isGone) this.focusComposer();

@@ -1,0 +1,63 @@
+//! How long visitors have waited for a person lately.
+
+use sea_orm::{ConnectionTrait, FromQueryResult};
+use wire::time::now_unix_ms;
+
+use crate::store::{OfTenant, StoreError};
+
+/// Waits that are older say nothing of today.
+const LATELY_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+/// The newest waits alone are counted.
+const NEWEST: i64 = 20;
+/// Fewer waits than this say nothing.
+const FEWEST: usize = 3;
+
+/// The SQL that notes, with a change of `handling` to a text, how long the visitor waited until a person came. `now` and `handling` are SQL.
+/// Answers to contact forms are mailed: nobody waits for them in front of a page.
+pub(super) fn noted(handling: &str, now: &str) -> String {
+    let is_over = format!(
+        "{handling} = 'assigned' AND waiting_since <= {now} AND coalesce(waiting_reason, '') <> 'contact_form'"
+    );
+    format!(
+        "waited_ms = CASE WHEN {is_over} THEN {now} - waiting_since ELSE waited_ms END,
+         waited_until = CASE WHEN {is_over} THEN {now} ELSE waited_until END"
+    )
+}
+
+/// The median of the newest waits in a queue, in seconds. `None` where too few visitors have waited lately.
+pub(crate) async fn expected_s(
+    rows: &OfTenant<'_, impl ConnectionTrait>,
+    routing_key: Option<&str>,
+) -> Result<Option<u64>, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Wait {
+        waited_ms: i64,
+    }
+    let sql = "SELECT waited_ms FROM conversation
+               WHERE tenant_id = $1 AND waited_until > $2 AND coalesce(routing_key, '') = $3 ORDER BY waited_until DESC LIMIT $4";
+    let since = now_unix_ms() - LATELY_MS;
+    let values = [since.into(), routing_key.unwrap_or_default().into(), NEWEST.into()];
+    let found: Vec<Wait> = rows.all(sql, values).await?;
+    Ok(median_s(found.into_iter().map(|wait| wait.waited_ms).collect()))
+}
+
+fn median_s(mut waits_ms: Vec<i64>) -> Option<u64> {
+    if waits_ms.len() < FEWEST {
+        return None;
+    }
+    waits_ms.sort_unstable();
+    let median = waits_ms.get(waits_ms.len() / 2)?;
+    u64::try_from(median / 1000).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_waits_say_nothing_and_one_long_one_changes_nothing() {
+        assert_eq!(median_s(vec![1000, 2000]), None);
+        assert_eq!(median_s(vec![60_000, 86_400_000, 30_000]), Some(60));
+        assert_eq!(median_s(vec![4000, 1000, 2000, 3000]), Some(3));
+    }
+}
