@@ -163,6 +163,56 @@ stage.test("a visitor begins a new conversation, and goes back to an earlier one
   assert.notEqual(await focusedText(tab), null);
 });
 
+stage.test("what was written where another tab had turned already is said in the conversation it was written in", async (come) => {
+  const tenant = await stage.tenant();
+  const visitor = await come();
+  const url = stage.put(await tenant.embedCode());
+  const tab = await visitor.visit(url);
+  await answers(tab);
+  const other = await visitor.visit(url);
+  await other.open();
+  await shows(other, [`sent: ${QUESTION}`, ANSWER]);
+  const network = await visitor.context.newCDPSession(tab.page);
+  const cut = (offline) => network.send("Network.emulateNetworkConditions", { offline, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+  await network.send("Network.enable");
+  await cut(true);
+  await (await item(other, "New conversation")).click();
+  await shows(other, [GREETING]);
+  await tab.write("And the other parcel?");
+  await shows(tab, ["sending: And the other parcel?"]);
+  await cut(false);
+  // The tab follows; what was written stays behind.
+  await shows(tab, [GREETING]);
+  const [newest, oldest] = await tenant.conversations();
+  await eventually(async () => assert.ok((await tenant.messages(oldest)).some(({ content }) => content === "And the other parcel?")));
+  assert.deepEqual(await tenant.messages(newest), []);
+  assert.deepEqual(await tab.bubbles(), [GREETING]);
+  assert.deepEqual(await other.bubbles(), [GREETING]);
+});
+
+stage.test("a visitor who signed in begins another conversation after the first message, and finds both on another device", async (come) => {
+  const tenant = await stage.tenant();
+  const { token } = await tenant.signed("POST", "mint/visitor-token", { visitor_user_id: "ada-7" });
+  const url = stage.put(await tenant.embedCode());
+  const tab = await (await come()).visit(url);
+  await tab.page.evaluate((token) => window.ChatRelay.identify({ token, name: "Ada" }), token);
+  await answers(tab);
+  await (await item(tab, "New conversation")).click();
+  await shows(tab, [GREETING]);
+  assert.equal((await tab.bubbles()).length, 1);
+  await tab.write("hello");
+  await shows(tab, ["sent: hello", "Hello! What can I do for you?"]);
+
+  const device = await (await come()).visit(url);
+  await device.page.evaluate((token) => window.ChatRelay.identify({ token }), token);
+  await device.open();
+  await shows(device, ["sent: hello", "Hello! What can I do for you?"]);
+  await (await item(device, "Your conversations")).click();
+  await device.widget.locator(".past").getByRole("button", { name: ANSWER }).click();
+  await shows(device, [`sent: ${QUESTION}`, ANSWER]);
+  await shows(tab, [`sent: ${QUESTION}`, ANSWER]);
+});
+
 stage.test("without a WebSocket, conversations are begun, listed and opened by calls", async (come) => {
   const tenant = await stage.tenant();
   const visitor = await come();

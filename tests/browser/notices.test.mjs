@@ -207,8 +207,10 @@ stage.test("the menu is worked by keys, and a click anywhere else closes it", as
   await findsNothing(tab.page);
   const focused = () => tab.widget.evaluate(({ shadowRoot }) => shadowRoot.activeElement.textContent);
   assert.equal(await focused(), "I want to talk to a person");
-  await keyboard.press("ArrowDown");
-  assert.equal(await focused(), "Sound for new messages");
+  for (const next of ["New conversation", "Your conversations", "Sound for new messages"]) {
+    await keyboard.press("ArrowDown");
+    assert.equal(await focused(), next);
+  }
   await keyboard.press("ArrowDown");
   assert.equal(await focused(), "Save the conversation");
   await keyboard.press("ArrowDown");

@@ -15,6 +15,7 @@ use super::{
         messages::{self, Inserted, MessageRow, NewMessage},
         takeovers,
         tickets::{self, NewTicket, TicketNumber, TicketRef},
+        waits,
     },
     replicas::ReplicaMessage,
     state::Backend,
@@ -50,9 +51,7 @@ pub(crate) async fn say(
 ) -> Result<MessageRow, ApiError> {
     let (role, content) = (said.role, said.content);
     let (kept, conversation) = keep(backend, tenant_id, conversation_id, said, may_say).await?;
-    // A message that is sent again may be kept in another conversation: it is answered there.
-    let is_here = kept.conversation_id == conversation_id;
-    if is_here && role == Role::Visitor && conversation.handling.bot_may_answer() {
+    if role == Role::Visitor && conversation.handling.bot_may_answer() {
         let answering = answer(backend, tenant_id, &conversation, &kept, content);
         // The message is kept, and its client must hear of it whatever becomes of the answer.
         if let Err(error) = answering.await {
@@ -79,7 +78,8 @@ async fn keep(
     let may_see = !matches!(&judged, Err(error) if error.code() == ErrorCode::ConversationNotFound);
     if may_see
         && let Some(client_id) = client_id
-        && let Some(there) = find_kept(&rows, &conversation, role, client_id).await.map_err(unavailable)?
+        && let Some(there) =
+            messages::find_by_client_id(&rows, conversation_id, client_id).await.map_err(unavailable)?
     {
         return Ok((there, conversation));
     }
@@ -103,21 +103,6 @@ async fn keep(
     let conversation_id = conversation_id.to_owned();
     backend.commit(transaction, ReplicaMessage::Changed { tenant_id, conversation_id }).await?;
     Ok((message, now))
-}
-
-/// A message that is kept under the client's own id already.
-async fn find_kept(
-    rows: &OfTenant<'_, impl ConnectionTrait>,
-    conversation: &Conversation,
-    role: Role,
-    client_id: &str,
-) -> Result<Option<MessageRow>, StoreError> {
-    match role {
-        Role::Visitor => messages::find_of_visitor(rows, &conversation.row.visitor_user_id, client_id).await,
-        Role::Agent | Role::Bot | Role::System => {
-            messages::find_by_client_id(rows, &conversation.row.id, client_id).await
-        }
-    }
 }
 
 /// Lets the bot answer a visitor's message. It composes whenever it might answer as the message was kept: so a person who takes over from
@@ -178,7 +163,7 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
         let id = self.conversation.row.id.as_str();
         match (role, self.conversation.handling) {
             (Role::Visitor, Handling::Resolved) => self.begin_again(content).await?,
-            (Role::Visitor, Handling::Waiting(WaitingReason::HumanMode)) => self.open_first_ticket(content).await?,
+            (Role::Visitor, Handling::Waiting(WaitingReason::HumanMode)) => self.begin_to_wait(content).await?,
             (Role::Agent, Handling::Bot | Handling::Waiting(_) | Handling::Resolved) => self.assign().await?,
             (Role::Agent, Handling::Assigned) => conversations::set_draft(&self.rows, id, None).await?,
             _ => {}
@@ -254,11 +239,13 @@ impl<C: ConnectionTrait> Exchange<'_, C> {
         }
     }
 
-    /// With `mode=human` the first message opens the ticket: a conversation in which nothing was said needs nobody.
-    async fn open_first_ticket(&self, message: &str) -> Result<(), StoreError> {
-        if tickets::find_newest(&self.rows, &self.conversation.row.id).await?.is_some() {
+    /// With `mode=human` the first message opens the ticket, and the wait begins with it: where nothing was said, nobody waits.
+    async fn begin_to_wait(&self, message: &str) -> Result<(), StoreError> {
+        let id = self.conversation.row.id.as_str();
+        if tickets::find_newest(&self.rows, id).await?.is_some() {
             return Ok(());
         }
+        waits::begin(&self.rows, id).await?;
         self.open_ticket(message, WaitingReason::HumanMode).await.map(drop)
     }
 

@@ -44,7 +44,7 @@ use visitor::Visitor;
 /// backend knows the visitor: the socket joins that visitor's newest active conversation, and where there is none, the first message
 /// begins one (`welcome` then has `conversation_id: null`). `continues` names the visitor's session from before the tenant told who the
 /// visitor is: a conversation in which the visitor said something there is this visitor's from now on. Then what the visitor says, checked and written anew:
-/// `{"type":"message","client_id":"<uuid>","content":"…","attachments":[]}`, `{"type":"typing"}`,
+/// `{"type":"message","client_id":"<uuid>","content":"…","attachments":[],"conversation_id"?}`, `{"type":"typing"}`,
 /// `{"type":"read","message_id"}`, `{"type":"resume","after":"<message_id>"}`, `{"type":"rate","client_id","score","comment"}`,
 /// `{"type":"leave_email","client_id","email"}`, `{"type":"feedback","client_id","message_id","feedback"}`, `{"type":"conversations"}` and
 /// `{"type":"open_conversation","client_id","conversation_id":null|"…"}`. A message whose trace is recorded also has
@@ -53,7 +53,7 @@ use visitor::Visitor;
 /// **The backend answers** `hello` with `{"type":"welcome","session_id","conversation_id","status":"bot|waiting|assigned|resolved",
 /// "operator":null|{"display_name","avatar_url"},"history":[message…],"read_up_to":null|"<message_id>","may_rate","rating","may_leave_email",
 /// "email","expected_wait_s"?,"may_open"}`, the newest 50, oldest
-/// first, fewer where they are long. Another `welcome` follows whenever the visitor turns to another conversation. Each `message` with `{"type":"ack","client_id","message_id","created_at"}` once it is kept: the same `client_id` again
+/// first, fewer where they are long. Another `welcome` follows whenever the visitor turns to another conversation. Each `message` with `{"type":"ack","client_id","message_id","conversation_id","created_at"}` once it is kept: the same `client_id` again
 /// is the same message. Whatever else is said in the conversation is `{"type":"message","message":{"id","role","content",
 /// "citations":[],"attachments":[],"client_id"?,"feedback"?,"quick_replies"?,"created_at"}}`, in the order of its ids, each once; a socket's own messages come as `ack`
 /// alone, in their place among the others. `resume` is answered with all messages after the named one up to those that were new

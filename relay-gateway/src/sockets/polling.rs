@@ -85,7 +85,7 @@ impl<P: Participant> Sockets<P> {
         loop {
             let text = self.next(participant, &mut backend, deadline).await?.ok_or(Closing::BackendAway)?;
             let frame = PassedFrame::read(&text);
-            // The `welcome` that answers nothing names no frame.
+            // The backend begins with a `welcome` that answers no frame.
             let is_its = frame.client_id == asked.client_id || (frame.client_id.is_none() && frame.kind != "welcome");
             if is_its && (frame.kind == answers || frame.kind == "error") {
                 return passed(text).map(Some);

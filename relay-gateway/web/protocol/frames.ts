@@ -111,6 +111,8 @@ export type ClientFrame =
   content: string,
   /** Files that go with it. */
   attachments: Array<Attachment>,
+  /** The conversation in which it was written. Left out, or not the visitor's, it is said in the one that the visitor is in. */
+  conversation_id?: string,
 }
   | { "type": "typing" }
   | { "type": "read",
@@ -193,6 +195,8 @@ export type ServerFrame =
   client_id: string,
   /** The message's id. */
   message_id: string,
+  /** The conversation that it is kept in. Chat backends of a visitor's only conversation leave it out. */
+  conversation_id?: string,
   /** RFC 3339, in UTC, to the millisecond. */
   created_at: string,
 }

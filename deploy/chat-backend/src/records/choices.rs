@@ -16,7 +16,8 @@ struct Id {
     id: String,
 }
 
-/// The id of the conversation that the visitor is in: the newest of those that are not closed and that the visitor has not turned away from.
+/// The id of the conversation that the visitor is in: the newest of those that are not closed and that the visitor has not turned away from. One
+/// that somebody else begins for the visitor, such as the tenant's backend, is newer than the one that the visitor chose.
 pub(crate) async fn current(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     visitor_user_id: &str,
@@ -27,18 +28,22 @@ pub(crate) async fn current(
     Ok(found.map(|found| found.id))
 }
 
-/// Puts the visitor into one conversation, and out of all others: answers the ids of those that the visitor was in.
+/// Puts the visitor into one conversation, and out of all others: answers the ids of those that the visitor was in. The rows are locked in the
+/// order of their ids, as everybody does who locks several conversations.
 pub(crate) async fn turn_to(
     rows: &OfTenant<'_, Transaction>,
     visitor_user_id: &str,
     id: &str,
 ) -> Result<Vec<String>, StoreError> {
-    let sql = "UPDATE conversation SET left_for = NULL WHERE tenant_id = $1 AND visitor_user_id = $2 AND id = $3";
+    let locked = rows.dialect().for_update();
+    let sql = format!(
+        "SELECT id FROM conversation WHERE tenant_id = $1 AND visitor_user_id = $2 AND (left_for IS NULL OR id = $3) ORDER BY id{locked}"
+    );
+    let found: Vec<Id> = rows.all(&sql, [visitor_user_id.into(), id.into()]).await?;
+    let sql = "UPDATE conversation SET left_for = CASE WHEN id = $3 THEN NULL ELSE $3 END
+               WHERE tenant_id = $1 AND visitor_user_id = $2 AND (left_for IS NULL OR id = $3)";
     rows.execute(sql, [visitor_user_id.into(), id.into()]).await?;
-    let sql = "UPDATE conversation SET left_for = $3 WHERE tenant_id = $1 AND visitor_user_id = $2 AND id <> $3 AND left_for IS NULL
-               RETURNING id";
-    let left: Vec<Id> = rows.all(sql, [visitor_user_id.into(), id.into()]).await?;
-    Ok(left.into_iter().map(|left| left.id).collect())
+    Ok(found.into_iter().map(|found| found.id).filter(|found| found != id).collect())
 }
 
 /// Whether the visitor has said something in a conversation.
@@ -61,20 +66,23 @@ pub(crate) async fn list(
         content: String,
         unread: i32,
     }
-    // Messages of visitors and of the system are nothing to read.
-    let sql = "SELECT conversation.id, conversation.handling, conversation.last_message_at, newest.content,
+    // Messages of visitors and of the system are nothing to read. The conversations are chosen before their messages are looked at.
+    let sql = "SELECT chosen.id, chosen.handling, chosen.last_message_at,
+                   coalesce((SELECT newest.content FROM message newest WHERE newest.tenant_id = $1 AND newest.conversation_id = chosen.id
+                       ORDER BY newest.id DESC LIMIT 1), '') AS content,
                    CASE WHEN EXISTS (
-                       SELECT 1 FROM message WHERE message.tenant_id = $1 AND message.conversation_id = conversation.id
-                           AND message.role IN ('agent', 'bot') AND message.id > coalesce(conversation.read_up_to, '')
-                           AND message.id > coalesce((SELECT max(own.id) FROM message own WHERE own.tenant_id = $1
-                               AND own.conversation_id = conversation.id AND own.role = 'visitor'), '')
+                       SELECT 1 FROM message said WHERE said.tenant_id = $1 AND said.conversation_id = chosen.id
+                           AND said.role IN ('agent', 'bot') AND said.id > chosen.read_up_to AND said.id > chosen.own
                    ) THEN 1 ELSE 0 END AS unread
-               FROM conversation JOIN message newest ON newest.tenant_id = $1 AND newest.id = (
-                   SELECT max(last.id) FROM message last WHERE last.tenant_id = $1 AND last.conversation_id = conversation.id)
-                   AND newest.conversation_id = conversation.id
-               WHERE conversation.tenant_id = $1 AND conversation.visitor_user_id = $2 AND conversation.status = 'active'
-                   AND conversation.last_message_at IS NOT NULL
-               ORDER BY conversation.last_message_at DESC, conversation.id DESC LIMIT $3";
+               FROM (
+                   SELECT id, handling, last_message_at, coalesce(read_up_to, '') AS read_up_to,
+                       coalesce((SELECT own.id FROM message own WHERE own.tenant_id = $1 AND own.conversation_id = conversation.id
+                           AND own.role = 'visitor' ORDER BY own.id DESC LIMIT 1), '') AS own
+                   FROM conversation
+                   WHERE tenant_id = $1 AND visitor_user_id = $2 AND status = 'active' AND last_message_at IS NOT NULL
+                   ORDER BY last_message_at DESC, id DESC LIMIT $3
+               ) AS chosen
+               ORDER BY chosen.last_message_at DESC, chosen.id DESC";
     let most = i64::try_from(LISTED_CONVERSATIONS).unwrap_or(i64::MAX);
     let found: Vec<Row> = rows.all(sql, [visitor_user_id.into(), most.into()]).await?;
     let summary = |row: Row| ConversationSummary {

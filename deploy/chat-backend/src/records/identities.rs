@@ -9,19 +9,21 @@ use crate::store::{OfTenant, StoreError};
 pub(crate) struct Earlier {
     pub(crate) id: String,
     pub(crate) status: String,
+    /// The conversation to which the visitor has turned from this one.
+    pub(crate) left_for: Option<String>,
     /// Whether the visitor has said something there: 1 or 0.
     pub(crate) spoken: i32,
 }
 
-/// The conversations of a visitor id, newest first.
+/// The conversations of a visitor id, oldest first.
 pub(crate) async fn of_visitor(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     visitor_user_id: &str,
 ) -> Result<Vec<Earlier>, StoreError> {
-    let sql = "SELECT id, status, CASE WHEN EXISTS (
+    let sql = "SELECT id, status, left_for, CASE WHEN EXISTS (
                    SELECT 1 FROM message WHERE message.tenant_id = $1 AND message.conversation_id = conversation.id
                        AND message.role = 'visitor') THEN 1 ELSE 0 END AS spoken
-               FROM conversation WHERE tenant_id = $1 AND visitor_user_id = $2 ORDER BY id DESC";
+               FROM conversation WHERE tenant_id = $1 AND visitor_user_id = $2 ORDER BY id";
     rows.all(sql, [visitor_user_id.into()]).await
 }
 

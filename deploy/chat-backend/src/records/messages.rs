@@ -164,18 +164,13 @@ pub(crate) async fn find_by_client_id(
     rows.one(&sql, [conversation_id.into(), client_id.into()]).await
 }
 
-/// The message that a visitor's client sent under its own id, in whichever of the visitor's conversations it is kept: a message that is
-/// sent again after the visitor has turned to another conversation is still the same message.
-pub(crate) async fn find_of_visitor(
+/// One message of the tenant, in whichever conversation it is.
+pub(crate) async fn find_anywhere(
     rows: &OfTenant<'_, impl ConnectionTrait>,
-    visitor_user_id: &str,
-    client_id: &str,
+    id: &str,
 ) -> Result<Option<MessageRow>, StoreError> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM message WHERE tenant_id = $1 AND client_id = $3 AND conversation_id IN
-             (SELECT id FROM conversation WHERE tenant_id = $1 AND visitor_user_id = $2)"
-    );
-    rows.one(&sql, [visitor_user_id.into(), client_id.into()]).await
+    let sql = format!("SELECT {COLUMNS} FROM message WHERE tenant_id = $1 AND id = $2");
+    rows.one(&sql, [id.into()]).await
 }
 
 /// A page of a conversation's messages after one of them, oldest first.

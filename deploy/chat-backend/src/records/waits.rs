@@ -3,13 +3,16 @@
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use wire::time::now_unix_ms;
 
-use crate::store::{OfTenant, StoreError};
+use crate::{
+    handling::Handling,
+    store::{OfTenant, StoreError},
+};
 
 /// Waits that are older say nothing of today.
 const LATELY_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// The newest waits alone are counted.
 const NEWEST: i64 = 20;
-/// Fewer waits than this say nothing.
+/// With fewer waits than this, nothing is expected.
 const FEWEST: usize = 3;
 
 /// The SQL that notes, with a change of `handling` to a text, how long the visitor waited until a person came. `now` and `handling` are SQL.
@@ -24,17 +27,28 @@ pub(super) fn noted(handling: &str, now: &str) -> String {
     )
 }
 
-/// The median of the newest waits in a queue, in seconds. `None` where too few visitors have waited lately.
+/// The visitor begins to wait now, with the first message.
+pub(crate) async fn begin(rows: &OfTenant<'_, impl ConnectionTrait>, id: &str) -> Result<(), StoreError> {
+    let sql =
+        "UPDATE conversation SET waiting_since = $3 WHERE tenant_id = $1 AND id = $2 AND waiting_since IS NOT NULL";
+    rows.execute(sql, [id.into(), now_unix_ms().into()]).await
+}
+
+/// The median of the newest waits in a queue, in seconds. `None` where no person is awaited, and where too few visitors have waited lately.
 pub(crate) async fn expected_s(
     rows: &OfTenant<'_, impl ConnectionTrait>,
+    handling: Handling,
     routing_key: Option<&str>,
 ) -> Result<Option<u64>, StoreError> {
+    if !matches!(handling, Handling::Waiting(_)) {
+        return Ok(None);
+    }
     #[derive(FromQueryResult)]
     struct Wait {
         waited_ms: i64,
     }
     let sql = "SELECT waited_ms FROM conversation
-               WHERE tenant_id = $1 AND waited_until > $2 AND coalesce(routing_key, '') = $3 ORDER BY waited_until DESC LIMIT $4";
+               WHERE tenant_id = $1 AND coalesce(routing_key, '') = $3 AND waited_until > $2 ORDER BY waited_until DESC LIMIT $4";
     let since = now_unix_ms() - LATELY_MS;
     let values = [since.into(), routing_key.unwrap_or_default().into(), NEWEST.into()];
     let found: Vec<Wait> = rows.all(sql, values).await?;

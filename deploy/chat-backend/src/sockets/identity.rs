@@ -25,8 +25,8 @@ impl Details {
     }
 }
 
-/// Gives the visitor the conversations of the session before in which the visitor said something. If there is none, and the visitor
-/// has no active conversation, gives the visitor the active one of that session: a first message may be on its way to it.
+/// Gives the visitor the conversations of the session before in which the visitor said something. If the visitor is in no conversation, gives
+/// the visitor the one that the session is in too, though nothing was said there: a first message may be on its way to it.
 pub(super) async fn take_over(
     backend: &Backend,
     tenant_id: TenantId,
@@ -43,14 +43,17 @@ pub(super) async fn take_over(
     conversations::take_visitors_turn(&rows, visitor_user_id).await.map_err(unavailable)?;
     let earlier = identities::of_visitor(&rows, &before).await.map_err(unavailable)?;
     let mut given: Vec<_> = earlier.iter().filter(|one| one.spoken != 0).collect();
-    let has_own = choices::current(&rows, visitor_user_id).await.map_err(unavailable)?.is_some();
-    if given.is_empty() && !has_own {
-        given.extend(earlier.iter().find(|one| one.status == "active"));
+    let is_in_one = choices::current(&rows, visitor_user_id).await.map_err(unavailable)?.is_some();
+    if !is_in_one {
+        let current = earlier.iter().rev().find(|one| one.status == "active" && one.left_for.is_none());
+        given.extend(current.filter(|one| one.spoken == 0));
     }
     if given.is_empty() {
         transaction.rollback().await.map_err(unavailable)?;
         return Ok(());
     }
+    // Everybody who locks several conversations does so in the order of their ids.
+    given.sort_by(|one, other| one.id.cmp(&other.id));
     for one in &given {
         conversations::find_to_change(&rows, &one.id).await?;
         identities::give(&rows, &one.id, visitor_user_id).await.map_err(unavailable)?;

@@ -19,11 +19,7 @@ use crate::{
     handling::Handling,
     notifier::{Listener, Signal},
     rating::rate,
-    records::{
-        choices,
-        conversations::{self, Conversation},
-        feedback, messages, waits,
-    },
+    records::{choices, conversations, feedback, messages, waits},
     replicas::{ConversationRef, ReplicaMessage},
     saying::{Said, say},
     state::Backend,
@@ -95,7 +91,9 @@ impl<'a> ConversationStream<'a> {
         let (history, complete) = newest_before(&rows, &conversation_id, "", PAGE).await?;
         let newest = history.last().map(|message| message.id.clone()).unwrap_or_default();
         let (handling, operator) = (conversation.handling, conversation.shown_operator());
-        let expected_wait_s = expected_wait_s(&rows, &conversation).await?;
+        let row = &conversation.row;
+        let expected_wait_s =
+            waits::expected_s(&rows, handling, row.routing_key.as_deref()).await.map_err(unavailable)?;
         let (rating, email) = (conversation.rating_since_resolved(), conversation.row.answers_email);
         let welcome = ServerFrame::Welcome {
             client_id,
@@ -160,7 +158,7 @@ impl<'a> ConversationStream<'a> {
 
     async fn act(&mut self, socket: &mut Socket, frame: Map<String, Value>) -> Result<(), Failed> {
         match wire::frames::read(frame).map_err(ApiError::from)? {
-            ClientFrame::Message { client_id, content, attachments } => {
+            ClientFrame::Message { client_id, content, attachments, conversation_id } => {
                 if self.handling == Handling::Bot {
                     send(socket, &ServerFrame::Typing { role: Role::Bot }).await?;
                 }
@@ -175,16 +173,17 @@ impl<'a> ConversationStream<'a> {
                     operator_id: None,
                     uploader: Some(&uploader),
                 };
-                let message =
-                    say(self.backend, self.visitor.tenant_id, &self.conversation_id, said, |_| Ok(())).await?;
+                let place = self.visitor.place_of(self.backend, conversation_id, &self.conversation_id).await?;
+                let message = say(self.backend, self.visitor.tenant_id, &place, said, |_| Ok(())).await?;
                 if message.conversation_id == self.conversation_id && message.id > self.sent {
                     // `catch_up` acknowledges it, in the order of ids. If it were acknowledged here, a client that resumes after it
                     // could miss an earlier message of somebody else.
                     self.own.push((message.id, client_id));
                     Ok(())
                 } else {
+                    let (message_id, conversation_id) = (message.id, Some(message.conversation_id));
                     let created_at = WireTime::from_unix_ms(message.created_at);
-                    Ok(send(socket, &ServerFrame::Ack { client_id, message_id: message.id, created_at }).await?)
+                    Ok(send(socket, &ServerFrame::Ack { client_id, message_id, conversation_id, created_at }).await?)
                 }
             }
             ClientFrame::Read { message_id } => {
@@ -218,9 +217,10 @@ impl<'a> ConversationStream<'a> {
                 Ok(send(socket, &ServerFrame::Email { email }).await?)
             }
             ClientFrame::Feedback { message_id, feedback, .. } => {
-                let (backend, id) = (self.backend, &self.conversation_id);
-                if !judge(backend, self.visitor.tenant_id, id, (&message_id, feedback)).await? {
-                    // `catch_up` tells what is new.
+                let Visitor { tenant_id, user_id, .. } = self.visitor;
+                let kept = judge(self.backend, *tenant_id, user_id, (&message_id, feedback)).await?;
+                // What is new in this conversation, `catch_up` tells.
+                if kept.as_ref() != Some(&self.conversation_id) {
                     send(socket, &ServerFrame::Feedback { message_id, feedback }).await?;
                 }
                 Ok(())
@@ -296,7 +296,8 @@ impl<'a> ConversationStream<'a> {
                 let own = self.own.iter().position(|(id, _)| *id == message.id);
                 let frame = match own.map(|place| self.own.swap_remove(place)) {
                     Some((message_id, client_id)) => {
-                        ServerFrame::Ack { client_id, message_id, created_at: message.created_at }
+                        let conversation_id = Some(self.conversation_id.clone());
+                        ServerFrame::Ack { client_id, message_id, conversation_id, created_at: message.created_at }
                     }
                     None => ServerFrame::Message { message },
                 };
@@ -318,7 +319,8 @@ impl<'a> ConversationStream<'a> {
         self.routing_key.clone_from(&conversation.row.routing_key);
         let status = match is_new {
             true => {
-                let expected_wait_s = expected_wait_s(&self.rows(), &conversation).await?;
+                let (rows, queue) = (self.rows(), self.routing_key.as_deref());
+                let expected_wait_s = waits::expected_s(&rows, self.handling, queue).await.map_err(unavailable)?;
                 Some(ServerFrame::Status { status: self.handling.status(), operator, expected_wait_s })
             }
             false => None,
@@ -357,19 +359,6 @@ impl<'a> ConversationStream<'a> {
 
     fn rows(&self) -> OfTenant<'a, impl ConnectionTrait + use<'a>> {
         self.backend.store.of(self.visitor.tenant_id)
-    }
-}
-
-/// What a visitor who awaits a person is told of the wait.
-async fn expected_wait_s(
-    rows: &OfTenant<'_, impl ConnectionTrait>,
-    conversation: &Conversation,
-) -> Result<Option<u64>, ApiError> {
-    match conversation.handling {
-        Handling::Waiting(_) => {
-            waits::expected_s(rows, conversation.row.routing_key.as_deref()).await.map_err(unavailable)
-        }
-        Handling::Bot | Handling::Assigned | Handling::Resolved => Ok(None),
     }
 }
 

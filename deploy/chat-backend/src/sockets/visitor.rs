@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use service::ApiError;
 use wire::fields::Fields;
 use wire::{
-    SessionId, TenantId,
+    ErrorCode, SessionId, TenantId,
     frames::{
         Mode,
         limits::{
@@ -83,6 +83,11 @@ impl Visitor {
         }
     }
 
+    /// The queue that its conversations begin in.
+    pub(super) fn routing_key(&self) -> Option<&str> {
+        self.metadata.get("routing_key").and_then(Value::as_str)
+    }
+
     /// The id of the conversation that the visitor is in. If there is none, the socket of a visitor whom the tenant does not know begins one,
     /// and a known visitor's first message will.
     pub(super) async fn conversation(&self, backend: &Backend) -> Result<Option<String>, Ended> {
@@ -115,8 +120,8 @@ impl Visitor {
         Ok(id)
     }
 
-    /// Turns to another conversation of the visitor's, with all sockets, or to a new one. Where nobody but the bot has spoken yet, the
-    /// conversation that the visitor is in is as good as a new one: so a frame that comes twice begins one conversation.
+    /// Turns to another conversation of the visitor's, with all sockets, or to a new one. Where the visitor has said nothing yet, the
+    /// conversation that the visitor is in is as good as a new one. So a frame that is sent again right away begins no second one.
     ///
     /// # Errors
     /// `conversation_not_found`, also for one that is closed; the store's.
@@ -126,7 +131,7 @@ impl Visitor {
         conversations::take_visitors_turn(&rows, &self.user_id).await.map_err(unavailable)?;
         let id = match conversation_id {
             Some(id) => {
-                let row = conversations::find_to_change(&rows, &id).await?.row;
+                let row = conversations::find(&rows, &id).await?.row;
                 if row.visitor_user_id != self.user_id || row.status != "active" {
                     return Err(conversations::not_found());
                 }
@@ -145,6 +150,21 @@ impl Visitor {
             backend.tell(&ReplicaMessage::Changed { tenant_id, conversation_id });
         }
         Ok(())
+    }
+
+    /// Where a message is said that was written in the conversation `named`: there, if that is the visitor's and not closed; else `here`.
+    pub(super) async fn place_of(
+        &self,
+        backend: &Backend,
+        named: Option<String>,
+        here: &str,
+    ) -> Result<String, ApiError> {
+        let Some(named) = named.filter(|named| named != here) else { return Ok(here.to_owned()) };
+        match conversations::find(&backend.store.of(self.tenant_id), &named).await {
+            Ok(found) if found.row.visitor_user_id == self.user_id && found.row.status == "active" => Ok(named),
+            Err(error) if error.code() != ErrorCode::ConversationNotFound => Err(error),
+            Ok(_) | Err(_) => Ok(here.to_owned()),
+        }
     }
 
     /// Begins a conversation.

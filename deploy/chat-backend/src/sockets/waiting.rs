@@ -16,12 +16,13 @@ use super::{
 };
 use crate::{
     notifier::{self, Listener},
-    records::choices,
+    records::{choices, waits},
     state::Backend,
     store::unavailable,
 };
 
-/// Welcomes a known visitor without a conversation, and waits until the visitor's first message, or another writer, begins one.
+/// Welcomes a known visitor without a conversation, and waits until the visitor's first message, or another writer, begins one. To that of another
+/// writer the visitor is welcomed anew.
 pub(super) async fn wait_for_conversation<'a>(
     socket: &mut Socket,
     backend: &'a Backend,
@@ -29,11 +30,13 @@ pub(super) async fn wait_for_conversation<'a>(
 ) -> Result<(ConversationStream<'a>, Listener), Ended> {
     let tenant_id = visitor.tenant_id;
     let mut begun = backend.notifier.listen(&notifier::of_visitor(tenant_id, &visitor.user_id));
+    let rows = backend.store.of(tenant_id);
+    let handling = visitor.handling();
     let welcome = ServerFrame::Welcome {
         client_id: None,
         session_id: visitor.session,
         conversation_id: None,
-        status: visitor.handling().status(),
+        status: handling.status(),
         operator: None,
         history: Vec::new(),
         complete: Some(true),
@@ -42,7 +45,7 @@ pub(super) async fn wait_for_conversation<'a>(
         rating: None,
         may_leave_email: backend.mails.are_sent(),
         email: None,
-        expected_wait_s: None,
+        expected_wait_s: waits::expected_s(&rows, handling, visitor.routing_key()).await.map_err(unavailable)?,
         may_open: true,
     };
     send(socket, &welcome).await?;
@@ -74,7 +77,6 @@ pub(super) async fn wait_for_conversation<'a>(
                     None
                 }
                 Some("conversations") => {
-                    let rows = backend.store.of(tenant_id);
                     let conversations = choices::list(&rows, &visitor.user_id).await.map_err(unavailable)?;
                     send(socket, &ServerFrame::Conversations { conversations }).await?;
                     None
@@ -96,26 +98,23 @@ pub(super) async fn wait_for_conversation<'a>(
             },
             Heard::News | Heard::Writing => None,
         };
-        let id = match &first {
-            Some((_, span)) => visitor.begin(backend).instrument(span.clone()).await?,
-            None => match visitor.conversation(backend).await? {
-                Some(id) => id,
-                None => {
-                    heard = tokio::select! {
-                        heard = receive(socket) => heard?,
-                        _ = begun.changed() => Heard::News,
-                    };
-                    continue;
-                }
-            },
-        };
-        let listener = backend.notifier.listen(&id);
-        let mut stream = ConversationStream::from_the_start(backend, visitor, id);
         if let Some((frame, span)) = first {
+            let id = visitor.begin(backend).instrument(span.clone()).await?;
+            let listener = backend.notifier.listen(&id);
+            let mut stream = ConversationStream::from_the_start(backend, visitor, id);
             stream.answer(socket, frame).instrument(span).await?;
+            stream.catch_up(socket).await?;
+            return Ok((stream, listener));
         }
-        stream.catch_up(socket).await?;
-        return Ok((stream, listener));
+        // Another writer has begun one.
+        if let Some(id) = visitor.conversation(backend).await? {
+            let listener = backend.notifier.listen(&id);
+            return Ok((ConversationStream::welcome(socket, backend, visitor, (id, None)).await?, listener));
+        }
+        heard = tokio::select! {
+            heard = receive(socket) => heard?,
+            _ = begun.changed() => Heard::News,
+        };
     }
 }
 

@@ -9,10 +9,11 @@ ALTER TABLE message ADD COLUMN quick_replies TEXT;
 CREATE INDEX message_by_feedback ON message (tenant_id, conversation_id, feedback_number) WHERE feedback_number IS NOT NULL;
 
 ALTER TABLE conversation ADD COLUMN feedback_count INTEGER NOT NULL DEFAULT 0;
--- The conversation to which the visitor turned from this one. NULL where the visitor is in this one.
+-- The conversation to which the visitor turned from this one. NULL where the visitor has not turned away from this one.
 ALTER TABLE conversation ADD COLUMN left_for TEXT;
 CREATE INDEX conversation_by_visitors_choice ON conversation (tenant_id, visitor_user_id, id) WHERE left_for IS NULL;
 -- How long the visitor last waited for a person, and until when: the next visitors are told what to expect.
 ALTER TABLE conversation ADD COLUMN waited_ms INTEGER;
 ALTER TABLE conversation ADD COLUMN waited_until INTEGER;
-CREATE INDEX conversation_by_waited ON conversation (tenant_id, waited_until) WHERE waited_until IS NOT NULL;
+CREATE INDEX conversation_by_waited ON conversation (tenant_id, coalesce(routing_key, ''), waited_until)
+    WHERE waited_until IS NOT NULL;

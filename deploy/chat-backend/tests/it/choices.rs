@@ -210,18 +210,78 @@ async fn a_visitor_begins_another_conversation_and_goes_back_with_every_tab() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_is_sent_again_in_another_conversation_is_still_the_same() {
+async fn a_message_is_said_in_the_conversation_it_was_written_in_once_and_is_answered_there() {
     let backend = Backend::start().await;
     let (tenant, session) = (TenantId::generate(), SessionId::generate());
-    let (mut one, _) = tab(&backend, tenant, session).await;
-    let message = json!({"type": "message", "client_id": Uuid::new_v4(), "content": "hello", "attachments": []});
-    one.say(&message).await;
-    let kept = one.next_of("ack").await["message_id"].clone();
-    open(&mut one, &Value::Null).await;
-    one.say(&message).await;
-    assert_eq!(one.next_of("ack").await["message_id"], kept);
+    let (mut one, welcome) = tab(&backend, tenant, session).await;
+    ask(&mut one, "hello").await;
+    let first = welcome["conversation_id"].clone();
+    let second = open(&mut one, &Value::Null).await["conversation_id"].clone();
+    // The line to the first one was cut before it could be sent, or before its answer came.
+    let message = json!({
+        "type": "message", "client_id": Uuid::new_v4(), "content": "hello there", "attachments": [], "conversation_id": first
+    });
+    let mut acks = Vec::new();
+    for _ in 0..2 {
+        one.say(&message).await;
+        acks.push(one.next_of("ack").await);
+    }
+    assert_eq!(acks[0], acks[1]);
+    assert_eq!(acks[0]["conversation_id"], first);
     let (_, later) = tab(&backend, tenant, session).await;
-    assert_eq!(later["history"], json!([]), "nothing was written twice");
+    assert_eq!((&later["conversation_id"], &later["history"]), (&second, &json!([])), "nothing of it is said here");
+    let path = format!("/fetch/messages?conversation_id={}", first.as_str().expect("an id"));
+    let said = backend.get(tenant, &path).await["items"].as_array().expect("a list").clone();
+    let said: Vec<_> = said.iter().map(|message| message["content"].as_str().expect("words")).collect();
+    assert_eq!(said, ["hello", "Hello! What can I do for you?", "hello there", "Hello! What can I do for you?"]);
+
+    // What names no conversation of the visitor's is said where the visitor is.
+    let (_, strangers) = tab(&backend, tenant, SessionId::generate()).await;
+    for elsewhere in [strangers["conversation_id"].clone(), json!("no id"), json!(Uuid::new_v4())] {
+        let message = json!({
+            "type": "message", "client_id": Uuid::new_v4(), "content": "here", "attachments": [], "conversation_id": elsewhere
+        });
+        one.say(&message).await;
+        assert_eq!(one.next_of("ack").await["conversation_id"], second, "{elsewhere}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn feedback_reaches_its_answer_from_another_conversation() {
+    let backend = Backend::start().await;
+    let (tenant, session) = (TenantId::generate(), SessionId::generate());
+    ingest(&backend, tenant, "Orders", "Track your order from the link in your e-mail.").await;
+    let (mut one, welcome) = tab(&backend, tenant, session).await;
+    ask(&mut one, "Where is my order?").await;
+    let answer = one.next_of("message").await["message"]["id"].clone();
+    open(&mut one, &Value::Null).await;
+    one.say(&json!({"type": "feedback", "client_id": Uuid::new_v4(), "message_id": answer, "feedback": "helpful"}))
+        .await;
+    assert_eq!(one.next_of("feedback").await["message_id"], answer);
+    let back = open(&mut one, &welcome["conversation_id"]).await;
+    assert_eq!(back["history"][1]["feedback"], "helpful");
+    let (mut stranger, _) = tab(&backend, tenant, SessionId::generate()).await;
+    let frame = json!({"type": "feedback", "message_id": answer, "feedback": "unhelpful"});
+    assert_eq!(answered(&mut stranger, frame).await["error_code"], "message_not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_has_waited_before_the_first_message() {
+    let backend = Backend::start().await;
+    let tenant = TenantId::generate();
+    let mut ada = desk(&backend, tenant, "ada", &[]).await;
+    let mut waited = Vec::new();
+    for _ in 0..3 {
+        waited.push(visitor(&backend, tenant, None, "human").await);
+    }
+    // Longer than a second: the panel stood open, and nothing was said.
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    for (one, conversation) in &mut waited {
+        ask(one, "Is anybody there?").await;
+        act(&mut ada, "claim", conversation).await;
+    }
+    let (_, welcome) = Relay::welcomed(&backend, tenant, SessionId::generate()).await;
+    assert_eq!(welcome["expected_wait_s"], json!(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,4 +322,43 @@ async fn a_known_visitor_without_a_conversation_opens_one_and_sees_none() {
     assert!(opened["conversation_id"].is_string(), "{opened}");
     ask(&mut known, "Bonjour").await;
     assert_eq!(list(&mut known).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_visitor_hears_which_conversation_the_first_message_began_in_every_tab() {
+    let backend = Backend::start().await;
+    let (tenant, session) = (TenantId::generate(), SessionId::generate());
+    let mut hello = golden("hello", "minted_token");
+    hello["session_id"] = json!(session);
+    let mut tabs = Vec::new();
+    for _ in 0..2 {
+        let mut known = Relay::connect(&backend, tenant, session).await;
+        known.say(&hello).await;
+        assert_eq!(known.next_of("welcome").await["conversation_id"], Value::Null);
+        tabs.push(known);
+    }
+    let mut other = tabs.pop().expect("a tab");
+    let mut one = tabs.pop().expect("a tab");
+    let message = json!({"type": "message", "client_id": Uuid::new_v4(), "content": "Bonjour", "attachments": []});
+    one.say(&message).await;
+    let began = one.next_of("ack").await["conversation_id"].clone();
+    assert!(began.is_string(), "{began}");
+    let welcome = other.next_of("welcome").await;
+    assert_eq!(welcome["conversation_id"], began);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signs_in_right_after_beginning_a_conversation_keeps_both() {
+    let backend = Backend::start().await;
+    let (tenant, before) = (TenantId::generate(), SessionId::generate());
+    let (mut anonymous, first) = tab(&backend, tenant, before).await;
+    ask(&mut anonymous, "hello").await;
+    let second = open(&mut anonymous, &Value::Null).await["conversation_id"].clone();
+    let session = SessionId::generate();
+    let mut hello = golden("hello", "identified");
+    (hello["session_id"], hello["continues"]) = (json!(session), json!(before));
+    let mut known = Relay::connect(&backend, tenant, session).await;
+    known.say(&hello).await;
+    assert_eq!(known.next_of("welcome").await["conversation_id"], second, "the first message is on its way to it");
+    assert_eq!(list(&mut known).await[0]["conversation_id"], first["conversation_id"]);
 }

@@ -128,8 +128,10 @@ async fn another_device_that_waits_hears_of_what_is_taken_over() {
     let (tenant, before) = (TenantId::generate(), SessionId::generate());
     let (mut phone, welcome) = identified(&backend, tenant, "customer-7", json!({})).await;
     assert_eq!(welcome["conversation_id"], json!(null));
-    let (mut anonymous, _) = Relay::welcomed(&backend, tenant, before).await;
+    let (mut anonymous, began) = Relay::welcomed(&backend, tenant, before).await;
     ask(&mut anonymous, "Where is my order?").await;
     let _laptop = identified(&backend, tenant, "customer-7", json!({"continues": before})).await;
-    assert_eq!(phone.next_of("message").await["message"]["content"], "Where is my order?");
+    let welcome = phone.next_of("welcome").await;
+    assert_eq!(welcome["conversation_id"], began["conversation_id"]);
+    assert_eq!(welcome["history"][0]["content"], "Where is my order?");
 }

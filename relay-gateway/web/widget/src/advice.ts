@@ -8,8 +8,8 @@ const ADVICE: Readonly<Record<string, string>> = {
     "(GET /api/v1/widgets/embed-code).",
   tenant_suspended: "The tenant is suspended: ask the operator of the relay to reactivate it.",
   invalid_identity_token:
-    "ChatRelay.identify was given a token that says of nobody who it is: it was not minted for this tenant, or its time is over, or it " +
-    "was revoked. The visitor chats on unknown. Let your backend mint another for each page (POST /api/v1/relay/mint/visitor-token).",
+    "ChatRelay.identify was given a token of another tenant, or one that has ended or was revoked. The visitor chats on unknown. Let your " +
+    "backend mint one for each page (POST /api/v1/relay/mint/visitor-token).",
   rate_limited: "Too many requests for now: the widget comes back by itself.",
   not_served:
     "The relay closed the chat (4403) without saying why: paste the current embed code, and check the tenant's " +

@@ -6,7 +6,7 @@ import { randomId } from "@chat-relay/protocol/id";
 import * as files from "./files";
 import type { Parts } from "./parts";
 import type { ServerFrame } from "./protocol";
-import { isTurning, nextUnsent } from "./state";
+import { nextUnsent } from "./state";
 
 export const ACK_TIMEOUT_MS = 20_000;
 export const RETRY_AFTER_MS = 4000;
@@ -41,7 +41,8 @@ export function say(p: Parts, content: string): void {
 
 function queue(p: Parts, content: string, attachments: readonly Attachment[]): void {
   if (content === "") return;
-  const entry = { clientId: randomId(), content, attachments, createdAt: new Date().toISOString(), failure: null };
+  const { conversationId } = p.state;
+  const entry = { clientId: randomId(), content, attachments, createdAt: new Date().toISOString(), conversationId, failure: null };
   p.outbox.save(entry);
   p.apply({ type: "queued", entries: [entry] });
   p.patch({ typingSentAt: 0 });
@@ -63,15 +64,17 @@ export function discard(p: Parts, clientId: string): void {
 export function pump(p: Parts): void {
   const { inFlight, blocked, heldUntil } = p.state;
   const next = nextUnsent(p.state);
-  if (!next || inFlight !== null || blocked || isTurning(p.state)) return;
+  if (!next || inFlight !== null || blocked) return;
   if (p.connection.state === "idle" || p.connection.state === "asleep") p.connection.connect();
   const wait = heldUntil - Date.now();
   if (wait > 0) {
     p.timers.after("held", wait, () => pump(p));
     return;
   }
-  const { clientId, content, attachments } = next;
-  if (!p.connection.send({ type: "message", client_id: clientId, content, attachments: [...attachments] })) return;
+  const { clientId, content, attachments, conversationId } = next;
+  // Another tab may have turned to another conversation: what was written in this one stays in it.
+  const place = conversationId === null ? {} : { conversation_id: conversationId };
+  if (!p.connection.send({ type: "message", client_id: clientId, content, attachments: [...attachments], ...place })) return;
   p.patch({ inFlight: clientId });
   p.timers.after("ack", ACK_TIMEOUT_MS, () => unanswered(p, clientId));
 }

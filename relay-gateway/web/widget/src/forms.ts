@@ -3,11 +3,9 @@
 import type { ClientFrame } from "@chat-relay/protocol/frames";
 import { randomId } from "@chat-relay/protocol/id";
 import { clean } from "@chat-relay/protocol/untrusted";
-import * as delivery from "./delivery";
 import { ACK_TIMEOUT_MS, RETRY_AFTER_MS, TRANSIENT_REFUSALS } from "./delivery";
 import type { Parts } from "./parts";
 import type { ServerFrame } from "./protocol";
-import { nextUnsent } from "./state";
 
 export type Form = Extract<ClientFrame, { type: "rate" | "leave_email" | "feedback" | "open_conversation" }>;
 
@@ -24,9 +22,8 @@ export function judge(p: Parts, messageId: string, isHelpful: boolean): void {
   say(p, { type: "feedback", client_id: randomId(), message_id: messageId, feedback: isHelpful ? "helpful" : "unhelpful" });
 }
 
-/** Asks for another conversation, or for a new one. What the visitor has written stays in the one it was written in, so that goes first. */
+/** Asks for another conversation, or for a new one. */
 export function open(p: Parts, conversationId: string | null): void {
-  if (nextUnsent(p.state)) return;
   say(p, { type: "open_conversation", client_id: randomId(), conversation_id: conversationId });
 }
 
@@ -40,8 +37,6 @@ export function pump(p: Parts): void {
 /** After the reducer: a form is kept. */
 export function kept(p: Parts): void {
   if (p.state.forms.length === 0) p.timers.stop("forms");
-  // It may have waited for the conversation that it belongs to.
-  delivery.pump(p);
 }
 
 /** After the reducer: the relay refused something. */

@@ -17,6 +17,7 @@ export function take(p: Parts, frame: ServerFrame): void {
   switch (frame.type) {
     case "welcome":
       if (before.sessionId !== null && before.sessionId !== frame.sessionId) files.resend(p);
+      if (isElsewhere(before, frame.conversationId)) history.leave(p);
       history.resume(p);
       forms.kept(p);
       break;
@@ -42,7 +43,7 @@ export function take(p: Parts, frame: ServerFrame): void {
       break;
     default:
   }
-  const isNews = frame.type === "welcome" ? before.welcomed && !isElsewhere(before, frame) : frame.type !== "history";
+  const isNews = frame.type === "welcome" ? before.welcomed && !isElsewhere(before, frame.conversationId) : frame.type !== "history";
   if (isNews) emitNewMessages(p, before);
   // Calls in the place of a WebSocket tell again and again who answers.
   if ("status" in frame && (before.status !== frame.status || !isSamePerson(before.operator, frame.operator))) {

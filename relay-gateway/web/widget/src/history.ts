@@ -60,6 +60,12 @@ export function answered(p: Parts, askedBefore: string): void {
   if (p.state.transcript === "fetching") fetchMore(p, askedBefore);
 }
 
+/** After the reducer: the visitor has turned to another conversation. What was asked of the one before is of no use. */
+export function leave(p: Parts): void {
+  p.timers.stop("older");
+  p.patch({ transcript: "none" });
+}
+
 function stopFetching(p: Parts): void {
   if (p.state.transcript === "fetching") p.patch({ transcript: "ready" });
 }

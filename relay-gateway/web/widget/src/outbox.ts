@@ -8,6 +8,8 @@ export interface OutboxEntry {
   readonly content: string;
   readonly attachments: readonly Attachment[];
   readonly createdAt: string;
+  /** The conversation it was written in; `null` where the first message begins it. */
+  readonly conversationId: string | null;
   /** Why the relay refused it; `null` while it is still to be sent. */
   readonly failure: string | null;
 }
@@ -32,10 +34,10 @@ export class Outbox {
 
   /** The entry, or nothing where none that can be read is kept. */
   read(clientId: string): OutboxEntry[] {
-    const { content, attachments, createdAt, failure } = this.#storage.readRecord(PREFIX + clientId);
+    const { content, attachments, createdAt, conversationId, failure } = this.#storage.readRecord(PREFIX + clientId);
     if (typeof content !== "string") return [];
     const entry = { clientId, content: clean(content, Infinity), attachments: parseAttachments(attachments) };
-    return [{ ...entry, createdAt: moment(createdAt), failure: text(failure) }];
+    return [{ ...entry, createdAt: moment(createdAt), conversationId: text(conversationId), failure: text(failure) }];
   }
 
   /** Which entry a name in the storage is about. */

@@ -25,6 +25,8 @@ export class Polling implements Line {
   /** What the last poll asked for, if it was answered with a welcome instead. */
   #inVain: string | null = null;
   #status = "";
+  /** How often a sent frame was answered by a welcome. A poll that began before is of another conversation. */
+  #turns = 0;
   #spokeAt = Date.now();
   #sending: Promise<void> = Promise.resolve();
   readonly #gone = new AbortController();
@@ -51,6 +53,7 @@ export class Polling implements Line {
       if (!this.isOpen) return;
       try {
         const answer = await this.#inTime(this.#api.sendFrame(this.#token, body, this.#gone.signal));
+        if (record(answer)["type"] === "welcome") this.#turns += 1;
         if (answer !== null) this.#hear(answer);
       } catch (failure) {
         this.#end(failure);
@@ -69,9 +72,10 @@ export class Polling implements Line {
       while (this.isOpen) {
         const begun = Date.now();
         if (begun - this.#spokeAt > IDLE_AFTER_MS) return this.#close(4408, "");
-        const asked = this.#after;
+        const [asked, turns] = [this.#after, this.#turns];
         const { frames, after } = await this.#inTime(this.#api.pollFrames(this.#token, this.#query(), signal));
-        this.#after = after;
+        this.#after = turns === this.#turns ? after : null;
+        if (this.#after === null) continue;
         this.#inVain = frames.some((frame) => record(frame)["type"] === "welcome") ? asked : null;
         for (const frame of frames) this.#hear(frame);
         await untilSeen(isSeen() ? begun + POLLED_EVERY_MS - Date.now() : POLLED_EVERY_MS_UNSEEN, signal);

@@ -65,7 +65,7 @@ export type ServerFrame =
       readonly expectedWaitS: number | null;
       readonly mayOpen: boolean;
     }
-  | { readonly type: "ack"; readonly clientId: string; readonly messageId: string; readonly createdAt: string }
+  | { readonly type: "ack"; readonly clientId: string; readonly messageId: string; readonly conversationId: string | null; readonly createdAt: string }
   | { readonly type: "message"; readonly message: Message }
   | { readonly type: "history"; readonly messages: readonly Message[]; readonly complete: boolean }
   | { readonly type: "typing"; readonly role: wire.Role }
@@ -169,7 +169,7 @@ export function parseFrame(value: unknown): ServerFrame | null {
       const clientId = text(json.client_id);
       const messageId = text(json.message_id);
       if (clientId === null || messageId === null) return null;
-      return { type: "ack", clientId, messageId, createdAt: moment(json.created_at) };
+      return { type: "ack", clientId, messageId, conversationId: text(json.conversation_id), createdAt: moment(json.created_at) };
     }
     case "message": {
       const message = parseMessage(json.message);

@@ -5,7 +5,7 @@ import type { Message, Operator, Rating } from "@chat-relay/protocol/message";
 import type { Appearance } from "./options";
 import type { FileInHand } from "./files";
 import type { OutboxEntry } from "./outbox";
-import type { PastConversation, ServerFrame, WidgetConfig } from "./protocol";
+import type { PastConversation, WidgetConfig } from "./protocol";
 
 /** A line of the widget's own in the conversation, standing after the message `after`. */
 export interface Note {
@@ -165,14 +165,9 @@ export function previewed(state: State): Message | null {
   return null;
 }
 
-/** Whether a welcome is to another conversation than this one. */
-export function isElsewhere({ conversationId }: State, welcome: Extract<ServerFrame, { type: "welcome" }>): boolean {
-  return conversationId !== null && welcome.conversationId !== null && conversationId !== welcome.conversationId;
-}
-
-/** Whether the visitor has asked for another conversation, and the relay has not answered yet. */
-export function isTurning({ forms }: State): boolean {
-  return forms.some(({ type }) => type === "open_conversation");
+/** Whether what names this conversation is of another one than the visitor looks at; `null` names none. */
+export function isElsewhere(state: State, conversationId: string | null): boolean {
+  return state.conversationId !== null && conversationId !== null && state.conversationId !== conversationId;
 }
 
 /** What the visitor says of an answer, the relay's or one on its way there. */
@@ -198,11 +193,12 @@ export function newestIncomingId({ messages }: State): string {
   return "";
 }
 
-/** Entries of the outbox which no message in the list already shows. */
-export function unseenOutbox({ messages, outbox }: State): OutboxEntry[] {
+/** Entries of the outbox that were written in this conversation, and that no message in the list shows already. */
+export function unseenOutbox(state: State): OutboxEntry[] {
+  const { messages, outbox } = state;
   if (outbox.length === 0) return [];
   const shown = new Set(messages.map((message) => message.clientId));
-  return outbox.filter((entry) => !shown.has(entry.clientId));
+  return outbox.filter(({ clientId, conversationId }) => !shown.has(clientId) && !isElsewhere(state, conversationId));
 }
 
 /** The oldest entry of the outbox that is still to be sent. */

@@ -67,6 +67,8 @@ export function reduce(state: State, action: Action): State {
     case "ack":
       return acknowledged(state, action);
     case "history": {
+      // The visitor has turned to another conversation since.
+      if (state.askedBefore === "") return state;
       const messages = merge(state, action.messages);
       // The widget asks for what was before the oldest message: after an empty answer, it would ask the same again for ever.
       const complete = action.complete || action.messages.length === 0;
@@ -75,7 +77,7 @@ export function reduce(state: State, action: Action): State {
     case "typing":
       return { ...state, typing: action.role === "bot" || action.role === "agent" ? action.role : null };
     case "status":
-      if (state.status === action.status && isSamePerson(state.operator, action.operator)) return state;
+      if (state.status === action.status && state.expectedWaitS === action.expectedWaitS && isSamePerson(state.operator, action.operator)) return state;
       return { ...state, status: action.status, operator: action.operator, expectedWaitS: action.expectedWaitS, notes: noted(state, action) };
     case "feedback": {
       const { messageId, feedback } = action;
@@ -115,9 +117,11 @@ export function reduce(state: State, action: Action): State {
 
 function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>): State {
   const isSameSession = state.sessionId === frame.sessionId;
-  const isOther = isElsewhere(state, frame);
+  const isOther = isElsewhere(state, frame.conversationId);
   const same = (state.sessionId === null || isSameSession) && !isOther;
-  const forms = state.forms.filter((form) => form.client_id !== frame.clientId && (same || form.type === "open_conversation"));
+  // A rating and an address are of the conversation that the visitor left, and say so nowhere.
+  const goesAlong = ({ type }: Form): boolean => same || type === "open_conversation" || type === "feedback";
+  const forms = state.forms.filter((form) => form.client_id !== frame.clientId && goesAlong(form));
   const base: State = same
     ? { ...state, forms }
     : { ...state, messages: [], notes: [], complete: true, readUpTo: "", forms: isSameSession ? forms : [], refusedEmail: null };
@@ -166,7 +170,9 @@ function acknowledged(state: State, ack: Extract<ServerFrame, { type: "ack" }>):
   const messages = state.messages.map((message) =>
     message.id === ack.messageId ? { ...message, clientId: ack.clientId } : message,
   );
-  if (!entry || messages.some(({ id }) => id === ack.messageId)) return { ...state, inFlight, outbox, messages };
+  const conversationId = state.conversationId ?? ack.conversationId;
+  const known = { ...state, inFlight, outbox, messages, conversationId };
+  if (!entry || isElsewhere(state, ack.conversationId) || messages.some(({ id }) => id === ack.messageId)) return known;
   const own: Message = {
     id: ack.messageId,
     role: "visitor",
@@ -178,7 +184,7 @@ function acknowledged(state: State, ack: Extract<ServerFrame, { type: "ack" }>):
     feedback: null,
     quickReplies: [],
   };
-  return { ...state, inFlight, outbox, messages: merge({ ...state, messages }, [own]) };
+  return { ...known, messages: merge(known, [own]) };
 }
 
 /** Adds what is new. What was sent from here names its `client_id`, and so takes its outbox entry's place. */
@@ -186,7 +192,11 @@ function merge(state: State, incoming: readonly Message[]): readonly Message[] {
   const [only] = incoming;
   if (only && incoming.length === 1 && only.id > newestId(state)) return [...state.messages, only].slice(-KEPT_MESSAGES);
   const byId = new Map(state.messages.map((message) => [message.id, message]));
-  for (const message of incoming) if (!byId.has(message.id)) byId.set(message.id, message);
+  for (const message of incoming) {
+    const known = byId.get(message.id);
+    // Feedback that another tab gave meanwhile is all that can be new of a known message.
+    if (!known || known.feedback !== message.feedback) byId.set(message.id, known ? { ...known, feedback: message.feedback } : message);
+  }
   return [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1)).slice(-KEPT_MESSAGES);
 }
 

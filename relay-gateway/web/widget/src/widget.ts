@@ -45,6 +45,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   readonly #tab: Storage;
   readonly #visit: Visit;
   readonly #sessions: Sessions;
+  /** The visitor has asked for the list while nothing could be sent. */
+  #mayList = false;
   readonly #life = new AbortController();
 
   constructor(
@@ -284,7 +286,8 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
 
   /** The list opens once the relay has answered. */
   listConversations(): void {
-    this.connection.send({ type: "conversations" });
+    this.connection.wake();
+    this.#mayList = !this.connection.send({ type: "conversations" });
   }
 
   closePast(): void {
@@ -366,6 +369,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       if (this.connection.carrier === "http") tellOverHttp(this);
       delivery.pump(this);
       forms.pump(this);
+      if (this.#mayList) this.listConversations();
     } else {
       this.timers.stop("ack");
       const { askedBefore } = this.state;

@@ -57,6 +57,7 @@ test("what a golden frame says reaches the widget", () => {
     type: "ack",
     clientId: ack.client_id,
     messageId: ack.message_id,
+    conversationId: ack.conversation_id,
     createdAt: ack.created_at,
   });
   assert.deepEqual(read("message").message.sources, [{ title: "Delivery", url: "https://shop.demo.com/help/delivery" }]);

@@ -4,13 +4,15 @@ import { test } from "node:test";
 import { load } from "./source.mjs";
 
 const { reduce } = await load("store.ts");
-const { INITIAL, nextUnsent } = await load("state.ts");
+const { INITIAL, nextUnsent, unseenOutbox } = await load("state.ts");
 
 const after = (...actions) => actions.reduce(reduce, INITIAL);
-const entry = (clientId) => ({ clientId, content: "hi", createdAt: "2026-11-26T10:00:00.000Z", failure: null });
+const entry = (clientId) => ({ clientId, content: "hi", createdAt: "2026-11-26T10:00:00.000Z", conversationId: null, failure: null });
 const message = (id, role = "bot") => ({ id, role, content: "", createdAt: "", sources: [], clientId: null });
 const welcome = (history, rest = {}) => ({
   type: "welcome",
+  clientId: null,
+  conversationId: null,
   sessionId: "vs_1",
   status: "bot",
   history,
@@ -81,7 +83,8 @@ test("what was said before goes before what is known, once, and is asked for whi
   assert.deepEqual([answered.complete, answered.askedBefore], [false, ""]);
   const again = reduce(answered, welcome([message("4"), message("5")], { complete: false }));
   assert.deepEqual(again.messages.map(({ id }) => id), ["1", "2", "3", "4", "5"], "a reconnect forgets nothing");
-  const ended = reduce(again, { type: "history", messages: [], complete: false });
+  const asks = { type: "patch", patch: { askedBefore: "1" } };
+  const ended = [asks, { type: "history", messages: [], complete: false }].reduce(reduce, again);
   assert.equal(ended.complete, true, "an empty answer is not asked for again");
   assert.equal(after(welcome([message("1")], { complete: null })).mayAskOlder, false, "a backend that answers no history");
 });
@@ -92,4 +95,44 @@ test("a reset leaves nothing of the visitor before", () => {
   const { draft, messages, sessionId, open, ...rest } = reduce(state, { type: "reset", open: false });
   assert.deepEqual([draft, messages, sessionId, open], ["", [], null, false]);
   assert.deepEqual([rest.appearance, rest.config], ["the page's", config]);
+});
+
+test("a welcome to another conversation begins anew, and leaves what was asked and written in the one before", () => {
+  const here = after(
+    welcome([message("1"), message("2")], { conversationId: "a", complete: false }),
+    { type: "patch", patch: { askedBefore: "1", seenUpTo: "2", transcript: "fetching" } },
+    { type: "queued", entries: [{ ...entry("kept"), conversationId: "a", failure: "too_long" }] },
+    {
+      type: "patch",
+      patch: {
+        forms: [
+          { type: "rate", client_id: "r", score: 5, comment: null },
+          { type: "feedback", client_id: "f", message_id: "2", feedback: "helpful" },
+          { type: "open_conversation", client_id: "o", conversation_id: null },
+        ],
+      },
+    },
+  );
+  const there = reduce(here, welcome([message("7")], { conversationId: "b", clientId: "o" }));
+  assert.deepEqual(there.messages.map(({ id }) => id), ["7"]);
+  assert.deepEqual([there.conversationId, there.seenUpTo, there.gapAfter, there.askedBefore], ["b", "", "", ""]);
+  assert.deepEqual(there.forms.map(({ type }) => type), ["feedback"], "what names its message is still told");
+  assert.deepEqual(unseenOutbox(there), [], "what was not sent stays in the conversation it was written in");
+  assert.equal(unseenOutbox(here).length, 1);
+  assert.equal(nextUnsent(there), undefined);
+  const late = reduce(there, { type: "history", messages: [message("0")], complete: true });
+  assert.deepEqual(late, there, "the other one's older messages come too late");
+  assert.equal(reduce(there, welcome([message("8")], { conversationId: "b" })).messages.length, 2, "the same one goes on");
+});
+
+test("an answer to what was written in another conversation takes it from the outbox, and shows it nowhere else", () => {
+  const written = { type: "queued", entries: [{ ...entry("x"), conversationId: "a" }] };
+  const ack = { type: "ack", clientId: "x", messageId: "3", conversationId: "a", createdAt: "" };
+  const elsewhere = after(welcome([message("7")], { conversationId: "b" }), written, ack);
+  assert.deepEqual([elsewhere.outbox.length, elsewhere.messages.map(({ id }) => id)], [0, ["7"]]);
+  const here = after(welcome([message("1")], { conversationId: "a" }), written, ack);
+  assert.deepEqual(here.messages.map(({ id }) => id), ["1", "3"]);
+  // The first message of a known visitor begins the conversation: its answer says which one it is.
+  const first = after(welcome([], { conversationId: null }), { type: "queued", entries: [entry("x")] }, ack);
+  assert.equal(first.conversationId, "a");
 });

@@ -19,6 +19,10 @@ pub enum ClientFrame {
         content: String,
         /// Files that go with it.
         attachments: Vec<Attachment>,
+        /// The conversation in which it was written. Left out, or not the visitor's, it is said in the one that the visitor is in.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        conversation_id: Option<String>,
     },
     /// The visitor is writing.
     Typing,

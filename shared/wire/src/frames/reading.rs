@@ -35,6 +35,7 @@ pub fn read(frame: Map<String, Value>) -> Result<ClientFrame, RefusedFields> {
             client_id: id(&mut fields),
             content: fields.text("content", MESSAGE_CHARS),
             attachments: fields.attachments("attachments", MESSAGE_ATTACHMENTS),
+            conversation_id: fields.optional_text("conversation_id", CONVERSATION_ID_CHARS),
         },
         "rate" => ClientFrame::Rate {
             client_id: id(&mut fields),

@@ -66,6 +66,10 @@ pub enum ServerFrame {
         client_id: String,
         /// The message's id.
         message_id: String,
+        /// The conversation that it is kept in. Chat backends of a visitor's only conversation leave it out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, ts(optional))]
+        conversation_id: Option<String>,
         /// RFC 3339, in UTC, to the millisecond.
         #[cfg_attr(test, ts(type = "string"))]
         created_at: WireTime,

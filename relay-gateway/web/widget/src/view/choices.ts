@@ -1,5 +1,5 @@
 // What the visitor may say by a click, below the newest message: first messages, quick replies, and whether an answer helped.
-import { feedbackOf, type State } from "../state";
+import { feedbackOf, unseenOutbox, type State } from "../state";
 import type { Language } from "../text";
 import { button, el, setAttribute, setText } from "./dom";
 
@@ -12,7 +12,7 @@ export interface ChoicesActions {
 
 export class ChoicesView {
   readonly element: HTMLElement;
-  readonly #question = el("span", { dir: "auto" });
+  readonly #question = el("span", { dir: "auto", "aria-live": "polite" });
   readonly #yes: HTMLButtonElement;
   readonly #no: HTMLButtonElement;
   readonly #help: HTMLElement;
@@ -30,8 +30,8 @@ export class ChoicesView {
   }
 
   render(state: State, { t }: Language): void {
-    const { config, messages, outbox, loading, blocked, status, typing } = state;
-    const isQuiet = outbox.length === 0 && typing === null && !loading && !blocked;
+    const { config, messages, loading, blocked, status, typing } = state;
+    const isQuiet = unseenOutbox(state).length === 0 && typing === null && !loading && !blocked;
     const newest = messages[messages.length - 1];
     const said = isQuiet && newest ? feedbackOf(state, newest) : null;
     this.#judged = newest?.id ?? "";

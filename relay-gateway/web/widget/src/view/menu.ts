@@ -1,5 +1,5 @@
 // The menu in the header: a person in the place of the bot, other conversations, the sound for new messages, and the conversation as a file.
-import { nextUnsent, type State } from "../state";
+import type { State } from "../state";
 import type { Language } from "../text";
 import { button, el, setAttribute, setText } from "./dom";
 import { icon } from "./icons";
@@ -59,16 +59,14 @@ export class MenuView {
     this.element.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  render(state: State, { t }: Language): void {
-    const { open, sound, messages, status, blocked, mayOpen, trouble } = state;
+  render({ open, sound, messages, status, blocked, mayOpen, trouble }: State, { t }: Language): void {
     this.#request = t.askForPerson;
     const texts = [t.askForPerson, t.newConversation, t.conversations, t.sound, t.saveTranscript];
     for (const [index, one] of this.#all.entries()) setText(one.lastElementChild as Element, texts[index] as string);
     // Where a person is awaited or there, nobody has to ask.
     this.#person.hidden = blocked || status === "waiting" || status === "assigned";
     this.#new.hidden = this.#past.hidden = blocked || !mayOpen;
-    // What is on its way belongs to the conversation in which it was written.
-    this.#past.disabled = trouble !== null || nextUnsent(state) !== undefined;
+    this.#past.disabled = trouble !== null;
     this.#new.disabled = this.#past.disabled || !messages.some(({ role }) => role === "visitor");
     setAttribute(this.#button, "aria-label", t.menu);
     setAttribute(this.#sound, "aria-checked", String(sound));

@@ -38,6 +38,7 @@ export class MessagesView {
   readonly #scroller = el("div", { class: "scroller", tabindex: "0", role: "group" });
   readonly #pillText = el("span");
   readonly #pill: HTMLElement;
+  #conversation: string | null = null;
   #newest = "";
   #ownNewest = "";
   #madeOf: readonly unknown[] = [];
@@ -86,6 +87,9 @@ export class MessagesView {
     setAttribute(this.#log, "aria-label", t.messages);
     setText(this.#pillText, t.newMessages);
 
+    // Another conversation is shown from its end, wherever the visitor was in the one before.
+    if (this.#conversation !== state.conversationId) this.#atEnd = true;
+    this.#conversation = state.conversationId;
     const rows = this.#changed(state, language);
     if (rows !== null) this.#sync(rows, language);
     this.#forms.render(state, language);
