@@ -38,6 +38,8 @@ stage.test("a visitor asks for a person, two operators see it, one answers and t
   const visitor = await visit(come, tenant);
   await visitor.write("Where is my order?");
   await eventually(async () => assert.equal((await visitor.bubbles()).at(-1), ANSWER));
+  await visitor.widget.getByRole("button", { name: "No", exact: true }).click();
+  await visitor.widget.getByText("Thank you for telling us.").waitFor();
   await visitor.write("Can I talk to a human, please?");
   for (const inbox of [adas, bens]) {
     await inbox.items.waitFor();
@@ -46,6 +48,7 @@ stage.test("a visitor asks for a person, two operators see it, one answers and t
   assert.match(await adas.page.title(), /^\(1\)/);
 
   for (const inbox of [adas, bens]) await inbox.open();
+  await adas.page.getByText("It did not help, says the visitor").waitFor();
   await adas.status(/Also here: Ben/);
   await adas.button("Claim").click();
   await adas.status(/^Ada/);

@@ -308,3 +308,45 @@ async fn a_pooler_is_refused_with_what_to_do() {
         assert!(refused.contains(evidence), "{refused}");
     }
 }
+
+/// The socket's next `welcome` to a conversation.
+async fn welcomed_to(socket: &mut Relay, conversation: &Value) {
+    next_where(socket, "welcome", |welcome| welcome["conversation_id"] == *conversation).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tabs_that_turn_at_once_through_two_replicas_end_in_one_conversation_and_a_sign_in_finds_all() {
+    let (one, other, _place) = two().await;
+    let tenant = TenantId::generate();
+    for round in 0..10 {
+        let session = SessionId::generate();
+        let (mut here, welcome) = Relay::welcomed(&one, tenant, session).await;
+        let (mut there, _) = Relay::welcomed(&other, tenant, session).await;
+        let open =
+            |id: &Value| json!({"type": "open_conversation", "client_id": Uuid::new_v4(), "conversation_id": id});
+        let mut conversations = vec![welcome["conversation_id"].clone()];
+        ask(&mut here, "hello").await;
+        for _ in 0..2 {
+            here.say(&open(&Value::Null)).await;
+            let began = next_where(&mut here, "welcome", |welcome| welcome["client_id"].is_string()).await;
+            welcomed_to(&mut there, &began["conversation_id"]).await;
+            conversations.push(began["conversation_id"].clone());
+            ask(&mut here, "hello").await;
+        }
+
+        // Both turn, to different ones; and the page signs the visitor in.
+        let mut hello = golden("hello", "identified");
+        hello["session_id"] = json!(SessionId::generate());
+        hello["visitor_user_id"] = format!("visitor-{round}").into();
+        hello["continues"] = json!(session);
+        let mut known =
+            Relay::connect(&other, tenant, hello["session_id"].as_str().expect("an id").parse().expect("one")).await;
+        let (first, second) = (open(&conversations[0]), open(&conversations[1]));
+        tokio::join!(here.say(&first), there.say(&second), known.say(&hello));
+        let welcome = known.next_of("welcome").await;
+        assert!(conversations.contains(&welcome["conversation_id"]), "round {round}: {welcome}");
+        known.say(&golden("client", "conversations")).await;
+        let listed = known.next_of("conversations").await["conversations"].as_array().expect("a list").len();
+        assert_eq!(listed, 3, "round {round}");
+    }
+}

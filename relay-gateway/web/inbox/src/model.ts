@@ -76,6 +76,8 @@ export interface Entry {
   internal: boolean;
   operator_id: string | null;
   operator_name: string | null;
+  /** What the visitor says of an answer. */
+  feedback?: "asked" | "helpful" | "unhelpful";
   created_at: string;
 }
 

@@ -171,6 +171,7 @@ function Bubble({ inbox, entry, before, isSeen }: BubbleProps) {
         {entry.citations.length > 0 && (
           <p class="meta">{put(text.from, { titles: [...new Set(entry.citations.map((it) => it.title))].join(", ") })}</p>
         )}
+        {entry.feedback && entry.feedback !== "asked" && <p class="meta">{text[entry.feedback]}</p>}
         <p class="meta">{[who, clock].filter(Boolean).join(" · ")}</p>
       </div>
       {isSeen && <p class="seen">{text.seen}</p>}
