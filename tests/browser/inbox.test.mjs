@@ -48,7 +48,7 @@ stage.test("a visitor asks for a person, two operators see it, one answers and t
   assert.match(await adas.page.title(), /^\(1\)/);
 
   for (const inbox of [adas, bens]) await inbox.open();
-  await adas.page.getByText("It did not help, says the visitor").waitFor();
+  await adas.page.getByText("The visitor says that it did not help").waitFor();
   await adas.status(/Also here: Ben/);
   await adas.button("Claim").click();
   await adas.status(/^Ada/);

@@ -94,8 +94,8 @@ fn judge(candidates: Vec<Candidate>, terms: usize) -> Reply {
     Reply::Answer(Answer { content, citations, confidence, topics })
 }
 
-/// The titles of documents that hold some of the question's words and are not cited. A title finds its document: a visitor who sends one is
-/// answered from it.
+/// The titles of documents that hold some of the question's words and are not cited. A visitor who sends a title is
+/// answered: its document holds all of its words.
 fn topics(candidates: &[Candidate], cited: &[Citation]) -> Vec<String> {
     let mut topics: Vec<String> = Vec::new();
     for Candidate { title, category, .. } in candidates {

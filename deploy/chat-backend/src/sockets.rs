@@ -41,8 +41,8 @@ use visitor::Visitor;
 ///
 /// **The relay says**, first, whose conversation it is: `{"type":"hello","session_id","bot_id","locale","metadata":{},
 /// "routing_key":null|"…","mode":"bot|human","origin":null|"…","visitor_user_id"?,"visitor_display_name"?,"visitor_email"?,"continues"?}`. Where `visitor_user_id` is there, the tenant's
-/// backend knows the visitor: the socket joins that visitor's newest active conversation, and where there is none, the first message
-/// begins one (`welcome` then has `conversation_id: null`). `continues` names the visitor's session from before the tenant told who the
+/// backend knows the visitor: the socket joins that visitor's newest active conversation from which the visitor has not turned away, and where
+/// there is none, the first message begins one (`welcome` then has `conversation_id: null`). `continues` names the visitor's session from before the tenant told who the
 /// visitor is: a conversation in which the visitor said something there is this visitor's from now on. Then what the visitor says, checked and written anew:
 /// `{"type":"message","client_id":"<uuid>","content":"…","attachments":[],"conversation_id"?}`, `{"type":"typing"}`,
 /// `{"type":"read","message_id"}`, `{"type":"resume","after":"<message_id>"}`, `{"type":"rate","client_id","score","comment"}`,
@@ -164,6 +164,10 @@ async fn converse(
     let visitor = Visitor::read(tenant_id, session, hello)?;
     let (mut stream, mut listener) = join(socket, backend, &visitor, None).await?;
     loop {
+        if let Some(client_id) = stream.take_turn() {
+            (stream, listener) = join(socket, backend, &visitor, client_id).await?;
+            continue;
+        }
         match stream.next(socket, &mut listener).await? {
             Heard::Frame(frame) => {
                 let span = traces::span(tenant_id, &frame);
@@ -173,9 +177,6 @@ async fn converse(
             Heard::News => {}
         }
         stream.catch_up(socket).await?;
-        if let Some(client_id) = stream.take_turn() {
-            (stream, listener) = join(socket, backend, &visitor, client_id).await?;
-        }
     }
 }
 

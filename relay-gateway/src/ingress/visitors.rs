@@ -209,6 +209,7 @@ pub(super) async fn upload<D: TenantDirectory>(State(gateway): State<Arc<Gateway
         ("after" = Option<String>, Query, description = "What the last poll answered; or the id of the newest message that the caller has"),
         ("wait_s" = Option<u64>, Query, minimum = 0, maximum = 25, description = "Seconds to wait for a frame; 0 unless said otherwise"),
         ("status" = Option<String>, Query, description = "The status that the caller shows: where it has changed, the answer comes at once"),
+        ("conversation_id" = Option<String>, Query, description = "The conversation that the caller shows: where the visitor is in another one, the answer is that one's `welcome`"),
     ),
     responses(
         (status = 200, description = "What was heard", body = Envelope<PolledFrames>),

@@ -12,6 +12,7 @@ pub(super) struct PassedFrame<'a> {
     pub(super) kind: Cow<'a, str>,
     pub(super) client_id: Option<Cow<'a, str>>,
     pub(super) status: Option<Cow<'a, str>>,
+    pub(super) conversation_id: Option<Cow<'a, str>>,
     pub(super) error_code: Option<Cow<'a, str>>,
     operator: Option<&'a RawValue>,
     expected_wait_s: Option<&'a RawValue>,
@@ -35,6 +36,8 @@ struct Fields<'a> {
     #[serde(borrow)]
     status: Option<&'a RawValue>,
     #[serde(borrow)]
+    conversation_id: Option<&'a RawValue>,
+    #[serde(borrow)]
     error_code: Option<&'a RawValue>,
     #[serde(borrow)]
     operator: Option<&'a RawValue>,
@@ -51,11 +54,22 @@ struct Fields<'a> {
 impl<'a> PassedFrame<'a> {
     /// Reads what there is of these fields.
     pub(super) fn read(text: &'a str) -> Self {
-        let Fields { kind, client_id, status, error_code, operator, expected_wait_s, history, message, .. } =
-            serde_json::from_str(text).unwrap_or_default();
+        let Fields {
+            kind,
+            client_id,
+            status,
+            conversation_id,
+            error_code,
+            operator,
+            expected_wait_s,
+            history,
+            message,
+            ..
+        } = serde_json::from_str(text).unwrap_or_default();
         let kind = text_of(kind).unwrap_or_default();
         let (client_id, status, error_code) = (text_of(client_id), text_of(status), text_of(error_code));
-        Self { kind, client_id, status, error_code, operator, expected_wait_s, history, message }
+        let conversation_id = text_of(conversation_id);
+        Self { kind, client_id, status, conversation_id, error_code, operator, expected_wait_s, history, message }
     }
 
     /// The type of the frame that answers this one; `None` where none does.

@@ -37,6 +37,8 @@ pub(crate) struct Poll {
     pub(crate) after: Option<String>,
     /// The status that the caller shows: another one is news.
     pub(crate) status: Option<String>,
+    /// The conversation that the caller shows, if it says: in another one it must start anew.
+    pub(crate) conversation_id: Option<String>,
     pub(crate) wait: Duration,
 }
 
@@ -107,6 +109,9 @@ impl<P: Participant> Sockets<P> {
         let within = Instant::now() + ANSWERED_WITHIN;
         let welcome_text = self.next(participant, &mut backend, within).await?.ok_or(Closing::BackendAway)?;
         let welcome = PassedFrame::read(&welcome_text);
+        if poll.conversation_id.is_some_and(|shown| welcome.conversation_id.as_deref().is_some_and(|id| id != shown)) {
+            return welcomed(welcome_text);
+        }
         let history = welcome.history();
         let Some(mut gathered) = Gathered::begin(poll.after, &history)? else { return welcomed(welcome_text) };
         if gathered.gap_ends.is_some() {

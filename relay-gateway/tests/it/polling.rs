@@ -171,6 +171,28 @@ async fn a_message_of_another_conversation_leads_to_the_one_that_the_visitor_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_visitor_who_turns_to_another_conversation_is_answered_with_its_welcome_alone() {
+    let mut fixture = Fixture::leased().await;
+    let token = visitor_token(&fixture.tenant, &json!({}));
+    // During the wait.
+    let waiting = begun(poll(&fixture, &token, "after=m1&conversation_id=c1&wait_s=25"));
+    let mut its_backend = backend(&mut fixture, &["m1"]).await;
+    let mut elsewhere = welcome(&["n1", "n2"]);
+    elsewhere["conversation_id"] = json!("c2");
+    its_backend.say(&elsewhere).await;
+    assert_eq!(data(waiting).await, json!({"frames": [elsewhere], "after": "n2"}));
+    // Between two polls: the ids of messages do not tell one empty conversation from another.
+    for (shown, after, history) in [("c0", "", &[][..]), ("c0", "m1", &["m1"])] {
+        let next = begun(poll(&fixture, &token, &format!("after={after}&conversation_id={shown}&wait_s=25")));
+        backend(&mut fixture, history).await;
+        assert_eq!(data(next).await, json!({"frames": [welcome(history)], "after": after}), "{after:?}");
+    }
+    let (status, refused) =
+        begun(poll(&fixture, &token, &format!("after=&conversation_id={}", "c".repeat(65)))).await.expect("answered");
+    assert_eq!((status.as_u16(), &refused["errors"][0]["field"]), (422, &json!("conversation_id")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_status_that_changed_between_two_polls_is_an_answer() {
     let mut fixture = Fixture::leased().await;
     let token = visitor_token(&fixture.tenant, &json!({}));
@@ -178,10 +200,11 @@ async fn a_status_that_changed_between_two_polls_is_an_answer() {
     let mut its_backend = fixture.sockets.recv().await.expect("the backend is connected");
     its_backend.hear().await.expect("hello");
     let operator = json!({"display_name": "Ada", "avatar_url": null});
-    its_backend
-        .say(&json!({"type": "welcome", "status": "assigned", "operator": operator, "history": [message("m1")]}))
-        .await;
-    let told = json!({"type": "status", "status": "assigned", "operator": operator});
+    let welcome = json!({
+        "type": "welcome", "status": "assigned", "operator": operator, "history": [message("m1")], "expected_wait_s": 90
+    });
+    its_backend.say(&welcome).await;
+    let told = json!({"type": "status", "status": "assigned", "operator": operator, "expected_wait_s": 90});
     assert_eq!(data(waiting).await, json!({"frames": [told], "after": "m1"}));
 }
 
@@ -205,6 +228,15 @@ async fn each_frame_gets_the_answer_that_is_its_own() {
         (
             json!({"type": "leave_email", "client_id": id, "email": "ada@example.com"}),
             json!({"type": "email", "email": "ada@example.com"}),
+        ),
+        (
+            json!({"type": "feedback", "client_id": id, "message_id": "m1", "feedback": "helpful"}),
+            json!({"type": "feedback", "message_id": "m1", "feedback": "helpful"}),
+        ),
+        (json!({"type": "conversations"}), json!({"type": "conversations", "conversations": []})),
+        (
+            json!({"type": "open_conversation", "client_id": id, "conversation_id": "c2"}),
+            json!({"type": "welcome", "client_id": id, "conversation_id": "c2", "history": []}),
         ),
     ] {
         let sent = begun(send(&fixture, &token, &frame));

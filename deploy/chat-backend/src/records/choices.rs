@@ -28,8 +28,8 @@ pub(crate) async fn current(
     Ok(found.map(|found| found.id))
 }
 
-/// Puts the visitor into one conversation, and out of all others: answers the ids of those that the visitor was in. The rows are locked in the
-/// order of their ids, as everybody does who locks several conversations.
+/// Puts the visitor into one conversation, and out of all others: answers the ids of those that the visitor was in. It locks the rows in the
+/// order of their ids. Every transaction that locks several conversations does so, or two could wait for each other.
 pub(crate) async fn turn_to(
     rows: &OfTenant<'_, Transaction>,
     visitor_user_id: &str,

@@ -15,11 +15,12 @@ const NEWEST: i64 = 20;
 /// With fewer waits than this, nothing is expected.
 const FEWEST: usize = 3;
 
-/// The SQL that notes, with a change of `handling` to a text, how long the visitor waited until a person came. `now` and `handling` are SQL.
-/// Answers to contact forms are mailed: nobody waits for them in front of a page.
+/// The SQL that notes, with a change of `handling` to a text, how long the visitor waited until a person came. `now` and `handling` are SQL, and
+/// `$2` is the conversation's id. A visitor who has said nothing does not wait, nor does one whose contact form is answered by mail.
 pub(super) fn noted(handling: &str, now: &str) -> String {
     let is_over = format!(
-        "{handling} = 'assigned' AND waiting_since <= {now} AND coalesce(waiting_reason, '') <> 'contact_form'"
+        "{handling} = 'assigned' AND waiting_since <= {now} AND coalesce(waiting_reason, '') <> 'contact_form' AND EXISTS (
+             SELECT 1 FROM message WHERE message.tenant_id = $1 AND message.conversation_id = $2 AND message.role = 'visitor')"
     );
     format!(
         "waited_ms = CASE WHEN {is_over} THEN {now} - waiting_since ELSE waited_ms END,

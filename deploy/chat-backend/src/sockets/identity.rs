@@ -52,7 +52,7 @@ pub(super) async fn take_over(
         transaction.rollback().await.map_err(unavailable)?;
         return Ok(());
     }
-    // Everybody who locks several conversations does so in the order of their ids.
+    // Every transaction that locks several conversations does so in the order of their ids.
     given.sort_by(|one, other| one.id.cmp(&other.id));
     for one in &given {
         conversations::find_to_change(&rows, &one.id).await?;

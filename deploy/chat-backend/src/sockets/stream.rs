@@ -121,7 +121,8 @@ impl<'a> ConversationStream<'a> {
             rating,
             email,
             feedback: conversation.row.feedback_count,
-            turned: None,
+            // The visitor may have turned to another one since this one was found.
+            turned: conversation.row.left_for.is_some().then_some(None),
             routing_key: conversation.row.routing_key,
             welcomed: newest.clone(),
             sent: newest,
@@ -130,7 +131,8 @@ impl<'a> ConversationStream<'a> {
         })
     }
 
-    /// Says once that the visitor has turned to another conversation, and what the frame that asked for it was called, if one on this socket did.
+    /// Says once that the visitor has turned to another conversation: with the `client_id` of the frame that asked for it, if that came on this
+    /// socket.
     pub(super) fn take_turn(&mut self) -> Option<Option<String>> {
         self.turned.take()
     }
@@ -159,9 +161,6 @@ impl<'a> ConversationStream<'a> {
     async fn act(&mut self, socket: &mut Socket, frame: Map<String, Value>) -> Result<(), Failed> {
         match wire::frames::read(frame).map_err(ApiError::from)? {
             ClientFrame::Message { client_id, content, attachments, conversation_id } => {
-                if self.handling == Handling::Bot {
-                    send(socket, &ServerFrame::Typing { role: Role::Bot }).await?;
-                }
                 let (role, client) = (Role::Visitor, Some(client_id.as_str()));
                 let uploader = format!("visitor:{}", self.visitor.session);
                 let said = Said {
@@ -174,6 +173,9 @@ impl<'a> ConversationStream<'a> {
                     uploader: Some(&uploader),
                 };
                 let place = self.visitor.place_of(self.backend, conversation_id, &self.conversation_id).await?;
+                if place == self.conversation_id && self.handling == Handling::Bot {
+                    send(socket, &ServerFrame::Typing { role: Role::Bot }).await?;
+                }
                 let message = say(self.backend, self.visitor.tenant_id, &place, said, |_| Ok(())).await?;
                 if message.conversation_id == self.conversation_id && message.id > self.sent {
                     // `catch_up` acknowledges it, in the order of ids. If it were acknowledged here, a client that resumes after it

@@ -142,10 +142,13 @@ impl Visitor {
                 _ => self.insert(backend, &rows).await?,
             },
         };
-        let left = choices::turn_to(&rows, &self.user_id, &id).await.map_err(unavailable)?;
+        let mut left = choices::turn_to(&rows, &self.user_id, &id).await.map_err(unavailable)?.into_iter();
         let (tenant_id, visitor_user_id) = (self.tenant_id, self.user_id.clone());
-        backend.commit(transaction, ReplicaMessage::Began { tenant_id, visitor_user_id }).await?;
-        // The visitor's other sockets are in these.
+        let began = ReplicaMessage::Began { tenant_id, visitor_user_id };
+        // The visitor's other sockets are in the conversation that was left, or in none.
+        let told = left.next().map(|conversation_id| ReplicaMessage::Changed { tenant_id, conversation_id });
+        backend.commit(transaction, told.unwrap_or_else(|| began.clone())).await?;
+        backend.tell(&began);
         for conversation_id in left {
             backend.tell(&ReplicaMessage::Changed { tenant_id, conversation_id });
         }

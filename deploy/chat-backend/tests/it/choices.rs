@@ -280,6 +280,11 @@ async fn nobody_has_waited_before_the_first_message() {
         ask(one, "Is anybody there?").await;
         act(&mut ada, "claim", conversation).await;
     }
+    // Nor has anybody to whom the tenant's backend speaks first.
+    let (_quiet, conversation) = visitor(&backend, tenant, None, "human").await;
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    let greeting = json!({"role": "agent", "content": "Can I help you?"});
+    backend.post(tenant, &format!("/add/message?conversation_id={conversation}"), greeting).await;
     let (_, welcome) = Relay::welcomed(&backend, tenant, SessionId::generate()).await;
     assert_eq!(welcome["expected_wait_s"], json!(0));
 }

@@ -334,19 +334,49 @@ async fn tabs_that_turn_at_once_through_two_replicas_end_in_one_conversation_and
             ask(&mut here, "hello").await;
         }
 
-        // Both turn, to different ones; and the page signs the visitor in.
+        // Both turn at once, to different ones. In the end both are in one of them, which is where a new page is too.
+        let (first, second) = (open(&conversations[0]), open(&conversations[1]));
+        tokio::join!(here.say(&first), there.say(&second));
+        let (mut ended_here, mut ended_there) = (Value::Null, Value::Null);
+        let (_, page) = timeout(Duration::from_secs(20), async {
+            loop {
+                ended_here = shown(&mut here, ended_here.clone()).await;
+                ended_there = shown(&mut there, ended_there.clone()).await;
+                let (socket, page) = Relay::welcomed(&one, tenant, session).await;
+                if ended_here == page["conversation_id"] && ended_there == page["conversation_id"] {
+                    return (socket, page);
+                }
+            }
+        })
+        .await
+        .expect("both follow");
+        assert!(conversations[..2].contains(&page["conversation_id"]), "round {round}");
+
+        // The page signs the visitor in while a tab turns.
         let mut hello = golden("hello", "identified");
         hello["session_id"] = json!(SessionId::generate());
         hello["visitor_user_id"] = format!("visitor-{round}").into();
         hello["continues"] = json!(session);
-        let mut known =
-            Relay::connect(&other, tenant, hello["session_id"].as_str().expect("an id").parse().expect("one")).await;
-        let (first, second) = (open(&conversations[0]), open(&conversations[1]));
-        tokio::join!(here.say(&first), there.say(&second), known.say(&hello));
+        let known = hello["session_id"].as_str().expect("an id").parse().expect("a session");
+        let mut known = Relay::connect(&other, tenant, known).await;
+        let third = open(&conversations[2]);
+        tokio::join!(here.say(&third), known.say(&hello));
         let welcome = known.next_of("welcome").await;
         assert!(conversations.contains(&welcome["conversation_id"]), "round {round}: {welcome}");
         known.say(&golden("client", "conversations")).await;
         let listed = known.next_of("conversations").await["conversations"].as_array().expect("a list").len();
         assert_eq!(listed, 3, "round {round}");
     }
+}
+
+/// The conversation that a socket shows once nothing comes for a moment.
+async fn shown(socket: &mut Relay, before: Value) -> Value {
+    let mut shown = before;
+    while let Ok(frame) = timeout(Duration::from_millis(300), socket.next()).await {
+        let frame = frame.expect("open");
+        if frame["type"] == "welcome" {
+            shown = frame["conversation_id"].clone();
+        }
+    }
+    shown
 }

@@ -9,7 +9,10 @@ use service::{
     body::{self, BodyBounds},
     query::Query,
 };
-use wire::{ErrorCode, frames::limits::MESSAGE_ID_CHARS};
+use wire::{
+    ErrorCode,
+    frames::limits::{CONVERSATION_ID_CHARS, MESSAGE_ID_CHARS},
+};
 
 use super::call::Call;
 use crate::{
@@ -91,7 +94,11 @@ fn read_poll(query: Option<&str>) -> Result<Poll, ApiError> {
     if status.as_ref().is_some_and(|status| status.len() > STATUS_CHARS) {
         query.refuse("status", format!("must have at most {STATUS_CHARS} characters: it is a conversation's status"));
     }
+    let conversation_id = query.optional::<String>("conversation_id");
+    if conversation_id.as_ref().is_some_and(|id| id.chars().count() > CONVERSATION_ID_CHARS) {
+        query.refuse("conversation_id", format!("must have at most {CONVERSATION_ID_CHARS} characters"));
+    }
     let wait = Duration::from_secs(query.number("wait_s", 0..=LONGEST_WAIT_S, 0));
     query.finish()?;
-    Ok(Poll { after, status, wait })
+    Ok(Poll { after, status, conversation_id, wait })
 }

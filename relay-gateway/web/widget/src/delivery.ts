@@ -4,6 +4,7 @@ import { clean } from "@chat-relay/protocol/untrusted";
 import type { Attachment } from "@chat-relay/protocol/message";
 import { randomId } from "@chat-relay/protocol/id";
 import * as files from "./files";
+import type { OutboxEntry } from "./outbox";
 import type { Parts } from "./parts";
 import type { ServerFrame } from "./protocol";
 import { nextUnsent } from "./state";
@@ -43,10 +44,14 @@ function queue(p: Parts, content: string, attachments: readonly Attachment[]): v
   if (content === "") return;
   const { conversationId } = p.state;
   const entry = { clientId: randomId(), content, attachments, createdAt: new Date().toISOString(), conversationId, failure: null };
-  p.outbox.save(entry);
-  p.apply({ type: "queued", entries: [entry] });
+  keep(p, entry);
   p.patch({ typingSentAt: 0 });
   pump(p);
+}
+
+function keep(p: Parts, entry: OutboxEntry): void {
+  p.outbox.save(entry);
+  p.apply({ type: "queued", entries: [entry] });
 }
 
 export function retry(p: Parts, clientId: string): void {
@@ -71,10 +76,12 @@ export function pump(p: Parts): void {
     p.timers.after("held", wait, () => pump(p));
     return;
   }
-  const { clientId, content, attachments, conversationId } = next;
-  // Another tab may have turned to another conversation: what was written in this one stays in it.
+  const { clientId, content, attachments } = next;
+  const conversationId = next.conversationId ?? p.state.conversationId;
+  // Another tab may turn to another conversation: what was written in this one stays in it, also when it is sent again.
   const place = conversationId === null ? {} : { conversation_id: conversationId };
   if (!p.connection.send({ type: "message", client_id: clientId, content, attachments: [...attachments], ...place })) return;
+  if (conversationId !== next.conversationId) keep(p, { ...next, conversationId });
   p.patch({ inFlight: clientId });
   p.timers.after("ack", ACK_TIMEOUT_MS, () => unanswered(p, clientId));
 }

@@ -25,6 +25,7 @@ export class Polling implements Line {
   /** What the last poll asked for, if it was answered with a welcome instead. */
   #inVain: string | null = null;
   #status = "";
+  #conversation = "";
   /** How often a sent frame was answered by a welcome. A poll that began before is of another conversation. */
   #turns = 0;
   #spokeAt = Date.now();
@@ -96,12 +97,14 @@ export class Polling implements Line {
 
   #query(): Record<string, string> {
     if (this.#after === null) return {};
-    return { after: this.#after, status: this.#status, wait_s: isSeen() ? String(WAIT_S) : "0" };
+    return { after: this.#after, status: this.#status, conversation_id: this.#conversation, wait_s: isSeen() ? String(WAIT_S) : "0" };
   }
 
   #hear(frame: unknown): void {
     if (!this.isOpen) return;
-    this.#status = text(record(frame)["status"]) ?? this.#status;
+    const { status, conversation_id: conversation } = record(frame);
+    this.#status = text(status) ?? this.#status;
+    this.#conversation = text(conversation) ?? this.#conversation;
     this.#owner.heard(frame);
   }
 

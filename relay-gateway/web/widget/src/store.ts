@@ -86,7 +86,7 @@ export function reduce(state: State, action: Action): State {
       return { ...state, forms, messages };
     }
     case "conversations":
-      return { ...state, past: action.past };
+      return state.open ? { ...state, past: action.past } : state;
     case "rating":
       return { ...state, rating: action.rating, forms: state.forms.filter((form) => !isAnswered(form, action.rating)) };
     case "email":
@@ -94,9 +94,10 @@ export function reduce(state: State, action: Action): State {
     case "error":
       return state;
     case "queued": {
-      const queued = new Set(action.entries.map((entry) => entry.clientId));
-      const rest = state.outbox.filter((entry) => !queued.has(entry.clientId));
-      return { ...state, outbox: [...rest, ...action.entries] };
+      // An entry that is there already keeps its place: messages are sent in the order in which they were written.
+      const queued = new Map(state.outbox.map((entry) => [entry.clientId, entry]));
+      for (const entry of action.entries) queued.set(entry.clientId, entry);
+      return { ...state, outbox: [...queued.values()] };
     }
     case "failed": {
       const { clientId, failure } = action;

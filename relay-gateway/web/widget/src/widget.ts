@@ -223,6 +223,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     const open = this.state.open && stays;
     const closes = this.state.open && !stays;
     this.connection.close();
+    this.#mayList = false;
     files.clear(this);
     this.timers.stopAll(service.WAIT);
     this.#visit.end();

@@ -86,7 +86,7 @@ export class PanelView {
     this.messages.render(state, language);
     this.composer.render(state, language);
     if (isTurned) this.messages.moved();
-    // Whoever writes elsewhere on the page, and turns in another tab, keeps the focus there.
+    // The page keeps the focus if it has it: another tab may have opened a conversation.
     if (isTurned && focused !== null) state.past === null ? this.focusOnOpening() : this.#past.focus();
     // It went with its message or its file, as Retry and Delete do: the visitor goes on where they write.
     const isGone = focused instanceof HTMLElement && (!focused.isConnected || focused.hidden);
