@@ -6,9 +6,9 @@ import { gzipSync } from "node:zlib";
 import { build, transform } from "esbuild";
 import { minify } from "terser";
 
-/** What a page loads before the first click, and all of it. */
-const LOADER_GZIP_BYTES = 9_000;
-const WHOLE_GZIP_BYTES = 45_000;
+/** What a page loads before the first click, and all of it: 9 kB and 45 kB, less what the gateway's gzip makes more of it than this one. */
+const LOADER_GZIP_BYTES = 8_980;
+const WHOLE_GZIP_BYTES = 44_960;
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 // Style sheets are minified on their way in and become strings: the widget adopts them itself.

@@ -8,12 +8,11 @@ const ADVICE: Readonly<Record<string, string>> = {
     "(GET /api/v1/widgets/embed-code).",
   tenant_suspended: "The tenant is suspended: ask the operator of the relay to reactivate it.",
   invalid_identity_token:
-    "ChatRelay.identify was given a token of another tenant, or one that has ended or was revoked. The visitor chats on unknown. Let your " +
-    "backend mint one for each page (POST /api/v1/relay/mint/visitor-token).",
-  rate_limited: "Too many requests for now: the widget comes back by itself.",
+    "ChatRelay.identify was given a token of another tenant, or one that has ended or was revoked. The visitor chats on unknown. Mint one " +
+    "for each page (POST /api/v1/relay/mint/visitor-token).",
+  rate_limited: "Too many requests: the widget comes back by itself.",
   not_served:
-    "The relay closed the chat (4403) without saying why: paste the current embed code, and check the tenant's " +
-    "status and allowed_origins.",
+    "The relay closed the chat (4403): paste the current embed code, and check the tenant's status and allowed_origins.",
 };
 
 export function allowOrigin({ tenantId, baseUrl }: Options): string {
@@ -42,13 +41,13 @@ export function describeFailure(failure: unknown, relayAnswers: boolean, options
 export function describeUnreachable(relayAnswers: boolean, options: Options): string {
   const { baseUrl } = options;
   return relayAnswers
-    ? `${noSocket(options)}. Nor do calls get through in its place. Messages are kept, and sent when one of both works.`
+    ? `${noSocket(options)}. Nor do calls get through. Messages are kept, and sent when one of both works.`
     : `The relay at ${baseUrl} does not answer. Messages are kept, and sent when it does.`;
 }
 
 /** For a page that chats by calls. */
 export function describeOverHttp(options: Options): string {
-  return `${noSocket(options)}. The chat goes on by calls, which cost more and are slower.`;
+  return `${noSocket(options)}. The chat goes on by calls, which are slower.`;
 }
 
 function noSocket({ baseUrl }: Options): string {
