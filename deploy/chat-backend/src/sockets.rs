@@ -33,7 +33,7 @@ mod visitor;
 mod waiting;
 
 use relay::{Ended, Heard, hello};
-use stream::ConversationStream;
+use stream::{ConversationStream, Turn};
 use visitor::Visitor;
 
 /// A visitor's conversation, as it happens. The relay opens one WebSocket for each of a visitor's, as the actor
@@ -164,7 +164,7 @@ async fn converse(
     let visitor = Visitor::read(tenant_id, session, hello)?;
     let (mut stream, mut listener) = join(socket, backend, &visitor, None).await?;
     loop {
-        if let Some(client_id) = stream.take_turn() {
+        if let Some(Turn { client_id }) = stream.take_turn() {
             (stream, listener) = join(socket, backend, &visitor, client_id).await?;
             continue;
         }

@@ -119,7 +119,7 @@ pub(super) async fn end_session<D: TenantDirectory>(
 /// Say who a visitor is: a session of the visitor's own begins, and the one before ends as by `end/visitor-session`, everywhere when
 /// this returns.
 ///
-/// The tenant's backend mints the `identity_token` with `mint/visitor-token`, for the visitor who is signed in there. The new session has
+/// The `identity_token` is one of `mint/visitor-token`, which the tenant's backend has minted for the visitor. The new session has
 /// the key, the origin and the language of the old one. What the visitor said before goes on in it, and what the page said of
 /// the visitor stays, unless the session before was another visitor's. `revoke/visitor` ends it, on every device. The same call again for
 /// the same visitor, with the old session's token, answers the session that followed.

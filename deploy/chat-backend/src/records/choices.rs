@@ -16,8 +16,8 @@ struct Id {
     id: String,
 }
 
-/// The id of the conversation that the visitor is in: the newest of those that are not closed and that the visitor has not turned away from. One
-/// that somebody else begins for the visitor, such as the tenant's backend, is newer than the one that the visitor chose.
+/// The id of the conversation that the visitor is in: the newest of those that are not closed and that the visitor has not turned away from. If
+/// the tenant's backend begins one for the visitor, the visitor is in that one: it is the newest.
 pub(crate) async fn current(
     rows: &OfTenant<'_, impl ConnectionTrait>,
     visitor_user_id: &str,

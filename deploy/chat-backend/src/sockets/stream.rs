@@ -44,8 +44,8 @@ pub(super) struct ConversationStream<'a> {
     email: Option<String>,
     /// How much of the visitor's feedback was told: a count.
     feedback: i64,
-    /// Whether the visitor has turned to another conversation, and the `client_id` of the frame if one on this socket asked for that.
-    turned: Option<Option<String>>,
+    /// That the visitor has turned to another conversation.
+    turn: Option<Turn>,
     /// The queue it is in.
     routing_key: Option<String>,
     /// The newest message that was in `welcome`.
@@ -70,7 +70,7 @@ impl<'a> ConversationStream<'a> {
             rating: None,
             email: None,
             feedback: 0,
-            turned: None,
+            turn: None,
             routing_key: None,
             welcomed: String::new(),
             sent: String::new(),
@@ -122,7 +122,7 @@ impl<'a> ConversationStream<'a> {
             email,
             feedback: conversation.row.feedback_count,
             // The visitor may have turned to another one since this one was found.
-            turned: conversation.row.left_for.is_some().then_some(None),
+            turn: conversation.row.left_for.is_some().then(Turn::default),
             routing_key: conversation.row.routing_key,
             welcomed: newest.clone(),
             sent: newest,
@@ -131,10 +131,9 @@ impl<'a> ConversationStream<'a> {
         })
     }
 
-    /// Says once that the visitor has turned to another conversation: with the `client_id` of the frame that asked for it, if that came on this
-    /// socket.
-    pub(super) fn take_turn(&mut self) -> Option<Option<String>> {
-        self.turned.take()
+    /// Says once that the visitor has turned to another conversation.
+    pub(super) fn take_turn(&mut self) -> Option<Turn> {
+        self.turn.take()
     }
 
     /// Waits for a frame, or for news in the database.
@@ -221,7 +220,7 @@ impl<'a> ConversationStream<'a> {
             ClientFrame::Feedback { message_id, feedback, .. } => {
                 let Visitor { tenant_id, user_id, .. } = self.visitor;
                 let kept = judge(self.backend, *tenant_id, user_id, (&message_id, feedback)).await?;
-                // What is new in this conversation, `catch_up` tells.
+                // `catch_up` tells what is new in this conversation.
                 if kept.as_ref() != Some(&self.conversation_id) {
                     send(socket, &ServerFrame::Feedback { message_id, feedback }).await?;
                 }
@@ -233,7 +232,7 @@ impl<'a> ConversationStream<'a> {
             }
             ClientFrame::OpenConversation { client_id, conversation_id } => {
                 self.visitor.turn_to(self.backend, conversation_id).await?;
-                self.turned = Some(Some(client_id));
+                self.turn = Some(Turn { client_id: Some(client_id) });
                 Ok(())
             }
             ClientFrame::Typing => {
@@ -319,16 +318,15 @@ impl<'a> ConversationStream<'a> {
         let is_new = conversation.handling.status() != self.handling.status() || operator != self.operator;
         (self.handling, self.operator) = (conversation.handling, operator.clone());
         self.routing_key.clone_from(&conversation.row.routing_key);
-        let status = match is_new {
-            true => {
-                let (rows, queue) = (self.rows(), self.routing_key.as_deref());
-                let expected_wait_s = waits::expected_s(&rows, self.handling, queue).await.map_err(unavailable)?;
-                Some(ServerFrame::Status { status: self.handling.status(), operator, expected_wait_s })
-            }
-            false => None,
+        let status = if is_new {
+            let (rows, queue) = (self.rows(), self.routing_key.as_deref());
+            let expected_wait_s = waits::expected_s(&rows, self.handling, queue).await.map_err(unavailable)?;
+            Some(ServerFrame::Status { status: self.handling.status(), operator, expected_wait_s })
+        } else {
+            None
         };
-        if conversation.row.left_for.is_some() && self.turned.is_none() {
-            self.turned = Some(None);
+        if conversation.row.left_for.is_some() {
+            self.turn.get_or_insert_default();
         }
         let mut others = self.feedback_since(conversation.row.feedback_count).await?;
         if rating != self.rating {
@@ -362,6 +360,13 @@ impl<'a> ConversationStream<'a> {
     fn rows(&self) -> OfTenant<'a, impl ConnectionTrait + use<'a>> {
         self.backend.store.of(self.visitor.tenant_id)
     }
+}
+
+/// The visitor's turn to another conversation.
+#[derive(Default)]
+pub(super) struct Turn {
+    /// The `client_id` of the frame that asked for it; `None` if that came on another socket.
+    pub(super) client_id: Option<String>,
 }
 
 /// What a socket must hear beside messages.

@@ -157,7 +157,7 @@ async fn who_waits_for_a_person_hears_how_long_others_of_the_queue_have_waited()
         next.say(&hello(queue, session)).await;
         assert_eq!(next.next_of("welcome").await["expected_wait_s"], expected, "{queue}");
     }
-    // Whoever begins to wait is told with the status.
+    // A visitor who begins to wait hears it with the status.
     let session = SessionId::generate();
     let mut next = Relay::connect(&backend, tenant, session).await;
     let mut bots = hello("sales", session);

@@ -120,7 +120,7 @@ function welcomed(state: State, frame: Extract<ServerFrame, { type: "welcome" }>
   const isSameSession = state.sessionId === frame.sessionId;
   const isOther = isElsewhere(state, frame.conversationId);
   const same = (state.sessionId === null || isSameSession) && !isOther;
-  // A rating and an address are of the conversation that the visitor left, and say so nowhere.
+  // A rating or an address is for the conversation that the visitor has left. Its frame cannot say so, so it must not be sent in this one.
   const goesAlong = ({ type }: Form): boolean => same || type === "open_conversation" || type === "feedback";
   const forms = state.forms.filter((form) => form.client_id !== frame.clientId && goesAlong(form));
   const base: State = same
@@ -195,7 +195,7 @@ function merge(state: State, incoming: readonly Message[]): readonly Message[] {
   const byId = new Map(state.messages.map((message) => [message.id, message]));
   for (const message of incoming) {
     const known = byId.get(message.id);
-    // Feedback that another tab gave meanwhile is all that can be new of a known message.
+    // Of a known message, the feedback alone can have changed: another tab may have given it.
     if (!known || known.feedback !== message.feedback) byId.set(message.id, known ? { ...known, feedback: message.feedback } : message);
   }
   return [...byId.values()].sort((a, b) => (a.id < b.id ? -1 : 1)).slice(-KEPT_MESSAGES);

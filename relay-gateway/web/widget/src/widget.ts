@@ -46,7 +46,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   readonly #visit: Visit;
   readonly #sessions: Sessions;
   /** The visitor has asked for the list while nothing could be sent. */
-  #mayList = false;
+  #wantsList = false;
   readonly #life = new AbortController();
 
   constructor(
@@ -223,7 +223,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
     const open = this.state.open && stays;
     const closes = this.state.open && !stays;
     this.connection.close();
-    this.#mayList = false;
+    this.#wantsList = false;
     files.clear(this);
     this.timers.stopAll(service.WAIT);
     this.#visit.end();
@@ -288,7 +288,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
   /** The list opens once the relay has answered. */
   listConversations(): void {
     this.connection.wake();
-    this.#mayList = !this.connection.send({ type: "conversations" });
+    this.#wantsList = !this.connection.send({ type: "conversations" });
   }
 
   closePast(): void {
@@ -370,7 +370,7 @@ export class Widget extends Model implements Parts, ConnectionOwner, ViewActions
       if (this.connection.carrier === "http") tellOverHttp(this);
       delivery.pump(this);
       forms.pump(this);
-      if (this.#mayList) this.listConversations();
+      if (this.#wantsList) this.listConversations();
     } else {
       this.timers.stop("ack");
       const { askedBefore } = this.state;

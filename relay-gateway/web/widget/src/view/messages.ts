@@ -209,8 +209,8 @@ export class MessagesView {
     const wasAtEnd = this.#atEnd;
     // Where the room has changed, the move is not the visitor's: the observer is about to follow, or to leave the visitor alone.
     if ((wasAtEnd || this.#leaves) && range !== this.#range) return;
-    // Scrolling down reaches the end within END_PX. Scrolling up leaves it at the first pixel, and never reaches it. An event without a move tells
-    // of an earlier one.
+    // Scrolling down reaches the end within END_PX. Scrolling up leaves it at the first pixel, and never reaches it. An event without a move
+    // tells nothing new.
     if (scrollTop > this.#top) this.#atEnd = range - scrollTop < END_PX;
     else if (scrollTop < this.#top) this.#atEnd = wasAtEnd && range - scrollTop < 1;
     if (scrollTop !== this.#top) this.#leaves = false;
