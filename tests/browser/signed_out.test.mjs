@@ -30,9 +30,10 @@ stage.test("reset ends the session at the relay, here and in other tabs, and the
   const old = await token(tabs[0]);
 
   await tabs[0].page.evaluate(() => window.ChatRelay.reset());
+  // The other tab hears of it from the browser, a moment later.
   for (const tab of tabs) {
-    assert.equal(await tab.launcher.getAttribute("aria-expanded"), "false");
     await isFresh(tab);
+    assert.equal(await tab.launcher.getAttribute("aria-expanded"), "false");
   }
   await eventually(async () => {
     const answer = await fetch(`${stage.relay.url}/api/v1/refresh/visitor-token`, {
