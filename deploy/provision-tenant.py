@@ -3,7 +3,7 @@
 
 The tenant's secret is in this program's output and nowhere else: it cannot be shown again.
 
-Exit codes: 0 provisioned; 2 wrong usage; 3 the relay cannot be reached; 4 the admin key was refused (401);
+Exit codes: 0 provisioned; 2 wrong usage; 3 the relay cannot be reached; 4 the admin key was refused (401, 403);
 5 a field was refused (422); 6 any other answer.
 """
 
@@ -192,9 +192,12 @@ def explain(error, flag):
         fail(
             BAD_KEY,
             "the admin key was refused (401).",
-            "It is the admin service's ADMIN_API_KEY; in one process without that, it is in data/admin.key.",
+            "It is the admin service's ADMIN_API_KEY, in one process without that in data/admin.key, or a key that was made with it and "
+            "is neither revoked nor expired.",
             request_id,
         )
+    if error.code == 403:
+        fail(BAD_KEY, f"the admin key may not do this (403): {message}", "Nothing was written.", request_id)
     if error.code == 404:
         hint = "There is no admin API at this address." if flag == "--admin-url" else (
             "A gateway that faces the internet passes no admin API on: give the admin service's own address as --admin-url, "

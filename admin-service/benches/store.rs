@@ -162,7 +162,7 @@ async fn run(store: &SeaStore, query: Query, (tenant, key): &(TenantId, String))
 }
 
 fn entry(tenant: TenantId, action: Action) -> AuditEntry {
-    let caller = Caller { actor: "bench".into(), request_id: String::new() };
+    let caller = Caller { actor: "bench".into(), request_id: String::new(), admin_key: None };
     AuditEntry::new(tenant, &caller, action, ["tenant_name"])
 }
 

@@ -13,7 +13,7 @@ use crate::{
     domain::{
         account_key::{Ability, AccountKey, MOST_ACCOUNT_KEYS, NewAccountKey},
         audit::{Action, AuditEntry, Caller, Subject},
-        credentials::AccountKeySecret,
+        credentials::{KeyKind, KeySecret},
         tenant::TenantStatus,
     },
     errors::UseCaseError,
@@ -47,11 +47,11 @@ impl AccountKeys {
         caller: &Caller,
         tenant_id: TenantId,
         fields: Fields,
-    ) -> Result<(AccountKey, AccountKeySecret), UseCaseError> {
+    ) -> Result<(AccountKey, KeySecret), UseCaseError> {
         let now = now();
         let NewAccountKey { name, abilities, expires_at } =
             NewAccountKey::read(fields, now).map_err(UseCaseError::invalid)?;
-        let secret = AccountKeySecret::generate();
+        let secret = KeySecret::generate(KeyKind::Account);
         let key = AccountKey {
             id: Uuid::now_v7(),
             tenant_id,
@@ -96,7 +96,7 @@ impl AccountKeys {
         request_id: String,
     ) -> Result<Principal, UseCaseError> {
         let text = text.ok_or(UseCaseError::NoAccountKey)?;
-        let secret = AccountKeySecret::read(text).ok_or(UseCaseError::InvalidAccountKey)?;
+        let secret = KeySecret::read(KeyKind::Account, text).ok_or(UseCaseError::InvalidAccountKey)?;
         let found = self.store.find_account_key(secret.digest()).await?;
         let now = now();
         let (key, status) = found.filter(|(key, _)| key.is_valid(now)).ok_or(UseCaseError::InvalidAccountKey)?;
@@ -107,18 +107,12 @@ impl AccountKeys {
         if !needed.iter().any(|needed| key.allows(*needed)) {
             return Err(UseCaseError::MissingAbility(needed.first().copied().unwrap_or(Ability::All)));
         }
-        let caller = Caller { actor: format!("account_key:{}", key.id), request_id };
+        let caller = Caller { actor: format!("account_key:{}", key.id), request_id, admin_key: None };
         Ok(Principal { account_key: key.id, tenant_id: key.tenant_id, caller })
     }
 
     /// Writes when keys were last used.
     pub(crate) async fn write_uses(&self) {
-        let used = self.used.take();
-        if !used.is_empty()
-            && let Err(error) = self.store.account_keys_used(&used).await
-        {
-            tracing::warn!(%error, "it was not written when account keys were last used: it will be");
-            self.used.put_back(used);
-        }
+        self.used.write("account keys", async |used| self.store.account_keys_used(used).await).await;
     }
 }

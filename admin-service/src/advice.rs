@@ -9,6 +9,8 @@ pub(crate) enum Advice {
     SendAccountKey,
     /// List the tenant's account keys.
     ListAccountKeys,
+    /// List the admin keys.
+    ListAdminKeys,
     /// List the tenant's bots.
     ListBots,
     /// List a bot's widget keys.

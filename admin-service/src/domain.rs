@@ -1,7 +1,8 @@
-//! Tenants, credentials, account keys, bots, widgets, visitors, operators, events, audit and access log: pure, with time passed in. No HTTP, no gRPC, no database.
+//! Tenants, credentials, account keys, admin keys, bots, widgets, visitors, operators, events, audit and access log: pure, with time passed in. No HTTP, no gRPC, no database.
 
 pub mod access;
 pub mod account_key;
+pub mod admin_key;
 pub mod audit;
 pub mod bot;
 pub(crate) mod callback_ports;

@@ -30,6 +30,12 @@ pub(crate) enum UseCaseError {
     /// No such account key.
     #[error("no such account key")]
     AccountKeyNotFound,
+    /// No such admin key.
+    #[error("no such admin key")]
+    AdminKeyNotFound,
+    /// The caller's admin key was revoked or has ended while the call was under way.
+    #[error("an admin key that is over")]
+    AdminKeyOver,
     /// No such bot.
     #[error("no such bot")]
     BotNotFound,
@@ -125,6 +131,7 @@ impl From<StoreError> for UseCaseError {
         match error {
             StoreError::NotFound(Missing::Tenant) => Self::TenantNotFound,
             StoreError::NotFound(Missing::AccountKey) => Self::AccountKeyNotFound,
+            StoreError::NotFound(Missing::AdminKey) => Self::AdminKeyNotFound,
             StoreError::NotFound(Missing::Operator) => Self::OperatorNotFound,
             StoreError::NotFound(Missing::Bot) => Self::BotNotFound,
             StoreError::NotFound(Missing::WidgetKey) => Self::WidgetKeyNotFound,
@@ -134,6 +141,7 @@ impl From<StoreError> for UseCaseError {
             StoreError::InUse(InUse::TenantsWidgetKey) => Self::TenantsOwnKey,
             StoreError::Full { what, most } => Self::LimitReached { what, most },
             StoreError::Unauthorized => Self::InvalidAccountKey,
+            StoreError::AdminKeyOver => Self::AdminKeyOver,
             StoreError::Conflict => Self::Conflict,
             StoreError::Unavailable(cause) => Self::Unavailable(cause),
             StoreError::NoChanges(cause) => Self::NoChanges(cause),

@@ -66,6 +66,7 @@ impl Events {
         tenant_id: TenantId,
         events: Vec<Value>,
         usage: Vec<Value>,
+        admin_key: Option<Uuid>,
     ) -> Result<Vec<(String, u64)>, UseCaseError> {
         let mut errors = Vec::new();
         let events = read_each("events", events, &mut errors, |object| PublishedEvent::read(tenant_id, object));
@@ -74,7 +75,7 @@ impl Events {
             return Err(UseCaseError::invalid(errors));
         }
         let ids: Vec<String> = events.iter().map(|event| event.id.clone()).collect();
-        let numbers = self.write(Publication { tenant_id, events, usage }).await?;
+        let numbers = self.write(Publication { tenant_id, events, usage, admin_key }).await?;
         Ok(ids.into_iter().zip(numbers).collect())
     }
 
@@ -122,15 +123,25 @@ impl Events {
     }
 
     /// Has an event sent again, outside the order of its conversation.
-    pub(crate) async fn replay(&self, tenant_id: TenantId, event_id: &str) -> Result<EventView, UseCaseError> {
+    pub(crate) async fn replay(
+        &self,
+        tenant_id: TenantId,
+        event_id: &str,
+        admin_key: Option<Uuid>,
+    ) -> Result<EventView, UseCaseError> {
         self.expect_endpoint(tenant_id).await?;
-        let event = self.store.replay(tenant_id, event_id, now()).await?;
+        let event = self.store.replay(tenant_id, event_id, admin_key, now()).await?;
         self.bell.ring(tenant_id);
         Ok(event)
     }
 
     /// Has events of a time and state sent again. Answers how many.
-    pub(crate) async fn replay_all(&self, tenant_id: TenantId, wanted: ReplayWanted) -> Result<u64, UseCaseError> {
+    pub(crate) async fn replay_all(
+        &self,
+        tenant_id: TenantId,
+        wanted: ReplayWanted,
+        admin_key: Option<Uuid>,
+    ) -> Result<u64, UseCaseError> {
         let replayable = [EventState::Delivered, EventState::Parked, EventState::NoEndpoint];
         let state = EventState::from_text(&wanted.state).filter(|state| replayable.contains(state));
         let Some(state) = state else {
@@ -140,7 +151,7 @@ impl Events {
         self.expect_endpoint(tenant_id).await?;
         let now = now();
         let until = wanted.until.unwrap_or(now);
-        let mut which = Replayed { tenant_id, state, since: wanted.since, until, after: 0 };
+        let mut which = Replayed { tenant_id, state, since: wanted.since, until, after: 0, admin_key };
         let mut total = 0;
         loop {
             let replayed = self.store.replay_all(&which, REPLAYED_AT_ONCE, now).await?;
@@ -155,12 +166,17 @@ impl Events {
     }
 
     /// Makes an event that says that it is a test.
-    pub(crate) async fn send_test(&self, tenant_id: TenantId, event_type: &str) -> Result<EventView, UseCaseError> {
+    pub(crate) async fn send_test(
+        &self,
+        tenant_id: TenantId,
+        event_type: &str,
+        admin_key: Option<Uuid>,
+    ) -> Result<EventView, UseCaseError> {
         let tenant = self.expect_endpoint(tenant_id).await?;
         let id = Uuid::now_v7().to_string();
         let event = PublishedEvent::test(tenant_id, &tenant.settings.tenant_name, &id, event_type, now());
         let event = event.map_err(UseCaseError::invalid)?;
-        self.write(Publication { tenant_id, events: vec![event], usage: Vec::new() }).await?;
+        self.write(Publication { tenant_id, events: vec![event], usage: Vec::new(), admin_key }).await?;
         Ok(self.store.event(tenant_id, &id).await?.0)
     }
 
@@ -207,7 +223,7 @@ impl Events {
         revision: u64,
         reason: &str,
     ) -> Result<(), UseCaseError> {
-        let caller = Caller { actor: "delivery".to_owned(), request_id: String::new() };
+        let caller = Caller { actor: "delivery".to_owned(), request_id: String::new(), admin_key: None };
         let audit = AuditEntry::new(tenant_id, &caller, Action::EndpointStopped, ["endpoint_state"]);
         let store = Arc::clone(&self.store);
         let stopping = async move { store.stop_endpoint(tenant_id, revision, audit).await.map(at_revision) };

@@ -22,7 +22,7 @@ use tonic::{
 use wire::ErrorCode;
 
 use crate::{
-    auth::{ServiceTokens, X_ADMIN_KEY, bearer},
+    auth::{ServiceTokens, bearer},
     domain::{
         access::{AccessEntry, AccessKind},
         audit::Caller,
@@ -35,6 +35,7 @@ mod convert;
 mod directory;
 mod edge;
 mod events;
+mod gate;
 mod identity;
 mod metadata;
 mod state;
@@ -43,6 +44,7 @@ mod visitors;
 mod watch;
 
 pub(crate) use edge::RpcMetrics;
+use gate::Gated;
 use metadata::request_id;
 pub(crate) use state::Services;
 
@@ -83,7 +85,8 @@ pub(crate) async fn serve(
     let tokens_of_gateways = ServiceTokens::new(&service_tokens);
     let refusals = logs.clone();
     let with_token = move |request: Request<()>| {
-        let (address, id) = (request.remote_addr().map(|address| address.ip()), request_id(request.metadata()));
+        let (address, id) =
+            (request.remote_addr().map(|address| address.ip()), request_id(request.metadata().as_ref()));
         if tokens_of_gateways.accept(bearer(request.metadata().as_ref())) {
             return Ok(request);
         }
@@ -92,26 +95,18 @@ pub(crate) async fn serve(
         refusals.note(entry, &id);
         Err(Status::from(refused_service_token(request.metadata().contains_key("authorization"))))
     };
-    let with_admin_key = move |mut request: Request<()>| {
-        let given = request.metadata().get(X_ADMIN_KEY.as_str()).map(|value| value.as_bytes().to_vec());
-        let (address, request_id) = (request.remote_addr().map(|address| address.ip()), request_id(request.metadata()));
-        let actor = gate.admit(given.as_deref(), address, &request_id).map_err(ApiError::from)?;
-        let caller = Caller { actor: actor.to_string(), request_id };
-        request.extensions_mut().insert(caller);
-        Ok(request)
-    };
-
     let tokens_of_backends = events_token.as_ref().map(ServiceTokens::new);
-    let (publishers_key_check, refused_publishers) = (with_admin_key.clone(), logs.clone());
+    let refused_publishers = logs.clone();
     let with_events_token = move |request: Request<()>| {
-        if request.metadata().contains_key(X_ADMIN_KEY.as_str()) {
-            return publishers_key_check(request);
+        if has_admin_key(&request) {
+            return Ok(request);
         }
         let is_known = |tokens: &ServiceTokens| tokens.accept(bearer(request.metadata().as_ref()));
         if tokens_of_backends.as_ref().is_some_and(is_known) {
             return Ok(request);
         }
-        let (address, id) = (request.remote_addr().map(|address| address.ip()), request_id(request.metadata()));
+        let (address, id) =
+            (request.remote_addr().map(|address| address.ip()), request_id(request.metadata().as_ref()));
         let kind = AccessKind::RefuseService;
         refused_publishers
             .note(AccessEntry { kind, tenant_id: None, actor: "unknown", subject: String::new(), address }, &id);
@@ -119,14 +114,9 @@ pub(crate) async fn serve(
     };
 
     // Reflection describes the services of both, so it is open to both.
-    let (token_check, admin_key_check) = (with_token.clone(), with_admin_key.clone());
-    let with_either = move |request: Request<()>| {
-        if request.metadata().contains_key(X_ADMIN_KEY.as_str()) {
-            admin_key_check(request)
-        } else {
-            token_check(request)
-        }
-    };
+    let token_check = with_token.clone();
+    let with_either =
+        move |request: Request<()>| if has_admin_key(&request) { Ok(request) } else { token_check(request) };
 
     Server::builder()
         .timeout(CALL_TIMEOUT)
@@ -135,8 +125,8 @@ pub(crate) async fn serve(
         .trace_fn(edge::span)
         .layer(edge::RpcLayer::new(metrics))
         .add_service(health_service)
-        .add_service(InterceptedService::new(reflection, with_either.clone()))
-        .add_service(InterceptedService::new(reflection_v1alpha, with_either))
+        .add_service(Gated::optional(gate.clone(), InterceptedService::new(reflection, with_either.clone())))
+        .add_service(Gated::optional(gate.clone(), InterceptedService::new(reflection_v1alpha, with_either)))
         .add_service(TenantDirectoryServer::with_interceptor(
             directory::DirectoryService::new(
                 directory,
@@ -157,11 +147,19 @@ pub(crate) async fn serve(
             tenant_events::TenantEventsService::new(events.clone()),
             with_token,
         ))
-        .add_service(EventsServer::with_interceptor(events::EventsService::new(events), with_events_token))
-        .add_service(TenantAdminServer::with_interceptor(admin::AdminService::new(tenants, logs), with_admin_key))
+        .add_service(Gated::optional(
+            gate.clone(),
+            EventsServer::with_interceptor(events::EventsService::new(events), with_events_token),
+        ))
+        .add_service(Gated::new(gate, TenantAdminServer::new(admin::AdminService::new(tenants, logs))))
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopping.cancelled_owned())
         .await?;
     Ok(())
+}
+
+/// Whether [`Gated`] has found the caller's admin key.
+fn has_admin_key(request: &Request<()>) -> bool {
+    request.extensions().get::<Caller>().is_some()
 }
 
 /// Refuses a caller without the service token. If the caller sent another token, the message says that it is wrong, not that it is
@@ -177,11 +175,11 @@ fn refused_service_token(was_sent: bool) -> ApiError {
     ApiError::new(ErrorCode::InvalidServiceToken, message)
 }
 
-/// Refuses a publisher without the admin key and without the token of chat backends.
+/// Refuses a publisher without an admin key and without the token of chat backends.
 fn refused_publisher() -> ApiError {
     ApiError::new(
         ErrorCode::InvalidServiceToken,
         "Publishing takes the metadata `authorization: Bearer <token>`, where the token is the admin service's ADMIN_EVENTS_TOKEN, or \
-         `x-admin-key` with the admin key. A gateway's token does not open it.",
+         `x-admin-key` with an admin key that has the scope events:write. A gateway's token does not open it.",
     )
 }

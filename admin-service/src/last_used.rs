@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt::Display,
     sync::{Mutex, PoisonError},
 };
 
@@ -21,8 +22,23 @@ impl LastUsed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, minute);
     }
 
+    /// Writes them all. Where that fails, they are written the next time.
+    pub(crate) async fn write<E: Display>(
+        &self,
+        of: &'static str,
+        write: impl AsyncFnOnce(&[(Uuid, Timestamp)]) -> Result<(), E>,
+    ) {
+        let used = self.take();
+        if !used.is_empty()
+            && let Err(error) = write(&used).await
+        {
+            tracing::warn!(%error, of, "could not write when keys were last used: trying again in some seconds");
+            self.put_back(used);
+        }
+    }
+
     /// Takes back what could not be written; later uses stand.
-    pub(crate) fn put_back(&self, used: Vec<(Uuid, Timestamp)>) {
+    fn put_back(&self, used: Vec<(Uuid, Timestamp)>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, at) in used {
             kept.entry(key).or_insert(at);
@@ -30,7 +46,7 @@ impl LastUsed {
     }
 
     /// Takes them all, in one order at every replica, so that two that write at once do not wait for each other.
-    pub(crate) fn take(&self) -> Vec<(Uuid, Timestamp)> {
+    fn take(&self) -> Vec<(Uuid, Timestamp)> {
         let mut used: Vec<_> = self.0.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
         used.sort_unstable_by_key(|(id, _)| *id);
         used

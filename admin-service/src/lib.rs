@@ -1,9 +1,10 @@
 //! The admin service: owns tenants and their secrets, and is the only thing with a database.
 //!
-//! One way through: [`server`] → `rest` or `grpc` → a use case (`tenants`, `account_keys`, `bots`, `widgets`, `visitors`, `operators`,
+//! One way through: [`server`] → `rest` or `grpc` → a use case (`tenants`, `account_keys`, `admin_keys`, `bots`, `widgets`, `visitors`, `operators`,
 //! `tokens`, `directory`) → `domain`. What a use case needs from outside it names as a port in `store`; only [`server`] knows both sides.
 
 mod account_keys;
+mod admin_keys;
 mod advice;
 mod auth;
 mod bell;
@@ -35,8 +36,8 @@ mod webhook_key;
 mod widgets;
 
 pub use domain::{
-    access, account_key, audit, bot, credentials, event, operator, refusal, settings, signing_key, tenant, visitor,
-    widget,
+    access, account_key, admin_key, audit, bot, credentials, event, operator, refusal, settings, signing_key, tenant,
+    visitor, widget,
 };
 pub use rest::openapi;
 pub use sealing::MasterKeys;

@@ -5,7 +5,11 @@ use service::{ApiError, EdgeWords};
 use wire::{ErrorCode, FieldError};
 
 use crate::{
-    advice::Advice, auth::AdminKeyRefused, domain::refusal::RefusedField, errors::UseCaseError, grpc, rest,
+    advice::Advice,
+    auth::AdminKeyRefused,
+    domain::{admin_key::Needed, refusal::RefusedField},
+    errors::UseCaseError,
+    grpc, rest,
     store::Limited,
 };
 
@@ -15,7 +19,8 @@ fn advised(code: ErrorCode, message: &'static str, advice: Advice) -> ApiError {
 
 const fn limited(what: Limited) -> &'static str {
     match what {
-        Limited::AccountKeys => "account keys for a tenant that are not revoked",
+        Limited::AdminKeys => "admin keys that are neither revoked nor expired",
+        Limited::AccountKeys => "account keys for a tenant that are neither revoked nor expired",
         Limited::Bots => "bots for a tenant",
         Limited::WidgetKeys => "widget keys for a bot that are not revoked",
         Limited::SigningKeys => "signing keys that are not retired",
@@ -29,7 +34,7 @@ impl From<AdminKeyRefused> for ApiError {
             AdminKeyRefused::Missing => {
                 advised(ErrorCode::InvalidAdminKey, "No admin key was sent.", Advice::SendAdminKey)
             }
-            AdminKeyRefused::Wrong => {
+            AdminKeyRefused::Wrong | AdminKeyRefused::Over => {
                 advised(ErrorCode::InvalidAdminKey, "The admin key that was sent is wrong.", Advice::CheckAdminKey)
             }
             AdminKeyRefused::TooMany { retry_after_seconds: left } => Self::new(
@@ -37,6 +42,21 @@ impl From<AdminKeyRefused> for ApiError {
                 format!("Too many wrong admin keys came from this address. Check the key, and come back in {left} s."),
             )
             .retry_after_seconds(left),
+            AdminKeyRefused::MissingScope { needed: Needed::Scope(scope), .. } => Self::new(
+                ErrorCode::MissingScope,
+                format!("Missing scope: {scope}. Send an admin key that has it, or a root key."),
+            ),
+            AdminKeyRefused::MissingScope { needed: Needed::Root | Needed::AnyKey, .. } => Self::new(
+                ErrorCode::MissingScope,
+                "This call needs a root key: one of the admin service's ADMIN_API_KEY. No scope stands for it.",
+            ),
+            AdminKeyRefused::NotChecked(UseCaseError::Unavailable(cause)) => Self::new(
+                ErrorCode::StoreUnavailable,
+                "The admin key could not be checked, since the database does not answer. Nothing was done: send the call again.",
+            )
+            .retry_after_seconds(1)
+            .caused_by(cause),
+            AdminKeyRefused::NotChecked(error) => Self::from(error),
         }
     }
 }
@@ -63,6 +83,13 @@ impl From<UseCaseError> for ApiError {
                 ErrorCode::AccountKeyNotFound,
                 "This tenant has no such account key.",
                 Advice::ListAccountKeys,
+            ),
+            UseCaseError::AdminKeyNotFound => {
+                advised(ErrorCode::AdminKeyNotFound, "There is no such admin key.", Advice::ListAdminKeys)
+            }
+            UseCaseError::AdminKeyOver => Self::new(
+                ErrorCode::InvalidAdminKey,
+                "The admin key was revoked or expired while the call was under way. Nothing was changed.",
             ),
             UseCaseError::BotNotFound => {
                 advised(ErrorCode::BotNotFound, "This tenant has no such bot.", Advice::ListBots)
@@ -157,10 +184,13 @@ fn refused_field(RefusedField { field, refusal }: RefusedField) -> (FieldError, 
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::{
         domain::{
             account_key::Ability,
+            admin_key::Scope,
             refusal::{Hint, Refusal},
         },
         sealing::SealError,
@@ -178,7 +208,9 @@ mod tests {
             Some(E::NoAccountKey) => E::InvalidAccountKey,
             Some(E::InvalidAccountKey) => E::MissingAbility(Ability::WidgetsRead),
             Some(E::MissingAbility(_)) => E::AccountKeyNotFound,
-            Some(E::AccountKeyNotFound) => E::BotNotFound,
+            Some(E::AccountKeyNotFound) => E::AdminKeyNotFound,
+            Some(E::AdminKeyNotFound) => E::AdminKeyOver,
+            Some(E::AdminKeyOver) => E::BotNotFound,
             Some(E::BotNotFound) => E::WidgetKeyNotFound,
             Some(E::WidgetKeyNotFound) => E::TenantsOwnKey,
             Some(E::TenantsOwnKey) => E::SigningKeyNotFound,
@@ -212,7 +244,14 @@ mod tests {
         while let Some(error) = after(errors.last()) {
             errors.push(error);
         }
-        let limits = [Limited::AccountKeys, Limited::Bots, Limited::WidgetKeys, Limited::SigningKeys, Limited::Seats];
+        let limits = [
+            Limited::AdminKeys,
+            Limited::AccountKeys,
+            Limited::Bots,
+            Limited::WidgetKeys,
+            Limited::SigningKeys,
+            Limited::Seats,
+        ];
         errors.extend(limits.map(|what| UseCaseError::LimitReached { what, most: 3 }));
         let hints = [
             Hint::RotateSecret,
@@ -226,8 +265,16 @@ mod tests {
             let refusal = Refusal { message: "is refused".to_owned(), hint: Some(hint) };
             UseCaseError::Invalid(vec![RefusedField::new("a", refusal)])
         }));
-        let of_admin_keys =
-            [AdminKeyRefused::Missing, AdminKeyRefused::Wrong, AdminKeyRefused::TooMany { retry_after_seconds: 3 }];
+        let of_admin_keys = [
+            AdminKeyRefused::Missing,
+            AdminKeyRefused::Wrong,
+            AdminKeyRefused::Over,
+            AdminKeyRefused::MissingScope { key: Uuid::nil(), needed: Needed::Root },
+            AdminKeyRefused::MissingScope { key: Uuid::nil(), needed: Needed::Scope(Scope::AuditRead) },
+            AdminKeyRefused::TooMany { retry_after_seconds: 3 },
+            AdminKeyRefused::NotChecked(UseCaseError::Conflict),
+            AdminKeyRefused::NotChecked(UseCaseError::Unavailable("gone".to_owned())),
+        ];
         let of_use_cases = errors.into_iter().map(|error| (format!("{error:?}"), error.into()));
         of_use_cases.chain(of_admin_keys.map(|refused| (format!("{refused:?}"), refused.into()))).collect()
     }

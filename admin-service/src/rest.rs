@@ -15,11 +15,11 @@ use wire::request_id::RequestId;
 
 use crate::{
     auth::{OperatorGate, X_ADMIN_KEY},
-    domain::audit::Caller,
     tenants::Tenants,
 };
 
 mod account_keys;
+mod admin_keys;
 pub(crate) mod advice;
 mod audit;
 mod bots;
@@ -30,6 +30,7 @@ mod events;
 mod input;
 mod publishing;
 mod routes;
+mod scopes;
 mod signing_keys;
 mod state;
 mod tenants;
@@ -49,6 +50,7 @@ pub(crate) fn router(services: Services) -> Router {
         webhook_public_key,
         relay_keys,
         developers,
+        admin_keys,
         keys,
         gate,
         clients,
@@ -59,6 +61,7 @@ pub(crate) fn router(services: Services) -> Router {
     let (of_logs, _) = routes::log_routes().split_for_parts();
     let (of_events, _) = routes::event_routes().split_for_parts();
     let (of_backends, _) = routes::publishing_routes().split_for_parts();
+    let (of_admin_keys, _) = routes::admin_key_routes().split_for_parts();
     let (of_account_keys, _) = routes::account_key_routes().split_for_parts();
     let (of_developers, _) = routes::developer_routes().split_for_parts();
     let (of_signing_keys, _) = routes::signing_key_routes().split_for_parts();
@@ -66,6 +69,7 @@ pub(crate) fn router(services: Services) -> Router {
         .with_state(tenants)
         .merge(of_logs.with_state(logs))
         .merge(of_events.with_state(events.clone()))
+        .merge(of_admin_keys.with_state(admin_keys))
         .merge(of_account_keys.with_state(developers.account_keys.clone()))
         .merge(of_signing_keys.with_state(keys.clone()))
         .layer(Extension(relay_url))
@@ -116,9 +120,10 @@ async fn require_admin_key(
     let peer = request.extensions().get::<Peer>().map(|peer| peer.address.ip());
     let address = peer.map(|peer| clients.find(request.headers(), peer));
     let given = request.headers().get(X_ADMIN_KEY).map(HeaderValue::as_bytes);
-    match gate.admit(given, address, &request_id) {
-        Ok(actor) => {
-            request.extensions_mut().insert(Caller { actor: actor.to_string(), request_id });
+    let needed = scopes::needed(request.uri().path());
+    match gate.admit(given, address, request_id, needed).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(refused) => ApiError::from(refused).into_response(),

@@ -24,7 +24,8 @@ use wire::{
 
 use crate::{
     account_keys::AccountKeys,
-    auth::{AdminKeys, OperatorGate},
+    admin_keys::AdminKeys,
+    auth::{OperatorGate, RootKeys},
     bell::Bell,
     bots::Bots,
     config::{Config, WebhookConfig},
@@ -86,6 +87,7 @@ pub struct Running {
     pub grpc: SocketAddr,
     tasks: JoinSet<()>,
     account_keys: AccountKeys,
+    admin_keys: AdminKeys,
     visitors: Visitors,
     logs: Logs,
     store: SeaStore,
@@ -107,6 +109,7 @@ impl Running {
         }
         // Once more, now that no call is in flight.
         self.account_keys.write_uses().await;
+        self.admin_keys.write_uses().await;
         self.visitors.write_uses().await;
         self.logs.write_waiting().await;
         if let Err(error) = self.store.close().await {
@@ -143,6 +146,7 @@ pub async fn start(
         .map_err(|error: UseCaseError| StartError::SigningKey(error.to_string()))?;
     let directory = Directory::new(port.clone(), config.master_keys);
     let account_keys = AccountKeys::new(port.clone());
+    let admin_keys = AdminKeys::new(port.clone());
     let developers = Developers {
         account_keys: account_keys.clone(),
         bots: Bots::new(port.clone()),
@@ -166,7 +170,7 @@ pub async fn start(
     let client_proof = ClientProof::new(&config.grpc_token);
     let clients =
         ClientAddresses::new(move |headers, peer| client_proof.client(headers, now_unix_ms()).unwrap_or(peer));
-    let gate = OperatorGate::new(AdminKeys::new(&config.api_key), logs.clone());
+    let gate = OperatorGate::new(RootKeys::new(&config.api_key), admin_keys.clone(), logs.clone());
     config.api_key.log_rotation("api_key");
     config.grpc_token.log_rotation("grpc_token");
     let relay_url = RelayUrl::new(&config.relay_url);
@@ -186,6 +190,7 @@ pub async fn start(
         webhook_public_key: WebhookPublicKey(webhook_key.public_text().into()),
         relay_keys: relay_keys(config.relay_secrets.as_ref()),
         developers,
+        admin_keys: admin_keys.clone(),
         keys,
         gate: gate.clone(),
         clients: clients.clone(),
@@ -205,7 +210,7 @@ pub async fn start(
             delivering.await;
         }
     });
-    tasks.spawn(maintain(account_keys.clone(), visitors.clone(), stopping.clone()));
+    tasks.spawn(maintain((account_keys.clone(), admin_keys.clone()), visitors.clone(), stopping.clone()));
     tasks.spawn(maintain_logs(logs.clone(), stopping.clone()));
 
     // Changes in flight still need what comes down the gateways' streams, so these end last.
@@ -269,7 +274,7 @@ pub async fn start(
     }
     tracing::info!(server = "admin-rest", address = %rest, "listening");
     tracing::info!(server = "admin-grpc", address = %grpc, "listening");
-    Ok(Running { rest, grpc, tasks, account_keys, visitors, logs, store })
+    Ok(Running { rest, grpc, tasks, account_keys, admin_keys, visitors, logs, store })
 }
 
 /// Which callbacks may be called.
@@ -285,11 +290,16 @@ fn relay_keys(secrets: Option<&SecretList>) -> RelayKeys {
 }
 
 /// What need not be done at once, from time to time until the service stops.
-async fn maintain(account_keys: AccountKeys, visitors: Visitors, stopping: CancellationToken) {
+async fn maintain(
+    (account_keys, admin_keys): (AccountKeys, AdminKeys),
+    visitors: Visitors,
+    stopping: CancellationToken,
+) {
     visitors.forget_ended().await;
     let mut swept = Instant::now();
     while tokio::time::timeout(WRITE_USES_EVERY, stopping.cancelled()).await.is_err() {
         account_keys.write_uses().await;
+        admin_keys.write_uses().await;
         visitors.write_uses().await;
         if swept.elapsed() > FORGET_SESSIONS_EVERY {
             visitors.forget_ended().await;

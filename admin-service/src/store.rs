@@ -18,10 +18,10 @@ pub use connect::{ConnectError, connect};
 pub use error::{InUse, Limited, Missing, StoreError};
 pub use page::{Page, PageStart};
 pub use ports::{
-    AccountKeyStore, AttemptRecord, AttemptResult, BotStore, Claim, Done, DueEvent, EventFilter, EventStore,
-    EventsAfter, Failing, Identified, KeyedTenant, KnownVisitor, LogStore, NextStep, OperatorStore, OutboxStore,
-    Position, PropagationStore, Publication, PublishError, Recorded, Replacement, Replayed, Replica, SigningKeyStore,
-    StoredAppearance, TenantStore, VisitorStore, Vouched, Waiting, WidgetStore,
+    AccountKeyStore, AdminKeyStore, AttemptRecord, AttemptResult, BotStore, Claim, Done, DueEvent, EventFilter,
+    EventStore, EventsAfter, Failing, Identified, KeyedTenant, KnownVisitor, LogStore, NextStep, OperatorStore,
+    OutboxStore, Position, PropagationStore, Publication, PublishError, Recorded, Replacement, Replayed, Replica,
+    SigningKeyStore, StoredAppearance, TenantStore, VisitorStore, Vouched, Waiting, WidgetStore,
 };
 pub use revision::AtRevision;
 pub use sea::SeaStore;

@@ -169,7 +169,7 @@ impl Visitors {
         wait: Option<Duration>,
     ) -> Result<(SessionId, bool), UseCaseError> {
         let entry = |id: SessionId, fields: &'static str| {
-            let caller = Caller { actor: format!("visitor:{id}"), request_id };
+            let caller = Caller { actor: format!("visitor:{id}"), request_id, admin_key: None };
             AuditEntry::new(tenant_id, &caller, Action::EndVisitorSession, [fields]).about(Subject::Session(id))
         };
         let store = Arc::clone(&self.store);
@@ -219,7 +219,7 @@ impl Visitors {
             return Err(UseCaseError::SessionOver);
         }
         let key = self.admit(tenant_id, before.widget_key.as_str(), &before.origin).await?.key;
-        let caller = Caller { actor: format!("visitor:{}", token.id), request_id };
+        let caller = Caller { actor: format!("visitor:{}", token.id), request_id, admin_key: None };
         let audit = AuditEntry::new(tenant_id, &caller, Action::IdentifyVisitor, ["visitor_session"]);
         let audit = audit.about(Subject::Session(token.id));
         let store = Arc::clone(&self.store);
@@ -370,13 +370,7 @@ impl Visitors {
 
     /// Writes when keys were last used.
     pub(crate) async fn write_uses(&self) {
-        let used = self.used.take();
-        if !used.is_empty()
-            && let Err(error) = self.store.widget_keys_used(&used).await
-        {
-            tracing::warn!(%error, "it was not written when widget keys were last used: it will be");
-            self.used.put_back(used);
-        }
+        self.used.write("widget keys", async |used| self.store.widget_keys_used(used).await).await;
     }
 
     /// Removes sessions that are over, and revocations whose tokens have all ended.

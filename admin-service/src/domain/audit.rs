@@ -14,6 +14,9 @@ pub struct Caller {
     pub actor: String,
     /// The request's id.
     pub request_id: String,
+    /// The id of the caller's admin key with scopes; `None` for a root key and for other callers. The change is committed only if the key is
+    /// still valid.
+    pub admin_key: Option<Uuid>,
 }
 
 /// What was done.
@@ -41,6 +44,10 @@ pub enum Action {
     CreateAccountKey,
     /// An account key was revoked.
     RevokeAccountKey,
+    /// An admin key was made.
+    CreateAdminKey,
+    /// An admin key was revoked.
+    RevokeAdminKey,
     /// A bot was made.
     CreateBot,
     /// A bot got another widget key.
@@ -81,6 +88,8 @@ impl Action {
             Self::RevokeOperator => "revoke_operator",
             Self::CreateAccountKey => "create_account_key",
             Self::RevokeAccountKey => "revoke_account_key",
+            Self::CreateAdminKey => "create_admin_key",
+            Self::RevokeAdminKey => "revoke_admin_key",
             Self::CreateBot => "create_bot",
             Self::CreateWidgetKey => "create_widget_key",
             Self::RevokeWidgetKey => "revoke_widget_key",
@@ -96,10 +105,12 @@ impl Action {
     }
 
     /// Every action of which no gateway caches anything, by its text.
-    pub const CONCERN_NO_GATEWAY: [&str; 4] = [
+    pub const CONCERN_NO_GATEWAY: [&str; 6] = [
         Self::ProvisionOperator.as_str(),
         Self::CreateAccountKey.as_str(),
         Self::RevokeAccountKey.as_str(),
+        Self::CreateAdminKey.as_str(),
+        Self::RevokeAdminKey.as_str(),
         Self::CreateBot.as_str(),
     ];
 }
@@ -109,6 +120,8 @@ impl Action {
 pub enum Subject {
     /// An account key.
     AccountKey(Uuid),
+    /// An admin key.
+    AdminKey(Uuid),
     /// A bot.
     Bot(Uuid),
     /// An operator.
@@ -127,6 +140,7 @@ pub enum Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::AdminKey(id) => write!(f, "admin_key:{id}"),
             Self::AccountKey(id) => write!(f, "account_key:{id}"),
             Self::Bot(id) => write!(f, "bot:{id}"),
             Self::Operator(id) => write!(f, "operator:{id}"),

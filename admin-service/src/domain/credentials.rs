@@ -18,9 +18,7 @@ impl TenantSecret {
     /// A new one.
     #[must_use]
     pub fn generate() -> Self {
-        let mut bytes = Zeroizing::new([0; 32]);
-        getrandom::fill(bytes.as_mut()).expect("the system has randomness");
-        Self(format!("sk_{}", URL_SAFE_NO_PAD.encode(*bytes)).into())
+        Self(random_text("sk_"))
     }
 
     /// One that was made earlier; `None` where the text cannot be one.
@@ -54,27 +52,39 @@ fn bytes_of(tenant_secret: &str) -> Option<Zeroizing<[u8; 32]>> {
     (length == bytes.len()).then_some(bytes)
 }
 
-/// What a tenant's developers call the widget surface with: `ak_` and 43 base64url characters (32 random bytes). Never in a
-/// log or a `Debug`.
-#[derive(Clone, Debug)]
-pub struct AccountKeySecret(SecretString);
+/// Which keys are hashed, and found by their hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// `ak_`: what a tenant's developers call the widget surface with.
+    Account,
+    /// `adk_`: what an operator or an internal service calls the admin surface with.
+    Admin,
+}
 
-impl AccountKeySecret {
+impl KeyKind {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Account => "ak_",
+            Self::Admin => "adk_",
+        }
+    }
+}
+
+/// The text of such a key: its prefix and 43 base64url characters (32 random bytes). Never in a log or a `Debug`.
+#[derive(Clone, Debug)]
+pub struct KeySecret(SecretString);
+
+impl KeySecret {
     /// A new one.
     #[must_use]
-    pub fn generate() -> Self {
-        let mut bytes = Zeroizing::new([0; 32]);
-        getrandom::fill(bytes.as_mut()).expect("the system has randomness");
-        Self(format!("ak_{}", URL_SAFE_NO_PAD.encode(*bytes)).into())
+    pub fn generate(kind: KeyKind) -> Self {
+        Self(random_text(kind.prefix()))
     }
 
-    /// One that a caller sends; `None` where it cannot be one.
+    /// One that a caller sends; `None` where it cannot be one of this kind.
     #[must_use]
-    pub fn read(text: &str) -> Option<Self> {
-        let key = text.strip_prefix("ak_")?;
-        let is_well_formed =
-            key.len() == 43 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        is_well_formed.then(|| Self(text.to_owned().into()))
+    pub fn read(kind: KeyKind, text: &str) -> Option<Self> {
+        is_random_text(kind.prefix(), text).then(|| Self(text.to_owned().into()))
     }
 
     /// Its text, to be shown once.
@@ -94,6 +104,19 @@ impl AccountKeySecret {
     pub fn hint(&self) -> &str {
         &self.expose()[self.expose().len() - 4..]
     }
+}
+
+/// A prefix and 43 base64url characters: 32 random bytes.
+fn random_text(prefix: &str) -> SecretString {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut()).expect("the system has randomness");
+    format!("{prefix}{}", URL_SAFE_NO_PAD.encode(*bytes)).into()
+}
+
+/// Whether a text has the form of [`random_text`].
+fn is_random_text(prefix: &str, text: &str) -> bool {
+    let Some(key) = text.strip_prefix(prefix) else { return false };
+    key.len() == 43 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 /// A public widget key: `pk_` and 32 base64url characters (24 random bytes).
@@ -167,14 +190,24 @@ mod tests {
         {
             assert!(TenantSecret::read(wrong).is_none(), "{wrong:?}");
         }
-        let account = AccountKeySecret::generate();
-        assert_eq!((account.expose().len(), &account.expose()[..3]), (46, "ak_"));
-        assert!(!format!("{account:?}").contains(account.hint()));
-        let read = AccountKeySecret::read(account.expose()).expect("well formed");
-        assert_eq!(read.digest(), account.digest());
-        for wrong in ["", "ak_", "ak_short", &secret.expose().replace("sk_", "pk_"), &format!("{}A", account.expose())]
+        for (kind, prefix, other) in
+            [(KeyKind::Account, "ak_", KeyKind::Admin), (KeyKind::Admin, "adk_", KeyKind::Account)]
         {
-            assert!(AccountKeySecret::read(wrong).is_none(), "{wrong:?}");
+            let key = KeySecret::generate(kind);
+            assert!(key.expose().len() == prefix.len() + 43 && key.expose().starts_with(prefix));
+            assert!(!format!("{key:?}").contains(key.hint()));
+            let read = KeySecret::read(kind, key.expose()).expect("well formed");
+            assert_eq!(read.digest(), key.digest());
+            assert!(KeySecret::read(other, key.expose()).is_none());
+            for wrong in [
+                "",
+                prefix,
+                &format!("{prefix}short"),
+                &secret.expose().replace("sk_", "pk_"),
+                &format!("{}A", key.expose()),
+            ] {
+                assert!(KeySecret::read(kind, wrong).is_none(), "{wrong:?}");
+            }
         }
         let key = WidgetKey::generate();
         assert_eq!((key.as_str().len(), &key.as_str()[..3]), (35, "pk_"));

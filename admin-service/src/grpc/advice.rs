@@ -8,6 +8,7 @@ pub(crate) const fn text(advice: Advice) -> &'static str {
         Advice::ListTenants => "TenantAdmin.ListTenants lists them.",
         Advice::SendAccountKey => "Send the metadata `authorization: Bearer <account key>`, once.",
         Advice::ListAccountKeys => "Account keys are made and listed over REST.",
+        Advice::ListAdminKeys => "Admin keys are made and listed over REST.",
         Advice::ListBots => "Bots are made and listed over REST.",
         Advice::ListWidgetKeys => "Widget keys are made and listed over REST.",
         Advice::RotateWidgetKey => "TenantAdmin.RotateWidgetKey replaces it.",
@@ -15,8 +16,13 @@ pub(crate) const fn text(advice: Advice) -> &'static str {
         Advice::RotateSigningKey => "Signing keys are rotated over REST.",
         Advice::ListEvents => "TenantEvents.ListEvents lists them.",
         Advice::SetCallback => "TenantAdmin.UpdateTenant sets it.",
-        Advice::SendAdminKey => "Send the admin service's ADMIN_API_KEY as the metadata x-admin-key.",
-        Advice::CheckAdminKey => "The metadata x-admin-key must be the admin service's ADMIN_API_KEY.",
+        Advice::SendAdminKey => {
+            "Send one as the metadata x-admin-key: the admin service's ADMIN_API_KEY, or a key that was made with it."
+        }
+        Advice::CheckAdminKey => {
+            "The metadata x-admin-key must be the admin service's ADMIN_API_KEY, or a key that was made with it and is neither revoked \
+             nor expired."
+        }
     }
 }
 

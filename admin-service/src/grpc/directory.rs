@@ -45,7 +45,8 @@ impl DirectoryService {
 #[tonic::async_trait]
 impl TenantDirectory for DirectoryService {
     async fn get_tenant(&self, request: Request<GetTenantRequest>) -> Result<Response<GetTenantResponse>, Status> {
-        let (address, request_id) = (request.remote_addr().map(|address| address.ip()), request_id(request.metadata()));
+        let (address, request_id) =
+            (request.remote_addr().map(|address| address.ip()), request_id(request.metadata().as_ref()));
         let id = convert::tenant_id_from_bytes(&request.into_inner().tenant_id)?;
         let AtRevision { value, revision } = self.directory.tenant(id).await.map_err(logged)?;
         if value.is_some() {

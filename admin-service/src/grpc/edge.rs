@@ -23,8 +23,6 @@ use tower::{Layer, Service};
 use tracing::{Span, field::Empty};
 use wire::request_id::X_REQUEST_ID;
 
-use crate::errors::UseCaseError;
-
 /// The span of one call.
 pub(super) fn span(request: &Request<()>) -> Span {
     let method = known_method(request.uri().path());
@@ -145,9 +143,9 @@ where
     }
 }
 
-/// An error of a use case as a status. A fault of ours is logged first: callers read only the status.
-pub(super) fn logged(error: UseCaseError) -> tonic::Status {
-    let error = ApiError::from(error);
+/// An error as a status. A fault of ours is logged first: callers read only the status.
+pub(super) fn logged(error: impl Into<ApiError>) -> tonic::Status {
+    let error = error.into();
     if error.code().statuses().0.is_server_error() {
         tracing::error!(error_code = error.code().as_str(), cause = error.cause(), "call failed");
     }

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 use wire::time::WireTime;
 
 use super::{convert, edge::logged};
-use crate::events::Events;
+use crate::{domain::audit::Caller, events::Events};
 
 pub(super) struct EventsService {
     events: Events,
@@ -78,11 +78,12 @@ fn time(field: &str, at: Option<prost_types::Timestamp>) -> Result<Option<Value>
 #[tonic::async_trait]
 impl Service for EventsService {
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
+        let admin_key = request.extensions().get::<Caller>().and_then(|caller| caller.admin_key);
         let PublishRequest { tenant_id, events, usage: counted } = request.into_inner();
         let tenant_id = convert::tenant_id_from_text(&tenant_id)?;
         let events = events.into_iter().map(object).collect::<Result<Vec<_>, _>>()?;
         let counted = counted.into_iter().map(usage).collect::<Result<_, _>>()?;
-        let numbers = self.events.publish(tenant_id, events, counted).await.map_err(logged)?;
+        let numbers = self.events.publish(tenant_id, events, counted, admin_key).await.map_err(logged)?;
         let items = numbers.into_iter().map(|(event_id, seq)| PublishedEvent { event_id, seq }).collect();
         Ok(Response::new(PublishResponse { items }))
     }

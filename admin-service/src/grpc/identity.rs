@@ -83,7 +83,8 @@ impl Identity for IdentityService {
         &self,
         request: Request<ProvisionOperatorRequest>,
     ) -> Result<Response<ProvisionOperatorResponse>, Status> {
-        let caller = Caller { actor: "tenant".to_owned(), request_id: request_id(request.metadata()) };
+        let caller =
+            Caller { actor: "tenant".to_owned(), request_id: request_id(request.metadata().as_ref()), admin_key: None };
         let request = request.into_inner();
         let profile = OperatorProfile::check(
             &request.email,
@@ -139,7 +140,8 @@ impl Identity for IdentityService {
         request: Request<RevokeOperatorRequest>,
     ) -> Result<Response<RevokeOperatorResponse>, Status> {
         use revoke_operator_request::Operator as Named;
-        let caller = Caller { actor: "tenant".to_owned(), request_id: request_id(request.metadata()) };
+        let caller =
+            Caller { actor: "tenant".to_owned(), request_id: request_id(request.metadata().as_ref()), admin_key: None };
         let RevokeOperatorRequest { tenant_id, operator, wait_ms } = request.into_inner();
         let name = match operator.ok_or_else(|| ApiError::field("operator", "is required"))? {
             Named::Email(email) => {
@@ -216,7 +218,7 @@ struct Asked {
 impl Asked {
     fn of<T>(request: &Request<T>) -> Self {
         let address = request.remote_addr().map(|address| address.ip());
-        Self { address, request_id: request_id(request.metadata()) }
+        Self { address, request_id: request_id(request.metadata().as_ref()) }
     }
 }
 

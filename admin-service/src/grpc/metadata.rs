@@ -1,12 +1,12 @@
 //! What gRPC callers pass beside their messages.
 
-use tonic::metadata::MetadataMap;
+use http::HeaderMap;
 use wire::request_id::X_REQUEST_ID;
 
 /// The request id that a service passed on; empty where it passed none.
-pub(super) fn request_id(metadata: &MetadataMap) -> String {
-    metadata
-        .get(X_REQUEST_ID.as_str())
+pub(super) fn request_id(headers: &HeaderMap) -> String {
+    headers
+        .get(X_REQUEST_ID)
         .and_then(|value| value.to_str().ok())
         .filter(|id| id.len() <= 64)
         .unwrap_or_default()

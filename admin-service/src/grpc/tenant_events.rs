@@ -79,7 +79,7 @@ impl TenantEvents for TenantEventsService {
     ) -> Result<Response<ReplayEventResponse>, Status> {
         let ReplayEventRequest { tenant_id, event_id } = request.into_inner();
         let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
-        let event = self.events.replay(tenant_id, &event_id).await.map_err(logged)?;
+        let event = self.events.replay(tenant_id, &event_id, None).await.map_err(logged)?;
         Ok(Response::new(ReplayEventResponse { event: Some(stored(event)) }))
     }
 
@@ -93,7 +93,7 @@ impl TenantEvents for TenantEventsService {
         let since = convert::time(since).ok_or_else(|| ApiError::field("since", "is not a time"))?;
         let until = until.map(|until| convert::time(until).ok_or_else(|| ApiError::field("until", "is not a time")));
         let wanted = ReplayWanted { state, since, until: until.transpose()? };
-        let replayed = self.events.replay_all(tenant_id, wanted).await.map_err(logged)?;
+        let replayed = self.events.replay_all(tenant_id, wanted, None).await.map_err(logged)?;
         Ok(Response::new(ReplayEventsResponse { replayed }))
     }
 
@@ -103,7 +103,7 @@ impl TenantEvents for TenantEventsService {
     ) -> Result<Response<SendTestEventResponse>, Status> {
         let SendTestEventRequest { tenant_id, event_type } = request.into_inner();
         let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
-        let event = self.events.send_test(tenant_id, &event_type).await.map_err(logged)?;
+        let event = self.events.send_test(tenant_id, &event_type, None).await.map_err(logged)?;
         Ok(Response::new(SendTestEventResponse { event: Some(stored(event)) }))
     }
 
@@ -111,7 +111,8 @@ impl TenantEvents for TenantEventsService {
         &self,
         request: Request<StartEndpointRequest>,
     ) -> Result<Response<StartEndpointResponse>, Status> {
-        let caller = Caller { actor: "tenant".to_owned(), request_id: request_id(request.metadata()) };
+        let caller =
+            Caller { actor: "tenant".to_owned(), request_id: request_id(request.metadata().as_ref()), admin_key: None };
         let StartEndpointRequest { tenant_id, wait_ms } = request.into_inner();
         let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
         let wait = (wait_ms > 0).then(|| Duration::from_millis(wait_ms.into()));

@@ -138,7 +138,8 @@ impl Service for VisitorsService {
         &self,
         request: Request<RevokeVisitorRequest>,
     ) -> Result<Response<RevokeVisitorResponse>, Status> {
-        let caller = Caller { actor: "tenant".to_owned(), request_id: request_id(request.metadata()) };
+        let caller =
+            Caller { actor: "tenant".to_owned(), request_id: request_id(request.metadata().as_ref()), admin_key: None };
         let RevokeVisitorRequest { tenant_id, visitor_user_id, wait_ms } = request.into_inner();
         let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
         check_visitor_user_id(&visitor_user_id)?;
@@ -148,7 +149,7 @@ impl Service for VisitorsService {
     }
 
     async fn end_session(&self, request: Request<EndSessionRequest>) -> Result<Response<EndSessionResponse>, Status> {
-        let request_id = request_id(request.metadata());
+        let request_id = request_id(request.metadata().as_ref());
         let EndSessionRequest { tenant_id, token, wait_ms } = request.into_inner();
         let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
         let token = match token.ok_or_else(|| ApiError::field("token", "is required"))? {
@@ -167,7 +168,7 @@ impl Service for VisitorsService {
         &self,
         request: Request<IdentifyVisitorRequest>,
     ) -> Result<Response<IdentifyVisitorResponse>, Status> {
-        let request_id = request_id(request.metadata());
+        let request_id = request_id(request.metadata().as_ref());
         let IdentifyVisitorRequest { tenant_id, session, identity, name, email, wait_ms } = request.into_inner();
         let tenant_id = convert::tenant_id_from_bytes(&tenant_id)?;
         let session = session.ok_or_else(|| ApiError::field("session", "is required"))?;

@@ -12,7 +12,7 @@ use crate::{
     account_keys::AccountKeys,
     domain::{
         account_key::{AccountKey, NewAccountKey},
-        credentials::AccountKeySecret,
+        credentials::KeySecret,
     },
 };
 
@@ -66,7 +66,7 @@ pub(super) struct CreatedAccountKey {
 }
 
 impl CreatedAccountKey {
-    fn new(key: AccountKey, secret: &AccountKeySecret) -> Self {
+    fn new(key: AccountKey, secret: &KeySecret) -> Self {
         Self { account_key: secret.expose().to_owned(), key: key.into() }
     }
 }
@@ -84,7 +84,7 @@ pub(super) struct AccountKeyList {
     responses(
         (status = 201, description = "Made", body = Envelope<CreatedAccountKey>),
         (status = 404, description = "`tenant_not_found`", body = Failure),
-        (status = 409, description = "`limit_reached`: a tenant may have 100 that are not revoked", body = Failure),
+        (status = 409, description = "`limit_reached`: a tenant may have 100 that are neither revoked nor expired", body = Failure),
     )
 )]
 pub(super) async fn create_account_key(
@@ -140,5 +140,5 @@ pub(super) async fn revoke_account_key(
         return Err(ApiError::internal("a required parameter was neither read nor refused"));
     };
     let key = keys.revoke(&caller, tenant_id, id).await?;
-    Ok(Success::ok(key.into(), "Account key revoked. It opens nothing any more."))
+    Ok(Success::ok(key.into(), "Account key revoked. Every call with it is refused from now on."))
 }

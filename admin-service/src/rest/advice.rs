@@ -8,6 +8,7 @@ pub(crate) const fn text(advice: Advice) -> &'static str {
         Advice::ListTenants => "GET /api/v1/fetch/tenants lists them.",
         Advice::SendAccountKey => "Send `Authorization: Bearer <account key>`, once.",
         Advice::ListAccountKeys => "GET /api/v1/fetch/account-keys lists them.",
+        Advice::ListAdminKeys => "GET /api/v1/fetch/admin-keys lists them.",
         Advice::ListBots => "GET /api/v1/bots lists them.",
         Advice::ListWidgetKeys => "GET /api/v1/widgets/keys?bot_id= lists a bot's.",
         Advice::RotateWidgetKey => "An operator replaces it by POST /api/v1/rotate/widget-key.",
@@ -17,8 +18,12 @@ pub(crate) const fn text(advice: Advice) -> &'static str {
         }
         Advice::ListEvents => "GET /api/v1/fetch/events lists them.",
         Advice::SetCallback => "An operator sets it by POST /api/v1/update/tenant.",
-        Advice::SendAdminKey => "Send the admin service's ADMIN_API_KEY in the header X-Admin-Key.",
-        Advice::CheckAdminKey => "X-Admin-Key must be the admin service's ADMIN_API_KEY.",
+        Advice::SendAdminKey => {
+            "Send one in the header X-Admin-Key: the admin service's ADMIN_API_KEY, or a key that was made with it."
+        }
+        Advice::CheckAdminKey => {
+            "X-Admin-Key must be the admin service's ADMIN_API_KEY, or a key that was made with it and is neither revoked nor expired."
+        }
     }
 }
 

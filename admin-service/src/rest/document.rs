@@ -18,12 +18,18 @@ use super::{
     events::{WantedReplay, WantedTest},
     publishing::NewEvents,
     routes::{
-        account_key_routes, developer_routes, event_routes, log_routes, publishing_routes, signing_key_routes,
-        tenant_routes,
+        account_key_routes, admin_key_routes, developer_routes, event_routes, log_routes, publishing_routes,
+        signing_key_routes, tenant_routes,
     },
+    scopes,
     widgets::CustomizationPatch,
 };
-use crate::domain::{account_key::NewAccountKey, bot::NewBot, widget::NewBotKey};
+use crate::domain::{
+    account_key::NewAccountKey,
+    admin_key::{Needed, NewAdminKey},
+    bot::NewBot,
+    widget::NewBotKey,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -36,6 +42,7 @@ use crate::domain::{account_key::NewAccountKey, bot::NewBot, widget::NewBotKey};
     tags(
         (name = "tenants"),
         (name = "signing keys"),
+        (name = "admin keys"),
         (name = "account keys"),
         (name = "audit"),
         (name = "events"),
@@ -57,7 +64,10 @@ impl Modify for KeySchemes {
             .scheme(HttpAuthScheme::Bearer)
             .description(Some("An account key, made by POST /api/v1/create/account-key."))
             .build();
-        let key = ApiKeyValue::with_description("X-Admin-Key", "The operators' key: the service's ADMIN_API_KEY.");
+        let key = ApiKeyValue::with_description(
+            "X-Admin-Key",
+            "An admin key: one of the service's ADMIN_API_KEY, or one made by POST /api/v1/create/admin-key, with the scope of the call.",
+        );
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("admin_key", SecurityScheme::ApiKey(ApiKey::Header(key)));
         let signature = ApiKeyValue::with_description(
@@ -77,6 +87,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
     document.merge(log_routes().into_openapi());
     document.merge(event_routes().into_openapi());
     document.merge(publishing_routes().into_openapi());
+    document.merge(admin_key_routes().into_openapi());
     document.merge(account_key_routes().into_openapi());
     document.merge(signing_key_routes().into_openapi());
     document.merge(developer_routes().into_openapi());
@@ -91,17 +102,17 @@ struct WhatEveryCallAnswers;
 
 impl Modify for WhatEveryCallAnswers {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        for item in document.paths.paths.values_mut() {
+        for (path, item) in &mut document.paths.paths {
             let reads = item.get.iter_mut().map(|operation| (operation, false));
             let writes = [&mut item.post, &mut item.put, &mut item.delete].into_iter().flatten();
             for (operation, is_write) in reads.chain(writes.map(|operation| (operation, true))) {
-                add_refusals(operation, is_write);
+                add_refusals(path, operation, is_write);
             }
         }
     }
 }
 
-fn add_refusals(operation: &mut Operation, is_write: bool) {
+fn add_refusals(path: &str, operation: &mut Operation, is_write: bool) {
     if operation.request_body.is_some() {
         add(operation, ErrorCode::MalformedJson, "");
         add(operation, ErrorCode::BodyTooLarge, "");
@@ -115,6 +126,11 @@ fn add_refusals(operation: &mut Operation, is_write: bool) {
     // A call that names no security takes the admin key, and guessing that is slowed.
     if operation.security.is_none() {
         add(operation, ErrorCode::InvalidAdminKey, "");
+        let needed = match scopes::needed(path) {
+            Needed::Scope(scope) => format!(": the call needs the scope `{scope}`"),
+            Needed::Root | Needed::AnyKey => ": the call needs a root key".to_owned(),
+        };
+        add(operation, ErrorCode::MissingScope, &needed);
         add(operation, ErrorCode::RateLimited, ": too many wrong admin keys from this address");
     } else if operation.tags.as_ref().is_some_and(|tags| tags.iter().any(|tag| tag == "internal")) {
         add(operation, ErrorCode::InvalidRelaySignature, "");
@@ -163,13 +179,19 @@ const MAY_BE_PARTIAL: [&str; 2] = ["Failure", "DeliveredEvent"];
 
 impl Modify for WhatAnswersAlwaysHave {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let taken: HashSet<String> =
-            [NewTenant::name(), TenantPatch::name(), NewAccountKey::name(), NewBot::name(), NewBotKey::name()]
-                .into_iter()
-                .chain([CustomizationPatch::name(), NewEvents::name(), WantedReplay::name(), WantedTest::name()])
-                .chain(MAY_BE_PARTIAL.map(Cow::from))
-                .map(Cow::into_owned)
-                .collect();
+        let taken: HashSet<String> = [
+            NewTenant::name(),
+            TenantPatch::name(),
+            NewAccountKey::name(),
+            NewAdminKey::name(),
+            NewBot::name(),
+            NewBotKey::name(),
+        ]
+        .into_iter()
+        .chain([CustomizationPatch::name(), NewEvents::name(), WantedReplay::name(), WantedTest::name()])
+        .chain(MAY_BE_PARTIAL.map(Cow::from))
+        .map(Cow::into_owned)
+        .collect();
         let components = document.components.get_or_insert_default();
         for (_, schema) in components.schemas.iter_mut().filter(|(name, _)| !taken.contains(*name)) {
             require_all(schema);

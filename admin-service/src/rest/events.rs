@@ -231,9 +231,13 @@ pub(super) async fn fetch_event(
         (status = 409, description = "`no_endpoint`", body = Failure),
     )
 )]
-pub(super) async fn replay_event(State(events): State<Events>, params: Params) -> Result<Success<SentEvent>, ApiError> {
+pub(super) async fn replay_event(
+    State(events): State<Events>,
+    Known(caller): Known,
+    params: Params,
+) -> Result<Success<SentEvent>, ApiError> {
     let (tenant_id, event_id) = params.event()?;
-    let event = events.replay(tenant_id, &event_id).await?;
+    let event = events.replay(tenant_id, &event_id, caller.admin_key).await?;
     Ok(Success::ok(SentEvent { event: StoredEvent::read(event)? }, "The event is sent again."))
 }
 
@@ -248,10 +252,12 @@ pub(super) async fn replay_event(State(events): State<Events>, params: Params) -
 )]
 pub(super) async fn replay_events(
     State(events): State<Events>,
+    Known(caller): Known,
     Fields(fields): Fields,
 ) -> Result<Success<ReplayedEvents>, ApiError> {
     let WantedReplay { tenant_id, since, until, state } = WantedReplay::read(fields)?;
-    let replayed = events.replay_all(tenant_id, ReplayWanted { state, since, until }).await?;
+    let wanted = ReplayWanted { state, since, until };
+    let replayed = events.replay_all(tenant_id, wanted, caller.admin_key).await?;
     Ok(Success::ok(ReplayedEvents { replayed }, "The events are sent again."))
 }
 
@@ -267,12 +273,13 @@ pub(super) async fn replay_events(
 )]
 pub(super) async fn send_test_event(
     State(events): State<Events>,
+    Known(caller): Known,
     params: Params,
     Fields(fields): Fields,
 ) -> Result<Success<SentEvent>, ApiError> {
     let tenant_id = params.tenant_id()?;
     let WantedTest { event_type } = WantedTest::read(fields)?;
-    let event = events.send_test(tenant_id, &event_type.unwrap_or_default()).await?;
+    let event = events.send_test(tenant_id, &event_type.unwrap_or_default(), caller.admin_key).await?;
     Ok(Success::ok(SentEvent { event: StoredEvent::read(event)? }, "The test event is sent."))
 }
 

@@ -85,7 +85,7 @@ pub(super) async fn publish_events(
     Extension(Relayed { tenant_id, body, .. }): Extension<Relayed>,
 ) -> Result<Success<Published>, ApiError> {
     let NewEvents { events: published, usage } = NewEvents::read(&body)?;
-    let numbers = events.publish(tenant_id, published, usage).await?;
+    let numbers = events.publish(tenant_id, published, usage, None).await?;
     let items = numbers.into_iter().map(|(event_id, seq)| PublishedItem { event_id, seq }).collect();
     Ok(Success::ok(Published { items }, "Events taken."))
 }

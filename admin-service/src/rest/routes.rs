@@ -3,15 +3,23 @@
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    account_keys, audit, bots,
+    account_keys, admin_keys, audit, bots,
     developers::Developers,
     events, publishing,
     signing_keys::{self, Keys},
     tenants, widgets,
 };
-use crate::{account_keys::AccountKeys, events::Events, logs::Logs, tenants::Tenants};
+use crate::{account_keys::AccountKeys, admin_keys::AdminKeys, events::Events, logs::Logs, tenants::Tenants};
 
-/// For operators, who send the admin key.
+/// For operators, who send a root key.
+pub(super) fn admin_key_routes() -> OpenApiRouter<AdminKeys> {
+    OpenApiRouter::new()
+        .routes(routes!(admin_keys::create_admin_key))
+        .routes(routes!(admin_keys::fetch_admin_keys))
+        .routes(routes!(admin_keys::revoke_admin_key))
+}
+
+/// For operators, who send an admin key.
 pub(super) fn account_key_routes() -> OpenApiRouter<AccountKeys> {
     OpenApiRouter::new()
         .routes(routes!(account_keys::create_account_key))
@@ -19,7 +27,7 @@ pub(super) fn account_key_routes() -> OpenApiRouter<AccountKeys> {
         .routes(routes!(account_keys::revoke_account_key))
 }
 
-/// For operators, who send the admin key.
+/// For operators, who send an admin key.
 pub(super) fn signing_key_routes() -> OpenApiRouter<Keys> {
     OpenApiRouter::new()
         .routes(routes!(signing_keys::rotate_signing_key))
@@ -37,7 +45,7 @@ pub(super) fn developer_routes() -> OpenApiRouter<Developers> {
         .routes(routes!(widgets::get_embed_code))
 }
 
-/// For operators, who send the admin key.
+/// For operators, who send an admin key.
 pub(super) fn tenant_routes() -> OpenApiRouter<Tenants> {
     OpenApiRouter::new()
         .routes(routes!(tenants::provision_tenant))
@@ -50,12 +58,12 @@ pub(super) fn tenant_routes() -> OpenApiRouter<Tenants> {
         .routes(routes!(tenants::fetch_tenants))
 }
 
-/// For operators, who send the admin key.
+/// For operators, who send an admin key.
 pub(super) fn log_routes() -> OpenApiRouter<Logs> {
     OpenApiRouter::new().routes(routes!(audit::fetch_audit_log)).routes(routes!(audit::fetch_access_log))
 }
 
-/// For operators, who send the admin key.
+/// For operators, who send an admin key.
 pub(super) fn event_routes() -> OpenApiRouter<Events> {
     OpenApiRouter::new()
         .routes(routes!(events::fetch_events))

@@ -8,7 +8,7 @@ use url::Url;
 use wire::signature::RelayKeys;
 
 use super::{developers::Developers, signing_keys::Keys};
-use crate::{auth::OperatorGate, events::Events, logs::Logs, tenants::Tenants};
+use crate::{admin_keys::AdminKeys, auth::OperatorGate, events::Events, logs::Logs, tenants::Tenants};
 
 /// What the REST facade is made of.
 pub(crate) struct Services {
@@ -19,6 +19,7 @@ pub(crate) struct Services {
     /// What publications may be signed with.
     pub(crate) relay_keys: RelayKeys,
     pub(crate) developers: Developers,
+    pub(crate) admin_keys: AdminKeys,
     pub(crate) keys: Keys,
     pub(crate) gate: OperatorGate,
     pub(crate) clients: ClientAddresses,

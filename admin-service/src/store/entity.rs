@@ -29,6 +29,31 @@ pub(super) mod account_key {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+pub(super) mod admin_key {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "admin_key")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: Uuid,
+        pub name: String,
+        /// SHA-256 of its text.
+        pub digest: Vec<u8>,
+        pub hint: String,
+        pub scopes: Json,
+        pub created_at: i64,
+        pub expires_at: Option<i64>,
+        pub revoked_at: Option<i64>,
+        pub last_used_at: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 pub(super) mod bot {
     use sea_orm::entity::prelude::*;
 

@@ -12,6 +12,9 @@ pub enum StoreError {
     /// The account key of the caller was revoked or has ended, or its tenant was suspended, after the key was checked.
     #[error("the account key opens nothing any more")]
     Unauthorized,
+    /// The admin key of the caller was revoked or has ended after it was checked.
+    #[error("the admin key is no longer valid")]
+    AdminKeyOver,
     /// There are as many as there may be.
     #[error("there may be at most {most}: {what:?}")]
     Full {
@@ -44,6 +47,8 @@ pub enum Missing {
     Tenant,
     /// A tenant's account key.
     AccountKey,
+    /// An admin key.
+    AdminKey,
     /// A tenant's operator.
     Operator,
     /// A tenant's bot.
@@ -70,6 +75,8 @@ pub enum InUse {
 pub enum Limited {
     /// Account keys of a tenant that are neither revoked nor expired.
     AccountKeys,
+    /// Admin keys that are neither revoked nor expired.
+    AdminKeys,
     /// Bots of a tenant.
     Bots,
     /// Widget keys of a bot that are not revoked.

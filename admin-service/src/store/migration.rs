@@ -15,6 +15,7 @@ mod m0009_audit_subject;
 mod m0010_events;
 mod m0011_memberships;
 mod m0012_identities;
+mod m0013_admin_keys;
 
 use m0001_initial::M0001Initial;
 use m0002_replicas::M0002Replicas;
@@ -28,6 +29,7 @@ use m0009_audit_subject::M0009AuditSubject;
 use m0010_events::M0010Events;
 use m0011_memberships::M0011Memberships;
 use m0012_identities::M0012Identities;
+use m0013_admin_keys::M0013AdminKeys;
 
 pub(super) struct Migrator;
 
@@ -46,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(M0010Events),
             Box::new(M0011Memberships),
             Box::new(M0012Identities),
+            Box::new(M0013AdminKeys),
         ]
     }
 }

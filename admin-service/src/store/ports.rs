@@ -1,6 +1,7 @@
 //! What use cases need of a database: a port a file. [`super::SeaStore`] implements them all.
 
 mod account_keys;
+mod admin_keys;
 mod bots;
 mod events;
 mod logs;
@@ -12,6 +13,7 @@ mod visitors;
 mod widgets;
 
 pub use account_keys::AccountKeyStore;
+pub use admin_keys::AdminKeyStore;
 pub use bots::BotStore;
 pub use events::{
     AttemptRecord, AttemptResult, Claim, DueEvent, EventFilter, EventStore, EventsAfter, Failing, NextStep,

@@ -2,6 +2,8 @@
 //! which alone takes revisions and writes the audit log.
 
 mod account_keys;
+mod admin_keys;
+mod authority;
 mod bots;
 mod chain;
 mod change;

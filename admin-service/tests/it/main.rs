@@ -1,6 +1,7 @@
 //! The admin service from outside: the store on both databases, REST, gRPC, and what must never leak.
 
 mod accounts;
+mod admin_keys;
 mod audit_subjects;
 mod delivery;
 mod failover;

@@ -44,7 +44,7 @@ fn every_path_is_documented() {
 /// A caller with both credentials, whose calls are held against the document.
 struct Caller {
     base: String,
-    admin_key: &'static str,
+    admin_key: String,
     account_key: String,
     comparison: Comparison,
 }
@@ -58,7 +58,7 @@ impl Caller {
         let client = reqwest::Client::new();
         let mut request = client
             .request(method.parse().expect("a method"), format!("{}{path}{query}", self.base))
-            .header("x-admin-key", self.admin_key)
+            .header("x-admin-key", &self.admin_key)
             .header("authorization", format!("Bearer {}", self.account_key));
         if let Some(body) = &body {
             request = request.json(body);
@@ -112,7 +112,7 @@ async fn what_is_answered_is_what_is_documented() {
     let service = Service::start(sqlite()).await;
     let mut calls = Caller {
         base: format!("http://{}/api/v1", service.rest),
-        admin_key: ADMIN_KEY,
+        admin_key: ADMIN_KEY.to_owned(),
         account_key: "none".to_owned(),
         comparison: Comparison::new(serde_json::to_value(admin_service::openapi()).expect("serializes")),
     };
@@ -189,10 +189,10 @@ async fn what_is_answered_is_what_is_documented() {
     for (key, path) in
         [(ADMIN_KEY, "/fetch/signing-keys"), (ADMIN_KEY, "/fetch/audit-log"), ("wrong", "/fetch/signing-keys")]
     {
-        calls.admin_key = key;
+        calls.admin_key = key.to_owned();
         calls.call("GET", path, "", None).await;
     }
-    calls.admin_key = ADMIN_KEY;
+    ADMIN_KEY.clone_into(&mut calls.admin_key);
     let new = |name: Value, abilities: Value| json!({"name": name, "abilities": abilities});
     let (_, made) = calls.call("POST", "/create/account-key", &query, Some(new(json!("CI"), json!(["*"])))).await;
     for query in [&*query, unknown] {
@@ -269,6 +269,24 @@ async fn what_is_answered_is_what_is_documented() {
     for id in [&*account_key, "019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f", "x"] {
         calls.call("POST", "/revoke/account-key", &format!("{query}&account_key_id={id}"), None).await;
         calls.call("POST", "/revoke/account-key", &format!("{unknown}&account_key_id={id}"), None).await;
+    }
+    let admin_key = |name: &str, scopes: serde_json::Value| json!({"name": name, "scopes": scopes});
+    let bodies = [
+        json!({"name": "CI", "scopes": ["audit:read"], "expires_at": "2100-01-01T00:00:00Z"}),
+        admin_key("", json!(["audit:read"])),
+        admin_key(&long(101), json!(["audit:read"])),
+        admin_key("CI", json!([])),
+        admin_key("CI", json!(["everything"])),
+    ];
+    calls.all("POST", "/create/admin-key", "", bodies).await;
+    let (_, made) = calls.call("POST", "/create/admin-key", "", Some(admin_key("CI", json!(["audit:read"])))).await;
+    let admin_key = made["data"]["admin_key_id"].as_str().expect("an id").to_owned();
+    calls.call("GET", "/fetch/admin-keys", "", None).await;
+    calls.admin_key = made["data"]["admin_key"].as_str().expect("its text").to_owned();
+    calls.call("GET", "/fetch/admin-keys", "", None).await;
+    ADMIN_KEY.clone_into(&mut calls.admin_key);
+    for id in [&*admin_key, "019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f", "x"] {
+        calls.call("POST", "/revoke/admin-key", &format!("?admin_key_id={id}"), None).await;
     }
     // tests/python/test_events.py publishes as a chat backend does.
     calls.comparison.finish(&["/internal/publish/events"]);

@@ -29,7 +29,7 @@ mod operators;
 mod visitors;
 
 fn caller() -> Caller {
-    Caller { actor: "admin_key:test".into(), request_id: "r-1".into() }
+    Caller { actor: "admin_key:test".into(), request_id: "r-1".into(), admin_key: None }
 }
 
 fn audit(id: TenantId, action: Action) -> AuditEntry {

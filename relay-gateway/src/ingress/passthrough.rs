@@ -35,7 +35,7 @@ pub(super) const DEVELOPER_PATHS: [&str; 5] = [
 ];
 
 /// Every path of the facade that the operators' key opens.
-pub(super) const ADMIN_PATHS: [&str; 22] = [
+pub(super) const ADMIN_PATHS: [&str; 25] = [
     "/api/v1/provision/tenant",
     "/api/v1/update/tenant",
     "/api/v1/rotate/tenant-secret",
@@ -46,6 +46,9 @@ pub(super) const ADMIN_PATHS: [&str; 22] = [
     "/api/v1/fetch/tenants",
     "/api/v1/fetch/access-log",
     "/api/v1/fetch/audit-log",
+    "/api/v1/create/admin-key",
+    "/api/v1/fetch/admin-keys",
+    "/api/v1/revoke/admin-key",
     "/api/v1/create/account-key",
     "/api/v1/fetch/account-keys",
     "/api/v1/revoke/account-key",

@@ -9,12 +9,13 @@ impl ErrorCode {
         use ErrorCode as E;
         match self {
             E::InvalidAdminKey => {
-                "Send the admin service's `ADMIN_API_KEY`: in the header `X-Admin-Key`, over gRPC as the metadata `x-admin-key`."
+                "Send the admin service's `ADMIN_API_KEY`, or a key of `POST /create/admin-key`: in the header `X-Admin-Key`, over gRPC as the metadata `x-admin-key`."
             }
             E::InvalidAccountKey => {
                 "Send `Authorization: Bearer <account key>`, once, with a key that is neither expired nor revoked."
             }
             E::MissingAbility => "Ask for an account key with the ability that the message names.",
+            E::MissingScope => "Send an admin key with the scope that the message names, or a root key.",
             E::InvalidServiceToken => {
                 "Send the metadata `authorization: Bearer <token>` with the admin service's `ADMIN_GRPC_TOKEN`."
             }
@@ -53,6 +54,7 @@ impl ErrorCode {
             E::ConversationNotFound => "List the tenant's conversations and take an id from there.",
             E::MessageNotFound => "Fetch the conversation's messages and take an id from there.",
             E::TicketNotFound => "List the tenant's tickets and take an id from there.",
+            E::AdminKeyNotFound => "List the admin keys and take an id from there.",
             E::AccountKeyNotFound => "List the tenant's account keys and take an id from there.",
             E::BotNotFound => "List the tenant's bots and take an id from there.",
             E::WidgetKeyNotFound => "List the bot's widget keys and take an id from there.",

@@ -78,12 +78,14 @@ macro_rules! error_codes {
 }
 
 error_codes! {
-    /// `X-Admin-Key` is missing or wrong.
+    /// The admin key is missing, wrong, expired or revoked: one answer for all.
     InvalidAdminKey = "invalid_admin_key", UNAUTHORIZED, Unauthenticated;
     /// The account key is missing, wrong, expired or revoked: one answer for all.
     InvalidAccountKey = "invalid_account_key", UNAUTHORIZED, Unauthenticated;
     /// The account key may not do this.
     MissingAbility = "missing_ability", FORBIDDEN, PermissionDenied;
+    /// The admin key lacks the scope of the call, or the call needs a root key.
+    MissingScope = "missing_scope", FORBIDDEN, PermissionDenied;
     /// The token between services is missing or wrong.
     InvalidServiceToken = "invalid_service_token", UNAUTHORIZED, Unauthenticated;
     /// A signature header is absent.
@@ -124,6 +126,8 @@ error_codes! {
     MessageNotFound = "message_not_found", NOT_FOUND, NotFound;
     /// No such ticket in this tenant.
     TicketNotFound = "ticket_not_found", NOT_FOUND, NotFound;
+    /// There is no such admin key.
+    AdminKeyNotFound = "admin_key_not_found", NOT_FOUND, NotFound;
     /// No such account key in this tenant.
     AccountKeyNotFound = "account_key_not_found", NOT_FOUND, NotFound;
     /// No such bot in this tenant.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use uuid::Uuid;
 use wire::TenantId;
 
 use crate::{
@@ -24,6 +25,8 @@ pub struct Publication {
     pub events: Vec<PublishedEvent>,
     /// Messages that count.
     pub usage: Vec<Usage>,
+    /// The publisher's scoped admin key, if it has one: nothing is written with a key that is no longer valid.
+    pub admin_key: Option<Uuid>,
 }
 
 /// Why nothing of a publication was written.
@@ -170,6 +173,8 @@ pub struct Replayed {
     pub until: Timestamp,
     /// Whose numbers follow on this one.
     pub after: u64,
+    /// The caller's scoped admin key, if it has one: nothing is replayed with a key that is no longer valid.
+    pub admin_key: Option<Uuid>,
 }
 
 /// Events whose numbers follow on a number.
@@ -210,12 +215,18 @@ pub trait EventStore: Send + Sync {
     async fn events(
         &self,
         filter: EventFilter,
-        after: Option<uuid::Uuid>,
+        after: Option<Uuid>,
         limit: u64,
     ) -> Result<Page<(TenantId, EventView)>, StoreError>;
 
     /// Has an event sent again, outside the order of its conversation. One that is pending stays in its order. Answers it as it is then.
-    async fn replay(&self, tenant_id: TenantId, event_id: &str, now: Timestamp) -> Result<EventView, StoreError>;
+    async fn replay(
+        &self,
+        tenant_id: TenantId,
+        event_id: &str,
+        admin_key: Option<Uuid>,
+        now: Timestamp,
+    ) -> Result<EventView, StoreError>;
 
     /// Has events sent again, at most `limit`. Answers their numbers.
     async fn replay_all(&self, which: &Replayed, limit: u64, now: Timestamp) -> Result<Vec<u64>, StoreError>;

@@ -19,15 +19,15 @@ use wire::{
 };
 
 use super::{
-    chain,
+    authority, chain,
     connection::{SeaStore, Transaction, commit, translate},
     directory, signals,
     values::number_from_row,
 };
 use crate::{
-    domain::{account_key::AccountKey, audit::AuditEntry, tenant::TenantStatus},
+    domain::audit::AuditEntry,
     store::{
-        entity::{account_key, tenant},
+        entity::tenant,
         error::{Missing, StoreError},
     },
 };
@@ -59,7 +59,7 @@ impl<'s> Change<'s> {
     /// revocation and no suspension is under way, so the key stays valid until the commit.
     pub(super) async fn begin_for(store: &'s SeaStore, account_key: Uuid) -> Result<Self, StoreError> {
         let change = Self::begin(store).await?;
-        authorize(&change.transaction, account_key).await?;
+        authority::account_key(&change.transaction, account_key).await?;
         Ok(change)
     }
 
@@ -82,12 +82,14 @@ impl<'s> Change<'s> {
         self.revision
     }
 
-    /// Writes the audit row, tells the other replicas, and commits. Answers the change's revision.
+    /// Writes the audit row, tells the other replicas, and commits. Answers the change's revision. A change of a caller whose admin key was
+    /// revoked meanwhile is rolled back.
     ///
     /// The audit row comes last. Every change locks in one order, so that no two wait for each other: the tenant's row, the directory's,
     /// the operation's own rows and its outbox's, and the newest row of the audit log.
     pub(super) async fn commit(self, audit: AuditEntry, at: Timestamp) -> Result<u64, StoreError> {
         let revision = number_from_row(self.revision)?;
+        authority::admin_key(&self.transaction, audit.caller.admin_key).await?;
         chain::append_audit(&self.store.keys, &self.transaction, audit, revision, at).await?;
         signals::signal(&self.transaction).await?;
         commit(self.transaction).await?;
@@ -142,13 +144,4 @@ impl<'s> LockedTenant<'s> {
     pub(super) async fn roll_back(self) -> Result<(), StoreError> {
         self.transaction.rollback().await.map_err(translate)
     }
-}
-
-/// Checks that an account key may still have its change.
-async fn authorize(transaction: &Transaction, id: Uuid) -> Result<(), StoreError> {
-    let row = account_key::Entity::find_by_id(id).one(transaction).await.map_err(translate)?;
-    let Some(row) = row else { return Err(StoreError::Unauthorized) };
-    let tenant = tenant::Entity::find_by_id(row.tenant_id).one(transaction).await.map_err(translate)?;
-    let is_active = tenant.is_some_and(|tenant| tenant.status == TenantStatus::Active.as_str());
-    if is_active && AccountKey::try_from(row)?.is_valid(now()) { Ok(()) } else { Err(StoreError::Unauthorized) }
 }

@@ -60,8 +60,14 @@ impl EventStore for SeaStore {
         looking::page(self, filter, after, limit).await
     }
 
-    async fn replay(&self, tenant_id: TenantId, event_id: &str, now: Timestamp) -> Result<EventView, StoreError> {
-        replaying::one(self, tenant_id, event_id, now).await
+    async fn replay(
+        &self,
+        tenant_id: TenantId,
+        event_id: &str,
+        admin_key: Option<Uuid>,
+        now: Timestamp,
+    ) -> Result<EventView, StoreError> {
+        replaying::one(self, tenant_id, event_id, admin_key, now).await
     }
 
     async fn replay_all(&self, which: &Replayed, limit: u64, now: Timestamp) -> Result<Vec<u64>, StoreError> {

@@ -34,7 +34,7 @@ fn event(tenant: &Tenant, id: &str, conversation: Option<&str>) -> PublishedEven
 
 async fn publish(store: &SeaStore, tenant: &Tenant, events: &[(&str, Option<&str>)]) -> Vec<u64> {
     let events = events.iter().map(|(id, conversation)| event(tenant, id, *conversation)).collect();
-    let publication = Publication { tenant_id: tenant.id, events, usage: Vec::new() };
+    let publication = Publication { tenant_id: tenant.id, events, usage: Vec::new(), admin_key: None };
     store.publish(publication).await.expect("published")
 }
 
@@ -94,16 +94,22 @@ pub(super) async fn events_are_numbered_without_gaps_and_taken_once(store: &SeaS
         tenant_id: tenant.id,
         events: vec![event(&tenant, "d", None), event(&tenant, "a", Some("another"))],
         usage: Vec::new(),
+        admin_key: None,
     };
     assert!(matches!(store.publish(reused).await, Err(PublishError::Reused(id)) if id == "a"));
     assert_eq!(states(store, &tenant).await, ["pending"; 3], "nothing of a refused publication is written");
     let usage = Usage { message_id: "m1".to_owned(), created_at: now() };
     for _ in 0..2 {
-        let counted =
-            Publication { tenant_id: tenant.id, events: Vec::new(), usage: vec![usage.clone(), usage.clone()] };
+        let counted = Publication {
+            tenant_id: tenant.id,
+            events: Vec::new(),
+            usage: vec![usage.clone(), usage.clone()],
+            admin_key: None,
+        };
         store.publish(counted).await.expect("counted once");
     }
-    let unknown = Publication { tenant_id: TenantId::generate(), events: Vec::new(), usage: vec![usage] };
+    let unknown =
+        Publication { tenant_id: TenantId::generate(), events: Vec::new(), usage: vec![usage], admin_key: None };
     let refused = store.publish(unknown).await;
     assert!(matches!(refused, Err(PublishError::Store(StoreError::NotFound(Missing::Tenant)))), "{refused:?}");
 
@@ -228,9 +234,9 @@ pub(super) async fn a_pending_event_is_replayed_in_its_order(store: &SeaStore) {
     publish(store, &tenant, &[("a1", Some("a")), ("a2", Some("a"))]).await;
     let held = claim(store, &tenant).await.expect("claimed");
     store.record(held, &[result(1, later())], PERIOD).await.expect("written");
-    store.replay(tenant.id, "a2", now()).await.expect("replayed");
+    store.replay(tenant.id, "a2", None, now()).await.expect("replayed");
     assert_eq!(due(store, &tenant).await, Vec::<String>::new(), "it waits for the one before it");
-    store.replay(tenant.id, "a1", now()).await.expect("replayed");
+    store.replay(tenant.id, "a1", None, now()).await.expect("replayed");
     assert_eq!(due(store, &tenant).await, ["a1"]);
     store.record(held, &[result(1, DELIVERED)], PERIOD).await.expect("written");
     assert_eq!(due(store, &tenant).await, ["a2"]);
@@ -247,7 +253,7 @@ pub(super) async fn a_page_of_large_events_fits_into_a_message(store: &SeaStore)
     };
     for batch in 0..4 {
         let events = (0..50).map(|id| large(batch * 50 + id)).collect();
-        let publication = Publication { tenant_id: tenant.id, events, usage: Vec::new() };
+        let publication = Publication { tenant_id: tenant.id, events, usage: Vec::new(), admin_key: None };
         store.publish(publication).await.expect("published");
     }
     let (mut after, mut seen) = (None, Vec::new());
@@ -274,6 +280,7 @@ pub(super) async fn events_without_a_callback_are_kept_and_can_be_replayed(store
         since: Timestamp::UNIX_EPOCH,
         until: now(),
         after: 0,
+        admin_key: None,
     };
     assert_eq!(store.replay_all(&all, 1, now()).await.expect("replayed"), [1]);
     assert_eq!(store.replay_all(&Replayed { after: 1, ..all }, 9, now()).await.expect("replayed"), [2]);
@@ -295,7 +302,7 @@ pub(super) async fn events_without_a_callback_are_kept_and_can_be_replayed(store
     store.give_up(pending).await.expect("nothing to give up");
     assert_eq!(states(store, &now_with).await, ["pending"], "the tenant has a callback");
     assert_eq!(states(store, &tenant).await, ["no_endpoint"; 2]);
-    let unknown = store.replay(tenant.id, "x", now()).await;
+    let unknown = store.replay(tenant.id, "x", None, now()).await;
     assert!(matches!(unknown, Err(StoreError::NotFound(Missing::Event))), "{unknown:?}");
     let filter = EventFilter { tenant_id: Some(tenant.id), state: Some(EventState::NoEndpoint), ..Default::default() };
     let page = store.events(filter.clone(), None, 1).await.expect("reads");

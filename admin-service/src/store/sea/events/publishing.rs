@@ -6,6 +6,7 @@ use sea_orm::{ActiveValue::Set, QuerySelect as _, prelude::*, sea_query::OnConfl
 use wire::{TenantId, time::now};
 
 use super::super::{
+    authority,
     connection::{SeaStore, Transaction, commit, translate},
     outboxes,
     values::{number_from_row, stored_time},
@@ -21,7 +22,7 @@ use crate::{
 
 /// Writes all of a publication, or nothing. Answers the number of each event.
 pub(super) async fn publish(store: &SeaStore, publication: Publication) -> Result<Vec<u64>, PublishError> {
-    let Publication { tenant_id, events, usage } = publication;
+    let Publication { tenant_id, events, usage, admin_key } = publication;
     let transaction = store.begin_write().await?;
     let outbox = outboxes::lock(&transaction, tenant_id).await?;
     let mut numbers = published_before(&transaction, tenant_id, &events).await?;
@@ -38,6 +39,7 @@ pub(super) async fn publish(store: &SeaStore, publication: Publication) -> Resul
     }
     rows.write(&transaction, &outbox).await?;
     count(&transaction, tenant_id, usage).await?;
+    authority::admin_key(&transaction, admin_key).await?;
     commit(transaction).await?;
     Ok(events.iter().filter_map(|event| numbers.get(&event.id).copied()).collect())
 }

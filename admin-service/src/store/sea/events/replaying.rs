@@ -10,6 +10,7 @@ use wire::TenantId;
 
 use super::{
     super::{
+        authority,
         connection::{SeaStore, commit, translate},
         outboxes,
         values::{number_from_row, stored_number, stored_time},
@@ -27,6 +28,7 @@ pub(super) async fn one(
     store: &SeaStore,
     tenant_id: TenantId,
     event_id: &str,
+    admin_key: Option<Uuid>,
     now: Timestamp,
 ) -> Result<EventView, StoreError> {
     let transaction = store.begin_write().await?;
@@ -47,6 +49,7 @@ pub(super) async fn one(
     };
     let row = event::Entity::update(changed).exec(&transaction).await.map_err(translate)?;
     outboxes::due_by(&transaction, &outbox, stored_time(now)).await?;
+    authority::admin_key(&transaction, admin_key).await?;
     commit(transaction).await?;
     rows::view(row, outbox.is_held)
 }
@@ -86,6 +89,7 @@ pub(super) async fn all(
     if !replayed.is_empty() {
         outboxes::due_by(&transaction, &outbox, stored_time(now)).await?;
     }
+    authority::admin_key(&transaction, which.admin_key).await?;
     commit(transaction).await?;
     Ok(replayed)
 }
