@@ -32,7 +32,10 @@ pub const SPEC: Spec = Spec {
     defaults: include_str!("../config.default.toml"),
     secrets: &["api_key", "master_keys", "grpc_token", "relay_secrets", "events_token", "database_url"],
     parts: &[],
-    commands: &[("verify-audit", "Verifies the MACs that chain the logs: `admin-service verify-audit --help`")],
+    commands: &[
+        ("verify-audit", "Verifies the MACs that chain the logs: `admin-service verify-audit --help`"),
+        ("rewrap", "Seals every secret under the newest master key: `admin-service rewrap --help`"),
+    ],
 };
 
 /// A checked configuration.
@@ -118,11 +121,11 @@ impl Config {
     }
 }
 
-/// Reads what it takes to verify the logs, and no other setting.
+/// Reads what commands take, the database and the master keys, and no other setting.
 ///
 /// # Errors
 /// Every problem there is, at once.
-pub fn load_for_logs(sources: &Sources) -> Result<(DatabaseConfig, MasterKeys), ConfigError> {
+pub fn load_for_commands(sources: &Sources) -> Result<(DatabaseConfig, MasterKeys), ConfigError> {
     let mut settings = Settings::load(SPEC, sources)?;
     let (database, master_keys) = (DatabaseConfig::read(&mut settings), settings.required("master_keys"));
     settings.finish()?;

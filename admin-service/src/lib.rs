@@ -24,6 +24,7 @@ mod paging;
 mod propagation;
 mod refusals;
 mod rest;
+pub mod rewrap;
 pub mod sealing;
 pub mod server;
 mod signing_keys;

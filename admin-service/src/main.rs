@@ -1,9 +1,10 @@
-//! The `admin-service` binary: configuration, start, drain, and the command that verifies the logs.
+//! The `admin-service` binary: configuration, start, drain, and the commands beside it.
 
 use std::process::ExitCode;
 
 use admin_service::{
     config::Config,
+    rewrap,
     server::{self, StartError},
     verify_audit,
 };
@@ -14,11 +15,18 @@ use service::{
     telemetry::metrics::{HttpServerMetrics, Metrics},
 };
 
+/// What the program does instead of serving, with the arguments that follow the command's name.
+type Command = (&'static str, fn(Sources) -> ExitCode);
+
+const COMMANDS: [Command; 2] = [(verify_audit::COMMAND, verify_audit::run), (rewrap::COMMAND, rewrap::run)];
+
 fn main() -> ExitCode {
     let mut sources = Sources::process();
-    if sources.args.first().is_some_and(|first| first == verify_audit::COMMAND) {
-        sources.args.remove(0);
-        return verify_audit::run(sources);
+    for (name, run) in COMMANDS {
+        if sources.args.first().is_some_and(|first| first == name) {
+            sources.args.remove(0);
+            return run(sources);
+        }
     }
     match Config::load(&sources) {
         Ok(config) => {

@@ -121,6 +121,12 @@ impl SealContext {
     }
 }
 
+/// The id of the master key that sealed a value; `None` where it is no sealed value.
+pub(crate) fn key_id(sealed: &[u8]) -> Option<&str> {
+    let [VERSION, length, rest @ ..] = sealed else { return None };
+    std::str::from_utf8(rest.get(..usize::from(*length))?).ok()
+}
+
 /// Why a sealed value does not open.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
@@ -159,6 +165,33 @@ impl MasterKeys {
     /// What rows of logs were chained with under this master key, where it is configured.
     pub(crate) fn log_key_of(&self, id: &str) -> Option<&Hmac<Sha256>> {
         self.0.iter().find(|known| known.id == id).map(|key| &key.log_key)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Their ids, the one that seals first.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|key| key.id.as_str())
+    }
+
+    /// The id of the key that seals.
+    pub(crate) fn newest_id(&self) -> &str {
+        &self.newest().id
+    }
+
+    /// Seals what an older key sealed under the first key. `None` where the first key sealed it.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub(crate) fn reseal(&self, context: SealContext, sealed: &[u8]) -> Result<Option<Vec<u8>>, SealError> {
+        if key_id(sealed) == Some(self.newest_id()) {
+            return Ok(None);
+        }
+        let secret = self.open(context, sealed)?;
+        Ok(Some(self.seal(context, &secret)))
     }
 
     /// Seals `secret` under the first key.

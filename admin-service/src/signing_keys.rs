@@ -30,7 +30,7 @@ use crate::{
     webhook_key::WebhookSigningKey,
 };
 
-const PRIVATE_COLUMN: &str = "signing_key.private";
+pub(crate) const PRIVATE_COLUMN: &str = "signing_key.private";
 
 /// Keys that are not retired. Every reader of the key set holds all of them.
 const MOST_KEYS: usize = 8;

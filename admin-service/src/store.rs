@@ -13,8 +13,8 @@ mod ports;
 mod revision;
 mod sea;
 
-pub(crate) use connect::connect_to_read;
 pub use connect::{ConnectError, connect};
+pub(crate) use connect::{connect_to_change, connect_to_read};
 pub use error::{InUse, Limited, Missing, StoreError};
 pub use page::{Page, PageStart};
 pub use ports::{
@@ -25,4 +25,7 @@ pub use ports::{
 };
 pub use revision::AtRevision;
 pub use sea::SeaStore;
-pub(crate) use sea::verify;
+pub(crate) use sea::{
+    ResealedRow, SealedRow, chained, replace_secrets, replace_signing_keys, replace_tenants, sealed_secrets,
+    sealed_signing_keys, sealed_tenants, verify,
+};

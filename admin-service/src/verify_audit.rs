@@ -43,7 +43,7 @@ pub fn run(mut sources: Sources) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    let (database, master_keys) = match config::load_for_logs(&sources) {
+    let (database, master_keys) = match config::load_for_commands(&sources) {
         Ok(settings) => settings,
         Err(error) => return error.report(),
     };

@@ -37,9 +37,9 @@ use crate::{
 const FORGOTTEN_AT_ONCE: u64 = 1000;
 
 /// What names the sessions of known visitors is kept under this name.
-const SESSION_SECRET: &str = "visitor_sessions";
+pub(crate) const SESSION_SECRET: &str = "visitor_sessions";
 /// And sealed in this context.
-const SESSION_CONTEXT: SealContext = SealContext { row: Uuid::nil(), column: "secret.visitor_sessions" };
+pub(crate) const SESSION_CONTEXT: SealContext = SealContext { row: Uuid::nil(), column: "secret.visitor_sessions" };
 
 /// Longer than any minted token lives: a revocation that is older ends nothing that could still be presented.
 const REVOCATIONS_KEPT: SignedDuration = SignedDuration::from_hours(48);

@@ -15,8 +15,8 @@ use crate::{
 };
 
 /// The secret's name among the deployment's.
-const NAME: &str = "webhook_key";
-const CONTEXT: SealContext = SealContext { row: Uuid::nil(), column: "deployment.webhook_key" };
+pub(crate) const NAME: &str = "webhook_key";
+pub(crate) const CONTEXT: SealContext = SealContext { row: Uuid::nil(), column: "deployment.webhook_key" };
 
 /// The key. Cloning shares nothing that could change: it is made once for a deployment.
 #[derive(Clone)]

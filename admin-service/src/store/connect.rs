@@ -92,15 +92,26 @@ pub async fn connect(config: &DatabaseConfig, keys: &MasterKeys) -> Result<SeaSt
 /// # Errors
 /// [`ConnectError`].
 pub(crate) async fn connect_to_read(config: &DatabaseConfig) -> Result<DatabaseConnection, ConnectError> {
+    connect_beside(config, true).await
+}
+
+/// The same, for changing rows of which no reader keeps a copy.
+///
+/// # Errors
+/// [`ConnectError`].
+pub(crate) async fn connect_to_change(config: &DatabaseConfig) -> Result<DatabaseConnection, ConnectError> {
+    connect_beside(config, false).await
+}
+
+async fn connect_beside(config: &DatabaseConfig, is_read_only: bool) -> Result<DatabaseConnection, ConnectError> {
     if !config.url.expose_secret().starts_with("sqlite:") {
         knock(config).await?;
     }
+    let patience = config.statement_timeout;
     let mut options = ConnectOptions::new(config.url.expose_secret());
-    options
-        .max_connections(1)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .sqlx_logging(false)
-        .map_sqlx_sqlite_opts(|sqlite| sqlite.read_only(true).create_if_missing(false));
+    options.max_connections(1).connect_timeout(CONNECT_TIMEOUT).sqlx_logging(false).map_sqlx_sqlite_opts(
+        move |sqlite| sqlite.read_only(is_read_only).create_if_missing(false).busy_timeout(patience),
+    );
     Ok(Database::connect(options).await?)
 }
 

@@ -16,6 +16,7 @@ mod operators;
 mod outboxes;
 mod paging;
 mod propagation;
+mod rewrap;
 mod sessions;
 mod signals;
 mod signing_keys;
@@ -28,5 +29,9 @@ mod widgets;
 
 pub(super) use connection::Kept;
 pub use connection::SeaStore;
+pub(crate) use rewrap::{
+    ResealedRow, SealedRow, chained, replace_secrets, replace_signing_keys, replace_tenants, sealed_secrets,
+    sealed_signing_keys, sealed_tenants,
+};
 pub(super) use signals::{NotListening, is_lent_session, listener};
 pub(crate) use verify::verify;

@@ -10,6 +10,7 @@ mod identities;
 mod logs;
 mod openapi;
 mod rest;
+mod rewrap;
 mod secrets;
 mod signing_keys;
 mod store;

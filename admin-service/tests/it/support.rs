@@ -97,6 +97,12 @@ impl Service {
         Self::with(database, config).await
     }
 
+    /// With these master keys.
+    pub(crate) async fn sealing(database: TestDatabase, keys: &str) -> Self {
+        let config = Config { master_keys: keys.parse().expect("keys"), ..config(&database.url) };
+        Self::with(database, config).await
+    }
+
     async fn with(database: TestDatabase, config: Config) -> Self {
         let stopping = CancellationToken::new();
         let metrics = Metrics::default();

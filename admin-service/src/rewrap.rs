@@ -1,0 +1,243 @@
+//! `admin-service rewrap`: seals every secret under the newest master key, beside running services, and says which older keys can go.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use sea_orm::DatabaseConnection;
+use service::config::{EXIT_CONFIG, Sources};
+use uuid::Uuid;
+
+use crate::{
+    config::{self, DatabaseConfig},
+    sealing::{MasterKeys, SealContext, SealError, key_id},
+    signing_keys::PRIVATE_COLUMN,
+    store::{self, ResealedRow, SealedRow, StoreError},
+    tenants::SECRET_COLUMN,
+    visitors, webhook_key,
+};
+
+/// The command's name.
+pub const COMMAND: &str = "rewrap";
+
+/// Tenants whose secrets are replaced together: few enough that no change of theirs waits for long.
+const AT_ONCE: u64 = 200;
+
+/// How often it says how far it has come.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// Rows that do not open and are named; the others are counted.
+const MOST_NAMED: usize = 20;
+
+const USAGE: &str = "\
+admin-service rewrap [settings]
+
+Seals every secret under the first key of master_keys, and says which of the other keys can go. Of the service's settings it reads
+database_url and master_keys. It runs beside services, whatever they do meanwhile, and goes on where it was interrupted when it is started
+again. The secrets themselves stay as they are: no gateway hears of it.
+
+Before, put the new key first in master_keys of every admin service, so that none goes on sealing under an old one.
+
+It ends with 0 where every secret is sealed under the first key, with 1 where some are not or it was interrupted by an error, with 64 where
+it was called wrongly.
+";
+
+/// Runs the command with what follows its name.
+#[must_use]
+pub fn run(sources: Sources) -> ExitCode {
+    if sources.args.iter().any(|argument| argument == "--help" || argument == "-h") {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
+    let (database, master_keys) = match config::load_for_commands(&sources) {
+        Ok(settings) => settings,
+        Err(error) => return error.report(),
+    };
+    if master_keys.len() == 1 {
+        eprintln!(
+            "admin-service rewrap: master_keys holds one key. Put the new key first and keep the old ones behind it.\n\n{USAGE}"
+        );
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = runtime
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(rewrap(&database, &master_keys, |told| eprintln!("{told}"))));
+    match done {
+        Ok(report) => {
+            print!("{report}");
+            if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("admin-service rewrap: {error}\nWhat was sealed anew stays so. Start it again to go on.");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Report {
+    newest: String,
+    older: Vec<String>,
+    /// Secrets that were sealed anew.
+    pub resealed: u64,
+    /// Secrets that the newest key had sealed already.
+    pub before: u64,
+    /// Secrets that do not open: what they are, and why.
+    pub unreadable: Vec<String>,
+    unreadable_count: u64,
+    /// Secrets that each key seals, as of the end.
+    sealed_by: BTreeMap<String, u64>,
+    /// Rows of the logs that are chained under each key.
+    chained_by: BTreeMap<String, u64>,
+}
+
+impl Report {
+    /// Whether the newest key seals every secret.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.unreadable_count == 0 && self.sealed_by.keys().all(|key| *key == self.newest)
+    }
+
+    /// The older keys that nothing needs any more: neither a secret nor a row of a log.
+    #[must_use]
+    pub fn not_needed(&self) -> Vec<&str> {
+        let is_free = |key: &&String| !self.sealed_by.contains_key(*key) && !self.chained_by.contains_key(*key);
+        self.older.iter().filter(is_free).map(String::as_str).collect()
+    }
+
+    fn unreadable(&mut self, what: impl std::fmt::Display, error: &SealError) {
+        self.unreadable_count += 1;
+        if self.unreadable.len() < MOST_NAMED {
+            self.unreadable.push(format!("{what}: {error}"));
+        }
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = String::new();
+        let Self { newest, older, resealed, before, unreadable, unreadable_count, sealed_by, chained_by } = self;
+        let _ = writeln!(text, "{resealed} secrets sealed anew under {newest}, {before} were before");
+        for problem in unreadable {
+            let _ = writeln!(text, "  - {problem}");
+        }
+        let untold = unreadable_count - unreadable.len() as u64;
+        if untold > 0 {
+            let _ = writeln!(text, "  - and {untold} more that do not open");
+        }
+        for key in older {
+            let (secrets, rows) = (sealed_by.get(key).copied(), chained_by.get(key).copied());
+            let verdict = match (secrets, rows) {
+                (Some(secrets), _) => format!(
+                    "keep it: {secrets} secrets are sealed under it. Put {newest} first at every admin service, and start this again"
+                ),
+                (None, Some(rows)) => format!(
+                    "no secret needs it. {rows} rows of the logs are verified with it: keep it for verify-audit, behind {newest}, as long as \
+                     you want to verify them"
+                ),
+                (None, None) => "it can go: nothing needs it".to_owned(),
+            };
+            let _ = writeln!(text, "{key}: {verdict}");
+        }
+        f.write_str(&text)
+    }
+}
+
+/// Seals every secret under the newest key. `tell` hears from time to time how far it has come.
+///
+/// # Errors
+/// Why it could not go on. What was done stays done.
+pub async fn rewrap(
+    database: &DatabaseConfig,
+    master_keys: &MasterKeys,
+    tell: impl Fn(String),
+) -> Result<Report, String> {
+    let connection = store::connect_to_change(database).await.map_err(|error| error.to_string())?;
+    let report = all(&connection, master_keys, tell).await.map_err(|error| error.to_string());
+    let _ = connection.close().await;
+    report
+}
+
+async fn all(connection: &DatabaseConnection, keys: &MasterKeys, tell: impl Fn(String)) -> Result<Report, StoreError> {
+    let older = keys.ids().skip(1).map(str::to_owned).collect();
+    let mut report = Report { newest: keys.newest_id().to_owned(), older, ..Report::default() };
+
+    let names = store::sealed_secrets(connection).await?;
+    let known = |name: &String| DEPLOYMENT_SECRETS.iter().find(|(known, _)| known == name).map(|(_, context)| *context);
+    let rows = reseal(names, keys, &mut report, "the deployment's secret", known);
+    report.resealed += store::replace_secrets(connection, rows).await?;
+
+    let private = store::sealed_signing_keys(connection).await?;
+    let rows =
+        reseal(private, keys, &mut report, "signing key", |id| Some(SealContext { row: *id, column: PRIVATE_COLUMN }));
+    report.resealed += store::replace_signing_keys(connection, rows).await?;
+
+    let (mut after, mut told) = (None, Instant::now());
+    loop {
+        let page = store::sealed_tenants(connection, after, AT_ONCE).await?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(*last);
+        let rows =
+            reseal(page, keys, &mut report, "tenant", |id| Some(SealContext { row: *id, column: SECRET_COLUMN }));
+        if !rows.is_empty() {
+            report.resealed += store::replace_tenants(connection, rows).await?;
+        }
+        if told.elapsed() > TELL_EVERY {
+            told = Instant::now();
+            tell(format!("{} secrets sealed anew, {} were before", report.resealed, report.before));
+        }
+    }
+    look_again(connection, &mut report).await?;
+    Ok(report)
+}
+
+/// The deployment's own secrets, and what each is sealed with.
+const DEPLOYMENT_SECRETS: [(&str, SealContext); 2] =
+    [(visitors::SESSION_SECRET, visitors::SESSION_CONTEXT), (webhook_key::NAME, webhook_key::CONTEXT)];
+
+/// What stands in the place of the rows that an older key has sealed.
+fn reseal<K: std::fmt::Display>(
+    rows: Vec<SealedRow<K>>,
+    keys: &MasterKeys,
+    report: &mut Report,
+    what: &str,
+    context: impl Fn(&K) -> Option<SealContext>,
+) -> Vec<ResealedRow<K>> {
+    let mut resealed = Vec::new();
+    for (id, sealed) in rows {
+        // A newer version may keep secrets that this one does not know: they count as not sealed anew.
+        let Some(context) = context(&id) else { continue };
+        match keys.reseal(context, &sealed) {
+            Ok(None) => report.before += 1,
+            Ok(Some(anew)) => resealed.push((id, sealed, anew)),
+            Err(error) => report.unreadable(format_args!("{what} {id}"), &error),
+        }
+    }
+    resealed
+}
+
+/// Counts which key seals and chains what. A service whose first key is still an old one may have sealed with it meanwhile.
+async fn look_again(connection: &DatabaseConnection, report: &mut Report) -> Result<(), StoreError> {
+    let sealed_by = &mut report.sealed_by;
+    let mut count = |sealed: &[u8]| {
+        *sealed_by.entry(key_id(sealed).unwrap_or("no key that can be read").to_owned()).or_default() += 1;
+    };
+    store::sealed_secrets(connection).await?.iter().for_each(|(_, sealed)| count(sealed));
+    store::sealed_signing_keys(connection).await?.iter().for_each(|(_, sealed)| count(sealed));
+    let mut after: Option<Uuid> = None;
+    loop {
+        let page = store::sealed_tenants(connection, after, 10 * AT_ONCE).await?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(*last);
+        page.iter().for_each(|(_, sealed)| count(sealed));
+    }
+    for (key, rows) in store::chained(connection).await? {
+        *report.chained_by.entry(key).or_default() += rows;
+    }
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! Sealed values and what they are replaced by, for `admin-service rewrap`. It runs beside services: no replacement is a change, since what
+//! the values hold stays the same.
+
+use sea_orm::{
+    DatabaseConnection, FromQueryResult, QueryOrder as _, QuerySelect as _, TransactionTrait as _, Value, prelude::*,
+    sea_query::Expr,
+};
+
+use super::connection::translate;
+use crate::store::{
+    entity::{access_log, audit_log, log_chain, secret, signing_key, tenant},
+    error::StoreError,
+};
+
+/// A row's key and what is sealed in it.
+pub(crate) type SealedRow<K> = (K, Vec<u8>);
+
+/// A row's key, what is sealed in it, and what stands in its place from now on.
+pub(crate) type ResealedRow<K> = (K, Vec<u8>, Vec<u8>);
+
+/// Tenants' secrets, of `limit` tenants that follow on `after`.
+pub(crate) async fn sealed_tenants(
+    connection: &DatabaseConnection,
+    after: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<SealedRow<Uuid>>, StoreError> {
+    use tenant::{Column, Entity};
+    let mut page = Entity::find().select_only().columns([Column::Id, Column::SealedSecret]).order_by_asc(Column::Id);
+    if let Some(after) = after {
+        page = page.filter(Column::Id.gt(after));
+    }
+    page.limit(limit).into_tuple().all(connection).await.map_err(translate)
+}
+
+/// The signing keys' private halves. A retired key has none.
+pub(crate) async fn sealed_signing_keys(connection: &DatabaseConnection) -> Result<Vec<SealedRow<Uuid>>, StoreError> {
+    use signing_key::{Column, Entity};
+    let all = Entity::find().select_only().columns([Column::Id, Column::SealedPrivate]);
+    let all: Vec<SealedRow<Uuid>> = all.into_tuple().all(connection).await.map_err(translate)?;
+    Ok(all.into_iter().filter(|(_, sealed)| !sealed.is_empty()).collect())
+}
+
+/// The deployment's own secrets, by name.
+pub(crate) async fn sealed_secrets(connection: &DatabaseConnection) -> Result<Vec<SealedRow<String>>, StoreError> {
+    use secret::{Column, Entity};
+    let all = Entity::find().select_only().columns([Column::Name, Column::Sealed]);
+    all.into_tuple().all(connection).await.map_err(translate)
+}
+
+/// Replaces tenants' secrets, all of them or none. One that was rotated meanwhile stays as it is. Answers how many were replaced.
+pub(crate) async fn replace_tenants(
+    connection: &DatabaseConnection,
+    rows: Vec<ResealedRow<Uuid>>,
+) -> Result<u64, StoreError> {
+    replace::<tenant::Entity, _>(connection, (tenant::Column::Id, tenant::Column::SealedSecret), rows).await
+}
+
+/// The same for signing keys.
+pub(crate) async fn replace_signing_keys(
+    connection: &DatabaseConnection,
+    rows: Vec<ResealedRow<Uuid>>,
+) -> Result<u64, StoreError> {
+    use signing_key::{Column, Entity};
+    replace::<Entity, _>(connection, (Column::Id, Column::SealedPrivate), rows).await
+}
+
+/// The same for the deployment's own secrets.
+pub(crate) async fn replace_secrets(
+    connection: &DatabaseConnection,
+    rows: Vec<ResealedRow<String>>,
+) -> Result<u64, StoreError> {
+    replace::<secret::Entity, _>(connection, (secret::Column::Name, secret::Column::Sealed), rows).await
+}
+
+async fn replace<E: EntityTrait, K: Into<Value>>(
+    connection: &DatabaseConnection,
+    (key, sealed): (E::Column, E::Column),
+    rows: Vec<ResealedRow<K>>,
+) -> Result<u64, StoreError> {
+    let transaction = connection.begin().await.map_err(translate)?;
+    let mut replaced = 0;
+    for (id, before, after) in rows {
+        let one = E::update_many().col_expr(sealed, Expr::value(after)).filter(key.eq(id)).filter(sealed.eq(before));
+        replaced += one.exec(&transaction).await.map_err(translate)?.rows_affected;
+    }
+    transaction.commit().await.map_err(translate)?;
+    Ok(replaced)
+}
+
+#[derive(FromQueryResult)]
+struct Chained {
+    key_id: Option<String>,
+    count: i64,
+}
+
+/// How many rows of the logs are chained under each master key, the anchors where the chains begin included.
+pub(crate) async fn chained(connection: &DatabaseConnection) -> Result<Vec<(String, u64)>, StoreError> {
+    let audit = by_key::<audit_log::Entity>(connection, audit_log::Column::ChainKey).await?;
+    let access = by_key::<access_log::Entity>(connection, access_log::Column::ChainKey).await?;
+    let anchors = by_key::<log_chain::Entity>(connection, log_chain::Column::AnchorKey).await?;
+    let all = audit.into_iter().chain(access).chain(anchors);
+    // Rows from before there was a chain have no key.
+    Ok(all.filter_map(|Chained { key_id, count }| Some((key_id?, u64::try_from(count).ok()?))).collect())
+}
+
+async fn by_key<E: EntityTrait>(connection: &DatabaseConnection, key: E::Column) -> Result<Vec<Chained>, StoreError> {
+    let counted = E::find().select_only().column_as(key, "key_id").column_as(key.count(), "count");
+    counted.group_by(key).into_model().all(connection).await.map_err(translate)
+}
