@@ -23,7 +23,7 @@ pub(crate) use holders::worker_id;
 pub(crate) use metrics::PropagationMetrics;
 pub(crate) use report::{Changed, PropagationReport};
 pub(crate) use state::{GatewayId, Propagation};
-pub(crate) use watcher::{FromGateway, ToGateway};
+pub(crate) use watcher::{FromGateway, Granted, ToGateway};
 
 impl Propagation {
     /// Follows the history and keeps the other replicas posted, until [`Propagation::close`].

@@ -101,7 +101,7 @@ pub(crate) fn router(services: Services) -> Router {
 pub(crate) fn probes(tenants: Tenants, stopping: CancellationToken) -> Router {
     health::routes(stopping, "database", move || {
         let tenants = tenants.clone();
-        async move { tenants.is_available().await.map_err(|error| error.to_string()) }
+        async move { tenants.is_available().await.map(|()| None).map_err(|error| error.to_string()) }
     })
 }
 

@@ -100,8 +100,7 @@ fn admit(criterion: &mut Criterion) {
             },
             |signature| {
                 let now = Now { at: Instant::now(), unix_ms: now_unix_ms() };
-                let used =
-                    Use::Write(Target::new(("POST", "add/message", Some("019e4ae7-1a2b-7c3d-8e4f-5a6b7c8d9e0f"))));
+                let used = Use::Write(Target::new("POST", b"/add/message=019e4ae71a2b7c3d8e4f5a6b7c8d9e0f"));
                 let call = SignedUse { signature: &signature, timestamp_ms: now.unix_ms, used };
                 let rate = TenantRate { id: tenant.id, per_min: tenant.rate_limit_per_min };
                 let admitted = limits.admit_signed_call(call, rate, now).now_or_never().expect("nothing waits");

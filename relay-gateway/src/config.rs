@@ -13,7 +13,7 @@ use service::{
     telemetry::TelemetryConfig,
 };
 
-use crate::limits::LimitsConfig;
+use crate::limits::{FleetConfig, LimitsConfig};
 use descriptors::Bounded;
 
 mod admin;
@@ -46,7 +46,7 @@ pub const SPEC: Spec = Spec {
     env_prefix: "GATEWAY_",
     env_names: &[("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"), ("trace_ratio", "OTEL_TRACES_SAMPLER_ARG")],
     defaults: include_str!("../config.default.toml"),
-    secrets: &["admin_grpc_token", "relay_secret"],
+    secrets: &["admin_grpc_token", "relay_secret", "redis_url"],
     parts: &[],
     commands: &[],
 };
@@ -76,6 +76,8 @@ pub struct Config {
     pub attachments: AttachmentConfig,
     /// How much of everything there may be.
     pub limits: LimitsConfig,
+    /// Where all gateways count together, if they do.
+    pub fleet: Option<FleetConfig>,
     /// Query parameters that are part of what a signature with a body is good once for.
     pub replay_parameters: List<ParameterName>,
     /// How long a signed call may wait for the relay, from the end of its body.
@@ -123,6 +125,7 @@ impl Config {
             sockets,
             attachments,
             limits,
+            fleet: wiring.fleet,
             replay_parameters: signed.replay_parameters,
             call_deadline: signed.call_deadline,
             body: signed.body,

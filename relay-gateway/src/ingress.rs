@@ -29,7 +29,13 @@ use service::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{directory::TenantDirectory, limits::Limits};
+use crate::{
+    directory::TenantDirectory,
+    limits::{Fleet, Limits},
+};
+
+const REDIS_COUNTS: &str = "redis: rates and replays are counted for all gateways";
+const COUNTS_ALONE: &str = "redis: not connected, so this gateway counts alone, with its share of each limit";
 
 mod admin_call;
 mod asset;
@@ -110,10 +116,17 @@ impl<D: TenantDirectory> App for Ingress<D> {
 
 /// `/healthz` and `/readyz`. A gateway whose directory has followed changes once stays ready: where it cannot follow them, it asks the
 /// admin service for each call and answers 503 where that fails, so an outage of the admin service does not empty the load balancer.
-pub(crate) fn probes<D: TenantDirectory + Clone>(directory: D, stopping: CancellationToken) -> Router {
+///
+/// It is ready without Redis too: then it counts alone, and says so.
+pub(crate) fn probes<D: TenantDirectory + Clone>(
+    directory: D,
+    fleet: Option<Arc<Fleet>>,
+    stopping: CancellationToken,
+) -> Router {
     health::routes(stopping, "directory", move || {
         let has_begun = directory.has_followed();
-        async move { if has_begun { Ok(()) } else { Err("no lease from the admin service yet".to_owned()) } }
+        let detail = fleet.as_ref().map(|fleet| if fleet.is_connected() { REDIS_COUNTS } else { COUNTS_ALONE });
+        async move { if has_begun { Ok(detail) } else { Err("no lease from the admin service yet".to_owned()) } }
     })
 }
 

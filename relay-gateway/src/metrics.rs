@@ -1,6 +1,6 @@
 //! What the gateway counts beside its requests: refusals, and how long those it depends on take.
 
-use std::time::Duration;
+use std::{sync::atomic::AtomicU32, time::Duration};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -59,6 +59,76 @@ impl GatewayMetrics {
 
     pub(crate) fn upstream_answered(&self, upstream: &'static str, outcome: &'static str, took: Duration) {
         self.upstream.observe(UpstreamLabels { upstream, outcome }, took);
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AskedLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AloneLabels {
+    reason: &'static str,
+}
+
+/// The metrics of what all gateways count together, in Redis.
+#[derive(Clone, Debug)]
+pub(crate) struct FleetMetrics {
+    asked: Seconds<AskedLabels>,
+    alone: Family<AloneLabels, Counter>,
+    connections: Gauge,
+}
+
+impl FleetMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let (alone, connections) = (Family::<AloneLabels, Counter>::default(), Gauge::default());
+        metrics.register(|registry| {
+            let help =
+                "Calls whose limits this gateway counted alone, with its share, because Redis did not say, by reason";
+            registry.register("redis_counted_alone", help, alone.clone());
+            let help = "Connections to Redis that are in use: one for each worker where all is well";
+            registry.register("redis_connections", help, connections.clone());
+        });
+        let asked = Seconds::new(
+            metrics,
+            "redis_call_duration",
+            "Time until Redis answered, or was not waited for any longer, by outcome",
+        );
+        Self { asked, alone, connections }
+    }
+
+    pub(crate) fn asked(&self, outcome: &'static str, took: Duration) {
+        self.asked.observe(AskedLabels { outcome }, took);
+    }
+
+    pub(crate) fn counted_alone(&self, reason: &'static str) {
+        self.alone.get_or_create(&AloneLabels { reason }).inc();
+    }
+
+    pub(crate) fn connected(&self, count: usize) {
+        self.connections.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+}
+
+/// How many gateways hold a lease, this one included, as the admin service said last; 0 before it has.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GatewayCount(Gauge<u32, AtomicU32>);
+
+impl GatewayCount {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let made = Self::default();
+        let help = "Gateways that hold a lease, this one included, as the admin service said last";
+        metrics.register(|registry| registry.register("directory_gateways", help, made.0.clone()));
+        made
+    }
+
+    pub(crate) fn set(&self, count: u32) {
+        self.0.set(count);
+    }
+
+    pub(crate) fn get(&self) -> u32 {
+        self.0.get()
     }
 }
 

@@ -23,8 +23,8 @@ use crate::{
     config::{Config, SocketLimits, UpstreamTimeouts},
     directory::{CachedDirectory, ChangeListener, GrpcDirectory, Subscription, TenantDirectory},
     ingress::{self, Gateway, Ingress, Tickets},
-    limits::{Limits, SocketBounds},
-    metrics::{GatewayMetrics, SocketMetrics},
+    limits::{Fleet, Limits, SocketBounds},
+    metrics::{FleetMetrics, GatewayCount, GatewayMetrics, SocketMetrics},
     signing_keys::SigningKeys,
     sockets::{OperatorJudge, Participant, SocketDeps, Sockets, VisitorJudge},
 };
@@ -122,7 +122,11 @@ pub async fn start_on(
     let directory = CachedDirectory::new(GrpcDirectory::new(admin.clone()), config.admin.cache_bytes, metrics);
     let backend = Arc::new(Backend::new(&config.backend, own_metrics.clone()));
     let proxies = config.trusted_proxies.0.iter().map(|network| network.0).collect();
-    let limits = Arc::new(Limits::new(&config.limits, socket_bounds(&config), proxies));
+    let gateways = GatewayCount::new(metrics);
+    let fleet = config.fleet.take();
+    let fleet = fleet.map(|fleet| Arc::new(Fleet::new(fleet, gateways.clone(), FleetMetrics::new(metrics))));
+    let limits = Limits::new(&config.limits, socket_bounds(&config), proxies).in_fleet(fleet.clone());
+    let limits = Arc::new(limits);
     let signing_keys = SigningKeys::new(admin.clone(), directory.clone());
     let judge = VisitorJudge::new(directory.clone(), admin.clone(), signing_keys.clone(), Arc::clone(&limits));
     let operator_judge = OperatorJudge::new(directory.clone(), signing_keys.clone(), Arc::clone(&limits));
@@ -138,7 +142,7 @@ pub async fn start_on(
     // come first, because sockets are judged by the new key set.
     let listeners: Vec<Arc<dyn ChangeListener>> =
         vec![Arc::new(signing_keys.clone()), Arc::clone(&sockets) as _, Arc::clone(&operator_sockets) as _];
-    let subscription = Subscription::new(directory.clone(), admin.clone(), config.id.clone(), listeners);
+    let subscription = Subscription::new(directory.clone(), admin.clone(), config.id.clone(), listeners, gateways);
     let trusted = config.trusted_proxies.clone();
     let clients = ClientAddresses::new(move |headers, peer| ingress::behind_proxies(peer, headers, &trusted));
     let gateway = Arc::new(Gateway {
@@ -163,9 +167,12 @@ pub async fn start_on(
 
     let public = listener.local_addr()?;
     let workers = Workers::start(config.threads)?;
+    if let Some(fleet) = &fleet {
+        fleet.connect(&workers).await;
+    }
     let mut tasks = JoinSet::new();
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log, clients };
-    let probes = ingress::probes(gateway.directory.clone(), stopping.clone());
+    let probes = ingress::probes(gateway.directory.clone(), fleet, stopping.clone());
     let ingress = Ingress::new(Arc::clone(&gateway), edge, pages.merge(probes.clone()));
     tasks.spawn(serve::serve_on(workers.clone(), listener, ingress, limits, config.bounds, stopping.clone()));
     if config.backend.check_at_start {

@@ -11,6 +11,7 @@ pub mod postgres;
 pub mod process;
 pub mod publisher;
 pub mod receiver;
+pub mod redis;
 pub mod scale;
 pub mod seed;
 pub mod signed;

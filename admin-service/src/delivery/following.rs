@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::states::TenantStates;
-use crate::propagation::{FromGateway, Propagation, ToGateway, worker_id};
+use crate::propagation::{FromGateway, Granted, Propagation, ToGateway, worker_id};
 
 /// How soon to begin again after the stream has ended.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -71,7 +71,7 @@ async fn hold(
         if to_replica.send(FromGateway::Acknowledge { through }).await.is_err() {
             break;
         }
-        if let Some((id, lease_ms)) = grant {
+        if let Some(Granted { id, lease_ms, .. }) = grant {
             states.granted(id, lease_ms);
         }
     }

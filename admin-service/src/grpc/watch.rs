@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::edge::logged;
 use crate::{
     errors::UseCaseError,
-    propagation::{FromGateway, GatewayId, Propagation, ToGateway},
+    propagation::{FromGateway, GatewayId, Granted, Propagation, ToGateway},
     store::Position,
 };
 
@@ -91,6 +91,6 @@ fn to_wire(ToGateway { changes, through, grant }: ToGateway) -> WatchResponse {
     let through = WirePosition { revision: through.revision, mark: through.mark.as_bytes().to_vec() };
     WatchResponse {
         changes: Some(Changes { after: changes.after, through: Some(through), tenant_ids, start_over }),
-        grant: grant.map(|(id, lease_ms)| Grant { id, lease_ms }),
+        grant: grant.map(|Granted { id, lease_ms, gateways }| Grant { id, lease_ms, gateways }),
     }
 }

@@ -1,5 +1,7 @@
 //! One gateway's stream: leases when it asks, changes as they come, acknowledgements noted.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use coherence::{Changes, Revision, replica::Asked};
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
@@ -10,6 +12,7 @@ use wire::{
 
 use super::{
     feed::FeedPosition,
+    holders::is_gateway,
     state::{GatewayId, Inner, Propagation, stopping},
 };
 use crate::store::{Position, StoreError};
@@ -31,8 +34,18 @@ pub(crate) struct ToGateway {
     pub(crate) changes: Changes<TenantId>,
     /// The position then.
     pub(crate) through: Position,
-    /// The number of the request for a lease that this answers, and the lease in milliseconds. `None` if this grants no lease.
-    pub(crate) grant: Option<(u64, u32)>,
+    /// `None` if this grants no lease.
+    pub(crate) grant: Option<Granted>,
+}
+
+/// A lease that is granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Granted {
+    /// The number of the request that it answers.
+    pub(crate) id: u64,
+    pub(crate) lease_ms: u32,
+    /// How many gateways hold a lease, at any replica.
+    pub(crate) gateways: u32,
 }
 
 impl Propagation {
@@ -115,6 +128,16 @@ struct Answer {
 }
 
 impl Inner {
+    /// How many gateways hold a lease: here, and as the other replicas said last.
+    fn gateways(&self) -> u32 {
+        let mut holders: BTreeSet<GatewayId> = self.leases().holders(since_boot_ms()).copied().collect();
+        let replicas = Arc::clone(&self.replicas.borrow());
+        let others = replicas.iter().filter(|replica| replica.registration.incarnation != self.incarnation);
+        let elsewhere = others.flat_map(|replica| &replica.done.acknowledged);
+        holders.extend(elsewhere.filter(|(_, revision)| *revision < Revision::MAX).map(|(gateway, _)| *gateway));
+        u32::try_from(holders.iter().filter(|id| is_gateway(id)).count()).unwrap_or(u32::MAX)
+    }
+
     /// Notes the lease first, and then reads what the gateway must know to use it. So a change that this reading misses finds the
     /// lease, and waits for the gateway. In the other order, the change could return while the gateway uses the old state. A gateway
     /// that acknowledges nothing is told what changed, and gets no lease.
@@ -141,14 +164,14 @@ impl Inner {
                 self.leases().acknowledged(&gateway, changes.after, since_boot_ms());
             }
             self.progress.send_replace(());
-            let answer = |grant: Option<(u64, u32)>| {
+            let answer = |grant: Option<Granted>| {
                 let refused = grant.is_none().then_some(id);
                 Answer { era, news: ToGateway { changes, through, grant }, refused }
             };
             match asked {
                 Asked::Granted => {
                     let lease_ms = u32::try_from(as_millis(self.lease)).unwrap_or(u32::MAX);
-                    return Ok(answer(Some((id, lease_ms))));
+                    return Ok(answer(Some(Granted { id, lease_ms, gateways: self.gateways() })));
                 }
                 Asked::Silent { is_news } if self.leases().is_silent(&gateway, since_boot_ms()) => {
                     if is_news {

@@ -105,6 +105,6 @@ pub fn router(backend: Backend, relay_secrets: &SecretList) -> Router {
         .route("/openapi.json", get(|| async { axum::Json(openapi()) }))
         .merge(health::routes(stopping, "database", move || {
             let store = ready_store.clone();
-            async move { store.ping().await.map_err(|error| error.to_string()) }
+            async move { store.ping().await.map(|()| None).map_err(|error| error.to_string()) }
         }))
 }

@@ -36,6 +36,8 @@ pub(crate) struct Grant {
     /// The number of the asking that it answers.
     pub(crate) id: u64,
     pub(crate) lease_ms: u32,
+    /// How many gateways hold a lease; 0 where the service does not say.
+    pub(crate) gateways: u32,
 }
 
 /// What a replica tells.
@@ -112,7 +114,7 @@ fn read(message: WatchResponse) -> Result<Update, WatchError> {
     let keys = keys.map_err(|_| WatchError::Nonsense("a malformed tenant id"))?;
     let changes =
         Changes { after: if start_over { 0 } else { after }, through: revision, keys: (!start_over).then_some(keys) };
-    let grant = message.grant.map(|grant| Grant { id: grant.id, lease_ms: grant.lease_ms });
+    let grant = message.grant.map(|grant| Grant { id: grant.id, lease_ms: grant.lease_ms, gateways: grant.gateways });
     Ok(Update { changes, through: Position { revision, mark }, grant })
 }
 

@@ -1,6 +1,10 @@
 //! Where this gateway and its neighbours are, and their secrets.
 
-use std::{net::SocketAddr, num::NonZeroUsize};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU64, NonZeroUsize},
+    time::Duration,
+};
 
 use service::{
     config::{Read, SecretList, Settings},
@@ -10,6 +14,10 @@ use service::{
 use uuid::Uuid;
 
 use super::values::{HttpUrl, List};
+use crate::limits::{FleetConfig, RedisAddress};
+
+/// Milliseconds that a call may wait for Redis, at most.
+const MOST_REDIS_MS: u64 = 1000;
 
 /// What connects a gateway with the rest of its deployment.
 #[derive(Clone, Debug)]
@@ -32,6 +40,8 @@ pub struct Wiring {
     pub backend_url: HttpUrl,
     /// What HMAC#2 is made with: the first signs.
     pub relay_secret: SecretList,
+    /// Where all gateways count together, if they do.
+    pub fleet: Option<FleetConfig>,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
     /// Descriptors that a connection, or a visitor's socket, takes of this process.
@@ -59,7 +69,16 @@ impl Wiring {
         let admin_rest = settings.required("admin_rest");
         let backend_url = settings.required("chat_backend_url");
         let relay_secret = settings.secrets("relay_secret");
+        let redis_url = settings.optional::<RedisAddress>("redis_url");
+        let redis_timeout = settings.checked("redis_timeout_ms", |millis: &NonZeroU64| {
+            if millis.get() <= MOST_REDIS_MS {
+                Ok(())
+            } else {
+                Err(format!("must be at most {MOST_REDIS_MS}: each call waits for it"))
+            }
+        });
         let telemetry = TelemetryConfig::read(settings);
+        let (redis_url, patience) = (redis_url?, redis_timeout?);
         Ok(Self {
             listen: listen?,
             ops_listen: ops_listen?,
@@ -70,6 +89,7 @@ impl Wiring {
             admin_rest: admin_rest?,
             backend_url: backend_url?,
             relay_secret: relay_secret?,
+            fleet: redis_url.map(|address| FleetConfig { address, patience: Duration::from_millis(patience.get()) }),
             telemetry: telemetry?,
             descriptors_each: 2,
         })

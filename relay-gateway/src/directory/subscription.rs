@@ -9,7 +9,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{cached::CachedDirectory, listener::ChangeListener, port::TenantDirectory};
-use crate::admin::{AdminClient, Backoff, Position, Update, Watch, WatchError};
+use crate::{
+    admin::{AdminClient, Backoff, Position, Update, Watch, WatchError},
+    metrics::GatewayCount,
+};
 
 /// How long a replica may take to hear that this gateway stops.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -22,6 +25,7 @@ pub(crate) struct Subscription<D> {
     gateway: Uuid,
     name: String,
     listeners: Vec<Arc<dyn ChangeListener>>,
+    gateways: GatewayCount,
     /// Up to where the directory was followed.
     seen: Option<Position>,
     /// How long the last lease was.
@@ -45,8 +49,9 @@ impl<D: TenantDirectory> Subscription<D> {
         admin: AdminClient,
         name: String,
         listeners: Vec<Arc<dyn ChangeListener>>,
+        gateways: GatewayCount,
     ) -> Self {
-        Self { directory, admin, gateway: Uuid::new_v4(), name, listeners, seen: None, lease: None }
+        Self { directory, admin, gateway: Uuid::new_v4(), name, listeners, gateways, seen: None, lease: None }
     }
 
     /// Watches one replica after the other until told to leave, and then gives the lease up.
@@ -104,6 +109,10 @@ impl<D: TenantDirectory> Subscription<D> {
                     stream.acknowledge(through).await?;
                     if let Some(grant) = grant {
                         self.directory.granted(grant.id, grant.lease_ms);
+                        // An older admin service does not say it.
+                        if grant.gateways > 0 {
+                            self.gateways.set(grant.gateways);
+                        }
                         self.lease = Some(Duration::from_millis(grant.lease_ms.max(1).into()));
                         unanswered.take_if(|id| *id == grant.id);
                         self.admin.granted_by(replica);
@@ -222,7 +231,13 @@ mod tests {
         let metrics = Metrics::default();
         let admin = AdminClient::new(&config.admin, GatewayMetrics::new(&metrics)).expect("a client");
         let directory = CachedDirectory::new(Arc::clone(source), 1_000_000, &metrics);
-        Subscription::new(directory, admin, "by-hand".to_owned(), vec![Arc::clone(socket) as Arc<dyn ChangeListener>])
+        Subscription::new(
+            directory,
+            admin,
+            "by-hand".to_owned(),
+            vec![Arc::clone(socket) as Arc<dyn ChangeListener>],
+            GatewayCount::default(),
+        )
     }
 
     fn update(after: u64, through: u64, tenants: &[TenantId], start_over: bool) -> Update {

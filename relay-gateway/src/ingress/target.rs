@@ -107,7 +107,7 @@ impl<'a> Path<'a> {
             name.push(if given.is_some() { b'=' } else { b'-' });
             push_value(&mut name, &decode(given.unwrap_or_default())?);
         }
-        if twice.is_empty() { Ok(Target::new((method.as_str(), name))) } else { Err(ApiError::validation(twice)) }
+        if twice.is_empty() { Ok(Target::new(method.as_str(), &name)) } else { Err(ApiError::validation(twice)) }
     }
 }
 

@@ -65,6 +65,14 @@ pub struct Allowance {
     pub reset_s: u64,
 }
 
+impl Allowance {
+    /// What is left after a call that was admitted.
+    pub(super) fn after(limit: u32, remaining: u32) -> Self {
+        let spent = u64::from(limit.saturating_sub(remaining));
+        Self { limit, remaining, reset_s: (spent * PERIOD_S).div_ceil(u64::from(limit)) }
+    }
+}
+
 /// Which bound of open sockets was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketLimit {

@@ -1,19 +1,10 @@
 //! The port to everything that counts.
 //!
-//! Today every count is of this process (`local/`). A count over a fleet of gateways takes the place of a field of [`Limits`], as an
-//! enum of the local type and the fleet's, and provides the same verbs:
-//!
-//! | field | verb | what a fleet's count must do |
-//! |---|---|---|
-//! | `signed_calls` | `admit` | reserve the signature and spend the tenant's rate in one atomic step: a replay spends nothing |
-//! | | what `admit` answers | hold the reservation: `spend` keeps it until the timestamp + 35 s, `give_back` and a drop return it without waiting |
-//! | `sessions` | `begin` | spend of the address, and then of the key; a key that refuses spends nothing of its own, and the address stays charged |
-//!
-//! Where the fleet's count is away or slow, it answers from a local one whose limits are divided by the number of gateways. It never
-//! waits for long, never fails, and never admits without a limit. The verbs that it would make wait are `async` here already; `local/`
-//! answers them at once. The other fields concern one process or one address, and stay local.
+//! Each count is of this process (`local/`). With Redis (`fleet/`), what signatures were used for, tenants' rates and sessions of widget
+//! keys are counted for all gateways; where Redis says nothing, this process counts its share of the limits. The other counts concern one
+//! process or one address.
 
-use std::{net::IpAddr, num::NonZeroU32, time::Instant};
+use std::{net::IpAddr, num::NonZeroU32, sync::Arc, time::Instant};
 
 use ipnet::IpNet;
 use service::edge::network;
@@ -22,11 +13,14 @@ use wire::{SessionId, TenantId};
 
 use super::{
     bounds::{LimitsConfig, SocketBounds},
+    fleet::{Fleet, Unknown},
     limit::{Exceeded, Lane, Limit, Now, SocketLimit},
     local::{
-        AdmittedCall, BodyMemory, FailureGuard, Failures, FrameRates, HeldBytes, NotAdmitted, OperatorRates,
-        SessionRates, SignedCalls, SignedUse, Slot, Slots, SocketCounts, SocketPlace, TenantRate,
+        BodyMemory, FailureGuard, Failures, FrameRates, HeldBytes, OperatorRates, SessionRates, Slot, Slots,
+        SocketCounts, SocketPlace, TenantRate,
     },
+    signature_use::SignedUse,
+    signed_calls::{AdmittedCall, NotAdmitted, SignedCalls},
 };
 
 /// All that is counted.
@@ -40,6 +34,8 @@ pub struct Limits {
     connections: Slots<IpAddr>,
     memory: BodyMemory,
     proxies: Vec<IpNet>,
+    /// What all gateways count together, if they do.
+    fleet: Option<Arc<Fleet>>,
 }
 
 impl Limits {
@@ -56,36 +52,51 @@ impl Limits {
             connections: Slots::new(config.connections_per_address),
             memory: BodyMemory::new(config.body_memory),
             proxies,
+            fleet: None,
         }
+    }
+
+    /// Counts with the other gateways, where they can.
+    pub(crate) fn in_fleet(self, fleet: Option<Arc<Fleet>>) -> Self {
+        Self { fleet, ..self }
     }
 
     /// Admits a verified signed call: its signature is reserved, and then one call of its tenant's rate is spent.
     ///
     /// # Errors
     /// [`NotAdmitted`]; then the signature is as it was.
-    #[expect(clippy::unused_async, reason = "a count over a fleet waits; see the head of this file")]
     pub async fn admit_signed_call(
         &self,
         call: SignedUse<'_>,
         tenant: TenantRate,
         now: Now,
     ) -> Result<AdmittedCall<'_>, NotAdmitted> {
-        self.signed_calls.admit(&call, tenant, now)
+        match &self.fleet {
+            None => self.signed_calls.admit(&call, tenant, now),
+            // Boxed, so that calls that ask nobody do not carry about what asking takes.
+            Some(fleet) => Box::pin(self.signed_calls.admit_in(fleet, &call, tenant, now)).await,
+        }
     }
 
     /// Counts a new session of a widget key, whose limit is `per_hour`.
     ///
     /// # Errors
     /// [`Limit::AddressSessions`], [`Limit::KeyShare`], [`Limit::KeySessions`]; then nothing of the key is spent.
-    #[expect(clippy::unused_async, reason = "a count over a fleet waits; see the head of this file")]
     pub(crate) async fn begin_session(
         &self,
+        tenant: TenantId,
         key: Uuid,
         per_hour: NonZeroU32,
         client: IpAddr,
         now: Instant,
     ) -> Result<(), Exceeded> {
-        self.sessions.begin(key, per_hour, client, now)
+        self.sessions.begin_at(client, now)?;
+        let Some(fleet) = &self.fleet else { return self.sessions.begin(key, per_hour, 1, client, now) };
+        let each = fleet.gateways();
+        match fleet.begin_session(tenant, key, per_hour, network(client)).await {
+            Ok(counted) => counted.map(|()| self.sessions.note(key, per_hour, each, client, now)),
+            Err(Unknown) => self.sessions.begin(key, per_hour, each, client, now),
+        }
     }
 
     /// Counts a call of an operator whose token is good.

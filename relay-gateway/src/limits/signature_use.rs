@@ -1,9 +1,14 @@
 //! What a signature is used for: a signature is good once for each use. PROTOCOL.md, section 4, *Replays*.
 
-use std::{
-    hash::{BuildHasher as _, Hash, RandomState},
-    sync::LazyLock,
-};
+use wire::signature::Signature;
+
+/// A verified signature, and what it is used for.
+pub struct SignedUse<'a> {
+    pub signature: &'a Signature,
+    /// When it was signed, within the window. Unix milliseconds.
+    pub timestamp_ms: i64,
+    pub used: Use,
+}
 
 /// What a signature is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,12 +29,15 @@ pub struct Target(pub(super) u32);
 pub(super) const LEAST_TARGET: u32 = 2;
 
 impl Target {
-    /// Names a target. Two texts that a backend may take for one must be one here: see `ingress/target.rs`.
+    /// Names a target, the same at every gateway. Two texts that a backend may take for one must be one here: see `ingress/target.rs`.
     #[must_use]
-    pub fn new(name: impl Hash) -> Self {
-        static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        // 32 of the bits: two targets of one signature share them once in four billion, and then one call is refused.
-        let bytes = KEYS.hash_one(name).to_be_bytes();
-        Self(u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]).max(LEAST_TARGET))
+    pub fn new(method: &str, name: &[u8]) -> Self {
+        let mut hash = crc32fast::Hasher::new();
+        hash.update(method.as_bytes());
+        // No method has one.
+        hash.update(b" ");
+        hash.update(name);
+        // Two targets of one signature share their 32 bits once in four billion, and then one call is refused.
+        Self(hash.finalize().max(LEAST_TARGET))
     }
 }

@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 /// How long `/readyz` waits for its answer: load balancers give a probe about a second.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 
-/// Adds both probes. `ready` answers an error that says what is missing. It is dropped after 500 ms. `needed` names what it asks,
+/// Adds both probes. `ready` answers an error that says what is missing, or a line more for people. It is dropped after 500 ms. `needed` names what it asks,
 /// such as the database. A process that is stopping is never ready.
 pub fn routes<S, F, Fut>(stopping: CancellationToken, needed: &'static str, ready: F) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
     F: Fn() -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<(), String>> + Send,
+    Fut: Future<Output = Result<Option<&'static str>, String>> + Send,
 {
     Router::new().route("/healthz", get(|| async { "ok\n" })).route(
         "/readyz",
@@ -24,7 +24,8 @@ where
                 return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
             }
             match tokio::time::timeout(ANSWER_WITHIN, ready()).await {
-                Ok(Ok(())) => (StatusCode::OK, "ready\n".to_owned()),
+                Ok(Ok(None)) => (StatusCode::OK, "ready\n".to_owned()),
+                Ok(Ok(Some(detail))) => (StatusCode::OK, format!("ready\n{detail}\n")),
                 Ok(Err(missing)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{needed}: {missing}\n")),
                 Err(_) => {
                     let within = ANSWER_WITHIN.as_millis();

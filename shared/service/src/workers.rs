@@ -50,6 +50,19 @@ impl Workers {
         Ok(Self { runtimes: runtimes.into(), _others: others })
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.runtimes().len()
+    }
+
+    /// Spawns a task on each worker.
+    pub fn spawn_on_each<F: Future<Output = ()> + Send + 'static>(&self, mut task: impl FnMut() -> F) {
+        for runtime in self.runtimes() {
+            runtime.spawn(task());
+        }
+    }
+
     /// Their runtimes, the one they were started on first.
     pub(crate) fn runtimes(&self) -> &[Handle] {
         &self.runtimes

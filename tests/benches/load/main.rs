@@ -14,6 +14,7 @@ use clap::{Parser, Subcommand};
 use e2e::{
     percentile::percentile,
     process::Process,
+    redis::Redis,
     seed,
     signed::Tenant,
     world::{Operator, admin_environment, environment, gateway_environment, until_ready},
@@ -58,6 +59,9 @@ struct Options {
     /// Measures a second gateway, which writes an access line for each call.
     #[arg(long)]
     access_log: bool,
+    /// Measures another gateway, which counts in Redis. Redis itself runs beside the load, and its CPU time is nobody's.
+    #[arg(long)]
+    redis: bool,
     #[command(subcommand)]
     role: Option<Role>,
     /// What cargo passes.
@@ -138,6 +142,16 @@ async fn measure(options: &Options) {
     variables.insert("GATEWAY_ACCESS_LOG".to_owned(), "true".to_owned());
     let logging = options.access_log.then(|| Process::start("relay-gateway", &[], &variables));
     machine::run_on(&[load_core]);
+    let redis = options.redis.then(Redis::start);
+    machine::run_on(&gateway_cores);
+    let counting = redis.as_ref().map(|redis| {
+        variables.insert("GATEWAY_ACCESS_LOG".to_owned(), "false".to_owned());
+        variables.insert("GATEWAY_REDIS_URL".to_owned(), redis.url());
+        // Redis shares a core with the load: what is late there is counted in Redis all the same, so that the figure is of that.
+        variables.insert("GATEWAY_REDIS_TIMEOUT_MS".to_owned(), "1000".to_owned());
+        Process::start("relay-gateway", &[], &variables)
+    });
+    machine::run_on(&[load_core]);
     until_ready(relay).await;
 
     let tenants = provision(&Operator::at(rest), options.tenants).await;
@@ -149,6 +163,11 @@ async fn measure(options: &Options) {
         let address = logging.address("gateway");
         until_ready(address).await;
         targets.push(Target { name: "with access lines", address, processes: vec![logging.id(), admin.id()] });
+    }
+    if let Some(counting) = &counting {
+        let address = counting.address("gateway");
+        until_ready(address).await;
+        targets.push(Target { name: "counting in Redis", address, processes: vec![counting.id(), admin.id()] });
     }
     println!("{}", machine::describe(&cores));
     println!(
@@ -173,6 +192,25 @@ async fn measure(options: &Options) {
         }
         print_table(&targets, &runs, size, rate, options);
     }
+    if let Some(counting) = &counting {
+        println!("\n{}", round_trips(counting.address("gateway-ops")).await);
+    }
+}
+
+/// What the gateway says of its calls to Redis: how many were answered in time and how long that took, and how many were not.
+async fn round_trips(ops: SocketAddr) -> String {
+    let text = reqwest::get(format!("http://{ops}/metrics")).await.expect("an answer").text().await.expect("text");
+    let sum = |name: &str| -> f64 {
+        let values = text.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next());
+        values.map(|value| value.parse::<f64>().expect("a number")).sum()
+    };
+    let answered = r#"redis_call_duration_seconds_{}{outcome="answered""#;
+    let (seconds, count) = (sum(&answered.replace("{}", "sum")), sum(&answered.replace("{}", "count")));
+    let alone = sum("redis_counted_alone_total");
+    format!(
+        "Redis answered {count} calls, {:.0} us each on average; {alone} calls were counted alone",
+        seconds / count * 1e6
+    )
 }
 
 /// What one run says of a target.

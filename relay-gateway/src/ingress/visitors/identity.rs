@@ -38,7 +38,7 @@ impl<D: TenantDirectory> Call<'_, D> {
         };
         // Counted before the admin service is asked: a refusal there has cost a change's locks.
         let (widget, limits) = (opened(&access)?, &self.gateway.limits);
-        limits.begin_session(widget.key_id, widget.sessions_per_hour, self.client, Instant::now()).await?;
+        limits.begin_session(tenant_id, widget.key_id, widget.sessions_per_hour, self.client, Instant::now()).await?;
         let token = SessionToken { session, generation, has_ended };
         let vouched = Vouched { visitor_user_id, generation: minted, tenant_generation, name, email };
         let (admin, within) = (&self.gateway.admin, self.gateway.call_deadline);

@@ -40,7 +40,7 @@ impl<D: TenantDirectory> Call<'_, D> {
         }
         let widget = opened(&access)?;
         let limits = &self.gateway.limits;
-        limits.begin_session(widget.key_id, widget.sessions_per_hour, self.client, Instant::now()).await?;
+        limits.begin_session(tenant_id, widget.key_id, widget.sessions_per_hour, self.client, Instant::now()).await?;
         let session = NewSession {
             widget_public_key,
             origin,

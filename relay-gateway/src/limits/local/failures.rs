@@ -100,7 +100,7 @@ impl FailureLimiter {
 impl FailureGuard {
     /// Gives the charge back: the call was good, or its caller is not to blame for its failure.
     pub(crate) fn disarm(self) {
-        self.cell.refund(self.quota);
+        self.cell.refund(1, self.quota);
     }
 }
 

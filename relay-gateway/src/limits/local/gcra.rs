@@ -78,10 +78,23 @@ impl Cell {
         }
     }
 
-    /// Gives one spent unit back.
-    pub(super) fn refund(&self, quota: Quota) {
-        let _ =
-            self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |at| Some(at.saturating_sub(quota.each)));
+    /// Spends some units that were admitted elsewhere; where fewer are left, all of them.
+    pub(super) fn note(&self, units: u32, quota: Quota, now: Instant) {
+        let (now, cost) = (ticks(now), quota.each.saturating_mul(u64::from(units)));
+        let noted = |seen: u64| Some(seen.max(now).saturating_add(cost).min(now + quota.burst()));
+        let _ = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, noted);
+    }
+
+    /// From now on `left` units are left, as somebody else has counted.
+    pub(super) fn mirror(&self, quota: Quota, left: u32, now: Instant) {
+        let spent = quota.limit.get().saturating_sub(left);
+        self.full_at.store(ticks(now) + quota.each * u64::from(spent), Ordering::Relaxed);
+    }
+
+    /// Gives some spent units back.
+    pub(super) fn refund(&self, units: u32, quota: Quota) {
+        let cost = quota.each.saturating_mul(u64::from(units));
+        let _ = self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |at| Some(at.saturating_sub(cost)));
     }
 
     /// How many units are spent and not refilled yet.
@@ -92,7 +105,7 @@ impl Cell {
 }
 
 /// Whole seconds, rounded up: a caller who returns on the second finds room.
-pub(super) fn whole_seconds(wait: Duration) -> u64 {
+pub(in crate::limits) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + 1
 }
 
@@ -167,7 +180,7 @@ mod tests {
         assert_eq!(cell.spend(1, quota, now + wait), Ok(0));
         assert_eq!(wait, Duration::from_secs(12));
         assert_eq!(cell.spent(quota, now + wait), 5);
-        cell.refund(quota);
+        cell.refund(1, quota);
         assert_eq!(cell.spend(1, quota, now + wait), Ok(0), "what was given back may be spent again");
         assert!(cell.spend(6, quota, now + MINUTE * 9).is_err(), "more than a period's worth never fits");
     }

@@ -24,6 +24,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 const SHARE: u32 = 4;
 /// What an address may hold however little is left: a visitor comes back, and has a phone too.
 const LEAST_SHARE: u32 = 5;
+/// Both, for the fleet's count.
+pub(in crate::limits) const SHARES: (u32, u32) = (SHARE, LEAST_SHARE);
 
 pub(crate) struct SessionRates {
     per_address: NonZeroU32,
@@ -37,26 +39,49 @@ impl SessionRates {
         Self { per_address, addresses: Rates::per(MINUTE), keys: Rates::per(HOUR), shares: Rates::per(HOUR) }
     }
 
-    /// Spends one session of the key's, for an address.
+    /// Spends one session of the address's, whatever the key.
     ///
     /// # Errors
-    /// [`Limit::AddressSessions`], [`Limit::KeyShare`], [`Limit::KeySessions`]; then nothing of the key is spent.
-    pub(crate) fn begin(&self, key: Uuid, limit: NonZeroU32, client: IpAddr, now: Instant) -> Result<(), Exceeded> {
-        let client = network(client);
+    /// [`Limit::AddressSessions`].
+    pub(crate) fn begin_at(&self, client: IpAddr, now: Instant) -> Result<(), Exceeded> {
+        let spent = self.addresses.spend(network(client), 1, self.per_address, now).map(drop);
+        spent.map_err(|wait| Exceeded { limit: Limit::AddressSessions, retry_after_s: whole_seconds(wait) })
+    }
+
+    /// Counts a session that the fleet admitted. If this gateway must count alone later, its share is spent already.
+    pub(crate) fn note(&self, key: Uuid, limit: NonZeroU32, each: u32, client: IpAddr, now: Instant) {
+        for limited in [self.keys.of(key, limit), self.shares.of((key, network(client)), limit)] {
+            limited.cell.note(each.min(limit.get()), limited.quota, now);
+        }
+    }
+
+    /// Spends one session of the key's, for an address. It counts as `each` sessions: 1, or the number of gateways where each of them counts
+    /// alone.
+    ///
+    /// # Errors
+    /// [`Limit::KeyShare`], [`Limit::KeySessions`]; then nothing of the key is spent.
+    pub(crate) fn begin(
+        &self,
+        key: Uuid,
+        limit: NonZeroU32,
+        each: u32,
+        client: IpAddr,
+        now: Instant,
+    ) -> Result<(), Exceeded> {
+        let (client, each) = (network(client), each.clamp(1, limit.get()));
         let exceeded = |limit| move |wait| Exceeded { limit, retry_after_s: whole_seconds(wait) };
-        self.addresses.spend(client, 1, self.per_address, now).map_err(exceeded(Limit::AddressSessions))?;
         let (whole, share) = (self.keys.of(key, limit), self.shares.of((key, client), limit));
         let left = limit.get().saturating_sub(whole.cell.spent(whole.quota, now));
-        let allowed = (left / SHARE).max(LEAST_SHARE.min(limit.get()));
+        let allowed = (left / SHARE).max(LEAST_SHARE.saturating_mul(each).min(limit.get()));
         // Spent first and given back where it was too much, so that many at once do not pass together.
-        share.cell.spend(1, share.quota, now).map_err(exceeded(Limit::KeyShare))?;
+        share.cell.spend(each, share.quota, now).map_err(exceeded(Limit::KeyShare))?;
         if share.cell.spent(share.quota, now) > allowed {
-            share.cell.refund(share.quota);
+            share.cell.refund(each, share.quota);
             // One of the address's own comes back in its turn.
-            return Err(exceeded(Limit::KeyShare)(HOUR / limit.get()));
+            return Err(exceeded(Limit::KeyShare)(HOUR / limit.get() * each));
         }
-        whole.cell.spend(1, whole.quota, now).map(drop).map_err(|wait| {
-            share.cell.refund(share.quota);
+        whole.cell.spend(each, whole.quota, now).map(drop).map_err(|wait| {
+            share.cell.refund(each, share.quota);
             exceeded(Limit::KeySessions(limit.get()))(wait)
         })
     }
@@ -79,7 +104,8 @@ mod tests {
     #[test]
     fn a_few_addresses_do_not_use_up_a_key() {
         let (rates, key, now) = (SessionRates::new(many(10_000)), Uuid::new_v4(), Instant::now());
-        let begun = |address: IpAddr| (0..500).filter(|_| rates.begin(key, many(1000), address, now).is_ok()).count();
+        let begun =
+            |address: IpAddr| (0..500).filter(|_| rates.begin(key, many(1000), 1, address, now).is_ok()).count();
         let greedy: Vec<_> = (1..=12).map(|host| begun(IpAddr::from([192, 0, 2, host]))).collect();
         assert!(greedy[0] <= 250 && greedy.is_sorted_by(|before, after| before >= after), "{greedy:?}");
         assert!(begun("198.51.100.7".parse().expect("an address")) >= 5, "others still chat: {greedy:?}");
@@ -92,12 +118,12 @@ mod tests {
         let (rates, now) = (SessionRates::new(many(5)), Instant::now());
         let client: IpAddr = "192.0.2.1".parse().expect("an address");
         let key = Uuid::new_v4();
-        let ends: Vec<_> = (0..4).map(|_| rates.begin(key, many(3), client, now).map_err(|over| over.limit)).collect();
+        let ends: Vec<_> =
+            (0..4).map(|_| rates.begin(key, many(3), 1, client, now).map_err(|over| over.limit)).collect();
         assert_eq!(ends[..3], [Ok(()), Ok(()), Ok(())]);
         assert!(ends[3].is_err());
-        let other = Uuid::new_v4();
-        rates.begin(other, many(1000), client, now).expect("its fifth");
-        let over = rates.begin(other, many(1000), client, now).expect_err("a sixth in one minute");
-        assert_eq!(over.limit, Limit::AddressSessions);
+        let ends: Vec<_> = (0..6).map(|_| rates.begin_at(client, now).map_err(|over| over.limit)).collect();
+        assert_eq!(ends[..5], [Ok(()); 5]);
+        assert_eq!(ends[5], Err(Limit::AddressSessions), "a sixth in one minute");
     }
 }

@@ -22,7 +22,7 @@ pub const IN_ONE_PROCESS: [Part; 2] = [
         program: "relay-gateway",
         env_prefix: "GATEWAY_",
         defaults: include_str!("../../../../relay-gateway/config.default.toml"),
-        secrets: &["admin_grpc_token", "relay_secret"],
+        secrets: &["admin_grpc_token", "relay_secret", "redis_url"],
         not_taken: &[
             ("ops_listen", "ops_listen is where /metrics of both services is"),
             ("id", "there is one gateway in the process, and its id is standalone"),
@@ -30,6 +30,9 @@ pub const IN_ONE_PROCESS: [Part; 2] = [
             ("admin_grpc", "the gateway asks the admin service in its own process"),
             ("admin_grpc_token", "grpc_token is what both ends use"),
             ("admin_grpc_token_file", "grpc_token_file names the file of what both ends use"),
+            ("redis_url", "there is one gateway in the process, which counts for itself"),
+            ("redis_url_file", "there is one gateway in the process, which counts for itself"),
+            ("redis_timeout_ms", "there is one gateway in the process, which counts for itself"),
             ("admin_rest", "the gateway passes calls to the admin service in its own process"),
         ],
     },

@@ -35,7 +35,7 @@ impl TenantDirectory for FakeAdmin {
                         tenant_ids: Vec::new(),
                         start_over: after == 0,
                     };
-                    let grant = Some(Grant { id: ask.id, lease_ms });
+                    let grant = Some(Grant { id: ask.id, lease_ms, gateways: 1 });
                     let _ = to.send(Ok(WatchResponse { changes: Some(changes), grant })).await;
                 }
             }

@@ -1,0 +1,190 @@
+//! Each kind of server: with TLS and a password, a master that Sentinels name, a cluster.
+
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use e2e::{process::PATIENCE, redis::Redis, world::lasting_address};
+
+use super::caller::{counts_together, fleet_at, until_ready_says};
+
+/// No call may be counted alone because the machine is busy.
+const PATIENT: (&str, &str) = ("GATEWAY_REDIS_TIMEOUT_MS", "1000");
+
+fn openssl(arguments: &[&str], directory: &Path) {
+    let made = Command::new("openssl").args(arguments).current_dir(directory).stderr(Stdio::null()).status();
+    assert!(made.is_ok_and(|status| status.success()), "{arguments:?}");
+}
+
+#[tokio::test]
+async fn with_tls_and_a_password() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path();
+    openssl(
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=A CA of one's own",
+            "-keyout",
+            "ca.key",
+            "-out",
+            "ca.crt",
+        ],
+        at,
+    );
+    openssl(
+        &[
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-subj",
+            "/CN=localhost",
+            "-keyout",
+            "redis.key",
+            "-out",
+            "redis.csr",
+        ],
+        at,
+    );
+    std::fs::write(at.join("names"), "subjectAltName=DNS:localhost\n").expect("written");
+    openssl(
+        &[
+            "x509",
+            "-req",
+            "-in",
+            "redis.csr",
+            "-CA",
+            "ca.crt",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            "names",
+            "-out",
+            "redis.crt",
+        ],
+        at,
+    );
+    let file = |name: &str| at.join(name).to_str().expect("utf-8").to_owned();
+    let address = lasting_address();
+    let port = address.rsplit(':').next().expect("a port");
+    let (certificate, key, ca) = (file("redis.crt"), file("redis.key"), file("ca.crt"));
+    let _redis = Redis::with(&[
+        "--tls-port",
+        port,
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &ca,
+        "--tls-auth-clients",
+        "no",
+        "--user",
+        "relay",
+        "on",
+        ">p@ss",
+        "~*",
+        "&*",
+        "+@all",
+    ]);
+    let url = format!("rediss://relay:p%40ss@localhost:{port}");
+    let fleet = fleet_at(&url, &[PATIENT, ("SSL_CERT_FILE", &ca)]).await;
+    counts_together(&fleet).await;
+    for gateway in &fleet.gateways {
+        assert!(
+            !gateway.process.log().contains("p@ss") && !gateway.process.log().contains("p%40ss"),
+            "no log shows a password"
+        );
+    }
+}
+
+/// A Sentinel, gone with the test.
+struct Sentinel(Child);
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_master_that_a_sentinel_names_also_after_a_failover() {
+    let master = Redis::start();
+    let replica = Redis::with(&["--replicaof", "127.0.0.1", master.port(), "--repl-diskless-sync-delay", "0"]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let address = lasting_address();
+    let port = address.rsplit(':').next().expect("a port");
+    let settings = directory.path().join("sentinel.conf");
+    let text = format!(
+        "port {port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 {} 1\nsentinel down-after-milliseconds main 1000\n\
+         sentinel failover-timeout main 5000\n",
+        master.port()
+    );
+    std::fs::write(&settings, text).expect("written");
+    let started = Command::new("redis-server").arg(&settings).arg("--sentinel").stdout(Stdio::null()).spawn();
+    let _sentinel = Sentinel(started.expect("a Sentinel"));
+    let knows_replica = || {
+        let told =
+            Command::new("redis-cli").args(["-p", port, "sentinel", "replicas", "main"]).output().expect("redis-cli");
+        String::from_utf8_lossy(&told.stdout).contains(replica.port())
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !knows_replica() {
+        assert!(Instant::now() < deadline, "the Sentinel does not know the replica");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let fleet = fleet_at(&format!("redis+sentinel://127.0.0.1:{port}/main"), &[PATIENT]).await;
+    counts_together(&fleet).await;
+    assert!(!master.cli(&["--scan", "--pattern", "*:rate:30"]).is_empty(), "the master counts");
+
+    master.kill();
+    for gateway in &fleet.gateways {
+        until_ready_says(gateway.relay, "counts alone").await;
+    }
+    for gateway in &fleet.gateways {
+        until_ready_says(gateway.relay, "counted for all gateways").await;
+    }
+    counts_together(&fleet).await;
+    assert!(replica.cli(&["ROLE"]).starts_with("master"), "the replica has become it");
+}
+
+#[tokio::test]
+async fn a_cluster() {
+    let servers: Vec<_> =
+        (0..2).map(|_| Redis::with(&["--cluster-enabled", "yes", "--cluster-require-full-coverage", "no"])).collect();
+    assert_eq!(servers[0].cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "8000"]), "OK");
+    assert_eq!(servers[1].cli(&["CLUSTER", "ADDSLOTSRANGE", "8001", "16383"]), "OK");
+    assert_eq!(servers[0].cli(&["CLUSTER", "MEET", "127.0.0.1", servers[1].port()]), "OK");
+    let deadline = Instant::now() + PATIENCE;
+    while !servers.iter().all(|server| server.cli(&["CLUSTER", "INFO"]).contains("cluster_slots_assigned:16384")) {
+        assert!(Instant::now() < deadline, "the cluster does not form");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let fleet =
+        fleet_at(&format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", servers[0].port(), servers[1].port()), &[])
+            .await;
+    // Enough tenants that each server counts some.
+    for _ in 0..12 {
+        counts_together(&fleet).await;
+    }
+    for server in &servers {
+        assert!(!server.cli(&["--scan", "--pattern", "*:rate:30"]).is_empty());
+    }
+}
