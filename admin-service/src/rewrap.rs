@@ -2,20 +2,18 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
-use sea_orm::DatabaseConnection;
 use service::config::{EXIT_CONFIG, Sources};
 use uuid::Uuid;
 
 use crate::{
     config::{self, DatabaseConfig},
-    sealing::{MasterKeys, SealContext, SealError, key_id},
+    sealing::{MasterKeys, SealContext, key_id},
     signing_keys::PRIVATE_COLUMN,
-    store::{self, ResealedRow, SealedRow, StoreError},
+    store::{self, Connection, ResealedRow, SealedRow, StoreError},
     tenants::SECRET_COLUMN,
     visitors, webhook_key,
 };
@@ -23,8 +21,8 @@ use crate::{
 /// The command's name.
 pub const COMMAND: &str = "rewrap";
 
-/// Tenants whose secrets are replaced together: few enough that no change of theirs waits for long.
-const AT_ONCE: u64 = 200;
+/// Tenants whose secrets are replaced together: few enough that no change waits for long.
+const AT_ONCE: u64 = 100;
 
 /// How often it says how far it has come.
 const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -37,7 +35,7 @@ admin-service rewrap [settings]
 
 Seals every secret under the first key of master_keys, and says which of the other keys can go. Of the service's settings it reads
 database_url and master_keys. It runs beside services, whatever they do meanwhile, and goes on where it was interrupted when it is started
-again. The secrets themselves stay as they are: no gateway hears of it.
+again. The secrets themselves stay as they are: gateways are not told and need no restart.
 
 Before, put the new key first in master_keys of every admin service, so that none goes on sealing under an old one.
 
@@ -92,8 +90,9 @@ pub struct Report {
     unreadable_count: u64,
     /// Secrets that each key seals, as of the end.
     sealed_by: BTreeMap<String, u64>,
-    /// Rows of the logs that are chained under each key.
-    chained_by: BTreeMap<String, u64>,
+    /// Rows of the audit log that are chained under each key, and of the access log.
+    audit_by: BTreeMap<String, u64>,
+    access_by: BTreeMap<String, u64>,
 }
 
 impl Report {
@@ -106,11 +105,12 @@ impl Report {
     /// The older keys that nothing needs any more: neither a secret nor a row of a log.
     #[must_use]
     pub fn not_needed(&self) -> Vec<&str> {
-        let is_free = |key: &&String| !self.sealed_by.contains_key(*key) && !self.chained_by.contains_key(*key);
+        let needs = [&self.sealed_by, &self.audit_by, &self.access_by];
+        let is_free = |key: &&String| !needs.iter().any(|need| need.contains_key(*key));
         self.older.iter().filter(is_free).map(String::as_str).collect()
     }
 
-    fn unreadable(&mut self, what: impl std::fmt::Display, error: &SealError) {
+    fn unreadable(&mut self, what: impl std::fmt::Display, error: impl std::fmt::Display) {
         self.unreadable_count += 1;
         if self.unreadable.len() < MOST_NAMED {
             self.unreadable.push(format!("{what}: {error}"));
@@ -120,31 +120,46 @@ impl Report {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut text = String::new();
-        let Self { newest, older, resealed, before, unreadable, unreadable_count, sealed_by, chained_by } = self;
-        let _ = writeln!(text, "{resealed} secrets sealed anew under {newest}, {before} were before");
+        let Self { newest, older, resealed, before, unreadable, unreadable_count, sealed_by, .. } = self;
+        writeln!(f, "secrets sealed anew under {newest}: {resealed}; sealed under it before: {before}")?;
         for problem in unreadable {
-            let _ = writeln!(text, "  - {problem}");
+            writeln!(f, "  - {problem}")?;
         }
         let untold = unreadable_count - unreadable.len() as u64;
         if untold > 0 {
-            let _ = writeln!(text, "  - and {untold} more that do not open");
+            writeln!(f, "  - and {untold} more that do not open")?;
         }
-        for key in older {
-            let (secrets, rows) = (sealed_by.get(key).copied(), chained_by.get(key).copied());
-            let verdict = match (secrets, rows) {
-                (Some(secrets), _) => format!(
-                    "keep it: {secrets} secrets are sealed under it. Put {newest} first at every admin service, and start this again"
-                ),
-                (None, Some(rows)) => format!(
-                    "no secret needs it. {rows} rows of the logs are verified with it: keep it for verify-audit, behind {newest}, as long as \
-                     you want to verify them"
-                ),
-                (None, None) => "it can go: nothing needs it".to_owned(),
-            };
-            let _ = writeln!(text, "{key}: {verdict}");
+        let others = sealed_by.keys().filter(|key| *key != newest && !older.contains(key));
+        for key in older.iter().chain(others) {
+            writeln!(f, "{key}: {}", self.verdict(key))?;
         }
-        f.write_str(&text)
+        Ok(())
+    }
+}
+
+impl Report {
+    /// What is to be done with an older key.
+    fn verdict(&self, key: &str) -> String {
+        let newest = &self.newest;
+        let count = |by: &BTreeMap<String, u64>| by.get(key).copied();
+        match (count(&self.sealed_by), count(&self.access_by), count(&self.audit_by)) {
+            (Some(secrets), ..) if self.unreadable_count > 0 => {
+                format!("keep it. Secrets sealed under it: {secrets}. Look at those that are named above")
+            }
+            (Some(secrets), ..) => format!(
+                "keep it. Secrets sealed under it: {secrets}. Put {newest} first in master_keys of every admin service, and start this again"
+            ),
+            (None, Some(rows), _) => format!(
+                "keep it behind {newest}. No secret needs it, but the access log is pruned with it: {rows} rows. Start this again in 90 days"
+            ),
+            (None, None, Some(rows)) => format!(
+                "no secret needs it. Rows of the audit log that verify-audit checks with it: {rows}. Keep it behind {newest} as long as you \
+                 want them checked"
+            ),
+            (None, None, None) => {
+                "take it out of master_keys: nothing here needs it. Keep it elsewhere as long as you keep backups from before today".to_owned()
+            }
+        }
     }
 }
 
@@ -163,7 +178,7 @@ pub async fn rewrap(
     report
 }
 
-async fn all(connection: &DatabaseConnection, keys: &MasterKeys, tell: impl Fn(String)) -> Result<Report, StoreError> {
+async fn all(connection: &Connection, keys: &MasterKeys, tell: impl Fn(String)) -> Result<Report, StoreError> {
     let older = keys.ids().skip(1).map(str::to_owned).collect();
     let mut report = Report { newest: keys.newest_id().to_owned(), older, ..Report::default() };
 
@@ -185,11 +200,14 @@ async fn all(connection: &DatabaseConnection, keys: &MasterKeys, tell: impl Fn(S
         let rows =
             reseal(page, keys, &mut report, "tenant", |id| Some(SealContext { row: *id, column: SECRET_COLUMN }));
         if !rows.is_empty() {
+            let began = Instant::now();
             report.resealed += store::replace_tenants(connection, rows).await?;
+            // A service that waits for the database's lock gets it as often as this does.
+            tokio::time::sleep(began.elapsed()).await;
         }
         if told.elapsed() > TELL_EVERY {
             told = Instant::now();
-            tell(format!("{} secrets sealed anew, {} were before", report.resealed, report.before));
+            tell(format!("sealed anew: {}; sealed before: {}", report.resealed, report.before));
         }
     }
     look_again(connection, &mut report).await?;
@@ -210,19 +228,21 @@ fn reseal<K: std::fmt::Display>(
 ) -> Vec<ResealedRow<K>> {
     let mut resealed = Vec::new();
     for (id, sealed) in rows {
-        // A newer version may keep secrets that this one does not know: they count as not sealed anew.
-        let Some(context) = context(&id) else { continue };
+        let Some(context) = context(&id) else {
+            report.unreadable(format_args!("{what} {id}"), "this version does not know it");
+            continue;
+        };
         match keys.reseal(context, &sealed) {
             Ok(None) => report.before += 1,
             Ok(Some(anew)) => resealed.push((id, sealed, anew)),
-            Err(error) => report.unreadable(format_args!("{what} {id}"), &error),
+            Err(error) => report.unreadable(format_args!("{what} {id}"), error),
         }
     }
     resealed
 }
 
 /// Counts which key seals and chains what. A service whose first key is still an old one may have sealed with it meanwhile.
-async fn look_again(connection: &DatabaseConnection, report: &mut Report) -> Result<(), StoreError> {
+async fn look_again(connection: &Connection, report: &mut Report) -> Result<(), StoreError> {
     let sealed_by = &mut report.sealed_by;
     let mut count = |sealed: &[u8]| {
         *sealed_by.entry(key_id(sealed).unwrap_or("no key that can be read").to_owned()).or_default() += 1;
@@ -236,8 +256,11 @@ async fn look_again(connection: &DatabaseConnection, report: &mut Report) -> Res
         after = Some(*last);
         page.iter().for_each(|(_, sealed)| count(sealed));
     }
-    for (key, rows) in store::chained(connection).await? {
-        *report.chained_by.entry(key).or_default() += rows;
+    for (key, rows) in store::chained_audit(connection).await? {
+        *report.audit_by.entry(key).or_default() += rows;
+    }
+    for (key, rows) in store::chained_access(connection).await? {
+        *report.access_by.entry(key).or_default() += rows;
     }
     Ok(())
 }

@@ -185,13 +185,11 @@ impl MasterKeys {
     /// Seals what an older key sealed under the first key. `None` where the first key sealed it.
     ///
     /// # Errors
-    /// [`SealError`].
+    /// [`SealError`] where it does not open, whichever key is said to have sealed it.
     pub(crate) fn reseal(&self, context: SealContext, sealed: &[u8]) -> Result<Option<Vec<u8>>, SealError> {
-        if key_id(sealed) == Some(self.newest_id()) {
-            return Ok(None);
-        }
         let secret = self.open(context, sealed)?;
-        Ok(Some(self.seal(context, &secret)))
+        let is_newest = key_id(sealed) == Some(self.newest_id());
+        Ok((!is_newest).then(|| self.seal(context, &secret)))
     }
 
     /// Seals `secret` under the first key.

@@ -14,7 +14,7 @@ mod revision;
 mod sea;
 
 pub use connect::{ConnectError, connect};
-pub(crate) use connect::{connect_to_change, connect_to_read};
+pub(crate) use connect::{Connection, connect_to_change, connect_to_read};
 pub use error::{InUse, Limited, Missing, StoreError};
 pub use page::{Page, PageStart};
 pub use ports::{
@@ -26,6 +26,6 @@ pub use ports::{
 pub use revision::AtRevision;
 pub use sea::SeaStore;
 pub(crate) use sea::{
-    ResealedRow, SealedRow, chained, replace_secrets, replace_signing_keys, replace_tenants, sealed_secrets,
-    sealed_signing_keys, sealed_tenants, verify,
+    ResealedRow, SealedRow, chained_access, chained_audit, replace_secrets, replace_signing_keys, replace_tenants,
+    sealed_secrets, sealed_signing_keys, sealed_tenants, verify,
 };

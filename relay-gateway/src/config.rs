@@ -21,6 +21,7 @@ mod attachments;
 mod backend;
 mod behaviour;
 mod descriptors;
+mod fleet;
 mod limits;
 mod public;
 mod signed;

@@ -35,7 +35,8 @@ use crate::{
 };
 
 const REDIS_COUNTS: &str = "redis: rates and replays are counted for all gateways";
-const COUNTS_ALONE: &str = "redis: not connected, so this gateway counts alone, with its share of each limit";
+const COUNTS_ALONE: &str =
+    "redis: not every worker is connected; those that are not count alone, with their share of each limit";
 
 mod admin_call;
 mod asset;

@@ -28,6 +28,9 @@ const MIGRATION_LOCK: i64 = 0x6368_6174_7265_6c61;
 /// How long a database server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A connection of a command that runs beside services.
+pub(crate) type Connection = DatabaseConnection;
+
 /// Why the database could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -56,6 +59,11 @@ pub enum ConnectError {
         /// Why.
         reason: String,
     },
+    /// The database's schema is of an older or a newer version.
+    #[error(
+        "the database was last opened by another version: run the command of the version that serves it, or start this version once"
+    )]
+    AnotherVersion,
     /// The database refuses.
     #[error("cannot open the database: {0}")]
     Database(#[from] DbErr),
@@ -95,12 +103,20 @@ pub(crate) async fn connect_to_read(config: &DatabaseConfig) -> Result<DatabaseC
     connect_beside(config, true).await
 }
 
-/// The same, for changing rows of which no reader keeps a copy.
+/// The same, for changing rows of which no reader keeps a copy. The schema must be this version's: a newer one may keep something that this
+/// version does not know.
 ///
 /// # Errors
 /// [`ConnectError`].
 pub(crate) async fn connect_to_change(config: &DatabaseConfig) -> Result<DatabaseConnection, ConnectError> {
-    connect_beside(config, false).await
+    let connection = connect_beside(config, false).await?;
+    let pending = Migrator::get_pending_migrations(&connection).await;
+    if pending.is_ok_and(|pending| pending.is_empty()) { Ok(connection) } else { Err(ConnectError::AnotherVersion) }
+}
+
+/// What ends a session that holds locks: one that is paused or cut off in a transaction would keep others from changing anything.
+fn session_timeouts(timeout: &str) -> [(&'static str, &str); 2] {
+    [("lock_timeout", timeout), ("idle_in_transaction_session_timeout", timeout)]
 }
 
 async fn connect_beside(config: &DatabaseConfig, is_read_only: bool) -> Result<DatabaseConnection, ConnectError> {
@@ -109,9 +125,16 @@ async fn connect_beside(config: &DatabaseConfig, is_read_only: bool) -> Result<D
     }
     let patience = config.statement_timeout;
     let mut options = ConnectOptions::new(config.url.expose_secret());
-    options.max_connections(1).connect_timeout(CONNECT_TIMEOUT).sqlx_logging(false).map_sqlx_sqlite_opts(
-        move |sqlite| sqlite.read_only(is_read_only).create_if_missing(false).busy_timeout(patience),
-    );
+    options
+        .max_connections(1)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            sqlite.read_only(is_read_only).create_if_missing(false).busy_timeout(patience)
+        })
+        .map_sqlx_postgres_opts(move |postgres| {
+            postgres.options(session_timeouts(&format!("{}ms", patience.as_millis())))
+        });
     Ok(Database::connect(options).await?)
 }
 
@@ -180,13 +203,8 @@ async fn connect_to_server(
         .record_stmt_in_spans(false)
         .map_sqlx_postgres_opts(move |postgres| {
             let timeout = format!("{}ms", statement_timeout.as_millis());
-            let timeout = timeout.as_str();
-            postgres.options([
-                ("statement_timeout", timeout),
-                ("lock_timeout", timeout),
-                // A replica that is paused or cut off in a transaction holds its locks. Without this, no other replica could change anything.
-                ("idle_in_transaction_session_timeout", timeout),
-            ])
+            let session = session_timeouts(&timeout);
+            postgres.options(session).options([("statement_timeout", timeout.as_str())])
         });
     guard.install(&mut options);
     let connected = Database::connect(options).await.map_err(|error| match pooler_refusal(&error) {

@@ -30,8 +30,8 @@ mod widgets;
 pub(super) use connection::Kept;
 pub use connection::SeaStore;
 pub(crate) use rewrap::{
-    ResealedRow, SealedRow, chained, replace_secrets, replace_signing_keys, replace_tenants, sealed_secrets,
-    sealed_signing_keys, sealed_tenants,
+    ResealedRow, SealedRow, chained_access, chained_audit, replace_secrets, replace_signing_keys, replace_tenants,
+    sealed_secrets, sealed_signing_keys, sealed_tenants,
 };
 pub(super) use signals::{NotListening, is_lent_session, listener};
 pub(crate) use verify::verify;

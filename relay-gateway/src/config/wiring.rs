@@ -1,10 +1,6 @@
 //! Where this gateway and its neighbours are, and their secrets.
 
-use std::{
-    net::SocketAddr,
-    num::{NonZeroU64, NonZeroUsize},
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroUsize};
 
 use service::{
     config::{Read, SecretList, Settings},
@@ -13,11 +9,11 @@ use service::{
 };
 use uuid::Uuid;
 
-use super::values::{HttpUrl, List};
-use crate::limits::{FleetConfig, RedisAddress};
-
-/// Milliseconds that a call may wait for Redis, at most.
-const MOST_REDIS_MS: u64 = 1000;
+use super::{
+    fleet,
+    values::{HttpUrl, List},
+};
+use crate::limits::FleetConfig;
 
 /// What connects a gateway with the rest of its deployment.
 #[derive(Clone, Debug)]
@@ -69,16 +65,8 @@ impl Wiring {
         let admin_rest = settings.required("admin_rest");
         let backend_url = settings.required("chat_backend_url");
         let relay_secret = settings.secrets("relay_secret");
-        let redis_url = settings.optional::<RedisAddress>("redis_url");
-        let redis_timeout = settings.checked("redis_timeout_ms", |millis: &NonZeroU64| {
-            if millis.get() <= MOST_REDIS_MS {
-                Ok(())
-            } else {
-                Err(format!("must be at most {MOST_REDIS_MS}: each call waits for it"))
-            }
-        });
+        let fleet = fleet::read(settings);
         let telemetry = TelemetryConfig::read(settings);
-        let (redis_url, patience) = (redis_url?, redis_timeout?);
         Ok(Self {
             listen: listen?,
             ops_listen: ops_listen?,
@@ -89,7 +77,7 @@ impl Wiring {
             admin_rest: admin_rest?,
             backend_url: backend_url?,
             relay_secret: relay_secret?,
-            fleet: redis_url.map(|address| FleetConfig { address, patience: Duration::from_millis(patience.get()) }),
+            fleet: fleet?,
             telemetry: telemetry?,
             descriptors_each: 2,
         })

@@ -48,7 +48,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long connecting may take, with names, TLS, Sentinels and the first answers.
 const OPEN_WITHIN: Duration = Duration::from_secs(3);
 
-/// How long an answer that came too late for its call is still waited for: whether it comes at all says whether the connection is of use.
+/// How long the gateway waits for an answer after its call went on. If none comes, the connection is given up.
 const LATE_WITHIN: Duration = Duration::from_millis(50);
 
 /// How long a signature that is given back may take to arrive.
@@ -114,7 +114,7 @@ struct Reserved {
     key: Vec<u8>,
     field: scripts::Field,
     token: u64,
-    /// The connection that was asked: there, what gives back follows on what reserved.
+    /// The connection that was asked. There, the call that gives back follows on the one that reserved.
     at: Connection,
 }
 

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 /// How long `/readyz` waits for its answer: load balancers give a probe about a second.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 
-/// Adds both probes. `ready` answers an error that says what is missing, or a line more for people. It is dropped after 500 ms. `needed` names what it asks,
-/// such as the database. A process that is stopping is never ready.
+/// Adds both probes. `ready` answers an error that says what is missing, or an optional line that `/readyz` prints too. It is dropped after
+/// 500 ms. `needed` names what it asks, such as the database. A process that is stopping is never ready.
 pub fn routes<S, F, Fut>(stopping: CancellationToken, needed: &'static str, ready: F) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,

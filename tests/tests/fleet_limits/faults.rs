@@ -20,7 +20,8 @@ const LIMIT: u32 = 40;
 /// Brings the fault about, and calls both gateways while it lasts and after it is mended.
 async fn survives(fault: impl AsyncFnOnce(&Redis), mend: impl AsyncFnOnce(&Redis)) {
     let redis = Redis::start();
-    let fleet = fleet_at(&redis.url(), &[]).await;
+    // Patient enough that no call is late because the machine is busy.
+    let fleet = fleet_at(&redis.url(), &[("GATEWAY_REDIS_TIMEOUT_MS", "100")]).await;
     let client = Client::new();
     let warm = tenant(&fleet, 100_000).await;
     for gateway in &fleet.gateways {
@@ -43,33 +44,30 @@ async fn survives(fault: impl AsyncFnOnce(&Redis), mend: impl AsyncFnOnce(&Redis
     }
 }
 
-/// Calls that are on their way when Redis falls silent wait a few milliseconds, and after them none does; each gateway admits its share.
+/// Calls that are on their way when Redis falls silent wait as long as a call may, and after them none does; each gateway admits its share.
 async fn counts_alone(fleet: &Fleet, client: &Client) {
     let tenant = tenant(fleet, LIMIT).await;
-    let mut took = Vec::new();
     let mut per_gateway = Vec::new();
     for gateway in &fleet.gateways {
         let mut count = 0;
         for _ in 0..40 {
-            let began = Instant::now();
             let answer = call(client, &tenant, gateway.relay).await;
-            took.push(began.elapsed());
             match answer.status().as_u16() {
                 200 => count += 1,
                 status => assert_eq!(status, 429),
             }
         }
         per_gateway.push(count);
-        until_ready_says(gateway.relay, "counts alone").await;
+        until_ready_says(gateway.relay, "count alone").await;
         let ops = gateway.process.address("gateway-ops");
-        assert!(metric(ops, "redis_counted_alone_total").await >= 40.0);
+        let waited = metric(ops, r#"redis_counted_alone_total{reason="late""#).await;
+        assert!(waited < 6.0, "{waited} calls waited in vain");
+        let alone = metric(ops, "redis_counted_alone_total").await;
+        assert!(alone > 39.5, "{alone} of 40 calls were counted alone");
         assert!(metric(ops, "redis_connections").await < WORKERS);
     }
     // A few more come back while the calls last.
     assert!(per_gateway.iter().all(|count| (20..25).contains(count)), "{per_gateway:?}");
-    took.sort_unstable();
-    let (median, most) = (took[took.len() / 2], took[took.len() - 1]);
-    assert!(median < Duration::from_millis(20) && most < Duration::from_millis(500), "{median:?}, at most {most:?}");
 }
 
 #[tokio::test]
@@ -83,10 +81,10 @@ async fn redis_is_paused_with_its_connections_open() {
 }
 
 #[tokio::test]
-async fn redis_answers_five_seconds_late() {
+async fn redis_answers_many_seconds_late() {
     // It answers nobody, whatever is asked, and then everything at once.
     let late = async |redis: &Redis| {
-        assert_eq!(redis.cli(&["CLIENT", "PAUSE", "5000", "ALL"]), "OK");
+        assert_eq!(redis.cli(&["CLIENT", "PAUSE", "15000", "ALL"]), "OK");
     };
     survives(late, async |_| {}).await;
 }
@@ -160,7 +158,7 @@ async fn a_gateway_starts_without_redis_and_counts_in_it_once_it_is_there() {
     let fleet = Fleet::start(None, 1, &[("GATEWAY_REDIS_URL", &url)]).await;
     let (client, tenant) = (Client::new(), tenant(&fleet, 10).await);
     let relay = fleet.gateways[0].relay;
-    until_ready_says(relay, "counts alone").await;
+    until_ready_says(relay, "count alone").await;
     let alone = admitted(&client, &tenant, relay, 20).await;
     assert!((10..13).contains(&alone), "one gateway's share is everything: {alone}");
     redis.restart();

@@ -156,7 +156,7 @@ async fn the_master_that_a_sentinel_names_also_after_a_failover() {
 
     master.kill();
     for gateway in &fleet.gateways {
-        until_ready_says(gateway.relay, "counts alone").await;
+        until_ready_says(gateway.relay, "count alone").await;
     }
     for gateway in &fleet.gateways {
         until_ready_says(gateway.relay, "counted for all gateways").await;
@@ -177,9 +177,11 @@ async fn a_cluster() {
         assert!(Instant::now() < deadline, "the cluster does not form");
         std::thread::sleep(Duration::from_millis(50));
     }
-    let fleet =
-        fleet_at(&format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", servers[0].port(), servers[1].port()), &[])
-            .await;
+    let fleet = fleet_at(
+        &format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", servers[0].port(), servers[1].port()),
+        &[PATIENT],
+    )
+    .await;
     // Enough tenants that each server counts some.
     for _ in 0..12 {
         counts_together(&fleet).await;

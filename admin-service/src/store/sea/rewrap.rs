@@ -93,17 +93,48 @@ struct Chained {
     count: i64,
 }
 
-/// How many rows of the logs are chained under each master key, the anchors where the chains begin included.
-pub(crate) async fn chained(connection: &DatabaseConnection) -> Result<Vec<(String, u64)>, StoreError> {
-    let audit = by_key::<audit_log::Entity>(connection, audit_log::Column::ChainKey).await?;
-    let access = by_key::<access_log::Entity>(connection, access_log::Column::ChainKey).await?;
-    let anchors = by_key::<log_chain::Entity>(connection, log_chain::Column::AnchorKey).await?;
-    let all = audit.into_iter().chain(access).chain(anchors);
-    // Rows from before there was a chain have no key.
-    Ok(all.filter_map(|Chained { key_id, count }| Some((key_id?, u64::try_from(count).ok()?))).collect())
+/// How many rows of the audit log are chained under each master key.
+pub(crate) async fn chained_audit(connection: &DatabaseConnection) -> Result<Vec<(String, u64)>, StoreError> {
+    by_key::<audit_log::Entity>(connection, audit_log::Column::ChainKey).await.map(counts)
+}
+
+/// The same for the access log, and for the places where the chains begin. Rows are removed only while these can be verified.
+pub(crate) async fn chained_access(connection: &DatabaseConnection) -> Result<Vec<(String, u64)>, StoreError> {
+    let mut rows = by_key::<access_log::Entity>(connection, access_log::Column::ChainKey).await?;
+    rows.extend(by_key::<log_chain::Entity>(connection, log_chain::Column::AnchorKey).await?);
+    Ok(counts(rows))
+}
+
+/// Rows from before there was a chain have no key.
+fn counts(rows: Vec<Chained>) -> Vec<(String, u64)> {
+    rows.into_iter().filter_map(|Chained { key_id, count }| Some((key_id?, u64::try_from(count).ok()?))).collect()
 }
 
 async fn by_key<E: EntityTrait>(connection: &DatabaseConnection, key: E::Column) -> Result<Vec<Chained>, StoreError> {
     let counted = E::find().select_only().column_as(key, "key_id").column_as(key.count(), "count");
     counted.group_by(key).into_model().all(connection).await.map_err(translate)
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectionTrait as _, Database};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_secret_that_was_rotated_meanwhile_stays_as_it_is() {
+        let connection = Database::connect("sqlite::memory:").await.expect("it connects");
+        let (one, other) = (Uuid::new_v4(), Uuid::new_v4());
+        let made = "CREATE TABLE tenant (id BLOB PRIMARY KEY, sealed_secret BLOB NOT NULL)";
+        connection.execute_unprepared(made).await.expect("made");
+        for id in [one, other] {
+            let row = format!("INSERT INTO tenant VALUES (x'{}', x'01')", id.simple());
+            connection.execute_unprepared(&row).await.expect("inserted");
+        }
+        let stale = vec![(one, vec![9], vec![2]), (other, vec![1], vec![2])];
+        assert_eq!(replace_tenants(&connection, stale).await.expect("replaced"), 1);
+        let mut kept = sealed_tenants(&connection, None, 10).await.expect("read");
+        kept.sort_by_key(|(id, _)| *id != one);
+        assert_eq!(kept, [(one, vec![1]), (other, vec![2])]);
+    }
 }

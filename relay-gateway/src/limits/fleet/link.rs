@@ -19,6 +19,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// How long answers may be late, one after the other, before the connection is given up. A worker that was busy for a moment is not slow.
 const LATE_FOR: Duration = Duration::from_millis(100);
 
+/// Late answers that are further apart have nothing to do with one another.
+const LATE_TOGETHER: Duration = Duration::from_secs(1);
+
 /// A worker's connection. Its worker alone uses it, unless there are more workers than cores.
 #[derive(Default)]
 pub(super) struct Link {
@@ -33,8 +36,8 @@ struct State {
     connection: Option<Connection>,
     /// Counts the connections, so that a call which failed on an earlier one does not end the one there is now.
     number: u64,
-    /// When the first answer came late, of those since the last that came in time.
-    late_since: Option<Instant>,
+    /// When answers began to be late, and when the last one was: since the last that came in time.
+    late: Option<[Instant; 2]>,
     why: Option<Missing>,
 }
 
@@ -70,20 +73,27 @@ impl Link {
 
     pub(super) fn connected(&self, connection: Connection) {
         let mut state = self.state();
-        *state = State { connection: Some(connection), number: state.number + 1, late_since: None, why: None };
+        *state = State { connection: Some(connection), number: state.number + 1, late: None, why: None };
     }
 
     pub(super) fn was_in_time(&self, number: u64) {
         let mut state = self.state();
         if state.number == number {
-            state.late_since = None;
+            state.late = None;
         }
     }
 
     /// An answer did not come in time. The connection is given up if none has for a while.
     pub(super) fn was_late(&self, number: u64) {
         let mut state = self.state();
-        if state.number == number && state.late_since.get_or_insert_with(Instant::now).elapsed() > LATE_FOR {
+        if state.number != number {
+            return;
+        }
+        let now = Instant::now();
+        // What was late some time ago says nothing of now.
+        let since = state.late.filter(|[_, last]| now - *last < LATE_TOGETHER).map_or(now, |[since, _]| since);
+        state.late = Some([since, now]);
+        if now - since > LATE_FOR {
             self.give_up(&mut state, Missing::Slow);
         }
     }
@@ -115,10 +125,14 @@ impl Link {
             let Some((mut connection, number)) = self.connection() else {
                 return self.state().why.take().unwrap_or(Missing::Silent);
             };
-            match timeout(ANSWER_WITHIN, connection.ping()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => self.lose(number, Missing::Failed(error.to_string())),
-                Err(_) => self.lose(number, Missing::Silent),
+            tokio::select! {
+                answer = timeout(ANSWER_WITHIN, connection.ping()) => match answer {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => self.lose(number, Missing::Failed(error.to_string())),
+                    Err(_) => self.lose(number, Missing::Silent),
+                },
+                // It was given up meanwhile, or is to be looked at once more.
+                () = self.news.notified() => self.look(),
             }
         }
     }

@@ -57,7 +57,7 @@ fn give_back(used: &str, token: [u8; 8]) -> Asked {
     })
 }
 
-/// A server that evicts forgets what signatures were used for. It is told once.
+/// A server that evicts forgets what signatures were used for. The gateway warns once.
 async fn warn_of_eviction(connection: &mut Connection) {
     static HAS_WARNED: AtomicBool = AtomicBool::new(false);
     let mut asked = redis::cmd("INFO");

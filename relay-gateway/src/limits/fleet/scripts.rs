@@ -18,14 +18,15 @@ use crate::limits::{
 pub(super) const KEEP_MS: i64 = WINDOW_MS + 5_000;
 
 /// Reserves a signature's use, and spends one call of a rate. Answers `{0, calls left}`, `{1, 0}` for a replay, or
-/// `{2, microseconds to wait}`; the last two change nothing.
+/// `{2, microseconds to wait}`; the last two charge nothing.
 ///
 /// `KEYS`: the rate, the signature. `ARGV`: `r`, `o` or `w` for what it is used for; the use's field; the value that names this call;
 /// milliseconds to keep it; until when to keep it, in Unix milliseconds; microseconds a call costs; the limit.
 ///
 /// A signature's uses are the fields of a hash. A read is noted even where the rate is spent, since what was signed for reading must never
-/// write; it takes nothing from a later read. A call that is sent again by the client of Redis finds its own value, and is no replay. Of the
-/// two times until which it is kept, the later one counts: either clock may be wrong.
+/// write; it takes nothing from a later read. A write that Redis's client sends again finds its own value: it is no replay, and is
+/// charged once. The gateway sends both a duration and an end, and the script keeps the signature for the longer of the two, since either clock
+/// may be wrong.
 pub(super) static ADMIT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         2,

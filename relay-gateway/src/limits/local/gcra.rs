@@ -105,7 +105,7 @@ impl Cell {
 }
 
 /// Whole seconds, rounded up: a caller who returns on the second finds room.
-pub(in crate::limits) fn whole_seconds(wait: Duration) -> u64 {
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs() + 1
 }
 

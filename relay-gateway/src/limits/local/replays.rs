@@ -28,7 +28,7 @@ const SLACK_MS: i64 = 5_000;
 const SHARDS: usize = 16;
 
 /// Targets of one signature.
-pub(in crate::limits) const MOST_TARGETS: usize = 128;
+pub(crate) const MOST_TARGETS: usize = 128;
 
 /// Values of an entry for the uses that have no target.
 const READ: u32 = 0;
@@ -36,17 +36,17 @@ const ONCE: u32 = LEAST_TARGET - 1;
 
 /// The signature was used before, or for as many targets as it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::limits) struct Replayed;
+pub(crate) struct Replayed;
 
 /// What was admitted within the window.
 #[derive(Default)]
-pub(in crate::limits) struct ReplayGuard {
+pub(crate) struct ReplayGuard {
     shards: [Mutex<Shard>; SHARDS],
 }
 
 /// A signature that is taken for one use. Dropped unspent, it is given back.
 #[must_use = "dropping it gives the signature back"]
-pub(in crate::limits) struct Reservation<'a> {
+pub(crate) struct Reservation<'a> {
     guard: &'a ReplayGuard,
     /// `None` where there is nothing to give back: a read takes nothing.
     held: Option<(Signature, i64, u32)>,
@@ -55,12 +55,12 @@ pub(in crate::limits) struct Reservation<'a> {
 
 impl Reservation<'_> {
     /// The call goes out: the signature stays taken.
-    pub(in crate::limits) fn spend(&mut self) {
+    pub(crate) fn spend(&mut self) {
         self.is_spent = true;
     }
 
     /// Nothing of the call went out after all.
-    pub(in crate::limits) fn give_back(mut self) {
+    pub(crate) fn give_back(mut self) {
         self.is_spent = false;
     }
 }
@@ -78,7 +78,7 @@ impl ReplayGuard {
     ///
     /// # Errors
     /// [`Replayed`], also while another call holds the reservation.
-    pub(in crate::limits) fn reserve(
+    pub(crate) fn reserve(
         &self,
         signature: &Signature,
         timestamp_ms: i64,

@@ -25,7 +25,7 @@ const SHARE: u32 = 4;
 /// What an address may hold however little is left: a visitor comes back, and has a phone too.
 const LEAST_SHARE: u32 = 5;
 /// Both, for the fleet's count.
-pub(in crate::limits) const SHARES: (u32, u32) = (SHARE, LEAST_SHARE);
+pub(crate) const SHARES: (u32, u32) = (SHARE, LEAST_SHARE);
 
 pub(crate) struct SessionRates {
     per_address: NonZeroU32,

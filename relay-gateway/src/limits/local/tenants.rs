@@ -11,7 +11,7 @@ use super::gcra::{Rates, whole_seconds};
 use crate::limits::limit::{Allowance, Exceeded, Limit, PERIOD_S};
 
 /// The rates of the tenants that called lately.
-pub(in crate::limits) struct TenantRates(Rates<TenantId>);
+pub(crate) struct TenantRates(Rates<TenantId>);
 
 /// A tenant and its limit.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ impl TenantRates {
     ///
     /// # Errors
     /// [`Limit::TenantRate`], and what is left: nothing.
-    pub(in crate::limits) fn spend(
+    pub(crate) fn spend(
         &self,
         TenantRate { id, per_min }: TenantRate,
         each: u32,
@@ -51,12 +51,12 @@ impl TenantRates {
     }
 
     /// Notes how many calls of the tenant's are left in the fleet's count. If this gateway must count alone from now on, it goes on from there.
-    pub(in crate::limits) fn mirror(&self, TenantRate { id, per_min }: TenantRate, left: u32, now: Instant) {
+    pub(crate) fn mirror(&self, TenantRate { id, per_min }: TenantRate, left: u32, now: Instant) {
         let limited = self.0.of(id, per_min);
         limited.cell.mirror(limited.quota, left, now);
     }
 
-    pub(in crate::limits) fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         self.0.sweep();
     }
 }
