@@ -64,13 +64,15 @@ async fn a_visitor_says_whether_an_answer_helped_and_everybody_sees_it() {
     );
 
     let say = |feedback: &str| json!({"type": "feedback", "message_id": answer["id"], "feedback": feedback, "client_id": Uuid::new_v4()});
-    for feedback in ["helpful", "helpful", "unhelpful"] {
+    for (feedback, is_news) in [("helpful", true), ("helpful", false), ("unhelpful", true)] {
         one.say(&say(feedback)).await;
         let told = one.next_of("feedback").await;
         assert_eq!((&told["message_id"], &told["feedback"]), (&answer["id"], &json!(feedback)));
+        // The other tab is told what is kept when its backend looks: of two changes at once, perhaps the second alone.
+        if is_news {
+            assert_eq!(other.next_of("feedback").await["feedback"], feedback, "the other tab, once for each change");
+        }
     }
-    assert_eq!(other.next_of("feedback").await["feedback"], "helpful", "the other tab, once for each change");
-    assert_eq!(other.next_of("feedback").await["feedback"], "unhelpful");
     let (_, later) = tab(&backend, tenant, session).await;
     assert_eq!(later["history"][1]["feedback"], "unhelpful");
     let conversation = welcome["conversation_id"].as_str().expect("an id");
