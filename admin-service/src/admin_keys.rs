@@ -1,4 +1,4 @@
-//! Admin keys: made, listed and revoked with a root key; what operators and internal services prove themselves with.
+//! Admin keys, with which operators and internal services call the admin surface. A root key makes, lists and revokes them.
 
 use std::sync::Arc;
 

@@ -85,7 +85,7 @@ pub struct Report {
     pub resealed: u64,
     /// Secrets that the newest key had sealed already.
     pub before: u64,
-    /// Secrets that do not open: what they are, and why.
+    /// The first secrets that do not open, each with the reason.
     pub unreadable: Vec<String>,
     unreadable_count: u64,
     /// Secrets that each key seals, as of the end.
@@ -138,7 +138,7 @@ impl std::fmt::Display for Report {
 }
 
 impl Report {
-    /// What is to be done with an older key.
+    /// Says what an operator should do with an older key.
     fn verdict(&self, key: &str) -> String {
         let newest = &self.newest;
         let count = |by: &BTreeMap<String, u64>| by.get(key).copied();
@@ -202,7 +202,7 @@ async fn all(connection: &Connection, keys: &MasterKeys, tell: impl Fn(String)) 
         if !rows.is_empty() {
             let began = Instant::now();
             report.resealed += store::replace_tenants(connection, rows).await?;
-            // A service that waits for the database's lock gets it as often as this does.
+            // Pause as long as the transaction took, so that services get the database's lock half of the time.
             tokio::time::sleep(began.elapsed()).await;
         }
         if told.elapsed() > TELL_EVERY {

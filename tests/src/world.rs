@@ -125,6 +125,25 @@ impl Operator {
         Self { client: reqwest::Client::new(), base: format!("http://{address}/api/v1") }
     }
 
+    /// The tenant with another widget key, which opens so many sessions in an hour.
+    ///
+    /// # Panics
+    /// Where the relay refuses it.
+    pub async fn with_widget_key(&self, tenant: Tenant, sessions_per_hour: u32) -> Tenant {
+        let fields = json!({"name": "n", "abilities": ["*"]});
+        let path = format!("/create/account-key?tenant_id={}", tenant.id);
+        let (_, key) = self.call("POST", &path, Some(fields)).await;
+        let key = key["data"]["account_key"].as_str().expect("a key").to_owned();
+        let bots = self.client.get(format!("{}/bots", self.base)).bearer_auth(&key).send().await.expect("bots");
+        let bots: Value = bots.json().await.expect("JSON");
+        let bot_id = &bots["data"]["items"][0]["bot_id"];
+        let fields = json!({"bot_id": bot_id, "name": "n", "rate_limit_per_hour": sessions_per_hour});
+        let url = format!("{}/widgets/keys", self.base);
+        let made = self.client.post(url).bearer_auth(&key).json(&fields).send().await.expect("made");
+        let made: Value = made.json().await.expect("JSON");
+        Tenant { widget_public_key: made["data"]["api_key"].as_str().expect("a key").to_owned(), ..tenant }
+    }
+
     /// Makes a call with the key and answers status and body.
     ///
     /// # Errors
@@ -243,20 +262,7 @@ impl World {
             .operator()
             .provision(json!({"tenant_name": "Measured", "allowed_origins": [origin], "rate_limit_per_min": 6_000_000}))
             .await;
-        let fields = json!({"name": "bench", "abilities": ["*"]});
-        let path = format!("/create/account-key?tenant_id={}", tenant.id);
-        let (_, key) = self.operator().call("POST", &path, Some(fields)).await;
-        let key = key["data"]["account_key"].as_str().expect("a key").to_owned();
-        let base = format!("http://{}/api/v1", self.rest);
-        let client = reqwest::Client::new();
-        let bots = client.get(format!("{base}/bots")).bearer_auth(&key).send().await.expect("bots");
-        let bots: Value = bots.json().await.expect("JSON");
-        let fields =
-            json!({"bot_id": bots["data"]["items"][0]["bot_id"], "name": "n", "rate_limit_per_hour": 1_000_000});
-        let made =
-            client.post(format!("{base}/widgets/keys")).bearer_auth(&key).json(&fields).send().await.expect("made");
-        let made: Value = made.json().await.expect("JSON");
-        Tenant { widget_public_key: made["data"]["api_key"].as_str().expect("a key").to_owned(), ..tenant }
+        self.operator().with_widget_key(tenant, 1_000_000).await
     }
 
     /// Kills the admin service as `kill -9` does and starts it again at the same addresses.

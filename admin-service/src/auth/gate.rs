@@ -56,7 +56,7 @@ impl OperatorGate {
             AdminKeyRefused::MissingScope { key, .. } => ("admin_key", format!("admin_key:{key}")),
             _ => ("unknown", String::new()),
         };
-        // A key that was valid once is no guess: a script that goes on with it must not lock out whoever shares its address.
+        // A revoked or expired key is no guess. A script that still sends it must not lock out the other callers of its address.
         if let AdminKeyRefused::Wrong | AdminKeyRefused::TooMany { .. } = refused
             && let Some(address) = address.filter(|_| was_sent)
         {

@@ -69,7 +69,7 @@ pub struct FleetConfig {
 /// What the gateways count together.
 pub(crate) struct Fleet {
     config: FleetConfig,
-    /// Shared with what still waits for an answer that is late.
+    /// Shared with the tasks that wait for late answers.
     links: Arc<PerWorker<Link>>,
     gateways: GatewayCount,
     /// How many workers are connected, of how many.
@@ -148,7 +148,7 @@ impl Fleet {
         self.connected.borrow().is_whole()
     }
 
-    /// How many calls one call counts as while this gateway counts alone: as many as there are gateways, so that each admits its share.
+    /// The number of gateways, 1 at least. While this gateway counts alone, it charges each call so many times, and thereby admits its share.
     pub(super) fn gateways(&self) -> u32 {
         self.gateways.get().max(1)
     }

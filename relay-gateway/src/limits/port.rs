@@ -73,7 +73,7 @@ impl Limits {
     ) -> Result<AdmittedCall<'_>, NotAdmitted> {
         match &self.fleet {
             None => self.signed_calls.admit(&call, tenant, now),
-            // Boxed, so that calls that ask nobody do not carry about what asking takes.
+            // Boxed: without Redis, a call's future stays small.
             Some(fleet) => Box::pin(self.signed_calls.admit_in(fleet, &call, tenant, now)).await,
         }
     }

@@ -193,44 +193,10 @@ async fn sessions_of_a_widget_key_are_counted_for_all_gateways() {
     let fleet = fleet(&redis).await;
     let operator = fleet.replicas[0].operator();
     let tenant = operator.provision(json!({"tenant_name": "Acme", "allowed_origins": ["https://acme.example"]})).await;
-    let (_, made) = operator
-        .call(
-            "POST",
-            &format!("/create/account-key?tenant_id={}", tenant.id),
-            Some(json!({"name": "n", "abilities": ["*"]})),
-        )
-        .await;
-    let developer = made["data"]["account_key"].as_str().expect("its text");
+    let tenant = operator.with_widget_key(tenant, 100).await;
     let client = Client::new();
-    let rest = format!("http://{}/api/v1", fleet.replicas[0].rest);
-    let bots: Value = client
-        .get(format!("{rest}/bots"))
-        .bearer_auth(developer)
-        .send()
-        .await
-        .expect("an answer")
-        .json()
-        .await
-        .expect("JSON");
-    let bot = bots["data"]["items"][0]["bot_id"].as_str().unwrap_or_else(|| panic!("{bots}"));
-    let key = json!({"bot_id": bot, "name": "Key", "rate_limit_per_hour": 100, "allowed_domains": ["acme.example"]});
-    let made: Value = client
-        .post(format!("{rest}/widgets/keys"))
-        .bearer_auth(developer)
-        .json(&key)
-        .send()
-        .await
-        .expect("an answer")
-        .json()
-        .await
-        .expect("JSON");
-    let public = made["data"]["api_key"]
-        .as_str()
-        .or(made["data"]["key"].as_str())
-        .unwrap_or_else(|| panic!("{made}"))
-        .to_owned();
     let begin = async |gateway: usize| {
-        let body = json!({"tenant_id": tenant.id, "widget_public_key": public, "origin": "https://acme.example"});
+        let body = json!({"tenant_id": tenant.id, "widget_public_key": tenant.widget_public_key, "origin": "https://acme.example"});
         let url = format!("http://{}/api/v1/create/visitor-session", fleet.gateways[gateway].relay);
         let answer =
             client.post(url).header("origin", "https://acme.example").json(&body).send().await.expect("an answer");

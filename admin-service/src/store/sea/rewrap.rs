@@ -1,5 +1,5 @@
-//! Sealed values and what they are replaced by, for `admin-service rewrap`. It runs beside services: no replacement is a change, since what
-//! the values hold stays the same.
+//! Reads sealed values, and replaces them, for `admin-service rewrap`. A replacement takes no revision: the secret itself stays the same, so
+//! gateways need not hear of it.
 
 use sea_orm::{
     DatabaseConnection, FromQueryResult, QueryOrder as _, QuerySelect as _, TransactionTrait as _, Value, prelude::*,
@@ -12,10 +12,10 @@ use crate::store::{
     error::StoreError,
 };
 
-/// A row's key and what is sealed in it.
+/// A row's key and its sealed value.
 pub(crate) type SealedRow<K> = (K, Vec<u8>);
 
-/// A row's key, what is sealed in it, and what stands in its place from now on.
+/// A row's key, its sealed value, and the value that replaces it.
 pub(crate) type ResealedRow<K> = (K, Vec<u8>, Vec<u8>);
 
 /// Tenants' secrets, of `limit` tenants that follow on `after`.
@@ -98,7 +98,7 @@ pub(crate) async fn chained_audit(connection: &DatabaseConnection) -> Result<Vec
     by_key::<audit_log::Entity>(connection, audit_log::Column::ChainKey).await.map(counts)
 }
 
-/// The same for the access log, and for the places where the chains begin. Rows are removed only while these can be verified.
+/// The same for the access log and for the anchors, where the chains begin. The service verifies both before it prunes the access log.
 pub(crate) async fn chained_access(connection: &DatabaseConnection) -> Result<Vec<(String, u64)>, StoreError> {
     let mut rows = by_key::<access_log::Entity>(connection, access_log::Column::ChainKey).await?;
     rows.extend(by_key::<log_chain::Entity>(connection, log_chain::Column::AnchorKey).await?);

@@ -1,4 +1,5 @@
-//! The names of what is counted. All of a tenant's have its id as their hash tag, so that one script may touch them in a cluster.
+//! The keys in Redis. Each tenant's keys carry its id as their hash tag, so a cluster keeps them on one server and one script can use them
+//! together.
 
 use std::{io::Write as _, net::IpAddr, num::NonZeroU32};
 
@@ -29,7 +30,7 @@ fn first(signature: &Signature) -> [u8; SIGNATURE_BYTES] {
     *signature.as_bytes().first_chunk().expect("a signature has 32 bytes")
 }
 
-/// The sessions of a widget key, and what of them one address began.
+/// Two keys: the sessions of a widget key, and those of them that one address began.
 pub(super) fn sessions(tenant: TenantId, key: Uuid, per_hour: NonZeroU32, network: IpAddr) -> [Vec<u8>; 2] {
     let mut whole = of(tenant, b":sessions:");
     let _ = write!(whole, "{key}:{per_hour}");
@@ -38,7 +39,7 @@ pub(super) fn sessions(tenant: TenantId, key: Uuid, per_hour: NonZeroU32, networ
     [whole, share]
 }
 
-/// The beginning of a tenant's keys, whose braces make it their hash tag, and what follows.
+/// A key that begins with the tenant's hash tag, its id in braces, followed by `what`.
 fn of(tenant: TenantId, what: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(96);
     key.push(b'{');

@@ -26,7 +26,7 @@ const LATE_TOGETHER: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Link {
     state: Mutex<State>,
-    /// Told where the connection is given up, or is to be looked at.
+    /// Wakes the keeper: the connection was given up, or another worker has lost its own.
     news: Notify,
     has_keeper: AtomicBool,
 }
@@ -60,7 +60,7 @@ impl fmt::Display for Missing {
 }
 
 impl Link {
-    /// Whether the caller is the one that keeps it connected: the first who asks is.
+    /// Makes the first caller the keeper, who keeps the link connected. Answers whether this caller is it.
     pub(super) fn take_charge(&self) -> bool {
         !self.has_keeper.swap(true, Ordering::Relaxed)
     }
@@ -106,7 +106,7 @@ impl Link {
         }
     }
 
-    /// Has the connection looked at: another worker has lost its own.
+    /// Wakes the keeper to look at the connection, since another worker has lost its own.
     pub(super) fn look(&self) {
         self.news.notify_one();
     }
@@ -131,7 +131,7 @@ impl Link {
                     Ok(Err(error)) => self.lose(number, Missing::Failed(error.to_string())),
                     Err(_) => self.lose(number, Missing::Silent),
                 },
-                // It was given up meanwhile, or is to be looked at once more.
+                // The keeper was woken again. The next round looks at the connection.
                 () = self.news.notified() => self.look(),
             }
         }

@@ -14,7 +14,7 @@ use crate::limits::{
     signature_use::{Target, Use},
 };
 
-/// How long after its timestamp what a signature was used for is kept: the window, and as long as in this process's memory.
+/// How long after its timestamp Redis keeps a signature's uses, in milliseconds: the window and the slack that `limits/local/replays.rs` has too.
 pub(super) const KEEP_MS: i64 = WINDOW_MS + 5_000;
 
 /// Reserves a signature's use, and spends one call of a rate. Answers `{0, calls left}`, `{1, 0}` for a replay, or
@@ -118,7 +118,7 @@ return {{0, 0}}
     )
 });
 
-/// GCRA: what is kept is when everything spent will have been refilled, and `load` answers how far ahead that is. Never further than
+/// GCRA. A key holds the time at which everything spent will have been refilled; `load` answers how far ahead that time is. Never further than
 /// a whole burst, so that a server whose clock is behind the last one's makes nobody wait longer than a period.
 const RATE: &str = r"
 local time = redis.call('TIME')
