@@ -72,6 +72,50 @@ stage.test("who signs in keeps the conversation, in every tab, and finds it on a
   assert.deepEqual(laptop.advice, []);
 });
 
+/** The tab hears of another tab's change of the session 300 ms late, as where the two are in different processes of a busy browser. */
+const hearsLate = (tab) =>
+  tab.page.evaluate(() => {
+    const get = Storage.prototype.getItem;
+    const set = Storage.prototype.setItem;
+    const known = new Map();
+    Storage.prototype.setItem = function (key, value) {
+      set.call(this, key, value);
+      known.delete(key);
+    };
+    Storage.prototype.getItem = function (key) {
+      const now = get.call(this, key);
+      const late = known.get(key);
+      if (!key.endsWith(":session")) return now;
+      if (late === undefined) known.set(key, { value: now, changedAt: null });
+      else if (late.value !== now) {
+        late.changedAt ??= Date.now();
+        if (Date.now() - late.changedAt < 300) return late.value;
+        known.set(key, { value: now, changedAt: null });
+      }
+      return now;
+    };
+    // What the tab knows of the session from now on.
+    for (const key of Object.keys(localStorage)) localStorage.getItem(key);
+  });
+
+stage.test("a tab that hears late of what another one has kept goes on with it, and begins no session of its own", async (come) => {
+  const tenant = await stage.tenant();
+  const url = stage.put(await tenant.embedCode());
+  const laptop = await come();
+  const tabs = [await laptop.visit(url), await laptop.visit(url)];
+  await answers(tabs[0]);
+  await tabs[1].open();
+  await shows(tabs[1], TALK);
+  await hearsLate(tabs[1]);
+
+  await identify(tabs[0], { token: await mint(tenant, "ada") });
+  await eventually(async () => assert.equal((await session(tabs[0]))?.identity?.visitor, "ada"));
+  await tabs[1].write("From the other tab.");
+  for (const tab of tabs) await eventually(async () => assert.ok((await tab.bubbles()).includes("sent: From the other tab.")));
+  assert.equal((await tenant.conversation()).visitor_user_id, "ada");
+  assert.equal((await session(tabs[0])).identity?.visitor, "ada");
+});
+
 stage.test("somebody else who signs in at the same browser finds nothing, and the first finds all of it again", async (come) => {
   const tenant = await stage.tenant();
   const url = stage.put(await tenant.embedCode());

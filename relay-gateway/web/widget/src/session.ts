@@ -13,8 +13,9 @@ const LEFT_KEY = "left";
 /** A token this close to its end is renewed before it is used. */
 const RENEW_BEFORE_MS = 60_000;
 
-/** The visitor was reset while the relay was asked, so that its answer must not be kept. */
-class VisitorChanged extends Error {}
+/** What another tab has kept may reach this tab's process a moment later, although the other tab has let go of the lock: so long it is looked for. */
+const LOOKS = 20;
+const LOOKED_EVERY_MS = 50;
 
 export class Sessions {
   readonly #api: RelayApi;
@@ -69,13 +70,16 @@ export class Sessions {
    * another tab has done so. Fails as the relay's HTTP calls do.
    */
   async obtain(rejected: string | null): Promise<Session> {
-    return exclusively(this.#lockName, async () => {
+    return exclusively(this.#lockName, async (hasWaited) => {
+      // The tab that held the lock has most likely kept a session.
+      if (hasWaited) await this.#hear(rejected);
       const visitor = this.nameVisitor();
-      const session = this.stored();
-      if (session === null) return this.#identified(await this.#create(visitor), visitor);
-      const expiring = Date.parse(session.expiresAt) - Date.now() < RENEW_BEFORE_MS;
-      const usable = expiring || session.token === rejected ? await this.#renew(session, visitor) : session;
-      return this.#identified(usable, visitor);
+      let session = this.stored();
+      if (session === null) session = await this.#create(visitor);
+      else if (session.token === rejected || Date.parse(session.expiresAt) - Date.now() < RENEW_BEFORE_MS) {
+        session = await this.#renew(session, visitor);
+      }
+      return this.#identified(session, visitor);
     });
   }
 
@@ -96,8 +100,7 @@ export class Sessions {
     } catch (failure) {
       if (!(failure instanceof RelayError) || failure.transient) throw failure;
       if (failure.code === "invalid_visitor_token" && !isRepeated) {
-        if (this.visitor() === visitor) this.#storage.remove(KEY);
-        return this.#identified(await this.#create(visitor), visitor, true);
+        return this.#identified(await this.#follow(session, visitor), visitor, true);
       }
       // An older relay knows no identities. One that refuses the page will say so again.
       if (this.#told?.identity === identity) this.#told = null;
@@ -140,8 +143,21 @@ export class Sessions {
       const isOver = failure instanceof RelayError && (failure.status === 401 || failure.status === 404);
       // A rotated key says nothing about the session: a new one would fail as well.
       if (!isOver || failure.code === "invalid_widget_key") throw failure;
-      if (this.visitor() === visitor) this.#storage.remove(KEY);
-      return this.#create(visitor);
+      return this.#follow(session, visitor);
+    }
+  }
+
+  /** The session after one that is over: another tab's, where the other has told whose it is, or a new one. */
+  async #follow(over: Session, visitor: string): Promise<Session> {
+    await this.#hear(over.token);
+    const session = this.stored();
+    return session && session.token !== over.token ? session : this.#create(visitor);
+  }
+
+  /** Waits a moment for a session of another tab's, unless there is one already that is not the one of this token. */
+  async #hear(token: string | null): Promise<void> {
+    for (let looks = LOOKS; looks > 0 && (this.stored()?.token ?? token) === token; looks -= 1) {
+      await new Promise((resolve) => window.setTimeout(resolve, LOOKED_EVERY_MS));
     }
   }
 
@@ -150,7 +166,8 @@ export class Sessions {
   }
 
   #keep(session: Session, visitor: string): Session {
-    if (this.visitor() !== visitor) throw new VisitorChanged();
+    // The visitor was reset while the relay was asked, so that its answer must not be kept.
+    if (this.visitor() !== visitor) throw new Error();
     const { sessionId, token, expiresAt, identity } = session;
     const told = identity && { visitor: identity.visitor, name: identity.name, email: identity.email };
     this.#storage.write(KEY, { session_id: sessionId, visitor_token: token, expires_at: expiresAt, identity: told });
@@ -158,17 +175,18 @@ export class Sessions {
   }
 }
 
-/** Runs `job` in one tab at a time where the browser has locks; elsewhere two tabs may race harmlessly. */
-async function exclusively<T>(name: string, job: () => Promise<T>): Promise<T> {
+/** Runs `job` in one tab at a time where the browser has locks; elsewhere two tabs may race. Tells it whether another tab was first. */
+async function exclusively<T>(name: string, job: (hasWaited: boolean) => Promise<T>): Promise<T> {
   let started = false;
-  const once = async (): Promise<T> => {
+  const once = (hasWaited: boolean): Promise<T> => {
     started = true;
-    return job();
+    return job(hasWaited);
   };
+  const { locks } = navigator;
   try {
-    return await navigator.locks.request(name, once);
+    return await locks.request(name, { ifAvailable: true }, (lock) => (lock ? once(false) : locks.request(name, () => once(true))));
   } catch (failure) {
     if (started) throw failure;
-    return job();
+    return job(false);
   }
 }
