@@ -1,5 +1,5 @@
 // The inbox: queues, a list, a conversation, and a panel beside it.
-import { useEffect, useReducer, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useReducer, useRef, useState } from "preact/hooks";
 import type { Inbox } from "../service";
 import { QUEUES, type Queue } from "../model";
 import { ConversationView } from "./conversation";
@@ -29,7 +29,8 @@ export function App({ inbox }: { inbox: Inbox }) {
     document.title = waiting ? `(${waiting}) ${text.inbox}` : text.inbox;
   }, [state.counts, text]);
 
-  useEffect(() => {
+  // Before the next key: one that is pressed as the list of keys closes must not be judged as if that were open.
+  useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent): void => {
       if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
       const target = event.target as HTMLElement;

@@ -1,6 +1,6 @@
 // A button and what it opens: closed again by Escape, by a choice, and by a click elsewhere.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 interface Props {
   label: ComponentChildren;
@@ -15,7 +15,8 @@ export function Popup({ label, name, class: classes = "", children }: Props) {
   const place = useRef<HTMLSpanElement | null>(null);
   const button = useRef<HTMLButtonElement | null>(null);
 
-  useEffect(() => {
+  // Before the next key or click, which may be meant for what has just opened.
+  useLayoutEffect(() => {
     if (!isOpen) return;
     const pressed = (event: KeyboardEvent): void => {
       if (event.key !== "Escape") return;
