@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         // Key material must not reach a log through a derived Debug.
         .skip_debug([
+            ".chatrelay.directory.v1.PreviousKey",
             ".chatrelay.directory.v1.TenantState",
             ".chatrelay.admin.v1.ProvisionTenantResponse",
             ".chatrelay.admin.v1.RotateTenantSecretResponse",

@@ -108,6 +108,7 @@ async fn create(store: &SeaStore) {
         visitor_revocations: 0,
         sessions_ended: 0,
         operators_changed: 0,
+        previous_secret: None,
         endpoint_stopped_at: None,
         revision: 0,
     };
@@ -144,7 +145,11 @@ async fn run(store: &SeaStore, query: Query, (tenant, key): &(TenantId, String))
         Query::Rotate => {
             let audit = entry(*tenant, Action::RotateTenantSecret);
             store
-                .rotate(*tenant, Replacement::Secret { sealed: vec![1; 120], revokes_issued: false }, audit)
+                .rotate(
+                    *tenant,
+                    Replacement::Secret { sealed: vec![1; 120], revokes_issued: false, overlap: Duration::ZERO },
+                    audit,
+                )
                 .await
                 .map(drop)
                 .expect("rotated");

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use uuid::Uuid;
-use wire::TenantId;
+use wire::{TenantId, time::now};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -29,6 +30,15 @@ const NOBODY: SealContext = SealContext { row: Uuid::nil(), column: SECRET_COLUM
 pub(crate) struct OpenedTenant {
     pub(crate) tenant: Tenant,
     pub(crate) hmac_key: Zeroizing<Vec<u8>>,
+    /// The bytes before a rotation with overlap, until their end.
+    pub(crate) previous: Option<PreviousKey>,
+}
+
+/// A secret that is accepted beside the current one.
+pub(crate) struct PreviousKey {
+    pub(crate) hmac_key: Zeroizing<Vec<u8>>,
+    pub(crate) rotated_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
 }
 
 impl Directory {
@@ -44,9 +54,18 @@ impl Directory {
         }
         let value = value
             .map(|keyed| {
+                // A previous secret was moved as it was sealed: in the current one's place.
                 let context = SealContext { row: id.as_uuid(), column: SECRET_COLUMN };
                 let hmac_key = self.master_keys.open(context, &keyed.sealed_secret)?;
-                Ok::<_, UseCaseError>(OpenedTenant { tenant: keyed.tenant, hmac_key })
+                let previous = match (keyed.tenant.previous_secret_at(now()), &keyed.sealed_previous) {
+                    (Some(previous), Some(sealed)) => Some(PreviousKey {
+                        hmac_key: self.master_keys.open(context, sealed)?,
+                        rotated_at: previous.rotated_at,
+                        expires_at: previous.expires_at,
+                    }),
+                    _ => None,
+                };
+                Ok::<_, UseCaseError>(OpenedTenant { tenant: keyed.tenant, hmac_key, previous })
             })
             .transpose()?;
         Ok(AtRevision { value, revision })

@@ -13,7 +13,7 @@ use crate::{
     config::{self, DatabaseConfig},
     sealing::{MasterKeys, SealContext, key_id},
     signing_keys::PRIVATE_COLUMN,
-    store::{self, Connection, ResealedRow, SealedRow, StoreError},
+    store::{self, Connection, ResealedRow, SealedRow, StoreError, TenantSecretOf},
     tenants::SECRET_COLUMN,
     visitors, webhook_key,
 };
@@ -192,16 +192,29 @@ async fn all(connection: &Connection, keys: &MasterKeys, tell: impl Fn(String)) 
         reseal(private, keys, &mut report, "signing key", |id| Some(SealContext { row: *id, column: PRIVATE_COLUMN }));
     report.resealed += store::replace_signing_keys(connection, rows).await?;
 
+    for which in TenantSecretOf::ALL {
+        tenants(connection, keys, which, &mut report, &tell).await?;
+    }
+    look_again(connection, &mut report).await?;
+    Ok(report)
+}
+
+async fn tenants(
+    connection: &Connection,
+    keys: &MasterKeys,
+    which: TenantSecretOf,
+    report: &mut Report,
+    tell: &impl Fn(String),
+) -> Result<(), StoreError> {
     let (mut after, mut told) = (None, Instant::now());
     loop {
-        let page = store::sealed_tenants(connection, after, AT_ONCE).await?;
-        let Some((last, _)) = page.last() else { break };
+        let page = store::sealed_tenants(connection, which, after, AT_ONCE).await?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
         after = Some(*last);
-        let rows =
-            reseal(page, keys, &mut report, "tenant", |id| Some(SealContext { row: *id, column: SECRET_COLUMN }));
+        let rows = reseal(page, keys, report, "tenant", |id| Some(SealContext { row: *id, column: SECRET_COLUMN }));
         if !rows.is_empty() {
             let began = Instant::now();
-            report.resealed += store::replace_tenants(connection, rows).await?;
+            report.resealed += store::replace_tenants(connection, which, rows).await?;
             // Pause as long as the transaction took, so that services get the database's lock half of the time.
             tokio::time::sleep(began.elapsed()).await;
         }
@@ -210,8 +223,6 @@ async fn all(connection: &Connection, keys: &MasterKeys, tell: impl Fn(String)) 
             tell(format!("sealed anew: {}; sealed before: {}", report.resealed, report.before));
         }
     }
-    look_again(connection, &mut report).await?;
-    Ok(report)
 }
 
 /// The deployment's own secrets, and what each is sealed with.
@@ -249,12 +260,14 @@ async fn look_again(connection: &Connection, report: &mut Report) -> Result<(), 
     };
     store::sealed_secrets(connection).await?.iter().for_each(|(_, sealed)| count(sealed));
     store::sealed_signing_keys(connection).await?.iter().for_each(|(_, sealed)| count(sealed));
-    let mut after: Option<Uuid> = None;
-    loop {
-        let page = store::sealed_tenants(connection, after, 10 * AT_ONCE).await?;
-        let Some((last, _)) = page.last() else { break };
-        after = Some(*last);
-        page.iter().for_each(|(_, sealed)| count(sealed));
+    for which in TenantSecretOf::ALL {
+        let mut after: Option<Uuid> = None;
+        loop {
+            let page = store::sealed_tenants(connection, which, after, 10 * AT_ONCE).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            page.iter().for_each(|(_, sealed)| count(sealed));
+        }
     }
     for (key, rows) in store::chained_audit(connection).await? {
         *report.audit_by.entry(key).or_default() += rows;

@@ -52,8 +52,8 @@ const NAME: &str = "admin-service";
 
 /// How often it is written when keys were last used: seldom, for a call must not wait for it.
 const WRITE_USES_EVERY: Duration = Duration::from_secs(10);
-/// How often visitors' sessions that are over are removed.
-const FORGET_SESSIONS_EVERY: Duration = Duration::from_secs(3600);
+/// How often visitors' sessions and tenants' secrets that are over are removed.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// How often the access log is written: a process that is killed loses no more than that.
 const WRITE_LOGS_EVERY: Duration = Duration::from_secs(2);
 /// How often it is said how far the logs have come, and old rows are removed.
@@ -210,7 +210,8 @@ pub async fn start(
             delivering.await;
         }
     });
-    tasks.spawn(maintain((account_keys.clone(), admin_keys.clone()), visitors.clone(), stopping.clone()));
+    let kept = (visitors.clone(), tenants.clone());
+    tasks.spawn(maintain((account_keys.clone(), admin_keys.clone()), kept, stopping.clone()));
     tasks.spawn(maintain_logs(logs.clone(), stopping.clone()));
 
     // Changes in flight still need what comes down the gateways' streams, so these end last.
@@ -292,17 +293,19 @@ fn relay_keys(secrets: Option<&SecretList>) -> RelayKeys {
 /// What need not be done at once, from time to time until the service stops.
 async fn maintain(
     (account_keys, admin_keys): (AccountKeys, AdminKeys),
-    visitors: Visitors,
+    (visitors, tenants): (Visitors, Tenants),
     stopping: CancellationToken,
 ) {
     visitors.forget_ended().await;
+    tenants.forget_previous_secrets().await;
     let mut swept = Instant::now();
     while tokio::time::timeout(WRITE_USES_EVERY, stopping.cancelled()).await.is_err() {
         account_keys.write_uses().await;
         admin_keys.write_uses().await;
         visitors.write_uses().await;
-        if swept.elapsed() > FORGET_SESSIONS_EVERY {
+        if swept.elapsed() > FORGET_EVERY {
             visitors.forget_ended().await;
+            tenants.forget_previous_secrets().await;
             swept = Instant::now();
         }
     }

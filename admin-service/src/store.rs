@@ -20,12 +20,12 @@ pub use page::{Page, PageStart};
 pub use ports::{
     AccountKeyStore, AdminKeyStore, AttemptRecord, AttemptResult, BotStore, Claim, Done, DueEvent, EventFilter,
     EventStore, EventsAfter, Failing, Identified, KeyedTenant, KnownVisitor, LogStore, NextStep, OperatorStore,
-    OutboxStore, Position, PropagationStore, Publication, PublishError, Recorded, Replacement, Replayed, Replica,
-    SigningKeyStore, StoredAppearance, TenantStore, VisitorStore, Vouched, Waiting, WidgetStore,
+    OutboxStore, Position, PreviousUse, PropagationStore, Publication, PublishError, Recorded, Replacement, Replayed,
+    Replica, SigningKeyStore, StoredAppearance, TenantStore, VisitorStore, Vouched, Waiting, WidgetStore,
 };
 pub use revision::AtRevision;
 pub use sea::SeaStore;
 pub(crate) use sea::{
-    ResealedRow, SealedRow, chained_access, chained_audit, replace_secrets, replace_signing_keys, replace_tenants,
-    sealed_secrets, sealed_signing_keys, sealed_tenants, verify,
+    ResealedRow, SealedRow, TenantSecretOf, chained_access, chained_audit, replace_secrets, replace_signing_keys,
+    replace_tenants, sealed_secrets, sealed_signing_keys, sealed_tenants, verify,
 };

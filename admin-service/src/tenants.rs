@@ -1,6 +1,6 @@
 //! The tenant lifecycle: provision, update, rotate, suspend, reactivate, fetch. REST and gRPC share it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -18,11 +18,14 @@ use crate::{
     errors::UseCaseError,
     propagation::{Changed, Propagation},
     sealing::{MasterKeys, SealContext},
-    store::{AtRevision, Page, PageStart, Replacement, StoreError, TenantStore},
+    store::{AtRevision, Page, PageStart, PreviousUse, Replacement, StoreError, TenantStore},
 };
 
 /// The table and column for which a tenant's secret is sealed. If this text changes, no stored secret opens any more.
 pub(crate) const SECRET_COLUMN: &str = "tenant.secret";
+
+/// The longest overlap of a rotation, in seconds: a week.
+pub(crate) const MOST_OVERLAP_S: u64 = 7 * 24 * 3600;
 
 /// How many times an update is tried in all, if other changes of the tenant keep committing first.
 const UPDATE_ATTEMPTS: u32 = 5;
@@ -90,6 +93,7 @@ impl Tenants {
             sessions_ended: 0,
             operators_changed: 0,
             endpoint_stopped_at: None,
+            previous_secret: None,
             revision: 0,
         };
         let secret = TenantSecret::generate();
@@ -126,20 +130,47 @@ impl Tenants {
         Err(UseCaseError::Conflict)
     }
 
-    /// Answers the new secret, which is shown once, and the time of the rotation. With `revokes_issued`, the tokens that were issued
-    /// for the tenant before end too: an attacker with a leaked secret may have obtained tokens.
+    /// Answers the tenant and its new secret, which is shown once. The secret that it replaces is accepted for `overlap` more. With
+    /// `revokes_issued`, the tokens that were issued for the tenant before end too: an attacker with a leaked secret may have obtained
+    /// tokens.
     pub(crate) async fn rotate_secret(
         &self,
         caller: &Caller,
         id: TenantId,
+        overlap: Duration,
         revokes_issued: bool,
-    ) -> Result<Changed<(TenantSecret, Timestamp)>, UseCaseError> {
+    ) -> Result<Changed<(TenantSecret, Tenant)>, UseCaseError> {
         let secret = TenantSecret::generate();
-        let fields = ["tenant_secret"].into_iter().chain(revokes_issued.then_some("issued_tokens"));
+        let further = [(!overlap.is_zero(), "previous_secret"), (revokes_issued, "issued_tokens")];
+        let further = further.into_iter().filter(|(is_changed, _)| *is_changed).map(|(_, field)| field);
+        let fields = ["tenant_secret"].into_iter().chain(further);
         let audit = AuditEntry::new(id, caller, Action::RotateTenantSecret, fields);
         let sealed = self.seal(id, &secret);
-        let changed = self.rotate(id, Replacement::Secret { sealed, revokes_issued }, audit).await?;
-        Ok(changed.map(|tenant| (secret, tenant.updated_at)))
+        let changed = self.rotate(id, Replacement::Secret { sealed, revokes_issued, overlap }, audit).await?;
+        Ok(changed.map(|tenant| (secret, tenant)))
+    }
+
+    /// Ends the secret before the last rotation now. Where there is none, this is as good as ending one.
+    pub(crate) async fn revoke_previous_secret(
+        &self,
+        caller: &Caller,
+        id: TenantId,
+    ) -> Result<Changed<Tenant>, UseCaseError> {
+        let audit = AuditEntry::new(id, caller, Action::RevokePreviousSecret, ["previous_secret"]);
+        let store = Arc::clone(&self.store);
+        Ok(self.commit_and_propagate(async move { store.revoke_previous_secret(id, audit).await }).await?)
+    }
+
+    /// Notes when a gateway last took calls that were signed with previous secrets.
+    pub(crate) async fn note_previous_uses(&self, gateway: &str, uses: &[PreviousUse]) -> Result<(), UseCaseError> {
+        Ok(self.store.note_previous_uses(gateway, uses).await?)
+    }
+
+    /// Removes previous secrets that have ended. What cannot be removed now is removed the next time.
+    pub(crate) async fn forget_previous_secrets(&self) {
+        if let Err(error) = self.store.forget_previous_secrets().await {
+            tracing::warn!(%error, "could not remove secrets that have ended: trying again in an hour");
+        }
     }
 
     async fn rotate(&self, id: TenantId, to: Replacement, audit: AuditEntry) -> Result<Changed<Tenant>, UseCaseError> {

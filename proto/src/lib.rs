@@ -85,6 +85,7 @@ macro_rules! redacted_debug {
 }
 
 redacted_debug!(
+    directory::v1::PreviousKey,
     directory::v1::TenantState,
     admin::v1::ProvisionTenantResponse,
     admin::v1::RotateTenantSecretResponse,

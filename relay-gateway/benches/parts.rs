@@ -21,7 +21,7 @@ use wire::{
     TenantId,
     origin::{Origin, OriginPattern, OriginPolicy},
     signature::{BodyDigest, TenantKey},
-    time::now_unix_ms,
+    time::{now_unix_ms, since_boot_ms},
 };
 
 fn tenant() -> TenantState {
@@ -29,6 +29,7 @@ fn tenant() -> TenantState {
         id: TenantId::generate(),
         suspended: false,
         key: TenantKey::new(b"sk_a-secret-of-the-usual-length-00"),
+        previous: None,
         rate_limit_per_min: NonZeroU32::MAX,
         file_upload_enabled: true,
         storage_gb_quota: 0,
@@ -65,7 +66,9 @@ fn verify(criterion: &mut Criterion) {
                 let call = SignedCall::read(signature_headers::take(&mut headers.clone())).expect("well formed");
                 call.check_window(now).expect("fresh");
                 let digest = BodyDigest::of(body);
-                call.verify(Some(&tenant), &digest, body.len()).map(|tenant| tenant.id).expect("signed")
+                call.verify(Some(&tenant), &digest, body.len(), since_boot_ms)
+                    .map(|(tenant, _)| tenant.id)
+                    .expect("signed")
             });
         });
     }

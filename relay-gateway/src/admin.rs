@@ -15,7 +15,7 @@ mod watch;
 mod wire_time;
 
 pub(crate) use backoff::Backoff;
-pub(crate) use directory::TenantInfo;
+pub(crate) use directory::{PreviousUse, TenantInfo};
 pub(crate) use events::{Attempt, Event, Replay};
 pub(crate) use identity::NewVisitorToken;
 pub(crate) use operators::{NewOperator, OldToken, Operator, OperatorName};

@@ -9,6 +9,7 @@ mod lease;
 mod listener;
 mod memberships;
 mod port;
+mod previous_uses;
 mod subscription;
 mod widget_access;
 
@@ -16,4 +17,5 @@ pub(crate) use cached::CachedDirectory;
 pub(crate) use grpc::GrpcDirectory;
 pub(crate) use listener::ChangeListener;
 pub(crate) use port::{Known, TenantDirectory, unavailable};
+pub(crate) use previous_uses::PreviousUses;
 pub(crate) use subscription::Subscription;

@@ -21,7 +21,7 @@ use crate::{
     admin::{AdminClient, InvalidAdmin},
     backend::{Backend, Upstream},
     config::{Config, SocketLimits, UpstreamTimeouts},
-    directory::{CachedDirectory, ChangeListener, GrpcDirectory, Subscription, TenantDirectory},
+    directory::{CachedDirectory, ChangeListener, GrpcDirectory, PreviousUses, Subscription, TenantDirectory},
     ingress::{self, Gateway, Ingress, Tickets},
     limits::{Fleet, Limits, SocketBounds},
     metrics::{FleetMetrics, GatewayCount, GatewayMetrics, SocketMetrics},
@@ -143,10 +143,12 @@ pub async fn start_on(
     let listeners: Vec<Arc<dyn ChangeListener>> =
         vec![Arc::new(signing_keys.clone()), Arc::clone(&sockets) as _, Arc::clone(&operator_sockets) as _];
     let subscription = Subscription::new(directory.clone(), admin.clone(), config.id.clone(), listeners, gateways);
+    let previous_uses = Arc::<PreviousUses>::default();
     let trusted = config.trusted_proxies.clone();
     let clients = ClientAddresses::new(move |headers, peer| ingress::behind_proxies(peer, headers, &trusted));
     let gateway = Arc::new(Gateway {
         directory,
+        previous_uses: Arc::clone(&previous_uses),
         signing_keys,
         admin,
         backend,
@@ -179,6 +181,10 @@ pub async fn start_on(
         let (backend, stopping) = (Arc::clone(&gateway.backend), stopping.clone());
         tasks.spawn(async move { backend.check_signature(stopping).await });
     }
+    tasks.spawn({
+        let (admin, name, stopping) = (gateway.admin.clone(), config.id.clone(), stopping.clone());
+        async move { previous_uses.tell(&admin, &name, stopping).await }
+    });
     tasks.spawn(sweep(gateway, stopping.clone()));
     tasks.spawn(drain(sockets, config.sockets.drain, config.bounds, stopping.clone()));
     tasks.spawn(drain(operator_sockets, config.sockets.drain, config.bounds, stopping.clone()));

@@ -8,7 +8,7 @@ use wire::{TenantId, signature::TenantKey};
 use super::{
     endpoint_url::{CallbackFormat, endpoint_url},
     request::{AttemptRequest, AttemptSigner, KeptEvent, UnsendableId},
-    standard_keys::{StandardKeys, WebhookKey},
+    standard_keys::{EndingKey, StandardKeys, WebhookKey},
 };
 use crate::{
     directory::OpenedTenant,
@@ -40,7 +40,7 @@ impl Endpoint {
     /// # Errors
     /// [`UseCaseError::Broken`] where the tenant's secret is not of its form.
     pub(super) fn new(opened: &OpenedTenant, own: &SigningKey) -> Result<Self, UseCaseError> {
-        let OpenedTenant { tenant, hmac_key } = opened;
+        let OpenedTenant { tenant, hmac_key, previous } = opened;
         let settings = &tenant.settings;
         let format = match settings.webhook_format {
             WebhookFormat::Bloonio => CallbackFormat::Bloonio { path_prefix: settings.callback_path_prefix.clone() },
@@ -49,11 +49,11 @@ impl Endpoint {
         let signer = match settings.webhook_format {
             WebhookFormat::Bloonio => Signer::Bloonio(TenantKey::new(hmac_key)),
             WebhookFormat::Standard => {
-                let secret = std::str::from_utf8(hmac_key).ok().and_then(TenantSecret::read);
-                let secret =
-                    secret.ok_or_else(|| UseCaseError::Broken("a tenant secret is not of its form".to_owned()))?;
-                let shared = vec![WebhookKey::new(secret.to_bytes().as_slice())];
-                Signer::Standard(Box::new(StandardKeys { shared, own: own.clone() }))
+                let previous = previous.as_ref().map(|previous| {
+                    webhook_key(&previous.hmac_key).map(|key| EndingKey { key, ends_at: previous.expires_at })
+                });
+                let (current, previous) = (webhook_key(hmac_key)?, previous.transpose()?);
+                Signer::Standard(Box::new(StandardKeys { current, previous, own: own.clone() }))
             }
         };
         Ok(Self {
@@ -89,4 +89,11 @@ impl Endpoint {
         };
         AttemptRequest::sign(event, signer, at, traceparent)
     }
+}
+
+/// The key of a secret's text.
+fn webhook_key(text: &[u8]) -> Result<WebhookKey, UseCaseError> {
+    let secret = std::str::from_utf8(text).ok().and_then(TenantSecret::read);
+    let secret = secret.ok_or_else(|| UseCaseError::Broken("a tenant secret is not of its form".to_owned()))?;
+    Ok(WebhookKey::new(secret.to_bytes().as_slice()))
 }

@@ -92,10 +92,9 @@ impl AttemptRequest {
             }
             AttemptSigner::Standard(keys) => {
                 let body = standard_body(event);
-                let timestamp = at.as_second().to_string();
-                let signature = keys.sign(event.id, &timestamp, &body);
+                let signature = keys.sign(event.id, at, &body);
                 headers.insert(WEBHOOK_ID, id);
-                headers.insert(WEBHOOK_TIMESTAMP, ascii(&timestamp));
+                headers.insert(WEBHOOK_TIMESTAMP, at.as_second().into());
                 headers.insert(WEBHOOK_SIGNATURE, ascii(&signature));
                 body
             }
@@ -165,9 +164,13 @@ mod tests {
         );
     }
 
+    fn keys() -> StandardKeys {
+        StandardKeys { current: WebhookKey::new(&[7; 32]), previous: None, own: SigningKey::from_bytes(&[9; 32]) }
+    }
+
     #[test]
     fn standard_requests_wrap_the_kept_body_and_sign_what_is_sent() {
-        let keys = StandardKeys { shared: vec![WebhookKey::new(&[7; 32])], own: SigningKey::from_bytes(&[9; 32]) };
+        let keys = keys();
         let request = request(AttemptSigner::Standard(&keys), "evt_1", None).expect("signed");
         let body = r#"{"type":"message_received","timestamp":"2026-11-26T10:00:00.000Z","data":{"event_type":"message_received","event_id":"evt_1","extra":{}}}"#;
         assert_eq!(request.body, body);
@@ -186,7 +189,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_header_is_no_header() {
-        let keys = StandardKeys { shared: vec![], own: SigningKey::from_bytes(&[9; 32]) };
+        let keys = keys();
         let signer = AttemptSigner::Standard(&keys);
         assert!(request(signer, "evt\r\nx: y", None).is_err());
         let request = request(signer, "evt_1", Some("00\r\nx: y")).expect("signed");

@@ -5,6 +5,7 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::Timestamp;
 use sha2::Sha256;
 
 /// The bytes of a tenant's secret, keyed for `v1`.
@@ -25,21 +26,31 @@ impl fmt::Debug for WebhookKey {
     }
 }
 
+/// A key that signs until its end.
+#[derive(Clone, Debug)]
+pub(crate) struct EndingKey {
+    pub(crate) key: WebhookKey,
+    pub(crate) ends_at: Timestamp,
+}
+
 /// A tenant's keys in this format.
 #[derive(Clone)]
 pub(crate) struct StandardKeys {
-    /// The current secret's first. In the overlap after a rotation both sign.
-    pub(crate) shared: Vec<WebhookKey>,
+    /// The current secret's.
+    pub(crate) current: WebhookKey,
+    /// The secret's before a rotation with overlap. Until its end both sign.
+    pub(crate) previous: Option<EndingKey>,
     /// A key of its own, whose public half the tenant can read.
     pub(crate) own: SigningKey,
 }
 
 impl StandardKeys {
-    /// `webhook-signature`: every signature, separated by spaces.
+    /// `webhook-signature` of an attempt that begins at `at`: every signature, separated by spaces.
     #[must_use]
-    pub(super) fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
-        let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
-        let shared = self.shared.iter().map(|key| {
+    pub(super) fn sign(&self, id: &str, at: Timestamp, body: &[u8]) -> String {
+        let signed = [id.as_bytes(), b".", at.as_second().to_string().as_bytes(), b".", body].concat();
+        let previous = self.previous.iter().filter(|previous| at < previous.ends_at).map(|previous| &previous.key);
+        let shared = [&self.current].into_iter().chain(previous).map(|key| {
             let mac = key.0.clone().chain_update(&signed).finalize().into_bytes();
             format!("v1,{}", STANDARD.encode(mac))
         });
@@ -56,23 +67,29 @@ impl fmt::Debug for StandardKeys {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn signatures_agree_with_the_published_library_and_a_plain_ed25519() {
         // The public `standardwebhooks` libraries test themselves with these.
         let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
-        let keys = StandardKeys {
-            shared: vec![WebhookKey::new(&secret), WebhookKey::new(&[7; 32])],
+        let at = Timestamp::from_second(1_614_265_330).expect("a time");
+        let ending = |ends_at| EndingKey { key: WebhookKey::new(&[7; 32]), ends_at };
+        let keys = |previous| StandardKeys {
+            current: WebhookKey::new(&secret),
+            previous,
             own: SigningKey::from_bytes(&[9; 32]),
         };
-        let signature = keys.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", br#"{"test": 2432232314}"#);
-        assert_eq!(
-            signature,
-            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE= \
-             v1,YO/ulmd+VFtlnbodv7yLOOsS6RlBZ48h++gXZrGOpZo= \
-             v1a,03gkYlpahhMthGAtTTwC9vW82McpsIzzNS9N5imrCEcYptblB7WvlENSVkuUt+RsZKw2gHLjjOk9DTtiAg0gDA=="
-        );
-        assert_eq!(format!("{keys:?} {:?}", keys.shared), "StandardKeys(..) [WebhookKey(..), WebhookKey(..)]");
+        let sign = |keys: StandardKeys| keys.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", at, br#"{"test": 2432232314}"#);
+        let current = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+        let previous = "v1,YO/ulmd+VFtlnbodv7yLOOsS6RlBZ48h++gXZrGOpZo=";
+        let own = "v1a,03gkYlpahhMthGAtTTwC9vW82McpsIzzNS9N5imrCEcYptblB7WvlENSVkuUt+RsZKw2gHLjjOk9DTtiAg0gDA==";
+        let soon = at + Duration::from_millis(1);
+        assert_eq!(sign(keys(Some(ending(soon)))), format!("{current} {previous} {own}"));
+        assert_eq!(sign(keys(Some(ending(at)))), format!("{current} {own}"), "the overlap has ended");
+        let shown = format!("{:?} {:?}", keys(None), ending(at).key);
+        assert_eq!(shown, "StandardKeys(..) WebhookKey(..)");
     }
 }

@@ -28,6 +28,7 @@ pub enum Action {
     UpdateTenant,
     /// Its secret was replaced.
     RotateTenantSecret,
+    RevokePreviousSecret,
     /// Its widget key was replaced.
     RotateWidgetKey,
     /// It was suspended.
@@ -80,6 +81,7 @@ impl Action {
             Self::ProvisionTenant => "provision_tenant",
             Self::UpdateTenant => "update_tenant",
             Self::RotateTenantSecret => "rotate_tenant_secret",
+            Self::RevokePreviousSecret => "revoke_previous_secret",
             Self::RotateWidgetKey => "rotate_widget_key",
             Self::SuspendTenant => "suspend_tenant",
             Self::ReactivateTenant => "reactivate_tenant",

@@ -39,6 +39,19 @@ impl fmt::Display for TenantStatus {
     }
 }
 
+/// The secret before a rotation with overlap: it is accepted beside the current one, until its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreviousSecret {
+    /// When the rotation was that left it.
+    pub rotated_at: Timestamp,
+    /// Its end.
+    pub expires_at: Timestamp,
+    /// When a call was last signed with it, as far as gateways have told. They tell within seconds.
+    pub last_used_at: Option<Timestamp>,
+    /// The name of the gateway that took that call.
+    pub last_used_by: Option<String>,
+}
+
 /// A tenant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tenant {
@@ -68,6 +81,8 @@ pub struct Tenant {
     pub operators_changed: u64,
     /// When its endpoint was stopped, after it had failed for days or had said that it is gone. `None` where it is not stopped.
     pub endpoint_stopped_at: Option<Timestamp>,
+    /// The secret before the last rotation, where that left it accepted. It may have ended: ask [`Tenant::previous_secret_at`].
+    pub previous_secret: Option<PreviousSecret>,
     /// The directory's revision of its last change.
     pub revision: u64,
 }
@@ -96,6 +111,12 @@ impl EndpointState {
 }
 
 impl Tenant {
+    /// The secret before the last rotation, where it is still accepted.
+    #[must_use]
+    pub fn previous_secret_at(&self, now: Timestamp) -> Option<&PreviousSecret> {
+        self.previous_secret.as_ref().filter(|previous| now < previous.expires_at)
+    }
+
     /// Whether its events are sent.
     #[must_use]
     pub fn endpoint_state(&self) -> EndpointState {

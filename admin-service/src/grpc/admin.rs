@@ -1,5 +1,7 @@
 //! `TenantAdmin`: the tenant lifecycle for internal services.
 
+use std::time::Duration;
+
 use proto::admin::v1::{
     ChangedTenant, ListAuditLogRequest, ListAuditLogResponse, ListTenantsRequest, ListTenantsResponse,
     ProvisionTenantRequest, ProvisionTenantResponse, RotateTenantSecretRequest, RotateTenantSecretResponse,
@@ -10,7 +12,14 @@ use service::ApiError;
 use tonic::{Request, Response, Status};
 
 use super::{convert, edge::logged};
-use crate::{domain::audit::Caller, logs::Logs, paging, propagation::Changed, store::PageStart, tenants::Tenants};
+use crate::{
+    domain::audit::Caller,
+    logs::Logs,
+    paging,
+    propagation::Changed,
+    store::PageStart,
+    tenants::{MOST_OVERLAP_S, Tenants},
+};
 
 pub(super) struct AdminService {
     tenants: Tenants,
@@ -65,17 +74,29 @@ impl TenantAdmin for AdminService {
         request: Request<RotateTenantSecretRequest>,
     ) -> Result<Response<RotateTenantSecretResponse>, Status> {
         let caller = caller(&request)?;
-        let RotateTenantSecretRequest { tenant_id, revoke_issued } = request.into_inner();
+        let RotateTenantSecretRequest { tenant_id, revoke_issued, grace_seconds } = request.into_inner();
         let id = convert::tenant_id_from_text(&tenant_id)?;
-        let Changed { value: (secret, rotated_at), report } =
-            self.tenants.rotate_secret(&caller, id, revoke_issued).await.map_err(logged)?;
+        if grace_seconds > MOST_OVERLAP_S {
+            return Err(ApiError::field("grace_seconds", format!("must be at most {MOST_OVERLAP_S}")).into());
+        }
+        let overlap = Duration::from_secs(grace_seconds);
+        let Changed { value: (secret, tenant), report } =
+            self.tenants.rotate_secret(&caller, id, overlap, revoke_issued).await.map_err(logged)?;
         Ok(Response::new(RotateTenantSecretResponse {
             tenant_id: id.to_string(),
             tenant_secret: secret.expose().to_owned(),
             webhook_secret: secret.to_webhook_secret().expose_secret().to_owned(),
-            rotated_at: Some(convert::timestamp(rotated_at)),
+            rotated_at: Some(convert::timestamp(tenant.updated_at)),
             propagation: Some(convert::propagation(report)),
+            previous_secret_expires_at: tenant.previous_secret.map(|previous| convert::timestamp(previous.expires_at)),
         }))
+    }
+
+    async fn revoke_previous_secret(&self, request: Request<TenantRequest>) -> Result<Response<ChangedTenant>, Status> {
+        let caller = caller(&request)?;
+        let id = convert::tenant_id_from_text(&request.into_inner().tenant_id)?;
+        let changed = self.tenants.revoke_previous_secret(&caller, id).await.map_err(logged)?;
+        Ok(Response::new(convert::changed_tenant(changed)))
     }
 
     async fn rotate_widget_key(

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use proto::{
     admin::v1 as admin,
     directory::v1::{
-        GetWidgetResponse, OperatorMembership, TenantInfo, TenantState, TenantStatus as WireStatus, Widget,
+        self as rpc, GetWidgetResponse, OperatorMembership, PreviousKey, TenantInfo, TenantState,
+        TenantStatus as WireStatus, Widget,
     },
     identity::v1 as identity,
 };
@@ -14,7 +15,7 @@ use serde_json::{Map, Value, json};
 use service::ApiError;
 use wire::{
     ErrorCode, TenantId,
-    time::as_millis,
+    time::{as_millis, from_unix_ms, now, now_unix_ms},
     widget::{Branding, WidgetLook},
 };
 
@@ -29,6 +30,7 @@ use crate::{
     },
     paging,
     propagation::{Changed, PropagationReport},
+    store::PreviousUse,
 };
 
 pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
@@ -54,7 +56,12 @@ pub(super) fn tenant_id_from_text(text: &str) -> Result<TenantId, ApiError> {
 }
 
 pub(super) fn state(opened: OpenedTenant) -> TenantState {
-    let OpenedTenant { tenant, hmac_key } = opened;
+    let OpenedTenant { tenant, hmac_key, previous } = opened;
+    let previous_key = previous.map(|previous| PreviousKey {
+        hmac_key: previous.hmac_key.to_vec(),
+        valid_for_ms: u64::try_from(previous.expires_at.as_millisecond().saturating_sub(now_unix_ms())).unwrap_or(0),
+        rotated_at_ms: previous.rotated_at.as_millisecond(),
+    });
     TenantState {
         tenant_id: tenant.id.as_uuid().as_bytes().to_vec(),
         status: match tenant.status {
@@ -71,7 +78,17 @@ pub(super) fn state(opened: OpenedTenant) -> TenantState {
         sessions_ended: tenant.sessions_ended,
         operators_changed: tenant.operators_changed,
         storage_gb_quota: tenant.settings.storage_gb_quota,
+        previous_key,
     }
+}
+
+/// A gateway's clock may be ahead; what is noted never is.
+pub(super) fn previous_use(used: rpc::PreviousUse) -> Result<PreviousUse, ApiError> {
+    Ok(PreviousUse {
+        tenant_id: tenant_id_from_bytes(&used.tenant_id)?,
+        rotated_at: from_unix_ms(used.rotated_at_ms),
+        used_at: from_unix_ms(used.used_at_ms).min(now()),
+    })
 }
 
 pub(super) fn widget(access: WidgetAccess) -> GetWidgetResponse {
@@ -127,7 +144,11 @@ pub(super) fn propagation(report: PropagationReport) -> admin::Propagation {
 }
 
 pub(super) fn tenant(tenant: Tenant) -> admin::Tenant {
+    let previous = tenant.previous_secret_at(now()).cloned();
     admin::Tenant {
+        previous_secret_expires_at: previous.as_ref().map(|previous| timestamp(previous.expires_at)),
+        previous_secret_last_used_at: previous.as_ref().and_then(|previous| previous.last_used_at).map(timestamp),
+        previous_secret_last_used_by: previous.and_then(|previous| previous.last_used_by),
         tenant_id: tenant.id.to_string(),
         status: tenant.status.as_str().to_owned(),
         endpoint_state: tenant.endpoint_state().as_str().to_owned(),

@@ -2,7 +2,8 @@
 
 use proto::directory::v1::{
     GetOperatorRequest, GetOperatorResponse, GetTenantInfoRequest, GetTenantRequest, GetTenantResponse,
-    GetWidgetRequest, GetWidgetResponse, TenantInfo, WatchRequest, tenant_directory_server::TenantDirectory,
+    GetWidgetRequest, GetWidgetResponse, NotePreviousUsesRequest, NotePreviousUsesResponse, TenantInfo, WatchRequest,
+    tenant_directory_server::TenantDirectory,
 };
 use service::ApiError;
 use tonic::{Request, Response, Status, Streaming};
@@ -19,6 +20,11 @@ use crate::{
     tenants::Tenants,
     visitors::Visitors,
 };
+
+/// Uses of previous secrets in one message.
+const MOST_USES: usize = 1000;
+/// What is kept of a gateway's name.
+const GATEWAY_NAME_CHARS: usize = 100;
 
 pub(super) struct DirectoryService {
     directory: Directory,
@@ -79,6 +85,20 @@ impl TenantDirectory for DirectoryService {
     async fn get_tenant_info(&self, request: Request<GetTenantInfoRequest>) -> Result<Response<TenantInfo>, Status> {
         let id = convert::tenant_id_from_bytes(&request.into_inner().tenant_id)?;
         Ok(Response::new(convert::info(self.tenants.fetch(id).await.map_err(logged)?)))
+    }
+
+    async fn note_previous_uses(
+        &self,
+        request: Request<NotePreviousUsesRequest>,
+    ) -> Result<Response<NotePreviousUsesResponse>, Status> {
+        let NotePreviousUsesRequest { gateway, uses } = request.into_inner();
+        if uses.len() > MOST_USES {
+            return Err(ApiError::field("uses", format!("must be at most {MOST_USES}")).into());
+        }
+        let name: String = gateway.chars().filter(|char| !char.is_control()).take(GATEWAY_NAME_CHARS).collect();
+        let uses = uses.into_iter().map(convert::previous_use).collect::<Result<Vec<_>, _>>()?;
+        self.tenants.note_previous_uses(&name, &uses).await.map_err(logged)?;
+        Ok(Response::new(NotePreviousUsesResponse {}))
     }
 
     type WatchStream = watch::Answers;

@@ -100,7 +100,9 @@ fn needed(path: &str) -> Needed {
             "chatrelay.admin.v1.TenantAdmin",
             "ProvisionTenant" | "UpdateTenant" | "SuspendTenant" | "ReactivateTenant",
         ) => TenantsWrite,
-        ("chatrelay.admin.v1.TenantAdmin", "RotateTenantSecret" | "RotateWidgetKey") => SecretsRotate,
+        ("chatrelay.admin.v1.TenantAdmin", "RotateTenantSecret" | "RevokePreviousSecret" | "RotateWidgetKey") => {
+            SecretsRotate
+        }
         ("chatrelay.admin.v1.TenantAdmin", "ListAuditLog") => AuditRead,
         ("chatrelay.events.v1.Events", "Publish") => EventsWrite,
         _ => return Needed::Root,

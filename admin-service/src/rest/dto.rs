@@ -10,7 +10,7 @@ use utoipa::{
 use uuid::Uuid;
 use wire::{
     TenantId,
-    time::{WireTime, as_millis},
+    time::{WireTime, as_millis, now},
 };
 
 use crate::{
@@ -51,11 +51,26 @@ pub(super) struct TenantView {
     /// `null` until it is rotated.
     #[schema(value_type = Option<String>, format = DateTime)]
     widget_key_rotated_at: Option<WireTime>,
+    /// Until when the secret before the last rotation is accepted; `null` where none is. So are the two below.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    previous_secret_expires_at: Option<WireTime>,
+    /// When a call was last signed with it, to within ten seconds; `null` where none was.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    previous_secret_last_used_at: Option<WireTime>,
+    /// The name of the gateway that took that call.
+    previous_secret_last_used_by: Option<String>,
 }
 
 impl From<Tenant> for TenantView {
     fn from(tenant: Tenant) -> Self {
+        let previous = tenant.previous_secret_at(now()).cloned();
+        let (expires_at, last_used_at, last_used_by) = previous.map_or((None, None, None), |previous| {
+            (Some(previous.expires_at.into()), previous.last_used_at.map(WireTime::from), previous.last_used_by)
+        });
         Self {
+            previous_secret_expires_at: expires_at,
+            previous_secret_last_used_at: last_used_at,
+            previous_secret_last_used_by: last_used_by,
             tenant_id: tenant.id,
             status: tenant.status.as_str(),
             endpoint_state: tenant.endpoint_state().as_str(),
@@ -162,6 +177,9 @@ pub(super) struct RotatedSecret {
     pub(super) webhook_secret: String,
     #[schema(value_type = String, format = DateTime)]
     pub(super) rotated_at: WireTime,
+    /// Until when the old secret is accepted; `null` where it has ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub(super) previous_secret_expires_at: Option<WireTime>,
     pub(super) propagation: PropagationView,
 }
 

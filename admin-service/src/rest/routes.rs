@@ -51,6 +51,7 @@ pub(super) fn tenant_routes() -> OpenApiRouter<Tenants> {
         .routes(routes!(tenants::provision_tenant))
         .routes(routes!(tenants::update_tenant))
         .routes(routes!(tenants::rotate_tenant_secret))
+        .routes(routes!(tenants::revoke_previous_secret))
         .routes(routes!(tenants::rotate_widget_key))
         .routes(routes!(tenants::suspend_tenant))
         .routes(routes!(tenants::reactivate_tenant))

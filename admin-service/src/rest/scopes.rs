@@ -10,7 +10,7 @@ pub(super) fn needed(path: &str) -> Needed {
     let scope = match path.strip_prefix("/api/v1/").unwrap_or_default() {
         "fetch/tenant" | "fetch/tenants" => TenantsRead,
         "provision/tenant" | "update/tenant" | "suspend/tenant" | "reactivate/tenant" => TenantsWrite,
-        "rotate/tenant-secret" | "rotate/widget-key" => SecretsRotate,
+        "rotate/tenant-secret" | "revoke/previous-secret" | "rotate/widget-key" => SecretsRotate,
         "fetch/account-keys" | "fetch/signing-keys" => KeysRead,
         "create/account-key" | "revoke/account-key" | "rotate/signing-key" | "retire/signing-key" => KeysWrite,
         "fetch/audit-log" | "fetch/access-log" => AuditRead,

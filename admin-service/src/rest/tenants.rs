@@ -1,5 +1,7 @@
 //! The tenant lifecycle over REST.
 
+use std::time::Duration;
+
 use axum::{Extension, extract::State};
 use secrecy::ExposeSecret as _;
 use service::{ApiError, Envelope, Failure, Success};
@@ -13,7 +15,12 @@ use super::{
     input::{Fields, Known, Params},
     state::{RelayUrl, WebhookPublicKey},
 };
-use crate::{paging, propagation::Changed, store::PageStart, tenants::Tenants};
+use crate::{
+    paging,
+    propagation::Changed,
+    store::PageStart,
+    tenants::{MOST_OVERLAP_S, Tenants},
+};
 
 /// Create a tenant. Its secret is in this answer and in no other.
 #[utoipa::path(
@@ -55,7 +62,7 @@ pub(super) async fn update_tenant(
     Ok(Success::ok(tenant.into(), "Tenant updated."))
 }
 
-/// Replace a tenant's secret. The old one is refused from the moment this returns.
+/// Replace a tenant's secret. The old one is refused from the moment this returns, unless `grace_seconds` keeps it for that long.
 #[utoipa::path(
     post, path = "/api/v1/rotate/tenant-secret", tag = "tenants",
     params(
@@ -63,6 +70,8 @@ pub(super) async fn update_tenant(
         ("revoke_issued" = Option<bool>, Query, description = "Whether tokens that were issued before end with it: visitors' \
          minted ones, and their sockets, before this returns; operators' tokens name the generation that ended. `false` unless said \
          otherwise"),
+        ("grace_seconds" = Option<u64>, Query, description = "How long the old secret is accepted beside the new one. 0 unless said \
+         otherwise. A secret that an earlier rotation has kept ends with this one in any case", minimum = 0, maximum = 604_800),
     ),
     responses(
         (status = 200, description = "Rotated, on every gateway", body = Envelope<RotatedSecret>),
@@ -75,9 +84,15 @@ pub(super) async fn rotate_tenant_secret(
     mut params: Params,
 ) -> Result<Success<RotatedSecret>, ApiError> {
     let revokes_issued = params.flag("revoke_issued");
+    let overlap = Duration::from_secs(params.0.number("grace_seconds", 0..=MOST_OVERLAP_S, 0));
     let tenant_id: TenantId = params.tenant_id()?;
-    let Changed { value: (secret, rotated_at), report } =
-        tenants.rotate_secret(&caller, tenant_id, revokes_issued).await?;
+    let Changed { value: (secret, tenant), report } =
+        tenants.rotate_secret(&caller, tenant_id, overlap, revokes_issued).await?;
+    let previous_secret_expires_at = tenant.previous_secret.map(|previous| previous.expires_at.into());
+    let message = match overlap.is_zero() {
+        true => "Secret rotated. Save the new tenant_secret — old secret is now invalid.",
+        false => "Secret rotated. Save the new tenant_secret — old secret is valid until previous_secret_expires_at.",
+    };
     let tenant_secret = secret.expose().to_owned();
     let webhook_secret = secret.to_webhook_secret().expose_secret().to_owned();
     Ok(Success::ok(
@@ -85,11 +100,31 @@ pub(super) async fn rotate_tenant_secret(
             tenant_id,
             tenant_secret,
             webhook_secret,
-            rotated_at: rotated_at.into(),
+            rotated_at: tenant.updated_at.into(),
+            previous_secret_expires_at,
             propagation: report.into(),
         },
-        "Secret rotated. Save the new tenant_secret — old secret is now invalid.",
+        message,
     ))
+}
+
+/// End the secret before the last rotation, which `grace_seconds` has kept. It is refused from the moment this returns. Repeating it is not
+/// an error.
+#[utoipa::path(
+    post, path = "/api/v1/revoke/previous-secret", tag = "tenants",
+    params(("tenant_id" = uuid::Uuid, Query, description = "The tenant")),
+    responses(
+        (status = 200, description = "Ended, on every gateway", body = Envelope<ChangedTenant>),
+        (status = 404, description = "`tenant_not_found`", body = Failure),
+    )
+)]
+pub(super) async fn revoke_previous_secret(
+    State(tenants): State<Tenants>,
+    Known(caller): Known,
+    params: Params,
+) -> Result<Success<ChangedTenant>, ApiError> {
+    let tenant = tenants.revoke_previous_secret(&caller, params.tenant_id()?).await?;
+    Ok(Success::ok(tenant.into(), "The previous secret is invalid. Only the current one is accepted."))
 }
 
 /// Replace a tenant's widget key. Pages that still carry the old one are refused from the moment this returns.

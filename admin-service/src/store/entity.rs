@@ -221,6 +221,15 @@ pub(super) mod tenant {
         pub endpoint_stopped_at: Option<i64>,
         /// The revision at which an operator's membership last changed.
         pub operators_changed: i64,
+        /// The secret before the rotation of `previous_rotated_at`, sealed as it was in `sealed_secret`.
+        pub previous_sealed_secret: Option<Vec<u8>>,
+        /// `secret_rotated_at` of the rotation that left the previous secret. If that has moved on, the previous secret is over: a version
+        /// that knows no overlap has rotated since.
+        pub previous_rotated_at: Option<i64>,
+        pub previous_expires_at: Option<i64>,
+        pub previous_last_used_at: Option<i64>,
+        /// The gateway's name.
+        pub previous_last_used_by: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -16,6 +16,7 @@ mod m0010_events;
 mod m0011_memberships;
 mod m0012_identities;
 mod m0013_admin_keys;
+mod m0014_previous_secret;
 
 use m0001_initial::M0001Initial;
 use m0002_replicas::M0002Replicas;
@@ -30,6 +31,7 @@ use m0010_events::M0010Events;
 use m0011_memberships::M0011Memberships;
 use m0012_identities::M0012Identities;
 use m0013_admin_keys::M0013AdminKeys;
+use m0014_previous_secret::M0014PreviousSecret;
 
 pub(super) struct Migrator;
 
@@ -49,6 +51,7 @@ impl MigratorTrait for Migrator {
             Box::new(M0011Memberships),
             Box::new(M0012Identities),
             Box::new(M0013AdminKeys),
+            Box::new(M0014PreviousSecret),
         ]
     }
 }

@@ -23,6 +23,6 @@ pub use logs::LogStore;
 pub use operators::OperatorStore;
 pub use propagation::{Done, Position, PropagationStore, Replica};
 pub use signing_keys::SigningKeyStore;
-pub use tenants::{KeyedTenant, Replacement, TenantStore};
+pub use tenants::{KeyedTenant, PreviousUse, Replacement, TenantStore};
 pub use visitors::{Identified, KnownVisitor, VisitorStore, Vouched};
 pub use widgets::{StoredAppearance, WidgetStore};

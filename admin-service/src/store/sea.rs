@@ -15,6 +15,7 @@ mod logs;
 mod operators;
 mod outboxes;
 mod paging;
+mod previous_secret;
 mod propagation;
 mod rewrap;
 mod sessions;
@@ -30,8 +31,8 @@ mod widgets;
 pub(super) use connection::Kept;
 pub use connection::SeaStore;
 pub(crate) use rewrap::{
-    ResealedRow, SealedRow, chained_access, chained_audit, replace_secrets, replace_signing_keys, replace_tenants,
-    sealed_secrets, sealed_signing_keys, sealed_tenants,
+    ResealedRow, SealedRow, TenantSecretOf, chained_access, chained_audit, replace_secrets, replace_signing_keys,
+    replace_tenants, sealed_secrets, sealed_signing_keys, sealed_tenants,
 };
 pub(super) use signals::{NotListening, is_lent_session, listener};
 pub(crate) use verify::verify;

@@ -120,6 +120,7 @@ fn calls(tenant: &str) -> Vec<(&'static str, String, Option<Value>, &'static str
         ("POST", of("/reactivate/tenant"), None, "tenants:write"),
         ("POST", of("/rotate/tenant-secret"), None, "secrets:rotate"),
         ("POST", of("/rotate/widget-key"), None, "secrets:rotate"),
+        ("POST", of("/revoke/previous-secret"), None, "secrets:rotate"),
         ("GET", of("/fetch/account-keys"), None, "keys:read"),
         ("GET", "/fetch/signing-keys".to_owned(), None, "keys:read"),
         ("POST", of("/create/account-key"), Some(json!({"name": "n", "abilities": ["*"]})), "keys:write"),
@@ -267,6 +268,7 @@ async fn a_method_needs_the_scope_of_the_same_call_over_rest() {
             reactivate_tenant, TenantRequest, "POST", "/reactivate/tenant";
             rotate_tenant_secret, RotateTenantSecretRequest, "POST", "/rotate/tenant-secret";
             rotate_widget_key, TenantRequest, "POST", "/rotate/widget-key";
+            revoke_previous_secret, TenantRequest, "POST", "/revoke/previous-secret";
             list_audit_log, ListAuditLogRequest, "GET", "/fetch/audit-log";
         }
     }

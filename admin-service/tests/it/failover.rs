@@ -30,7 +30,7 @@ async fn rotate(service: &Service, tenant_id: &str) -> (u16, Value) {
 
 /// Looks until there is what is looked for. The service's own background work also uses the database that a test has broken, so
 /// the first call after that may not be the one that meets the fault.
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look().await {

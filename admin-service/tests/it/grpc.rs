@@ -137,7 +137,7 @@ async fn tenant_admin_is_the_same_service_as_rest() {
     }
 
     let request = || TenantRequest { tenant_id: id.clone() };
-    let rotation = RotateTenantSecretRequest { tenant_id: id.clone(), revoke_issued: true };
+    let rotation = RotateTenantSecretRequest { tenant_id: id.clone(), revoke_issued: true, grace_seconds: 0 };
     assert_ne!(
         tenants.rotate_tenant_secret(admin(rotation)).await.expect("rotated").into_inner().tenant_secret,
         made.tenant_secret

@@ -9,6 +9,7 @@ mod grpc;
 mod identities;
 mod logs;
 mod openapi;
+mod overlap;
 mod rest;
 mod rewrap;
 mod secrets;

@@ -23,6 +23,7 @@ fn every_path_is_documented() {
         ("post", "/api/v1/update/tenant"),
         ("post", "/api/v1/rotate/tenant-secret"),
         ("post", "/api/v1/rotate/widget-key"),
+        ("post", "/api/v1/revoke/previous-secret"),
         ("post", "/api/v1/suspend/tenant"),
         ("post", "/api/v1/reactivate/tenant"),
         ("get", "/api/v1/fetch/tenant"),
@@ -159,6 +160,7 @@ async fn what_is_answered_is_what_is_documented() {
     for (method, path) in [
         ("POST", "/rotate/tenant-secret"),
         ("POST", "/rotate/widget-key"),
+        ("POST", "/revoke/previous-secret"),
         ("POST", "/suspend/tenant"),
         ("POST", "/reactivate/tenant"),
         ("GET", "/fetch/tenant"),

@@ -214,7 +214,13 @@ async fn every_change_is_in_the_audit_log() {
     operator
         .call("POST", &by_id("/update/tenant", &tenant.id), Some(json!({"plan_tier": "pro", "tenant_name": "Audited"})))
         .await;
-    for path in ["/rotate/tenant-secret", "/rotate/widget-key", "/suspend/tenant", "/reactivate/tenant"] {
+    for path in [
+        "/rotate/tenant-secret",
+        "/rotate/widget-key",
+        "/revoke/previous-secret",
+        "/suspend/tenant",
+        "/reactivate/tenant",
+    ] {
         operator.call("POST", &by_id(path, &tenant.id), None).await;
     }
     operator.provision(json!({"tenant_name": "Other"})).await;
@@ -225,7 +231,7 @@ async fn every_change_is_in_the_audit_log() {
     let (_, page) = operator.call("GET", "/fetch/audit-log?limit=3", None).await;
     let cursor = page["data"]["next_cursor"].as_str().expect("more");
     let (_, rest) = operator.call("GET", &format!("/fetch/audit-log?cursor={cursor}"), None).await;
-    assert_eq!(rest["data"]["items"].as_array().map(Vec::len), Some(4), "{rest}");
+    assert_eq!(rest["data"]["items"].as_array().map(Vec::len), Some(5), "{rest}");
 }
 
 #[tokio::test]
@@ -237,6 +243,7 @@ async fn without_the_right_key_nothing_is_told() {
         ("POST", "update/tenant"),
         ("POST", "rotate/tenant-secret"),
         ("POST", "rotate/widget-key"),
+        ("POST", "revoke/previous-secret"),
         ("POST", "suspend/tenant"),
         ("POST", "reactivate/tenant"),
         ("GET", "fetch/tenant"),
@@ -271,6 +278,7 @@ async fn an_unknown_tenant_is_404_and_a_malformed_one_422() {
         ("POST", "/update/tenant"),
         ("POST", "/rotate/tenant-secret"),
         ("POST", "/rotate/widget-key"),
+        ("POST", "/revoke/previous-secret"),
         ("POST", "/suspend/tenant"),
         ("POST", "/reactivate/tenant"),
         ("GET", "/fetch/tenant"),

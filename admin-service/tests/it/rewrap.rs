@@ -2,7 +2,7 @@
 
 use admin_service::rewrap::{self, Report};
 use e2e::{signed::Tenant, world::MASTER_KEYS};
-use proto::directory::v1::{GetTenantRequest, tenant_directory_client::TenantDirectoryClient};
+use proto::directory::v1::{GetTenantRequest, TenantState, tenant_directory_client::TenantDirectoryClient};
 use serde_json::json;
 
 use crate::{
@@ -22,11 +22,15 @@ async fn rewrap(on: &TestDatabase, keys: &str) -> Report {
 
 /// The key that a gateway verifies this tenant's calls with.
 async fn key_of(service: &Service, tenant: &Tenant) -> Vec<u8> {
+    state_of(service, tenant).await.hmac_key
+}
+
+async fn state_of(service: &Service, tenant: &Tenant) -> TenantState {
     let mut directory = TenantDirectoryClient::new(channel(service).await);
     let tenant_id = tenant.id.parse::<uuid::Uuid>().expect("a UUID").as_bytes().to_vec();
     let bearer = format!("Bearer {}", e2e::world::GRPC_TOKEN);
     let told = directory.get_tenant(with(GetTenantRequest { tenant_id }, "authorization", &bearer)).await;
-    told.expect("an answer").into_inner().tenant.expect("a tenant").hmac_key
+    told.expect("an answer").into_inner().tenant.expect("a tenant")
 }
 
 async fn seals_everything_anew(on: TestDatabase) {
@@ -36,6 +40,11 @@ async fn seals_everything_anew(on: TestDatabase) {
     for number in 0..30 {
         tenants.push(operator.provision(json!({"tenant_name": format!("Acme {number}")})).await);
     }
+    // One keeps the secret before its rotation, which the old key has sealed too.
+    let kept = tenants[20].secret.clone();
+    let path = format!("/rotate/tenant-secret?grace_seconds=3600&tenant_id={}", tenants[20].id);
+    let (_, rotated) = operator.call("POST", &path, None).await;
+    rotated["data"]["tenant_secret"].as_str().expect("a secret").clone_into(&mut tenants[20].secret);
     let (_, rotated) = operator.call("POST", "/rotate/signing-key?signs_after_seconds=0", None).await;
     assert_eq!(rotated["success"], true, "{rotated}");
     let on = service.stop().await;
@@ -57,8 +66,8 @@ async fn seals_everything_anew(on: TestDatabase) {
     let again = rewrap(&service.database, &both()).await;
     assert_eq!(
         (again.resealed, again.before),
-        (0, 30 + 2 + 2),
-        "every tenant, two signing keys, two secrets of the deployment: {again}"
+        (0, 30 + 1 + 2 + 2),
+        "every tenant, one previous secret, two signing keys, two secrets of the deployment: {again}"
     );
     for tenant in &tenants {
         assert_eq!(key_of(&service, tenant).await, tenant.secret.as_bytes(), "gateways see the same secret");
@@ -76,6 +85,8 @@ async fn seals_everything_anew(on: TestDatabase) {
     for tenant in &tenants {
         assert_eq!(key_of(&service, tenant).await, tenant.secret.as_bytes());
     }
+    let previous = state_of(&service, &tenants[20]).await.previous_key.expect("a previous key");
+    assert_eq!(previous.hmac_key, kept.as_bytes());
     let (_, keys) = service.operator().call("GET", "/fetch/signing-keys", None).await;
     let states: Vec<_> =
         keys["data"]["items"].as_array().expect("keys").iter().map(|key| key["state"].clone()).collect();

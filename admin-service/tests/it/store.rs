@@ -1,6 +1,6 @@
 //! The store's contract, the same on SQLite and PostgreSQL.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use admin_service::{
     audit::{Action, AuditEntry, Caller},
@@ -57,6 +57,7 @@ fn tenant(name: &str) -> Tenant {
         visitor_revocations: 0,
         sessions_ended: 0,
         operators_changed: 0,
+        previous_secret: None,
         endpoint_stopped_at: None,
         revision: 0,
     }
@@ -100,7 +101,7 @@ async fn every_change_takes_the_next_revision(store: &SeaStore) {
     let secret = store
         .rotate(
             created.id,
-            Replacement::Secret { sealed: b"new".to_vec(), revokes_issued: true },
+            Replacement::Secret { sealed: b"new".to_vec(), revokes_issued: true, overlap: Duration::ZERO },
             audit(created.id, Action::RotateTenantSecret),
         )
         .await
@@ -370,7 +371,7 @@ async fn tenants_from_before_are_in_the_first_generation() {
         assert_eq!(store.find(before.id).await.expect("reads"), Some(before.clone()), "{url}");
         let kept = store.session(before.id, session.id).await.expect("reads");
         assert_eq!(kept, Some(session), "{url}: neither ended, nor any token used");
-        let to = Replacement::Secret { sealed: vec![7; 60], revokes_issued: true };
+        let to = Replacement::Secret { sealed: vec![7; 60], revokes_issued: true, overlap: Duration::ZERO };
         let rotated = store.rotate(before.id, to, audit(before.id, Action::RotateTenantSecret)).await.expect("rotated");
         assert_eq!(rotated.token_generation, before.token_generation + 1, "{url}");
         store.close().await.expect("it closes");

@@ -1,6 +1,6 @@
 //! `chatrelay.directory.v1.TenantDirectory`: tenants' state, and what their widget keys allow. The watch stream is in `watch.rs`.
 
-use std::{num::NonZeroU32, str::FromStr};
+use std::{num::NonZeroU32, str::FromStr, sync::atomic::AtomicI64};
 
 use proto::directory::v1 as rpc;
 use serde::Serialize;
@@ -8,12 +8,12 @@ use serde_json::{Map, Value};
 use service::ApiError;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use wire::{TenantId, origin::OriginPolicy, request_id::RequestId, signature::TenantKey};
+use wire::{TenantId, origin::OriginPolicy, request_id::RequestId, signature::TenantKey, time::since_boot_ms};
 use zeroize::Zeroizing;
 
 use super::{errors::no_answer, transport::AdminClient};
 use crate::domain::{
-    tenant::{Generation, TenantState},
+    tenant::{Generation, PreviousKey, TenantState},
     widget_access::{Widget, WidgetAccess},
 };
 
@@ -23,6 +23,16 @@ pub(crate) struct TenantAnswer {
     pub(crate) tenant: Option<TenantState>,
     /// The directory's revision that the state was true at.
     pub(crate) revision: u64,
+}
+
+/// When a call was last signed with a tenant's previous secret.
+#[derive(Clone, Copy)]
+pub(crate) struct PreviousUse {
+    pub(crate) tenant_id: TenantId,
+    /// The rotation that left that secret, Unix milliseconds.
+    pub(crate) rotated_at_ms: i64,
+    /// Unix milliseconds.
+    pub(crate) used_at_ms: i64,
 }
 
 /// What a tenant may read of its own configuration.
@@ -48,9 +58,10 @@ impl AdminClient {
     /// A tenant's state, true at some moment after the call began. Its secret is keyed here, and its text wiped.
     pub(crate) async fn tenant(&self, id: TenantId, request_id: &RequestId) -> Result<TenantAnswer, ApiError> {
         let message = rpc::GetTenantRequest { tenant_id: id.as_uuid().as_bytes().to_vec() };
+        let asked_at = since_boot_ms();
         let answer = self.call(request_id, message).await?;
         let tenant = match answer.tenant {
-            Some(tenant) => Some(keyed(id, tenant)?),
+            Some(tenant) => Some(keyed(id, tenant, asked_at)?),
             None => {
                 // Takes as long as keying a known tenant: a caller must not learn from the time whether the tenant exists.
                 std::hint::black_box(TenantKey::new(std::hint::black_box(b"nobody")));
@@ -58,6 +69,17 @@ impl AdminClient {
             }
         };
         Ok(TenantAnswer { tenant, revision: answer.revision })
+    }
+
+    /// Tells when this gateway last took calls that were signed with previous secrets.
+    pub(crate) async fn note_previous_uses(&self, gateway: &str, uses: &[PreviousUse]) -> Result<(), ApiError> {
+        let uses = uses.iter().map(|used| rpc::PreviousUse {
+            tenant_id: used.tenant_id.as_uuid().as_bytes().to_vec(),
+            rotated_at_ms: used.rotated_at_ms,
+            used_at_ms: used.used_at_ms,
+        });
+        let message = rpc::NotePreviousUsesRequest { gateway: gateway.to_owned(), uses: uses.collect() };
+        self.call(&RequestId::generate(), message).await.map(drop)
     }
 
     /// What a widget key allows; with an empty key, what any page of the tenant's origins may see.
@@ -125,8 +147,8 @@ fn widget_access(wire: rpc::GetWidgetResponse) -> Result<WidgetAccess, ApiError>
     Ok(WidgetAccess { policy, widget: Some(widget) })
 }
 
-/// Keys the secret and wipes its text.
-fn keyed(id: TenantId, wire: rpc::TenantState) -> Result<TenantState, ApiError> {
+/// Keys the secrets and wipes their texts. `asked_at` is when the admin service was asked, in milliseconds since the machine started.
+fn keyed(id: TenantId, wire: rpc::TenantState, asked_at: u64) -> Result<TenantState, ApiError> {
     let status = wire.status();
     let secret = Zeroizing::new(wire.hmac_key);
     let suspended = match status {
@@ -137,10 +159,20 @@ fn keyed(id: TenantId, wire: rpc::TenantState) -> Result<TenantState, ApiError> 
     if secret.is_empty() {
         return Err(no_answer("a tenant without a key"));
     }
+    let previous = wire.previous_key.map(|previous| {
+        let secret = Zeroizing::new(previous.hmac_key);
+        PreviousKey {
+            key: TenantKey::new(&secret),
+            until_boot_ms: asked_at.saturating_add(previous.valid_for_ms),
+            rotated_at_ms: previous.rotated_at_ms,
+            noted_at_ms: AtomicI64::new(0),
+        }
+    });
     Ok(TenantState {
         id,
         suspended,
         key: TenantKey::new(&secret),
+        previous,
         rate_limit_per_min: NonZeroU32::new(wire.rate_limit_per_min).unwrap_or(NonZeroU32::MIN),
         // An older admin service does not send this field: then the tenant takes files, as by default.
         file_upload_enabled: wire.file_upload_enabled.unwrap_or(true),
@@ -202,15 +234,15 @@ mod tests {
     #[test]
     fn an_answer_that_cannot_be_trusted_is_no_answer() {
         let id = TenantId::generate();
-        assert!(keyed(id, wire()).is_ok_and(|state| !state.suspended));
+        assert!(keyed(id, wire(), 0).is_ok_and(|state| !state.suspended));
         let suspended = rpc::TenantState { status: rpc::TenantStatus::Suspended.into(), ..wire() };
-        assert!(keyed(id, suspended).is_ok_and(|state| state.suspended));
+        assert!(keyed(id, suspended, 0).is_ok_and(|state| state.suspended));
         for broken in [
             rpc::TenantState { status: 0, ..wire() },
             rpc::TenantState { status: 99, ..wire() },
             rpc::TenantState { hmac_key: Vec::new(), ..wire() },
         ] {
-            assert_eq!(keyed(id, broken).expect_err("refused").code(), ErrorCode::DirectoryUnavailable);
+            assert_eq!(keyed(id, broken, 0).expect_err("refused").code(), ErrorCode::DirectoryUnavailable);
         }
     }
 }

@@ -68,6 +68,7 @@ mod tests {
             id: TenantId::generate(),
             suspended: false,
             key: TenantKey::new(b"k"),
+            previous: None,
             rate_limit_per_min: NonZeroU32::MIN,
             file_upload_enabled: true,
             storage_gb_quota: 0,

@@ -8,7 +8,7 @@ use wire::{
     signature::{BodyDigest, Signature, TenantKey, WINDOW_MS, signing_string},
 };
 
-use super::tenant::TenantState;
+use super::tenant::{PreviousKey, TenantState};
 
 /// The key for tenants that do not exist. The gateway verifies with it too, so a refusal takes as long as for a tenant that exists.
 static NOBODY: LazyLock<TenantKey> = LazyLock::new(|| {
@@ -57,6 +57,14 @@ pub struct Received {
     pub body_bytes: usize,
     pub body_sha256: String,
     pub signing_string: String,
+}
+
+/// Which of a tenant's secrets signed a call.
+#[derive(Debug)]
+pub enum SignedWith<'t> {
+    Current,
+    /// The one before a rotation with overlap.
+    Previous(&'t PreviousKey),
 }
 
 /// The three headers of a signed call, each well formed.
@@ -115,8 +123,10 @@ impl SignedCall {
         }
     }
 
-    /// Whether the tenant signed this body. For an unknown tenant and for a wrong signature this function gives the same answer after
-    /// the same time. How long a look-up takes is decided in the directory and the admin service.
+    /// Whether the tenant signed this body, and with which of its secrets. `boot_ms` tells the milliseconds since the machine started; it is
+    /// asked only where the current secret did not sign. For an unknown tenant and for a wrong signature this function gives the same
+    /// answer after the same time: two keys are tried, whatever keys the tenant has. How long a look-up takes is decided in the directory
+    /// and the admin service.
     ///
     /// # Errors
     /// [`Rejection::WrongSignature`].
@@ -125,17 +135,26 @@ impl SignedCall {
         tenant: Option<&'t TenantState>,
         body: &BodyDigest,
         body_bytes: usize,
-    ) -> Result<&'t TenantState, Rejection> {
-        let key = tenant.map_or(&*NOBODY, |tenant| &tenant.key);
-        let is_right = key.verify(self.timestamp(), body, &self.signature);
-        tenant.filter(|_| is_right).ok_or_else(|| {
-            Rejection::WrongSignature(Received {
-                timestamp: self.timestamp().to_owned(),
-                body_bytes,
-                body_sha256: body.as_hex().to_owned(),
-                signing_string: signing_string(self.timestamp(), body),
-            })
-        })
+        boot_ms: impl FnOnce() -> u64,
+    ) -> Result<(&'t TenantState, SignedWith<'t>), Rejection> {
+        let is_of = |key: &TenantKey| key.verify(self.timestamp(), body, &self.signature);
+        let is_right = is_of(tenant.map_or(&*NOBODY, |tenant| &tenant.key));
+        if let Some(tenant) = tenant.filter(|_| is_right) {
+            return Ok((tenant, SignedWith::Current));
+        }
+        let now = boot_ms();
+        let overlap = tenant.and_then(|tenant| tenant.previous.as_ref().map(|previous| (tenant, previous)));
+        let overlap = overlap.filter(|(_, previous)| now < previous.until_boot_ms);
+        let is_right = is_of(overlap.map_or(&*NOBODY, |(_, previous)| &previous.key));
+        if let Some((tenant, previous)) = overlap.filter(|_| is_right) {
+            return Ok((tenant, SignedWith::Previous(previous)));
+        }
+        Err(Rejection::WrongSignature(Received {
+            timestamp: self.timestamp().to_owned(),
+            body_bytes,
+            body_sha256: body.as_hex().to_owned(),
+            signing_string: signing_string(self.timestamp(), body),
+        }))
     }
 }
 
@@ -154,7 +173,7 @@ fn is_decimal(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
+    use std::{num::NonZeroU32, sync::atomic::AtomicI64};
 
     use super::*;
     use crate::domain::tenant::Generation;
@@ -166,6 +185,7 @@ mod tests {
             id: TenantId::generate(),
             suspended: false,
             key: TenantKey::new(secret),
+            previous: None,
             rate_limit_per_min: NonZeroU32::MIN,
             file_upload_enabled: true,
             storage_gb_quota: 0,
@@ -244,10 +264,12 @@ mod tests {
         let call = signed(b"right", "1718960000000", b"body");
         let digest = BodyDigest::of(b"body");
         let (right, wrong) = (tenant(b"right"), tenant(b"wrong"));
-        assert!(call.verify(Some(&right), &digest, 4).is_ok());
-        assert!(call.verify(Some(&right), &BodyDigest::of(b"tampered"), 8).is_err());
-        let unknown = call.verify(None, &digest, 4).err();
-        assert_eq!(unknown, call.verify(Some(&wrong), &digest, 4).err());
+        let verify = |tenant, digest, bytes| call.verify(tenant, digest, bytes, || 0);
+        assert!(verify(Some(&right), &digest, 4).is_ok());
+        let tampered = BodyDigest::of(b"tampered");
+        assert!(verify(Some(&right), &tampered, 8).is_err());
+        let unknown = verify(None, &digest, 4).err();
+        assert_eq!(unknown, verify(Some(&wrong), &digest, 4).err());
         let received = Received {
             timestamp: "1718960000000".into(),
             body_bytes: 4,
@@ -255,5 +277,26 @@ mod tests {
             signing_string: format!("1718960000000.{}", digest.as_hex()),
         };
         assert_eq!(unknown, Some(Rejection::WrongSignature(received)));
+    }
+
+    #[test]
+    fn a_previous_secret_is_accepted_until_its_end() {
+        let rotated = TenantState {
+            previous: Some(PreviousKey {
+                key: TenantKey::new(b"old"),
+                until_boot_ms: 1000,
+                rotated_at_ms: 0,
+                noted_at_ms: AtomicI64::new(0),
+            }),
+            ..tenant(b"new")
+        };
+        let with = |secret: &[u8], boot_ms| {
+            let call = signed(secret, "1718960000000", b"");
+            let verified = call.verify(Some(&rotated), &BodyDigest::of(b""), 0, || boot_ms);
+            verified.ok().map(|(_, with)| matches!(with, SignedWith::Previous(_)))
+        };
+        assert_eq!([with(b"new", 0), with(b"old", 999)], [Some(false), Some(true)]);
+        assert_eq!([with(b"old", 1000), with(b"older", 0)], [None, None]);
+        assert_eq!(with(b"new", 2000), Some(false));
     }
 }

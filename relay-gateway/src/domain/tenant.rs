@@ -2,7 +2,7 @@
 
 use std::{
     num::NonZeroU32,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 use wire::{TenantId, signature::TenantKey};
@@ -14,6 +14,8 @@ pub struct TenantState {
     pub suspended: bool,
     /// Keyed for HMAC#1.
     pub key: TenantKey,
+    /// The secret before a rotation with overlap.
+    pub previous: Option<PreviousKey>,
     pub rate_limit_per_min: NonZeroU32,
     /// Whether messages may have attachments.
     pub file_upload_enabled: bool,
@@ -28,6 +30,19 @@ pub struct TenantState {
     /// The revision at which an operator's membership last changed. Where it has not moved, what is known of operators is still true.
     pub operators_changed: u64,
     pub generation: Generation,
+}
+
+/// A secret that is accepted beside the current one, until its end.
+#[derive(Debug)]
+pub struct PreviousKey {
+    /// Keyed for HMAC#1.
+    pub key: TenantKey,
+    /// Its end, in milliseconds since the machine started: whatever becomes of the calendar's clock, it is not accepted longer.
+    pub until_boot_ms: u64,
+    /// The rotation that left it, Unix milliseconds.
+    pub rotated_at_ms: i64,
+    /// When its use was last noted, Unix milliseconds.
+    pub noted_at_ms: AtomicI64,
 }
 
 /// Tells what was learnt of a tenant at one time from what was learnt at another.

@@ -19,7 +19,11 @@ use service::{
     serve::RequestBody,
 };
 use tokio::time::timeout;
-use wire::{ErrorCode, request_id::RequestId, time::now_unix_ms};
+use wire::{
+    ErrorCode,
+    request_id::RequestId,
+    time::{now_unix_ms, since_boot_ms},
+};
 
 use super::{
     admin_call::AdminCall,
@@ -35,7 +39,10 @@ use super::{
 use crate::{
     backend::Relayed,
     directory::{Known, TenantDirectory},
-    domain::{admission::SignedCall, tenant::TenantState},
+    domain::{
+        admission::{SignedCall, SignedWith},
+        tenant::TenantState,
+    },
     errors,
     limits::{Allowance, FailureGuard, Lane, NotAdmitted, Now, SignedUse, TenantRate, Use},
     metrics::GatewayMetrics,
@@ -152,8 +159,12 @@ async fn admit_and_answer<D: TenantDirectory>(
     // original call.
     let (now_ms, now) = (now_unix_ms(), Instant::now());
     call.check_window(now_ms).map_err(ApiError::from)?;
-    let tenant = match call.verify(tenant.as_deref(), &digest, body.len()) {
-        Ok(tenant) => tenant,
+    let tenant = match call.verify(tenant.as_deref(), &digest, body.len(), since_boot_ms) {
+        Ok((tenant, SignedWith::Current)) => tenant,
+        Ok((tenant, SignedWith::Previous(previous))) => {
+            gateway.previous_uses.note(tenant.id, previous, now_ms);
+            tenant
+        }
         Err(rejection) => {
             // A call that was charged when it began stays charged.
             if charged.is_none() {

@@ -9,7 +9,7 @@ use crate::{
     admin::AdminClient,
     backend::{Backend, Upstream},
     config::{AttachmentConfig, Exposed, List, Network},
-    directory::TenantDirectory,
+    directory::{PreviousUses, TenantDirectory},
     limits::Limits,
     metrics::GatewayMetrics,
     signing_keys::SigningKeys,
@@ -19,6 +19,7 @@ use crate::{
 /// What the handlers share.
 pub(crate) struct Gateway<D: TenantDirectory> {
     pub(crate) directory: D,
+    pub(crate) previous_uses: Arc<PreviousUses>,
     pub(crate) admin: AdminClient,
     pub(crate) backend: Arc<Backend>,
     pub(crate) signing_keys: SigningKeys<D>,

@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use http::Method;
-use proto::directory::v1::TenantStatus;
+use proto::directory::v1::{PreviousKey, TenantStatus};
 use serde_json::Value;
 use service::ApiError;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use wire::{ErrorCode, signature::WINDOW_MS, time::now_unix_ms};
 
-use crate::fakes::{Fixture, nobody, ok, refusal, tenant};
+use crate::{
+    fakes::{Fixture, nobody, ok, refusal, tenant},
+    leased::until,
+};
 
 fn expected(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())
@@ -117,6 +120,36 @@ async fn what_changed_counts_for_the_next_call() {
     assert_eq!(fixture.post("a", "1").send().await.expect("an answer").status(), 200);
     fixture.admin.set(&fixture.tenant, |state| state.hmac_key = b"sk_new".to_vec());
     assert_eq!(refusal(fixture.post("a", "2")).await, expected(401, "invalid_signature"));
+}
+
+#[tokio::test]
+async fn a_secret_from_before_a_rotation_is_taken_until_its_end_and_its_use_is_told() {
+    let fixture = Fixture::start().await;
+    fixture.backend.answers(|_| ok("{}"));
+    let old = fixture.tenant.secret.clone();
+    let keeps_old_for = |valid_for_ms| {
+        fixture.admin.set(&fixture.tenant, |state| {
+            state.hmac_key = b"sk_new".to_vec();
+            let hmac_key = old.clone().into_bytes();
+            state.previous_key = Some(PreviousKey { hmac_key, valid_for_ms, rotated_at_ms: 1_718_960_000_000 });
+        });
+    };
+    keeps_old_for(60_000);
+    let before = now_unix_ms();
+    assert_eq!(fixture.post("a", "1").send().await.expect("an answer").status(), 200);
+    let mut other = fixture.tenant.clone();
+    other.secret = "sk_older".into();
+    let request = other.request(&fixture.client, Method::POST, &fixture.url("a"), "2");
+    assert_eq!(refusal(request).await, expected(401, "invalid_signature"));
+    let uses = || fixture.admin.previous_uses.lock().expect("not poisoned");
+    until(async || !uses().is_empty()).await;
+    let told = uses().remove(0);
+    let [used] = told.uses.as_slice() else { panic!("{told:?}") };
+    assert_eq!((used.rotated_at_ms, told.gateway.is_empty()), (1_718_960_000_000, false));
+    assert!((before..=now_unix_ms()).contains(&used.used_at_ms), "{told:?}");
+
+    keeps_old_for(0);
+    assert_eq!(refusal(fixture.post("a", "3")).await, expected(401, "invalid_signature"));
 }
 
 #[tokio::test]

@@ -26,9 +26,12 @@ const MUTATIONS: usize = 2000;
 /// What is known of one tenant by the one who changes it.
 #[derive(Debug, Default)]
 struct Truth {
-    /// The newest secret, and those that a rotation which has returned has put out of use.
+    /// The newest secret, the one before it where an overlap keeps that, and those that a change which has returned has put out of use.
     current: String,
+    previous: Option<String>,
     retired: Vec<String>,
+    /// One of which nobody knows whether it is accepted: the rotation with overlap that was to keep it was made twice.
+    uncertain: Option<String>,
     suspended: bool,
     /// Moves before each change and after it.
     version: u64,
@@ -37,14 +40,43 @@ struct Truth {
 }
 
 impl Truth {
-    /// A change has returned.
-    fn settle(&mut self, action: &str, secret: Option<String>) {
+    /// A change has returned. `is_certain` says whether it was made once.
+    fn settle(&mut self, action: Action, secret: Option<String>, is_certain: bool) {
         self.version += 1;
         self.unsettled = false;
-        match secret {
-            Some(secret) => self.retired.push(std::mem::replace(&mut self.current, secret)),
-            None => self.suspended = action == "suspend/tenant",
+        if let Action::Rotate | Action::RotateWithOverlap | Action::RevokePrevious = action {
+            self.retired.extend(self.previous.take().into_iter().chain(self.uncertain.take()));
         }
+        let replaced = secret.map(|secret| std::mem::replace(&mut self.current, secret));
+        match action {
+            Action::Rotate => self.retired.extend(replaced),
+            Action::RotateWithOverlap if is_certain => self.previous = replaced,
+            Action::RotateWithOverlap => self.uncertain = replaced,
+            Action::RevokePrevious => {}
+            Action::Suspend | Action::Reactivate => self.suspended = action == Action::Suspend,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Rotate,
+    RotateWithOverlap,
+    RevokePrevious,
+    Suspend,
+    Reactivate,
+}
+
+impl Action {
+    fn path(self, tenant_id: &str) -> String {
+        let (path, further) = match self {
+            Self::Rotate => ("rotate/tenant-secret", ""),
+            Self::RotateWithOverlap => ("rotate/tenant-secret", "&grace_seconds=86400"),
+            Self::RevokePrevious => ("revoke/previous-secret", ""),
+            Self::Suspend => ("suspend/tenant", ""),
+            Self::Reactivate => ("reactivate/tenant", ""),
+        };
+        format!("/{path}?tenant_id={tenant_id}{further}")
     }
 }
 
@@ -54,7 +86,7 @@ struct Subject {
     truth: Arc<Mutex<Truth>>,
 }
 
-/// One client of one gateway: signs with the secret that is current or one that is retired, and judges the answer by what
+/// One client of one gateway: signs with a secret that is accepted or one that is retired, and judges the answer by what
 /// was certain before it asked.
 async fn hammer(relay: String, subjects: Vec<Subject>, seen: Arc<Seen>, over: Arc<AtomicBool>) {
     let client = Client::builder().timeout(LEASE * 3).build().expect("a client");
@@ -65,8 +97,8 @@ async fn hammer(relay: String, subjects: Vec<Subject>, seen: Arc<Seen>, over: Ar
             let truth = subject.truth.lock().expect("not poisoned");
             let retired = !truth.retired.is_empty() && fastrand::bool();
             // The newest of the retired is the one that is easily still in use.
-            tenant.secret =
-                if retired { truth.retired[truth.retired.len() - 1].clone() } else { truth.current.clone() };
+            let accepted = truth.previous.as_ref().filter(|_| fastrand::bool()).unwrap_or(&truth.current);
+            tenant.secret = if retired { &truth.retired[truth.retired.len() - 1] } else { accepted }.clone();
             (retired, truth.version, !truth.unsettled, truth.suspended)
         };
         let body = format!("{{\"nonce\":\"{:x}\"}}", fastrand::u128(..));
@@ -89,24 +121,29 @@ async fn change(subject: Subject, operators: Vec<Operator>, waits: Arc<Waits>, o
     while !over() {
         let pauses = waits.pauses.load(Ordering::SeqCst);
         let suspended = subject.truth.lock().expect("not poisoned").suspended;
-        let action = match fastrand::u8(..4) {
-            _ if suspended => "reactivate/tenant",
-            0 => "suspend/tenant",
-            _ => "rotate/tenant-secret",
+        let action = match fastrand::u8(..6) {
+            _ if suspended => Action::Reactivate,
+            0 => Action::Suspend,
+            1 | 2 => Action::RotateWithOverlap,
+            3 => Action::RevokePrevious,
+            _ => Action::Rotate,
         };
         {
             let mut truth = subject.truth.lock().expect("not poisoned");
             truth.version += 1;
             truth.unsettled = true;
         }
-        let path = format!("/{action}?tenant_id={}", subject.tenant.id);
+        let (path, mut is_certain) = (action.path(&subject.tenant.id), true);
         // One whose outcome is not known is made again until it is.
         let deadline = Instant::now() + PATIENCE;
         let answer = loop {
             let operator = &operators[fastrand::usize(..operators.len())];
             match operator.try_call("POST", &path, None).await {
                 Ok((200, answer)) => break answer,
-                Ok((503, _)) | Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Ok((503, _)) | Err(_) => {
+                    is_certain = false;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
                 Ok((status, answer)) => panic!("{path} answered {status}: {answer}"),
             }
             assert!(Instant::now() < deadline, "{path} does not succeed");
@@ -115,7 +152,7 @@ async fn change(subject: Subject, operators: Vec<Operator>, waits: Arc<Waits>, o
         let list = if still { &waits.of_all } else { &waits.of_replicas_paused };
         list.lock().expect("not poisoned").push(answer["data"]["propagation"]["waited_ms"].as_u64().expect("a time"));
         let secret = answer["data"]["tenant_secret"].as_str().map(str::to_owned);
-        subject.truth.lock().expect("not poisoned").settle(action, secret);
+        subject.truth.lock().expect("not poisoned").settle(action, secret, is_certain);
         // Long enough for clients to see what is true now.
         tokio::time::sleep(Duration::from_millis(fastrand::u64(..100))).await;
     }

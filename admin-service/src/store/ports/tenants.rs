@@ -1,6 +1,9 @@
 //! The port to tenants.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use jiff::Timestamp;
 use wire::TenantId;
 
 use crate::{
@@ -24,6 +27,19 @@ pub struct KeyedTenant {
     pub tenant: Tenant,
     /// Its sealed secret.
     pub sealed_secret: Vec<u8>,
+    /// The sealed secret that belongs to `tenant.previous_secret`.
+    pub sealed_previous: Option<Vec<u8>>,
+}
+
+/// When a call was last signed with a tenant's previous secret.
+#[derive(Clone, Copy, Debug)]
+pub struct PreviousUse {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// The rotation that left that secret.
+    pub rotated_at: Timestamp,
+    /// When.
+    pub used_at: Timestamp,
 }
 
 /// A secret or key that takes another's place.
@@ -35,6 +51,8 @@ pub enum Replacement {
         sealed: Vec<u8>,
         /// Whether this ends the visitors' minted tokens and the operators' tokens that were issued before.
         revokes_issued: bool,
+        /// How long the secret that it replaces is accepted beside it. Every secret before that one ends with the rotation.
+        overlap: Duration,
     },
     /// A new widget key.
     WidgetKey(WidgetKey),
@@ -48,6 +66,16 @@ pub trait TenantStore: Send + Sync {
 
     /// Replaces a secret or a widget key.
     async fn rotate(&self, id: TenantId, to: Replacement, audit: AuditEntry) -> Result<Tenant, StoreError>;
+
+    /// Ends the secret before the last rotation. Where there is none, that counts as a change, as with the status.
+    async fn revoke_previous_secret(&self, id: TenantId, audit: AuditEntry) -> Result<Tenant, StoreError>;
+
+    /// Notes when a gateway last took calls that were signed with previous secrets. It takes no revision, because no gateway caches it.
+    /// A use of a secret that has ended since is dropped.
+    async fn note_previous_uses(&self, gateway: &str, uses: &[PreviousUse]) -> Result<(), StoreError>;
+
+    /// Removes previous secrets that have ended by now.
+    async fn forget_previous_secrets(&self) -> Result<(), StoreError>;
 
     /// Writes the status; writing the one it has counts as a change, so that repeating a call whose answer was lost
     /// is as good as the call.

@@ -18,14 +18,36 @@ pub(crate) type SealedRow<K> = (K, Vec<u8>);
 /// A row's key, its sealed value, and the value that replaces it.
 pub(crate) type ResealedRow<K> = (K, Vec<u8>, Vec<u8>);
 
-/// Tenants' secrets, of `limit` tenants that follow on `after`.
+/// Which of a tenant's secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TenantSecretOf {
+    /// The current one.
+    Now,
+    /// The one before a rotation with overlap.
+    Before,
+}
+
+impl TenantSecretOf {
+    pub(crate) const ALL: [Self; 2] = [Self::Now, Self::Before];
+
+    fn column(self) -> tenant::Column {
+        match self {
+            Self::Now => tenant::Column::SealedSecret,
+            Self::Before => tenant::Column::PreviousSealedSecret,
+        }
+    }
+}
+
+/// Tenants' secrets, of `limit` tenants that have such a one and follow on `after`.
 pub(crate) async fn sealed_tenants(
     connection: &DatabaseConnection,
+    which: TenantSecretOf,
     after: Option<Uuid>,
     limit: u64,
 ) -> Result<Vec<SealedRow<Uuid>>, StoreError> {
     use tenant::{Column, Entity};
-    let mut page = Entity::find().select_only().columns([Column::Id, Column::SealedSecret]).order_by_asc(Column::Id);
+    let mut page = Entity::find().select_only().columns([Column::Id, which.column()]).order_by_asc(Column::Id);
+    page = page.filter(which.column().is_not_null());
     if let Some(after) = after {
         page = page.filter(Column::Id.gt(after));
     }
@@ -50,9 +72,10 @@ pub(crate) async fn sealed_secrets(connection: &DatabaseConnection) -> Result<Ve
 /// Replaces tenants' secrets, all of them or none. One that was rotated meanwhile stays as it is. Answers how many were replaced.
 pub(crate) async fn replace_tenants(
     connection: &DatabaseConnection,
+    which: TenantSecretOf,
     rows: Vec<ResealedRow<Uuid>>,
 ) -> Result<u64, StoreError> {
-    replace::<tenant::Entity, _>(connection, (tenant::Column::Id, tenant::Column::SealedSecret), rows).await
+    replace::<tenant::Entity, _>(connection, (tenant::Column::Id, which.column()), rows).await
 }
 
 /// The same for signing keys.
@@ -132,8 +155,8 @@ mod tests {
             connection.execute_unprepared(&row).await.expect("inserted");
         }
         let stale = vec![(one, vec![9], vec![2]), (other, vec![1], vec![2])];
-        assert_eq!(replace_tenants(&connection, stale).await.expect("replaced"), 1);
-        let mut kept = sealed_tenants(&connection, None, 10).await.expect("read");
+        assert_eq!(replace_tenants(&connection, TenantSecretOf::Now, stale).await.expect("replaced"), 1);
+        let mut kept = sealed_tenants(&connection, TenantSecretOf::Now, None, 10).await.expect("read");
         kept.sort_by_key(|(id, _)| *id != one);
         assert_eq!(kept, [(one, vec![1]), (other, vec![2])]);
     }

@@ -13,6 +13,7 @@ use super::{
     connection::{SeaStore, end_read, translate},
     directory, outboxes,
     paging::cut,
+    previous_secret,
     values::{broken_row, number_from_row, stored_time},
     widgets,
 };
@@ -29,7 +30,7 @@ use crate::{
         entity::tenant,
         error::StoreError,
         page::{Page, PageStart},
-        ports::{KeyedTenant, Replacement, TenantStore},
+        ports::{KeyedTenant, PreviousUse, Replacement, TenantStore},
         revision::AtRevision,
     },
 };
@@ -38,6 +39,7 @@ impl TryFrom<tenant::Model> for Tenant {
     type Error = StoreError;
 
     fn try_from(row: tenant::Model) -> Result<Self, StoreError> {
+        let previous_secret = previous_secret::read(&row);
         Ok(Self {
             id: row.id.into(),
             status: TenantStatus::from_text(&row.status)
@@ -53,6 +55,7 @@ impl TryFrom<tenant::Model> for Tenant {
             sessions_ended: number_from_row(row.sessions_ended)?,
             operators_changed: number_from_row(row.operators_changed)?,
             endpoint_stopped_at: row.endpoint_stopped_at.map(from_unix_ms),
+            previous_secret,
             revision: number_from_row(row.revision)?,
         })
     }
@@ -109,6 +112,11 @@ impl TenantStore for SeaStore {
             sessions_ended: Set(0),
             endpoint_stopped_at: Set(None),
             operators_changed: Set(0),
+            previous_sealed_secret: Set(None),
+            previous_rotated_at: Set(None),
+            previous_expires_at: Set(None),
+            previous_last_used_at: Set(None),
+            previous_last_used_by: Set(None),
         };
         tenant::Entity::insert(row).exec_without_returning(change.rows()).await.map_err(translate)?;
         let bot = Bot {
@@ -139,21 +147,37 @@ impl TenantStore for SeaStore {
 
     async fn rotate(&self, id: TenantId, to: Replacement, audit: AuditEntry) -> Result<Tenant, StoreError> {
         self.change_tenant(id, audit, |before, row, at| {
-            let at = Set(Some(stored_time(at)));
             match to {
-                Replacement::Secret { sealed, revokes_issued } => {
+                Replacement::Secret { sealed, revokes_issued, overlap } => {
+                    previous_secret::replace(before, row, at, overlap);
                     row.sealed_secret = Set(sealed);
-                    row.secret_rotated_at = at;
+                    row.secret_rotated_at = Set(Some(stored_time(at)));
                     row.token_generation = Set(before.token_generation + i64::from(revokes_issued));
                 }
                 Replacement::WidgetKey(key) => {
                     row.widget_public_key = Set(key.as_str().to_owned());
-                    row.widget_key_rotated_at = at;
+                    row.widget_key_rotated_at = Set(Some(stored_time(at)));
                 }
             }
             Ok(())
         })
         .await
+    }
+
+    async fn revoke_previous_secret(&self, id: TenantId, audit: AuditEntry) -> Result<Tenant, StoreError> {
+        self.change_tenant(id, audit, |_, row, _| {
+            previous_secret::clear(row);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn note_previous_uses(&self, gateway: &str, uses: &[PreviousUse]) -> Result<(), StoreError> {
+        previous_secret::note_uses(self, gateway, uses).await
+    }
+
+    async fn forget_previous_secrets(&self) -> Result<(), StoreError> {
+        previous_secret::forget(self).await
     }
 
     async fn set_status(&self, id: TenantId, status: TenantStatus, audit: AuditEntry) -> Result<Tenant, StoreError> {
@@ -200,8 +224,10 @@ impl TenantStore for SeaStore {
         end_read(transaction).await?;
         let value = row
             .map(|row| {
-                let sealed_secret = row.sealed_secret.clone();
-                Ok::<_, StoreError>(KeyedTenant { tenant: row.try_into()?, sealed_secret })
+                let (sealed_secret, sealed_previous) = (row.sealed_secret.clone(), row.previous_sealed_secret.clone());
+                let tenant = Tenant::try_from(row)?;
+                let sealed_previous = sealed_previous.filter(|_| tenant.previous_secret.is_some());
+                Ok::<_, StoreError>(KeyedTenant { tenant, sealed_secret, sealed_previous })
             })
             .transpose()?;
         Ok(AtRevision { value, revision: number_from_row(directory.revision)? })

@@ -11,7 +11,8 @@ use std::{
 use e2e::{signed::Tenant, visitor::PAGE, world::GRPC_TOKEN};
 use proto::{
     directory::v1::{
-        Changes, OperatorMembership, Position, TenantState, TenantStatus, WatchResponse, Widget, watch_request::Message,
+        Changes, NotePreviousUsesRequest, OperatorMembership, Position, TenantState, TenantStatus, WatchResponse,
+        Widget, watch_request::Message,
     },
     visitors::v1::{EndSessionRequest, IdentifyVisitorRequest, Identity, RevokedVisitor},
 };
@@ -53,6 +54,8 @@ pub(crate) struct FakeAdmin {
     pub(crate) endings: Arc<Mutex<Vec<EndSessionRequest>>>,
     /// What it was asked to identify visitors by.
     pub(crate) identified: Arc<Mutex<Vec<IdentifyVisitorRequest>>>,
+    /// What it was told of previous secrets.
+    pub(crate) previous_uses: Arc<Mutex<Vec<NotePreviousUsesRequest>>>,
     /// Who the visitor of every session is.
     pub(crate) identity: Arc<Mutex<Option<Identity>>>,
     /// Whether changes take longer to be true everywhere than anybody waits.

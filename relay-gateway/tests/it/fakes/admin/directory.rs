@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use proto::directory::v1::{
     Changes, GetOperatorRequest, GetOperatorResponse, GetTenantInfoRequest, GetTenantRequest, GetTenantResponse,
-    GetWidgetRequest, GetWidgetResponse, Grant, TenantInfo, WatchRequest, WatchResponse,
-    tenant_directory_server::TenantDirectory, watch_request::Message,
+    GetWidgetRequest, GetWidgetResponse, Grant, NotePreviousUsesRequest, NotePreviousUsesResponse, TenantInfo,
+    WatchRequest, WatchResponse, tenant_directory_server::TenantDirectory, watch_request::Message,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -50,6 +50,15 @@ impl TenantDirectory for FakeAdmin {
         let revision = self.revision.load(Ordering::SeqCst);
         let _held_back = self.gate.read().await;
         Ok(Answer::new(GetTenantResponse { tenant, revision }))
+    }
+
+    async fn note_previous_uses(
+        &self,
+        request: Rpc<NotePreviousUsesRequest>,
+    ) -> Result<Answer<NotePreviousUsesResponse>, Status> {
+        self.called("NotePreviousUses", &request)?;
+        self.previous_uses.lock().expect("not poisoned").push(request.into_inner());
+        Ok(Answer::new(NotePreviousUsesResponse {}))
     }
 
     async fn get_widget(&self, request: Rpc<GetWidgetRequest>) -> Result<Answer<GetWidgetResponse>, Status> {
