@@ -9,7 +9,7 @@ use service::{
     body::BodyBounds,
     config::{ConfigError, Settings, Sources, Spec},
     laptop::Exposure,
-    serve::Bounds,
+    serve::{Bounds, TlsFiles},
     telemetry::TelemetryConfig,
 };
 
@@ -26,6 +26,7 @@ mod limits;
 mod public;
 mod signed;
 mod sockets;
+mod tls;
 mod values;
 mod wiring;
 
@@ -77,6 +78,8 @@ pub struct Config {
     pub attachments: AttachmentConfig,
     /// How much of everything there may be.
     pub limits: LimitsConfig,
+    /// The certificate of the public listener, if it speaks TLS.
+    pub tls: Option<TlsFiles>,
     /// Where all gateways count together, if they do.
     pub fleet: Option<FleetConfig>,
     /// Query parameters that are part of what a signature with a body is good once for.
@@ -126,6 +129,7 @@ impl Config {
             sockets,
             attachments,
             limits,
+            tls: wiring.tls,
             fleet: wiring.fleet,
             replay_parameters: signed.replay_parameters,
             call_deadline: signed.call_deadline,

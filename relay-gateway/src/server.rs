@@ -7,7 +7,7 @@ use coherence::LONGEST_LEASE_MS;
 use service::{
     edge::{ClientAddresses, Edge},
     passed_on::ClientProof,
-    serve::{self, Bounds, ListenError},
+    serve::{self, Bounds, ListenError, Tls, TlsError},
     telemetry::metrics::{HttpServerMetrics, Metrics},
     workers::Workers,
 };
@@ -47,6 +47,9 @@ pub enum StartError {
     /// A listener's own address, or a worker's thread, could not be had.
     #[error(transparent)]
     System(#[from] io::Error),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The admin service's address or token.
     #[error(transparent)]
     Admin(#[from] InvalidAdmin),
@@ -113,6 +116,10 @@ pub async fn start_on(
     stopping: CancellationToken,
 ) -> Result<Running, StartError> {
     config.fit_descriptors();
+    let tls = match config.tls.take() {
+        Some(files) => Some(Tls::open(files, metrics).await?),
+        None => None,
+    };
     let own_metrics = GatewayMetrics::new(metrics);
     let admin = AdminClient::new(&config.admin, own_metrics.clone())?;
     // A change returns when it is true everywhere: giving up on it sooner would lose the secret that its answer shows once.
@@ -176,7 +183,12 @@ pub async fn start_on(
     let edge = Edge { server: NAME, metrics: http_metrics, access_log: config.access_log, clients };
     let probes = ingress::probes(gateway.directory.clone(), fleet, stopping.clone());
     let ingress = Ingress::new(Arc::clone(&gateway), edge, pages.merge(probes.clone()));
-    tasks.spawn(serve::serve_on(workers.clone(), listener, ingress, limits, config.bounds, stopping.clone()));
+    let serving =
+        serve::serve_on(workers.clone(), listener, tls.clone(), ingress, limits, config.bounds, stopping.clone());
+    tasks.spawn(serving);
+    if let Some(tls) = tls {
+        tasks.spawn(tls.follow(stopping.clone()));
+    }
     if config.backend.check_at_start {
         let (backend, stopping) = (Arc::clone(&gateway.backend), stopping.clone());
         tasks.spawn(async move { backend.check_signature(stopping).await });

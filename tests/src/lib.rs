@@ -2,6 +2,7 @@
 //!
 //! Everything listens on port 0 and says where; everything started here is stopped here, by pid.
 
+pub mod certificates;
 pub mod fleet;
 pub mod link;
 pub mod openapi;

@@ -65,6 +65,7 @@ pub(crate) fn gateway(config: &Config, known: GatewayWiring) -> relay_gateway::c
         admin_rest: HttpUrl::at(known.admin_rest),
         backend_url: known.backend_url,
         relay_secret: known.relay_secret,
+        tls: None,
         fleet: None,
         telemetry: config.telemetry.clone(),
         descriptors_each: if config.backend.url.is_none() { 3 } else { 2 },

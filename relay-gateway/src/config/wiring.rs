@@ -4,13 +4,14 @@ use std::{net::SocketAddr, num::NonZeroUsize};
 
 use service::{
     config::{Read, SecretList, Settings},
+    serve::TlsFiles,
     telemetry::TelemetryConfig,
     workers,
 };
 use uuid::Uuid;
 
 use super::{
-    fleet,
+    fleet, tls,
     values::{HttpUrl, List},
 };
 use crate::limits::FleetConfig;
@@ -36,6 +37,8 @@ pub struct Wiring {
     pub backend_url: HttpUrl,
     /// What HMAC#2 is made with: the first signs.
     pub relay_secret: SecretList,
+    /// The certificate of the public listener, if it speaks TLS.
+    pub tls: Option<TlsFiles>,
     /// Where all gateways count together, if they do.
     pub fleet: Option<FleetConfig>,
     /// Logs and traces.
@@ -65,6 +68,7 @@ impl Wiring {
         let admin_rest = settings.required("admin_rest");
         let backend_url = settings.required("chat_backend_url");
         let relay_secret = settings.secrets("relay_secret");
+        let tls = tls::read(settings);
         let fleet = fleet::read(settings);
         let telemetry = TelemetryConfig::read(settings);
         Ok(Self {
@@ -77,6 +81,7 @@ impl Wiring {
             admin_rest: admin_rest?,
             backend_url: backend_url?,
             relay_secret: relay_secret?,
+            tls: tls?,
             fleet: fleet?,
             telemetry: telemetry?,
             descriptors_each: 2,

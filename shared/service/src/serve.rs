@@ -24,17 +24,22 @@ use wire::request_id::RequestId;
 use crate::{error::ApiError, workers::Workers};
 use app::WorkerShare;
 use connection::Draining;
+use socket::Socket;
+use tls::NoTls;
 
 mod app;
 mod connection;
 mod listener;
 mod progress;
 mod request_body;
+mod socket;
+mod tls;
 mod watched;
 
 pub use app::{App, Bounds, Gate, Peer};
 pub use listener::{ListenError, bind, from_this_machine};
 pub use request_body::RequestBody;
+pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Peers without a place that are answered at once; further ones are closed without a word.
 const TURNED_AWAY_AT_ONCE: usize = 64;
@@ -42,13 +47,14 @@ const TURNED_AWAY_AT_ONCE: usize = 64;
 /// Serves `app` until `stopping` is cancelled and [`Bounds::drain_delay`] is over, then stops accepting, lets requests in
 /// flight finish for [`Bounds::drain_timeout`], and returns.
 pub async fn serve<A: App>(listener: TcpListener, app: A, bounds: Bounds, stopping: CancellationToken) {
-    serve_on(Workers::one(), listener, app, Arc::new(()), bounds, stopping).await;
+    serve_on(Workers::one(), listener, None, app, Arc::new(()), bounds, stopping).await;
 }
 
-/// The same, with the connections spread over workers, and a gate before them.
+/// The same, with the connections spread over workers, a gate before them, and TLS on them where `tls` is given.
 pub async fn serve_on<A: App>(
     workers: Workers,
     listener: TcpListener,
+    tls: Option<Tls>,
     app: A,
     gate: Arc<dyn Gate>,
     bounds: Bounds,
@@ -100,6 +106,8 @@ pub async fn serve_on<A: App>(
         };
         let entered = match gate.enter(address.ip()) {
             Ok(entered) => entered,
+            // A handshake would cost more than what the gate spares.
+            Err(_) if tls.is_some() => continue,
             Err(error) => {
                 if let Ok(place) = Arc::clone(&turned_away).try_acquire_owned() {
                     connections.spawn(async move {
@@ -115,10 +123,18 @@ pub async fn serve_on<A: App>(
         let worker = least_busy(&open, accepted_so_far);
         accepted_so_far = accepted_so_far.wrapping_add(1);
         let peer = Peer { address, _place: Arc::new(WorkerShare::taken(&open, worker)) };
-        let (app, draining) = (app.clone(), Arc::clone(&draining));
+        let (app, tls, draining) = (app.clone(), tls.clone(), Arc::clone(&draining));
         let served = async move {
             match moved_here(stream, worker) {
-                Ok(stream) => connection::serve(stream, &peer, app, bounds, &draining).await,
+                Ok(stream) => match tls {
+                    None => {
+                        let progress = Arc::default();
+                        let socket = Socket::plain(stream, &progress);
+                        connection::serve((socket, progress), &peer, app, bounds, &draining).await;
+                    }
+                    // Boxed, so that connections without TLS do not carry about what it takes.
+                    Some(tls) => Box::pin(serve_with_tls(tls, stream, &peer, app, bounds, &draining)).await,
+                },
                 Err(error) => tracing::warn!(%error, "a connection was lost on its way to its worker"),
             }
             // Leave the gate first: a connection that gets this permit must find a free place at the gate as well.
@@ -133,6 +149,17 @@ pub async fn serve_on<A: App>(
     connections.close();
     if tokio::time::timeout(bounds.drain_timeout, connections.wait()).await.is_err() {
         tracing::warn!("some requests did not finish within drain_timeout_ms, and were cut");
+    }
+}
+
+async fn serve_with_tls<A: App>(tls: Tls, stream: TcpStream, peer: &Peer, app: A, bounds: Bounds, draining: &Draining) {
+    let progress = Arc::default();
+    let socket = Socket::under_tls(stream, &progress);
+    match tls.accept(socket, bounds.header_timeout).await {
+        Ok(stream) => connection::serve((stream, progress), peer, app, bounds, draining).await,
+        Err(NoTls::Left) => {}
+        Err(NoTls::Plain(stream)) => turn_away(stream, &tls::speaks_plainly()).await,
+        Err(NoTls::Failed(error)) => tracing::debug!(%error, peer = %peer.address, "no TLS connection came about"),
     }
 }
 

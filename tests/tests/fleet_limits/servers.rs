@@ -6,84 +6,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{process::PATIENCE, redis::Redis, world::lasting_address};
+use e2e::{certificates::Authority, process::PATIENCE, redis::Redis, world::lasting_address};
 
 use super::caller::{counts_together, fleet_at, until_ready_says};
 
 /// No call may be counted alone because the machine is busy.
 const PATIENT: (&str, &str) = ("GATEWAY_REDIS_TIMEOUT_MS", "1000");
 
-fn openssl(arguments: &[&str], directory: &Path) {
-    let made = Command::new("openssl").args(arguments).current_dir(directory).stderr(Stdio::null()).status();
-    assert!(made.is_ok_and(|status| status.success()), "{arguments:?}");
-}
-
 #[tokio::test]
 async fn with_tls_and_a_password() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let at = directory.path();
-    openssl(
-        &[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=A CA of one's own",
-            "-keyout",
-            "ca.key",
-            "-out",
-            "ca.crt",
-        ],
-        at,
-    );
-    openssl(
-        &[
-            "req",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-subj",
-            "/CN=localhost",
-            "-keyout",
-            "redis.key",
-            "-out",
-            "redis.csr",
-        ],
-        at,
-    );
-    std::fs::write(at.join("names"), "subjectAltName=DNS:localhost\n").expect("written");
-    openssl(
-        &[
-            "x509",
-            "-req",
-            "-in",
-            "redis.csr",
-            "-CA",
-            "ca.crt",
-            "-CAkey",
-            "ca.key",
-            "-CAcreateserial",
-            "-days",
-            "2",
-            "-extfile",
-            "names",
-            "-out",
-            "redis.crt",
-        ],
-        at,
-    );
-    let file = |name: &str| at.join(name).to_str().expect("utf-8").to_owned();
+    let authority = Authority::new();
+    let made = authority.issue("redis", 2);
+    let text = |path: &Path| path.to_str().expect("utf-8").to_owned();
     let address = lasting_address();
     let port = address.rsplit(':').next().expect("a port");
-    let (certificate, key, ca) = (file("redis.crt"), file("redis.key"), file("ca.crt"));
+    let (certificate, key, ca) = (text(&made.cert), text(&made.key), text(&authority.ca()));
     let _redis = Redis::with(&[
         "--tls-port",
         port,

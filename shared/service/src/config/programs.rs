@@ -30,6 +30,8 @@ pub const IN_ONE_PROCESS: [Part; 2] = [
             ("admin_grpc", "the gateway asks the admin service in its own process"),
             ("admin_grpc_token", "grpc_token is what both ends use"),
             ("admin_grpc_token_file", "grpc_token_file names the file of what both ends use"),
+            ("tls_cert_file", "the process speaks http: put a proxy with TLS before it, or run the programs apart"),
+            ("tls_key_file", "the process speaks http: put a proxy with TLS before it, or run the programs apart"),
             ("redis_url", "there is one gateway in the process, which counts for itself"),
             ("redis_url_file", "there is one gateway in the process, which counts for itself"),
             ("redis_timeout_ms", "there is one gateway in the process, which counts for itself"),

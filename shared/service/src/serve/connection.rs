@@ -18,8 +18,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioTimer;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -28,6 +27,7 @@ use super::{
     app::{App, Bounds, Peer},
     progress::{Progress, Turn},
     request_body::RequestBody,
+    socket::Carrier,
     watched::Watched,
 };
 
@@ -43,8 +43,13 @@ const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 const LINGER_FOR: Duration = Duration::from_secs(2);
 
 /// Serves one connection to its end.
-pub(super) async fn serve<A: App>(stream: TcpStream, peer: &Peer, app: A, bounds: Bounds, draining: &Draining) {
-    let progress = Arc::new(Progress::default());
+pub(super) async fn serve<A: App, S: Carrier>(
+    (stream, progress): (S, Arc<Progress>),
+    peer: &Peer,
+    app: A,
+    bounds: Bounds,
+    draining: &Draining,
+) {
     let (app, state) = (&app, &progress);
     let service = service_fn(move |request: Request<Incoming>| {
         let turn = state.begin();
@@ -111,7 +116,7 @@ pub(super) async fn serve<A: App>(stream: TcpStream, peer: &Peer, app: A, bounds
             tracing::info!(peer = %peer.address, "an answer was cut: its reader took nothing within write_timeout_ms");
             if let Some(parts) = connection.into_parts() {
                 // What waits in the kernel is thrown away: nobody reads it.
-                let _ = parts.io.into_stream().set_zero_linger();
+                let _ = parts.io.into_stream().socket().tcp().set_zero_linger();
             }
             return;
         }
@@ -122,7 +127,7 @@ pub(super) async fn serve<A: App>(stream: TcpStream, peer: &Peer, app: A, bounds
 }
 
 /// Says that nothing more is sent, and reads on for a while.
-pub(super) async fn linger(mut stream: TcpStream) {
+pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let _ = timeout(LINGER_FOR, async {
         stream.shutdown().await?;
         tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
@@ -180,6 +185,7 @@ mod tests {
     use axum::{Router, routing::get};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
         sync::Semaphore,
         task::JoinHandle,
         time::timeout,
@@ -219,7 +225,7 @@ mod tests {
         let stopping = CancellationToken::new();
         let bounds = Bounds { header_timeout: head_timeout, drain_timeout: PATIENCE * 2, ..Bounds::default() };
         let workers = Workers::start(NonZeroUsize::new(2).expect("not zero")).expect("threads");
-        let served = tokio::spawn(serve_on(workers, listener, router, Arc::new(()), bounds, stopping.clone()));
+        let served = tokio::spawn(serve_on(workers, listener, None, router, Arc::new(()), bounds, stopping.clone()));
         Server { address, slow, stopping, served }
     }
 

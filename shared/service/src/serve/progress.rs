@@ -16,6 +16,8 @@ pub(super) struct Progress {
     pub(super) is_blocked: AtomicBool,
     /// Whether the last request was answered before its body had come.
     pub(super) has_unread_body: AtomicBool,
+    /// Whether the peer began with TLS where plain HTTP is spoken.
+    pub(super) speaks_tls: AtomicBool,
     /// Whether what came last could not be read as a request.
     pub(super) is_refused: AtomicBool,
 }

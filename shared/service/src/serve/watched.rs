@@ -1,5 +1,5 @@
-//! The stream under a connection: it knows whether its peer takes what is written, and it replaces the bare answers that hyper
-//! gives by itself to what it cannot read, so that they too have the envelope and a request id.
+//! The stream under a connection: it replaces the bare answers that hyper gives by itself to what it cannot read, so that they too have
+//! the envelope and a request id.
 
 use std::{
     io::{self, IoSlice},
@@ -10,15 +10,14 @@ use std::{
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
-use super::progress::Progress;
+use super::{progress::Progress, socket::Carrier};
 use crate::error::ApiError;
 use wire::{ErrorCode, request_id::RequestId};
 
 /// A connection's stream.
-pub(super) struct Watched {
-    io: TokioIo<TcpStream>,
+pub(super) struct Watched<S> {
+    io: TokioIo<S>,
     progress: Arc<Progress>,
     /// The turn in which everything was written. hyper flushes only when it has nothing left to write.
     flushed_in: u64,
@@ -33,26 +32,13 @@ struct Instead {
     replaces: usize,
 }
 
-impl Watched {
-    pub(super) fn new(stream: TcpStream, progress: Arc<Progress>) -> Self {
+impl<S: Carrier> Watched<S> {
+    pub(super) fn new(stream: S, progress: Arc<Progress>) -> Self {
         Self { io: TokioIo::new(stream), progress, flushed_in: 0, instead: None }
     }
 
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> S {
         self.io.into_inner()
-    }
-
-    /// Writes what `write` writes, and notes how that went.
-    fn poll_noted(
-        &mut self,
-        write: impl FnOnce(Pin<&mut TokioIo<TcpStream>>) -> Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        let polled = write(Pin::new(&mut self.io));
-        self.progress.is_blocked.store(polled.is_pending(), Ordering::Relaxed);
-        if let Poll::Ready(Ok(written)) = polled {
-            self.progress.written.fetch_add(written as u64, Ordering::Relaxed);
-        }
-        polled
     }
 
     /// An answer that hyper gives by itself is one piece, and comes while no request is being answered and nothing of an
@@ -64,6 +50,11 @@ impl Watched {
         }
         let status = bytes.strip_prefix(b"HTTP/1.1 ").or_else(|| bytes.strip_prefix(b"HTTP/1.0 "))?;
         let error = match status.get(..4)? {
+            b"400 " if self.progress.speaks_tls.load(Ordering::Relaxed) => ApiError::new(
+                ErrorCode::MalformedRequest,
+                "This port takes http, and what came is TLS. Send the request to http:// instead of https://, or give the relay a \
+                 certificate.",
+            ),
             b"400 " => ApiError::new(
                 ErrorCode::MalformedRequest,
                 "This could not be read as an HTTP/1.1 request: check its line, its header fields and its framing.",
@@ -85,7 +76,7 @@ impl Watched {
             if written == bytes.len() {
                 return Poll::Ready(Ok(replaces));
             }
-            let polled = self.poll_noted(|io| io.poll_write(cx, &bytes[written..]));
+            let polled = Pin::new(&mut self.io).poll_write(cx, &bytes[written..]);
             let more = if let Poll::Ready(Ok(more)) = &polled { *more } else { 0 };
             self.instead = Some(Instead { bytes, written: written + more, replaces });
             if ready!(polled)? == 0 {
@@ -96,13 +87,13 @@ impl Watched {
     }
 }
 
-impl Read for Watched {
+impl<S: Carrier> Read for Watched<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buffer)
     }
 }
 
-impl Write for Watched {
+impl<S: Carrier> Write for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.instead.is_none() {
             self.instead = self.replacement(bytes);
@@ -110,7 +101,7 @@ impl Write for Watched {
         if self.instead.is_some() {
             return self.poll_instead(cx);
         }
-        self.poll_noted(|io| io.poll_write(cx, bytes))
+        Pin::new(&mut self.io).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -137,6 +128,6 @@ impl Write for Watched {
         if self.instead.is_some() {
             return self.poll_instead(cx);
         }
-        self.poll_noted(|io| io.poll_write_vectored(cx, slices))
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
     }
 }
