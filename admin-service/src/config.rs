@@ -7,6 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use service::{
     config::{ConfigError, SecretList, Settings, Sources, Spec},
+    serve::TlsFiles,
     telemetry::TelemetryConfig,
 };
 use url::Url;
@@ -45,6 +46,8 @@ pub struct Config {
     pub rest_listen: SocketAddr,
     /// Where gateways reach gRPC.
     pub grpc_listen: SocketAddr,
+    /// The certificates of gRPC, where both ends show one.
+    pub grpc_tls: Option<TlsFiles>,
     /// Where Prometheus reaches `/metrics`, if anywhere.
     pub ops_listen: Option<SocketAddr>,
     /// The database and its bounds.
@@ -100,6 +103,7 @@ impl Config {
         Self {
             rest_listen: wiring.rest_listen,
             grpc_listen: wiring.grpc_listen,
+            grpc_tls: wiring.grpc_tls,
             ops_listen: wiring.ops_listen,
             database: DatabaseConfig::new(wiring.database_url, database),
             api_key: wiring.api_key,

@@ -11,14 +11,10 @@ use proto::{
     identity::v1::identity_server::IdentityServer,
     visitors::v1::visitors_server::VisitorsServer,
 };
-use service::ApiError;
+use service::{ApiError, serve::Tls};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Request, Status,
-    service::interceptor::InterceptedService,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{Request, Status, service::interceptor::InterceptedService, transport::Server};
 use wire::ErrorCode;
 
 use crate::{
@@ -37,6 +33,7 @@ mod edge;
 mod events;
 mod gate;
 mod identity;
+mod incoming;
 mod metadata;
 mod state;
 mod tenant_events;
@@ -53,7 +50,7 @@ const CALL_TIMEOUT: Duration = Duration::from_millis(15_000 + LONGEST_LEASE_MS);
 
 /// Serves until `stopping` is cancelled and calls in flight are done.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    (listener, tls): (TcpListener, Option<Tls>),
     services: Services,
     stopping: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -152,7 +149,7 @@ pub(crate) async fn serve(
             EventsServer::with_interceptor(events::EventsService::new(events), with_events_token),
         ))
         .add_service(Gated::new(gate, TenantAdminServer::new(admin::AdminService::new(tenants, logs))))
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopping.cancelled_owned())
+        .serve_with_incoming_shutdown(incoming::incoming(listener, tls), stopping.cancelled_owned())
         .await?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use service::{
     config::SecretList,
     edge::{ClientAddresses, Edge},
     passed_on::ClientProof,
-    serve::{self, Bounds, ListenError},
+    serve::{self, Bounds, ListenError, Tls, TlsError},
     telemetry::metrics::{HttpServerMetrics, Metrics},
 };
 use tokio::task::JoinSet;
@@ -71,6 +71,9 @@ pub enum StartError {
     /// The address of an open listener could not be read.
     #[error(transparent)]
     Address(#[from] io::Error),
+    /// The certificates of gRPC.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The signing key.
     #[error("the signing key: {0}")]
     SigningKey(String),
@@ -175,11 +178,18 @@ pub async fn start(
     config.grpc_token.log_rotation("grpc_token");
     let relay_url = RelayUrl::new(&config.relay_url);
 
+    let tls = match config.grpc_tls {
+        Some(files) => Some(Tls::open(files, b"h2", metrics).await?),
+        None => None,
+    };
     let rest_listener = serve::bind("rest_listen", config.rest_listen).await?;
     let grpc_listener = serve::bind("grpc_listen", config.grpc_listen).await?;
     let (rest, grpc) = (rest_listener.local_addr()?, grpc_listener.local_addr()?);
     let bounds = Bounds { drain_delay: config.drain_delay, drain_timeout: config.drain_timeout, ..Bounds::default() };
     let mut tasks = JoinSet::new();
+    if let Some(tls) = tls.clone() {
+        tasks.spawn(tls.follow(stopping.clone()));
+    }
 
     let keys = rest::Keys { keys: signing_keys.clone(), propagation: propagation.clone() };
     let probes = rest::probes(tenants.clone(), stopping.clone());
@@ -236,7 +246,6 @@ pub async fn start(
         closing.close(bounds.drain_timeout).await;
     });
 
-    // The seam for mutual TLS: `grpc::serve` is handed its listener and decides alone how callers prove themselves.
     let services = Services {
         tenants,
         directory,
@@ -255,7 +264,7 @@ pub async fn start(
     let told_to_stop = stopping.clone();
     tasks.spawn(async move {
         let grpc_stopping = CancellationToken::new();
-        let serving = grpc::serve(grpc_listener, services, grpc_stopping.clone());
+        let serving = grpc::serve((grpc_listener, tls), services, grpc_stopping.clone());
         let deadline = async {
             told_to_stop.cancelled().await;
             tokio::time::sleep(bounds.drain_delay).await;

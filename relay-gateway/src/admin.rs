@@ -9,6 +9,7 @@ mod errors;
 mod events;
 mod identity;
 mod operators;
+mod tls;
 mod transport;
 mod visitors;
 mod watch;

@@ -26,11 +26,10 @@ mod limits;
 mod public;
 mod signed;
 mod sockets;
-mod tls;
 mod values;
 mod wiring;
 
-pub use admin::{AdminBounds, AdminConfig};
+pub use admin::{AdminBounds, AdminConfig, AdminTls};
 pub(crate) use attachments::is_token;
 pub use attachments::{AttachmentConfig, MediaRange};
 pub use backend::{BackendBounds, BackendConfig, UpstreamTimeouts};
@@ -122,7 +121,7 @@ impl Config {
             ops_listen: wiring.ops_listen,
             id: wiring.id,
             threads: wiring.threads,
-            admin: AdminConfig::new(wiring.admin_urls, wiring.admin_token, admin),
+            admin: AdminConfig::new(wiring.admin_urls, wiring.admin_tls, wiring.admin_token, admin),
             backend: BackendConfig::new(wiring.backend_url, wiring.relay_secret, backend),
             admin_rest: wiring.admin_rest,
             exposed: public.exposed,

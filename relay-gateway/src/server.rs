@@ -117,11 +117,11 @@ pub async fn start_on(
 ) -> Result<Running, StartError> {
     config.fit_descriptors();
     let tls = match config.tls.take() {
-        Some(files) => Some(Tls::open(files, metrics).await?),
+        Some(files) => Some(Tls::open(files, b"http/1.1", metrics).await?),
         None => None,
     };
     let own_metrics = GatewayMetrics::new(metrics);
-    let admin = AdminClient::new(&config.admin, own_metrics.clone())?;
+    let admin = AdminClient::new(&config.admin, own_metrics.clone()).await?;
     // A change returns when it is true everywhere: giving up on it sooner would lose the secret that its answer shows once.
     let passthrough_header =
         config.backend.timeouts.header.max(Duration::from_millis(LONGEST_LEASE_MS) + PASSTHROUGH_MARGIN);

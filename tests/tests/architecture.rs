@@ -38,6 +38,7 @@ const HOMES: [(&str, &[&str]); 8] = [
         &[
             "shared/service/src",
             "admin-service/src/delivery",
+            "relay-gateway/src/admin/tls",
             "relay-gateway/src/backend",
             "relay-gateway/src/ingress",
             "relay-gateway/src/sockets",

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use secrecy::SecretString;
 use service::{
     config::{Read, SecretList, Settings},
+    serve::TlsFiles,
     telemetry::TelemetryConfig,
 };
 use url::Url;
@@ -19,6 +20,8 @@ pub struct Wiring {
     pub rest_listen: SocketAddr,
     /// Where gateways reach gRPC.
     pub grpc_listen: SocketAddr,
+    /// The certificates of gRPC, where both ends show one.
+    pub grpc_tls: Option<TlsFiles>,
     /// Where Prometheus reaches `/metrics`, if anywhere.
     pub ops_listen: Option<SocketAddr>,
     /// The database: `sqlite:` or `postgres:`.
@@ -49,6 +52,7 @@ impl Wiring {
     pub fn read(settings: &mut Settings) -> Read<Self> {
         let rest_listen = settings.required("rest_listen");
         let grpc_listen = settings.required("grpc_listen");
+        let grpc_tls = TlsFiles::read_mutual(settings, "grpc_");
         let ops_listen = settings.optional("ops_listen");
         let database_url = database::read_url(settings);
         let api_key = settings.secrets("api_key");
@@ -62,6 +66,7 @@ impl Wiring {
         Ok(Self {
             rest_listen: rest_listen?,
             grpc_listen: grpc_listen?,
+            grpc_tls: grpc_tls?,
             ops_listen: ops_listen?,
             database_url: database_url?,
             api_key: api_key?,

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, num::NonZeroUsize, time::Duration};
 
 use admin_service::MasterKeys;
-use relay_gateway::config::{HttpUrl, List};
+use relay_gateway::config::{AdminTls, HttpUrl, List};
 use secrecy::SecretString;
 use service::config::SecretList;
 
@@ -35,6 +35,7 @@ pub(crate) fn admin(config: &Config, known: AdminWiring) -> admin_service::confi
     let wiring = admin_service::config::Wiring {
         rest_listen: config.admin_listen,
         grpc_listen: config.grpc_listen,
+        grpc_tls: None,
         // Metrics of both services are served together.
         ops_listen: None,
         database_url: known.database_url,
@@ -61,6 +62,7 @@ pub(crate) fn gateway(config: &Config, known: GatewayWiring) -> relay_gateway::c
         // One worker: this runtime, whose threads the services share.
         threads: NonZeroUsize::MIN,
         admin_urls: List(vec![HttpUrl::at(known.admin_grpc)]),
+        admin_tls: AdminTls::default(),
         admin_token: known.grpc_token,
         admin_rest: HttpUrl::at(known.admin_rest),
         backend_url: known.backend_url,

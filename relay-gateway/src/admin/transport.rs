@@ -32,6 +32,7 @@ use wire::{
 use super::{
     backoff::Backoff,
     errors::{for_http_callers, no_answer},
+    tls::{self, Connector},
 };
 use crate::{config::AdminConfig, metrics::GatewayMetrics};
 
@@ -53,6 +54,8 @@ pub(crate) struct AdminClient {
 
 struct Replica {
     endpoint: Endpoint,
+    /// How to connect, where its URL is https.
+    tls: Option<Connector>,
     channel: Channel,
 }
 
@@ -62,13 +65,19 @@ pub enum InvalidAdmin {
     /// A URL.
     #[error("admin_grpc: {0}")]
     Url(#[from] tonic::transport::Error),
+    /// A file of TLS.
+    #[error("{0}")]
+    Tls(String),
     /// The token.
     #[error("admin_grpc_token cannot travel in a header")]
     Token,
 }
 
 impl AdminClient {
-    pub(crate) fn new(config: &AdminConfig, metrics: GatewayMetrics) -> Result<Self, InvalidAdmin> {
+    pub(crate) async fn new(config: &AdminConfig, metrics: GatewayMetrics) -> Result<Self, InvalidAdmin> {
+        // Read once now, so that a start with files that cannot be used fails.
+        tls::load(&config.tls).await.map_err(InvalidAdmin::Tls)?;
+        let tls = Connector(Arc::new(config.tls.clone()));
         let replicas = config
             .urls
             .0
@@ -78,7 +87,7 @@ impl AdminClient {
                     tracing::warn!(
                         url = %url.as_url(),
                         "admin_grpc is http and leaves this machine: anybody on the path reads every tenant's secret and the token. \
-                         Reach it over a network that encrypts, such as a VPN."
+                         Give both ends certificates (https://), or reach it over a network that encrypts, such as a VPN."
                     );
                 }
                 let endpoint = Endpoint::from_shared(url.as_url().to_string())?
@@ -87,7 +96,12 @@ impl AdminClient {
                     // A link that swallows everything is noticed, and replaced, well within a lease.
                     .http2_keep_alive_interval(Duration::from_secs(2))
                     .keep_alive_timeout(Duration::from_secs(2));
-                Ok(Replica { channel: endpoint.connect_lazy(), endpoint })
+                let tls = (url.as_url().scheme() == "https").then(|| tls.clone());
+                let channel = match &tls {
+                    Some(tls) => endpoint.connect_with_connector_lazy(tls.clone()),
+                    None => endpoint.connect_lazy(),
+                };
+                Ok(Replica { channel, endpoint, tls })
             })
             .collect::<Result<_, tonic::transport::Error>>()?;
         let mut authorization: MetadataValue<Ascii> =
@@ -119,7 +133,11 @@ impl AdminClient {
     /// # Errors
     /// The transport's, where it cannot be made.
     pub(super) async fn connect(&self, index: usize) -> Result<Channel, tonic::transport::Error> {
-        self.replicas[index % self.replicas.len()].endpoint.connect().await
+        let Replica { endpoint, tls, .. } = &self.replicas[index % self.replicas.len()];
+        match tls {
+            Some(tls) => endpoint.connect_with_connector(tls.clone()).await,
+            None => endpoint.connect().await,
+        }
     }
 
     /// Notes that this replica has granted a lease: the gateway asks it first from now on. While a change is applied, it waits for the

@@ -11,7 +11,8 @@ use service::{
 use uuid::Uuid;
 
 use super::{
-    fleet, tls,
+    admin::{self, AdminTls},
+    fleet,
     values::{HttpUrl, List},
 };
 use crate::limits::FleetConfig;
@@ -29,6 +30,8 @@ pub struct Wiring {
     pub threads: NonZeroUsize,
     /// The gRPC of the admin service's replicas.
     pub admin_urls: List<HttpUrl>,
+    /// Whom to trust there, and what proves this gateway.
+    pub admin_tls: AdminTls,
     /// The bearer tokens: the first is sent.
     pub admin_token: SecretList,
     /// The REST facade of the admin service.
@@ -57,18 +60,13 @@ impl Wiring {
         let ops_listen = settings.optional("ops_listen");
         let id = settings.optional("id");
         let threads = settings.optional("threads");
-        let admin_urls = settings.checked("admin_grpc", |urls: &List<HttpUrl>| {
-            if urls.0.iter().all(|url| url.as_url().scheme() == "http") {
-                Ok(())
-            } else {
-                Err("must begin with http://: TLS to the admin service is not built yet".to_owned())
-            }
-        });
+        let admin_urls = settings.required("admin_grpc");
+        let admin_tls = admin::read_tls(settings);
         let admin_token = settings.secrets("admin_grpc_token");
         let admin_rest = settings.required("admin_rest");
         let backend_url = settings.required("chat_backend_url");
         let relay_secret = settings.secrets("relay_secret");
-        let tls = tls::read(settings);
+        let tls = TlsFiles::read(settings, "");
         let fleet = fleet::read(settings);
         let telemetry = TelemetryConfig::read(settings);
         Ok(Self {
@@ -77,6 +75,7 @@ impl Wiring {
             id: id?.unwrap_or_else(|| Uuid::new_v4().to_string()),
             threads: threads?.unwrap_or_else(workers::available),
             admin_urls: admin_urls?,
+            admin_tls: admin_tls?,
             admin_token: admin_token?,
             admin_rest: admin_rest?,
             backend_url: backend_url?,

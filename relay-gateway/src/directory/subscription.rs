@@ -223,13 +223,13 @@ mod tests {
         }
     }
 
-    fn subscription(source: &Arc<Nobody>, socket: &Arc<Socket>) -> Subscription<Arc<Nobody>> {
+    async fn subscription(source: &Arc<Nobody>, socket: &Arc<Socket>) -> Subscription<Arc<Nobody>> {
         let env =
             [("GATEWAY_ADMIN_GRPC_TOKEN", "a-token-long-enough"), ("GATEWAY_RELAY_SECRET", "a-secret-long-enough")];
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let config = Config::load(&Sources { args: Vec::new(), env }).expect("a configuration");
         let metrics = Metrics::default();
-        let admin = AdminClient::new(&config.admin, GatewayMetrics::new(&metrics)).expect("a client");
+        let admin = AdminClient::new(&config.admin, GatewayMetrics::new(&metrics)).await.expect("a client");
         let directory = CachedDirectory::new(Arc::clone(source), 1_000_000, &metrics);
         Subscription::new(
             directory,
@@ -248,7 +248,7 @@ mod tests {
     #[tokio::test]
     async fn a_change_is_acknowledged_once_it_is_dropped_and_what_it_forbids_is_closed() {
         let (source, socket) = (Arc::<Nobody>::default(), Arc::<Socket>::default());
-        let mut subscription = subscription(&source, &socket);
+        let mut subscription = subscription(&source, &socket).await;
         let directory = subscription.directory.clone();
         socket.closed.notify_one();
         let acknowledged = subscription.apply(update(0, 1, &[], true)).await.expect("applied");

@@ -25,7 +25,6 @@ use crate::{error::ApiError, workers::Workers};
 use app::WorkerShare;
 use connection::Draining;
 use socket::Socket;
-use tls::NoTls;
 
 mod app;
 mod connection;
@@ -34,12 +33,14 @@ mod progress;
 mod request_body;
 mod socket;
 mod tls;
+mod tls_files;
 mod watched;
 
 pub use app::{App, Bounds, Gate, Peer};
 pub use listener::{ListenError, bind, from_this_machine};
 pub use request_body::RequestBody;
-pub use tls::{Tls, TlsError, TlsFiles};
+pub use tls::{Accepted, NoTls, Tls};
+pub use tls_files::{TlsError, TlsFiles};
 
 /// Peers without a place that are answered at once; further ones are closed without a word.
 const TURNED_AWAY_AT_ONCE: usize = 64;
@@ -155,10 +156,10 @@ pub async fn serve_on<A: App>(
 async fn serve_with_tls<A: App>(tls: Tls, stream: TcpStream, peer: &Peer, app: A, bounds: Bounds, draining: &Draining) {
     let progress = Arc::default();
     let socket = Socket::under_tls(stream, &progress);
-    match tls.accept(socket, bounds.header_timeout).await {
-        Ok(stream) => connection::serve((stream, progress), peer, app, bounds, draining).await,
+    match tls.accept(socket, Socket::tcp, bounds.header_timeout).await {
+        Ok(Accepted { stream, .. }) => connection::serve((stream, progress), peer, app, bounds, draining).await,
         Err(NoTls::Left) => {}
-        Err(NoTls::Plain(stream)) => turn_away(stream, &tls::speaks_plainly()).await,
+        Err(NoTls::Plain(socket)) => turn_away(socket.into_tcp(), &tls::speaks_plainly()).await,
         Err(NoTls::Failed(error)) => tracing::debug!(%error, peer = %peer.address, "no TLS connection came about"),
     }
 }

@@ -13,7 +13,10 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{progress::Progress, tls::HANDSHAKE};
+use super::progress::Progress;
+
+/// The first byte of a TLS connection: a record with a handshake.
+pub(super) const HANDSHAKE: u8 = 0x16;
 
 /// A connection's socket.
 pub(super) struct Socket {
