@@ -50,10 +50,10 @@ use crate::{
 /// The service's name in metrics.
 const NAME: &str = "admin-service";
 
-/// How often it is written when keys were last used: seldom, for a call must not wait for it.
+/// How often it is written when keys were last used, and tenants' secrets that are over are removed: seldom, for a call must not wait for it.
 const WRITE_USES_EVERY: Duration = Duration::from_secs(10);
-/// How often visitors' sessions and tenants' secrets that are over are removed.
-const FORGET_EVERY: Duration = Duration::from_secs(3600);
+/// How often visitors' sessions that are over are removed.
+const FORGET_SESSIONS_EVERY: Duration = Duration::from_secs(3600);
 /// How often the access log is written: a process that is killed loses no more than that.
 const WRITE_LOGS_EVERY: Duration = Duration::from_secs(2);
 /// How often it is said how far the logs have come, and old rows are removed.
@@ -312,9 +312,10 @@ async fn maintain(
         account_keys.write_uses().await;
         admin_keys.write_uses().await;
         visitors.write_uses().await;
-        if swept.elapsed() > FORGET_EVERY {
+        // Soon after its end, so that it does not come back with a clock that is set back.
+        tenants.forget_previous_secrets().await;
+        if swept.elapsed() > FORGET_SESSIONS_EVERY {
             visitors.forget_ended().await;
-            tenants.forget_previous_secrets().await;
             swept = Instant::now();
         }
     }

@@ -169,7 +169,7 @@ impl Tenants {
     /// Removes previous secrets that have ended. What cannot be removed now is removed the next time.
     pub(crate) async fn forget_previous_secrets(&self) {
         if let Err(error) = self.store.forget_previous_secrets().await {
-            tracing::warn!(%error, "could not remove secrets that have ended: trying again in an hour");
+            tracing::warn!(%error, "could not remove secrets that have ended: trying again in some seconds");
         }
     }
 

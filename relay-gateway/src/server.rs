@@ -1,6 +1,6 @@
 //! The composition root: the only place that knows both the ingress and what stands behind its ports.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use coherence::LONGEST_LEASE_MS;
@@ -56,7 +56,6 @@ pub enum StartError {
 }
 
 /// A gateway that takes calls.
-#[derive(Debug)]
 pub struct Running {
     /// Where it listens.
     pub public: SocketAddr,
@@ -65,8 +64,16 @@ pub struct Running {
     /// Gives the lease up, once no call needs it any more.
     leaving: CancellationToken,
     subscription: JoinHandle<()>,
+    /// Where previous secrets were used, and whom to tell in whose name.
+    telling: (Arc<PreviousUses>, AdminClient, String),
     /// Visitors' sockets live on them longer than the requests they came as.
     _workers: Workers,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("public", &self.public).finish_non_exhaustive()
+    }
 }
 
 impl Running {
@@ -81,6 +88,11 @@ impl Running {
             if let Err(error) = ended {
                 tracing::error!(%error, "a server ended badly");
             }
+        }
+        // Once more, now that no call is in flight. What cannot be told is lost with the process.
+        let (uses, admin, name) = &self.telling;
+        if let Err(error) = uses.tell_all(admin, name).await {
+            tracing::warn!(cause = error.cause(), "could not tell where secrets from before a rotation were used");
         }
         self.leaving.cancel();
         if let Err(error) = self.subscription.await {
@@ -193,9 +205,10 @@ pub async fn start_on(
         let (backend, stopping) = (Arc::clone(&gateway.backend), stopping.clone());
         tasks.spawn(async move { backend.check_signature(stopping).await });
     }
+    let telling = (previous_uses, gateway.admin.clone(), config.id.clone());
     tasks.spawn({
-        let (admin, name, stopping) = (gateway.admin.clone(), config.id.clone(), stopping.clone());
-        async move { previous_uses.tell(&admin, &name, stopping).await }
+        let ((uses, admin, name), stopping) = (telling.clone(), stopping.clone());
+        async move { uses.follow(&admin, &name, stopping).await }
     });
     tasks.spawn(sweep(gateway, stopping.clone()));
     tasks.spawn(drain(sockets, config.sockets.drain, config.bounds, stopping.clone()));
@@ -211,7 +224,7 @@ pub async fn start_on(
     tracing::info!(server = "gateway", address = %public, gateway_id = config.id, workers = config.threads, ?admin_api, "listening");
     let leaving = CancellationToken::new();
     let subscription = tokio::spawn(subscription.run(leaving.clone()));
-    Ok(Running { public, tasks, probes, leaving, subscription, _workers: workers })
+    Ok(Running { public, tasks, probes, leaving, subscription, telling, _workers: workers })
 }
 
 fn socket_bounds(config: &Config) -> SocketBounds {

@@ -45,6 +45,13 @@ async fn both_secrets_are_accepted_until_the_end_of_the_overlap_and_none_of_the_
     rotated["data"]["tenant_secret"].as_str().expect("a secret").clone_into(&mut tenant.secret);
     let end = ms(&rotated["data"]["previous_secret_expires_at"]);
 
+    // A gateway counts from before it asks: it may end the overlap that much sooner.
+    let mut sooner = 0;
+    for relay in &relays {
+        let began = now_unix_ms();
+        assert_eq!(call(&client, relay, &tenant).await, 200);
+        sooner = sooner.max(now_unix_ms() - began);
+    }
     // One clock judges here: the end is the admin service's, which runs on this machine.
     let (mut accepted, mut refused) = (0, 0);
     while now_unix_ms() < end + 1000 {
@@ -54,9 +61,8 @@ async fn both_secrets_are_accepted_until_the_end_of_the_overlap_and_none_of_the_
             let status = call(&client, relay, &old).await;
             let ended = now_unix_ms();
             match status {
-                // It ends a little sooner rather than later: a gateway counts from before it asked.
                 200 => assert!(began < end, "accepted {} ms after the end", began - end),
-                401 => assert!(ended > end - 500, "refused {} ms before the end", end - ended),
+                401 => assert!(ended >= end - sooner, "refused {} ms before the end", end - ended),
                 _ => panic!("{status}"),
             }
             *if status == 200 { &mut accepted } else { &mut refused } += 1;

@@ -1,7 +1,7 @@
 //! TLS on the public listener, in real processes: calls and sockets, clients that speak what the port does not, and certificates that are replaced
 //! beside open connections.
 
-use std::{fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use e2e::{
     certificates::{Authority, Certificate},
@@ -12,17 +12,17 @@ use e2e::{
 };
 use futures_util::StreamExt as _;
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, RootCertStore, ServerConfig,
     crypto::ring,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     time::timeout,
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client::TlsStream};
 use tokio_tungstenite::{
     client_async,
     tungstenite::{client::IntoClientRequest as _, http::HeaderValue},
@@ -95,7 +95,35 @@ impl Scene {
     }
 }
 
-fn with_tls(world: &World, files: &Certificate) -> std::collections::HashMap<String, String> {
+/// TLS before a server that speaks without it.
+async fn terminator(before: SocketAddr, made: &Certificate) -> SocketAddr {
+    let chain =
+        CertificateDer::pem_file_iter(&made.cert).expect("certificates").collect::<Result<_, _>>().expect("PEM");
+    let key = PrivateKeyDer::from_pem_file(&made.key).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has them")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("a pair");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind(ANY_PORT).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // A gateway that does not trust the certificate leaves.
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut inner = TcpStream::connect(before).await.expect("it connects");
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut inner).await;
+            });
+        }
+    });
+    address
+}
+
+fn with_tls(world: &World, files: &Certificate) -> HashMap<String, String> {
     let mut variables = gateway_environment(world.grpc, world.backend_address);
     let path = |path: &Path| path.to_str().expect("utf-8").to_owned();
     variables.insert("GATEWAY_LISTEN".to_owned(), ANY_PORT.to_owned());
@@ -194,6 +222,45 @@ async fn who_speaks_what_the_port_does_not_is_told_so() {
         let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("closed in time");
     }
     assert!(scene.get("/healthz").await.starts_with("HTTP/1.1 200"), "it goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_backend_with_a_certificate_of_ones_own_authority_is_called_over_tls() {
+    let authority = Authority::new();
+    let world = World::start(&[]).await;
+    let tenant = world.operator().provision(json!({"tenant_name": "Shop"})).await;
+    let port = terminator(world.backend_address, &authority.issue("backend", 2)).await.port();
+    let mut variables = gateway_environment(world.grpc, world.backend_address);
+    variables.insert("GATEWAY_CHAT_BACKEND_URL".to_owned(), format!("https://localhost:{port}"));
+    let begun = async |variables: &HashMap<String, String>| {
+        let gateway = Process::start("relay-gateway", &[], variables);
+        let address = gateway.address("gateway");
+        e2e::world::until_ready(address).await;
+        let mut stream = TcpStream::connect(address).await.expect("it connects");
+        ask(&mut stream, &signed_call(&tenant, "create/conversation", r#"{"visitor_user_id":"ada"}"#)).await
+    };
+    let untrusted = begun(&variables).await;
+    assert!(untrusted.starts_with("HTTP/1.1 503") && untrusted.contains("backend_unreachable"), "{untrusted}");
+    variables.insert("SSL_CERT_FILE".to_owned(), authority.ca().to_str().expect("utf-8").to_owned());
+    let trusted = begun(&variables).await;
+    assert!(trusted.starts_with("HTTP/1.1 201"), "{trusted}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_that_never_ends_holds_up_no_stop() {
+    let authority = Authority::new();
+    let mut scene = Scene::set_up(&authority, &authority.issue("relay", 2), &[]).await;
+    let mut silent = TcpStream::connect(scene.address).await.expect("it connects");
+    let mut begun = TcpStream::connect(scene.address).await.expect("it connects");
+    begun.write_all(b"\x16\x03\x01").await.expect("sent");
+    // Both are accepted, as this one is that came after them.
+    assert!(scene.get("/healthz").await.starts_with("HTTP/1.1 200"));
+    scene.gateway.terminate();
+    for stream in [&mut silent, &mut begun] {
+        let mut rest = Vec::new();
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("closed in time");
+    }
+    assert!(scene.gateway.wait().success() && !scene.gateway.log().contains("were cut"), "{}", scene.gateway.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,6 +31,7 @@ use crate::{
     paging,
     propagation::{Changed, PropagationReport},
     store::PreviousUse,
+    tenants::MOST_OVERLAP_S,
 };
 
 pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
@@ -59,7 +60,10 @@ pub(super) fn state(opened: OpenedTenant) -> TenantState {
     let OpenedTenant { tenant, hmac_key, previous } = opened;
     let previous_key = previous.map(|previous| PreviousKey {
         hmac_key: previous.hmac_key.to_vec(),
-        valid_for_ms: u64::try_from(previous.expires_at.as_millisecond().saturating_sub(now_unix_ms())).unwrap_or(0),
+        // A clock that is set back lengthens no overlap beyond the longest.
+        valid_for_ms: u64::try_from(previous.expires_at.as_millisecond().saturating_sub(now_unix_ms()))
+            .unwrap_or(0)
+            .min(MOST_OVERLAP_S * 1000),
         rotated_at_ms: previous.rotated_at.as_millisecond(),
     });
     TenantState {

@@ -51,7 +51,8 @@ pub(super) struct TenantView {
     /// `null` until it is rotated.
     #[schema(value_type = Option<String>, format = DateTime)]
     widget_key_rotated_at: Option<WireTime>,
-    /// Until when the secret before the last rotation is accepted; `null` where none is. So are the two below.
+    /// Until when the secret before the last rotation is accepted; `null` where none is. Then the two fields below are
+    /// `null` too.
     #[schema(value_type = Option<String>, format = DateTime)]
     previous_secret_expires_at: Option<WireTime>,
     /// When a call was last signed with it, to within ten seconds; `null` where none was.

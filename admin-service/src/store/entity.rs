@@ -223,8 +223,8 @@ pub(super) mod tenant {
         pub operators_changed: i64,
         /// The secret before the rotation of `previous_rotated_at`, sealed as it was in `sealed_secret`.
         pub previous_sealed_secret: Option<Vec<u8>>,
-        /// `secret_rotated_at` of the rotation that left the previous secret. If that has moved on, the previous secret is over: a version
-        /// that knows no overlap has rotated since.
+        /// `secret_rotated_at` of the rotation that left the previous secret. If `secret_rotated_at` is no longer equal to it, the previous
+        /// secret is over: a version that knows no overlap has rotated since.
         pub previous_rotated_at: Option<i64>,
         pub previous_expires_at: Option<i64>,
         pub previous_last_used_at: Option<i64>,

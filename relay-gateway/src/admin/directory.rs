@@ -161,12 +161,12 @@ fn keyed(id: TenantId, wire: rpc::TenantState, asked_at: u64) -> Result<TenantSt
     }
     let previous = wire.previous_key.map(|previous| {
         let secret = Zeroizing::new(previous.hmac_key);
-        PreviousKey {
+        Box::new(PreviousKey {
             key: TenantKey::new(&secret),
             until_boot_ms: asked_at.saturating_add(previous.valid_for_ms),
             rotated_at_ms: previous.rotated_at_ms,
             noted_at_ms: AtomicI64::new(0),
-        }
+        })
     });
     Ok(TenantState {
         id,

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use service::ApiError;
 use tokio_util::sync::CancellationToken;
 use wire::TenantId;
 
@@ -18,7 +19,7 @@ use crate::{
 /// A use is noted if the last one of the same secret was noted this long ago.
 const NOTED_EVERY_MS: i64 = 3000;
 const TOLD_EVERY: Duration = Duration::from_secs(3);
-/// What is told in one message. The rest waits for the next.
+/// What is told in one message.
 const TOLD_AT_ONCE: usize = 1000;
 
 /// Uses that the admin service was not told of yet.
@@ -37,30 +38,35 @@ impl PreviousUses {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant_id, used);
     }
 
-    /// Tells the admin service of them from time to time, and once more at the end.
-    pub(crate) async fn tell(&self, admin: &AdminClient, gateway: &str, stopping: CancellationToken) {
-        let mut is_well = true;
+    /// Tells the admin service of them from time to time.
+    pub(crate) async fn follow(&self, admin: &AdminClient, gateway: &str, stopping: CancellationToken) {
+        let mut was_well = true;
         while tokio::time::timeout(TOLD_EVERY, stopping.cancelled()).await.is_err() {
-            is_well = self.tell_now(admin, gateway, is_well).await;
+            let told = self.tell_all(admin, gateway).await;
+            if let Err(error) = &told
+                && was_well
+            {
+                tracing::warn!(
+                    cause = error.cause(),
+                    "could not tell where secrets from before a rotation were used: trying again"
+                );
+            }
+            was_well = told.is_ok();
         }
-        self.tell_now(admin, gateway, is_well).await;
     }
 
-    /// Answers whether that went well. What could not be told is told the next time.
-    async fn tell_now(&self, admin: &AdminClient, gateway: &str, was_well: bool) -> bool {
-        let uses = self.take();
-        if uses.is_empty() {
-            return was_well;
+    /// Tells the admin service of all of them. What could not be told waits.
+    pub(crate) async fn tell_all(&self, admin: &AdminClient, gateway: &str) -> Result<(), ApiError> {
+        loop {
+            let uses = self.take();
+            if uses.is_empty() {
+                return Ok(());
+            }
+            if let Err(error) = admin.note_previous_uses(gateway, &uses).await {
+                self.put_back(uses);
+                return Err(error);
+            }
         }
-        let Err(error) = admin.note_previous_uses(gateway, &uses).await else { return true };
-        if was_well {
-            tracing::warn!(
-                cause = error.cause(),
-                "could not tell where secrets from before a rotation were used: trying again"
-            );
-        }
-        self.put_back(uses);
-        false
     }
 
     fn take(&self) -> Vec<PreviousUse> {

@@ -143,7 +143,7 @@ impl SignedCall {
             return Ok((tenant, SignedWith::Current));
         }
         let now = boot_ms();
-        let overlap = tenant.and_then(|tenant| tenant.previous.as_ref().map(|previous| (tenant, previous)));
+        let overlap = tenant.and_then(|tenant| tenant.previous.as_deref().map(|previous| (tenant, previous)));
         let overlap = overlap.filter(|(_, previous)| now < previous.until_boot_ms);
         let is_right = is_of(overlap.map_or(&*NOBODY, |(_, previous)| &previous.key));
         if let Some((tenant, previous)) = overlap.filter(|_| is_right) {
@@ -282,12 +282,12 @@ mod tests {
     #[test]
     fn a_previous_secret_is_accepted_until_its_end() {
         let rotated = TenantState {
-            previous: Some(PreviousKey {
+            previous: Some(Box::new(PreviousKey {
                 key: TenantKey::new(b"old"),
                 until_boot_ms: 1000,
                 rotated_at_ms: 0,
                 noted_at_ms: AtomicI64::new(0),
-            }),
+            })),
             ..tenant(b"new")
         };
         let with = |secret: &[u8], boot_ms| {

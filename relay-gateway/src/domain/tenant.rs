@@ -15,7 +15,7 @@ pub struct TenantState {
     /// Keyed for HMAC#1.
     pub key: TenantKey,
     /// The secret before a rotation with overlap.
-    pub previous: Option<PreviousKey>,
+    pub previous: Option<Box<PreviousKey>>,
     pub rate_limit_per_min: NonZeroU32,
     /// Whether messages may have attachments.
     pub file_upload_enabled: bool,

@@ -35,10 +35,11 @@ pub(super) const DEVELOPER_PATHS: [&str; 5] = [
 ];
 
 /// Every path of the facade that the operators' key opens.
-pub(super) const ADMIN_PATHS: [&str; 25] = [
+pub(super) const ADMIN_PATHS: [&str; 26] = [
     "/api/v1/provision/tenant",
     "/api/v1/update/tenant",
     "/api/v1/rotate/tenant-secret",
+    "/api/v1/revoke/previous-secret",
     "/api/v1/rotate/widget-key",
     "/api/v1/suspend/tenant",
     "/api/v1/reactivate/tenant",
@@ -146,4 +147,21 @@ async fn pass_through<D: TenantDirectory>(
         .retry_after_seconds(1)
     })?;
     Ok(answer.map(Body::new))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_documented_path_of_the_facade_is_passed_on() {
+        let document = include_str!("../../../admin-service/openapi.json");
+        let document: serde_json::Value = serde_json::from_str(document).expect("JSON");
+        let documented = document["paths"].as_object().expect("paths").keys().map(String::as_str);
+        let documented: BTreeSet<_> = documented.filter(|path| path.starts_with("/api/v1/")).collect();
+        let passed: BTreeSet<_> = ADMIN_PATHS.into_iter().chain(DEVELOPER_PATHS).collect();
+        assert_eq!(passed, documented);
+    }
 }

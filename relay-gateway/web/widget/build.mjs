@@ -38,7 +38,7 @@ const INTERNAL = [
   "notes|revive|mayRate|mayLeaveEmail|refusedEmail|forms|occupant|emitter|holdsChat|approach|follow|hasLauncher|isOpen",
   "mayOpen|expectedWaitS|quickReplies|openConversation|listConversations|closePast|checkVisitor|keepFiles|patch",
   "askedBefore|transcript|previewedUpTo|mayAskOlder|takesFiles|dismissGreeting|focusOnOpening|removeFile|addFiles|clientId|obtainWords",
-  "identityToken|progress|recheck|isAnothers|nameVisitor|mayChangeVisitor|saveTranscript|sendFrame|pollFrames|endSession|beginWords|openLine|fetchTexts|obtainSession|needsConnection|focusComposer|createSession|refreshToken|fetchConfig|socketUrl",
+  "identityToken|lasting|destroy|reveal|progress|recheck|isAnothers|nameVisitor|mayChangeVisitor|saveTranscript|sendFrame|pollFrames|endSession|beginWords|openLine|fetchTexts|obtainSession|needsConnection|focusComposer|createSession|refreshToken|fetchConfig|socketUrl",
 ].join("|");
 
 // A field of a frame that were shortened would be read under a name that the relay never sends, and one of the contract between the two files

@@ -156,7 +156,12 @@ pub async fn serve_on<A: App>(
 async fn serve_with_tls<A: App>(tls: Tls, stream: TcpStream, peer: &Peer, app: A, bounds: Bounds, draining: &Draining) {
     let progress = Arc::default();
     let socket = Socket::under_tls(stream, &progress);
-    match tls.accept(socket, Socket::tcp, bounds.header_timeout).await {
+    let accepted = tokio::select! {
+        accepted = tls.accept(socket, Socket::tcp, bounds.header_timeout) => accepted,
+        // Nothing was asked over it yet.
+        () = draining.told() => return,
+    };
+    match accepted {
         Ok(Accepted { stream, .. }) => connection::serve((stream, progress), peer, app, bounds, draining).await,
         Err(NoTls::Left) => {}
         Err(NoTls::Plain(socket)) => turn_away(socket.into_tcp(), &tls::speaks_plainly()).await,

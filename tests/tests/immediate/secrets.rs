@@ -96,9 +96,11 @@ async fn hammer(relay: String, subjects: Vec<Subject>, seen: Arc<Seen>, over: Ar
         let (retired, before, settled, suspended) = {
             let truth = subject.truth.lock().expect("not poisoned");
             let retired = !truth.retired.is_empty() && fastrand::bool();
-            // The newest of the retired is the one that is easily still in use.
+            // The newest of the retired are those that are easily still in use: a change may retire two.
+            let newest = truth.retired.len().saturating_sub(2)..;
+            let newest_retired = fastrand::choice(&truth.retired[newest]).unwrap_or(&truth.current);
             let accepted = truth.previous.as_ref().filter(|_| fastrand::bool()).unwrap_or(&truth.current);
-            tenant.secret = if retired { &truth.retired[truth.retired.len() - 1] } else { accepted }.clone();
+            tenant.secret = if retired { newest_retired } else { accepted }.clone();
             (retired, truth.version, !truth.unsettled, truth.suspended)
         };
         let body = format!("{{\"nonce\":\"{:x}\"}}", fastrand::u128(..));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sea_orm::{ActiveValue::Set, prelude::*, sea_query::ExprTrait as _};
-use wire::time::{as_millis, from_unix_ms, now};
+use sea_orm::{ActiveValue::Set, QuerySelect as _, prelude::*, sea_query::ExprTrait as _};
+use wire::time::{after_unix_ms, from_unix_ms, now_unix_ms};
 
 use super::{
     connection::{SeaStore, commit, translate},
@@ -14,6 +14,9 @@ use crate::{
     domain::tenant::PreviousSecret,
     store::{entity::tenant, error::StoreError, ports::PreviousUse},
 };
+
+/// Secrets that are removed in one round; the rest waits for the next.
+const FORGOTTEN_AT_ONCE: u64 = 1000;
 
 /// What the row has of a previous secret, whether or not that has ended by now.
 pub(super) fn read(row: &tenant::Model) -> Option<PreviousSecret> {
@@ -40,45 +43,46 @@ pub(super) fn clear(row: &mut tenant::ActiveModel) {
 pub(super) fn replace(before: &tenant::Model, row: &mut tenant::ActiveModel, at: Timestamp, overlap: Duration) {
     clear(row);
     if !overlap.is_zero() {
-        let (at, overlap_ms) = (stored_time(at), i64::try_from(as_millis(overlap)).unwrap_or(i64::MAX));
         row.previous_sealed_secret = Set(Some(before.sealed_secret.clone()));
-        row.previous_rotated_at = Set(Some(at));
-        row.previous_expires_at = Set(Some(at.saturating_add(overlap_ms)));
+        row.previous_rotated_at = Set(Some(stored_time(at)));
+        // Not from `at`, which may be ahead of this replica's clock.
+        row.previous_expires_at = Set(Some(after_unix_ms(now_unix_ms(), overlap)));
     }
 }
 
+/// Each in a transaction of its own, so that no change of a tenant waits for all of them.
 pub(super) async fn note_uses(store: &SeaStore, gateway: &str, uses: &[PreviousUse]) -> Result<(), StoreError> {
     use tenant::Column;
-    let transaction = store.begin_write().await?;
-    // In one order at every replica, so that two that write at once do not wait for each other.
-    let mut uses = uses.to_vec();
-    uses.sort_unstable_by_key(|one| one.tenant_id);
     for PreviousUse { tenant_id, rotated_at, used_at } in uses {
-        let used_at = stored_time(used_at);
+        let transaction = store.begin_write().await?;
+        let used_at = stored_time(*used_at);
         tenant::Entity::update_many()
             .col_expr(Column::PreviousLastUsedAt, used_at.into())
             .col_expr(Column::PreviousLastUsedBy, gateway.into())
             .filter(Column::Id.eq(tenant_id.as_uuid()))
-            .filter(Column::PreviousRotatedAt.eq(stored_time(rotated_at)))
+            .filter(Column::PreviousRotatedAt.eq(stored_time(*rotated_at)))
             .filter(Column::PreviousLastUsedAt.is_null().or(Column::PreviousLastUsedAt.lt(used_at)))
             .exec(&transaction)
             .await
             .map_err(translate)?;
+        commit(transaction).await?;
     }
-    commit(transaction).await
+    Ok(())
 }
 
-/// Gateways have their end: no revision is taken.
+/// Removes those that have ended. Gateways know their end, so no revision is taken.
 pub(super) async fn forget(store: &SeaStore) -> Result<(), StoreError> {
     use tenant::Column;
-    let transaction = store.begin_write().await?;
-    let mut cleared = <tenant::ActiveModel as Default>::default();
-    clear(&mut cleared);
-    tenant::Entity::update_many()
-        .set(cleared)
-        .filter(Column::PreviousExpiresAt.lte(stored_time(now())))
-        .exec(&transaction)
-        .await
-        .map_err(translate)?;
-    commit(transaction).await
+    let has_ended = || Column::PreviousExpiresAt.lte(now_unix_ms());
+    let ended = tenant::Entity::find().select_only().column(Column::Id).filter(has_ended()).limit(FORGOTTEN_AT_ONCE);
+    let ended: Vec<Uuid> = ended.into_tuple().all(&store.connection).await.map_err(translate)?;
+    for id in ended {
+        let transaction = store.begin_write().await?;
+        let mut cleared = <tenant::ActiveModel as Default>::default();
+        clear(&mut cleared);
+        let one = tenant::Entity::update_many().set(cleared).filter(Column::Id.eq(id)).filter(has_ended());
+        one.exec(&transaction).await.map_err(translate)?;
+        commit(transaction).await?;
+    }
+    Ok(())
 }

@@ -13,8 +13,8 @@ const LEFT_KEY = "left";
 /** A token this close to its end is renewed before it is used. */
 const RENEW_BEFORE_MS = 60_000;
 
-/** What another tab has kept may reach this tab's process a moment later, although the other tab has let go of the lock: so long it is looked for. */
-const LOOKS = 20;
+/** What another tab has kept may reach this tab's process a moment later, although the other tab has let go of the lock. This tab looks for it that long. */
+const LOOKED_FOR_MS = 1000;
 const LOOKED_EVERY_MS = 50;
 
 export class Sessions {
@@ -147,16 +147,18 @@ export class Sessions {
     }
   }
 
-  /** The session after one that is over: another tab's, where the other has told whose it is, or a new one. */
+  /** The session after one that is over: another tab's, or a new one. Fails as `#keep` does if another visitor has come meanwhile. */
   async #follow(over: Session, visitor: string): Promise<Session> {
     await this.#hear(over.token);
     const session = this.stored();
-    return session && session.token !== over.token ? session : this.#create(visitor);
+    return session && session.token !== over.token && this.visitor() === visitor ? session : this.#create(visitor);
   }
 
   /** Waits a moment for a session of another tab's, unless there is one already that is not the one of this token. */
   async #hear(token: string | null): Promise<void> {
-    for (let looks = LOOKS; looks > 0 && (this.stored()?.token ?? token) === token; looks -= 1) {
+    // By the clock: a browser slows the timers of a tab that nobody sees, and the other tabs wait meanwhile.
+    const until = Date.now() + LOOKED_FOR_MS;
+    while (Date.now() < until && (this.stored()?.token ?? token) === token) {
       await new Promise((resolve) => window.setTimeout(resolve, LOOKED_EVERY_MS));
     }
   }

@@ -149,6 +149,11 @@ pub(super) struct Draining {
 }
 
 impl Draining {
+    /// Resolves once it begins.
+    pub(super) async fn told(&self) {
+        self.told.cancelled().await;
+    }
+
     pub(super) fn begin(&self) {
         self.has_begun.store(true, Ordering::Release);
         self.told.cancel();

@@ -22,7 +22,7 @@ pub(super) const HANDSHAKE: u8 = 0x16;
 pub(super) struct Socket {
     tcp: TcpStream,
     progress: Arc<Progress>,
-    /// Whether what comes first decides if the peer speaks TLS, to no avail.
+    /// Whether nothing was read yet. The first byte tells whether the peer speaks TLS, which this port does not.
     is_unread: bool,
 }
 

@@ -15,6 +15,7 @@ use rustls::{
 };
 use wire::time::now_unix_ms;
 use x509_cert::der::Decode as _;
+use zeroize::Zeroizing;
 
 use crate::config::{Read, Settings};
 
@@ -48,7 +49,7 @@ pub struct TlsError {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Contents {
     cert: Vec<u8>,
-    key: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
     pub(super) clients: Option<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
@@ -139,7 +140,7 @@ impl TlsFiles {
             Some((ca, None)) => Some((ca.read().await?, None)),
             Some((ca, Some(crl))) => Some((ca.read().await?, Some(crl.read().await?))),
         };
-        Ok(Contents { cert: self.cert.read().await?, key: self.key.read().await?, clients })
+        Ok(Contents { cert: self.cert.read().await?, key: Zeroizing::new(self.key.read().await?), clients })
     }
 
     /// What to speak TLS with; `protocol` is the one that is spoken above it.

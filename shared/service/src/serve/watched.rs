@@ -52,8 +52,7 @@ impl<S: Carrier> Watched<S> {
         let error = match status.get(..4)? {
             b"400 " if self.progress.speaks_tls.load(Ordering::Relaxed) => ApiError::new(
                 ErrorCode::MalformedRequest,
-                "This port takes http, and what came is TLS. Send the request to http:// instead of https://, or give the relay a \
-                 certificate.",
+                "This port takes http, and what came is TLS. Send the request to http:// instead of https://.",
             ),
             b"400 " => ApiError::new(
                 ErrorCode::MalformedRequest,
