@@ -14,13 +14,36 @@ if [ "$#" -lt 3 ]; then
 fi
 directory=$1 host=$2
 shift 2
+refuse() {
+    echo "development-ca.sh: $1" >&2
+    exit 64
+}
+case $host in
+    "" | *[!A-Za-z0-9.-]*) refuse "HOST must be a name or an IPv4 address: $host" ;;
+esac
+for gateway in "$@"; do
+    case $gateway in
+        "" | -* | *[!A-Za-z0-9_-]*) refuse "a gateway's name has letters, digits, _ and -: $gateway" ;;
+        admin | ca) refuse "files with this name belong to the admin service or the authority: $gateway" ;;
+    esac
+done
+command -v openssl >/dev/null || refuse "install openssl first"
 mkdir -p "$directory"
 cd "$directory"
+
+# What openssl says is shown only if it fails.
+openssl() {
+    if ! command openssl "$@" 2>openssl.log; then
+        cat openssl.log >&2
+        exit 1
+    fi
+    rm openssl.log
+}
 
 new_key="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 if [ ! -e ca.crt ]; then
     # shellcheck disable=SC2086
-    openssl req -x509 $new_key -days 365 -subj "/CN=Chat relay development authority" -keyout ca.key -out ca.crt 2>/dev/null
+    openssl req -x509 $new_key -days 365 -subj "/CN=Chat relay development authority" -keyout ca.key -out ca.crt
 fi
 
 # issue NAME SUBJECT EXTENSIONS
@@ -29,9 +52,9 @@ issue() {
         return
     fi
     # shellcheck disable=SC2086
-    openssl req $new_key -subj "/CN=$2" -keyout "$1.key" -out "$1.csr" 2>/dev/null
+    openssl req $new_key -subj "/CN=$2" -keyout "$1.key" -out "$1.csr"
     printf '%s\n' "$3" >"$1.ext"
-    openssl x509 -req -in "$1.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days 365 -extfile "$1.ext" -out "$1.crt" 2>/dev/null
+    openssl x509 -req -in "$1.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -days 365 -extfile "$1.ext" -out "$1.crt"
     rm "$1.csr" "$1.ext"
 }
 
@@ -39,6 +62,9 @@ case $host in
     *[!0-9.]*) name="DNS:$host" ;;
     *) name="IP:$host" ;;
 esac
+if [ -e admin.crt ] && ! openssl x509 -in admin.crt -noout -subject -nameopt RFC2253 | grep -qx "subject=CN=$host"; then
+    refuse "admin.crt is of another host: remove it to make one for $host"
+fi
 issue admin "$host" "subjectAltName=$name"
 for gateway in "$@"; do
     issue "$gateway" "$gateway" "extendedKeyUsage=clientAuth"

@@ -54,7 +54,7 @@ impl Directory {
         }
         let value = value
             .map(|keyed| {
-                // A previous secret was moved as it was sealed: in the current one's place.
+                // The previous secret was sealed while it was the current one, so its context is the same.
                 let context = SealContext { row: id.as_uuid(), column: SECRET_COLUMN };
                 let hmac_key = self.master_keys.open(context, &keyed.sealed_secret)?;
                 let previous = match (keyed.tenant.previous_secret_at(now()), &keyed.sealed_previous) {

@@ -23,7 +23,8 @@ const TALK = [GREETING, `sent: ${QUESTION}`, ANSWER];
 
 const shows = (tab, bubbles) => eventually(async () => assert.deepEqual(await tab.bubbles(), bubbles));
 
-stage.test("who signs in keeps the conversation, in every tab, and finds it on another device", async (come) => {
+/** A visitor who talks, with the conversation open in two tabs. */
+const talksInTwoTabs = async (come) => {
   const tenant = await stage.tenant();
   const url = stage.put(await tenant.embedCode());
   const laptop = await come();
@@ -31,6 +32,11 @@ stage.test("who signs in keeps the conversation, in every tab, and finds it on a
   await answers(tabs[0]);
   await tabs[1].open();
   await shows(tabs[1], TALK);
+  return { tenant, url, laptop, tabs };
+};
+
+stage.test("who signs in keeps the conversation, in every tab, and finds it on another device", async (come) => {
+  const { tenant, url, laptop, tabs } = await talksInTwoTabs(come);
   const before = await session(tabs[0]);
   await tabs[0].input.fill("a draft");
 
@@ -99,13 +105,7 @@ const hearsLate = (tab) =>
   });
 
 stage.test("a tab that hears late of what another one has kept goes on with it, and begins no session of its own", async (come) => {
-  const tenant = await stage.tenant();
-  const url = stage.put(await tenant.embedCode());
-  const laptop = await come();
-  const tabs = [await laptop.visit(url), await laptop.visit(url)];
-  await answers(tabs[0]);
-  await tabs[1].open();
-  await shows(tabs[1], TALK);
+  const { tenant, tabs } = await talksInTwoTabs(come);
   await hearsLate(tabs[1]);
 
   await identify(tabs[0], { token: await mint(tenant, "ada") });

@@ -213,3 +213,25 @@ async fn files_that_cannot_be_used_stop_the_start_and_are_named() {
         assert!(!status.success() && process.log().contains(why), "{why}: {}", process.log());
     }
 }
+
+#[test]
+fn the_script_makes_what_is_missing_and_refuses_what_would_mix_up_files() {
+    let directory = tempfile::tempdir().expect("a directory");
+    make(directory.path(), &["one"]);
+    let read = |name: &str| std::fs::read(directory.path().join(name)).expect("a file");
+    let (ca, one) = (read("ca.crt"), read("one.crt"));
+    make(directory.path(), &["one", "other"]);
+    assert!((read("ca.crt"), read("one.crt")) == (ca, one) && !read("other.crt").is_empty());
+    for (host, gateway) in [
+        ("localhost", "admin"),
+        ("localhost", "ca"),
+        ("localhost", "../one"),
+        ("localhost", "-one"),
+        ("localhost", ""),
+        ("local host", "one"),
+        ("elsewhere", "one"),
+    ] {
+        let run = Command::new(SCRIPT).arg(directory.path()).args([host, gateway]).output().expect("it runs");
+        assert!(run.status.code() == Some(64) && !run.stderr.is_empty(), "{host} {gateway}");
+    }
+}

@@ -36,9 +36,9 @@ pub(crate) struct EndingKey {
 /// A tenant's keys in this format.
 #[derive(Clone)]
 pub(crate) struct StandardKeys {
-    /// The current secret's.
+    /// The key of the current secret.
     pub(crate) current: WebhookKey,
-    /// The secret's before a rotation with overlap. Until its end both sign.
+    /// The key of the secret before a rotation with overlap. Until its end both sign.
     pub(crate) previous: Option<EndingKey>,
     /// A key of its own, whose public half the tenant can read.
     pub(crate) own: SigningKey,

@@ -42,7 +42,7 @@ impl fmt::Display for TenantStatus {
 /// The secret before a rotation with overlap: it is accepted beside the current one, until its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreviousSecret {
-    /// When the rotation was that left it.
+    /// When the rotation took place.
     pub rotated_at: Timestamp,
     /// Its end.
     pub expires_at: Timestamp,
@@ -81,7 +81,7 @@ pub struct Tenant {
     pub operators_changed: u64,
     /// When its endpoint was stopped, after it had failed for days or had said that it is gone. `None` where it is not stopped.
     pub endpoint_stopped_at: Option<Timestamp>,
-    /// The secret before the last rotation, where that left it accepted. It may have ended: ask [`Tenant::previous_secret_at`].
+    /// The secret before the last rotation, if the rotation had an overlap. It may have ended: ask [`Tenant::previous_secret_at`].
     pub previous_secret: Option<PreviousSecret>,
     /// The directory's revision of its last change.
     pub revision: u64,

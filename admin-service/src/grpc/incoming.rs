@@ -34,7 +34,7 @@ pub(super) enum Connection {
 /// A connection whose client has proved itself.
 pub(super) struct Proven {
     stream: Box<TlsStream<TcpStream>>,
-    /// Ready once other clients are let in than when this one was.
+    /// Ready once the authority of clients or its list of revoked certificates has changed.
     clients_changed: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
@@ -108,7 +108,7 @@ impl AsyncRead for Connection {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(proven) => {
                 if proven.clients_changed.as_mut().poll(cx).is_ready() {
-                    // The end, as if the client had left: it comes back at once, and is looked at anew.
+                    // The connection ends, as if the client had left. A client that is still let in comes back at once.
                     return Poll::Ready(Ok(()));
                 }
                 Pin::new(&mut proven.stream).poll_read(cx, buffer)

@@ -75,7 +75,7 @@ pub enum InvalidAdmin {
 
 impl AdminClient {
     pub(crate) async fn new(config: &AdminConfig, metrics: GatewayMetrics) -> Result<Self, InvalidAdmin> {
-        // Read once now, so that a start with files that cannot be used fails.
+        // Read the files once now, so that the start fails if they cannot be used.
         tls::load(&config.tls).await.map_err(InvalidAdmin::Tls)?;
         let tls = Connector(Arc::new(config.tls.clone()));
         let replicas = config

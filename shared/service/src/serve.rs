@@ -107,7 +107,7 @@ pub async fn serve_on<A: App>(
         };
         let entered = match gate.enter(address.ip()) {
             Ok(entered) => entered,
-            // A handshake would cost more than what the gate spares.
+            // To tell the peer why would take a handshake, which costs more than the gate spares.
             Err(_) if tls.is_some() => continue,
             Err(error) => {
                 if let Ok(place) = Arc::clone(&turned_away).try_acquire_owned() {
@@ -158,7 +158,7 @@ async fn serve_with_tls<A: App>(tls: Tls, stream: TcpStream, peer: &Peer, app: A
     let socket = Socket::under_tls(stream, &progress);
     let accepted = tokio::select! {
         accepted = tls.accept(socket, Socket::tcp, bounds.header_timeout) => accepted,
-        // Nothing was asked over it yet.
+        // No request has come over the connection yet, so nothing is cut.
         () = draining.told() => return,
     };
     match accepted {

@@ -51,7 +51,7 @@ pub enum Replacement {
         sealed: Vec<u8>,
         /// Whether this ends the visitors' minted tokens and the operators' tokens that were issued before.
         revokes_issued: bool,
-        /// How long the secret that it replaces is accepted beside it. Every secret before that one ends with the rotation.
+        /// How long the old secret is accepted beside the new one. A secret that an earlier rotation has kept ends in any case.
         overlap: Duration,
     },
     /// A new widget key.

@@ -30,7 +30,7 @@ fn first(signature: &Signature) -> [u8; SIGNATURE_BYTES] {
     *signature.as_bytes().first_chunk().expect("a signature has 32 bytes")
 }
 
-/// Two keys: the sessions of a widget key, and those of them that one address began.
+/// Two keys: one counts all sessions of a widget key, the other counts those that one address began.
 pub(super) fn sessions(tenant: TenantId, key: Uuid, per_hour: NonZeroU32, network: IpAddr) -> [Vec<u8>; 2] {
     let mut whole = of(tenant, b":sessions:");
     let _ = write!(whole, "{key}:{per_hour}");

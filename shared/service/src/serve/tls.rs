@@ -44,7 +44,7 @@ struct Inner {
 #[derive(Clone)]
 struct Current {
     config: Arc<ServerConfig>,
-    /// Cancelled once other clients are let in than those that `config` lets in.
+    /// Cancelled once the authority of clients or its list of revoked certificates has changed.
     clients_changed: CancellationToken,
 }
 
@@ -55,8 +55,8 @@ impl fmt::Debug for Tls {
 }
 
 impl Tls {
-    /// Reads the files of a listener that speaks `protocol` (`http/1.1`, `h2`). A certificate that has expired is taken, and said to be:
-    /// connections still come from those who do not check it.
+    /// Reads the files of a listener that speaks `protocol` (`http/1.1`, `h2`). A certificate that has expired is taken, with a WARN: clients
+    /// that do not check it, such as probes, can still connect.
     ///
     /// # Errors
     /// [`TlsError`].
@@ -75,8 +75,8 @@ impl Tls {
         Ok(Self(Arc::new(Inner { files, protocol, now: RwLock::new(current), first, ends_at })))
     }
 
-    /// Looks at the files from time to time, and takes what they hold once that is a pair that is valid now. Until then, new connections are
-    /// taken as before.
+    /// Looks at the files from time to time. A certificate that is valid now and has its key is used for new connections. Until there is one,
+    /// the certificate from before is used.
     pub async fn follow(self, stopping: CancellationToken) {
         let (mut taken, mut seen, mut told) = (self.0.first.clone(), None, None);
         while timeout(LOOKED_AT_EVERY, stopping.cancelled()).await.is_err() {
@@ -94,7 +94,8 @@ impl Tls {
                 },
                 Err(error) => error.to_string(),
             };
-            // Two files are not replaced at once: what is wrong is told if it is so the next time too, and then once.
+            // An operator replaces one file after the other. So the log tells what is wrong only if it is still wrong a second later, and then
+            // once.
             if seen.as_ref() == Some(&refused) && told.as_ref() != Some(&refused) {
                 tracing::warn!(
                     why = refused,
@@ -155,7 +156,7 @@ impl Tls {
 pub struct Accepted<S> {
     /// What to read from and write to.
     pub stream: Box<TlsStream<S>>,
-    /// Cancelled once other clients are let in than when this one was: it must prove itself anew.
+    /// Cancelled once the authority of clients or its list of revoked certificates has changed: the client must prove itself anew.
     pub clients_changed: CancellationToken,
 }
 

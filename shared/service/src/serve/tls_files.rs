@@ -106,7 +106,7 @@ impl TlsFiles {
         }
     }
 
-    /// The same, and `client_ca_file` and `client_crl_file`: clients must have a certificate of that authority.
+    /// Reads the same settings, and `client_ca_file` and `client_crl_file`: a client must have a certificate of that authority.
     ///
     /// # Errors
     /// A problem, already noted.
@@ -143,7 +143,7 @@ impl TlsFiles {
         Ok(Contents { cert: self.cert.read().await?, key: Zeroizing::new(self.key.read().await?), clients })
     }
 
-    /// What to speak TLS with; `protocol` is the one that is spoken above it.
+    /// Makes the configuration of TLS. `protocol` is spoken over it.
     pub(super) fn load(&self, contents: &Contents, protocol: &[u8]) -> Result<Loaded, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let (certified, valid) = self.certified(contents, &provider)?;
@@ -176,8 +176,8 @@ impl TlsFiles {
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = vec![protocol.to_vec()];
-        // Clients resume a session at whichever worker they come to. The tickets end with this configuration: who is not let in by the next
-        // one must not resume what began under this one.
+        // A client resumes its session at any worker. New files bring new tickets: a client whose certificate was revoked must not resume an
+        // old session.
         config.ticketer = ring::Ticketer::new().map_err(|error| self.cert.wrong(error.to_string()))?;
         Ok(Loaded { config: Arc::new(config), valid })
     }

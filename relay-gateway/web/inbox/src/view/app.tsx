@@ -29,7 +29,7 @@ export function App({ inbox }: { inbox: Inbox }) {
     document.title = waiting ? `(${waiting}) ${text.inbox}` : text.inbox;
   }, [state.counts, text]);
 
-  // Before the next key: one that is pressed as the list of keys closes must not be judged as if that were open.
+  // A layout effect runs before the next key press. Otherwise a key that is pressed as the list of keys closes would be lost.
   useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent): void => {
       if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -15,7 +15,7 @@ export function Popup({ label, name, class: classes = "", children }: Props) {
   const place = useRef<HTMLSpanElement | null>(null);
   const button = useRef<HTMLButtonElement | null>(null);
 
-  // Before the next key or click, which may be meant for what has just opened.
+  // A layout effect runs before the next key press or click, which may already be meant for this popup.
   useLayoutEffect(() => {
     if (!isOpen) return;
     const pressed = (event: KeyboardEvent): void => {
